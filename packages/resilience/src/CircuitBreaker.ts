@@ -1,0 +1,579 @@
+/**
+ * Stops calling a dependency that is failing, and finds out gently when it is well again.
+ *
+ * A circuit is *closed* while the dependency is well, *open* while calls are refused at once, and *half-open* while a few
+ * probes decide which of the two it will be. There is one circuit per key; without a key there is one in all.
+ *
+ * @since 0.1.0
+ */
+import type * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Event from "./Event.ts"
+import * as Circuits from "./internal/circuit.ts"
+import * as ConfigOf from "./internal/config.ts"
+import * as Frame from "./internal/frame.ts"
+import { Reporter } from "./internal/hub.ts"
+import { Keyed, type KeysOptions } from "./internal/keyed.ts"
+import * as Options_ from "./internal/options.ts"
+import * as Protecting from "./internal/protect.ts"
+import * as Time from "./internal/time.ts"
+import * as Circuit from "./machine/Circuit.ts"
+import * as Outcome from "./Outcome.ts"
+import * as Rejection from "./Rejection.ts"
+import type { TripPolicy } from "./TripPolicy.ts"
+
+/**
+ * Options of a circuit breaker.
+ *
+ * **Details**
+ *
+ * | option | range | default |
+ * |---|---|---|
+ * | `trip` | a `TripPolicy` | `failureRate()`: half of at least 20 calls in 10 seconds |
+ * | `openFor` | a duration above zero, growth options, or a `Schedule` | 5 seconds, doubling to 60 seconds, +-20 % |
+ * | `maxRetryAfter` | a duration above zero | 10 minutes |
+ * | `probes` | see {@link Probes} | 3 permitted, 2 successes, lease of 10 seconds |
+ * | `keys` | see {@link Keys} | 10,000 keys, 1 hour |
+ * | `failures`, `ignore`, `failWhen`, `classify` | see `Outcome.Judgement` | transient errors and defects count |
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options extends Outcome.Judgement {
+  /** When to open. Default: `TripPolicy.failureRate()`. */
+  readonly trip?: TripPolicy<any> | undefined
+  /**
+   * How long to stay open. A duration is the first opening's; each further opening in a row doubles it up to a minute (or
+   * to the duration, if that is longer), with a jitter of 20 %. Give {@link OpenFor} to say all of that yourself, or a
+   * `Schedule` whose input is the number of the opening. Default: 5 seconds.
+   */
+  readonly openFor?: Duration.Input | OpenFor | Circuits.OpenSchedule | undefined
+  /** A `retryAfter` on the failure that opens the circuit lengthens the open time, at most to this. Default: 10 minutes. */
+  readonly maxRetryAfter?: Duration.Input | undefined
+  /** How a half-open circuit decides. */
+  readonly probes?: Probes | undefined
+  /** How much keyed state is kept. */
+  readonly keys?: Keys | undefined
+}
+
+/**
+ * How long a circuit stays open: `initial`, times `factor` for each further opening in a row, at most `max`, each time
+ * moved by up to `jitter` of itself. The row ends when the circuit has stayed closed as long as it was last open.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OpenFor {
+  /** The first opening. A duration above zero. */
+  readonly initial: Duration.Input
+  /** Growth per opening in a row, in [1, 1000]. Default: 2. */
+  readonly factor?: number | undefined
+  /** The longest opening. Default: 60 seconds, or `initial` if that is longer. */
+  readonly max?: Duration.Input | undefined
+  /** Share of the open time by which it varies up or down, in [0, 1]. Default: 0.2. */
+  readonly jitter?: number | undefined
+}
+
+/**
+ * How a half-open circuit decides: `permitted` probes at the most, of which `successes` close it. It opens again as soon
+ * as so many can no longer succeed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Probes {
+  /** Probes in one half-open period, an integer >= 1. Default: 3. */
+  readonly permitted?: number | undefined
+  /** Successes that close the circuit, an integer in [1, permitted]. Default: 2. */
+  readonly successes?: number | undefined
+  /** A probe that has not ended after this gives its place to another. A duration above zero. Default: 10 seconds. */
+  readonly lease?: Duration.Input | undefined
+}
+
+/**
+ * How much keyed state is kept.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Keys extends KeysOptions {}
+
+/**
+ * The state of one circuit.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type State = Circuits.CircuitView
+
+/**
+ * What may be said for one protected effect: its key, and a judgement of its own in place of the breaker's.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProtectOptions extends Outcome.Judgement {
+  /** Which circuit. Default: `"default"`. */
+  readonly key?: string | undefined
+}
+
+/**
+ * Commands of an operator, on one circuit. They hold until the next command (`isolate`, `disable`) or take effect once.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Control<R = never> {
+  /** Refuses every call until `close` or `reset`. */
+  readonly isolate: (key?: string) => Effect.Effect<void, never, R>
+  /** Closes the circuit, with fresh evidence. */
+  readonly close: (key?: string) => Effect.Effect<void, never, R>
+  /** Closes the circuit and forgets its past openings. */
+  readonly reset: (key?: string) => Effect.Effect<void, never, R>
+  /** Lets every call through and counts nothing, until `enable`, `close`, `reset` or `isolate`. */
+  readonly disable: (key?: string) => Effect.Effect<void, never, R>
+  /** Ends `disable`. */
+  readonly enable: (key?: string) => Effect.Effect<void, never, R>
+}
+
+/**
+ * Leave to make one call, for work that cannot be wrapped as an effect. Say how the call ended with one of the three; the
+ * first word counts. A permit whose scope closes unsaid is ignored.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Permit {
+  readonly succeed: Effect.Effect<void>
+  readonly fail: (options?: { readonly retryAfter?: Duration.Input | undefined }) => Effect.Effect<void>
+  readonly ignore: Effect.Effect<void>
+}
+
+/**
+ * The circuits of a breaker at a moment, as JSON-safe data, for a restart to go on from.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Snapshot = Schema.Struct({
+  version: Schema.Literal(1),
+  /** Wall time, in milliseconds since the epoch. */
+  at: Schema.Number,
+  circuits: Schema.Array(
+    Schema.Struct({
+      key: Schema.String,
+      state: Schema.Literals(["closed", "open", "isolated", "disabled"]),
+      /** Milliseconds in this state. */
+      since: Schema.Number,
+      /** Milliseconds until the first probe, while open. */
+      retryAfter: Schema.Number,
+      /** How long the last opening was meant to last, in milliseconds. */
+      openFor: Schema.Number,
+      openings: Schema.Number
+    })
+  )
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Snapshot = typeof Snapshot.Type
+
+type AnyEffect = Effect.Effect<any, any, any>
+
+/**
+ * Protects an effect, or makes a function that does.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Protect<Own, R2> {
+  <const Arg extends AnyEffect | ProtectOptions, const Call extends object = {}>(
+    arg: Arg & Refused<Arg, Outcome.Effective<Own, Call>>,
+    options?: Call & CallOptions<Arg>
+  ): Protected<Arg, Own, R2>
+}
+
+type CallOptions<Arg> = [Arg] extends [Effect.Effect<infer A, infer E, infer _R>]
+  ? { readonly key?: string | undefined } & Outcome.Judgement<A, E>
+  : {}
+
+type Refused<Arg, J> = [Arg] extends [Effect.Effect<infer A, infer E, infer _R>] ? Outcome.CanTrip<A, E, J> : unknown
+
+type Protected<Arg, Own, R2> = [Arg] extends [Effect.Effect<infer A, infer E, infer R>]
+  ? Effect.Effect<A, E | Rejection.CircuitOpen, R | R2>
+  : Apply<Outcome.Effective<Own, Arg>, R2>
+
+/**
+ * A function that protects effects with options already given.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Apply<J, R2> {
+  <A, E, R>(
+    self: Effect.Effect<A, E, R> & Outcome.CanTrip<A, E, J>
+  ): Effect.Effect<A, E | Rejection.CircuitOpen, R | R2>
+}
+
+/**
+ * Wraps a function that returns an effect; the key may come from its arguments.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Fn<Own, R2> {
+  <Args extends ReadonlyArray<unknown>, A, E, R>(
+    f: ((...args: Args) => Effect.Effect<A, E, R>) & Outcome.CanTrip<A, E, Own>,
+    options?: { readonly key?: ((...args: Args) => string) | undefined }
+  ): (...args: Args) => Effect.Effect<A, E | Rejection.CircuitOpen, R | R2>
+}
+
+/**
+ * A circuit breaker at work. `R` is what its members need: nothing for one from {@link make}, the service for the statics
+ * of a {@link Service} class.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CircuitBreaker<Own = Options, R = never> {
+  /** Protects an effect: `effect.pipe(breaker.protect)`, or with options `effect.pipe(breaker.protect({ key }))`. */
+  readonly protect: Protect<Own, R>
+  /** Protects every call of a function. */
+  readonly fn: Fn<Own, R>
+  /** Takes leave for one call that cannot be wrapped. */
+  readonly acquire: (
+    options?: { readonly key?: string | undefined }
+  ) => Effect.Effect<Permit, Rejection.CircuitOpen, Scope.Scope | R>
+  /** The state of one circuit. A key that nobody has used is closed. */
+  readonly state: (key?: string) => Effect.Effect<State, never, R>
+  /** The states of all circuits that are kept. */
+  readonly states: Effect.Effect<ReadonlyArray<State & { readonly key: string }>, never, R>
+  /** What this breaker does, from the moment the stream is run. */
+  readonly events: Stream.Stream<Event.Event, never, R>
+  /** Changes of state, from the moment the stream is run. */
+  readonly transitions: Stream.Stream<Event.Transition, never, R>
+  /** Commands of an operator. */
+  readonly control: Control<R>
+  /** The circuits as data; evidence of closed circuits is not part of it. */
+  readonly export: Effect.Effect<Snapshot, never, R>
+  /** Takes over the circuits of a snapshot, as old as they have become since: an open time that is over is over. */
+  readonly hydrate: (snapshot: Snapshot) => Effect.Effect<void, never, R>
+}
+
+interface Entry extends Circuits.Cell {
+  lastUsed: number
+}
+
+type AnyFiber = Fiber.Fiber<unknown, unknown>
+
+/** One call through one circuit. */
+class Call implements Frame.Frame<unknown, unknown, unknown> {
+  private readonly engine: Engine
+  private readonly self: AnyEffect
+  private readonly key: string
+  private readonly judge: (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
+  private cell: Entry | undefined
+  private era = 0
+  private ticket = 0
+  private started = 0
+
+  constructor(engine: Engine, self: AnyEffect, key: string, judge: (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome) {
+    this.engine = engine
+    this.self = self
+    this.key = key
+    this.judge = judge
+  }
+
+  enter(fiber: AnyFiber): AnyEffect {
+    const now = Time.monotonicMillis(fiber)
+    const cell = this.engine.cells.get(this.key, now)
+    const ticket = this.engine.circuits.admit(cell, now, fiber)
+    if (ticket === Circuit.Rejected) return this.engine.reject(cell, now, fiber)
+    this.cell = cell
+    this.era = cell.circuit.era
+    this.ticket = ticket
+    this.started = now
+    return this.self
+  }
+
+  leave(exit: Exit.Exit<unknown, unknown>, fiber: AnyFiber): void {
+    if (this.cell === undefined) return
+    this.engine.settle(this.cell, this.era, this.ticket, exit, this.judge, this.started, fiber)
+  }
+}
+
+class Engine {
+  readonly circuits: Circuits.Circuits
+  readonly cells: Keyed<Entry>
+  readonly reporter: Reporter
+
+  constructor(name: string, options: Options, program: Event.Hub) {
+    this.reporter = new Reporter(name, Event.makeHub(), program)
+    this.circuits = new Circuits.Circuits("CircuitBreaker", options, this.reporter)
+    this.cells = new Keyed<Entry>(
+      "CircuitBreaker",
+      options.keys,
+      (key, now) => ({ ...this.circuits.make(key, now), lastUsed: now }),
+      Circuits.pinned
+    )
+  }
+
+  reject(cell: Entry, now: number, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> {
+    const rejection = this.circuits.rejection(cell, now)
+    this.reporter.rejected(cell.key, rejection, fiber)
+    return Effect.fail(rejection)
+  }
+
+  settle(
+    cell: Entry,
+    era: number,
+    ticket: number,
+    exit: Exit.Exit<unknown, unknown>,
+    judge: (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome,
+    started: number,
+    fiber: AnyFiber
+  ): void {
+    const now = Time.monotonicMillis(fiber)
+    const judged = Protecting.judgeSafely(judge, exit)
+    const retryAfter = judged.outcome === "failure" ? Protecting.retryAfterOf(exit) : undefined
+    this.circuits.settle(cell, era, ticket, judged.outcome, now - started, now, fiber, retryAfter)
+    if (judged.outcome === "ignored") this.reporter.ignored(cell.key, exit, fiber)
+    if (judged.threw) throw judged.defect
+  }
+}
+
+/**
+ * Makes a circuit breaker.
+ *
+ * **When to use** When a service class would be too much: scripts, tests, breakers made at run time. Otherwise prefer
+ * {@link Service}.
+ *
+ * **Details** Throws a `RangeError` at once when an option is out of range.
+ *
+ * **Example** (A breaker in a script)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { CircuitBreaker, Transient, TripPolicy } from "effect-resilience"
+ *
+ * class Down extends Transient.TaggedError<Down>()("Down", {}) {}
+ *
+ * const program = Effect.gen(function*() {
+ *   const breaker = yield* CircuitBreaker.make("search", { trip: TripPolicy.consecutive(2) })
+ *   const call = Effect.fail(new Down()).pipe(breaker.protect, Effect.flip)
+ *   return [yield* call, yield* call, yield* call].map((error) => error._tag)
+ * })
+ * await Effect.runPromise(program) // => ["Down", "Down", "CircuitOpen"]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <const O extends Options = {}>(name: string, options?: O): Effect.Effect<CircuitBreaker<O>> => {
+  const given: Options = options ?? {}
+  check(name, given)
+  return Effect.map(Event.CurrentHub, (hub) => makeWith<O>(name, given, hub))
+}
+
+/** Every check of the options, without making anything that lasts. */
+const check = (name: string, options: Options): void => {
+  Options_.nonEmpty("CircuitBreaker", "name", name)
+  new Engine(name, options, Event.makeHub())
+}
+
+const makeWith = <O>(name: string, options: Options, program: Event.Hub): CircuitBreaker<O> => {
+  const engine = new Engine(name, options, program)
+  const judge = Outcome.judge(Outcome.isJudgement(options) ? options : undefined)
+  const { cells, circuits } = engine
+
+  const protect = Protecting.protect((self, call: ProtectOptions | undefined) => {
+    const key = call?.key ?? Rejection.defaultKey
+    const decide = Outcome.isJudgement(call) ? Outcome.judge(call) : judge
+    return Frame.make(() => new Call(engine, self, key, decide))
+  })
+
+  const withNow = <A>(f: (now: number, fiber: AnyFiber) => A): Effect.Effect<A> =>
+    Effect.withFiber((fiber) => Effect.succeed(f(Time.monotonicMillis(fiber), fiber)))
+
+  const command =
+    (name: Parameters<Circuits.Circuits["control"]>[1]) =>
+    (key: string = Rejection.defaultKey): Effect.Effect<void> =>
+      withNow((now, fiber) => circuits.control(cells.get(key, now), name, now, fiber))
+
+  const acquire = (call?: { readonly key?: string | undefined }) =>
+    Effect.acquireRelease(
+      Effect.withFiber((fiber): Effect.Effect<Leave, Rejection.CircuitOpen> => {
+        const now = Time.monotonicMillis(fiber)
+        const cell = cells.get(call?.key ?? Rejection.defaultKey, now)
+        const ticket = circuits.admit(cell, now, fiber)
+        return ticket === Circuit.Rejected
+          ? engine.reject(cell, now, fiber)
+          : Effect.succeed(new Leave(circuits, cell, ticket, now))
+      }),
+      (leave) => leave.ignore
+    )
+
+  return {
+    // The implementation handles effects of any type; the interface says which ones.
+    protect: protect as unknown as CircuitBreaker<O>["protect"],
+    fn: Protecting.fn(protect) as unknown as CircuitBreaker<O>["fn"],
+    acquire,
+    state: (key = Rejection.defaultKey) =>
+      withNow((now) => {
+        const cell = cells.peek(key)
+        return cell === undefined ? { _tag: "closed", since: Duration.zero, openings: 0 } : circuits.view(cell, now)
+      }),
+    states: withNow((now) => Array.from(cells.all(), (cell) => ({ key: cell.key, ...circuits.view(cell, now) }))),
+    events: Event.streamFrom(engine.reporter.own),
+    transitions: Event.streamFrom(engine.reporter.own).pipe(Stream.filter((event) => event._tag === "Transition")),
+    control: {
+      isolate: command("isolate"),
+      close: command("close"),
+      reset: command("reset"),
+      disable: command("disable"),
+      enable: command("enable")
+    },
+    export: withNow((now, fiber) => ({
+      version: 1,
+      at: Time.epochMillis(fiber),
+      circuits: Array.from(cells.all(), (cell) => Circuits.exported(cell, now))
+    })),
+    hydrate: (snapshot) =>
+      withNow((now, fiber) => {
+        const away = Math.max(0, Time.epochMillis(fiber) - snapshot.at)
+        for (const one of snapshot.circuits) Circuits.restore(cells.get(one.key, now), one, away, now)
+      })
+  }
+}
+
+/** A permit: tells the circuit once how the call ended. */
+class Leave implements Permit {
+  readonly succeed: Effect.Effect<void>
+  readonly ignore: Effect.Effect<void>
+  private readonly say: (outcome: Outcome.Outcome, retryAfter?: Duration.Duration) => Effect.Effect<void>
+
+  constructor(circuits: Circuits.Circuits, cell: Entry, ticket: number, started: number) {
+    const era = cell.circuit.era
+    let told = false
+    this.say = (outcome, retryAfter) =>
+      Effect.withFiber((fiber) => {
+        if (!told) {
+          told = true
+          const now = Time.monotonicMillis(fiber)
+          circuits.settle(cell, era, ticket, outcome, now - started, now, fiber, retryAfter)
+        }
+        return Effect.void
+      })
+    this.succeed = this.say("success")
+    this.ignore = this.say("ignored")
+  }
+
+  fail(options?: { readonly retryAfter?: Duration.Input | undefined }): Effect.Effect<void> {
+    const asked = options?.retryAfter
+    return this.say("failure", asked === undefined ? undefined : Duration.fromInputUnsafe(asked))
+  }
+}
+
+const statics = <Self, O>(service: Context.Service<Self, CircuitBreaker<O>>): CircuitBreaker<O, Self> => {
+  const inContext = Protecting.inContext(service)
+  const protect = inContext.protect<ProtectOptions>((breaker) => breaker.protect)
+  return {
+    // The implementation handles effects of any type; the interface says which ones.
+    protect: protect as unknown as Protect<O, Self>,
+    fn: Protecting.fn(protect) as unknown as Fn<O, Self>,
+    acquire: inContext.call((breaker) => breaker.acquire),
+    state: inContext.call((breaker) => breaker.state),
+    states: inContext.effect((breaker) => breaker.states),
+    events: inContext.stream((breaker) => breaker.events),
+    transitions: inContext.stream((breaker) => breaker.transitions),
+    control: {
+      isolate: inContext.call((breaker) => breaker.control.isolate),
+      close: inContext.call((breaker) => breaker.control.close),
+      reset: inContext.call((breaker) => breaker.control.reset),
+      disable: inContext.call((breaker) => breaker.control.disable),
+      enable: inContext.call((breaker) => breaker.control.enable)
+    },
+    export: inContext.effect((breaker) => breaker.export),
+    hydrate: inContext.call((breaker) => breaker.hydrate)
+  }
+}
+
+/**
+ * The statics of a breaker's service class.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Class<Self, Id extends string, O extends Options>
+  extends Context.ServiceClass<Self, Id, CircuitBreaker<O>>,
+    CircuitBreaker<O, Self> {
+  /** The breaker with the options of the class. */
+  readonly layer: Layer.Layer<Self>
+  /**
+   * The breaker with options from `Config` over those of the class: all of them below a path, or those you name.
+   */
+  readonly layerConfig: (config: ConfigOf.Source<ConfigOf.CircuitSettings>) => Layer.Layer<Self, Config.ConfigError>
+}
+
+/**
+ * A circuit breaker as a service: declare it once as a class, provide its layer in the app, and protect effects with it
+ * anywhere. An effect that it protects requires it, so forgetting the layer does not compile.
+ *
+ * **Details** Throws a `RangeError` at once when an option is out of range. For the options see {@link Options}.
+ *
+ * **Example** (One dependency, one circuit)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { CircuitBreaker, Transient, TripPolicy } from "effect-resilience"
+ *
+ * class Unavailable extends Transient.TaggedError<Unavailable>()("Unavailable", {}) {}
+ *
+ * class Users extends CircuitBreaker.Service<Users>()("app/Users", {
+ *   trip: TripPolicy.consecutive(5),
+ *   openFor: "30 seconds"
+ * }) {}
+ *
+ * const fetchUser = (id: number): Effect.Effect<string, Unavailable> =>
+ *   id > 0 ? Effect.succeed(`user ${id}`) : Effect.fail(new Unavailable())
+ *
+ * const program = fetchUser(1).pipe(Users.protect, Effect.provide(Users.layer))
+ * await Effect.runPromise(program) // => "user 1"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const Service =
+  <Self>() =>
+  <const Id extends string, const O extends Options = {}>(id: Id, options?: O): Class<Self, Id, O> => {
+    const given: Options = options ?? {}
+    check(id, given)
+    const key = Context.Service<Self, CircuitBreaker<O>>()(id)
+    const members: Omit<Class<Self, Id, O>, keyof Context.ServiceClass<Self, Id, CircuitBreaker<O>>> = {
+      ...statics<Self, O>(key),
+      layer: Layer.effect(key, Effect.map(Event.CurrentHub, (hub) => makeWith<O>(id, given, hub))),
+      layerConfig: (config) =>
+        Layer.effect(
+          key,
+          Effect.gen(function* () {
+            const settings = yield* ConfigOf.load(ConfigOf.CircuitSettings, config)
+            const hub = yield* Event.CurrentHub
+            return yield* ConfigOf.checked(() =>
+              makeWith<O>(id, ConfigOf.merge(given, ConfigOf.circuit(settings)), hub)
+            )
+          })
+        )
+    }
+    return Object.assign(key, members) as Class<Self, Id, O>
+  }

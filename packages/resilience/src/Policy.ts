@@ -1,0 +1,794 @@
+/**
+ * Everything that one dependency needs, in the one order that is safe.
+ *
+ * Outermost first: deadline, retry with its budget, circuit breaker, bulkhead, timeout, call. No permit is held during a
+ * pause, a full bulkhead never counts against the dependency, a probe never stands in a queue, and each attempt is one
+ * outcome. The error type shows only what is configured. For another order compose the single policies with `pipe`.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import type * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import type * as Stream from "effect/Stream"
+import type * as Bulkhead from "./Bulkhead.ts"
+import type * as CircuitBreaker from "./CircuitBreaker.ts"
+import * as Event from "./Event.ts"
+import * as Budget from "./internal/budget.ts"
+import * as Circuits from "./internal/circuit.ts"
+import * as ConfigOf from "./internal/config.ts"
+import * as Deadline from "./internal/deadline.ts"
+import * as Frame from "./internal/frame.ts"
+import * as Gates from "./internal/gate.ts"
+import { Reporter } from "./internal/hub.ts"
+import { Keyed, type KeysOptions } from "./internal/keyed.ts"
+import * as Options_ from "./internal/options.ts"
+import * as Protecting from "./internal/protect.ts"
+import * as Retrying from "./internal/retry.ts"
+import * as Counters from "./internal/stats.ts"
+import * as Limit from "./internal/timeout.ts"
+import * as Time from "./internal/time.ts"
+import * as Circuit from "./machine/Circuit.ts"
+import * as Outcome from "./Outcome.ts"
+import * as Rejection from "./Rejection.ts"
+import * as Retry from "./Retry.ts"
+import * as RetryBudget from "./RetryBudget.ts"
+import type * as Transient from "./Transient.ts"
+
+/**
+ * The parts of a policy. Each is there only when it is given.
+ *
+ * **Details**
+ *
+ * | part | what | default when given as `{}` |
+ * |---|---|---|
+ * | `deadline` | time for the whole | |
+ * | `retry` | a schedule, or one with options | |
+ * | `budget` | what retries may cost | ratio 0.2, 1 a second, over 10 seconds |
+ * | `breaker` | a circuit per key | see `CircuitBreaker.Options` |
+ * | `bulkhead` | permits per key | `maxConcurrent` must be given |
+ * | `timeout` | time for one attempt | |
+ * | `keys` | how much keyed state is kept | 10,000 keys, 1 hour |
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Time for the whole: attempts, pauses and waits together. A duration above zero. */
+  readonly deadline?: Duration.Input | undefined
+  /** When to try again. Never a gated schedule: the policy has `budget` for that. */
+  readonly retry?: Schedule.Schedule<unknown, never> | RetryOptions | undefined
+  /** What retries may cost: a budget of this policy's own, or the service of one that several policies share. */
+  readonly budget?: RetryBudget.Options | BudgetService | undefined
+  /** When to stop calling. */
+  readonly breaker?: Omit<CircuitBreaker.Options, "keys"> | undefined
+  /** How many calls at once. */
+  readonly bulkhead?: Omit<Bulkhead.Options, "keys"> | undefined
+  /** Time for one attempt. A duration above zero, at most the deadline. */
+  readonly timeout?: Duration.Input | undefined
+  /** How much keyed state is kept. */
+  readonly keys?: Keys | undefined
+}
+
+/**
+ * A schedule with options of the retry.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RetryOptions extends Omit<Retry.Options, "while" | "name"> {
+  readonly schedule: Schedule.Schedule<unknown, never>
+}
+
+/**
+ * The service of a retry budget: a class made by `RetryBudget.Service`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type BudgetService = Context.Key<any, RetryBudget.RetryBudget>
+
+/**
+ * How much keyed state is kept.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Keys extends KeysOptions {}
+
+/**
+ * What may be said for one protected effect: its key, and a judgement of its own in place of the breaker's.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProtectOptions extends Outcome.Judgement {
+  /** Which circuit and which permits. Default: `"default"`. */
+  readonly key?: string | undefined
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// What the types say
+// ---------------------------------------------------------------------------------------------------------------------
+
+type Has<O, Part extends keyof Options> = O extends { readonly [K in Part]: infer V }
+  ? [V] extends [undefined]
+    ? false
+    : true
+  : false
+
+/** The errors of one attempt. */
+type Attempted<E, O> = Has<O, "timeout"> extends true ? E | Rejection.TimedOut : E
+
+/**
+ * The error type of a protected effect: its own errors, exhausted if the policy retries, and a rejection for each part
+ * that may refuse.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type ErrorOf<E, O> =
+  | (Has<O, "retry"> extends true ? Transient.AfterRetry<Attempted<E, O>> : Attempted<E, O>)
+  | (Has<O, "breaker"> extends true ? Rejection.CircuitOpen : never)
+  | (Has<O, "bulkhead"> extends true ? Rejection.BulkheadFull : never)
+  | (Has<O, "deadline"> extends true ? Rejection.DeadlineExceeded : never)
+
+/** The breaker's own judgement. */
+type Judgement<O> = O extends { readonly breaker: infer B } ? B : {}
+
+type ScheduleOf<O> = O extends { readonly retry: infer S }
+  ? S extends { readonly schedule: infer Inner }
+    ? Inner
+    : S
+  : never
+
+/**
+ * `unknown` when the policy makes sense for an effect that succeeds with `A` and fails with `E`; otherwise an English
+ * sentence that says why not.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type CanProtect<A, E, O, J> =
+  Has<O, "retry"> extends true
+    ? unknown extends Retry.CanRetry<A, Attempted<E, O>, ScheduleOf<O>, {}>
+      ? CanTrip<A, E, O, J>
+      : Retry.CanRetry<A, Attempted<E, O>, ScheduleOf<O>, {}>
+    : CanTrip<A, E, O, J>
+
+type CanTrip<A, E, O, J> = Has<O, "breaker"> extends true ? Outcome.CanTrip<A, Attempted<E, O>, J> : unknown
+
+/**
+ * `unknown` when the parts make a policy; otherwise an English sentence that says why not.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type Sensible<O> =
+  Has<O, "budget"> extends true
+    ? Has<O, "retry"> extends true
+      ? unknown
+      : "A `budget` pays for retries: give `retry` too, or leave `budget` out"
+    : true extends Has<O, "deadline"> | Has<O, "retry"> | Has<O, "breaker"> | Has<O, "bulkhead"> | Has<O, "timeout">
+      ? unknown
+      : "A policy needs at least one of deadline, retry, breaker, bulkhead and timeout"
+
+/**
+ * The service that a policy needs for its budget, if it shares one.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type Requires<O> = O extends { readonly budget: Context.Key<infer I, RetryBudget.RetryBudget> } ? I : never
+
+type AnyEffect = Effect.Effect<any, any, any>
+type AnyFiber = Fiber.Fiber<unknown, unknown>
+
+/**
+ * Protects an effect, or makes a function that does.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Protect<O, R2> {
+  <const Arg extends AnyEffect | ProtectOptions, const Call extends object = {}>(
+    arg: Arg & Refused<Arg, O, Outcome.Effective<Judgement<O>, Call>>,
+    options?: Call & CallOptions<Arg, O>
+  ): Protected<Arg, O, R2>
+}
+
+type CallOptions<Arg, O> = [Arg] extends [Effect.Effect<infer A, infer E, infer _R>]
+  ? { readonly key?: string | undefined } & Outcome.Judgement<A, Attempted<E, O>>
+  : {}
+
+type Refused<Arg, O, J> = [Arg] extends [Effect.Effect<infer A, infer E, infer _R>] ? CanProtect<A, E, O, J> : unknown
+
+type Protected<Arg, O, R2> = [Arg] extends [Effect.Effect<infer A, infer E, infer R>]
+  ? Effect.Effect<A, ErrorOf<E, O>, R | R2>
+  : Apply<O, Outcome.Effective<Judgement<O>, Arg>, R2>
+
+/**
+ * A function that protects effects with options already given.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Apply<O, J, R2> {
+  <A, E, R>(self: Effect.Effect<A, E, R> & CanProtect<A, E, O, J>): Effect.Effect<A, ErrorOf<E, O>, R | R2>
+}
+
+/**
+ * Wraps a function that returns an effect; the key may come from its arguments.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Fn<O, R2> {
+  <Args extends ReadonlyArray<unknown>, A, E, R>(
+    f: ((...args: Args) => Effect.Effect<A, E, R>) & CanProtect<A, E, O, Judgement<O>>,
+    options?: { readonly key?: ((...args: Args) => string) | undefined }
+  ): (...args: Args) => Effect.Effect<A, ErrorOf<E, O>, R | R2>
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// What a policy tells and takes
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * Counts since a key was first used. `calls` counts originals; `successes`, `failures` and `ignored` count attempts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Totals extends Counters.Totals {}
+
+/**
+ * Success rate and latencies of the attempts of the recent past; `undefined` when there were none.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Recent extends Counters.Recent {}
+
+/**
+ * One key of a policy at a moment.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Stats {
+  readonly policy: string
+  readonly key: string
+  /** The circuit, with its state and since when; `undefined` without a breaker. */
+  readonly circuit: CircuitBreaker.State | undefined
+  /** Attempts running. */
+  readonly running: number
+  /** Attempts waiting for a permit. */
+  readonly waiting: number
+  /** Permits in all; `undefined` without a bulkhead. */
+  readonly maxConcurrent: number | undefined
+  /** Retries that may be decided now, for all keys together; `undefined` without a budget. */
+  readonly balance: number | undefined
+  readonly totals: Totals
+  readonly recent: Recent
+}
+
+/**
+ * Commands of an operator. Those on the circuit do nothing in a policy without a breaker, `resize` nothing in one without
+ * a bulkhead.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Control<R = never> extends CircuitBreaker.Control<R> {
+  /** Changes the permits of every key. */
+  readonly resize: (maxConcurrent: number) => Effect.Effect<void, never, R>
+}
+
+/**
+ * A policy at work. `R` is what its members need: nothing for one from {@link make}, the service for the statics of a
+ * {@link Service} class.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Policy<O = Options, R = never> {
+  /** Protects an effect: `effect.pipe(policy.protect)`, or with options `effect.pipe(policy.protect({ key }))`. */
+  readonly protect: Protect<O, R>
+  /** Protects every call of a function. */
+  readonly fn: Fn<O, R>
+  /** What a key has seen and holds. */
+  readonly stats: (key?: string) => Effect.Effect<Stats, never, R>
+  /** The stats of every key that is kept. */
+  readonly allStats: Effect.Effect<ReadonlyArray<Stats>, never, R>
+  /** What this policy does, from the moment the stream is run. */
+  readonly events: Stream.Stream<Event.Event, never, R>
+  /** Commands of an operator. */
+  readonly control: Control<R>
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// At work
+// ---------------------------------------------------------------------------------------------------------------------
+
+interface Entry {
+  readonly key: string
+  lastUsed: number
+  readonly circuit: Circuits.Cell | undefined
+  readonly gate: Gates.Cell | undefined
+  readonly counters: Counters.Counters
+}
+
+/** One call, and each of its attempts in turn: the frame of the attempt in flight. */
+class Call extends Gates.Pass implements Frame.Frame<unknown, unknown, unknown> {
+  private readonly engine: Engine
+  private readonly self: AnyEffect
+  private readonly judge: Judge
+  private readonly entry: Entry
+  private readonly began: number
+  /** The monotonic instant of the policy's own deadline, or of the one outside if that is earlier. */
+  private readonly deadline: number
+  private retrying: Retrying.Retrying | undefined
+  private attempts = 0
+  // The attempt in flight.
+  private running = false
+  private era = 0
+  private ticket = 0
+  private started = 0
+  private cut = false
+
+  constructor(engine: Engine, self: AnyEffect, entry: Entry, judge: Judge, began: number, deadline: number) {
+    super()
+    this.engine = engine
+    this.self = self
+    this.entry = entry
+    this.judge = judge
+    this.began = began
+    this.deadline = deadline
+  }
+
+  attempt(fiber: AnyFiber, metadata?: Schedule.Metadata): AnyEffect {
+    this.attempts += 1
+    this.held = false
+    this.place = undefined
+    this.wake = undefined
+    this.running = false
+    this.cut = false
+    const plan = this.engine.retry
+    if (plan === undefined) return Frame.run(this)
+    const framed = Frame.run(this)
+    const work = metadata === undefined ? framed : Effect.provideService(framed, Schedule.CurrentMetadata, metadata)
+    return Effect.catchCause(work, (cause) => {
+      this.retrying ??= new Retrying.Retrying(plan, this.engine.who(this.entry, this.deadline), this.began, fiber)
+      return this.retrying.failed(cause, fiber, (metadata) => this.attempt(fiber, metadata))
+    })
+  }
+
+  enter(fiber: AnyFiber): AnyEffect {
+    const { circuits, gates } = this.engine
+    const { circuit, gate } = this.entry
+    const now = Time.monotonicMillis(fiber)
+    if (circuit !== undefined && !circuits!.admits(circuit, now)) return this.engine.rejectOpen(circuit, now, fiber)
+    if (gate === undefined) return this.start(now, fiber)
+    const left = Math.min(this.deadline - now, Deadline.remaining(fiber))
+    const wait = gates!.enter(gate, this, fiber, left)
+    return wait === undefined
+      ? this.start(now, fiber)
+      : Effect.flatMap(wait, () => this.start(Time.monotonicMillis(fiber), fiber))
+  }
+
+  /** With the permit in hand: asks the circuit again, this time for good, and begins the work. */
+  private start(now: number, fiber: AnyFiber): AnyEffect {
+    const { engine, entry } = this
+    const left = this.deadline - now
+    if (left <= 0) return engine.rejectLate(entry.key, false, fiber)
+    if (entry.circuit !== undefined) {
+      this.ticket = engine.circuits!.admit(entry.circuit, now, fiber)
+      if (this.ticket === Circuit.Rejected) return engine.rejectOpen(entry.circuit, now, fiber)
+      this.era = entry.circuit.circuit.era
+    }
+    // Only a call that reaches the dependency earns retries.
+    if (this.attempts === 1 && engine.retry !== undefined) engine.budget?.deposit(fiber)
+    this.running = true
+    this.started = now
+    entry.counters.running += 1
+    const limit = Math.min(engine.timeout, left)
+    if (limit === Infinity) return this.self
+    return Limit.within(this.self, limit, Deadline.tightened(fiber, now + limit), fiber, () =>
+      engine.timeout <= left ? this.timedOut(fiber) : this.late(fiber)
+    )
+  }
+
+  private timedOut(fiber: AnyFiber): Exit.Exit<never, Rejection.TimedOut> {
+    const { entry, engine } = this
+    const after = Duration.millis(engine.timeout)
+    entry.counters.timeouts += 1
+    engine.reporter.timeoutFired(entry.key, after, fiber)
+    return Exit.fail(Rejection.timedOut({ policy: engine.name, key: entry.key, after }))
+  }
+
+  private late(fiber: AnyFiber): Exit.Exit<never, Rejection.DeadlineExceeded> {
+    this.cut = true
+    return Exit.fail(this.engine.tooLate(this.entry.key, true, fiber))
+  }
+
+  leave(exit: Exit.Exit<unknown, unknown>, fiber: AnyFiber): void {
+    const { engine, entry } = this
+    // First what is held, then what others may get wrong.
+    if (entry.gate !== undefined) engine.gates!.release(entry.gate, this)
+    if (!this.running) {
+      const rejection = rejectionIn(exit)
+      if (rejection !== undefined) entry.counters.rejections[rejection._tag] += 1
+      return
+    }
+    entry.counters.running -= 1
+    const now = Time.monotonicMillis(fiber)
+    const duration = now - this.started
+    const judged = this.cut ? this.judgeCut(duration) : Protecting.judgeSafely(this.judge, exit)
+    if (this.cut) entry.counters.rejections.DeadlineExceeded += 1
+    entry.counters.record(judged.outcome, duration, now)
+    if (entry.circuit !== undefined) {
+      const retryAfter = judged.outcome === "failure" ? Protecting.retryAfterOf(exit) : undefined
+      engine.circuits!.settle(entry.circuit, this.era, this.ticket, judged.outcome, duration, now, fiber, retryAfter)
+    }
+    if (judged.outcome === "ignored") engine.reporter.ignored(entry.key, exit, fiber)
+    if (judged.threw) throw judged.defect
+  }
+
+  /**
+   * The deadline cut the work. That says something about the dependency only if the work had a fair share of the time
+   * this policy gives to an attempt: without it, a black hole behind a deadline would never open the circuit.
+   */
+  private judgeCut(duration: number): Protecting.Judged {
+    const { deadline, timeout } = this.engine
+    return duration >= fairShare * Math.min(deadline, timeout) ? Protecting.failure : Protecting.ignored
+  }
+}
+
+/** Of the time for one attempt. */
+const fairShare = 0.5
+
+type Judge = (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
+
+const rejectionIn = (exit: Exit.Exit<unknown, unknown>): Rejection.Rejection | undefined => {
+  if (exit._tag === "Success") return undefined
+  const reason = exit.cause.reasons.find(Cause.isFailReason)
+  return reason !== undefined && Rejection.is(reason.error) ? reason.error : undefined
+}
+
+const where = "Policy"
+
+class Engine {
+  readonly name: string
+  readonly reporter: Reporter
+  readonly circuits: Circuits.Circuits | undefined
+  readonly gates: Gates.Gates | undefined
+  readonly retry: Retrying.Plan | undefined
+  readonly budget: Budget.Budget | undefined
+  /** Milliseconds; `Infinity` when there is none. */
+  readonly timeout: number
+  readonly deadline: number
+  readonly entries: Keyed<Entry>
+
+  constructor(name: string, options: Options, program: Event.Hub, shared: Budget.Budget | undefined) {
+    this.name = Options_.nonEmpty(where, "name", name)
+    this.reporter = new Reporter(name, Event.makeHub(), program)
+    const { breaker, bulkhead, deadline, retry, timeout } = options
+    if ([breaker, bulkhead, deadline, retry, timeout].every((part) => part === undefined)) {
+      throw new RangeError(`${where}: give at least one of deadline, retry, breaker, bulkhead and timeout, got none`)
+    }
+    if (options.budget !== undefined && retry === undefined) {
+      throw new RangeError(`${where}: budget pays for retries and needs retry, got none`)
+    }
+    this.circuits = breaker && new Circuits.Circuits(`${where}.breaker`, breaker, this.reporter)
+    this.gates = bulkhead && new Gates.Gates(`${where}.bulkhead`, bulkhead, this.reporter)
+    this.retry = retry && planOf(retry)
+    this.budget = shared ?? ownBudget(options.budget, this.reporter)
+    this.timeout = timeout === undefined ? Infinity : Options_.millis(where, "timeout", timeout)
+    this.deadline = deadline === undefined ? Infinity : Options_.millis(where, "deadline", deadline)
+    if (this.timeout !== Infinity && this.timeout > this.deadline) {
+      throw new RangeError(
+        `${where}: timeout must be at most the deadline (${this.deadline} ms), got ${this.timeout} ms: an attempt could never use it up`
+      )
+    }
+    this.entries = new Keyed<Entry>(
+      where,
+      options.keys,
+      (key, now) => ({
+        key,
+        lastUsed: now,
+        circuit: this.circuits?.make(key, now),
+        gate: this.gates?.make(key),
+        counters: new Counters.Counters()
+      }),
+      (entry) =>
+        entry.counters.running > 0 ||
+        (entry.circuit !== undefined && Circuits.pinned(entry.circuit)) ||
+        (entry.gate !== undefined && Gates.pinned(entry.gate))
+    )
+  }
+
+  call(self: AnyEffect, key: string, judge: Judge, fiber: AnyFiber): AnyEffect {
+    const now = Time.monotonicMillis(fiber)
+    const entry = this.entries.get(key, now)
+    entry.counters.calls += 1
+    // An outer deadline bounds this one; without one of its own a policy leaves the outer one to whoever set it.
+    const deadline = this.deadline === Infinity ? Infinity : Math.min(now + this.deadline, fiber.getRef(Deadline.Current))
+    return new Call(this, self, entry, judge, now, deadline).attempt(fiber)
+  }
+
+  who(entry: Entry, deadline: number): Retrying.Who {
+    return {
+      key: entry.key,
+      reporter: this.reporter,
+      budget: this.budget,
+      deadline,
+      decided: () => {
+        entry.counters.retries += 1
+      },
+      gaveUp: (reason) => {
+        entry.counters.giveUps[reason] += 1
+      }
+    }
+  }
+
+  rejectOpen(circuit: Circuits.Cell, now: number, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> {
+    const rejection = this.circuits!.rejection(circuit, now)
+    this.reporter.rejected(circuit.key, rejection, fiber)
+    return Effect.fail(rejection)
+  }
+
+  rejectLate(key: string, started: boolean, fiber: AnyFiber): Effect.Effect<never, Rejection.DeadlineExceeded> {
+    return Effect.fail(this.tooLate(key, started, fiber))
+  }
+
+  tooLate(key: string, started: boolean, fiber: AnyFiber): Rejection.DeadlineExceeded {
+    const deadline = Duration.millis(this.deadline)
+    const rejection = Rejection.deadlineExceeded({ policy: this.name, key, deadline, started })
+    this.reporter.rejected(key, rejection, fiber)
+    return rejection
+  }
+
+  stats(entry: Entry, now: number, fiber: AnyFiber): Stats {
+    return {
+      policy: this.name,
+      key: entry.key,
+      circuit: entry.circuit && this.circuits!.view(entry.circuit, now),
+      running: entry.counters.running,
+      waiting: entry.gate?.gate.waiting ?? 0,
+      maxConcurrent: this.gates?.maxConcurrent,
+      balance: this.budget?.balance(fiber),
+      totals: entry.counters.totals(),
+      recent: entry.counters.recent(now)
+    }
+  }
+}
+
+const planOf = (retry: NonNullable<Options["retry"]>): Retrying.Plan => {
+  const options = Schedule.isSchedule(retry) ? undefined : retry
+  // Whatever it takes as input: the types of `protect` see to it that the errors fit.
+  const schedule = (options === undefined ? retry : options.schedule) as Schedule.Schedule<unknown, any>
+  if (Budget.gateOf(schedule) !== undefined) {
+    throw new RangeError(`${where}.retry: the schedule must not be gated, got one that is: give the budget as \`budget\``)
+  }
+  return new Retrying.Plan(`${where}.retry`, schedule, options)
+}
+
+const isService = (budget: Options["budget"]): budget is BudgetService => Context.isKey(budget)
+
+const ownBudget = (budget: Options["budget"], reporter: Reporter): Budget.Budget | undefined =>
+  budget === undefined || isService(budget) ? undefined : new Budget.Budget(`${where}.budget`, budget, reporter)
+
+/** Every check of the options, without making anything that lasts. */
+const check = (name: string, options: Options): void => {
+  new Engine(name, options, Event.makeHub(), undefined)
+}
+
+/** The policy, with the shared budget found in the context if it has one. */
+const build = <O>(name: string, options: Options): Effect.Effect<Policy<O>, Config.ConfigError, Requires<O>> =>
+  Effect.withFiber((fiber) => {
+    const hub = fiber.getRef(Event.CurrentHub)
+    const shared = isService(options.budget)
+      ? RetryBudget.engineOf(Context.getUnsafe(fiber.context, options.budget))
+      : undefined
+    return ConfigOf.checked(() => makeWith<O>(new Engine(name, options, hub, shared), options))
+  })
+
+const makeWith = <O>(engine: Engine, options: Options): Policy<O> => {
+  const judge = Outcome.judge(Outcome.isJudgement(options.breaker) ? options.breaker : undefined)
+  const protect = Protecting.protect((self, call: ProtectOptions | undefined) => {
+    const key = call?.key ?? Rejection.defaultKey
+    const decide = Outcome.isJudgement(call) ? Outcome.judge(call) : judge
+    return Effect.withFiber((fiber) => engine.call(self, key, decide, fiber))
+  })
+
+  const withNow = <A>(f: (now: number, fiber: AnyFiber) => A): Effect.Effect<A> =>
+    Effect.withFiber((fiber) => Effect.succeed(f(Time.monotonicMillis(fiber), fiber)))
+
+  const command =
+    (name: Parameters<Circuits.Circuits["control"]>[1]) =>
+    (key: string = Rejection.defaultKey): Effect.Effect<void> =>
+      withNow((now, fiber) => {
+        const { circuit } = engine.entries.get(key, now)
+        if (circuit !== undefined) engine.circuits!.control(circuit, name, now, fiber)
+      })
+
+  return {
+    // The implementation handles effects of any type; the interface says which ones.
+    protect: protect as unknown as Protect<O, never>,
+    fn: Protecting.fn(protect) as unknown as Fn<O, never>,
+    stats: (key = Rejection.defaultKey) =>
+      withNow((now, fiber) => engine.stats(engine.entries.get(key, now), now, fiber)),
+    allStats: withNow((now, fiber) => Array.from(engine.entries.all(), (entry) => engine.stats(entry, now, fiber))),
+    events: Event.streamFrom(engine.reporter.own),
+    control: {
+      isolate: command("isolate"),
+      close: command("close"),
+      reset: command("reset"),
+      disable: command("disable"),
+      enable: command("enable"),
+      resize: (maxConcurrent) => {
+        Options_.integer(`${where}.control.resize`, "maxConcurrent", maxConcurrent, 1)
+        return Effect.sync(() => {
+          const gates = Array.from(engine.entries.all()).flatMap((entry) => entry.gate ?? [])
+          engine.gates?.resize(maxConcurrent, gates)
+        })
+      }
+    }
+  }
+}
+
+/**
+ * Makes a policy.
+ *
+ * **When to use** When a service class would be too much: scripts, tests, policies made at run time. Otherwise prefer
+ * {@link Service}.
+ *
+ * **Details** Throws a `RangeError` at once when an option is out of range.
+ *
+ * **Example** (A policy in a script)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Policy, Retry, Transient } from "effect-resilience"
+ *
+ * class Busy extends Transient.TaggedError<Busy>()("Busy", {}) {}
+ *
+ * const program = Effect.gen(function*() {
+ *   const search = yield* Policy.make("search", {
+ *     retry: Retry.backoff({ base: "1 millis" }),
+ *     bulkhead: { maxConcurrent: 10 },
+ *     timeout: "1 second"
+ *   })
+ *   let tries = 0
+ *   const call = Effect.suspend(() => ++tries < 3 ? Effect.fail(new Busy()) : Effect.succeed("found"))
+ *   return yield* call.pipe(search.protect)
+ * })
+ * await Effect.runPromise(program) // => "found"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <const O extends Options>(
+  name: string,
+  options: O & Sensible<O>
+): Effect.Effect<Policy<O>, never, Requires<O>> => {
+  const given: Options = options
+  check(name, given)
+  // The options have just been checked.
+  return Effect.orDie(build<O>(name, given))
+}
+
+/**
+ * The statics of a policy's service class.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Class<Self, Id extends string, O extends Options>
+  extends Context.ServiceClass<Self, Id, Policy<O>>,
+    Policy<O, Self> {
+  /** The policy with the options of the class. */
+  readonly layer: Layer.Layer<Self, never, Requires<O>>
+  /**
+   * The policy with options from `Config` over those of the class: everything below a path, or a `Config` per option.
+   * Parts that the class does not have are not added: they would be missing from the error type.
+   */
+  readonly layerConfig: (
+    config: ConfigOf.Source<ConfigOf.PolicySettings>
+  ) => Layer.Layer<Self, Config.ConfigError, Requires<O>>
+}
+
+/** Settings as options; only of the parts that the policy has. */
+const configured = (options: Options, settings: ConfigOf.PolicySettings): Options => {
+  const { breaker, budget, retry, ...rest } = settings
+  const given = {
+    ...rest,
+    budget: isService(options.budget) ? undefined : budget,
+    breaker: breaker && ConfigOf.circuit(breaker),
+    retry: retry && Retry.backoff(retry)
+  }
+  const known = Object.entries(given).filter(([part]) => options[part as keyof Options] !== undefined)
+  return ConfigOf.merge(options, Object.fromEntries(known))
+}
+
+/**
+ * A policy as a service: declare once what a dependency needs, provide its layer in the app, and protect effects with it
+ * anywhere.
+ *
+ * **Details** Throws a `RangeError` at once when an option is out of range. For the options see {@link Options}.
+ *
+ * **Example** (Everything a payment provider needs)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Fallback, Policy, Retry, Transient, TripPolicy } from "effect-resilience"
+ *
+ * class GatewayTimeout extends Transient.TaggedError<GatewayTimeout>()("GatewayTimeout", {}) {}
+ *
+ * class Payments extends Policy.Service<Payments>()("app/Payments", {
+ *   deadline: "3 seconds",
+ *   retry: Retry.backoff({ base: "100 millis", cap: "2 seconds", times: 2 }),
+ *   budget: { ratio: 0.2, minPerSecond: 1 },
+ *   breaker: { trip: TripPolicy.failureRate({ threshold: 0.5, minimumCalls: 20 }), openFor: "5 seconds" },
+ *   bulkhead: { maxConcurrent: 20, maxQueued: 40, maxWait: "500 millis" },
+ *   timeout: "1 second"
+ * }) {}
+ *
+ * const charge = (order: string): Effect.Effect<string, GatewayTimeout> => Effect.succeed(`paid ${order}`)
+ *
+ * const program = charge("tea").pipe(
+ *   Payments.protect,
+ *   Fallback.orElse((rejection) => Effect.succeed(`later: ${rejection._tag}`)),
+ *   Effect.provide(Payments.layer)
+ * )
+ * await Effect.runPromise(program) // => "paid tea"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const Service =
+  <Self>() =>
+  <const Id extends string, const O extends Options>(id: Id, options: O & Sensible<O>): Class<Self, Id, O> => {
+    const given: Options = options
+    check(id, given)
+    const service = Context.Service<Self, Policy<O>>()(id)
+    const inContext = Protecting.inContext(service)
+    const protect = inContext.protect<ProtectOptions>((policy) => policy.protect)
+    const members: Omit<Class<Self, Id, O>, keyof Context.ServiceClass<Self, Id, Policy<O>>> = {
+      // The implementation handles effects of any type; the interface says which ones.
+      protect: protect as unknown as Protect<O, Self>,
+      fn: Protecting.fn(protect) as unknown as Fn<O, Self>,
+      stats: inContext.call((policy) => policy.stats),
+      allStats: inContext.effect((policy) => policy.allStats),
+      events: inContext.stream((policy) => policy.events),
+      control: {
+        isolate: inContext.call((policy) => policy.control.isolate),
+        close: inContext.call((policy) => policy.control.close),
+        reset: inContext.call((policy) => policy.control.reset),
+        disable: inContext.call((policy) => policy.control.disable),
+        enable: inContext.call((policy) => policy.control.enable),
+        resize: inContext.call((policy) => policy.control.resize)
+      },
+      layer: Layer.effect(service, Effect.orDie(build<O>(id, given))),
+      layerConfig: (config) =>
+        Layer.effect(
+          service,
+          Effect.flatMap(ConfigOf.load(ConfigOf.PolicySettings, config), (settings) =>
+            Effect.flatMap(
+              ConfigOf.checked(() => configured(given, settings)),
+              (options) => build<O>(id, options)
+            )
+          )
+        )
+    }
+    return Object.assign(service, members) as Class<Self, Id, O>
+  }

@@ -1,0 +1,230 @@
+/**
+ * The errors with which policies refuse a call, and the one with which they cut it short.
+ *
+ * A rejection says who refused (`policy`, `key`), why, and when to come back. It is typed, costs no stack trace, is never
+ * transient (a retry never repeats it by itself) and never counts against the dependency.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Schema from "effect/Schema"
+import * as Transient from "./Transient.ts"
+
+/**
+ * The key of the mark that every rejection class carries.
+ *
+ * @category type ids
+ * @since 0.1.0
+ */
+export const TypeId = "~effect-resilience/Rejection" as const
+
+/**
+ * The key of a call that names none.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const defaultKey = "default"
+
+/**
+ * What a circuit had seen when it opened: the trip policy and its figures.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Evidence = Schema.Struct({
+  /** The trip policy, e.g. `failureRate`. */
+  trip: Schema.String,
+  /** Its figures at that moment, e.g. `{ calls: 40, failures: 25, rate: 0.625, threshold: 0.5 }`. */
+  figures: Schema.Record(Schema.String, Schema.Number)
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Evidence = typeof Evidence.Type
+
+const who = { policy: Schema.String, key: Schema.String }
+
+const place = (self: { readonly policy: string; readonly key: string }): string =>
+  self.key === defaultKey ? self.policy : `${self.policy} [${self.key}]`
+
+const span = (duration: Duration.Duration): string => Duration.format(Duration.millis(Math.ceil(Duration.toMillis(duration))))
+
+/**
+ * The circuit breaker refused the call: the circuit is open, isolated by an operator, or half-open with every probe
+ * taken. `retryAfter` is how long until it may be worth asking again (infinite while isolated).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class CircuitOpen extends Schema.TaggedError<CircuitOpen>("effect-resilience/CircuitOpen")("CircuitOpen", {
+  ...who,
+  state: Schema.Literals(["open", "half-open", "isolated"]),
+  retryAfter: Schema.Duration,
+  evidence: Schema.optionalKey(Evidence)
+}) {
+  override get message(): string {
+    const figures = this.evidence === undefined ? "" : ` (${describe(this.evidence)})`
+    switch (this.state) {
+      case "open":
+        return `${place(this)}: the circuit is open for another ${span(this.retryAfter)}${figures}`
+      case "half-open":
+        return `${place(this)}: the circuit is half-open and all its probes are taken${figures}`
+      case "isolated":
+        return `${place(this)}: the circuit is isolated by an operator`
+    }
+  }
+}
+
+/**
+ * One line about evidence, for logs and messages.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
+export const describe = (evidence: Evidence): string =>
+  `${evidence.trip}: ${Object.entries(evidence.figures)
+    .map(([name, value]) => `${name} ${Number.isInteger(value) ? value : value.toFixed(2)}`)
+    .join(", ")}`
+
+/**
+ * The bulkhead refused the call: every permit is taken, and the queue is full (`"full"`) or the wait in it was over
+ * (`"wait"`), or could not have ended before the deadline (`"deadline"`).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BulkheadFull extends Schema.TaggedError<BulkheadFull>("effect-resilience/BulkheadFull")("BulkheadFull", {
+  ...who,
+  reason: Schema.Literals(["full", "wait", "deadline"]),
+  running: Schema.Number,
+  waiting: Schema.Number
+}) {
+  override get message(): string {
+    const because =
+      this.reason === "full" ? "is full" : this.reason === "wait" ? "gave no permit in time" : "gave no permit before the deadline"
+    return `${place(this)}: the bulkhead ${because} (${this.running} running, ${this.waiting} waiting)`
+  }
+}
+
+/**
+ * The time for the whole was over. `started` tells whether the work had begun: when it is `false`, the call was refused
+ * before any work was done.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class DeadlineExceeded extends Schema.TaggedError<DeadlineExceeded>("effect-resilience/DeadlineExceeded")(
+  "DeadlineExceeded",
+  { ...who, deadline: Schema.Duration, started: Schema.Boolean }
+) {
+  override get message(): string {
+    return `${place(this)}: the deadline of ${span(this.deadline)} ${
+      this.started ? "passed while the call was running" : "left no time to begin"
+    }`
+  }
+}
+
+/**
+ * One attempt took too long and was interrupted. Unlike a rejection it says something about the dependency: it is
+ * transient, and it counts as a failure. Whether the work was done is not known.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TimedOut extends Transient.TaggedError<TimedOut>("effect-resilience/TimedOut")("TimedOut", {
+  ...who,
+  after: Schema.Duration
+}) {
+  override get message(): string {
+    return `${place(this)}: no answer within ${span(this.after)}`
+  }
+}
+
+for (const error of [CircuitOpen, BulkheadFull, DeadlineExceeded]) {
+  Object.defineProperty(error.prototype, TypeId, { value: TypeId })
+}
+
+/**
+ * Every rejection of this package.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Rejection = CircuitOpen | BulkheadFull | DeadlineExceeded
+
+/**
+ * Did a policy refuse or cut this call? `true` for every rejection.
+ *
+ * **When to use** To ask whether an error is a policy's and not the dependency's. {@link neverRan} asks the stricter
+ * question whether the work never began.
+ *
+ * **Example** (Telling a rejection from a failure)
+ *
+ * ```ts
+ * import { Effect, Exit } from "effect"
+ * import { Bulkhead, Rejection } from "effect-resilience"
+ *
+ * const program = Effect.gen(function*() {
+ *   const one = yield* Bulkhead.make("one", { maxConcurrent: 1 })
+ *   yield* Effect.forkChild(one.protect(Effect.never), { startImmediately: true })
+ *   return yield* Effect.flip(one.protect(Effect.succeed("never runs")))
+ * })
+ * Rejection.is(await Effect.runPromise(program)) // => true
+ * ```
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const is = (error: unknown): error is Rejection =>
+  typeof error === "object" && error !== null && TypeId in error
+
+/**
+ * Is this error the proof that the work never began? `false` for a deadline that passed while it was running.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const neverRan = (error: unknown): error is Rejection =>
+  is(error) && !(error instanceof DeadlineExceeded && error.started)
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Making them without a stack trace: capturing one is nearly the whole cost of a rejection.
+// ---------------------------------------------------------------------------------------------------------------------
+
+const without = <T extends object>(prototype: T, fields: object): T => Object.assign(Object.create(prototype), fields)
+
+/** @internal */
+export const circuitOpen = (fields: {
+  readonly policy: string
+  readonly key: string
+  readonly state: "open" | "half-open" | "isolated"
+  readonly retryAfter: Duration.Duration
+  readonly evidence?: Evidence
+}): CircuitOpen => without(CircuitOpen.prototype, { _tag: "CircuitOpen", ...fields })
+
+/** @internal */
+export const bulkheadFull = (fields: {
+  readonly policy: string
+  readonly key: string
+  readonly reason: "full" | "wait" | "deadline"
+  readonly running: number
+  readonly waiting: number
+}): BulkheadFull => without(BulkheadFull.prototype, { _tag: "BulkheadFull", ...fields })
+
+/** @internal */
+export const deadlineExceeded = (fields: {
+  readonly policy: string
+  readonly key: string
+  readonly deadline: Duration.Duration
+  readonly started: boolean
+}): DeadlineExceeded => without(DeadlineExceeded.prototype, { _tag: "DeadlineExceeded", ...fields })
+
+/** @internal */
+export const timedOut = (fields: {
+  readonly policy: string
+  readonly key: string
+  readonly after: Duration.Duration
+}): TimedOut => without(TimedOut.prototype, { _tag: "TimedOut", ...fields })

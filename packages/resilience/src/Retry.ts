@@ -1,0 +1,333 @@
+/**
+ * Tries again what another try may cure, and nothing else.
+ *
+ * Only errors marked as transient are retried. What a retry gives up on comes back as the same error, typed as
+ * exhausted, so that no second retry can be put around it. A schedule says when; a budget, as its last combinator, says
+ * whether.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import * as Event from "./Event.ts"
+import * as Budget from "./internal/budget.ts"
+import { Reporter } from "./internal/hub.ts"
+import * as Options_ from "./internal/options.ts"
+import * as Retrying from "./internal/retry.ts"
+import * as Time from "./internal/time.ts"
+import { defaultKey } from "./Rejection.ts"
+import * as Transient from "./Transient.ts"
+
+/**
+ * An attempt that failed: its number from 1, its error, the time since the first attempt began, and the pause that
+ * follows (`undefined` when none does).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Attempt extends Retrying.Attempt {}
+
+/**
+ * Why a retry gave up, with the history of its attempts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface GiveUp extends Retrying.GiveUp {}
+
+/**
+ * Options of a retry.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<in Value = never> {
+  /** Retries only errors known to have been refused before any work was done: for work that is not idempotent. Default: `false`. */
+  readonly unprocessedOnly?: boolean | undefined
+  /** An error that asks for a longer pause than this (`retryAfter`) ends the retry. A duration of zero or more. Default: 1 minute. */
+  readonly maxRetryAfter?: Duration.Input | undefined
+  /** Runs after each decision to retry, before the pause. */
+  readonly onRetry?: ((attempt: Attempt) => Effect.Effect<unknown>) | undefined
+  /** Retries a success too, while this holds for its value. When the retry gives up, the caller gets the last value. */
+  readonly while?: ((value: Value) => boolean) | undefined
+  /** The name in events. Default: `"Retry"`. */
+  readonly name?: string | undefined
+}
+
+type AnyEffect = Effect.Effect<any, any, any>
+
+type HasWhile<O> = O extends { readonly while: (value: infer _V) => boolean } ? true : false
+
+type TakesValue<A, O> = O extends { readonly while: (value: infer V) => boolean } ? ([A] extends [V] ? true : false) : true
+
+/** A budget's service among the requirements of a schedule that has lost the mark of its gate. */
+type UngatedBudget<S> =
+  S extends Schedule.Schedule<infer _O, infer _I, infer _E, infer Env>
+    ? Extract<Env, { readonly Service: { readonly "~effect-resilience/RetryBudget": unknown } }>
+    : never
+
+type IsGated<S> = S extends { readonly [Budget.GatedTypeId]: unknown } ? true : false
+
+/**
+ * `unknown` when an effect that fails with `E` may be retried on the schedule `S`; otherwise an English sentence that
+ * says why not.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type CanRetry<A, E, S, O> =
+  IsGated<S> extends true
+    ? HasSomething<A, E, S, O>
+    : [UngatedBudget<S>] extends [never]
+      ? HasSomething<A, E, S, O>
+      : "`gated` must be the last combinator of the schedule: what comes after it would not be paid for"
+
+type HasSomething<A, E, S, O> =
+  TakesValue<A, O> extends false
+    ? "`while` does not take the value of this effect"
+    : HasWhile<O> extends true
+      ? unknown
+      : [Transient.TransientOf<E>] extends [never]
+        ? [Transient.ExhaustedOf<E>] extends [never]
+          ? "No error of this effect is Transient: there is nothing to retry"
+          : "The errors of this effect have already been retried: a retry around a retry multiplies the load"
+        : S extends Schedule.Schedule<infer _Out, infer Input, infer _E, infer _Env>
+          ? [Transient.TransientOf<E>] extends [Input]
+            ? unknown
+            : "The schedule does not take the errors of this effect as its input"
+          : unknown
+
+/**
+ * The error type after a retry: permanent errors as they are, transient ones exhausted, and the errors of the schedule.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type ErrorAfter<E, S> = Transient.AfterRetry<E> | Schedule.Error<S>
+
+/**
+ * A function that retries effects.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Apply<S, O> {
+  <A, E, R>(
+    self: Effect.Effect<A, E, R> & CanRetry<A, E, S, O>
+  ): Effect.Effect<A, ErrorAfter<E, S>, R | Schedule.Env<S>>
+}
+
+type AnySchedule = Schedule.Schedule<any, any, any, any>
+
+/**
+ * Retries an effect while it fails with a transient error, as the schedule says.
+ *
+ * **Details** Permanent errors, rejections of policies, defects and interruption are never retried. The pause is the
+ * schedule's, but never shorter than a `retryAfter` of the error; a pause that would outlast the deadline is not begun.
+ * When a later attempt is refused by a policy, the caller gets the last real failure. `Retry.gaveUp` reads off the cause
+ * why the retry ended.
+ *
+ * **Gotchas** A schedule without an end (`Schedule.exponential` alone) retries for ever: give it `Schedule.upTo`, or use
+ * {@link backoff}, which has one.
+ *
+ * **Example** (Retrying what may succeed)
+ *
+ * ```ts
+ * import { Effect, Schedule } from "effect"
+ * import { Retry, Transient } from "effect-resilience"
+ *
+ * class Busy extends Transient.TaggedError<Busy>()("Busy", {}) {}
+ *
+ * let tries = 0
+ * const call = Effect.suspend(() => ++tries < 3 ? Effect.fail(new Busy()) : Effect.succeed(tries))
+ * await Effect.runPromise(call.pipe(Retry.transient(Schedule.recurs(5)))) // => 3
+ * ```
+ *
+ * **Example** (Retrying on a value)
+ *
+ * ```ts
+ * import { Effect, Schedule } from "effect"
+ * import { Retry } from "effect-resilience"
+ *
+ * let polls = 0
+ * const job = Effect.sync(() => ++polls < 3 ? "pending" : "done")
+ * await Effect.runPromise(
+ *   job.pipe(Retry.transient(Schedule.recurs(9), { while: (state: string) => state === "pending" }))
+ * ) // => "done"
+ * ```
+ *
+ * @category retrying
+ * @since 0.1.0
+ */
+export const transient: {
+  <S extends AnySchedule, const O extends Options = {}>(
+    schedule: S,
+    options?: O
+  ): Apply<S, O>
+  <A, E, R, S extends AnySchedule, const O extends Options<A> = {}>(
+    self: Effect.Effect<A, E, R> & CanRetry<A, E, S, O>,
+    schedule: S,
+    options?: O
+  ): Effect.Effect<A, ErrorAfter<E, S>, R | Schedule.Env<S>>
+} = (first: AnyEffect | AnySchedule, second?: unknown, third?: unknown): any =>
+  // An effect first is the data-first form; which of the two it is decides what the others are.
+  Effect.isEffect(first)
+    ? retry(second as AnySchedule, third as Options<unknown> | undefined)(first)
+    : retry(first as AnySchedule, second as Options<unknown> | undefined)
+
+const retry = (schedule: AnySchedule, options: Options<unknown> | undefined) => {
+  const gate = Budget.gateOf(schedule)
+  const plan = new Retrying.Plan("Retry.transient", gate === undefined ? schedule : gate.schedule, options)
+  const name = options?.name ?? "Retry"
+  const again = options?.while
+  return (self: AnyEffect): AnyEffect =>
+    Effect.withFiber((fiber) => {
+      const budget = gate?.budget(fiber)
+      budget?.deposit(fiber)
+      const started = Time.monotonicMillis(fiber)
+      let retrying: Retrying.Retrying | undefined
+      const state = (): Retrying.Retrying =>
+        (retrying ??= new Retrying.Retrying(
+          plan,
+          { key: defaultKey, budget, reporter: new Reporter(name, Event.makeHub(), fiber.getRef(Event.CurrentHub)) },
+          started,
+          fiber
+        ))
+      const onFailure = (cause: Cause.Cause<unknown>): AnyEffect => state().failed(cause, fiber, attempt)
+      const onSuccess = (value: unknown): AnyEffect =>
+        again!(value) ? state().unsatisfied(value, fiber, attempt) : Effect.succeed(value)
+      const attempt = (metadata?: Schedule.Metadata): AnyEffect => {
+        const work = metadata === undefined ? self : Effect.provideService(self, Schedule.CurrentMetadata, metadata)
+        return again === undefined
+          ? Effect.catchCause(work, onFailure)
+          : Effect.matchCauseEffect(work, { onFailure, onSuccess })
+      }
+      return attempt()
+    })
+}
+
+/**
+ * The random part of a backoff.
+ *
+ * - `"full"`: anything between zero and the exponential delay; least load on the dependency.
+ * - `"equal"`: half the exponential delay, and up to as much again.
+ * - `"decorrelated"`: anything between the base and three times the last delay.
+ * - `"none"`: the exponential delay.
+ *
+ * Source: M. Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Jitter = "full" | "equal" | "decorrelated" | "none"
+
+/**
+ * Options of {@link backoff}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Backoff {
+  /** The first delay before jitter. A duration above zero. Default: 100 millis. */
+  readonly base?: Duration.Input | undefined
+  /** No delay is longer than this. A duration of at least `base`. Default: 5 seconds. */
+  readonly cap?: Duration.Input | undefined
+  /** Retries, an integer >= 0; 0 means no retry. Default: 2. */
+  readonly times?: number | undefined
+  /** Default: `"full"`. */
+  readonly jitter?: Jitter | undefined
+}
+
+const jitters: ReadonlyArray<Jitter> = ["full", "equal", "decorrelated", "none"]
+
+/**
+ * An exponential backoff with jitter, a cap and an end: the schedule that most retries want.
+ *
+ * **Details** Without jitter the n-th delay is `base * 2^(n-1)`, at most `cap`. A `retryAfter` of the error is a lower
+ * bound that may exceed the cap. Defaults: 2 retries, 100 ms doubling to 5 seconds, full jitter.
+ *
+ * **Example** (The delays of a backoff)
+ *
+ * ```ts
+ * import { Retry } from "effect-resilience"
+ *
+ * const schedule = Retry.backoff({ base: "100 millis", cap: "2 seconds", times: 3, jitter: "equal" })
+ * ```
+ *
+ * @category schedules
+ * @since 0.1.0
+ */
+export const backoff = (options: Backoff = {}): Schedule.Schedule<Duration.Duration> => {
+  const { defaults } = Retrying
+  const where = "Retry.backoff"
+  const times = Options_.integer(where, "times", options.times ?? defaults.times, 0)
+  const base = Options_.millis(where, "base", options.base ?? defaults.base)
+  const cap = Options_.millis(
+    where,
+    "cap",
+    options.cap ?? Duration.millis(Math.max(base, Duration.toMillis(Duration.fromInputUnsafe(defaults.cap))))
+  )
+  if (cap < base) throw new RangeError(`${where}: cap must be at least base (${base} ms), got ${cap} ms`)
+  const jitter = options.jitter ?? defaults.jitter
+  if (!jitters.includes(jitter)) {
+    throw new RangeError(`${where}: jitter must be one of ${jitters.join(", ")}, got ${JSON.stringify(jitter)}`)
+  }
+  return Schedule.fromStepWithMetadata(
+    Effect.withFiber((fiber) => {
+      const random = fiber.getRef(Random.Random)
+      let previous = base
+      return Effect.succeed(({ attempt, input }: Schedule.InputMetadata<unknown>) => {
+        if (attempt > times) return Cause.done(Duration.millis(previous))
+        const exponential = Math.min(cap, base * 2 ** (attempt - 1))
+        previous = jittered(jitter, exponential, base, cap, previous, random.nextDoubleUnsafe())
+        const asked = Transient.retryAfter(input)
+        const delay = Duration.millis(asked === undefined ? previous : Math.max(previous, Duration.toMillis(asked)))
+        return Effect.succeed<[Duration.Duration, Duration.Duration]>([delay, delay])
+      })
+    })
+  )
+}
+
+const jittered = (jitter: Jitter, exponential: number, base: number, cap: number, previous: number, random: number) => {
+  switch (jitter) {
+    case "full":
+      return exponential * random
+    case "equal":
+      return exponential * (0.5 + 0.5 * random)
+    case "decorrelated":
+      return Math.min(cap, base + random * (previous * 3 - base))
+    case "none":
+      return exponential
+  }
+}
+
+/**
+ * Why a retry gave up on this cause: reason, attempts, time and history. Nothing when no retry did.
+ *
+ * **Example** (Reading the history)
+ *
+ * ```ts
+ * import { Effect, Option, Schedule } from "effect"
+ * import { Retry, Transient } from "effect-resilience"
+ *
+ * class Busy extends Transient.TaggedError<Busy>()("Busy", {}) {}
+ *
+ * const program = Effect.fail(new Busy()).pipe(
+ *   Retry.transient(Schedule.recurs(2)),
+ *   Effect.catchCause((cause) => Effect.succeed(Retry.gaveUp(cause)))
+ * )
+ * const gaveUp = Option.getOrThrow(await Effect.runPromise(program))
+ * gaveUp.reason // => "attempts"
+ * gaveUp.attempts // => 3
+ * ```
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const gaveUp = (cause: Cause.Cause<unknown>): Option.Option<GiveUp> =>
+  Context.getOption(Cause.annotations(cause), Retrying.GaveUp)

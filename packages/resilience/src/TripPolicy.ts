@@ -1,0 +1,248 @@
+/**
+ * When a circuit opens. A trip policy is an open value: gather evidence of your own and say when it is enough, in one
+ * file, without touching anything else.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import type { Trip } from "./machine/Circuit.ts"
+import * as Window from "./machine/Window.ts"
+import * as Options from "./internal/options.ts"
+
+/**
+ * A rule for opening a circuit, with evidence of type `S`.
+ *
+ * **Details** `initial` makes fresh evidence (when a circuit is made and whenever it closes). `record` takes the outcome of
+ * one call, and may change the evidence in place; `duration` and `now` are milliseconds on one monotonic clock. `trips`
+ * says whether to open, and is asked after every call while the circuit is closed. Ignored calls are never recorded.
+ * `figures` are what a `CircuitOpen` error and events show as evidence.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TripPolicy<S = unknown> extends Trip<S> {
+  readonly name: string
+  readonly figures: (evidence: S, now: number) => Readonly<Record<string, number>>
+}
+
+/**
+ * Makes a trip policy of your own.
+ *
+ * **Example** (Opening on five failures in all, however many successes lie between them)
+ *
+ * ```ts
+ * import { TripPolicy } from "effect-resilience"
+ *
+ * const total = (limit: number) => TripPolicy.make({
+ *   name: "total",
+ *   initial: () => ({ failures: 0 }),
+ *   record: (evidence, failed) => { if (failed) evidence.failures += 1 },
+ *   trips: (evidence) => evidence.failures >= limit,
+ *   figures: (evidence) => ({ ...evidence, limit })
+ * })
+ * total(5).name // => "total"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <S>(policy: {
+  readonly name: string
+  readonly initial: () => S
+  readonly record: (evidence: S, failed: boolean, duration: number, now: number) => void
+  readonly trips: (evidence: S, now: number) => boolean
+  readonly figures?: ((evidence: S, now: number) => Readonly<Record<string, number>>) | undefined
+}): TripPolicy<S> => {
+  Options.nonEmpty("TripPolicy.make", "name", policy.name)
+  return { ...policy, figures: policy.figures ?? (() => ({})) }
+}
+
+/**
+ * Opens after so many failures in a row.
+ *
+ * **When to use** For little traffic, where a rate would need calls you do not have. In much traffic prefer
+ * {@link failureRate}: at an error rate of 40 % five failures in a row happen every few seconds.
+ *
+ * @param failures an integer >= 1
+ * @category constructors
+ * @since 0.1.0
+ */
+export const consecutive = (failures: number): TripPolicy<{ failures: number }> => {
+  Options.integer("TripPolicy.consecutive", "failures", failures, 1)
+  return make({
+    name: "consecutive",
+    initial: () => ({ failures: 0 }),
+    record: (evidence, failed) => {
+      evidence.failures = failed ? evidence.failures + 1 : 0
+    },
+    trips: (evidence) => evidence.failures >= failures,
+    figures: (evidence) => ({ failures: evidence.failures, limit: failures })
+  })
+}
+
+/**
+ * The calls that a rate is taken over: those of a time, or the last so many.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Over {
+  /** Time looked back on, in steps of a tenth. Default: 10 seconds, unless `calls` is given. */
+  readonly window?: Duration.Input | undefined
+  /** Number of calls looked back on, an integer >= 1, instead of a time. */
+  readonly calls?: number | undefined
+  /** Calls without which no rate is taken, an integer >= 1. Default: 20, or `calls` if that is less. */
+  readonly minimumCalls?: number | undefined
+}
+
+/** Defaults of the rates; the only place where they stand. */
+const defaults = { threshold: 0.5, window: Duration.seconds(10), minimumCalls: 20 }
+
+interface Rate extends Over {
+  readonly threshold?: number | undefined
+}
+
+/** A rate over marked calls: what is common to failure and slow-call rates. */
+const rate = (
+  name: string,
+  options: Rate,
+  marks: (failed: boolean, duration: number) => boolean,
+  marked: string
+): TripPolicy<Window.TimeWindow> | TripPolicy<Window.CallWindow> => {
+  const where = `TripPolicy.${name}`
+  const threshold = Options.ratio(where, "threshold", options.threshold ?? defaults.threshold)
+  const calls = options.calls
+  if (calls !== undefined) {
+    Options.integer(where, "calls", calls, 1)
+    if (options.window !== undefined) throw new RangeError(`${where}: give window or calls, not both`)
+  }
+  const minimumCalls = Options.integer(
+    where,
+    "minimumCalls",
+    options.minimumCalls ?? Math.min(defaults.minimumCalls, calls ?? defaults.minimumCalls),
+    1,
+    calls ?? Infinity
+  )
+  const trips = (evidence: { readonly totalCalls: number; readonly totalMarked: number }): boolean =>
+    evidence.totalCalls >= minimumCalls && evidence.totalMarked >= threshold * evidence.totalCalls
+  const figures = (evidence: { readonly totalCalls: number; readonly totalMarked: number }) => ({
+    calls: evidence.totalCalls,
+    [marked]: evidence.totalMarked,
+    rate: evidence.totalCalls === 0 ? 0 : evidence.totalMarked / evidence.totalCalls,
+    threshold
+  })
+  if (calls !== undefined) {
+    return make<Window.CallWindow>({
+      name,
+      initial: () => Window.makeCalls(calls),
+      record: (evidence, failed, duration) => Window.recordCall(evidence, marks(failed, duration)),
+      trips,
+      figures
+    })
+  }
+  const window = Options.millis(where, "window", options.window ?? defaults.window)
+  return make<Window.TimeWindow>({
+    name,
+    initial: () => Window.makeTime(window),
+    record: (evidence, failed, duration, now) => Window.recordTime(evidence, marks(failed, duration), now),
+    trips,
+    figures: (evidence, now) => {
+      Window.advance(evidence, now)
+      return figures(evidence)
+    }
+  })
+}
+
+/**
+ * Opens when too large a share of the recent calls failed. The default of every breaker in this package:
+ * half of at least 20 calls in 10 seconds.
+ *
+ * **Details**
+ *
+ * | option | range | default |
+ * |---|---|---|
+ * | `threshold` | (0, 1] | 0.5 |
+ * | `window` | a duration above zero | 10 seconds |
+ * | `calls` | an integer >= 1, instead of `window` | none |
+ * | `minimumCalls` | an integer >= 1, at most `calls` | 20 |
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const failureRate = (
+  options: Over & {
+    /** The share of failures that opens the circuit, in (0, 1]. Default: 0.5. */
+    readonly threshold?: number | undefined
+  } = {}
+): TripPolicy => rate("failureRate", options, (failed) => failed, "failures") as TripPolicy
+
+/**
+ * Opens when too large a share of the recent calls was slow, whether they succeeded or not.
+ *
+ * **When to use** For a dependency that slows down before it fails. Combine it with {@link any}.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const slowCallRate = (
+  options: Over & {
+    /** A call that takes at least this long is slow. A duration above zero. */
+    readonly slowerThan: Duration.Input
+    /** The share of slow calls that opens the circuit, in (0, 1]. Default: 0.5. */
+    readonly threshold?: number | undefined
+  }
+): TripPolicy => {
+  const slowerThan = Options.millis("TripPolicy.slowCallRate", "slowerThan", options.slowerThan)
+  return rate("slowCallRate", options, (_, duration) => duration >= slowerThan, "slow") as TripPolicy
+}
+
+const combine = (
+  name: "any" | "all",
+  policies: ReadonlyArray<TripPolicy>,
+  decide: (evidence: ReadonlyArray<unknown>, now: number) => boolean
+): TripPolicy => {
+  if (policies.length === 0) throw new RangeError(`TripPolicy.${name}: give at least one trip policy, got none`)
+  return make<ReadonlyArray<unknown>>({
+    name: `${name}(${policies.map((policy) => policy.name).join(", ")})`,
+    initial: () => policies.map((policy) => policy.initial()),
+    record: (evidence, failed, duration, now) => {
+      for (let i = 0; i < policies.length; i++) policies[i]!.record(evidence[i], failed, duration, now)
+    },
+    trips: decide,
+    figures: (evidence, now) =>
+      Object.fromEntries(
+        policies.flatMap((policy, i) =>
+          Object.entries(policy.figures(evidence[i], now)).map(([figure, value]) => [`${policy.name}.${figure}`, value])
+        )
+      )
+  }) as TripPolicy
+}
+
+/**
+ * Opens when one of the given policies would.
+ *
+ * **Example** (Failing or slow)
+ *
+ * ```ts
+ * import { TripPolicy } from "effect-resilience"
+ *
+ * TripPolicy.any(
+ *   TripPolicy.failureRate({ threshold: 0.5 }),
+ *   TripPolicy.slowCallRate({ slowerThan: "2 seconds", threshold: 0.8 })
+ * ).name // => "any(failureRate, slowCallRate)"
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const any = (...policies: ReadonlyArray<TripPolicy<any>>): TripPolicy =>
+  combine("any", policies, (evidence, now) => policies.some((policy, i) => policy.trips(evidence[i], now)))
+
+/**
+ * Opens when all of the given policies would at the same time.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const all = (...policies: ReadonlyArray<TripPolicy<any>>): TripPolicy =>
+  combine("all", policies, (evidence, now) => policies.every((policy, i) => policy.trips(evidence[i], now)))

@@ -1,0 +1,48 @@
+/** How a policy reports: to its own listeners and to the program's, and at no cost when there are none. */
+import type * as Duration from "effect/Duration"
+import type * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import type * as Event from "../Event.ts"
+import * as Rejection from "../Rejection.ts"
+import * as Time from "./time.ts"
+
+type AnyFiber = Fiber.Fiber<unknown, unknown>
+
+export class Reporter {
+  readonly policy: string
+  readonly own: Event.Hub
+  readonly program: Event.Hub
+
+  constructor(policy: string, own: Event.Hub, program: Event.Hub) {
+    this.policy = policy
+    this.own = own
+    this.program = program
+  }
+
+  /** Ask before making an event. */
+  get heard(): boolean {
+    return this.own.listeners.size > 0 || this.program.listeners.size > 0
+  }
+
+  report(event: Event.Event): void {
+    for (const listener of this.own.listeners) listener(event)
+    for (const listener of this.program.listeners) listener(event)
+  }
+
+  rejected(key: string, rejection: Rejection.Rejection, fiber: AnyFiber): void {
+    if (!this.heard) return
+    this.report({ _tag: "Rejected", policy: this.policy, key, at: Time.epochMillis(fiber), rejection })
+  }
+
+  /** A failure that was not counted; interruption and rejections are nobody's failure. */
+  ignored(key: string, exit: Exit.Exit<unknown, unknown>, fiber: AnyFiber): void {
+    if (!this.heard || exit._tag === "Success") return
+    if (!exit.cause.reasons.some((reason) => reason._tag === "Fail" && !Rejection.is(reason.error))) return
+    this.report({ _tag: "FailureIgnored", policy: this.policy, key, at: Time.epochMillis(fiber), failure: exit.cause })
+  }
+
+  timeoutFired(key: string, after: Duration.Duration, fiber: AnyFiber): void {
+    if (!this.heard) return
+    this.report({ _tag: "TimeoutFired", policy: this.policy, key, at: Time.epochMillis(fiber), after })
+  }
+}

@@ -1,0 +1,76 @@
+/** Keyed state: one entry per key, bounded, made on first use. */
+import * as Registry from "../machine/Registry.ts"
+import type * as Duration from "effect/Duration"
+import * as Options from "./options.ts"
+
+/**
+ * How much keyed state is kept.
+ */
+export interface KeysOptions {
+  /** Keys kept at the same time, an integer >= 1. Default: 10,000. */
+  readonly maxKeys?: number | undefined
+  /** A key that nobody used for so long may be forgotten, unless its circuit is not closed or a permit is held. Default: 1 hour. */
+  readonly idleTimeToLive?: Duration.Input | undefined
+}
+
+/** Defaults of keyed state; the only place where they stand. */
+export const defaults = { maxKeys: 10_000, idleTimeToLive: "1 hour" } as const
+
+/**
+ * The key under which calls are counted when the map is full of entries that must not be forgotten: they share one
+ * entry, so that memory stays bounded and every call stays protected.
+ */
+export const overflowKey = "(overflow)"
+
+export class Keyed<T extends Registry.Entry> {
+  readonly registry: Registry.Registry<T>
+  private readonly make: (key: string, now: number) => T
+  private overflow: T | undefined
+
+  constructor(
+    where: string,
+    options: KeysOptions | undefined,
+    make: (key: string, now: number) => T,
+    pinned: (entry: T) => boolean
+  ) {
+    this.make = make
+    this.registry = Registry.make(
+      Options.integer(where, "keys.maxKeys", options?.maxKeys ?? defaults.maxKeys, 1),
+      Options.millis(where, "keys.idleTimeToLive", options?.idleTimeToLive ?? defaults.idleTimeToLive, {
+        infinite: true
+      }),
+      pinned
+    )
+  }
+
+  get(key: string, now: number): T {
+    const found = this.registry.entries.get(key)
+    if (found !== undefined) {
+      found.lastUsed = now
+      return found
+    }
+    return this.add(key, now)
+  }
+
+  /** The entry of a key, without making one. */
+  peek(key: string): T | undefined {
+    return this.registry.entries.get(key)
+  }
+
+  private add(key: string, now: number): T {
+    if (!Registry.makeRoom(this.registry, now)) return (this.overflow ??= this.make(overflowKey, now))
+    const entry = this.make(key, now)
+    this.registry.entries.set(key, entry)
+    return entry
+  }
+
+  delete(key: string): void {
+    this.registry.entries.delete(key)
+  }
+
+  /** Every entry, the shared one last. */
+  *all(): IterableIterator<T> {
+    yield* this.registry.entries.values()
+    if (this.overflow !== undefined) yield this.overflow
+  }
+}

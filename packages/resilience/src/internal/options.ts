@@ -1,0 +1,52 @@
+/**
+ * Checks of option values. A bad value is a `RangeError` at construction that names module, field, allowed range and
+ * the value: `TripPolicy.failureRate: threshold must be in (0, 1], got 2`.
+ */
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+
+const show = (value: unknown): string => (typeof value === "string" ? JSON.stringify(value) : String(value))
+
+const reject = (where: string, field: string, range: string, value: unknown): never => {
+  throw new RangeError(`${where}: ${field} must be ${range}, got ${show(value)}`)
+}
+
+/** A share of a whole that may be all of it, but not nothing. */
+export const ratio = (where: string, field: string, value: number): number =>
+  typeof value === "number" && value > 0 && value <= 1 ? value : reject(where, field, "in (0, 1]", value)
+
+/** A number in `[least, most]`. */
+export const within = (where: string, field: string, value: number, least: number, most: number): number =>
+  typeof value === "number" && value >= least && value <= most
+    ? value
+    : reject(where, field, most === Infinity ? `a number >= ${least}` : `in [${least}, ${most}]`, value)
+
+export const integer = (where: string, field: string, value: number, least: number, most = Infinity): number =>
+  Number.isInteger(value) && value >= least && value <= most
+    ? value
+    : reject(
+        where,
+        field,
+        most === Infinity ? `an integer >= ${least}` : `an integer in [${least}, ${most}]`,
+        value
+      )
+
+export const nonEmpty = (where: string, field: string, value: string): string =>
+  typeof value === "string" && value.length > 0 ? value : reject(where, field, "a non-empty string", value)
+
+interface DurationRange {
+  /** May it be zero? Default: no. */
+  readonly zero?: boolean
+  /** May it be infinite? Default: no. */
+  readonly infinite?: boolean
+}
+
+/** A duration in milliseconds. */
+export const millis = (where: string, field: string, value: Duration.Input, range: DurationRange = {}): number => {
+  const finite = range.infinite === true ? "a duration" : "a finite duration"
+  const allowed = `${finite} ${range.zero === true ? "of zero or more" : "above zero"}, such as "5 seconds"`
+  const decoded = Option.getOrUndefined(Duration.fromInput(value))
+  const result = decoded === undefined ? NaN : Duration.toMillis(decoded)
+  const ok = (result > 0 || (result === 0 && range.zero === true)) && (result < Infinity || range.infinite === true)
+  return ok ? result : reject(where, field, allowed, typeof value === "object" ? JSON.stringify(value) : value)
+}

@@ -1,0 +1,84 @@
+/** The counters of one key of a policy: numbers that the hot path only increments, read as a snapshot. */
+import * as Duration from "effect/Duration"
+import type { GiveUpReason } from "../Event.ts"
+import * as Histogram from "../machine/Histogram.ts"
+import * as Window from "../machine/Window.ts"
+import type { Outcome } from "../Outcome.ts"
+import type { Rejection } from "../Rejection.ts"
+
+/** The window of success rate and latency. */
+export const window = Duration.seconds(10)
+const length = Duration.toMillis(window)
+
+export interface Totals {
+  readonly calls: number
+  readonly successes: number
+  readonly failures: number
+  readonly ignored: number
+  readonly rejections: Readonly<Record<Rejection["_tag"], number>>
+  readonly retries: number
+  readonly giveUps: Readonly<Record<GiveUpReason, number>>
+  readonly timeouts: number
+}
+
+export interface Recent {
+  readonly window: Duration.Duration
+  readonly attempts: number
+  readonly successRate: number | undefined
+  readonly latency: { readonly p50: Duration.Duration; readonly p90: Duration.Duration; readonly p99: Duration.Duration } | undefined
+}
+
+export class Counters {
+  calls = 0
+  successes = 0
+  failures = 0
+  ignored = 0
+  retries = 0
+  timeouts = 0
+  running = 0
+  readonly rejections: Record<Rejection["_tag"], number> = { CircuitOpen: 0, BulkheadFull: 0, DeadlineExceeded: 0 }
+  readonly giveUps: Record<GiveUpReason, number> = { attempts: 0, budget: 0, deadline: 0, rejected: 0, retryAfter: 0 }
+  private readonly outcomes = Window.makeTime(length)
+  private readonly latencies = Histogram.make(length)
+
+  record(outcome: Outcome, duration: number, now: number): void {
+    if (outcome === "ignored") {
+      this.ignored += 1
+      return
+    }
+    const failed = outcome === "failure"
+    if (failed) this.failures += 1
+    else this.successes += 1
+    Window.recordTime(this.outcomes, failed, now)
+    Histogram.record(this.latencies, duration, now)
+  }
+
+  totals(): Totals {
+    const { calls, failures, giveUps, ignored, rejections, retries, successes, timeouts } = this
+    return {
+      calls,
+      successes,
+      failures,
+      ignored,
+      rejections: { ...rejections },
+      retries,
+      giveUps: { ...giveUps },
+      timeouts
+    }
+  }
+
+  recent(now: number): Recent {
+    Window.advance(this.outcomes, now)
+    const { totalCalls, totalMarked } = this.outcomes
+    const quantile = (q: number): Duration.Duration => Duration.millis(Histogram.quantile(this.latencies, q, now) ?? 0)
+    return {
+      window,
+      attempts: totalCalls,
+      successRate: totalCalls === 0 ? undefined : 1 - totalMarked / totalCalls,
+      latency:
+        Histogram.quantile(this.latencies, 0.5, now) === undefined
+          ? undefined
+          : { p50: quantile(0.5), p90: quantile(0.9), p99: quantile(0.99) }
+    }
+  }
+}

@@ -1,0 +1,201 @@
+/**
+ * The state machine of one circuit: closed, open, half-open, isolated, disabled. Total functions over one mutable
+ * record; time comes in as an argument and never goes out, so the same code runs live, under test and in a simulator.
+ *
+ * Every change of phase begins a new *era*. A result carries the era of its admission, and one from an older era
+ * changes nothing (generation fencing, as in gobreaker and Effect's own breaker).
+ */
+
+export const Closed = 0
+export const Open = 1
+export const HalfOpen = 2
+export const Isolated = 3
+export const Disabled = 4
+export type Phase = typeof Closed | typeof Open | typeof HalfOpen | typeof Isolated | typeof Disabled
+
+/** What an ended call says about the dependency. */
+export const Success = 0
+export const Failure = 1
+export const Ignored = 2
+export type Said = typeof Success | typeof Failure | typeof Ignored
+
+/** Evidence while closed: how it is gathered, and when it is enough to open. */
+export interface Trip<S> {
+  readonly initial: () => S
+  readonly record: (evidence: S, failed: boolean, duration: number, now: number) => void
+  readonly trips: (evidence: S, now: number) => boolean
+}
+
+export interface Settings {
+  /** Probes that may be running or decided in one half-open era. */
+  readonly permitted: number
+  /** Successful probes that close the circuit. */
+  readonly successes: number
+  /** Milliseconds after which a probe that has not ended gives its place to another. */
+  readonly lease: number
+}
+
+interface Probe {
+  readonly id: number
+  readonly leaseEnds: number
+}
+
+export interface Circuit<S> {
+  phase: Phase
+  era: number
+  /** When this phase began. */
+  since: number
+  openUntil: number
+  /** How long the last opening was meant to last. */
+  openFor: number
+  /** Openings in a row without a healthy stretch between them. */
+  openings: number
+  evidence: S
+  probes: Array<Probe>
+  lastProbe: number
+  probeSuccesses: number
+  probeFailures: number
+}
+
+export const make = <S>(trip: Trip<S>, now: number): Circuit<S> => ({
+  phase: Closed,
+  era: 0,
+  since: now,
+  openUntil: 0,
+  openFor: 0,
+  openings: 0,
+  evidence: trip.initial(),
+  probes: [],
+  lastProbe: 0,
+  probeSuccesses: 0,
+  probeFailures: 0
+})
+
+const enter = <S>(self: Circuit<S>, phase: Phase, now: number): void => {
+  self.phase = phase
+  self.era += 1
+  self.since = now
+  if (self.probes.length > 0) self.probes = []
+  self.probeSuccesses = 0
+  self.probeFailures = 0
+}
+
+/** Answers of {@link admit}: a positive number is the identity of a probe. */
+export const Rejected = -1
+export const Admitted = 0
+
+const dropLapsed = <S>(self: Circuit<S>, now: number): void => {
+  if (self.probes.some((probe) => probe.leaseEnds <= now)) {
+    self.probes = self.probes.filter((probe) => probe.leaseEnds > now)
+  }
+}
+
+/** Would a call be admitted now? Reserves nothing. */
+export const admits = <S>(self: Circuit<S>, settings: Settings, now: number): boolean => {
+  switch (self.phase) {
+    case Closed:
+    case Disabled:
+      return true
+    case Isolated:
+      return false
+    case Open:
+      return now >= self.openUntil
+    case HalfOpen:
+      dropLapsed(self, now)
+      return self.probes.length + self.probeSuccesses + self.probeFailures < settings.permitted
+  }
+}
+
+/**
+ * Admits a call or rejects it. An open circuit whose time is over becomes half-open here, and the call its first probe;
+ * a probe's place is reserved at admission, so `permitted` holds at any interleaving.
+ */
+export const admit = <S>(self: Circuit<S>, settings: Settings, now: number): number => {
+  if (self.phase === Closed || self.phase === Disabled) return Admitted
+  if (!admits(self, settings, now)) return Rejected
+  if (self.phase === Open) enter(self, HalfOpen, now)
+  const id = ++self.lastProbe
+  self.probes.push({ id, leaseEnds: now + settings.lease })
+  return id
+}
+
+/** What {@link settle} asks for: `Trip` means that the caller now works out how long, and calls {@link open}. */
+export const Nothing = 0
+export const Tripped = 1
+export const Recovered = 2
+export type Verdict = typeof Nothing | typeof Tripped | typeof Recovered
+
+/** Takes the result of an admitted call. `probe` is what {@link admit} answered, `era` the circuit's era then. */
+export const settle = <S>(
+  self: Circuit<S>,
+  trip: Trip<S>,
+  settings: Settings,
+  era: number,
+  probe: number,
+  said: Said,
+  duration: number,
+  now: number
+): Verdict => {
+  if (era !== self.era) return Nothing
+  if (self.phase === Closed) {
+    if (said === Ignored) return Nothing
+    trip.record(self.evidence, said === Failure, duration, now)
+    return trip.trips(self.evidence, now) ? Tripped : Nothing
+  }
+  if (self.phase !== HalfOpen) return Nothing
+  dropLapsed(self, now)
+  const index = self.probes.findIndex((one) => one.id === probe)
+  // A probe that outlived its lease has lost its say: its place may already be another's.
+  if (index < 0) return Nothing
+  self.probes.splice(index, 1)
+  if (said === Ignored) return Nothing
+  if (said === Success) {
+    self.probeSuccesses += 1
+    return self.probeSuccesses >= settings.successes ? Recovered : Nothing
+  }
+  self.probeFailures += 1
+  // k of n can no longer be reached.
+  return self.probeFailures > settings.permitted - settings.successes ? Tripped : Nothing
+}
+
+/** Which opening in a row the next one would be: the count starts again after a healthy stretch as long as the last opening. */
+export const nextOpening = <S>(self: Circuit<S>, now: number): number =>
+  self.phase === Closed && now - self.since >= self.openFor ? 1 : self.openings + 1
+
+export const open = <S>(self: Circuit<S>, openFor: number, now: number): void => {
+  self.openings = nextOpening(self, now)
+  self.openFor = openFor
+  self.openUntil = now + openFor
+  enter(self, Open, now)
+}
+
+/** Closes the circuit with fresh evidence; consecutive openings are remembered. */
+export const close = <S>(self: Circuit<S>, trip: Trip<S>, now: number): void => {
+  self.evidence = trip.initial()
+  enter(self, Closed, now)
+}
+
+/** Closes the circuit and forgets its past. */
+export const reset = <S>(self: Circuit<S>, trip: Trip<S>, now: number): void => {
+  self.openings = 0
+  self.openFor = 0
+  close(self, trip, now)
+}
+
+export const isolate = <S>(self: Circuit<S>, now: number): void => enter(self, Isolated, now)
+
+export const disable = <S>(self: Circuit<S>, now: number): void => enter(self, Disabled, now)
+
+/** Milliseconds until a call may be admitted, as far as is known; `Infinity` while isolated. */
+export const retryAfter = <S>(self: Circuit<S>, now: number): number => {
+  switch (self.phase) {
+    case Open:
+      return Math.max(0, self.openUntil - now)
+    case HalfOpen:
+      return self.probes.reduce((least, probe) => Math.min(least, Math.max(0, probe.leaseEnds - now)), Infinity)
+    case Isolated:
+      return Infinity
+    default:
+      return 0
+  }
+}

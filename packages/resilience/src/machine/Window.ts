@@ -1,0 +1,83 @@
+/**
+ * Counts over the recent past, with time as an argument: a ring of time buckets and a ring of calls. No timers: a
+ * bucket that has gone out of the window is emptied when somebody next looks.
+ */
+
+/** Calls of the last `width * size` milliseconds, at the resolution of one bucket. */
+export interface TimeWindow {
+  /** Milliseconds per bucket. */
+  readonly width: number
+  readonly calls: Array<number>
+  readonly marked: Array<number>
+  /** Number of the newest bucket since time zero. */
+  tick: number
+  /** Sums over all buckets, kept so that a rate costs no loop. */
+  totalCalls: number
+  totalMarked: number
+}
+
+/** Buckets per time window: the window moves in steps of a tenth of its length. */
+export const buckets = 10
+
+export const makeTime = (length: number): TimeWindow => ({
+  width: length / buckets,
+  calls: new Array(buckets).fill(0),
+  marked: new Array(buckets).fill(0),
+  tick: 0,
+  totalCalls: 0,
+  totalMarked: 0
+})
+
+/** Empties the buckets that time has left behind. A `now` before the newest bucket changes nothing. */
+export const advance = (self: TimeWindow, now: number): void => {
+  const tick = Math.floor(now / self.width)
+  const steps = Math.min(tick - self.tick, buckets)
+  for (let i = 1; i <= steps; i++) {
+    const at = (self.tick + i) % buckets
+    self.totalCalls -= self.calls[at]!
+    self.totalMarked -= self.marked[at]!
+    self.calls[at] = 0
+    self.marked[at] = 0
+  }
+  if (steps > 0) self.tick = tick
+  // A jump of more than one window empties every bucket, whichever ones the loop has met.
+  if (steps === buckets) {
+    self.totalCalls = 0
+    self.totalMarked = 0
+  }
+}
+
+export const recordTime = (self: TimeWindow, marked: boolean, now: number): void => {
+  advance(self, now)
+  const at = self.tick % buckets
+  self.calls[at]! += 1
+  self.totalCalls += 1
+  if (marked) {
+    self.marked[at]! += 1
+    self.totalMarked += 1
+  }
+}
+
+/** The last `size` calls. */
+export interface CallWindow {
+  readonly ring: Uint8Array
+  next: number
+  totalCalls: number
+  totalMarked: number
+}
+
+export const makeCalls = (size: number): CallWindow => ({
+  ring: new Uint8Array(size),
+  next: 0,
+  totalCalls: 0,
+  totalMarked: 0
+})
+
+export const recordCall = (self: CallWindow, marked: boolean): void => {
+  const size = self.ring.length
+  if (self.totalCalls === size) self.totalMarked -= self.ring[self.next]!
+  else self.totalCalls += 1
+  self.ring[self.next] = marked ? 1 : 0
+  if (marked) self.totalMarked += 1
+  self.next = (self.next + 1) % size
+}
