@@ -1,0 +1,226 @@
+// Who may import whom inside the library.
+import { existsSync, globSync, readFileSync } from "node:fs"
+import { posix } from "node:path"
+import { parseSync, Visitor } from "rolldown/utils"
+
+interface Row {
+  readonly floor: string
+  readonly modules: ReadonlyArray<string>
+  /** Whether modules of this row may import each other: all of them, those in one folder, or none. */
+  readonly together: "all" | "folder" | "none"
+}
+
+/** From the ground up. The first row that names a module, or matches it, is its floor. */
+const rows: ReadonlyArray<Row> = [
+  { floor: "0", together: "all", modules: ["machine/**"] },
+  {
+    floor: "1",
+    together: "all",
+    modules: [
+      "internal/options.ts",
+      "internal/time.ts",
+      "internal/timer.ts",
+      "internal/frame.ts",
+      "internal/hub.ts",
+      "Transient.ts",
+      "Outcome.ts",
+      "Rejection.ts",
+      "TripPolicy.ts",
+      "Event.ts"
+    ]
+  },
+  { floor: "2, internal", together: "all", modules: ["internal/**"] },
+  {
+    floor: "2",
+    together: "none",
+    modules: [
+      "CircuitBreaker.ts",
+      "RetryBudget.ts",
+      "Retry.ts",
+      "Bulkhead.ts",
+      "Timeout.ts",
+      "Deadline.ts",
+      "Fallback.ts"
+    ]
+  },
+  { floor: "3", together: "none", modules: ["Policy.ts", "Config.ts"] },
+  {
+    floor: "4",
+    together: "folder",
+    modules: ["http/**", "sql/**", "ai/**", "rpc/**", "redis/**", "telemetry/**"]
+  },
+  { floor: "5", together: "none", modules: ["index.ts"] }
+]
+
+const ground = 0
+const adapters = rows.findIndex((row) => row.floor === "4")
+const barrel = rows.length - 1
+
+const rowOf = (file: string): number =>
+  rows.findIndex((row) => row.modules.some((pattern) => posix.matchesGlob(file, pattern)))
+
+const isPublic = (file: string): boolean => {
+  const row = rowOf(file)
+  return row !== ground && row < adapters && !file.includes("/")
+}
+
+const show = (file: string): string => `src/${file}`
+const showWithFloor = (file: string): string => `${show(file)} (floor ${rows[rowOf(file)]?.floor})`
+
+interface Import {
+  readonly specifier: string
+  /** The modules of a package that an import of its root names: `Effect` of `import { Effect } from "effect"`. */
+  readonly names: ReadonlyArray<string>
+}
+
+const importsOf = (file: string, text: string): ReadonlyArray<Import> => {
+  const imports: Array<Import> = []
+  const add = (source: unknown, names: ReadonlyArray<string> = []) => {
+    imports.push({ specifier: String(source), names })
+  }
+  new Visitor({
+    ImportDeclaration: (node) =>
+      add(
+        node.source.value,
+        node.specifiers.map((one) =>
+          one.type === "ImportSpecifier" && one.imported.type === "Identifier" ? one.imported.name : "*"
+        )
+      ),
+    ExportNamedDeclaration: (node) =>
+      node.source === null
+        ? undefined
+        : add(
+            node.source.value,
+            node.specifiers.map((one) => (one.local.type === "Identifier" ? one.local.name : "*"))
+          ),
+    ExportAllDeclaration: (node) => add(node.source.value, ["*"]),
+    ImportExpression: (node) => add(node.source.type === "Literal" ? node.source.value : "a computed name"),
+    TSImportType: (node) => add(node.source.value),
+    TSExternalModuleReference: (node) => add(node.expression.value)
+  }).visit(parseSync(file, text).program)
+  return imports
+}
+
+/** How stable Effect calls one of its modules (`Schedule`, `http/HttpClient`), or undefined if it has no such module. */
+export type Stability = (module: string) => string | undefined
+
+const complaintAboutPackage = (
+  file: string,
+  { names, specifier }: Import,
+  stability: Stability
+): string | undefined => {
+  const who = showWithFloor(file)
+  const row = rowOf(file)
+  if (row === ground) return `${who} imports ${specifier}: a machine imports nothing but machines`
+  if (specifier !== "effect" && !specifier.startsWith("effect/")) {
+    return `${who} imports ${specifier}: the library imports nothing but effect`
+  }
+  if (row >= adapters) return undefined
+  if (specifier === "effect" && names.includes("*")) {
+    return `${who} imports all of effect: import the modules it needs`
+  }
+  for (const module of specifier === "effect" ? names : [specifier.slice("effect/".length)]) {
+    // What is not a module is a function of the root, such as `pipe`.
+    const found = stability(module) ?? (specifier === "effect" ? "stable" : "unknown")
+    if (found !== "stable") {
+      return `${who} imports effect/${module}, which Effect calls ${found}: only an adapter (floor 4) may`
+    }
+  }
+  return undefined
+}
+
+const complaintAboutModule = (file: string, target: string): string | undefined => {
+  const from = rowOf(file)
+  const to = rowOf(target)
+  if (to === -1 || to < from) return undefined
+  const edge = `${showWithFloor(file)} imports ${showWithFloor(target)}`
+  if (to > from) return `${edge}: a module imports only from floors below`
+  switch (rows[from]?.together) {
+    case "all":
+      return undefined
+    case "folder":
+      return file.split("/")[0] === target.split("/")[0]
+        ? undefined
+        : `${edge}: folders of floor 4 never import each other`
+    default:
+      return `${edge}: modules of this floor never import each other`
+  }
+}
+
+const cyclesOf = (graph: ReadonlyMap<string, ReadonlyArray<string>>): ReadonlyArray<string> => {
+  const cycles: Array<string> = []
+  const done = new Set<string>()
+  const visit = (file: string, path: ReadonlyArray<string>) => {
+    const start = path.indexOf(file)
+    if (start !== -1) {
+      cycles.push(`${[...path.slice(start), file].map(show).join(" → ")}: a cycle`)
+      return
+    }
+    if (done.has(file)) return
+    for (const target of graph.get(file) ?? []) visit(target, [...path, file])
+    done.add(file)
+  }
+  for (const file of graph.keys()) visit(file, [])
+  return cycles
+}
+
+/** All complaints about a library, given as file (relative to src) → text. */
+export const checkFloors = (files: ReadonlyMap<string, string>, stability: Stability): ReadonlyArray<string> => {
+  const complaints: Array<string> = []
+  const graph = new Map<string, ReadonlyArray<string>>()
+  for (const [file, text] of files) {
+    if (rowOf(file) === -1) {
+      complaints.push(`${show(file)} stands on no floor: name it in the table of packages/tools/src/floors.ts`)
+      continue
+    }
+    const targets: Array<string> = []
+    for (const one of importsOf(file, text)) {
+      if (!one.specifier.startsWith(".")) {
+        const complaint = complaintAboutPackage(file, one, stability)
+        if (complaint !== undefined) complaints.push(complaint)
+        continue
+      }
+      const target = posix.join(posix.dirname(file), one.specifier)
+      if (!files.has(target)) {
+        complaints.push(`${show(file)} imports ${one.specifier}, which is no module of the library`)
+        continue
+      }
+      targets.push(target)
+      const complaint = complaintAboutModule(file, target)
+      if (complaint !== undefined) complaints.push(complaint)
+    }
+    graph.set(file, targets)
+  }
+  const exported = graph.get("index.ts")
+  if (exported !== undefined) {
+    for (const file of files.keys()) {
+      if (isPublic(file) && rowOf(file) !== barrel && !exported.includes(file)) {
+        complaints.push(`src/index.ts does not export ${show(file)}`)
+      }
+    }
+  }
+  return [...complaints, ...cyclesOf(graph)]
+}
+
+/** Read from the first doc comment of Effect's source. */
+export const stabilityOfEffect: Stability = (module) => {
+  const source = new URL("src/", import.meta.resolve("effect/package.json"))
+  const url = [`${module}.ts`, `${module}/index.ts`].map((path) => new URL(path, source)).find((url) => existsSync(url))
+  if (url === undefined) return undefined
+  const text = readFileSync(url, "utf8")
+  return text.slice(0, text.indexOf("*/")).match(/@stability (\w+)/)?.[1] ?? "unmarked"
+}
+
+if (import.meta.main) {
+  const root = "packages/resilience/src"
+  const files = new Map(
+    globSync("**/*.ts", { cwd: root })
+      .map((file) => file.replaceAll("\\", "/"))
+      .sort()
+      .map((file) => [file, readFileSync(`${root}/${file}`, "utf8")])
+  )
+  const complaints = checkFloors(files, stabilityOfEffect)
+  for (const complaint of complaints) console.error(complaint)
+  if (complaints.length > 0) process.exit(1)
+  console.log(`${files.size} modules, all on their floors`)
+}

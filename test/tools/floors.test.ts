@@ -1,0 +1,98 @@
+import { describe, expect, test } from "vitest"
+import { checkFloors, stabilityOfEffect } from "../../packages/tools/src/floors.ts"
+
+const check = (files: Record<string, string>) => checkFloors(new Map(Object.entries(files)), stabilityOfEffect)
+
+const none = "export {}"
+
+describe("floors", () => {
+  test("each floor may import those below, and mates where the floor has mates", () => {
+    const complaints = check({
+      "machine/Circuit.ts": `import * as Window from "./Window.ts"`,
+      "machine/Window.ts": none,
+      "internal/time.ts": none,
+      "Transient.ts": `import { dual } from "effect/Function"`,
+      "Rejection.ts": `import type * as Transient from "./Transient.ts"`,
+      "internal/gate.ts": `import "./keys.ts"; import * as Circuit from "../machine/Circuit.ts"`,
+      "internal/keys.ts": `import "../internal/time.ts"`,
+      "Retry.ts": `import { Effect, pipe, type Schedule } from "effect"; import "./internal/gate.ts"`,
+      "Policy.ts": `import * as Retry from "./Retry.ts"`,
+      "http/Client.ts": `import * as Http from "effect/http/HttpClient"; import "./Status.ts"; import "../Policy.ts"`,
+      "http/Status.ts": none,
+      "index.ts": ["Transient", "Rejection", "Retry", "Policy"]
+        .map((name) => `export * as ${name} from "./${name}.ts"`)
+        .join("\n")
+    })
+    expect(complaints).toEqual([])
+  })
+
+  test.each([
+    ["machine/Circuit.ts", "Transient.ts", "floor 0", "floor 1"],
+    ["Transient.ts", "Retry.ts", "floor 1", "floor 2"],
+    ["internal/timer.ts", "internal/gate.ts", "floor 1", "floor 2, internal"],
+    ["internal/gate.ts", "Bulkhead.ts", "floor 2, internal", "floor 2"],
+    ["Retry.ts", "Policy.ts", "floor 2", "floor 3"],
+    ["Config.ts", "redis/Store.ts", "floor 3", "floor 4"],
+    ["http/Client.ts", "index.ts", "floor 4", "floor 5"]
+  ])("%s must not import %s", (from, to, fromFloor, toFloor) => {
+    const up = "../".repeat(from.split("/").length - 1) || "./"
+    const complaint = `src/${from} (${fromFloor}) imports src/${to} (${toFloor}): a module imports only from floors below`
+    for (const statement of ["import * as X from", "import type { X } from", "export * from", "export { X } from"]) {
+      expect(check({ [from]: `${statement} "${up}${to}"`, [to]: none })).toContain(complaint)
+    }
+    expect(check({ [from]: `export type X = import("${up}${to}").X`, [to]: none })).toContain(complaint)
+    expect(check({ [from]: `export const x = () => import("${up}${to}")`, [to]: none })).toContain(complaint)
+    expect(check({ [from]: `// import "${up}${to}"`, [to]: none })).toEqual([])
+  })
+
+  test.each([
+    ["Retry.ts", "./RetryBudget.ts", "modules of this floor never import each other"],
+    ["Policy.ts", "./Config.ts", "modules of this floor never import each other"],
+    ["http/Client.ts", "../sql/Client.ts", "folders of floor 4 never import each other"]
+  ])("%s must not import its neighbour %s", (from, specifier, rule) => {
+    const to = specifier.replace(/^\.+\//, "")
+    expect(check({ [from]: `import "${specifier}"`, [to]: none })).toEqual([expect.stringContaining(rule)])
+  })
+
+  test("no cycle, however long", () => {
+    expect(
+      check({
+        "machine/Circuit.ts": `import "./Window.ts"`,
+        "machine/Window.ts": `import "./Tokens.ts"`,
+        "machine/Tokens.ts": `import type { Circuit } from "./Circuit.ts"`
+      })
+    ).toEqual([
+      "src/machine/Circuit.ts → src/machine/Window.ts → src/machine/Tokens.ts → src/machine/Circuit.ts: a cycle"
+    ])
+  })
+
+  test.each([
+    ["machine/Circuit.ts", `import type { Effect } from "effect/Effect"`, "a machine imports nothing but machines"],
+    ["machine/Circuit.ts", `import "node:crypto"`, "a machine imports nothing but machines"],
+    ["Transient.ts", `import { readFileSync } from "node:fs"`, "the library imports nothing but effect"],
+    ["Transient.ts", `import * as Policy from "cockatiel"`, "the library imports nothing but effect"],
+    ["Transient.ts", `import * as All from "effect"`, "import the modules it needs"],
+    ["Bulkhead.ts", `import * as P from "effect/PartitionedSemaphore"`, "which Effect calls unstable"],
+    [
+      "Bulkhead.ts",
+      `import { Effect, LayerMap } from "effect"`,
+      "imports effect/LayerMap, which Effect calls unstable"
+    ],
+    ["Fallback.ts", `import type { ExecutionPlan } from "effect"`, "which Effect calls unstable"],
+    ["RetryBudget.ts", `import * as R from "effect/persistence/RateLimiter"`, "which Effect calls unstable"],
+    ["Policy.ts", `import { HttpClient } from "effect/http"`, "which Effect calls unstable"],
+    ["Policy.ts", `import * as No from "effect/NoSuchModule"`, "which Effect calls unknown"]
+  ])("%s must not %s", (file, text, rule) => {
+    expect(check({ [file]: text })).toEqual([expect.stringContaining(rule)])
+  })
+
+  test("every module has a floor, and every public one is in the barrel", () => {
+    expect(check({ "Hedge.ts": none })).toEqual([
+      "src/Hedge.ts stands on no floor: name it in the table of packages/tools/src/floors.ts"
+    ])
+    expect(check({ "Retry.ts": none, "index.ts": none })).toEqual(["src/index.ts does not export src/Retry.ts"])
+    expect(check({ "Retry.ts": `import "./Gone.ts"` })).toEqual([
+      "src/Retry.ts imports ./Gone.ts, which is no module of the library"
+    ])
+  })
+})
