@@ -292,7 +292,10 @@ export const Service =
       state: inContext.call((bulkhead) => bulkhead.state),
       resize: inContext.call((bulkhead) => bulkhead.resize),
       events: inContext.stream((bulkhead) => bulkhead.events),
-      layer: Layer.effect(service, Effect.map(Event.CurrentHub, (hub) => makeWith(id, options, hub))),
+      layer: Layer.effect(
+        service,
+        Effect.map(Event.CurrentHub, (hub) => makeWith(id, options, hub))
+      ),
       layerConfig: (config) =>
         Layer.effect(
           service,

@@ -23,12 +23,12 @@ import * as Frame from "./internal/frame.ts"
 import { Reporter } from "./internal/hub.ts"
 import { Keyed, type KeysOptions } from "./internal/keyed.ts"
 import * as Options_ from "./internal/options.ts"
+import type { AnyEffect } from "./internal/protect.ts"
 import * as Protecting from "./internal/protect.ts"
 import * as Time from "./internal/time.ts"
 import * as Circuit from "./machine/Circuit.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Rejection from "./Rejection.ts"
-import type { TripPolicy } from "./TripPolicy.ts"
 
 /**
  * Options of a circuit breaker.
@@ -49,7 +49,7 @@ import type { TripPolicy } from "./TripPolicy.ts"
  */
 export interface Options extends Outcome.Judgement {
   /** When to open. Default: `TripPolicy.failureRate()`. */
-  readonly trip?: TripPolicy<any> | undefined
+  readonly trip?: Circuits.AnyTripPolicy | undefined
   /**
    * How long to stay open. A duration is the first opening's; each further opening in a row doubles it up to a minute (or
    * to the duration, if that is longer), with a jitter of 20 %. Give {@link OpenFor} to say all of that yourself, or a
@@ -166,18 +166,18 @@ export interface Permit {
 export const Snapshot = Schema.Struct({
   version: Schema.Literal(1),
   /** Wall time, in milliseconds since the epoch. */
-  at: Schema.Number,
+  at: Schema.Finite,
   circuits: Schema.Array(
     Schema.Struct({
       key: Schema.String,
       state: Schema.Literals(["closed", "open", "isolated", "disabled"]),
       /** Milliseconds in this state. */
-      since: Schema.Number,
+      since: Schema.Finite,
       /** Milliseconds until the first probe, while open. */
-      retryAfter: Schema.Number,
+      retryAfter: Schema.Finite,
       /** How long the last opening was meant to last, in milliseconds. */
-      openFor: Schema.Number,
-      openings: Schema.Number
+      openFor: Schema.Finite,
+      openings: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
     })
   )
 })
@@ -187,8 +187,6 @@ export const Snapshot = Schema.Struct({
  * @since 0.1.0
  */
 export type Snapshot = typeof Snapshot.Type
-
-type AnyEffect = Effect.Effect<any, any, any>
 
 /**
  * Protects an effect, or makes a function that does.
@@ -251,9 +249,9 @@ export interface CircuitBreaker<Own = Options, R = never> {
   /** Protects every call of a function. */
   readonly fn: Fn<Own, R>
   /** Takes leave for one call that cannot be wrapped. */
-  readonly acquire: (
-    options?: { readonly key?: string | undefined }
-  ) => Effect.Effect<Permit, Rejection.CircuitOpen, Scope.Scope | R>
+  readonly acquire: (options?: {
+    readonly key?: string | undefined
+  }) => Effect.Effect<Permit, Rejection.CircuitOpen, Scope.Scope | R>
   /** The state of one circuit. A key that nobody has used is closed. */
   readonly state: (key?: string) => Effect.Effect<State, never, R>
   /** The states of all circuits that are kept. */
@@ -287,7 +285,12 @@ class Call implements Frame.Frame<unknown, unknown, unknown> {
   private ticket = 0
   private started = 0
 
-  constructor(engine: Engine, self: AnyEffect, key: string, judge: (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome) {
+  constructor(
+    engine: Engine,
+    self: AnyEffect,
+    key: string,
+    judge: (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
+  ) {
     this.engine = engine
     this.self = self
     this.key = key
@@ -388,7 +391,14 @@ export const make = <const O extends Options = {}>(name: string, options?: O): E
 /** Every check of the options, without making anything that lasts. */
 const check = (name: string, options: Options): void => {
   Options_.nonEmpty("CircuitBreaker", "name", name)
+  Options_.judgement("CircuitBreaker", options)
   new Engine(name, options, Event.makeHub())
+}
+
+/** A judgement given with one call. */
+const judgeOf = (call: Outcome.Judgement<unknown, unknown>) => {
+  Options_.judgement("CircuitBreaker.protect", call)
+  return Outcome.judge(call)
 }
 
 const makeWith = <O>(name: string, options: Options, program: Event.Hub): CircuitBreaker<O> => {
@@ -398,7 +408,7 @@ const makeWith = <O>(name: string, options: Options, program: Event.Hub): Circui
 
   const protect = Protecting.protect((self, call: ProtectOptions | undefined) => {
     const key = call?.key ?? Rejection.defaultKey
-    const decide = Outcome.isJudgement(call) ? Outcome.judge(call) : judge
+    const decide = Outcome.isJudgement(call) ? judgeOf(call) : judge
     return Frame.make(() => new Call(engine, self, key, decide))
   })
 
@@ -446,12 +456,16 @@ const makeWith = <O>(name: string, options: Options, program: Event.Hub): Circui
     export: withNow((now, fiber) => ({
       version: 1,
       at: Time.epochMillis(fiber),
-      circuits: Array.from(cells.all(), (cell) => Circuits.exported(cell, now))
+      // Without the entry that keys share when there is no room: it is nobody's state in particular.
+      circuits: Array.from(cells.kept(), (cell) => Circuits.exported(cell, now))
     })),
     hydrate: (snapshot) =>
       withNow((now, fiber) => {
         const away = Math.max(0, Time.epochMillis(fiber) - snapshot.at)
-        for (const one of snapshot.circuits) Circuits.restore(cells.get(one.key, now), one, away, now)
+        for (const one of snapshot.circuits) {
+          const cell = cells.own(one.key, now)
+          if (cell !== undefined) circuits.restore(cell, one, away, now)
+        }
       })
   }
 }
@@ -459,28 +473,25 @@ const makeWith = <O>(name: string, options: Options, program: Event.Hub): Circui
 /** A permit: tells the circuit once how the call ended. */
 class Leave implements Permit {
   readonly succeed: Effect.Effect<void>
+  readonly fail: Permit["fail"]
   readonly ignore: Effect.Effect<void>
-  private readonly say: (outcome: Outcome.Outcome, retryAfter?: Duration.Duration) => Effect.Effect<void>
 
   constructor(circuits: Circuits.Circuits, cell: Entry, ticket: number, started: number) {
     const era = cell.circuit.era
     let told = false
-    this.say = (outcome, retryAfter) =>
+    const say = (outcome: Outcome.Outcome, retryAfter?: Duration.Input): Effect.Effect<void> =>
       Effect.withFiber((fiber) => {
         if (!told) {
           told = true
           const now = Time.monotonicMillis(fiber)
-          circuits.settle(cell, era, ticket, outcome, now - started, now, fiber, retryAfter)
+          const asked = retryAfter === undefined ? undefined : Duration.fromInputUnsafe(retryAfter)
+          circuits.settle(cell, era, ticket, outcome, now - started, now, fiber, asked)
         }
         return Effect.void
       })
-    this.succeed = this.say("success")
-    this.ignore = this.say("ignored")
-  }
-
-  fail(options?: { readonly retryAfter?: Duration.Input | undefined }): Effect.Effect<void> {
-    const asked = options?.retryAfter
-    return this.say("failure", asked === undefined ? undefined : Duration.fromInputUnsafe(asked))
+    this.succeed = say("success")
+    this.fail = (options) => say("failure", options?.retryAfter)
+    this.ignore = say("ignored")
   }
 }
 
@@ -562,7 +573,10 @@ export const Service =
     const key = Context.Service<Self, CircuitBreaker<O>>()(id)
     const members: Omit<Class<Self, Id, O>, keyof Context.ServiceClass<Self, Id, CircuitBreaker<O>>> = {
       ...statics<Self, O>(key),
-      layer: Layer.effect(key, Effect.map(Event.CurrentHub, (hub) => makeWith<O>(id, given, hub))),
+      layer: Layer.effect(
+        key,
+        Effect.map(Event.CurrentHub, (hub) => makeWith<O>(id, given, hub))
+      ),
       layerConfig: (config) =>
         Layer.effect(
           key,

@@ -5,7 +5,7 @@
  *
  * @since 0.1.0
  */
-import * as Config from "effect/Config"
+import type * as Config from "effect/Config"
 import type * as ConfigProvider from "effect/ConfigProvider"
 import * as ConfigOf from "./internal/config.ts"
 
@@ -38,7 +38,7 @@ type Path = string | ConfigProvider.Path
  * @since 0.1.0
  */
 export const circuitBreaker = (path?: Path): Config.Config<ConfigOf.CircuitSettings> =>
-  Config.schema(ConfigOf.CircuitSettings, path)
+  ConfigOf.below(ConfigOf.CircuitSettings, path)
 
 /**
  * Settings of a bulkhead: `maxConcurrent`, `maxQueued`, `maxWait`.
@@ -47,7 +47,7 @@ export const circuitBreaker = (path?: Path): Config.Config<ConfigOf.CircuitSetti
  * @since 0.1.0
  */
 export const bulkhead = (path?: Path): Config.Config<ConfigOf.BulkheadSettings> =>
-  Config.schema(ConfigOf.BulkheadSettings, path)
+  ConfigOf.below(ConfigOf.BulkheadSettings, path)
 
 /**
  * Settings of a retry budget: `ratio`, `minPerSecond`, `window`.
@@ -56,7 +56,7 @@ export const bulkhead = (path?: Path): Config.Config<ConfigOf.BulkheadSettings> 
  * @since 0.1.0
  */
 export const retryBudget = (path?: Path): Config.Config<ConfigOf.BudgetSettings> =>
-  Config.schema(ConfigOf.BudgetSettings, path)
+  ConfigOf.below(ConfigOf.BudgetSettings, path)
 
 /**
  * Settings of `Retry.backoff`: `base`, `cap`, `times`, `jitter`.
@@ -65,7 +65,7 @@ export const retryBudget = (path?: Path): Config.Config<ConfigOf.BudgetSettings>
  * @since 0.1.0
  */
 export const backoff = (path?: Path): Config.Config<ConfigOf.RetrySettings> =>
-  Config.schema(ConfigOf.RetrySettings, path)
+  ConfigOf.below(ConfigOf.RetrySettings, path)
 
 /**
  * Settings of a whole policy: `deadline`, `timeout`, and below their names `retry` (a backoff), `budget`, `breaker` and
@@ -75,4 +75,4 @@ export const backoff = (path?: Path): Config.Config<ConfigOf.RetrySettings> =>
  * @since 0.1.0
  */
 export const policy = (path?: Path): Config.Config<ConfigOf.PolicySettings> =>
-  Config.schema(ConfigOf.PolicySettings, path)
+  ConfigOf.below(ConfigOf.PolicySettings, path)

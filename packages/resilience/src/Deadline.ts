@@ -14,8 +14,8 @@ import * as Event from "./Event.ts"
 import * as Current from "./internal/deadline.ts"
 import { Reporter } from "./internal/hub.ts"
 import * as Options_ from "./internal/options.ts"
-import * as Limit from "./internal/timeout.ts"
 import * as Time from "./internal/time.ts"
+import * as Limit from "./internal/timeout.ts"
 import * as Rejection from "./Rejection.ts"
 
 /**
@@ -73,7 +73,7 @@ export const within: {
 
 const make = (duration: Duration.Input, options: Options | undefined) => {
   const limit = Options_.millis("Deadline.within", "duration", duration, { zero: true, infinite: true })
-  const policy = options?.name ?? "Deadline"
+  const policy = Options_.nonEmpty("Deadline.within", "name", options?.name ?? "Deadline")
   const deadline = Duration.millis(limit)
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Rejection.DeadlineExceeded, R> =>
     Effect.withFiber((fiber) => {
@@ -125,10 +125,9 @@ export const remaining: Effect.Effect<Duration.Duration> = Effect.withFiber((fib
  * @category deadlines
  * @since 0.1.0
  */
-export const atLeast =
-  (minimum: Duration.Input, options?: Options) => {
+export const atLeast = (minimum: Duration.Input, options?: Options) => {
   const needed = Options_.millis("Deadline.atLeast", "minimum", minimum)
-  const policy = options?.name ?? "Deadline"
+  const policy = Options_.nonEmpty("Deadline.atLeast", "name", options?.name ?? "Deadline")
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Rejection.DeadlineExceeded, R> =>
     Effect.withFiber((fiber): Effect.Effect<A, E | Rejection.DeadlineExceeded, R> => {
       const left = Current.remaining(fiber)

@@ -71,8 +71,16 @@ export interface Apply<E, O, A2, E2, R2> {
   <A, R>(self: Effect.Effect<A, E, R> & CanFallBack<E, O>): Effect.Effect<A | A2, Left<E, O> | E2, R | R2>
 }
 
+const checkedWhen = (where: string, when: unknown): Options<unknown>["when"] =>
+  when === undefined || when === "rejected" || when === "any" || typeof when === "function"
+    ? (when as Options<unknown>["when"])
+    : Options_.reject(where, "when", '"rejected", "any" or a predicate', when)
+
 /** The error of a cause that a fallback is to answer. */
-const answered = (cause: Cause.Cause<unknown>, when: Options<unknown>["when"]): { readonly error: unknown } | undefined => {
+const answered = (
+  cause: Cause.Cause<unknown>,
+  when: Options<unknown>["when"]
+): { readonly error: unknown } | undefined => {
   let found: { readonly error: unknown } | undefined
   for (const reason of cause.reasons) {
     if (reason._tag !== "Fail") return undefined
@@ -116,16 +124,15 @@ const report = (name: string, key: string, error: unknown, fiber: AnyFiber): voi
  * @category fallbacks
  * @since 0.1.0
  */
-export const orElse =
-  <E, A2, E2, R2, const O extends Options<E> = {}>(
-    f: (error: Answered<E, O>) => Effect.Effect<A2, E2, R2>,
-    options?: O
-  ): Apply<E, O, A2, E2, R2> =>
-  (self) => {
-    const name = options?.name ?? "Fallback"
-    // The error handed to `f` was found to be one of those it takes; the rest keeps its type.
-    const when = options?.when as Options<unknown>["when"]
-    return Effect.catchCause(self, (cause) =>
+export const orElse = <E, A2, E2, R2, const O extends Options<E> = {}>(
+  f: (error: Answered<E, O>) => Effect.Effect<A2, E2, R2>,
+  options?: O
+): Apply<E, O, A2, E2, R2> => {
+  const name = Options_.nonEmpty("Fallback", "name", options?.name ?? "Fallback")
+  const when = checkedWhen("Fallback", options?.when)
+  // The error handed to `f` was found to be one of those it takes; the rest keeps its type.
+  return (self) =>
+    Effect.catchCause(self, (cause) =>
       Effect.withFiber((fiber): Effect.Effect<A2, Left<E, O> | E2, R2> => {
         const found = answered(cause, when)
         if (found === undefined) return Effect.failCause(cause as Cause.Cause<Left<E, O>>)
@@ -133,7 +140,7 @@ export const orElse =
         return f(found.error as Answered<E, O>)
       })
     )
-  }
+}
 
 /**
  * Answers with a value.
@@ -169,7 +176,7 @@ export const value = <E, const A2, const O extends Options<E> = {}>(
 export interface StaleOptions {
   /** A value older than this is not used. A duration above zero. */
   readonly maxAge: Duration.Input
-  /** Values kept, the least recently used dropped first. An integer >= 1. Default: 10,000. */
+  /** Values kept; when there are more, one of the oldest is dropped. An integer >= 1. Default: 10,000. */
   readonly maxKeys?: number | undefined
   /** Which errors are answered. Default: rejections and exhausted errors. */
   readonly when?: "rejected" | "any" | ((error: never) => boolean) | undefined
@@ -247,11 +254,11 @@ const staleOf = <A>(name: string, options: StaleOptions): (() => Stale<A>) => {
   const where = "Fallback.stale"
   Options_.nonEmpty(where, "name", name)
   const maxAge = Options_.millis(where, "maxAge", options.maxAge, { infinite: true })
-  const keys = { maxKeys: options.maxKeys, idleTimeToLive: Duration.millis(maxAge) }
+  const maxKeys = options.maxKeys === undefined ? undefined : Options_.integer(where, "maxKeys", options.maxKeys, 1)
+  const keys = { maxKeys, idleTimeToLive: Duration.millis(maxAge) }
   const make = (key: string, now: number): Remembered<A> => ({ key, lastUsed: now, value: undefined, at: -Infinity })
   const values = () => new Keyed<Remembered<A>>(where, keys, make, () => false)
-  values()
-  const when = options.when as Options<unknown>["when"]
+  const when = checkedWhen(where, options.when)
   return () => {
     const kept = values()
     const protect = Protecting.protect<{ readonly key?: string | undefined }>((self, call) => {

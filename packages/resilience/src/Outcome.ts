@@ -107,11 +107,7 @@ export const judge = <A, E>(judgement: Judgement<A, E> | undefined): ((exit: Exi
   const ignored = ignore === undefined ? Rejection.is : tagIn(ignore)
   const isIgnored = (error: unknown): boolean => ignored(error) || Rejection.is(error)
   return (exit) =>
-    exit._tag === "Failure"
-      ? classifyCause(exit, isFailure, isIgnored)
-      : failWhen !== undefined && failWhen(exit.value)
-        ? "failure"
-        : "success"
+    exit._tag === "Failure" ? classifyCause(exit, isFailure, isIgnored) : failWhen?.(exit.value) ? "failure" : "success"
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -139,7 +135,11 @@ type Counted<E, J> = Exclude<
   { readonly _tag: Listed<J, "ignore"> }
 >
 
-type TakesValue<A, J> = J extends { readonly failWhen: (value: infer V) => boolean } ? ([A] extends [V] ? true : false) : true
+type TakesValue<A, J> = J extends { readonly failWhen: (value: infer V) => boolean }
+  ? [A] extends [V]
+    ? true
+    : false
+  : true
 
 type TakesExit<A, E, J> = J extends { readonly classify: (exit: infer X) => Outcome }
   ? [Exit.Exit<A, E>] extends [X]
@@ -181,12 +181,18 @@ export type CanTrip<A, E, J> =
  * @category type-level
  * @since 0.1.0
  */
-export type Effective<Own, Call> = [keyof Call & keyof Judgement] extends [never] ? Own : Call
+export type Effective<Own, Call> = [Given<Call>] extends [never] ? Own : Call
+
+/** The fields of a judgement that are there, `undefined` ones not counted. */
+type Given<Call> = {
+  [K in keyof Call & keyof Judgement]: [Call[K]] extends [undefined] ? never : K
+}[keyof Call & keyof Judgement]
 
 /**
  * @category classification
  * @since 0.1.0
  */
 export const isJudgement = (options: object | undefined): options is Judgement<unknown, unknown> =>
-  options !== undefined &&
-  ("failures" in options || "ignore" in options || "failWhen" in options || "classify" in options)
+  options !== undefined && fields.some((field) => (options as Judgement)[field] !== undefined)
+
+const fields: ReadonlyArray<keyof Judgement> = ["failures", "ignore", "failWhen", "classify"]

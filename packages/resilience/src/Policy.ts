@@ -29,11 +29,12 @@ import * as Gates from "./internal/gate.ts"
 import { Reporter } from "./internal/hub.ts"
 import { Keyed, type KeysOptions } from "./internal/keyed.ts"
 import * as Options_ from "./internal/options.ts"
+import type { AnyEffect } from "./internal/protect.ts"
 import * as Protecting from "./internal/protect.ts"
 import * as Retrying from "./internal/retry.ts"
 import * as Counters from "./internal/stats.ts"
-import * as Limit from "./internal/timeout.ts"
 import * as Time from "./internal/time.ts"
+import * as Limit from "./internal/timeout.ts"
 import * as Circuit from "./machine/Circuit.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Rejection from "./Rejection.ts"
@@ -92,6 +93,7 @@ export interface RetryOptions extends Omit<Retry.Options, "while" | "name"> {
  * @category models
  * @since 0.1.0
  */
+// biome-ignore lint/suspicious/noExplicitAny: which service it is does not matter here
 export type BudgetService = Context.Key<any, RetryBudget.RetryBudget>
 
 /**
@@ -187,7 +189,6 @@ export type Sensible<O> =
  */
 export type Requires<O> = O extends { readonly budget: Context.Key<infer I, RetryBudget.RetryBudget> } ? I : never
 
-type AnyEffect = Effect.Effect<any, any, any>
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
 /**
@@ -330,7 +331,8 @@ class Call extends Gates.Pass implements Frame.Frame<unknown, unknown, unknown> 
   private readonly engine: Engine
   private readonly self: AnyEffect
   private readonly judge: Judge
-  private readonly entry: Entry
+  private readonly key: string
+  private entry: Entry
   private readonly began: number
   /** The monotonic instant of the policy's own deadline, or of the one outside if that is earlier. */
   private readonly deadline: number
@@ -343,11 +345,13 @@ class Call extends Gates.Pass implements Frame.Frame<unknown, unknown, unknown> 
   private started = 0
   private cut = false
 
-  constructor(engine: Engine, self: AnyEffect, entry: Entry, judge: Judge, began: number, deadline: number) {
+  constructor(engine: Engine, self: AnyEffect, key: string, judge: Judge, began: number, deadline: number) {
     super()
     this.engine = engine
     this.self = self
-    this.entry = entry
+    this.key = key
+    this.entry = engine.entries.get(key, began)
+    this.entry.counters.calls += 1
     this.judge = judge
     this.began = began
     this.deadline = deadline
@@ -360,24 +364,44 @@ class Call extends Gates.Pass implements Frame.Frame<unknown, unknown, unknown> 
     this.wake = undefined
     this.running = false
     this.cut = false
+    // Nothing held the entry during the pause: it may have been forgotten, and then others use a new one by now.
+    if (this.attempts > 1) this.entry = this.engine.entries.get(this.key, Time.monotonicMillis(fiber))
     const plan = this.engine.retry
     if (plan === undefined) return Frame.run(this)
     const framed = Frame.run(this)
     const work = metadata === undefined ? framed : Effect.provideService(framed, Schedule.CurrentMetadata, metadata)
     return Effect.catchCause(work, (cause) => {
-      this.retrying ??= new Retrying.Retrying(plan, this.engine.who(this.entry, this.deadline), this.began, fiber)
+      this.retrying ??= new Retrying.Retrying(plan, this.who(), this.began, fiber)
       return this.retrying.failed(cause, fiber, (metadata) => this.attempt(fiber, metadata))
     })
+  }
+
+  private who(): Retrying.Who {
+    const { budget, reporter } = this.engine
+    return {
+      key: this.entry.key,
+      reporter,
+      budget,
+      deadline: this.deadline,
+      decided: () => {
+        this.entry.counters.retries += 1
+      },
+      gaveUp: (reason) => {
+        this.entry.counters.giveUps[reason] += 1
+      }
+    }
   }
 
   enter(fiber: AnyFiber): AnyEffect {
     const { circuits, gates } = this.engine
     const { circuit, gate } = this.entry
     const now = Time.monotonicMillis(fiber)
-    if (circuit !== undefined && !circuits!.admits(circuit, now)) return this.engine.rejectOpen(circuit, now, fiber)
-    if (gate === undefined) return this.start(now, fiber)
+    if (circuits !== undefined && circuit !== undefined && !circuits.admits(circuit, now)) {
+      return this.engine.rejectOpen(circuits, circuit, now, fiber)
+    }
+    if (gates === undefined || gate === undefined) return this.start(now, fiber)
     const left = Math.min(this.deadline - now, Deadline.remaining(fiber))
-    const wait = gates!.enter(gate, this, fiber, left)
+    const wait = gates.enter(gate, this, fiber, left)
     return wait === undefined
       ? this.start(now, fiber)
       : Effect.flatMap(wait, () => this.start(Time.monotonicMillis(fiber), fiber))
@@ -388,10 +412,12 @@ class Call extends Gates.Pass implements Frame.Frame<unknown, unknown, unknown> 
     const { engine, entry } = this
     const left = this.deadline - now
     if (left <= 0) return engine.rejectLate(entry.key, false, fiber)
-    if (entry.circuit !== undefined) {
-      this.ticket = engine.circuits!.admit(entry.circuit, now, fiber)
-      if (this.ticket === Circuit.Rejected) return engine.rejectOpen(entry.circuit, now, fiber)
-      this.era = entry.circuit.circuit.era
+    const { circuits } = engine
+    const { circuit } = entry
+    if (circuits !== undefined && circuit !== undefined) {
+      this.ticket = circuits.admit(circuit, now, fiber)
+      if (this.ticket === Circuit.Rejected) return engine.rejectOpen(circuits, circuit, now, fiber)
+      this.era = circuit.circuit.era
     }
     // Only a call that reaches the dependency earns retries.
     if (this.attempts === 1 && engine.retry !== undefined) engine.budget?.deposit(fiber)
@@ -421,7 +447,7 @@ class Call extends Gates.Pass implements Frame.Frame<unknown, unknown, unknown> 
   leave(exit: Exit.Exit<unknown, unknown>, fiber: AnyFiber): void {
     const { engine, entry } = this
     // First what is held, then what others may get wrong.
-    if (entry.gate !== undefined) engine.gates!.release(entry.gate, this)
+    if (entry.gate !== undefined) engine.gates?.release(entry.gate, this)
     if (!this.running) {
       const rejection = rejectionIn(exit)
       if (rejection !== undefined) entry.counters.rejections[rejection._tag] += 1
@@ -435,7 +461,7 @@ class Call extends Gates.Pass implements Frame.Frame<unknown, unknown, unknown> 
     entry.counters.record(judged.outcome, duration, now)
     if (entry.circuit !== undefined) {
       const retryAfter = judged.outcome === "failure" ? Protecting.retryAfterOf(exit) : undefined
-      engine.circuits!.settle(entry.circuit, this.era, this.ticket, judged.outcome, duration, now, fiber, retryAfter)
+      engine.circuits?.settle(entry.circuit, this.era, this.ticket, judged.outcome, duration, now, fiber, retryAfter)
     }
     if (judged.outcome === "ignored") engine.reporter.ignored(entry.key, exit, fiber)
     if (judged.threw) throw judged.defect
@@ -486,6 +512,7 @@ class Engine {
     if (options.budget !== undefined && retry === undefined) {
       throw new RangeError(`${where}: budget pays for retries and needs retry, got none`)
     }
+    if (breaker !== undefined) Options_.judgement(`${where}.breaker`, breaker)
     this.circuits = breaker && new Circuits.Circuits(`${where}.breaker`, breaker, this.reporter)
     this.gates = bulkhead && new Gates.Gates(`${where}.bulkhead`, bulkhead, this.reporter)
     this.retry = retry && planOf(retry)
@@ -500,13 +527,7 @@ class Engine {
     this.entries = new Keyed<Entry>(
       where,
       options.keys,
-      (key, now) => ({
-        key,
-        lastUsed: now,
-        circuit: this.circuits?.make(key, now),
-        gate: this.gates?.make(key),
-        counters: new Counters.Counters()
-      }),
+      (key, now) => this.make(key, now),
       (entry) =>
         entry.counters.running > 0 ||
         (entry.circuit !== undefined && Circuits.pinned(entry.circuit)) ||
@@ -514,32 +535,31 @@ class Engine {
     )
   }
 
-  call(self: AnyEffect, key: string, judge: Judge, fiber: AnyFiber): AnyEffect {
-    const now = Time.monotonicMillis(fiber)
-    const entry = this.entries.get(key, now)
-    entry.counters.calls += 1
-    // An outer deadline bounds this one; without one of its own a policy leaves the outer one to whoever set it.
-    const deadline = this.deadline === Infinity ? Infinity : Math.min(now + this.deadline, fiber.getRef(Deadline.Current))
-    return new Call(this, self, entry, judge, now, deadline).attempt(fiber)
-  }
-
-  who(entry: Entry, deadline: number): Retrying.Who {
+  make(key: string, now: number): Entry {
     return {
-      key: entry.key,
-      reporter: this.reporter,
-      budget: this.budget,
-      deadline,
-      decided: () => {
-        entry.counters.retries += 1
-      },
-      gaveUp: (reason) => {
-        entry.counters.giveUps[reason] += 1
-      }
+      key,
+      lastUsed: now,
+      circuit: this.circuits?.make(key, now),
+      gate: this.gates?.make(key),
+      counters: new Counters.Counters()
     }
   }
 
-  rejectOpen(circuit: Circuits.Cell, now: number, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> {
-    const rejection = this.circuits!.rejection(circuit, now)
+  call(self: AnyEffect, key: string, judge: Judge, fiber: AnyFiber): AnyEffect {
+    const now = Time.monotonicMillis(fiber)
+    // An outer deadline bounds this one; without one of its own a policy leaves the outer one to whoever set it.
+    const deadline =
+      this.deadline === Infinity ? Infinity : Math.min(now + this.deadline, fiber.getRef(Deadline.Current))
+    return new Call(this, self, key, judge, now, deadline).attempt(fiber)
+  }
+
+  rejectOpen(
+    circuits: Circuits.Circuits,
+    circuit: Circuits.Cell,
+    now: number,
+    fiber: AnyFiber
+  ): Effect.Effect<never, Rejection.CircuitOpen> {
+    const rejection = circuits.rejection(circuit, now)
     this.reporter.rejected(circuit.key, rejection, fiber)
     return Effect.fail(rejection)
   }
@@ -559,7 +579,7 @@ class Engine {
     return {
       policy: this.name,
       key: entry.key,
-      circuit: entry.circuit && this.circuits!.view(entry.circuit, now),
+      circuit: entry.circuit && this.circuits?.view(entry.circuit, now),
       running: entry.counters.running,
       waiting: entry.gate?.gate.waiting ?? 0,
       maxConcurrent: this.gates?.maxConcurrent,
@@ -573,9 +593,9 @@ class Engine {
 const planOf = (retry: NonNullable<Options["retry"]>): Retrying.Plan => {
   const options = Schedule.isSchedule(retry) ? undefined : retry
   // Whatever it takes as input: the types of `protect` see to it that the errors fit.
-  const schedule = (options === undefined ? retry : options.schedule) as Schedule.Schedule<unknown, any>
+  const schedule = (options === undefined ? retry : options.schedule) as Schedule.Schedule<unknown>
   if (Budget.gateOf(schedule) !== undefined) {
-    throw new RangeError(`${where}.retry: the schedule must not be gated, got one that is: give the budget as \`budget\``)
+    throw new RangeError(`${where}.retry: schedule must not be gated, got one that is: give the budget as \`budget\``)
   }
   return new Retrying.Plan(`${where}.retry`, schedule, options)
 }
@@ -600,11 +620,17 @@ const build = <O>(name: string, options: Options): Effect.Effect<Policy<O>, Conf
     return ConfigOf.checked(() => makeWith<O>(new Engine(name, options, hub, shared), options))
   })
 
+/** A judgement given with one call. */
+const judgeOf = (call: Outcome.Judgement<unknown, unknown>): Judge => {
+  Options_.judgement(`${where}.protect`, call)
+  return Outcome.judge(call)
+}
+
 const makeWith = <O>(engine: Engine, options: Options): Policy<O> => {
   const judge = Outcome.judge(Outcome.isJudgement(options.breaker) ? options.breaker : undefined)
   const protect = Protecting.protect((self, call: ProtectOptions | undefined) => {
     const key = call?.key ?? Rejection.defaultKey
-    const decide = Outcome.isJudgement(call) ? Outcome.judge(call) : judge
+    const decide = Outcome.isJudgement(call) ? judgeOf(call) : judge
     return Effect.withFiber((fiber) => engine.call(self, key, decide, fiber))
   })
 
@@ -615,16 +641,17 @@ const makeWith = <O>(engine: Engine, options: Options): Policy<O> => {
     (name: Parameters<Circuits.Circuits["control"]>[1]) =>
     (key: string = Rejection.defaultKey): Effect.Effect<void> =>
       withNow((now, fiber) => {
-        const { circuit } = engine.entries.get(key, now)
-        if (circuit !== undefined) engine.circuits!.control(circuit, name, now, fiber)
+        const circuit = engine.circuits && engine.entries.get(key, now).circuit
+        if (circuit !== undefined) engine.circuits?.control(circuit, name, now, fiber)
       })
 
   return {
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as unknown as Protect<O, never>,
     fn: Protecting.fn(protect) as unknown as Fn<O, never>,
+    // Looking at a key neither makes nor keeps it.
     stats: (key = Rejection.defaultKey) =>
-      withNow((now, fiber) => engine.stats(engine.entries.get(key, now), now, fiber)),
+      withNow((now, fiber) => engine.stats(engine.entries.peek(key) ?? engine.make(key, now), now, fiber)),
     allStats: withNow((now, fiber) => Array.from(engine.entries.all(), (entry) => engine.stats(entry, now, fiber))),
     events: Event.streamFrom(engine.reporter.own),
     control: {
@@ -706,6 +733,10 @@ export interface Class<Self, Id extends string, O extends Options>
   ) => Layer.Layer<Self, Config.ConfigError, Requires<O>>
 }
 
+/** The schedule in place of another, with every other option of the retry as it is. */
+const scheduled = (retry: Options["retry"], schedule: Schedule.Schedule<unknown>): Options["retry"] =>
+  retry === undefined || Schedule.isSchedule(retry) ? schedule : { ...retry, schedule }
+
 /** Settings as options; only of the parts that the policy has. */
 const configured = (options: Options, settings: ConfigOf.PolicySettings): Options => {
   const { breaker, budget, retry, ...rest } = settings
@@ -713,7 +744,7 @@ const configured = (options: Options, settings: ConfigOf.PolicySettings): Option
     ...rest,
     budget: isService(options.budget) ? undefined : budget,
     breaker: breaker && ConfigOf.circuit(breaker),
-    retry: retry && Retry.backoff(retry)
+    retry: retry && scheduled(options.retry, Retry.backoff(retry))
   }
   const known = Object.entries(given).filter(([part]) => options[part as keyof Options] !== undefined)
   return ConfigOf.merge(options, Object.fromEntries(known))

@@ -50,7 +50,8 @@ const who = { policy: Schema.String, key: Schema.String }
 const place = (self: { readonly policy: string; readonly key: string }): string =>
   self.key === defaultKey ? self.policy : `${self.policy} [${self.key}]`
 
-const span = (duration: Duration.Duration): string => Duration.format(Duration.millis(Math.ceil(Duration.toMillis(duration))))
+const span = (duration: Duration.Duration): string =>
+  Duration.format(Duration.millis(Math.ceil(Duration.toMillis(duration))))
 
 /**
  * The circuit breaker refused the call: the circuit is open, isolated by an operator, or half-open with every probe
@@ -66,15 +67,11 @@ export class CircuitOpen extends Schema.TaggedError<CircuitOpen>("effect-resilie
   evidence: Schema.optionalKey(Evidence)
 }) {
   override get message(): string {
+    if (this.state === "isolated") return `${place(this)}: the circuit is isolated by an operator`
     const figures = this.evidence === undefined ? "" : ` (${describe(this.evidence)})`
-    switch (this.state) {
-      case "open":
-        return `${place(this)}: the circuit is open for another ${span(this.retryAfter)}${figures}`
-      case "half-open":
-        return `${place(this)}: the circuit is half-open and all its probes are taken${figures}`
-      case "isolated":
-        return `${place(this)}: the circuit is isolated by an operator`
-    }
+    return this.state === "open"
+      ? `${place(this)}: the circuit is open for another ${span(this.retryAfter)}${figures}`
+      : `${place(this)}: the circuit is half-open and all its probes are taken${figures}`
   }
 }
 
@@ -84,10 +81,12 @@ export class CircuitOpen extends Schema.TaggedError<CircuitOpen>("effect-resilie
  * @category formatting
  * @since 0.1.0
  */
-export const describe = (evidence: Evidence): string =>
-  `${evidence.trip}: ${Object.entries(evidence.figures)
-    .map(([name, value]) => `${name} ${Number.isInteger(value) ? value : value.toFixed(2)}`)
-    .join(", ")}`
+export const describe = (evidence: Evidence): string => {
+  const figures = Object.entries(evidence.figures).map(
+    ([name, value]) => `${name} ${Number.isInteger(value) ? value : value.toFixed(2)}`
+  )
+  return figures.length === 0 ? evidence.trip : `${evidence.trip}: ${figures.join(", ")}`
+}
 
 /**
  * The bulkhead refused the call: every permit is taken, and the queue is full (`"full"`) or the wait in it was over
@@ -104,7 +103,11 @@ export class BulkheadFull extends Schema.TaggedError<BulkheadFull>("effect-resil
 }) {
   override get message(): string {
     const because =
-      this.reason === "full" ? "is full" : this.reason === "wait" ? "gave no permit in time" : "gave no permit before the deadline"
+      this.reason === "full"
+        ? "is full"
+        : this.reason === "wait"
+          ? "gave no permit in time"
+          : "gave no permit before the deadline"
     return `${place(this)}: the bulkhead ${because} (${this.running} running, ${this.waiting} waiting)`
   }
 }
@@ -178,8 +181,7 @@ export type Rejection = CircuitOpen | BulkheadFull | DeadlineExceeded
  * @category guards
  * @since 0.1.0
  */
-export const is = (error: unknown): error is Rejection =>
-  typeof error === "object" && error !== null && TypeId in error
+export const is = (error: unknown): error is Rejection => typeof error === "object" && error !== null && TypeId in error
 
 /**
  * Is this error the proof that the work never began? `false` for a deadline that passed while it was running.

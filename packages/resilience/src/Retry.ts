@@ -11,7 +11,7 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Event from "./Event.ts"
@@ -63,7 +63,11 @@ type AnyEffect = Effect.Effect<any, any, any>
 
 type HasWhile<O> = O extends { readonly while: (value: infer _V) => boolean } ? true : false
 
-type TakesValue<A, O> = O extends { readonly while: (value: infer V) => boolean } ? ([A] extends [V] ? true : false) : true
+type TakesValue<A, O> = O extends { readonly while: (value: infer V) => boolean }
+  ? [A] extends [V]
+    ? true
+    : false
+  : true
 
 /** A budget's service among the requirements of a schedule that has lost the mark of its gate. */
 type UngatedBudget<S> =
@@ -165,10 +169,7 @@ type AnySchedule = Schedule.Schedule<any, any, any, any>
  * @since 0.1.0
  */
 export const transient: {
-  <S extends AnySchedule, const O extends Options = {}>(
-    schedule: S,
-    options?: O
-  ): Apply<S, O>
+  <S extends AnySchedule, const O extends Options = {}>(schedule: S, options?: O): Apply<S, O>
   <A, E, R, S extends AnySchedule, const O extends Options<A> = {}>(
     self: Effect.Effect<A, E, R> & CanRetry<A, E, S, O>,
     schedule: S,
@@ -182,9 +183,11 @@ export const transient: {
 
 const retry = (schedule: AnySchedule, options: Options<unknown> | undefined) => {
   const gate = Budget.gateOf(schedule)
-  const plan = new Retrying.Plan("Retry.transient", gate === undefined ? schedule : gate.schedule, options)
-  const name = options?.name ?? "Retry"
+  const where = "Retry.transient"
+  const plan = new Retrying.Plan(where, gate === undefined ? schedule : gate.schedule, options)
+  const name = Options_.nonEmpty(where, "name", options?.name ?? "Retry")
   const again = options?.while
+  if (again !== undefined && typeof again !== "function") Options_.reject(where, "while", "a function", again)
   return (self: AnyEffect): AnyEffect =>
     Effect.withFiber((fiber) => {
       const budget = gate?.budget(fiber)
@@ -272,11 +275,9 @@ export const backoff = (options: Backoff = {}): Schedule.Schedule<Duration.Durat
     "cap",
     options.cap ?? Duration.millis(Math.max(base, Duration.toMillis(Duration.fromInputUnsafe(defaults.cap))))
   )
-  if (cap < base) throw new RangeError(`${where}: cap must be at least base (${base} ms), got ${cap} ms`)
+  if (cap < base) Options_.reject(where, "cap", `at least base (${base} ms)`, cap)
   const jitter = options.jitter ?? defaults.jitter
-  if (!jitters.includes(jitter)) {
-    throw new RangeError(`${where}: jitter must be one of ${jitters.join(", ")}, got ${JSON.stringify(jitter)}`)
-  }
+  if (!jitters.includes(jitter)) Options_.reject(where, "jitter", `one of ${jitters.join(", ")}`, jitter)
   return Schedule.fromStepWithMetadata(
     Effect.withFiber((fiber) => {
       const random = fiber.getRef(Random.Random)

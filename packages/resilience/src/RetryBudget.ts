@@ -105,7 +105,8 @@ const engines = new WeakMap<object, Budget.Budget>()
 /** @internal */
 export const engineOf = (budget: RetryBudget): Budget.Budget => {
   const engine = engines.get(budget)
-  if (engine === undefined) throw new TypeError("RetryBudget: this budget was not made by RetryBudget.make or its layers")
+  if (engine === undefined)
+    throw new TypeError("RetryBudget: this budget was not made by RetryBudget.make or its layers")
   return engine
 }
 
@@ -182,9 +183,7 @@ const makeWith = (name: string, options: Options, program: Event.Hub): RetryBudg
  * @category models
  * @since 0.1.0
  */
-export interface Class<Self, Id extends string>
-  extends Context.ServiceClass<Self, Id, RetryBudget>,
-    RetryBudget<Self> {
+export interface Class<Self, Id extends string> extends Context.ServiceClass<Self, Id, RetryBudget>, RetryBudget<Self> {
   /** The budget with the options of the class. */
   readonly layer: Layer.Layer<Self>
   /** The budget with options from `Config` over those of the class. */
@@ -230,13 +229,15 @@ export const Service =
     const inContext = Protecting.inContext(service)
     const members: Omit<Class<Self, Id>, keyof Context.ServiceClass<Self, Id, RetryBudget>> = {
       [TypeId]: TypeId,
-      gated: (schedule) =>
-        gate(schedule, service, (fiber) => engineOf(Context.getUnsafe(fiber.context, service))),
+      gated: (schedule) => gate(schedule, service, (fiber) => engineOf(Context.getUnsafe(fiber.context, service))),
       deposit: inContext.effect((budget) => budget.deposit),
       tryWithdraw: inContext.effect((budget) => budget.tryWithdraw),
       balance: inContext.effect((budget) => budget.balance),
       events: inContext.stream((budget) => budget.events),
-      layer: Layer.effect(service, Effect.map(Event.CurrentHub, (hub) => makeWith(id, options, hub))),
+      layer: Layer.effect(
+        service,
+        Effect.map(Event.CurrentHub, (hub) => makeWith(id, options, hub))
+      ),
       layerConfig: (config) =>
         Layer.effect(
           service,

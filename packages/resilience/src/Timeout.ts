@@ -10,8 +10,8 @@ import * as Event from "./Event.ts"
 import * as Deadline from "./internal/deadline.ts"
 import { Reporter } from "./internal/hub.ts"
 import * as Options_ from "./internal/options.ts"
-import * as Limit from "./internal/timeout.ts"
 import * as Time from "./internal/time.ts"
+import * as Limit from "./internal/timeout.ts"
 import * as Rejection from "./Rejection.ts"
 
 /**
@@ -31,8 +31,10 @@ export interface Options {
  * **When to use** Around one attempt, inside a retry. For the time of the whole use `Deadline.within`.
  *
  * **Details** The answer comes when the work has really ended, finalizers included, so whoever holds a permit for the work
- * holds it as long as the work goes on. Work that ends by itself while it is being interrupted keeps its own result: to
- * call a done deed a timeout would have it done twice. `TimedOut` is transient: whether the work was done is not known.
+ * holds it as long as the work goes on. Work that cannot be interrupted when its time is over (a commit, a finalizer) ends
+ * first, and if that was the end of it, keeps its own result: to call a done deed a timeout would have it done twice. What
+ * fails while the work is being interrupted, a finalizer for one, comes back as it is. `TimedOut` is transient: whether the
+ * work was done is not known.
  * Inside, the time left is the deadline (`Deadline.remaining`).
  *
  * **Example** (Giving up on a slow call)
@@ -65,7 +67,7 @@ export const after: {
 
 const make = (duration: Duration.Input, options: Options | undefined) => {
   const limit = Options_.millis("Timeout.after", "duration", duration, { infinite: true })
-  const policy = options?.name ?? "Timeout"
+  const policy = Options_.nonEmpty("Timeout.after", "name", options?.name ?? "Timeout")
   const error = Duration.millis(limit)
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Rejection.TimedOut, R> =>
     Effect.withFiber((fiber) => {

@@ -9,10 +9,11 @@
  *
  * @since 0.1.0
  */
+
+import type * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type * as Cause from "effect/Cause"
 
 /**
  * The key of the mark.
@@ -169,7 +170,9 @@ export const isUnprocessed = (error: unknown): boolean => {
  * @category constructors
  * @since 0.1.0
  */
-export const TaggedError: <Self = never>(identifier?: string) => {
+export const TaggedError: <Self = never>(
+  identifier?: string
+) => {
   <Tag extends string, const Fields extends Schema.Struct.Fields>(
     tag: Tag,
     fields: Fields,
@@ -179,6 +182,7 @@ export const TaggedError: <Self = never>(identifier?: string) => {
     : Schema.Class<Self, Schema.TaggedStruct<Tag, Fields>, Cause.YieldableError & Transient>
 } = (identifier) => (tag, fields, annotations) => {
   // The class type is Effect's, with the brand added; TypeScript cannot see that the two generic results are the same.
+  // biome-ignore lint/suspicious/noExplicitAny: see above
   const make = Schema.TaggedError<any, any>(identifier) as any
   const Base = make(tag, fields, annotations)
   Object.defineProperty(Base.prototype, TypeId, { value: "transient" })
@@ -243,6 +247,7 @@ export const when: {
 } =
   <E>(predicate: (error: E) => boolean, options?: LiftOptions<E>) =>
   // The overloads say which part of `E` becomes transient; the value is the same object either way.
+  // biome-ignore lint/suspicious/noExplicitAny: see above
   <A, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, any, R> =>
     Effect.mapError(self, (error) => {
       if (predicate(error)) lift(error, options)
@@ -250,7 +255,14 @@ export const when: {
     })
 
 /** The errors of Effect itself that say, each in its own way, whether another try may help. */
-type KnownTag = "SqlError" | "AiError" | "HttpClientError" | "DnsError" | "PlatformError" | "TimeoutError" | "GraphQLClientError"
+type KnownTag =
+  | "SqlError"
+  | "AiError"
+  | "HttpClientError"
+  | "DnsError"
+  | "PlatformError"
+  | "TimeoutError"
+  | "GraphQLClientError"
 
 /**
  * `E` with the transient part of Effect's own errors added.
@@ -300,9 +312,18 @@ export const isKnown = (error: unknown): boolean => {
 
 const responseOf = (error: unknown): unknown => field(field(error, "reason"), "response")
 
-const refused = (error: unknown): boolean =>
-  field(responseOf(error), "status") === 429 ||
-  field(field(field(error, "reason"), "cause"), "code") === "ECONNREFUSED"
+/** Was it turned away before any work: 429, a 503 that says when to come back, or no connection at all? */
+const refused = (error: unknown): boolean => {
+  const response = responseOf(error)
+  const status = field(response, "status")
+  if (status === 429 || (status === 503 && field(field(response, "headers"), "retry-after") !== undefined)) return true
+  const reason = field(error, "reason")
+  return field(reason, "_tag") === "RateLimitError" || isConnectionRefused(field(reason, "cause"))
+}
+
+/** Clients wrap what the system said, `fetch` twice. */
+const isConnectionRefused = (cause: unknown, depth = 0): boolean =>
+  field(cause, "code") === "ECONNREFUSED" || (depth < 3 && isConnectionRefused(field(cause, "cause"), depth + 1))
 
 /** `Retry-After` in seconds; a date would need the wall clock, which is the HTTP adapter's business. */
 const retryAfterHeader = (error: unknown): Duration.Duration | undefined => {
@@ -335,7 +356,7 @@ const retryAfterHeader = (error: unknown): Duration.Duration | undefined => {
  */
 export const known = <A, E, R>(
   self: Effect.Effect<A, E, R> &
-    ([Known<E>] extends [E] ? ([TransientOf<E>] extends [never] ? NothingKnown : unknown) : unknown)
+    ([Extract<E, { readonly _tag: KnownTag }> | TransientOf<E>] extends [never] ? NothingKnown : unknown)
 ): Effect.Effect<A, Known<E>, R> =>
   // The mark is on the side, so the value already has the wider type.
   Effect.mapError(self as Effect.Effect<A, E, R>, (error) => {

@@ -5,9 +5,9 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import * as Options from "./internal/options.ts"
 import type { Trip } from "./machine/Circuit.ts"
 import * as Window from "./machine/Window.ts"
-import * as Options from "./internal/options.ts"
 
 /**
  * A rule for opening a circuit, with evidence of type `S`.
@@ -54,7 +54,7 @@ export const make = <S>(policy: {
   readonly figures?: ((evidence: S, now: number) => Readonly<Record<string, number>>) | undefined
 }): TripPolicy<S> => {
   Options.nonEmpty("TripPolicy.make", "name", policy.name)
-  return { ...policy, figures: policy.figures ?? (() => ({})) }
+  return Options.tripPolicy("TripPolicy.make", "policy", { ...policy, figures: policy.figures ?? (() => ({})) })
 }
 
 /**
@@ -111,10 +111,10 @@ const rate = (
 ): TripPolicy<Window.TimeWindow> | TripPolicy<Window.CallWindow> => {
   const where = `TripPolicy.${name}`
   const threshold = Options.ratio(where, "threshold", options.threshold ?? defaults.threshold)
-  const calls = options.calls
+  const calls = options.calls ?? undefined
   if (calls !== undefined) {
     Options.integer(where, "calls", calls, 1)
-    if (options.window !== undefined) throw new RangeError(`${where}: give window or calls, not both`)
+    if ((options.window ?? undefined) !== undefined) throw new RangeError(`${where}: give window or calls, not both`)
   }
   const minimumCalls = Options.integer(
     where,
@@ -124,7 +124,8 @@ const rate = (
     calls ?? Infinity
   )
   const trips = (evidence: { readonly totalCalls: number; readonly totalMarked: number }): boolean =>
-    evidence.totalCalls >= minimumCalls && evidence.totalMarked >= threshold * evidence.totalCalls
+    // Divided, not multiplied: 0.14 * 50 is a little more than 7.
+    evidence.totalCalls >= minimumCalls && evidence.totalMarked / evidence.totalCalls >= threshold
   const figures = (evidence: { readonly totalCalls: number; readonly totalMarked: number }) => ({
     calls: evidence.totalCalls,
     [marked]: evidence.totalMarked,
@@ -201,18 +202,23 @@ const combine = (
   policies: ReadonlyArray<TripPolicy>,
   decide: (evidence: ReadonlyArray<unknown>, now: number) => boolean
 ): TripPolicy => {
-  if (policies.length === 0) throw new RangeError(`TripPolicy.${name}: give at least one trip policy, got none`)
+  const where = `TripPolicy.${name}`
+  if (policies.length === 0) throw new RangeError(`${where}: give at least one trip policy, got none`)
+  for (const [i, policy] of policies.entries()) Options.tripPolicy(where, `policies[${i}]`, policy)
+  const names = policies.map(({ name }, i) =>
+    policies.some((other, j) => i !== j && other.name === name) ? `${name}#${i + 1}` : name
+  )
   return make<ReadonlyArray<unknown>>({
     name: `${name}(${policies.map((policy) => policy.name).join(", ")})`,
     initial: () => policies.map((policy) => policy.initial()),
     record: (evidence, failed, duration, now) => {
-      for (let i = 0; i < policies.length; i++) policies[i]!.record(evidence[i], failed, duration, now)
+      for (const [i, policy] of policies.entries()) policy.record(evidence[i], failed, duration, now)
     },
     trips: decide,
     figures: (evidence, now) =>
       Object.fromEntries(
         policies.flatMap((policy, i) =>
-          Object.entries(policy.figures(evidence[i], now)).map(([figure, value]) => [`${policy.name}.${figure}`, value])
+          Object.entries(policy.figures(evidence[i], now)).map(([figure, value]) => [`${names[i]}.${figure}`, value])
         )
       )
   }) as TripPolicy
@@ -235,6 +241,7 @@ const combine = (
  * @category combinators
  * @since 0.1.0
  */
+// biome-ignore lint/suspicious/noExplicitAny: the evidence of each policy is its own business
 export const any = (...policies: ReadonlyArray<TripPolicy<any>>): TripPolicy =>
   combine("any", policies, (evidence, now) => policies.some((policy, i) => policy.trips(evidence[i], now)))
 
@@ -244,5 +251,6 @@ export const any = (...policies: ReadonlyArray<TripPolicy<any>>): TripPolicy =>
  * @category combinators
  * @since 0.1.0
  */
+// biome-ignore lint/suspicious/noExplicitAny: the evidence of each policy is its own business
 export const all = (...policies: ReadonlyArray<TripPolicy<any>>): TripPolicy =>
   combine("all", policies, (evidence, now) => policies.every((policy, i) => policy.trips(evidence[i], now)))

@@ -27,7 +27,9 @@ export class Budget {
     const window = Options.millis(where, "window", options.window ?? defaults.window)
     this.tokens = Tokens.make({
       ratio: Options.within(where, "ratio", options.ratio ?? defaults.ratio, 0, 1),
-      floor: (Options.within(where, "minPerSecond", options.minPerSecond ?? defaults.minPerSecond, 0, Infinity) * window) / 1000,
+      floor:
+        (Options.within(where, "minPerSecond", options.minPerSecond ?? defaults.minPerSecond, 0, Infinity) * window) /
+        1000,
       window
     })
   }

@@ -1,8 +1,10 @@
 /** Circuits at work: the pure machine with its trip policy, its open time and its events. Used by CircuitBreaker and Policy. */
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
+import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type * as Event from "../Event.ts"
 import * as Circuit from "../machine/Circuit.ts"
@@ -20,13 +22,16 @@ export interface OpenForOptions {
   readonly jitter?: number | undefined
 }
 
+/** The evidence of a trip policy is its own business. */
+export type AnyTripPolicy = TripPolicy.TripPolicy<any>
+
 /** A schedule of open times; its input is the number of the opening in a row. */
 export type OpenSchedule = Schedule.Schedule<unknown, number>
 
 export type OpenFor = Duration.Input | OpenForOptions | OpenSchedule
 
 export interface CircuitOptions {
-  readonly trip?: TripPolicy.TripPolicy<any> | undefined
+  readonly trip?: AnyTripPolicy | undefined
   readonly openFor?: OpenFor | undefined
   readonly maxRetryAfter?: Duration.Input | undefined
   readonly probes?:
@@ -48,6 +53,11 @@ export const defaults = {
   maxRetryAfter: "10 minutes",
   probes: { permitted: 3, successes: 2, lease: "10 seconds" }
 } as const
+
+/** The default of the longest opening; also the open time of a circuit whose schedule throws. */
+const longest = Duration.toMillis(defaults.max)
+
+const noFigures = (): Readonly<Record<string, number>> => ({})
 
 /** One circuit, with what its users see of it. */
 export interface Cell {
@@ -76,8 +86,13 @@ export class Circuits {
 
   constructor(where: string, options: CircuitOptions, reporter: Reporter) {
     this.reporter = reporter
-    this.trip = options.trip ?? defaults.trip()
-    const permitted = Options.integer(where, "probes.permitted", options.probes?.permitted ?? defaults.probes.permitted, 1)
+    this.trip = Options.tripPolicy(where, "trip", options.trip ?? defaults.trip())
+    const permitted = Options.integer(
+      where,
+      "probes.permitted",
+      options.probes?.permitted ?? defaults.probes.permitted,
+      1
+    )
     this.settings = {
       permitted,
       successes: Options.integer(
@@ -132,15 +147,45 @@ export class Circuits {
       this.transition(cell, from, "probes", fiber)
       return
     }
-    if (from === Circuit.Closed) cell.evidence = { trip: this.trip.name, figures: this.trip.figures(circuit.evidence, now) }
-    const base = this.openTime(Circuit.nextOpening(circuit, now), fiber)
+    // Figures and schedules are code of others: the circuit opens before what they throw goes on its way.
+    const figures = Result.try(() => (from === Circuit.Closed ? this.trip.figures(circuit.evidence, now) : undefined))
+    const base = Result.try(() => this.openTime(Circuit.nextOpening(circuit, now), fiber))
+    if (from === Circuit.Closed)
+      cell.evidence = { trip: this.trip.name, figures: Result.getOrElse(figures, noFigures) ?? {} }
     // What the dependency asks for can only lengthen the pause, and only so far.
     const asked = retryAfter === undefined ? 0 : Math.min(Duration.toMillis(retryAfter), this.maxRetryAfter)
-    Circuit.open(circuit, Math.max(base, asked), now)
+    Circuit.open(
+      circuit,
+      Math.max(
+        Result.getOrElse(base, () => longest),
+        asked
+      ),
+      now
+    )
     this.transition(cell, from, from === Circuit.Closed ? "tripped" : "probes", fiber)
+    if (Result.isFailure(figures)) throw figures.failure
+    if (Result.isFailure(base)) throw base.failure
   }
 
-  control(cell: Cell, command: "isolate" | "close" | "reset" | "disable" | "enable", now: number, fiber: AnyFiber): void {
+  /** Restores a circuit as it has become in the `away` milliseconds since it was exported. */
+  restore(cell: Cell, from: Exported, away: number, now: number): void {
+    const { circuit } = cell
+    // Calls that are running belong to the circuit that was here before, and so does its evidence.
+    Circuit.reset(circuit, this.trip, now)
+    circuit.phase = phases.indexOf(from.state) as Circuit.Phase
+    circuit.since = now - from.since - away
+    circuit.openUntil = now + from.retryAfter - away
+    circuit.openFor = from.openFor
+    circuit.openings = from.openings
+    cell.evidence = undefined
+  }
+
+  control(
+    cell: Cell,
+    command: "isolate" | "close" | "reset" | "disable" | "enable",
+    now: number,
+    fiber: AnyFiber
+  ): void {
     const circuit = cell.circuit
     const from = circuit.phase
     switch (command) {
@@ -177,7 +222,10 @@ export class Circuits {
 
   view(cell: Cell, now: number): CircuitView {
     const circuit = cell.circuit
-    const common = { since: Duration.millis(Math.max(0, now - circuit.since)), openings: circuit.openings }
+    const common = {
+      since: Duration.millis(Math.max(0, now - circuit.since)),
+      openings: Circuit.nextOpening(circuit, now) - 1
+    }
     switch (circuit.phase) {
       case Circuit.Open:
         return {
@@ -253,21 +301,11 @@ export const exported = (cell: Cell, now: number): Exported => {
     key: cell.key,
     state: phase === "half-open" ? "open" : phase,
     since: now - circuit.since,
-    retryAfter: phase === "open" ? Circuit.retryAfter(circuit, now) : 0,
-    openFor: circuit.openFor,
+    // JSON has no infinity.
+    retryAfter: phase === "open" ? Math.min(Circuit.retryAfter(circuit, now), Number.MAX_SAFE_INTEGER) : 0,
+    openFor: Math.min(circuit.openFor, Number.MAX_SAFE_INTEGER),
     openings: circuit.openings
   }
-}
-
-/** Restores a circuit as it has become in the `away` milliseconds since it was exported. */
-export const restore = (cell: Cell, from: Exported, away: number, now: number): void => {
-  const { circuit } = cell
-  circuit.era += 1
-  circuit.phase = phases.indexOf(from.state) as Circuit.Phase
-  circuit.since = now - from.since - away
-  circuit.openUntil = now + from.retryAfter - away
-  circuit.openFor = from.openFor
-  circuit.openings = from.openings
 }
 
 const isOptions = (input: OpenFor): input is OpenForOptions =>
@@ -281,11 +319,10 @@ const openTime = (where: string, input: OpenFor): ((opening: number, fiber: AnyF
   const initial = Options.millis(where, field, options.initial)
   const factor = Options.within(where, "openFor.factor", options.factor ?? defaults.factor, 1, 1000)
   const jitter = Options.within(where, "openFor.jitter", options.jitter ?? defaults.jitter, 0, 1)
-  const max =
-    options.max === undefined
-      ? Math.max(initial, Duration.toMillis(Duration.fromInputUnsafe(defaults.max)))
-      : Options.millis(where, "openFor.max", options.max)
-  if (max < initial) throw new RangeError(`${where}: openFor.max must be at least openFor.initial, got ${max} ms`)
+  const max = Options.millis(where, "openFor.max", options.max ?? Math.max(initial, longest))
+  if (max < initial) {
+    throw new RangeError(`${where}: openFor.max must be at least openFor.initial (${initial} ms), got ${max} ms`)
+  }
   return (opening, fiber) => {
     const base = Math.min(max, initial * factor ** (opening - 1))
     if (jitter === 0) return base
@@ -297,22 +334,28 @@ const openTime = (where: string, input: OpenFor): ((opening: number, fiber: AnyF
  * The delay that a schedule gives to its n-th step, replayed from the start against a simulated clock, so that it depends
  * on nothing but the number (Effect's own breaker does the same). A schedule that has ended keeps its last delay.
  */
-const scheduled =
-  (where: string, schedule: Schedule.Schedule<unknown, number>) =>
-  (opening: number, fiber: AnyFiber): number => {
-    const replay = Effect.gen(function* () {
-      const step = yield* Schedule.toStep(schedule)
-      let now = 0
-      let delay = 0
-      for (let attempt = 1; attempt <= opening; attempt++) {
-        const result = yield* Effect.exit(step(now, attempt))
-        if (result._tag === "Failure") break
-        delay = Duration.toMillis(result.value[1])
-        now += delay
-      }
-      return delay
-    })
-    const exit = Effect.runSyncExitWith(fiber.context)(replay)
+const replay = (schedule: OpenSchedule, opening: number): Effect.Effect<number> =>
+  Effect.gen(function* () {
+    const step = yield* Schedule.toStep(schedule)
+    let now = 0
+    let delay = 0
+    for (let attempt = 1; attempt <= opening; attempt++) {
+      const result = yield* Effect.result(step(now, attempt))
+      if (result._tag === "Failure") break
+      delay = Duration.toMillis(result.success[1])
+      now += delay
+    }
+    return delay
+  })
+
+const scheduled = (where: string, schedule: OpenSchedule): ((opening: number, fiber: AnyFiber) => number) => {
+  const range = "a schedule that decides without waiting"
+  const first = Effect.runSyncExit(replay(schedule, 1))
+  if (first._tag === "Failure") Options.reject(where, "openFor", range, Cause.squash(first.cause))
+  else Options.millis(where, "openFor (the first delay of its schedule)", first.value)
+  return (opening, fiber) => {
+    const exit = Effect.runSyncExitWith(fiber.context)(replay(schedule, opening))
     if (exit._tag === "Success") return exit.value
-    throw new Error(`${where}: openFor must be a schedule that decides without waiting`, { cause: exit.cause })
+    throw new Error(`${where}: openFor must be ${range}`, { cause: exit.cause })
   }
+}

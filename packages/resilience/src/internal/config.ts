@@ -85,11 +85,17 @@ export type Source<S> = string | ConfigProvider.Path | Config.Wrap<S>
 const isPath = (source: unknown): source is string | ConfigProvider.Path =>
   typeof source === "string" || Array.isArray(source)
 
-export const load = <S>(
+/** Everything below a path. Every setting is optional, so nothing below it, or no such path, is no setting at all. */
+export const below = <S extends object>(
+  schema: Schema.ConstraintCodec<S, unknown>,
+  path?: string | ConfigProvider.Path
+): Config.Config<S> => Config.withDefault(Config.schema(schema, path), {} as S)
+
+export const load = <S extends object>(
   schema: Schema.ConstraintCodec<S, unknown>,
   source: Source<S>
 ): Effect.Effect<S, Config.ConfigError> =>
-  isPath(source) ? Config.schema(schema, source) : Config.unwrap<S>(source as Config.Wrap<S>)
+  isPath(source) ? below(schema, source) : Config.unwrap<S>(source as Config.Wrap<S>)
 
 /** The trip policy that settings describe, with every other setting as it is. */
 export const circuit = ({ trip, ...settings }: CircuitSettings) =>

@@ -16,8 +16,7 @@ export interface Frame<A, E, R> {
 }
 
 /** An effect that begins a new frame each time it runs. */
-export const make = <A, E, R>(begin: () => Frame<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.suspend(() => run(begin()))
+export const make = <A, E, R>(begin: () => Frame<A, E, R>): Effect.Effect<A, E, R> => Effect.suspend(() => run(begin()))
 
 /** Runs a frame that has just been made. */
 export const run = <A, E, R>(frame: Frame<A, E, R>): Effect.Effect<A, E, R> =>

@@ -1,7 +1,8 @@
 /** Gates at work: the pure queue with its wake-ups, its time limit and its rejections. Used by Bulkhead and Policy. */
+
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import type * as Duration from "effect/Duration"
 import * as Gate from "../machine/Gate.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Deadline from "./deadline.ts"

@@ -1,6 +1,7 @@
 /** Keyed state: one entry per key, bounded, made on first use. */
-import * as Registry from "../machine/Registry.ts"
+
 import type * as Duration from "effect/Duration"
+import * as Registry from "../machine/Registry.ts"
 import * as Options from "./options.ts"
 
 /**
@@ -57,20 +58,35 @@ export class Keyed<T extends Registry.Entry> {
     return this.registry.entries.get(key)
   }
 
-  private add(key: string, now: number): T {
-    if (!Registry.makeRoom(this.registry, now)) return (this.overflow ??= this.make(overflowKey, now))
+  /** The entry of a key alone, never the shared one: `undefined` when there is no room for it. */
+  own(key: string, now: number): T | undefined {
+    const found = this.registry.entries.get(key)
+    if (found !== undefined) return found
+    if (!Registry.makeRoom(this.registry, now)) return undefined
     const entry = this.make(key, now)
     this.registry.entries.set(key, entry)
     return entry
+  }
+
+  private add(key: string, now: number): T {
+    const own = this.own(key, now)
+    if (own !== undefined) return own
+    this.overflow ??= this.make(overflowKey, now)
+    return this.overflow
   }
 
   delete(key: string): void {
     this.registry.entries.delete(key)
   }
 
+  /** The entries of keys. */
+  kept(): IterableIterator<T> {
+    return this.registry.entries.values()
+  }
+
   /** Every entry, the shared one last. */
   *all(): IterableIterator<T> {
-    yield* this.registry.entries.values()
+    yield* this.kept()
     if (this.overflow !== undefined) yield this.overflow
   }
 }

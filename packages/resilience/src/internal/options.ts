@@ -3,12 +3,11 @@
  * the value: `TripPolicy.failureRate: threshold must be in (0, 1], got 2`.
  */
 import * as Duration from "effect/Duration"
+import * as Formatter from "effect/Formatter"
 import * as Option from "effect/Option"
 
-const show = (value: unknown): string => (typeof value === "string" ? JSON.stringify(value) : String(value))
-
-const reject = (where: string, field: string, range: string, value: unknown): never => {
-  throw new RangeError(`${where}: ${field} must be ${range}, got ${show(value)}`)
+export const reject = (where: string, field: string, range: string, value: unknown): never => {
+  throw new RangeError(`${where}: ${field} must be ${range}, got ${Formatter.format(value)}`)
 }
 
 /** A share of a whole that may be all of it, but not nothing. */
@@ -24,12 +23,7 @@ export const within = (where: string, field: string, value: number, least: numbe
 export const integer = (where: string, field: string, value: number, least: number, most = Infinity): number =>
   Number.isInteger(value) && value >= least && value <= most
     ? value
-    : reject(
-        where,
-        field,
-        most === Infinity ? `an integer >= ${least}` : `an integer in [${least}, ${most}]`,
-        value
-      )
+    : reject(where, field, most === Infinity ? `an integer >= ${least}` : `an integer in [${least}, ${most}]`, value)
 
 export const nonEmpty = (where: string, field: string, value: string): string =>
   typeof value === "string" && value.length > 0 ? value : reject(where, field, "a non-empty string", value)
@@ -45,8 +39,45 @@ interface DurationRange {
 export const millis = (where: string, field: string, value: Duration.Input, range: DurationRange = {}): number => {
   const finite = range.infinite === true ? "a duration" : "a finite duration"
   const allowed = `${finite} ${range.zero === true ? "of zero or more" : "above zero"}, such as "5 seconds"`
-  const decoded = Option.getOrUndefined(Duration.fromInput(value))
+  // Effect takes NaN for zero.
+  const decoded = Number.isNaN(value) ? undefined : Option.getOrUndefined(Duration.fromInput(value))
   const result = decoded === undefined ? NaN : Duration.toMillis(decoded)
   const ok = (result > 0 || (result === 0 && range.zero === true)) && (result < Infinity || range.infinite === true)
-  return ok ? result : reject(where, field, allowed, typeof value === "object" ? JSON.stringify(value) : value)
+  return ok ? result : reject(where, field, allowed, value)
+}
+
+const hasFunctions = (value: unknown, names: ReadonlyArray<string>): boolean =>
+  typeof value === "object" &&
+  value !== null &&
+  names.every((name) => typeof (value as Record<string, unknown>)[name] === "function")
+
+/** A trip policy, and not the function that makes one. */
+export const tripPolicy = <T>(where: string, field: string, value: T): T =>
+  hasFunctions(value, ["initial", "record", "trips", "figures"])
+    ? value
+    : reject(where, field, "a TripPolicy, such as TripPolicy.consecutive(5)", value)
+
+const functionIfGiven = (where: string, field: string, value: unknown): void => {
+  if (value !== undefined && typeof value !== "function") reject(where, field, "a function", value)
+}
+
+const tagsIfGiven = (where: string, field: string, value: unknown): void => {
+  if (value === undefined || (Array.isArray(value) && value.every((tag) => typeof tag === "string"))) return
+  reject(where, field, "an array of tags", value)
+}
+
+/** The parts of a judgement: which errors and values count against the dependency. */
+export const judgement = (
+  where: string,
+  value: {
+    readonly failures?: unknown
+    readonly ignore?: unknown
+    readonly failWhen?: unknown
+    readonly classify?: unknown
+  }
+): void => {
+  tagsIfGiven(where, "failures", value.failures)
+  tagsIfGiven(where, "ignore", value.ignore)
+  functionIfGiven(where, "failWhen", value.failWhen)
+  functionIfGiven(where, "classify", value.classify)
 }

@@ -3,12 +3,14 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import * as Formatter from "effect/Formatter"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as Outcome from "../Outcome.ts"
 import * as Transient from "../Transient.ts"
 
-type AnyEffect = Effect.Effect<any, any, any>
+/** An effect of any type; the interfaces of the policies say which ones. */
+export type AnyEffect = Effect.Effect<any, any, any>
 
 /** `protect(effect, options?)` and `protect(options)(effect)` in one. */
 export type Protecting<Options> = (
@@ -89,7 +91,10 @@ export const judgeSafely = (
 ): Judged => {
   if (judge === Outcome.classify) return plain[Outcome.classify(exit)]
   const result = Result.try(() => judge(exit))
-  return Result.isSuccess(result)
-    ? plain[result.success]
-    : { outcome: "ignored", threw: true, defect: result.failure }
+  if (Result.isFailure(result)) return { outcome: "ignored", threw: true, defect: result.failure }
+  const judged: Judged | undefined = Object.hasOwn(plain, result.success) ? plain[result.success] : undefined
+  return judged ?? { outcome: "ignored", threw: true, defect: noOutcome(result.success) }
 }
+
+const noOutcome = (value: unknown): TypeError =>
+  new TypeError(`classify must return "success", "failure" or "ignored", got ${Formatter.format(value)}`)

@@ -60,16 +60,20 @@ export class Plan {
   readonly onRetry: RetryOptions["onRetry"]
 
   constructor(where: string, schedule: Schedule.Schedule<any, any, any, any>, options: RetryOptions | undefined) {
-    if (!Schedule.isSchedule(schedule)) {
-      throw new RangeError(`${where}: the schedule must be a Schedule, got ${String(schedule)}`)
-    }
+    if (!Schedule.isSchedule(schedule)) Options.reject(where, "schedule", "a Schedule", schedule)
     this.schedule = schedule
     this.unprocessedOnly = options?.unprocessedOnly ?? false
+    if (typeof this.unprocessedOnly !== "boolean") {
+      Options.reject(where, "unprocessedOnly", "true or false", this.unprocessedOnly)
+    }
     this.maxRetryAfter = Options.millis(where, "maxRetryAfter", options?.maxRetryAfter ?? defaults.maxRetryAfter, {
       zero: true,
       infinite: true
     })
     this.onRetry = options?.onRetry
+    if (this.onRetry !== undefined && typeof this.onRetry !== "function") {
+      Options.reject(where, "onRetry", "a function", this.onRetry)
+    }
   }
 }
 
@@ -99,12 +103,12 @@ const retryable = (cause: Cause.Cause<unknown>, unprocessedOnly: boolean): { rea
   for (const reason of cause.reasons) {
     // A defect or an interruption is nothing to try again, whatever it comes with.
     if (reason._tag !== "Fail") return undefined
-    if (found !== undefined) continue
+    // Of failures that came together, one that cannot be cured is enough.
     if (Rejection.is(reason.error) || !Transient.is(reason.error)) return undefined
     // Already retried and given up on: retries do not multiply.
     if (reason.annotations.has(GaveUp.key)) return undefined
     if (unprocessedOnly && !Transient.isUnprocessed(reason.error)) return undefined
-    found = { error: reason.error }
+    found ??= { error: reason.error }
   }
   return found
 }
@@ -123,7 +127,9 @@ export class Retrying {
   private previous: number
   /** Attempts made and ended. */
   private attempts = 0
+  /** A ring of the last ones: shifting an array of them would cost more than the rest of a retry. */
   private readonly history: Array<Attempt> = []
+  private remembering = 0
   private step: Step | undefined
   /** The last failure that was the dependency's own. */
   private real: Cause.Cause<unknown> | undefined
@@ -231,13 +237,12 @@ export class Retrying {
 
   private remember(error: unknown, delay: Duration.Duration | undefined, elapsed: number): Attempt {
     const attempt: Attempt = { attempt: this.attempts, error, elapsed: Duration.millis(elapsed), delay }
-    if (this.history.length === remembered) this.history.shift()
-    this.history.push(attempt)
+    this.history[this.remembering++ % remembered] = attempt
     return attempt
   }
 
   private giveUp(reason: Event.GiveUpReason, cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect {
-    const last = this.history[this.history.length - 1]
+    const last = this.history[(this.remembering - 1) % remembered]
     const told = this.tellGaveUp(reason, last?.error, fiber)
     return Effect.failCause(Cause.annotate(cause, Context.make(GaveUp, told)))
   }
@@ -273,6 +278,8 @@ export class Retrying {
         error
       })
     }
-    return { reason, attempts: this.attempts, elapsed, history: this.history }
+    const oldest = this.remembering % remembered
+    const history = [...this.history.slice(oldest), ...this.history.slice(0, oldest)]
+    return { reason, attempts: this.attempts, elapsed, history }
   }
 }

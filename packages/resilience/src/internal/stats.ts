@@ -25,7 +25,9 @@ export interface Recent {
   readonly window: Duration.Duration
   readonly attempts: number
   readonly successRate: number | undefined
-  readonly latency: { readonly p50: Duration.Duration; readonly p90: Duration.Duration; readonly p99: Duration.Duration } | undefined
+  readonly latency:
+    | { readonly p50: Duration.Duration; readonly p90: Duration.Duration; readonly p99: Duration.Duration }
+    | undefined
 }
 
 export class Counters {
@@ -75,10 +77,8 @@ export class Counters {
       window,
       attempts: totalCalls,
       successRate: totalCalls === 0 ? undefined : 1 - totalMarked / totalCalls,
-      latency:
-        Histogram.quantile(this.latencies, 0.5, now) === undefined
-          ? undefined
-          : { p50: quantile(0.5), p90: quantile(0.9), p99: quantile(0.99) }
+      // The histogram remembers a little longer than the window.
+      latency: totalCalls === 0 ? undefined : { p50: quantile(0.5), p90: quantile(0.9), p99: quantile(0.99) }
     }
   }
 }

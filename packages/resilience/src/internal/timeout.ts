@@ -1,7 +1,8 @@
 /** Work with a time limit: a child fiber, one timer, and an answer only when the work has really ended. */
+import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Timer from "./timer.ts"
 
@@ -11,8 +12,8 @@ type AnyFiber = Fiber.Fiber<unknown, unknown>
  * Runs `self` in a child fiber with the given context, and interrupts it after `limit` milliseconds.
  *
  * The interruption is waited for, so that whoever holds a permit for the work still holds it while the work goes on. If
- * the work then ends by itself after all (it could not be interrupted in the middle of a commit), its own result stands:
- * to call a done deed a timeout would have it done twice. Otherwise `fired` says how it ended.
+ * the work then ends by itself after all, its own result stands: to call a done deed a timeout would have it done twice.
+ * Otherwise `fired` says how it ended.
  */
 export const within = <A, E>(
   self: Effect.Effect<A, E, any>,
@@ -26,14 +27,21 @@ export const within = <A, E>(
     const child = Effect.runForkWith(context as Context.Context<any>)(self)
     const exit = child.pollUnsafe()
     if (exit !== undefined) return resume(exit)
-    let late = false
-    const cancel = Timer.start(parent, limit, () => {
-      late = true
+    let interrupting = false
+    const interrupt = (again: number): void => {
+      // A fiber that is interrupted inside a region that cannot be loses the region's result at its end. So a commit or a
+      // finalizer ends first; work that goes on after it is stopped then.
+      if (uninterruptible(child)) {
+        cancel = Timer.start(parent, again, () => interrupt(again * 2))
+        return
+      }
+      interrupting = true
       child.interruptUnsafe(parent.id)
-    })
+    }
+    let cancel = Timer.start(parent, limit, () => interrupt(1))
     child.addObserver((exit) => {
       cancel()
-      resume(late && interrupted(exit) ? fired() : exit)
+      resume(interrupting ? whenInterrupted(exit, fired) : exit)
     })
     return Effect.suspend(() => {
       cancel()
@@ -41,5 +49,13 @@ export const within = <A, E>(
     })
   })
 
-const interrupted = (exit: Exit.Exit<unknown, unknown>): boolean =>
-  exit._tag === "Failure" && exit.cause.reasons.every((reason) => reason._tag === "Interrupt")
+/** Effect keeps this on its fibers, though not in their interface. */
+const uninterruptible = (fiber: Fiber.Fiber<unknown, unknown> & { readonly interruptible?: boolean }): boolean =>
+  fiber.interruptible === false
+
+/** Our own interruption is not the caller's: what else went wrong (a finalizer that failed) comes without it. */
+const whenInterrupted = <A, E>(exit: Exit.Exit<A, E>, fired: () => Exit.Exit<A, E>): Exit.Exit<A, E> => {
+  if (exit._tag === "Success") return exit
+  const reasons = exit.cause.reasons.filter((reason) => reason._tag !== "Interrupt")
+  return reasons.length === 0 ? fired() : Exit.failCause(Cause.fromReasons(reasons))
+}

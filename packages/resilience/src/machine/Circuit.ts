@@ -125,7 +125,7 @@ export const Tripped = 1
 export const Recovered = 2
 export type Verdict = typeof Nothing | typeof Tripped | typeof Recovered
 
-/** Takes the result of an admitted call. `probe` is what {@link admit} answered, `era` the circuit's era then. */
+/** Takes the result of an admitted call, at most once. `probe` is what {@link admit} answered, `era` the circuit's era then. */
 export const settle = <S>(
   self: Circuit<S>,
   trip: Trip<S>,
@@ -143,11 +143,10 @@ export const settle = <S>(
     return trip.trips(self.evidence, now) ? Tripped : Nothing
   }
   if (self.phase !== HalfOpen) return Nothing
-  dropLapsed(self, now)
+  // A probe that outlived its lease has lost its place, not its say: a dependency that answers late must be able to close
+  // the circuit, and one that fails late to open it.
   const index = self.probes.findIndex((one) => one.id === probe)
-  // A probe that outlived its lease has lost its say: its place may already be another's.
-  if (index < 0) return Nothing
-  self.probes.splice(index, 1)
+  if (index >= 0) self.probes.splice(index, 1)
   if (said === Ignored) return Nothing
   if (said === Success) {
     self.probeSuccesses += 1
@@ -171,8 +170,9 @@ export const open = <S>(self: Circuit<S>, openFor: number, now: number): void =>
 
 /** Closes the circuit with fresh evidence; consecutive openings are remembered. */
 export const close = <S>(self: Circuit<S>, trip: Trip<S>, now: number): void => {
-  self.evidence = trip.initial()
+  // In this order: a trip policy that throws must not leave a half-open circuit without a place.
   enter(self, Closed, now)
+  self.evidence = trip.initial()
 }
 
 /** Closes the circuit and forgets its past. */

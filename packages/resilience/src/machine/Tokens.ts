@@ -24,7 +24,7 @@ const kept = buckets + 1
 
 export const make = (options: { readonly ratio: number; readonly floor: number; readonly window: number }): Tokens => ({
   ratio: Math.round(options.ratio * scale),
-  floor: options.floor * scale,
+  floor: Math.round(options.floor * scale),
   width: options.window / buckets,
   deposits: new Array(kept).fill(0),
   withdrawals: new Array(kept).fill(0),
@@ -62,10 +62,13 @@ const scaledBalance = (self: Tokens): number => {
   return self.ratio * (self.totalDeposits - partly) + self.floor - self.totalWithdrawals * scale
 }
 
-/** Retries that may be decided now, in fractions of one. */
+/**
+ * Retries that may be decided now, in fractions of one. Never below zero: first tries leave the window before the retries
+ * that they paid for, and such a debt is nobody's.
+ */
 export const balance = (self: Tokens, now: number): number => {
   advance(self, now)
-  return scaledBalance(self) / scale
+  return Math.max(0, scaledBalance(self) / scale)
 }
 
 /** Takes the price of one retry, or nothing. */

@@ -1,0 +1,48 @@
+/** Processes that live as long as their scope, and whose early end is a failure. */
+import { type ChildProcess, fork } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type { Start } from "./messages.ts"
+
+export class ChildEnded extends Data.TaggedError("ChildEnded")<{ readonly message: string }> {}
+
+export interface Child {
+  readonly start: (message: Start) => Effect.Effect<void>
+  /** Never succeeds; fails when the process ends before its scope does. */
+  readonly ended: Effect.Effect<never, ChildEnded>
+}
+
+const kill = (child: ChildProcess): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return resume(Effect.void)
+    child.once("exit", () => resume(Effect.void))
+    // A child has nothing to clean up.
+    child.kill("SIGKILL")
+  })
+
+export const spawn = Effect.fnUntraced(function* <Message>(
+  file: string,
+  args: ReadonlyArray<string>,
+  name: string,
+  onMessage: (message: Message) => void
+) {
+  const ended = yield* Deferred.make<never, ChildEnded>()
+  const child = yield* Effect.acquireRelease(
+    Effect.sync(() => fork(fileURLToPath(new URL(file, import.meta.url)), args, { stdio: ["ignore", 2, 2, "ipc"] })),
+    kill
+  )
+  const fail = (how: string) => Deferred.doneUnsafe(ended, Effect.fail(new ChildEnded({ message: `${name} ${how}` })))
+  child.on("message", (message) => onMessage(message as Message))
+  child.on("error", (error) => fail(`failed: ${error.message}`))
+  child.on("exit", (code, signal) => fail(signal === null ? `ended with code ${code}` : `was ended by ${signal}`))
+  return {
+    start: (message) =>
+      Effect.sync(() => {
+        // What a failed send means is said by the exit that follows.
+        child.send(message, () => {})
+      }),
+    ended: Deferred.await(ended)
+  } satisfies Child
+})

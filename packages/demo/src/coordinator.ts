@@ -1,0 +1,107 @@
+/** Starts three upstreams and three clients, follows them, and measures. */
+import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import { type ChildEnded, spawn } from "./children.ts"
+import { arrivals } from "./load.ts"
+import { addEnded, type Measured, measure, measureNow, nothingSeen } from "./measure.ts"
+import type { FromClient, FromUpstream } from "./messages.ts"
+import type { Moment } from "./report.ts"
+import { lengthOf, phaseAt, type Script } from "./script.ts"
+import { type ClientName, clients, now, type Run, tick, warmUp } from "./settings.ts"
+
+export class TookTooLong extends Data.TaggedError("TookTooLong")<{ readonly message: string }> {}
+
+export interface Options {
+  readonly script: Script
+  readonly rate: number
+  readonly seed: number
+}
+
+/** Between the message that starts the processes and the first call. */
+const lead = 300
+
+const within = (millis: number, what: string) =>
+  Effect.timeoutOrElse({
+    duration: millis,
+    orElse: () => Effect.fail(new TookTooLong({ message: `${what} did not come within ${millis / 1000} s` }))
+  })
+
+/** One client, the upstream of its own, and what was seen of both. */
+const pair = Effect.fnUntraced(function* (name: ClientName, due: ReadonlyArray<number>) {
+  const seen = nothingSeen(due)
+  const port = yield* Deferred.make<number>()
+  const ready = yield* Deferred.make<void>()
+  const upstreamDone = yield* Deferred.make<void>()
+  const clientDone = yield* Deferred.make<void>()
+  const upstream = yield* spawn("./upstream.ts", [], `the upstream of ${name}`, (message: FromUpstream) => {
+    if (message._tag === "Ready") return void Deferred.doneUnsafe(port, Effect.succeed(message.port))
+    seen.received = message.received
+    if (message.last) Deferred.doneUnsafe(upstreamDone, Effect.void)
+  })
+  const client = yield* spawn("./client.ts", [name], `the client ${name}`, (message: FromClient) => {
+    if (message._tag === "Ready") return void Deferred.doneUnsafe(ready, Effect.void)
+    addEnded(seen, message.ended)
+    seen.sent = message.sent
+    seen.begun = message.begun
+    seen.late = message.late
+    seen.inFlight = message.inFlight
+    seen.circuit = message.circuit
+    if (message.last) Deferred.doneUnsafe(clientDone, Effect.void)
+  })
+  return {
+    name,
+    seen,
+    ready: Effect.andThen(Deferred.await(ready), Deferred.await(port)),
+    start: (run: Run, port: number) =>
+      Effect.forEach([upstream, client], (child) => child.start({ _tag: "Start", run, port }), { discard: true }),
+    done: Effect.andThen(Deferred.await(upstreamDone), Deferred.await(clientDone)),
+    ended: Effect.raceFirst(upstream.ended, client.ended)
+  }
+})
+
+type Pair = Effect.Success<ReturnType<typeof pair>>
+
+const follow = Effect.fnUntraced(function* (
+  options: Options,
+  pairs: ReadonlyArray<Pair>,
+  show: (moment: Moment) => void
+) {
+  const { script } = options
+  const length = lengthOf(script)
+  const ports = yield* Effect.forEach(pairs, ({ ready }) => ready).pipe(within(60_000, "the start of the processes"))
+  const startsAt = now() + lead + warmUp
+  const at = () => now() - startsAt
+  yield* Effect.forEach(pairs, ({ start }, index) => start({ ...options, startsAt }, ports[index] ?? 0))
+  const showing = Effect.sync(() =>
+    show({
+      script,
+      at: at(),
+      length,
+      phase: phaseAt(script, at()),
+      clients: byName(pairs, ({ seen }) => measureNow(seen, at()))
+    })
+  )
+  yield* Effect.forkChild(Effect.repeat(showing, Schedule.spaced(tick)))
+  yield* Effect.forEach(pairs, ({ done }) => done).pipe(within(lead + warmUp + length + 30_000, "the end of the run"))
+  return byName(pairs, ({ seen }): Measured => measure(script, seen))
+})
+
+const byName = <A>(pairs: ReadonlyArray<Pair>, of: (pair: Pair) => A): Record<ClientName, A> =>
+  // One pair for each name.
+  Object.fromEntries(pairs.map((pair) => [pair.name, of(pair)])) as Record<ClientName, A>
+
+/** One run. Its processes end with it, however it ends. */
+export const run = (
+  options: Options,
+  show: (moment: Moment) => void
+): Effect.Effect<Record<ClientName, Measured>, ChildEnded | TookTooLong> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const due = arrivals({ ...options, from: 0, to: lengthOf(options.script) })
+      const pairs = yield* Effect.forEach(clients, (name) => pair(name, due))
+      const anyEnded = Effect.raceAllFirst(pairs.map(({ ended }) => ended))
+      return yield* Effect.raceFirst(follow(options, pairs, show), anyEnded)
+    })
+  )

@@ -1,0 +1,115 @@
+/** `npm run demo`: three clients of an HTTP service that has a bad half minute. */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Cause from "effect/Cause"
+import { Command, Flag } from "effect/cli"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Runtime from "effect/Runtime"
+import { run } from "./coordinator.ts"
+import { table } from "./report.ts"
+import { Screen } from "./screen.ts"
+import { full, lengthOf, quick } from "./script.ts"
+import { clients, deadline, timeout } from "./settings.ts"
+
+class ClosedPipe extends Data.TaggedError("ClosedPipe")<{}> {}
+
+const between = (minimum: number, maximum: number) =>
+  Flag.filter(
+    (value: number) => value >= minimum && value <= maximum,
+    () => `a number from ${minimum} to ${maximum}`
+  )
+
+const flags = {
+  rate: Flag.Int("rate").pipe(
+    Flag.withDescription("Calls a second, from 100 to 1000; the upstreams have twice that capacity (default: 200)"),
+    between(100, 1000),
+    Flag.withDefault(200)
+  ),
+  seed: Flag.Int("seed").pipe(
+    Flag.withDescription("A whole number; the same seed gives the same calls at the same times (default: 1)"),
+    between(0, 2 ** 31 - 1),
+    Flag.withDefault(1)
+  ),
+  quick: Flag.Boolean("quick").pipe(
+    Flag.withDescription("A short script: slow and down only, 9 seconds"),
+    Flag.withDefault(false)
+  ),
+  json: Flag.Boolean("json").pipe(
+    Flag.withDescription("Print the figures as JSON; progress goes to the error output"),
+    Flag.withDefault(false)
+  )
+}
+
+/** Fails when nobody reads any more. */
+const pipeClosed: Effect.Effect<never, ClosedPipe> = Effect.callback((resume) => {
+  const closed = () => resume(Effect.fail(new ClosedPipe()))
+  process.stdout.on("error", closed)
+  process.stderr.on("error", closed)
+})
+
+const about = (rate: number, seconds: number): string =>
+  [
+    `Three clients make the same ${rate} calls a second to an HTTP service for ${seconds} seconds. It is well, then it is not.`,
+    "",
+    "bare    the call alone",
+    `retry   Effect.retry, exponential from 100 ms, jittered, 3 retries, ${timeout} ms for each attempt`,
+    `policy  an effect-resilience Policy: the same retries and timeout, a deadline of ${deadline} ms, a retry budget,`,
+    "        a circuit breaker and a bulkhead",
+    "",
+    "Each client has an upstream of its own, in a process of its own, so that none suffers from another's retries.",
+    ""
+  ].join("\n")
+
+const demo = Command.make("demo", flags, ({ json, quick: short, rate, seed }) =>
+  Effect.gen(function* () {
+    const script = short ? quick : full
+    const screen = new Screen(json ? process.stderr : process.stdout, process.env)
+    if (!json) process.stdout.write(`${about(rate, lengthOf(script) / 1000)}\n`)
+    const measured = yield* run({ script, rate, seed }, (moment) => screen.show(moment))
+    const text = json
+      ? JSON.stringify({ rate, seed, script, deadline, clients: measured }, undefined, 2)
+      : `\n${table(script, measured, screen.paint)}`
+    process.stdout.write(`${text}\n`)
+  }).pipe(Effect.raceFirst(pipeClosed))
+).pipe(
+  Command.withDescription(
+    [
+      `Three clients (${clients.join(", ")}) under the same load, while the service they call is healthy, slow, hanging,`,
+      "failing, down and healthy again. Real HTTP on loopback; all figures are measured. The calls are due at the same",
+      "moments for all three. Each client has an upstream of its own, which behaves like the others: with one for all,",
+      "the retries of one client would be counted against the other two."
+    ].join("\n")
+  )
+)
+
+/** As a shell says it: 128 and the number of the signal. */
+const codes = { SIGINT: 130, SIGTERM: 143, SIGPIPE: 141 }
+let interruptedBy: "SIGINT" | "SIGTERM" = "SIGINT"
+process.once("SIGTERM", () => {
+  interruptedBy = "SIGTERM"
+})
+
+const isClosedPipe = (cause: Cause.Cause<unknown>): boolean => Cause.squash(cause) instanceof ClosedPipe
+
+/** The command line tells its own errors. */
+const tell = (cause: Cause.Cause<unknown>): void => {
+  const error = Cause.squash(cause)
+  if (Cause.hasInterruptsOnly(cause) || isClosedPipe(cause)) return
+  if (typeof error === "object" && error !== null && "_tag" in error && error._tag === "ShowHelp") return
+  process.stderr.write(`demo: ${error instanceof Error ? error.message : String(error)}\n`)
+}
+
+demo.pipe(
+  Command.run({ version: "0.0.0" }),
+  Effect.tapCause((cause) => Effect.sync(() => tell(cause))),
+  Effect.provide(NodeServices.layer),
+  NodeRuntime.runMain({
+    disableErrorReporting: true,
+    teardown: (exit, done) => {
+      if (Exit.isFailure(exit) && isClosedPipe(exit.cause)) return done(codes.SIGPIPE)
+      Runtime.defaultTeardown(exit, (code) => done(code === codes.SIGINT ? codes[interruptedBy] : code))
+    }
+  })
+)

@@ -1,0 +1,45 @@
+/** What the processes of the demo say to each other. */
+import type { Run } from "./settings.ts"
+
+export interface Start {
+  readonly _tag: "Start"
+  readonly run: Run
+  /** The port of the upstream. */
+  readonly port: number
+}
+
+/** A call that has ended: its number, milliseconds since it was due, and whether it got an answer. */
+export type Ended = readonly [index: number, latency: number, ok: boolean]
+
+export type FromUpstream =
+  | { readonly _tag: "Ready"; readonly port: number }
+  | { readonly _tag: "Tick"; readonly received: ReadonlyArray<number>; readonly last: boolean }
+
+export type FromClient =
+  | { readonly _tag: "Ready" }
+  | {
+      readonly _tag: "Tick"
+      /** Requests sent in each phase, refused connections included. */
+      readonly sent: ReadonlyArray<number>
+      /** Calls so far. */
+      readonly begun: number
+      /** Those that began too late, because the machine was busy. */
+      readonly late: number
+      readonly inFlight: number
+      /** The state of the circuit, of a client that has one. */
+      readonly circuit: string | undefined
+      readonly ended: ReadonlyArray<Ended>
+      readonly last: boolean
+    }
+
+/** For a child: says something to the coordinator. */
+export const say = (message: FromUpstream | FromClient): void => {
+  if (process.connected) process.send?.(message)
+}
+
+/** For a child: waits to be started, and ends when the coordinator has gone. Ctrl-C is the coordinator's business. */
+export const started = (): Promise<Start> => {
+  process.on("SIGINT", () => {})
+  process.on("disconnect", () => process.exit(0))
+  return new Promise((resolve) => process.once("message", (message) => resolve(message as Start)))
+}

@@ -1,0 +1,173 @@
+/** Figures as text: the live lines and the table. */
+import type { Figures, Measured, Now, Recovery } from "./measure.ts"
+import type { Script } from "./script.ts"
+import { type ClientName, clients, deadline, tooLate } from "./settings.ts"
+
+export interface Paint {
+  readonly strong: (text: string) => string
+  readonly faint: (text: string) => string
+}
+
+export const plain: Paint = { strong: (text) => text, faint: (text) => text }
+
+export const colours: Paint = {
+  strong: (text) => `\u001b[1;32m${text}\u001b[0m`,
+  faint: (text) => `\u001b[2m${text}\u001b[0m`
+}
+
+const percent = (share: number | undefined): string => (share === undefined ? "-" : `${(share * 100).toFixed(1)} %`)
+
+const times = (value: number | undefined): string => (value === undefined ? "-" : value.toFixed(2))
+
+export const duration = (millis: number | undefined): string => {
+  if (millis === undefined) return "-"
+  return millis < 1000 ? `${Math.round(millis)} ms` : `${(millis / 1000).toFixed(2)} s`
+}
+
+const recovered = (recovery: Recovery | undefined): string =>
+  recovery === undefined ? "" : `${recovery.bound ? "> " : ""}${(recovery.after / 1000).toFixed(2)} s`
+
+type Column<Row> = readonly [title: string, width: number, cell: (row: Row) => string]
+
+/** The first two columns to the left, figures to the right. */
+const line = (cells: ReadonlyArray<string>, widths: ReadonlyArray<number>): string =>
+  cells
+    .map((cell, index) => (index < 2 ? cell.padEnd(widths[index] ?? 0) : cell.padStart(widths[index] ?? 0)))
+    .join("  ")
+    .trimEnd()
+
+interface Row {
+  readonly phase: string
+  readonly client: ClientName
+  readonly figures: Figures
+}
+
+const columns: ReadonlyArray<Column<Row>> = [
+  ["phase", 13, (row) => row.phase],
+  ["client", 6, (row) => row.client],
+  ["goodput", 8, (row) => percent(row.figures.goodput)],
+  ["lost", 5, (row) => String(row.figures.lost)],
+  ["p99", 7, (row) => duration(row.figures.p99)],
+  ["sent", 5, (row) => times(row.figures.sent)],
+  ["received", 8, (row) => times(row.figures.received)],
+  ["recovered", 9, (row) => recovered(row.figures.recovery)]
+]
+
+const widths = columns.map(([, width]) => width)
+
+export const table = (script: Script, measured: Record<ClientName, Measured>, paint: Paint): string => {
+  const section = (phase: string, of: (measured: Measured) => Figures | undefined): ReadonlyArray<string> =>
+    clients.flatMap((client, index) => {
+      const figures = of(measured[client])
+      if (figures === undefined) return []
+      const row = { phase: index === 0 ? phase : "", client, figures }
+      const text = line(
+        columns.map(([, , cell]) => cell(row)),
+        widths
+      )
+      return client === "policy" ? paint.strong(text) : text
+    })
+  return [
+    line(
+      columns.map(([title]) => title),
+      widths
+    ),
+    ...script.flatMap((phase, index) => ["", ...section(phase.name, (client) => client.phases[index])]),
+    "",
+    ...section("in all", (client) => client.all),
+    "",
+    ...warnings(measured),
+    paint.faint(
+      [
+        `goodput    share of calls answered within ${duration(deadline)} of the moment they were due; lost: the others`,
+        "p99        time to an answer, late ones included, from the moment the call was due",
+        "sent       requests that left the client, for each call; received: those that reached the upstream",
+        "recovered  time after the fault until at least 90 % of calls were answered, and stayed so; in all: the sum"
+      ].join("\n")
+    )
+  ].join("\n")
+}
+
+/** Says so when the machine was too busy for fair figures. */
+const warnings = (measured: Record<ClientName, Measured>): ReadonlyArray<string> => {
+  const late = clients.filter((client) => (measured[client].late ?? 0) > 0.01)
+  if (late.length === 0) return []
+  const shares = late.map((client) => `${percent(measured[client].late)} of the calls of ${client}`)
+  return [
+    `Note: ${shares.join(", ")} began more than ${tooLate} ms late: the machine was busy. Try a lower --rate.`,
+    ""
+  ]
+}
+
+/** What the live view shows. */
+export interface Moment {
+  readonly script: Script
+  readonly phase: number
+  /** Milliseconds since the script began. */
+  readonly at: number
+  readonly length: number
+  readonly clients: Record<ClientName, Now>
+}
+
+const phaseName = ({ phase, script }: Moment): string =>
+  phase < 0 ? "warming up" : (script[phase]?.name ?? "last answers")
+
+const heading = (moment: Moment): string =>
+  `${Math.floor(clamp(moment.at, moment.length) / 1000)} s of ${moment.length / 1000} s: ${phaseName(moment)}`
+
+const clamp = (at: number, length: number): number => Math.min(length, Math.max(0, at))
+
+const liveColumns: ReadonlyArray<Column<readonly [ClientName, Now]>> = [
+  ["client", 6, ([client]) => client],
+  ["circuit", 9, ([, now]) => now.circuit ?? "-"],
+  ["success", 8, ([, now]) => percent(now.success)],
+  ["p99", 7, ([, now]) => duration(now.p99)],
+  ["requests/call", 13, ([, now]) => times(now.sent)],
+  ["in flight", 9, ([, now]) => String(now.inFlight)]
+]
+
+const liveWidths = liveColumns.map(([, width]) => width)
+
+/** A line that does not fit would be broken, and the block drawn in the wrong place. */
+export const blockWidth = liveWidths.reduce((width, column) => width + column + 2, 0)
+
+/** A block to be drawn over the one before. */
+export const block = (moment: Moment, paint: Paint): ReadonlyArray<string> => [
+  bar(moment) + heading(moment),
+  paint.faint(
+    line(
+      liveColumns.map(([title]) => title),
+      liveWidths
+    )
+  ),
+  ...clients.map((client) => {
+    const text = line(
+      liveColumns.map(([, , cell]) => cell([client, moment.clients[client]])),
+      liveWidths
+    )
+    return client === "policy" ? paint.strong(text) : text
+  })
+]
+
+const bar = ({ at, length }: Moment): string => {
+  const full = Math.round((20 * clamp(at, length)) / length)
+  return `[${"#".repeat(full)}${".".repeat(20 - full)}] `
+}
+
+/** For a pipe: what the columns of {@link log} are. */
+export const logTitles = (): string =>
+  [
+    "                     ",
+    ...clients.map((client) => `  ${client.padStart(7)}      p99  x/call in flight`),
+    "  circuit"
+  ].join("")
+
+/** One line, for a pipe. */
+export const log = (moment: Moment): string => {
+  const figures = clients.map((client) => {
+    const now = moment.clients[client]
+    return `  ${percent(now.success).padStart(7)}  ${duration(now.p99).padStart(7)}  ${times(now.sent).padStart(6)} ${String(now.inFlight).padStart(9)}`
+  })
+  const seconds = `${Math.floor(clamp(moment.at, moment.length) / 1000)} s`.padStart(5)
+  return `${seconds}  ${phaseName(moment).padEnd(14)}${figures.join("")}  ${moment.clients.policy.circuit ?? ""}`.trimEnd()
+}

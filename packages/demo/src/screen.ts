@@ -1,0 +1,41 @@
+/** Where progress goes: over itself in a terminal, line after line in a pipe. */
+import { block, blockWidth, colours, log, logTitles, type Moment, type Paint, plain } from "./report.ts"
+
+export interface Output {
+  readonly isTTY?: boolean
+  readonly columns?: number
+  readonly write: (text: string) => unknown
+}
+
+export class Screen {
+  readonly paint: Paint
+  private readonly output: Output
+  private readonly redraws: boolean
+  private drawn = 0
+  /** The second of the last line. */
+  private logged: number | undefined
+
+  constructor(output: Output, env: Record<string, string | undefined>) {
+    this.output = output
+    // Some terminals say 0 for a width that they do not know.
+    const wide = (output.columns || 80) >= blockWidth
+    this.redraws = output.isTTY === true && wide && !env.NO_COLOR && env.TERM !== "dumb"
+    this.paint = this.redraws ? colours : plain
+  }
+
+  show(moment: Moment): void {
+    if (this.redraws) {
+      const lines = block(moment, this.paint)
+      const back = this.drawn === 0 ? "" : `\u001b[${this.drawn}A`
+      this.output.write(back + lines.map((text) => `\r\u001b[2K${text}\n`).join(""))
+      this.drawn = lines.length
+      return
+    }
+    if (this.logged === undefined) this.output.write(`${logTitles()}\n`)
+    // Before the script and after it, one line each.
+    const second = Math.max(-1, Math.floor(Math.min(moment.at, moment.length) / 1000))
+    if (second === this.logged) return
+    this.logged = second
+    this.output.write(`${log(moment)}\n`)
+  }
+}

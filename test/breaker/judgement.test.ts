@@ -1,0 +1,202 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { CircuitBreaker, type Outcome, Transient, TripPolicy } from "effect-resilience"
+import { Down, down, type Failure, held, notFound, ok, oneProbe, outcome, ready, strict, tagOf } from "./dependency.ts"
+
+const options = { ...strict, probes: oneProbe } as const
+
+describe("a judgement of the breaker's own", () => {
+  it.effect("failures: only these errors count", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users", { ...options, failures: ["NotFound"] })
+      yield* outcome(breaker.protect(down))
+      assert.strictEqual(yield* tagOf(breaker), "closed")
+      yield* outcome(breaker.protect(notFound))
+      assert.strictEqual(yield* tagOf(breaker), "open")
+    })
+  )
+
+  it.effect("ignore: these errors say nothing", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users", {
+        ...options,
+        trip: TripPolicy.consecutive(2),
+        failures: ["Down"],
+        ignore: ["NotFound"]
+      })
+      for (const call of [down, notFound, down]) yield* outcome(breaker.protect(call))
+      assert.strictEqual(yield* tagOf(breaker), "open")
+    })
+  )
+
+  it.effect("failWhen: a value may be a failure, and the caller still gets it", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users", {
+        ...options,
+        failWhen: (response: { readonly status: number }) => response.status >= 500
+      })
+      assert.deepStrictEqual(yield* breaker.protect(Effect.succeed({ status: 404 })), { status: 404 })
+      assert.strictEqual(yield* tagOf(breaker), "closed")
+      assert.deepStrictEqual(yield* breaker.protect(Effect.succeed({ status: 503 })), { status: 503 })
+      assert.strictEqual(yield* tagOf(breaker), "open")
+    })
+  )
+
+  it.effect("classify: decides alone", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users", {
+        ...options,
+        classify: (exit: Exit.Exit<unknown, unknown>) => (Exit.isSuccess(exit) ? "failure" : "success")
+      })
+      yield* outcome(breaker.protect(down))
+      assert.strictEqual(yield* tagOf(breaker), "closed")
+      yield* outcome(breaker.protect(ok))
+      assert.strictEqual(yield* tagOf(breaker), "open")
+    })
+  )
+
+  it.effect("errors of other libraries count once they are marked", () =>
+    Effect.gen(function* () {
+      interface DriverError {
+        readonly code: string
+      }
+      const query = (code: string): Effect.Effect<never, DriverError> => Effect.fail({ code })
+      const marked = Transient.when((error: DriverError) => error.code === "DEADLOCK")
+      const breaker = yield* CircuitBreaker.make("db", options)
+      yield* Effect.exit(breaker.protect(marked(query("SYNTAX"))))
+      assert.strictEqual(yield* tagOf(breaker), "closed")
+      yield* Effect.exit(breaker.protect(marked(query("DEADLOCK"))))
+      assert.strictEqual(yield* tagOf(breaker), "open")
+    })
+  )
+})
+
+describe("a judgement of one call's own", () => {
+  it.effect("holds in place of the breaker's, whole, for that call alone", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users", { ...options, failures: ["NotFound"] })
+      yield* outcome(breaker.protect(notFound, { ignore: ["NotFound"] }))
+      yield* outcome(breaker.protect(notFound, { failWhen: (value) => value === "" }))
+      assert.strictEqual(yield* tagOf(breaker), "closed")
+      yield* outcome(breaker.protect(down, { ignore: ["NotFound"] }))
+      assert.strictEqual(yield* tagOf(breaker), "open", "without `failures`, transient errors count")
+    })
+  )
+
+  it.effect("as data last: the same", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users", { ...options, failures: ["NotFound"] })
+      yield* outcome(notFound.pipe(breaker.protect({ ignore: ["NotFound"] })))
+      assert.strictEqual(yield* tagOf(breaker), "closed")
+      yield* outcome(notFound.pipe(breaker.protect({ key: "default" })))
+      assert.strictEqual(yield* tagOf(breaker), "open")
+    })
+  )
+
+  it.effect("a field that is undefined is none", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users", { ...options, failures: ["NotFound"] })
+      yield* outcome(breaker.protect(notFound, { key: "default", failures: undefined, classify: undefined }))
+      assert.strictEqual(yield* tagOf(breaker), "open")
+    })
+  )
+})
+
+describe("a judgement that throws is a defect, and loses no probe", () => {
+  const broken = {
+    classify: {
+      classify: (): Outcome.Outcome => {
+        throw new Error("bad judgement")
+      }
+    },
+    failWhen: {
+      failWhen: (): boolean => {
+        throw new Error("bad judgement")
+      }
+    },
+    "classify without an outcome": { classify: () => "sucess" as Outcome.Outcome },
+    "classify without an answer": { classify: () => undefined as unknown as Outcome.Outcome },
+    "classify with a name of every object": { classify: () => "toString" as Outcome.Outcome }
+  }
+  it.effect.each(Object.entries(broken))("%s", ([name, judgement]) =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users", options)
+      yield* ready(breaker)
+      const exit = yield* Effect.exit(breaker.protect(ok, judgement as Outcome.Judgement<string, Failure>))
+      assert.isTrue(Exit.isFailure(exit))
+      const defect = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+      assert.match(
+        String(defect),
+        name.startsWith("classify w")
+          ? /TypeError: classify must return "success", "failure" or "ignored", got /
+          : /Error: bad judgement/
+      )
+      assert.deepInclude(yield* breaker.state(), { _tag: "half-open", probing: 0, successes: 0 })
+      assert.strictEqual(yield* outcome(breaker.protect(ok)), "ok")
+      assert.strictEqual(yield* tagOf(breaker), "closed")
+    })
+  )
+})
+
+describe("a trip policy that throws is a defect, and breaks no circuit", () => {
+  const parts = {
+    name: "own",
+    initial: () => ({ failures: 0 }),
+    record: (evidence: { failures: number }, failed: boolean) => {
+      if (failed) evidence.failures += 1
+    },
+    trips: (evidence: { failures: number }) => evidence.failures > 0
+  }
+  const throws = (): never => {
+    throw new Error("bad trip policy")
+  }
+
+  it.effect("in its figures: the circuit opens, without them", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users", {
+        ...options,
+        trip: TripPolicy.make({ ...parts, figures: throws })
+      })
+      assert.strictEqual(yield* outcome(breaker.protect(down)), "Die")
+      assert.deepInclude(yield* breaker.state(), { _tag: "open", evidence: { trip: "own", figures: {} } })
+    })
+  )
+
+  it.effect.each(["record", "trips"] as const)("in %s: the circuit stays closed", (part) =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users", {
+        ...options,
+        trip: TripPolicy.make({ ...parts, [part]: throws })
+      })
+      assert.strictEqual(yield* outcome(breaker.protect(down)), "Die")
+      assert.strictEqual(yield* tagOf(breaker), "closed")
+    })
+  )
+
+  it.effect("in making fresh evidence: a recovered circuit is closed", () =>
+    Effect.gen(function* () {
+      let broken = false
+      const initial = () => (broken ? throws() : { failures: 0 })
+      const breaker = yield* CircuitBreaker.make("users", { ...options, trip: TripPolicy.make({ ...parts, initial }) })
+      yield* ready(breaker)
+      broken = true
+      assert.strictEqual(yield* outcome(breaker.protect(ok)), "Die")
+      assert.strictEqual(yield* tagOf(breaker), "closed")
+    })
+  )
+
+  it.effect("the work of the call is over by then: interruption still frees what it held", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users", {
+        ...options,
+        trip: TripPolicy.make({ ...parts, record: throws })
+      })
+      const call = yield* held(breaker)
+      yield* call.interrupt
+      assert.strictEqual(yield* tagOf(breaker), "closed")
+      assert.instanceOf(new Down({}), Error)
+    })
+  )
+})

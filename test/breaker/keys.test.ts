@@ -1,0 +1,201 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as TestClock from "effect/testing/TestClock"
+import { CircuitBreaker, TripPolicy } from "effect-resilience"
+import { Keyed, overflowKey } from "../../packages/resilience/src/internal/keyed.ts"
+import { down, ok, oneProbe, outcome, strict, tagOf, trip } from "./dependency.ts"
+
+type AnyBreaker = CircuitBreaker.CircuitBreaker<CircuitBreaker.Options>
+
+const use = (breaker: AnyBreaker, prefix: string, count: number) =>
+  Effect.forEach(Array.from({ length: count }), (_, i) => breaker.protect(ok, { key: `${prefix}${i}` }), {
+    discard: true
+  })
+
+const keysOf = (breaker: AnyBreaker) => Effect.map(breaker.states, (states) => states.map((state) => state.key))
+
+describe("one circuit per key", () => {
+  it.effect("keys do not touch each other, and no key is a key of its own", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users", strict)
+      yield* outcome(breaker.protect(down, { key: "a" }))
+      assert.strictEqual(yield* outcome(breaker.protect(ok, { key: "a" })), "CircuitOpen")
+      assert.strictEqual(yield* outcome(breaker.protect(ok, { key: "b" })), "ok")
+      assert.strictEqual(yield* outcome(breaker.protect(ok)), "ok")
+      assert.strictEqual(yield* outcome(ok.pipe(breaker.protect({ key: "a" }))), "CircuitOpen")
+      assert.sameMembers(yield* keysOf(breaker), ["a", "b", "default"])
+    })
+  )
+
+  it.effect("fn takes the key from the arguments, per call", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users", strict)
+      const fetch = breaker.fn((host: string, fails: boolean) => (fails ? down : Effect.as(ok, host)), {
+        key: (host) => host
+      })
+      yield* outcome(fetch("eu", true))
+      assert.strictEqual(yield* outcome(fetch("eu", false)), "CircuitOpen")
+      assert.strictEqual(yield* outcome(fetch("us", false)), "us")
+    })
+  )
+
+  it.effect("asking for the state of a key nobody has used makes none", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users", strict)
+      assert.deepInclude(yield* breaker.state("nobody"), { _tag: "closed", openings: 0 })
+      assert.deepStrictEqual(yield* keysOf(breaker), [])
+    })
+  )
+
+  it.effect("names of properties of objects are keys like any other", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users", strict)
+      for (const key of ["__proto__", "constructor", "toString", ""]) {
+        yield* outcome(breaker.protect(down, { key }))
+        assert.strictEqual(yield* tagOf(breaker, key), "open")
+      }
+    })
+  )
+})
+
+describe("6.12 keyed state is bounded", () => {
+  it.effect("never holds more than maxKeys", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users", { ...strict, keys: { maxKeys: 10 } })
+      yield* use(breaker, "k", 1000)
+      assert.strictEqual((yield* keysOf(breaker)).length, 10)
+    })
+  )
+
+  it.effect("by default holds 10,000 keys", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users", strict)
+      yield* use(breaker, "k", 10_050)
+      assert.strictEqual((yield* keysOf(breaker)).length, 10_000)
+    })
+  )
+
+  it.effect("forgets keys that nobody uses, by default after an hour", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users", strict)
+      yield* use(breaker, "old", 20)
+      yield* TestClock.adjust("59 minutes")
+      yield* use(breaker, "old", 1)
+      yield* TestClock.adjust("1 minute")
+      yield* use(breaker, "new", 20)
+      const old = (yield* keysOf(breaker)).filter((key) => key.startsWith("old"))
+      assert.deepStrictEqual(old, ["old0"])
+    })
+  )
+
+  it.effect("never forgets a circuit that is not closed: not when full, not when idle", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users", {
+        ...strict,
+        probes: oneProbe,
+        keys: { maxKeys: 10, idleTimeToLive: "1 minute" }
+      })
+      yield* trip(breaker, "open")
+      yield* trip(breaker, "half-open")
+      yield* TestClock.adjust("5 seconds")
+      yield* Effect.forkChild(breaker.protect(Effect.delay(ok, "1 day"), { key: "half-open" }), {
+        startImmediately: true
+      })
+      yield* trip(breaker, "open")
+      yield* breaker.control.isolate("isolated")
+      yield* breaker.control.disable("disabled")
+      yield* TestClock.adjust("1 hour")
+      yield* use(breaker, "k", 500)
+      for (const key of ["open", "half-open", "isolated", "disabled"]) {
+        assert.strictEqual(yield* tagOf(breaker, key), key)
+      }
+      assert.strictEqual((yield* keysOf(breaker)).length, 10)
+    })
+  )
+})
+
+describe("6.12 when every kept circuit must stay, new keys share one", () => {
+  const crowded = Effect.gen(function* () {
+    const breaker = yield* CircuitBreaker.make("users", {
+      ...strict,
+      trip: TripPolicy.consecutive(2),
+      keys: { maxKeys: 5 }
+    })
+    for (let i = 0; i < 5; i++) yield* trip(breaker, `open${i}`)
+    return breaker
+  })
+
+  it.effect("they are still protected, and memory stays bounded", () =>
+    Effect.gen(function* () {
+      const breaker = yield* crowded
+      const ends: Array<unknown> = []
+      for (let i = 0; i < 3; i++) ends.push(yield* outcome(breaker.protect(down, { key: `new${i}` })))
+      assert.deepStrictEqual(ends, ["Down", "Down", "CircuitOpen"])
+      yield* use(breaker, "more", 100).pipe(Effect.ignore)
+      assert.strictEqual((yield* keysOf(breaker)).length, 6)
+      assert.include(yield* keysOf(breaker), overflowKey)
+    })
+  )
+
+  it.effect("a key gets a circuit of its own as soon as there is room", () =>
+    Effect.gen(function* () {
+      const breaker = yield* crowded
+      for (let i = 0; i < 2; i++) yield* outcome(breaker.protect(down, { key: "new" }))
+      yield* breaker.control.close("open3")
+      assert.strictEqual(yield* outcome(breaker.protect(ok, { key: "new" })), "ok")
+      assert.notInclude(yield* keysOf(breaker), "open3")
+    })
+  )
+
+  it.effect("the shared circuit is nobody's in particular: it is not exported", () =>
+    Effect.gen(function* () {
+      const breaker = yield* crowded
+      for (let i = 0; i < 2; i++) yield* outcome(breaker.protect(down, { key: "new" }))
+      const { circuits } = yield* breaker.export
+      assert.deepStrictEqual(
+        circuits.map((circuit) => circuit.key),
+        ["open0", "open1", "open2", "open3", "open4"]
+      )
+    })
+  )
+
+  it.effect("a snapshot with more circuits than there is room for overwrites neither them nor the shared one", () =>
+    Effect.gen(function* () {
+      const breaker = yield* crowded
+      const other = yield* CircuitBreaker.make("users", strict)
+      for (const key of ["x", "y"]) yield* other.control.isolate(key)
+      yield* breaker.hydrate(yield* other.export)
+      assert.strictEqual(yield* outcome(breaker.protect(ok, { key: "new" })), "ok")
+      assert.deepStrictEqual(
+        (yield* breaker.states).map((state) => state._tag),
+        ["open", "open", "open", "open", "open", "closed"]
+      )
+    })
+  )
+})
+
+describe("lookups", () => {
+  it("of a known key make nothing and look at nobody else, with 10,000 keys", () => {
+    let made = 0
+    let looked = 0
+    const keyed = new Keyed<{ readonly key: string; lastUsed: number }>(
+      "Test",
+      undefined,
+      (key, now) => {
+        made += 1
+        return { key, lastUsed: now }
+      },
+      () => {
+        looked += 1
+        return false
+      }
+    )
+    for (let i = 0; i < 10_000; i++) keyed.get(`k${i}`, 0)
+    made = looked = 0
+    for (let i = 0; i < 10_000; i++) {
+      assert.strictEqual(keyed.get(`k${i}`, 1), keyed.peek(`k${i}`))
+      assert.strictEqual(keyed.own(`k${i}`, 1), keyed.peek(`k${i}`))
+    }
+    assert.deepStrictEqual([made, looked], [0, 0])
+  })
+})

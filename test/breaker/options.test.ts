@@ -1,0 +1,144 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import { CircuitBreaker, TripPolicy } from "effect-resilience"
+
+const refusal = (make: () => unknown): string => {
+  const thrown = (() => {
+    try {
+      return make()
+    } catch (error) {
+      return error
+    }
+  })()
+  assert.instanceOf(thrown, RangeError)
+  return (thrown as RangeError).message
+}
+
+// What people pass from JavaScript, or from values that were never checked.
+const not = (value: unknown): any => value
+
+const duration = 'a finite duration above zero, such as "5 seconds"'
+const anyDuration = 'a duration above zero, such as "5 seconds"'
+const aTrip = "a TripPolicy, such as TripPolicy.consecutive(5)"
+const aSchedule = "a schedule that decides without waiting"
+
+const waits = Schedule.spaced("1 second").pipe(
+  Schedule.modifyDelay(({ duration }) => Effect.delay(Effect.succeed(duration), "1 second"))
+)
+const dies = Schedule.spaced("1 second").pipe(Schedule.modifyDelay(() => Effect.die(new Error("broken"))))
+
+const table: Array<[options: object, text: string | RegExp]> = [
+  [{ openFor: 0 }, `openFor must be ${duration}, got 0`],
+  [{ openFor: -1 }, `openFor must be ${duration}, got -1`],
+  [{ openFor: Number.NaN }, `openFor must be ${duration}, got NaN`],
+  [{ openFor: "30" }, `openFor must be ${duration}, got "30"`],
+  [{ openFor: "30 secs" }, `openFor must be ${duration}, got "30 secs"`],
+  [
+    { openFor: Duration.infinity },
+    /^openFor must be a finite duration above zero, such as "5 seconds", got .*Infinity/
+  ],
+  [{ openFor: true }, `openFor must be ${duration}, got true`],
+  [{ openFor: {} }, `openFor must be ${duration}, got {}`],
+  [{ openFor: { initial: undefined } }, `openFor.initial must be ${duration}, got undefined`],
+  [{ openFor: { initial: "soon" } }, `openFor.initial must be ${duration}, got "soon"`],
+  [{ openFor: { initial: 1000, factor: 0.5 } }, "openFor.factor must be in [1, 1000], got 0.5"],
+  [{ openFor: { initial: 1000, factor: 1001 } }, "openFor.factor must be in [1, 1000], got 1001"],
+  [{ openFor: { initial: 1000, factor: "2" } }, 'openFor.factor must be in [1, 1000], got "2"'],
+  [{ openFor: { initial: 1000, factor: Number.NaN } }, "openFor.factor must be in [1, 1000], got NaN"],
+  [{ openFor: { initial: 1000, jitter: -0.1 } }, "openFor.jitter must be in [0, 1], got -0.1"],
+  [{ openFor: { initial: 1000, jitter: 20 } }, "openFor.jitter must be in [0, 1], got 20"],
+  [{ openFor: { initial: 1000, jitter: true } }, "openFor.jitter must be in [0, 1], got true"],
+  [{ openFor: { initial: 1000, max: 0 } }, `openFor.max must be ${duration}, got 0`],
+  [
+    { openFor: { initial: "10 seconds", max: "5 seconds" } },
+    "openFor.max must be at least openFor.initial (10000 ms), got 5000 ms"
+  ],
+  [{ openFor: waits }, new RegExp(`^openFor must be ${aSchedule}, got .*AsyncFiberError`)],
+  [{ openFor: dies }, new RegExp(`^openFor must be ${aSchedule}, got .*broken`)],
+  [{ openFor: Schedule.recurs(3) }, `openFor (the first delay of its schedule) must be ${duration}, got 0`],
+  [{ openFor: Schedule.recurs(0) }, `openFor (the first delay of its schedule) must be ${duration}, got 0`],
+  [
+    { openFor: Schedule.spaced(Duration.infinity) },
+    `openFor (the first delay of its schedule) must be ${duration}, got Infinity`
+  ],
+  [{ maxRetryAfter: 0 }, `maxRetryAfter must be ${anyDuration}, got 0`],
+  [{ maxRetryAfter: "ten" }, `maxRetryAfter must be ${anyDuration}, got "ten"`],
+  [{ probes: { permitted: 0 } }, "probes.permitted must be an integer >= 1, got 0"],
+  [{ probes: { permitted: 1.5 } }, "probes.permitted must be an integer >= 1, got 1.5"],
+  [{ probes: { permitted: "3" } }, 'probes.permitted must be an integer >= 1, got "3"'],
+  [{ probes: { permitted: Number.NaN } }, "probes.permitted must be an integer >= 1, got NaN"],
+  [{ probes: { permitted: Number.POSITIVE_INFINITY } }, "probes.permitted must be an integer >= 1, got Infinity"],
+  [{ probes: { successes: 0 } }, "probes.successes must be an integer in [1, 3], got 0"],
+  [{ probes: { successes: 4 } }, "probes.successes must be an integer in [1, 3], got 4"],
+  [{ probes: { permitted: 1, successes: 2 } }, "probes.successes must be an integer in [1, 1], got 2"],
+  [{ probes: { lease: 0 } }, `probes.lease must be ${duration}, got 0`],
+  [{ probes: { lease: "Infinity" } }, `probes.lease must be ${duration}, got "Infinity"`],
+  [{ keys: { maxKeys: 0 } }, "keys.maxKeys must be an integer >= 1, got 0"],
+  [{ keys: { maxKeys: "many" } }, 'keys.maxKeys must be an integer >= 1, got "many"'],
+  [{ keys: { idleTimeToLive: 0 } }, `keys.idleTimeToLive must be ${anyDuration}, got 0`],
+  [{ keys: { idleTimeToLive: Number.NaN } }, `keys.idleTimeToLive must be ${anyDuration}, got NaN`],
+  [{ trip: 5 }, `trip must be ${aTrip}, got 5`],
+  [{ trip: "consecutive" }, `trip must be ${aTrip}, got "consecutive"`],
+  [{ trip: {} }, `trip must be ${aTrip}, got {}`],
+  [{ trip: TripPolicy.consecutive }, new RegExp(`^trip must be ${aTrip.replace(/[().]/g, "\\$&")}, got `)],
+  [{ failures: "Down" }, 'failures must be an array of tags, got "Down"'],
+  [{ failures: [1] }, "failures must be an array of tags, got [1]"],
+  [{ failures: null }, "failures must be an array of tags, got null"],
+  [{ ignore: { Down: true } }, 'ignore must be an array of tags, got {"Down":true}'],
+  [{ failWhen: true }, "failWhen must be a function, got true"],
+  [{ classify: "success" }, 'classify must be a function, got "success"']
+]
+
+describe("6.11 a bad option of a breaker fails at construction, and says what is allowed", () => {
+  it.each(table)("%o", (options, text) => {
+    for (const message of [
+      refusal(() => CircuitBreaker.make("users", not(options))),
+      refusal(() => CircuitBreaker.Service()("app/Users", not(options)))
+    ]) {
+      if (typeof text === "string") assert.strictEqual(message, `CircuitBreaker: ${text}`)
+      else assert.match(message.replace(/^CircuitBreaker: /, ""), text)
+    }
+  })
+
+  it.each([
+    ["", '""'],
+    [undefined, "undefined"],
+    [null, "null"],
+    [5, "5"]
+  ])("the name %s", (name, shown) => {
+    for (const make of [() => CircuitBreaker.make(not(name)), () => CircuitBreaker.Service()(not(name))]) {
+      assert.strictEqual(refusal(make), `CircuitBreaker: name must be a non-empty string, got ${shown}`)
+    }
+  })
+
+  it("a judgement given with a call is checked there", () => {
+    const call = Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users")
+      return refusal(() => breaker.protect(not(Effect.void), not({ failures: "x" })))
+    })
+    assert.strictEqual(Effect.runSync(call), 'CircuitBreaker.protect: failures must be an array of tags, got "x"')
+  })
+
+  it("undefined in an object is nothing said", () => {
+    const nothing = undefined
+    CircuitBreaker.make("users", {
+      trip: nothing,
+      openFor: { initial: 1, factor: nothing, max: nothing, jitter: nothing },
+      maxRetryAfter: nothing,
+      probes: { permitted: nothing, successes: nothing, lease: nothing },
+      keys: { maxKeys: nothing, idleTimeToLive: nothing },
+      failures: nothing,
+      ignore: nothing,
+      failWhen: nothing,
+      classify: nothing
+    })
+    CircuitBreaker.make("users", { openFor: nothing, probes: nothing, keys: nothing })
+    CircuitBreaker.make("users", nothing)
+  })
+
+  it("an infinite cap and an infinite idle time are allowed", () => {
+    CircuitBreaker.make("users", { maxRetryAfter: "Infinity", keys: { idleTimeToLive: Duration.infinity } })
+  })
+})

@@ -1,0 +1,231 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as TestClock from "effect/testing/TestClock"
+import { type Event, Retry, RetryBudget } from "effect-resilience"
+import { Busy } from "../support/errors.ts"
+import { ended, recording, start } from "../support/observe.ts"
+
+class Broken extends Schema.TaggedError<Broken>()("Broken", {}) {}
+
+/** Fails so many times with errors that tell which try they come from. */
+const failing = (times: number) => {
+  const made: Array<Busy> = []
+  const work = Effect.suspend((): Effect.Effect<number, Busy> => {
+    if (made.length >= times) return Effect.succeed(made.length)
+    const error = new Busy()
+    made.push(error)
+    return Effect.fail(error)
+  })
+  return { made, work }
+}
+
+const reasonOf = (exit: Exit.Exit<unknown, unknown>) =>
+  Exit.isFailure(exit) ? Option.getOrUndefined(Retry.gaveUp(exit.cause))?.reason : undefined
+
+describe("RetryBudget", () => {
+  it.effect("pays for retries until nothing is left, and the caller gets the real error, reason budget", () =>
+    Effect.gen(function* () {
+      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.2 })
+      const { made, work } = failing(100)
+      const exit = yield* Effect.exit(work.pipe(Retry.transient(budget.gated(Schedule.recurs(50)))))
+      assert.strictEqual(made.length, 3)
+      assert.strictEqual(reasonOf(exit), "budget")
+      assert.isTrue(Exit.isFailure(exit) && Cause.squash(exit.cause) === made[2])
+    })
+  )
+
+  it.effect("is charged when a retry is decided, not when it is made (Envoy #30205)", () =>
+    Effect.gen(function* () {
+      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 1 })
+      const schedule = budget.gated(Schedule.spaced("5 seconds"))
+      const fibers = yield* Effect.forEach(Array.from({ length: 1000 }), () =>
+        start(failing(1).work.pipe(Retry.transient(schedule)))
+      )
+      // All failed at once and none has been retried yet: ten wait for their retry, the rest are told at once.
+      assert.strictEqual(yield* budget.balance, 0)
+      assert.strictEqual(fibers.filter((fiber) => fiber.pollUnsafe() === undefined).length, 10)
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(fibers.filter((fiber) => Exit.isSuccess(ended(fiber))).length, 10)
+    })
+  )
+
+  it.effect("never touches running work when it is spent", () =>
+    Effect.gen(function* () {
+      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.1 })
+      const schedule = budget.gated(Schedule.spaced("1 second"))
+      const waiting = yield* start(failing(1).work.pipe(Retry.transient(schedule)))
+      const running = yield* start(
+        (Effect.as(Effect.sleep("3 seconds"), "done") as Effect.Effect<string, Busy>).pipe(Retry.transient(schedule))
+      )
+      const refused = yield* Effect.exit(failing(1).work.pipe(Retry.transient(schedule)))
+      assert.strictEqual(reasonOf(refused), "budget")
+      yield* TestClock.adjust("3 seconds")
+      assert.deepStrictEqual(ended(waiting), Exit.succeed(1))
+      assert.deepStrictEqual(ended(running), Exit.succeed("done"))
+    })
+  )
+
+  it.effect("a retry that is interrupted in its pause stays paid", () =>
+    Effect.gen(function* () {
+      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.2 })
+      const fiber = yield* start(failing(9).work.pipe(Retry.transient(budget.gated(Schedule.spaced("1 hour")))))
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual(yield* budget.balance, 1)
+    })
+  )
+
+  it.effect("is shared by every effect that uses it: first tries of one pay for retries of another", () =>
+    Effect.gen(function* () {
+      class Shared extends RetryBudget.Service<Shared>()("app/Shared", { ratio: 0.5, minPerSecond: 0 }) {}
+      const program = Effect.gen(function* () {
+        const healthy = (Effect.void as Effect.Effect<void, Busy>).pipe(
+          Retry.transient(Schedule.recurs(1).pipe(Shared.gated))
+        )
+        for (let i = 0; i < 5; i++) yield* healthy
+        const { made, work } = failing(100)
+        yield* Effect.exit(work.pipe(Retry.transient(Schedule.recurs(50).pipe(Shared.gated))))
+        assert.strictEqual(made.length, 1 + 3)
+        assert.strictEqual(yield* Shared.balance, 0)
+      })
+      yield* program.pipe(Effect.provide(Shared.layer))
+    })
+  )
+
+  it.effect("also gates a plain Effect.retry", () =>
+    Effect.gen(function* () {
+      const budget = yield* RetryBudget.make("b", { ratio: 0.5, minPerSecond: 0.2 })
+      const { made, work } = failing(100)
+      const exit = yield* Effect.exit(Effect.retry(work, budget.gated(Schedule.forever)))
+      assert.strictEqual(made.length, 3, "floor 2, and half a token of the first try")
+      assert.isTrue(Exit.isFailure(exit) && Cause.squash(exit.cause) === made[2])
+      assert.strictEqual(yield* budget.balance, 0.5)
+    })
+  )
+
+  it.effect(
+    "a gated schedule that ends by itself is not charged for its end, and times 0 means no retry (Effect #5924)",
+    () =>
+      Effect.gen(function* () {
+        const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 1 })
+        const once = failing(100)
+        yield* Effect.exit(
+          once.work.pipe(
+            Retry.transient(Retry.backoff({ times: 1 }).pipe(budget.gated)),
+            start,
+            Effect.flatMap((fiber) => Effect.andThen(TestClock.adjust("1 second"), Fiber.join(fiber)))
+          )
+        )
+        assert.strictEqual(once.made.length, 2)
+        assert.strictEqual(yield* budget.balance, 9)
+        for (const schedule of [Retry.backoff({ times: 0 }), Schedule.recurs(0)]) {
+          const never = failing(100)
+          const exit = yield* Effect.exit(
+            never.work.pipe(Retry.transient(budget.gated(schedule as Schedule.Schedule<unknown>)))
+          )
+          assert.strictEqual(never.made.length, 1)
+          assert.strictEqual(reasonOf(exit), "attempts")
+        }
+        assert.strictEqual(yield* budget.balance, 9)
+      })
+  )
+
+  it.effect("an error of the schedule itself comes out as it is, and costs nothing", () =>
+    Effect.gen(function* () {
+      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 1 })
+      const schedule = Schedule.forever.pipe(
+        Schedule.tap(() => Effect.fail(new Broken())),
+        budget.gated
+      )
+      assert.instanceOf(yield* Effect.flip(failing(9).work.pipe(Retry.transient(schedule))), Broken)
+      assert.instanceOf(yield* Effect.flip(Effect.retry(failing(9).work, schedule)), Broken)
+      assert.strictEqual(yield* budget.balance, 10)
+    })
+  )
+
+  it.effect("first tries in flight count, failed or not", () =>
+    Effect.gen(function* () {
+      const budget = yield* RetryBudget.make("b", { ratio: 0.1, minPerSecond: 0 })
+      const call = Effect.sleep("1 hour").pipe(
+        Effect.andThen(Effect.fail(new Busy())),
+        Retry.transient(budget.gated(Schedule.forever))
+      )
+      for (let i = 0; i < 25; i++) yield* start(call)
+      assert.closeTo(yield* budget.balance, 2.5, 1e-9)
+      assert.isTrue(yield* budget.tryWithdraw)
+      assert.isTrue(yield* budget.tryWithdraw)
+      assert.isFalse(yield* budget.tryWithdraw)
+      yield* budget.deposit
+      assert.closeTo(yield* budget.balance, 0.6, 1e-9)
+    })
+  )
+
+  it.effect("counts on the monotonic clock: a wall clock that is set gives nothing back", () =>
+    Effect.gen(function* () {
+      const clock = yield* TestClock.testClockWith(Effect.succeed)
+      let offset = 0
+      const set = { ...clock, currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + offset }
+      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.1 })
+      const taken: Array<boolean> = []
+      for (offset of [0, 3_600_000, -3_600_000]) {
+        taken.push(yield* budget.tryWithdraw.pipe(Effect.provideService(Clock.Clock, set)))
+      }
+      assert.deepStrictEqual(taken, [true, false, false])
+    })
+  )
+
+  it.effect("tells when it is spent", () => {
+    const events: Array<Event.Event> = []
+    return Effect.gen(function* () {
+      const budget = yield* RetryBudget.make("mine", { ratio: 0.3, minPerSecond: 0 })
+      yield* Effect.exit(failing(9).work.pipe(Retry.transient(budget.gated(Schedule.forever), { name: "call" })))
+      assert.deepStrictEqual(
+        events.map((event) => [event._tag, event.policy]),
+        [
+          ["BudgetSpent", "mine"],
+          ["GaveUp", "call"]
+        ]
+      )
+      assert.deepInclude({ ...events[0] }, { key: "default", balance: 0.3 })
+    }).pipe(recording(events))
+  })
+
+  const bad: ReadonlyArray<readonly [options: unknown, message: string]> = [
+    [{ ratio: -0.1 }, "ratio must be in [0, 1], got -0.1"],
+    [{ ratio: 1.1 }, "ratio must be in [0, 1], got 1.1"],
+    [{ ratio: NaN }, "ratio must be in [0, 1], got NaN"],
+    [{ ratio: "0.2" }, 'ratio must be in [0, 1], got "0.2"'],
+    [{ ratio: 20 }, "ratio must be in [0, 1], got 20"],
+    [{ minPerSecond: -1 }, "minPerSecond must be a number >= 0, got -1"],
+    [{ minPerSecond: NaN }, "minPerSecond must be a number >= 0, got NaN"],
+    [{ minPerSecond: "1" }, 'minPerSecond must be a number >= 0, got "1"'],
+    [{ window: 0 }, 'window must be a finite duration above zero, such as "5 seconds", got 0'],
+    [{ window: Infinity }, 'window must be a finite duration above zero, such as "5 seconds", got Infinity'],
+    [{ window: "ten" }, 'window must be a finite duration above zero, such as "5 seconds", got "ten"']
+  ]
+  for (const [options, message] of bad) {
+    it(`fails at construction: ${message}`, () => {
+      const given = options as RetryBudget.Options
+      assert.throws(() => RetryBudget.make("b", given), RangeError, `RetryBudget: ${message}`)
+      assert.throws(() => RetryBudget.Service<never>()("b", given), RangeError, `RetryBudget: ${message}`)
+    })
+  }
+
+  it.effect("takes the defaults: ratio 0.2, one a second, ten seconds", () =>
+    Effect.gen(function* () {
+      const budget = yield* RetryBudget.make("b")
+      assert.strictEqual(yield* budget.balance, 10)
+      for (let i = 0; i < 10; i++) yield* budget.deposit
+      assert.strictEqual(yield* budget.balance, 12)
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(yield* budget.balance, 10)
+      assert.throws(() => RetryBudget.make(""), RangeError, "RetryBudget: name must be a non-empty string")
+    })
+  )
+})

@@ -1,0 +1,100 @@
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { fileURLToPath } from "node:url"
+import { assert, describe, it } from "@effect/vitest"
+
+const main = fileURLToPath(new URL("../../packages/demo/src/main.ts", import.meta.url))
+
+/** The demo as the leader of a process group, so that whoever it leaves behind can be found. */
+const start = (...args: ReadonlyArray<string>) => {
+  const demo = spawn(process.execPath, ["--conditions=@effect-resilience/source", main, ...args], {
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, FORCE_COLOR: undefined }
+  })
+  let output = ""
+  const progress = Promise.withResolvers<void>()
+  const read = (chunk: Buffer) => {
+    output += chunk
+    if (output.includes("warming up")) progress.resolve()
+  }
+  demo.stdout.on("data", read)
+  demo.stderr.on("data", read)
+  return {
+    demo,
+    /** Until all processes are at work. */
+    begun: progress.promise,
+    ended: once(demo, "close").then(([code, signal]) => ({ code, signal, output }))
+  }
+}
+
+const groupIsEmpty = (leader: number | undefined): boolean => {
+  try {
+    process.kill(-(leader ?? Number.NaN), 0)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ESRCH"
+  }
+}
+
+const until = async (holds: () => boolean): Promise<boolean> => {
+  for (let tries = 0; tries < 400 && !holds(); tries += 1) await new Promise((resolve) => setTimeout(resolve, 50))
+  return holds()
+}
+
+/** From the last lines of the table. */
+const lostInAll = (output: string, client: string): number => {
+  const [, total = ""] = output.split("\nin all ")
+  return Number(new RegExp(`${client} +[\\d.]+ % +(\\d+)`).exec(total)?.[1])
+}
+
+describe("npm run demo", () => {
+  it("shows the protected client losing less, in plain text, and leaves no process behind", {
+    timeout: 120_000
+  }, async () => {
+    const { demo, ended } = start("--quick")
+    const { code, output } = await ended
+    assert.strictEqual(code, 0, output)
+    assert.notInclude(output, "\u001b")
+    const [bare, retry, policy] = ["bare", "retry", "policy"].map((client) => lostInAll(output, client))
+    assert.isBelow(policy ?? Number.NaN, 0.9 * (bare ?? Number.NaN), output)
+    assert.isBelow(policy ?? Number.NaN, 0.9 * (retry ?? Number.NaN), output)
+    assert.isTrue(groupIsEmpty(demo.pid))
+  })
+})
+
+describe.concurrent("the end of the demo", () => {
+  it.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143]
+  ] as const)("ends with all its processes on %s", { timeout: 90_000 }, async (signal, expected) => {
+    const { begun, demo, ended } = start("--quick")
+    await begun
+    demo.kill(signal)
+    const { code, output } = await ended
+    assert.strictEqual(code, expected, output)
+    assert.isTrue(groupIsEmpty(demo.pid))
+  })
+
+  it("leaves no process behind when it is killed", { timeout: 90_000 }, async () => {
+    const { begun, demo, ended } = start("--quick")
+    await begun
+    demo.kill("SIGKILL")
+    await ended
+    assert.isTrue(await until(() => groupIsEmpty(demo.pid)))
+  })
+
+  it("ends when nobody reads any more", { timeout: 90_000 }, async () => {
+    const { begun, demo, ended } = start("--quick")
+    await begun
+    demo.stdout.destroy()
+    assert.strictEqual((await ended).code, 141)
+    assert.isTrue(groupIsEmpty(demo.pid))
+  })
+
+  it("says what is wrong with an option", { timeout: 90_000 }, async () => {
+    const { code, output } = await start("--rate", "5").ended
+    assert.strictEqual(code, 1)
+    assert.match(output, /Invalid value for flag --rate: "5".*from 100 to 1000/)
+  })
+})

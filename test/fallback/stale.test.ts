@@ -1,0 +1,166 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as TestClock from "effect/testing/TestClock"
+import { type Event, Fallback } from "effect-resilience"
+import { Busy, Denied } from "../support/errors.ts"
+import { recording } from "../support/observe.ts"
+
+const down = Effect.fail(new Busy()) as Effect.Effect<number, Busy>
+
+const minute = { maxAge: "1 minute", when: "any" } as const
+
+describe("Fallback.stale", () => {
+  it.effect("answers a failure with the last good value of its key", () =>
+    Effect.gen(function* () {
+      const prices = yield* Fallback.stale<number>("prices", minute)
+      const tea = prices.protect({ key: "tea" })
+      assert.strictEqual(yield* tea(Effect.succeed(41)), 41)
+      assert.strictEqual(yield* tea(Effect.succeed(42)), 42)
+      yield* prices.protect(Effect.succeed(7), { key: "milk" })
+      assert.strictEqual(yield* tea(down), 42)
+      assert.strictEqual(yield* down.pipe(prices.protect({ key: "milk" })), 7)
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(prices.protect(down))), "nothing was kept for this key")
+    })
+  )
+
+  it.effect("keeps undefined and null as the values they are", () =>
+    Effect.gen(function* () {
+      const kept = yield* Fallback.stale<undefined | null>("kept", minute)
+      for (const value of [undefined, null]) {
+        yield* kept.protect(Effect.succeed(value))
+        assert.strictEqual(yield* kept.protect(Effect.fail(new Busy())), value)
+      }
+    })
+  )
+
+  it.effect("a value is used up to its maximum age, and no longer", () =>
+    Effect.gen(function* () {
+      const prices = yield* Fallback.stale<number>("prices", minute)
+      yield* prices.protect(Effect.succeed(42))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* prices.protect(down), 42)
+      yield* TestClock.adjust("1 millis")
+      assert.instanceOf(yield* Effect.flip(prices.protect(down)), Busy)
+    })
+  )
+
+  it.effect("an answer does not make a value younger", () =>
+    Effect.gen(function* () {
+      const prices = yield* Fallback.stale<number>("prices", minute)
+      yield* prices.protect(Effect.succeed(42))
+      for (let i = 0; i < 4; i++) {
+        yield* TestClock.adjust("15 seconds")
+        assert.strictEqual(yield* prices.protect(down), 42)
+      }
+      yield* TestClock.adjust("15 seconds")
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(prices.protect(down))))
+    })
+  )
+
+  it.effect("without end with an infinite age", () =>
+    Effect.gen(function* () {
+      const prices = yield* Fallback.stale<number>("prices", { maxAge: Infinity, when: "any" })
+      yield* prices.protect(Effect.succeed(42))
+      yield* TestClock.adjust("9000 days")
+      assert.strictEqual(yield* prices.protect(down), 42)
+    })
+  )
+
+  it.effect("keeps no more than maxKeys, and drops an older value for a newer", () =>
+    Effect.gen(function* () {
+      const prices = yield* Fallback.stale<number>("prices", { ...minute, maxKeys: 3 })
+      for (let i = 0; i < 5; i++) {
+        yield* prices.protect(Effect.succeed(i), { key: `${i}` })
+        yield* TestClock.adjust("1 second")
+      }
+      const found: Array<number> = []
+      for (let i = 0; i < 5; i++) {
+        const exit = yield* Effect.exit(prices.protect(down, { key: `${i}` }))
+        if (Exit.isSuccess(exit)) found.push(i)
+      }
+      assert.deepStrictEqual(found, [2, 3, 4])
+    })
+  )
+
+  it.effect("forgets a key when told to", () =>
+    Effect.gen(function* () {
+      const prices = yield* Fallback.stale<number>("prices", minute)
+      yield* prices.protect(Effect.succeed(1))
+      yield* prices.protect(Effect.succeed(2), { key: "tea" })
+      yield* prices.forget()
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(prices.protect(down))))
+      assert.strictEqual(yield* prices.protect(down, { key: "tea" }), 2)
+      yield* prices.forget("tea")
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(prices.protect(down, { key: "tea" }))))
+    })
+  )
+
+  it.effect("by default answers rejections and exhausted errors only; defects and interruption never", () =>
+    Effect.gen(function* () {
+      const plain = yield* Fallback.stale<number>("plain", { maxAge: "1 minute" })
+      const any = yield* Fallback.stale<number>("any", minute)
+      const some = yield* Fallback.stale<number>("some", {
+        maxAge: "1 minute",
+        when: (e: unknown) => e instanceof Busy
+      })
+      for (const fallback of [plain, any, some]) yield* fallback.protect(Effect.succeed(1))
+      const succeeds = (fallback: Fallback.Stale<number>, work: Effect.Effect<number, Busy | Denied>) =>
+        Effect.map(Effect.exit(fallback.protect(work)), Exit.isSuccess)
+      const denied = Effect.fail(new Denied())
+      assert.deepStrictEqual([yield* succeeds(plain, down), yield* succeeds(plain, denied)], [false, false])
+      assert.deepStrictEqual([yield* succeeds(any, down), yield* succeeds(any, denied)], [true, true])
+      assert.deepStrictEqual([yield* succeeds(some, down), yield* succeeds(some, denied)], [true, false])
+      for (const fallback of [plain, any, some]) {
+        assert.isFalse(yield* succeeds(fallback, Effect.die("boom")))
+        assert.isFalse(yield* succeeds(fallback, Effect.interrupt))
+      }
+    })
+  )
+
+  it.effect("each made fallback, and each layer, remembers for itself", () =>
+    Effect.gen(function* () {
+      const make = Fallback.stale<number>("prices", minute)
+      const [one, two] = [yield* make, yield* make]
+      yield* one.protect(Effect.succeed(1))
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(two.protect(down))))
+      class Rates extends Fallback.Stale<Rates, number>()("app/Rates", minute) {}
+      const twice = Effect.andThen(Rates.protect(Effect.succeed(3)), Rates.protect(down))
+      assert.strictEqual(yield* twice.pipe(Effect.provide(Rates.layer)), 3)
+      const forgotten = Effect.andThen(Rates.forget(), Rates.protect(down)).pipe(Effect.provide(Rates.layer))
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(forgotten)))
+    })
+  )
+
+  it.effect("tells that it answered", () => {
+    const events: Array<Event.Event> = []
+    return Effect.gen(function* () {
+      const prices = yield* Fallback.stale<number>("prices", minute)
+      yield* Effect.exit(prices.protect(down, { key: "tea" }))
+      yield* prices.protect(Effect.succeed(1), { key: "tea" })
+      yield* prices.protect(down, { key: "tea" })
+      assert.strictEqual(events.length, 1)
+      assert.deepInclude({ ...events[0] }, { _tag: "FallbackUsed", policy: "prices", key: "tea" })
+    }).pipe(recording(events))
+  })
+
+  const bad: ReadonlyArray<readonly [options: unknown, message: string]> = [
+    [{ maxAge: 0 }, 'maxAge must be a duration above zero, such as "5 seconds", got 0'],
+    [{ maxAge: "old" }, 'maxAge must be a duration above zero, such as "5 seconds", got "old"'],
+    [{}, 'maxAge must be a duration above zero, such as "5 seconds", got undefined'],
+    [{ maxAge: "1 day", maxKeys: 0 }, "maxKeys must be an integer >= 1, got 0"],
+    [{ maxAge: "1 day", maxKeys: "9" }, 'maxKeys must be an integer >= 1, got "9"'],
+    [{ maxAge: "1 day", when: "all" }, 'when must be "rejected", "any" or a predicate, got "all"']
+  ]
+  for (const [options, message] of bad) {
+    it(`fails at construction: ${message}`, () => {
+      const given = options as Fallback.StaleOptions
+      assert.throws(() => Fallback.stale("prices", given), RangeError, `Fallback.stale: ${message}`)
+      assert.throws(() => Fallback.Stale<never, number>()("prices", given), RangeError, `Fallback.stale: ${message}`)
+    })
+  }
+
+  it("fails at construction: an empty name", () => {
+    assert.throws(() => Fallback.stale("", minute), RangeError, "Fallback.stale: name must be a non-empty string")
+  })
+})

@@ -1,0 +1,163 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Schema from "effect/Schema"
+import * as Circuit from "../../packages/resilience/src/machine/Circuit.ts"
+
+/** Opens on three failures in a row. */
+const trip: Circuit.Trip<{ row: number }> = {
+  initial: () => ({ row: 0 }),
+  record: (evidence, failed) => {
+    evidence.row = failed ? evidence.row + 1 : 0
+  },
+  trips: (evidence) => evidence.row >= 3
+}
+
+const openFor = 500
+const lease = 1000
+
+const between = (minimum: number, maximum: number) =>
+  Schema.Int.check(Schema.isGreaterThanOrEqualTo(minimum), Schema.isLessThanOrEqualTo(maximum))
+
+const Command = Schema.Struct({
+  op: Schema.Literals(["call", "call", "success", "failure", "ignored", "wait"]),
+  which: between(0, 50)
+})
+
+interface Running {
+  readonly era: number
+  readonly ticket: number
+  readonly admittedAt: number
+}
+
+/** A circuit under traffic: who runs is known here, independently of what the machine keeps. */
+class World {
+  now = 0
+  readonly circuit = Circuit.make(trip, 0)
+  readonly running: Array<Running> = []
+  /** Probes that were counted in this half-open era. */
+  decided = 0
+  era = 0
+  readonly settings: Circuit.Settings
+
+  constructor(settings: Circuit.Settings) {
+    this.settings = settings
+  }
+
+  call(): void {
+    const ticket = Circuit.admit(this.circuit, this.settings, this.now)
+    if (this.circuit.era !== this.era) {
+      this.era = this.circuit.era
+      this.decided = 0
+    }
+    if (ticket !== Circuit.Rejected) this.running.push({ era: this.circuit.era, ticket, admittedAt: this.now })
+  }
+
+  end(which: number, said: Circuit.Said): void {
+    if (this.running.length === 0) return
+    const [call] = this.running.splice(which % this.running.length, 1)
+    const { circuit } = this
+    const probing = circuit.phase === Circuit.HalfOpen && call!.era === circuit.era
+    const verdict = Circuit.settle(circuit, trip, this.settings, call!.era, call!.ticket, said, 1, this.now)
+    if (probing && said !== Circuit.Ignored) this.decided += 1
+    if (verdict === Circuit.Tripped) Circuit.open(circuit, openFor, this.now)
+    if (verdict === Circuit.Recovered) Circuit.close(circuit, trip, this.now)
+  }
+
+  run({ op, which }: typeof Command.Type): void {
+    if (op === "call") this.call()
+    else if (op === "wait") this.now += which * 40
+    else this.end(which, op === "success" ? Circuit.Success : op === "failure" ? Circuit.Failure : Circuit.Ignored)
+  }
+
+  /** Probes of this era that hold a place. */
+  get live(): number {
+    const { circuit, now, running } = this
+    return running.filter((one) => one.era === circuit.era && one.admittedAt + lease > now).length
+  }
+}
+
+const Case = {
+  permitted: between(1, 5),
+  successes: between(1, 5),
+  commands: Schema.Array(Command).check(Schema.isMinLength(20), Schema.isMaxLength(120))
+}
+
+const options = { arbitrary: { runs: 300, size: 120, seed: 1 } }
+
+const worldOf = (permitted: number, successes: number): World =>
+  new World({ permitted, successes: Math.min(successes, permitted), lease })
+
+describe("6.3 probes: n means n", () => {
+  it.prop(
+    "running and counted probes are never more than permitted when one is admitted",
+    Case,
+    ({ commands, permitted, successes }) => {
+      const world = worldOf(permitted, successes)
+      for (const command of commands) {
+        const before = world.live
+        world.run(command)
+        const probing = world.circuit.phase === Circuit.HalfOpen
+        if (probing && world.live > before) assert.isAtMost(world.live + world.decided, permitted)
+      }
+    },
+    options
+  )
+})
+
+describe("6.3 half-open always ends", () => {
+  it.prop(
+    "a healthy dependency and traffic close the circuit, whatever came before",
+    Case,
+    ({ commands, permitted, successes }) => {
+      const world = worldOf(permitted, successes)
+      for (const command of commands) world.run(command)
+      // Whoever still runs never ends. From here on every call that is let through succeeds, at once.
+      world.running.length = 0
+      world.now += Math.max(openFor, lease)
+      for (let i = 0; i <= permitted && world.circuit.phase !== Circuit.Closed; i++) {
+        world.call()
+        world.end(0, Circuit.Success)
+      }
+      assert.strictEqual(world.circuit.phase, Circuit.Closed)
+    },
+    options
+  )
+
+  it.prop(
+    "a healthy dependency that is slower than the lease closes the circuit too",
+    Case,
+    ({ commands, permitted, successes }) => {
+      const world = worldOf(permitted, successes)
+      for (const command of commands) world.run(command)
+      world.running.length = 0
+      world.now += Math.max(openFor, lease)
+      for (let i = 0; i <= permitted && world.circuit.phase !== Circuit.Closed; i++) {
+        world.call()
+        world.now += lease * 2
+        world.end(0, Circuit.Success)
+      }
+      assert.strictEqual(world.circuit.phase, Circuit.Closed)
+    },
+    options
+  )
+})
+
+describe("6.1 generation fencing", () => {
+  it.prop(
+    "leaving out every result of an older era changes nothing",
+    Case,
+    ({ commands, permitted, successes }) => {
+      const one = worldOf(permitted, successes)
+      const other = worldOf(permitted, successes)
+      for (const command of commands) {
+        const { op, which } = command
+        const ends = op !== "call" && op !== "wait" && other.running.length > 0
+        const stale = ends && other.running[which % other.running.length]!.era !== other.circuit.era
+        one.run(command)
+        if (stale) other.running.splice(which % other.running.length, 1)
+        else other.run(command)
+        assert.deepStrictEqual(one.circuit, other.circuit)
+      }
+    },
+    options
+  )
+})

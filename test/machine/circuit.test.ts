@@ -1,0 +1,241 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Circuit from "../../packages/resilience/src/machine/Circuit.ts"
+
+/** Opens on the second failure in all, and remembers what it was told. */
+const trip: Circuit.Trip<{ failures: number; told: Array<boolean> }> = {
+  initial: () => ({ failures: 0, told: [] }),
+  record: (evidence, failed) => {
+    evidence.told.push(failed)
+    if (failed) evidence.failures += 1
+  },
+  trips: (evidence) => evidence.failures >= 2
+}
+
+const settings: Circuit.Settings = { permitted: 2, successes: 1, lease: 1000 }
+
+const closed = () => Circuit.make(trip, 0)
+
+const open = () => {
+  const circuit = closed()
+  Circuit.open(circuit, 100, 0)
+  return circuit
+}
+
+/** Half-open at 100, with its first probe running. */
+const halfOpen = () => {
+  const circuit = open()
+  const probe = Circuit.admit(circuit, settings, 100)
+  return { circuit, probe }
+}
+
+const settle = (
+  circuit: ReturnType<typeof closed>,
+  era: number,
+  probe: number,
+  said: Circuit.Said,
+  now = 200
+): Circuit.Verdict => Circuit.settle(circuit, trip, settings, era, probe, said, 1, now)
+
+const said = { success: Circuit.Success, failure: Circuit.Failure, ignored: Circuit.Ignored } as const
+
+describe("6.1 generation fencing: the truth table of results", () => {
+  describe("closed", () => {
+    it.each<{ what: keyof typeof said; told: Array<boolean> }>([
+      { what: "success", told: [false] },
+      { what: "failure", told: [true] },
+      { what: "ignored", told: [] }
+    ])("$what is evidence $told", ({ told, what }) => {
+      const circuit = closed()
+      assert.strictEqual(settle(circuit, circuit.era, Circuit.Admitted, said[what]), Circuit.Nothing)
+      assert.deepStrictEqual(circuit.evidence.told, told)
+      assert.strictEqual(circuit.phase, Circuit.Closed)
+    })
+
+    it("the failure that is enough asks for an opening", () => {
+      const circuit = closed()
+      settle(circuit, circuit.era, Circuit.Admitted, Circuit.Failure)
+      assert.strictEqual(settle(circuit, circuit.era, Circuit.Admitted, Circuit.Failure), Circuit.Tripped)
+    })
+  })
+
+  describe("open", () => {
+    it.each(Object.keys(said) as Array<keyof typeof said>)("%s changes nothing", (what) => {
+      const circuit = open()
+      const before = structuredClone(circuit)
+      assert.strictEqual(settle(circuit, circuit.era, Circuit.Admitted, said[what]), Circuit.Nothing)
+      assert.deepStrictEqual(circuit, before)
+    })
+  })
+
+  describe("half-open", () => {
+    it.each([
+      { what: "success", verdict: Circuit.Recovered, successes: 1, failures: 0 },
+      { what: "failure", verdict: Circuit.Nothing, successes: 0, failures: 1 },
+      { what: "ignored", verdict: Circuit.Nothing, successes: 0, failures: 0 }
+    ] as const)("$what of a probe counts once and frees its place", ({ failures, successes, verdict, what }) => {
+      const { circuit, probe } = halfOpen()
+      assert.strictEqual(settle(circuit, circuit.era, probe, said[what]), verdict)
+      assert.deepStrictEqual(
+        [circuit.probes.length, circuit.probeSuccesses, circuit.probeFailures],
+        [0, successes, failures]
+      )
+    })
+
+    it("the failure after which k of n is out of reach asks for an opening", () => {
+      const { circuit, probe } = halfOpen()
+      const second = Circuit.admit(circuit, settings, 100)
+      assert.strictEqual(settle(circuit, circuit.era, probe, Circuit.Failure), Circuit.Nothing)
+      assert.strictEqual(settle(circuit, circuit.era, second, Circuit.Failure), Circuit.Tripped)
+    })
+  })
+
+  const phases = {
+    closed: () => {
+      const { circuit } = halfOpen()
+      Circuit.close(circuit, trip, 150)
+      return circuit
+    },
+    open,
+    "half-open": () => halfOpen().circuit,
+    isolated: () => {
+      const circuit = closed()
+      Circuit.isolate(circuit, 100)
+      return circuit
+    },
+    disabled: () => {
+      const circuit = closed()
+      Circuit.disable(circuit, 100)
+      return circuit
+    }
+  }
+  for (const [phase, make] of Object.entries(phases)) {
+    it.each(Object.keys(said) as Array<keyof typeof said>)(`stale %s changes nothing while ${phase}`, (what) => {
+      const circuit = make()
+      const before = structuredClone(circuit)
+      for (let era = 0; era < circuit.era; era++) {
+        for (const ticket of [Circuit.Admitted, 1, 2]) {
+          assert.strictEqual(settle(circuit, era, ticket, said[what]), Circuit.Nothing)
+        }
+      }
+      assert.deepStrictEqual(circuit, before)
+    })
+  }
+
+  it("every change of phase begins a new era", () => {
+    const circuit = closed()
+    const eras = [circuit.era]
+    const then = (change: () => void) => {
+      change()
+      eras.push(circuit.era)
+    }
+    then(() => Circuit.open(circuit, 100, 0))
+    then(() => Circuit.admit(circuit, settings, 100))
+    then(() => Circuit.close(circuit, trip, 200))
+    then(() => Circuit.isolate(circuit, 300))
+    then(() => Circuit.disable(circuit, 400))
+    then(() => Circuit.reset(circuit, trip, 500))
+    assert.deepStrictEqual(eras, [0, 1, 2, 3, 4, 5, 6])
+  })
+})
+
+describe("admission", () => {
+  it("asking whether a call would be admitted reserves nothing and changes no phase", () => {
+    const circuit = open()
+    assert.isFalse(Circuit.admits(circuit, settings, 99))
+    for (let i = 0; i < 5; i++) assert.isTrue(Circuit.admits(circuit, settings, 100))
+    assert.strictEqual(circuit.phase, Circuit.Open)
+    assert.deepStrictEqual(circuit.probes, [])
+  })
+
+  it("an open circuit admits at the very end of its open time, not before", () => {
+    const circuit = open()
+    assert.strictEqual(Circuit.admit(circuit, settings, 99.999), Circuit.Rejected)
+    assert.isAbove(Circuit.admit(circuit, settings, 100), 0)
+    assert.strictEqual(circuit.phase, Circuit.HalfOpen)
+  })
+
+  it("isolated admits nobody, disabled everybody", () => {
+    const circuit = closed()
+    Circuit.isolate(circuit, 0)
+    assert.strictEqual(Circuit.admit(circuit, settings, 1e12), Circuit.Rejected)
+    Circuit.disable(circuit, 0)
+    assert.strictEqual(Circuit.admit(circuit, settings, 0), Circuit.Admitted)
+  })
+
+  it("says when to come back: the rest of the open time, the end of the first lease, never while isolated", () => {
+    const circuit = open()
+    assert.strictEqual(Circuit.retryAfter(circuit, 30), 70)
+    assert.strictEqual(Circuit.retryAfter(circuit, 130), 0)
+    Circuit.admit(circuit, settings, 100)
+    Circuit.admit(circuit, settings, 400)
+    assert.strictEqual(Circuit.retryAfter(circuit, 400), 700)
+    Circuit.isolate(circuit, 400)
+    assert.strictEqual(Circuit.retryAfter(circuit, 400), Number.POSITIVE_INFINITY)
+    Circuit.close(circuit, trip, 400)
+    assert.strictEqual(Circuit.retryAfter(circuit, 400), 0)
+  })
+})
+
+describe("6.2 leases", () => {
+  it("a probe that does not end gives its place away when its lease is over", () => {
+    const { circuit } = halfOpen()
+    Circuit.admit(circuit, settings, 100)
+    assert.strictEqual(Circuit.admit(circuit, settings, 1099), Circuit.Rejected)
+    assert.isAbove(Circuit.admit(circuit, settings, 1100), 0)
+  })
+
+  it("a probe that answers after its lease still has its say: a slow dependency can close its circuit", () => {
+    const { circuit, probe } = halfOpen()
+    assert.strictEqual(settle(circuit, circuit.era, probe, Circuit.Success, 5000), Circuit.Recovered)
+  })
+
+  it("a probe that fails after its lease still counts: a hanging dependency opens its circuit again", () => {
+    const { circuit, probe } = halfOpen()
+    assert.strictEqual(settle(circuit, circuit.era, probe, Circuit.Failure, 5000), Circuit.Nothing)
+    const second = Circuit.admit(circuit, settings, 5000)
+    assert.strictEqual(settle(circuit, circuit.era, second, Circuit.Failure, 9000), Circuit.Tripped)
+  })
+
+  it("a probe that ends after its lease does not free the place of the one that took its own", () => {
+    const { circuit, probe } = halfOpen()
+    Circuit.admit(circuit, settings, 100)
+    const third = Circuit.admit(circuit, settings, 1100)
+    Circuit.admit(circuit, settings, 1100)
+    settle(circuit, circuit.era, probe, Circuit.Ignored, 1200)
+    assert.include(
+      circuit.probes.map((one) => one.id),
+      third
+    )
+    assert.strictEqual(Circuit.admit(circuit, settings, 1200), Circuit.Rejected)
+  })
+})
+
+describe("6.4 openings in a row", () => {
+  it("count on across closings that were shorter than the last opening, and start again after one as long", () => {
+    const circuit = closed()
+    Circuit.open(circuit, 100, 0)
+    assert.strictEqual(circuit.openings, 1)
+    Circuit.close(circuit, trip, 100)
+    assert.strictEqual(Circuit.nextOpening(circuit, 199), 2)
+    assert.strictEqual(Circuit.nextOpening(circuit, 200), 1)
+    Circuit.open(circuit, 300, 150)
+    Circuit.admit(circuit, settings, 450)
+    assert.strictEqual(Circuit.nextOpening(circuit, 1e9), 3)
+  })
+
+  it("closing remembers them, resetting forgets them", () => {
+    const circuit = open()
+    Circuit.close(circuit, trip, 50)
+    assert.deepStrictEqual([circuit.openings, circuit.openFor], [1, 100])
+    Circuit.reset(circuit, trip, 60)
+    assert.deepStrictEqual([circuit.openings, circuit.openFor], [0, 0])
+  })
+
+  it("closing begins with fresh evidence", () => {
+    const circuit = closed()
+    settle(circuit, circuit.era, Circuit.Admitted, Circuit.Failure)
+    Circuit.open(circuit, 100, 0)
+    Circuit.close(circuit, trip, 100)
+    assert.deepStrictEqual(circuit.evidence, trip.initial())
+  })
+})

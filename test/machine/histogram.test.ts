@@ -1,0 +1,67 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Schema from "effect/Schema"
+import * as Histogram from "../../packages/resilience/src/machine/Histogram.ts"
+
+/** One bucket's width. */
+const error = 2 ** (1 / 8)
+
+const length = 10_000
+
+const exact = (durations: ReadonlyArray<number>, q: number): number =>
+  durations.toSorted((a, b) => a - b)[Math.max(1, Math.ceil(q * durations.length)) - 1]!
+
+describe("quantiles", () => {
+  const Exponent = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(-4), Schema.isLessThan(20))
+  it.prop(
+    "are at least the exact ones, and at most one bucket above",
+    {
+      exponents: Schema.Array(Exponent).check(Schema.isMinLength(1), Schema.isMaxLength(200)),
+      q: Schema.Literals([0, 0.01, 0.5, 0.9, 0.99, 1])
+    },
+    ({ exponents, q }) => {
+      const durations = exponents.map((exponent) => 2 ** exponent)
+      const histogram = Histogram.make(length)
+      // Over both generations.
+      durations.forEach((duration, i) => {
+        Histogram.record(histogram, duration, (i / durations.length) * 2 * length)
+      })
+      const found = Histogram.quantile(histogram, q, 2 * length - 1)!
+      const wanted = exact(durations, q)
+      assert.isAtLeast(found * (1 + 1e-9), wanted)
+      assert.isAtMost(found, wanted * error * (1 + 1e-9))
+    },
+    { arbitrary: { runs: 300, size: 200, seed: 1 } }
+  )
+
+  it("there are none without calls", () => {
+    assert.isUndefined(Histogram.quantile(Histogram.make(length), 0.5, 0))
+  })
+
+  it("durations outside the range count in the outermost buckets", () => {
+    const histogram = Histogram.make(length)
+    for (const duration of [0, -1, 1e-9]) Histogram.record(histogram, duration, 0)
+    assert.isAtMost(Histogram.quantile(histogram, 1, 0)!, 0.07)
+    Histogram.record(histogram, Number.POSITIVE_INFINITY, 0)
+    assert.strictEqual(Histogram.quantile(histogram, 1, 0), 2 ** 20)
+  })
+})
+
+describe("generations", () => {
+  it("a call is seen for at least one length and at most two", () => {
+    for (const at of [0, 1, length / 2, length - 1]) {
+      const histogram = Histogram.make(length)
+      Histogram.record(histogram, 10, at)
+      assert.isDefined(Histogram.quantile(histogram, 0.5, at + length), `recorded at ${at}`)
+      assert.isUndefined(Histogram.quantile(histogram, 0.5, at + 2 * length), `recorded at ${at}`)
+    }
+  })
+
+  it("a gap of more than two lengths leaves nothing, and nothing comes back", () => {
+    const histogram = Histogram.make(length)
+    Histogram.record(histogram, 10, 0)
+    Histogram.record(histogram, 20, length)
+    assert.isUndefined(Histogram.quantile(histogram, 0.5, 10 * length))
+    Histogram.record(histogram, 1000, 10 * length)
+    assert.isAbove(Histogram.quantile(histogram, 0, 10 * length)!, 999)
+  })
+})

@@ -1,0 +1,120 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Schema from "effect/Schema"
+import * as Registry from "../../packages/resilience/src/machine/Registry.ts"
+
+interface Cell extends Registry.Entry {
+  pinned: boolean
+}
+
+const timeToLive = 1000
+
+const make = (maxKeys: number, count = (_: Cell) => {}): Registry.Registry<Cell> =>
+  Registry.make<Cell>(maxKeys, timeToLive, (cell) => {
+    count(cell)
+    return cell.pinned
+  })
+
+/** What the users of a registry do: look up, and make room for what is not there. */
+const use = (registry: Registry.Registry<Cell>, key: string, now: number): Cell | undefined => {
+  const found = registry.entries.get(key)
+  if (found !== undefined) {
+    found.lastUsed = now
+    return found
+  }
+  if (!Registry.makeRoom(registry, now)) return undefined
+  const cell = { key, lastUsed: now, pinned: false }
+  registry.entries.set(key, cell)
+  return cell
+}
+
+const between = (minimum: number, maximum: number) =>
+  Schema.Int.check(Schema.isGreaterThanOrEqualTo(minimum), Schema.isLessThanOrEqualTo(maximum))
+
+describe("6.12 keyed state is bounded", () => {
+  it.prop(
+    "never more than the bound, no pinned entry lost, refused only when full of pinned entries",
+    {
+      maxKeys: between(1, 12),
+      commands: Schema.Array(
+        Schema.Struct({ op: Schema.Literals(["use", "use", "use", "pin", "unpin", "wait"]), which: between(0, 20) })
+      ).check(Schema.isMaxLength(150))
+    },
+    ({ commands, maxKeys }) => {
+      const registry = make(maxKeys)
+      const pinned = new Set<string>()
+      let now = 0
+      for (const { op, which } of commands) {
+        const key = `k${which}`
+        if (op === "wait") now += which * 30
+        else if (op === "use") {
+          const full = pinned.size === maxKeys && !registry.entries.has(key)
+          assert.strictEqual(use(registry, key, now) === undefined, full)
+        } else {
+          const cell = registry.entries.get(key)
+          if (cell !== undefined) {
+            cell.pinned = op === "pin"
+            if (cell.pinned) pinned.add(key)
+            else pinned.delete(key)
+          }
+        }
+        assert.isAtMost(registry.entries.size, maxKeys)
+        for (const key of pinned) assert.isTrue(registry.entries.has(key), `${key} is pinned`)
+      }
+    },
+    { arbitrary: { runs: 300, size: 150, seed: 1 } }
+  )
+
+  it("forgets idle entries a few at a time as others come in, long before the bound", () => {
+    const registry = make(10_000)
+    for (let i = 0; i < 100; i++) use(registry, `old${i}`, 0)
+    registry.entries.get("old7")!.pinned = true
+    for (let i = 0; i < 40; i++) use(registry, `new${i}`, timeToLive)
+    const old = Array.from(registry.entries.keys()).filter((key) => key.startsWith("old"))
+    assert.deepStrictEqual(old, ["old7"])
+  })
+
+  it("keeps an entry that is used, however old", () => {
+    const registry = make(10_000)
+    for (let now = 0; now < 10 * timeToLive; now += timeToLive / 2) {
+      use(registry, "hot", now)
+      for (let i = 0; i < 5; i++) use(registry, `other${now}/${i}`, now)
+    }
+    assert.isTrue(registry.entries.has("hot"))
+  })
+
+  it("prefers to forget what was used longer ago", () => {
+    const registry = make(4)
+    for (const [key, now] of [
+      ["a", 3],
+      ["b", 1],
+      ["c", 2],
+      ["d", 4]
+    ] as const) {
+      use(registry, key, now)
+    }
+    use(registry, "e", 5)
+    assert.sameMembers(Array.from(registry.entries.keys()), ["a", "c", "d", "e"])
+  })
+
+  it("looks at no more than a few entries per insertion, with 10,000 of them", () => {
+    let looked = 0
+    const registry = make(10_000, () => {
+      looked += 1
+    })
+    for (let i = 0; i < 10_000; i++) use(registry, `k${i}`, 0)
+    for (const [pinned, most] of [
+      [false, 4],
+      [true, 64]
+    ] as const) {
+      for (const cell of registry.entries.values()) cell.pinned = pinned
+      for (let i = 0; i < 100; i++) {
+        looked = 0
+        use(registry, `more${pinned}${i}`, 0)
+        assert.isAtMost(looked, most)
+      }
+    }
+    looked = 0
+    for (const key of Array.from(registry.entries.keys())) use(registry, key, 0)
+    assert.strictEqual(looked, 0, "a lookup looks at nothing else")
+  })
+})

@@ -1,0 +1,105 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as TestClock from "effect/testing/TestClock"
+import { Policy, Retry, RetryBudget } from "effect-resilience"
+import { Down, down, hang, ok, pauses, script, start, touchy } from "./support.ts"
+
+const onlyRatio = { ratio: 0.5, minPerSecond: 0, window: "10 seconds" } as const
+
+const many = <A, E, R>(n: number, effect: Effect.Effect<A, E, R>) =>
+  Effect.forEach(Array.from({ length: n }), () => Effect.exit(effect), { discard: true })
+
+describe("Policy: budget", () => {
+  it.effect("first tries earn retries, decided retries pay, and without credit the caller gets the real error", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { retry: pauses(1), budget: onlyRatio })
+      yield* many(4, policy.protect(ok))
+      assert.strictEqual((yield* policy.stats()).balance, 2)
+      const calls = yield* Effect.forEach([1, 2, 3, 4, 5], () => start(Effect.exit(policy.protect(down))))
+      // Nine first tries, four retries.
+      assert.strictEqual((yield* policy.stats()).balance, 0.5)
+      yield* TestClock.adjust("100 millis")
+      const reasons = (yield* Effect.forEach(calls, Fiber.join)).map((exit) =>
+        Exit.isFailure(exit) ? Option.getOrThrow(Retry.gaveUp(exit.cause)).reason : "none"
+      )
+      assert.deepStrictEqual(reasons, ["attempts", "attempts", "attempts", "attempts", "budget"])
+      const { totals } = yield* policy.stats()
+      assert.deepStrictEqual([totals.retries, totals.giveUps.attempts, totals.giveUps.budget], [4, 4, 1])
+    })
+  )
+
+  it.effect("calls that never reach the dependency earn nothing", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", {
+        retry: pauses(1),
+        budget: onlyRatio,
+        breaker: touchy,
+        bulkhead: { maxConcurrent: 1 }
+      })
+      const holder = yield* start(policy.protect(hang))
+      yield* many(10, policy.protect(ok))
+      yield* Fiber.interrupt(holder)
+      yield* policy.control.isolate()
+      yield* many(10, policy.protect(ok))
+      // Only the holder's own first try.
+      assert.strictEqual((yield* policy.stats()).balance, 0.5)
+    })
+  )
+
+  it.effect("retries earn nothing", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { retry: pauses(2), budget: { ...onlyRatio, minPerSecond: 1 } })
+      const call = yield* start(Effect.exit(policy.protect(down)))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(call)
+      // A floor of 10, one first try, two retries.
+      assert.strictEqual((yield* policy.stats()).balance, 8.5)
+    })
+  )
+
+  it.effect("is one for all keys", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { retry: pauses(1), budget: { ratio: 0, minPerSecond: 0.1 } })
+      const a = script(down, ok)
+      const b = script(down, ok)
+      const first = yield* start(policy.protect(a.call, { key: "a" }))
+      assert.instanceOf(yield* Effect.flip(policy.protect(b.call, { key: "b" })), Down)
+      yield* TestClock.adjust("100 millis")
+      yield* Fiber.join(first)
+      assert.deepStrictEqual([a.calls, b.calls], [2, 1])
+    })
+  )
+
+  it.effect("one service shared by two policies is one account", () => {
+    class Shared extends RetryBudget.Service<Shared>()("test/Shared", onlyRatio) {}
+    class A extends Policy.Service<A>()("test/A", { retry: pauses(1), budget: Shared }) {}
+    class B extends Policy.Service<B>()("test/B", { retry: pauses(1), budget: Shared }) {}
+    const layer = Layer.mergeAll(A.layer, B.layer).pipe(Layer.provideMerge(Shared.layer))
+    return Effect.gen(function* () {
+      yield* many(1, A.protect(ok))
+      assert.strictEqual(yield* Shared.balance, 0.5)
+      assert.strictEqual((yield* B.stats()).balance, 0.5)
+      const fromB = script(down, ok)
+      const paid = yield* start(B.protect(fromB.call))
+      const fromA = script(down, ok)
+      assert.instanceOf(yield* Effect.flip(A.protect(fromA.call)), Down)
+      yield* TestClock.adjust("100 millis")
+      assert.strictEqual(yield* Fiber.join(paid), "ok")
+      assert.deepStrictEqual([fromB.calls, fromA.calls], [2, 1])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("a shared budget also serves policies made with make", () => {
+    class Shared extends RetryBudget.Service<Shared>()("test/Shared2", { ratio: 0, minPerSecond: 0.1 }) {}
+    return Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { retry: pauses(1), budget: Shared })
+      assert.isTrue(yield* Shared.tryWithdraw)
+      assert.instanceOf(yield* Effect.flip(policy.protect(down)), Down)
+      assert.strictEqual((yield* policy.stats()).totals.giveUps.budget, 1)
+    }).pipe(Effect.provide(Shared.layer))
+  })
+})

@@ -1,0 +1,151 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import { Policy, Retry, RetryBudget } from "effect-resilience"
+import { ok, touchy } from "./support.ts"
+
+const message = (make: () => unknown): string => {
+  try {
+    make()
+  } catch (error) {
+    if (error instanceof RangeError) return error.message
+    throw error
+  }
+  return assert.fail("accepted")
+}
+
+class Budget extends RetryBudget.Service<Budget>()("test/OptionsBudget", {}) {}
+
+const atLeastOne = "Policy: give at least one of deadline, retry, breaker, bulkhead and timeout, got none"
+const above = `must be a finite duration above zero, such as "5 seconds", got`
+
+/** Options that are wrong, and what is said about them. Types refuse some of them too. */
+const wrong: ReadonlyArray<readonly [options: unknown, text: string]> = [
+  [{}, atLeastOne],
+  [{ keys: {} }, atLeastOne],
+  [{ budget: {} }, atLeastOne],
+  [{ deadline: "1 second", budget: {} }, "Policy: budget pays for retries and needs retry, got none"],
+  [{ deadline: 0 }, `Policy: deadline ${above} 0`],
+  [{ deadline: -5 }, `Policy: deadline ${above}`],
+  [{ deadline: "soon" }, `Policy: deadline ${above} "soon"`],
+  [{ deadline: Number.POSITIVE_INFINITY }, `Policy: deadline ${above}`],
+  [{ timeout: 0 }, `Policy: timeout ${above} 0`],
+  [{ timeout: Number.NaN }, `Policy: timeout ${above}`],
+  [
+    { deadline: "1 second", timeout: "2 seconds" },
+    "Policy: timeout must be at most the deadline (1000 ms), got 2000 ms: an attempt could never use it up"
+  ],
+  [{ retry: "often" }, "Policy.retry: schedule must be a Schedule"],
+  [{ retry: { schedule: 3 } }, "Policy.retry: schedule must be a Schedule, got 3"],
+  [
+    { retry: Schedule.recurs(1).pipe(Budget.gated) },
+    "Policy.retry: schedule must not be gated, got one that is: give the budget as `budget`"
+  ],
+  [{ retry: { schedule: Retry.backoff(), maxRetryAfter: "later" } }, "Policy.retry: maxRetryAfter must be a duration"],
+  [{ retry: Retry.backoff(), budget: { ratio: 1.5 } }, "Policy.budget: ratio must be in [0, 1], got 1.5"],
+  [
+    { retry: Retry.backoff(), budget: { minPerSecond: -1 } },
+    "Policy.budget: minPerSecond must be a number >= 0, got -1"
+  ],
+  [{ retry: Retry.backoff(), budget: { window: 0 } }, `Policy.budget: window ${above} 0`],
+  [{ bulkhead: {} }, "Policy.bulkhead: maxConcurrent must be an integer >= 1, got undefined"],
+  [{ bulkhead: { maxConcurrent: 0 } }, "Policy.bulkhead: maxConcurrent must be an integer >= 1, got 0"],
+  [{ bulkhead: { maxConcurrent: 1.5 } }, "Policy.bulkhead: maxConcurrent must be an integer >= 1, got 1.5"],
+  [{ bulkhead: { maxConcurrent: 1, maxQueued: -1 } }, "Policy.bulkhead: maxQueued must be an integer >= 0, got -1"],
+  [
+    { bulkhead: { maxConcurrent: 1, maxWait: "1 second" } },
+    "Policy.bulkhead: maxWait needs maxQueued > 0, got maxQueued 0: nobody could wait"
+  ],
+  [{ bulkhead: { maxConcurrent: 1, maxQueued: 1, maxWait: "x" } }, "Policy.bulkhead: maxWait must be a duration"],
+  [{ breaker: { openFor: 0 } }, `Policy.breaker: openFor ${above} 0`],
+  [
+    { breaker: { openFor: { initial: "1 second", factor: 0.5 } } },
+    "Policy.breaker: openFor.factor must be in [1, 1000]"
+  ],
+  [
+    { breaker: { openFor: { initial: "1 second", jitter: 2 } } },
+    "Policy.breaker: openFor.jitter must be in [0, 1], got 2"
+  ],
+  [
+    { breaker: { openFor: { initial: "5 seconds", max: "1 second" } } },
+    "Policy.breaker: openFor.max must be at least openFor.initial"
+  ],
+  [{ breaker: { maxRetryAfter: 0 } }, "Policy.breaker: maxRetryAfter must be a duration above zero"],
+  [{ breaker: { probes: { permitted: 0 } } }, "Policy.breaker: probes.permitted must be an integer >= 1, got 0"],
+  [
+    { breaker: { probes: { permitted: 2, successes: 3 } } },
+    "Policy.breaker: probes.successes must be an integer in [1, 2], got 3"
+  ],
+  [{ breaker: { probes: { lease: 0 } } }, `Policy.breaker: probes.lease ${above} 0`],
+  [{ breaker: { trip: "often" } }, "Policy.breaker: trip must be a TripPolicy"],
+  [{ breaker: { failures: "Down" } }, "Policy.breaker: failures must be an array of tags"],
+  [{ breaker: { ignore: [1] } }, "Policy.breaker: ignore must be an array of tags"],
+  [{ breaker: { failWhen: true } }, "Policy.breaker: failWhen must be a function"],
+  [{ breaker: { classify: "failure" } }, "Policy.breaker: classify must be a function"],
+  [{ breaker: touchy, keys: { maxKeys: 0 } }, "Policy: keys.maxKeys must be an integer >= 1, got 0"],
+  [{ breaker: touchy, keys: { idleTimeToLive: 0 } }, "Policy: keys.idleTimeToLive must be a duration above zero"]
+]
+
+// Wrong on purpose, and so beyond the types.
+const make = Policy.make as (name: string, options: unknown) => unknown
+const service = Policy.Service<never>() as (id: string, options: unknown) => unknown
+
+describe("Policy: one bad option is a RangeError at construction", () => {
+  it("of make, before anything runs", () => {
+    for (const [options, text] of wrong)
+      assert.include(
+        message(() => make("p", options)),
+        text
+      )
+  })
+
+  it("of Service, where the class is declared", () => {
+    for (const [options, text] of wrong)
+      assert.include(
+        message(() => service("test/Wrong", options)),
+        text
+      )
+  })
+
+  it("an empty name", () => {
+    const text = `Policy: name must be a non-empty string, got ""`
+    assert.strictEqual(
+      message(() => make("", { timeout: "1 second" })),
+      text
+    )
+    assert.strictEqual(
+      message(() => service("", { timeout: "1 second" })),
+      text
+    )
+  })
+
+  it.effect("resize takes an integer of at least one, and says so at once", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { bulkhead: { maxConcurrent: 2 } })
+      for (const permits of [0, -1, 1.5, Number.NaN]) {
+        const text = `Policy.control.resize: maxConcurrent must be an integer >= 1, got ${permits}`
+        assert.strictEqual(
+          message(() => policy.control.resize(permits)),
+          text
+        )
+      }
+      assert.strictEqual((yield* policy.stats()).maxConcurrent, 2)
+    })
+  )
+
+  it.effect("a judgement given with one call is checked where it is given", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { breaker: touchy })
+      const protect = policy.protect as (self: unknown, options: unknown) => unknown
+      const text = message(() => protect(ok, { failures: "Down" }))
+      assert.include(text, "Policy.protect: failures must be an array of tags")
+    })
+  )
+
+  it("a part that is undefined is a part that is not there", () => {
+    assert.include(
+      message(() => make("p", { timeout: undefined, breaker: undefined })),
+      atLeastOne
+    )
+  })
+})

@@ -1,0 +1,164 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as TestClock from "effect/testing/TestClock"
+import { Policy, Rejection, Retry, TripPolicy } from "effect-resilience"
+import { Down, down, hang, ok, pauses, Refused, script, start, takes, touchy, Wrong, wrong } from "./support.ts"
+
+const gaveUp = (exit: Exit.Exit<unknown, unknown>) =>
+  Exit.isFailure(exit) ? Option.getOrThrow(Retry.gaveUp(exit.cause)) : assert.fail("succeeded")
+
+const errorOf = (exit: Exit.Exit<unknown, unknown>) =>
+  Exit.isFailure(exit) ? Cause.squash(exit.cause) : assert.fail("succeeded")
+
+describe("Policy: retry", () => {
+  it.effect("a circuit that opens between attempts: the last real failure, given up because rejected", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { retry: pauses(3), breaker: touchy })
+      const dependency = script(down)
+      const call = yield* start(Effect.exit(policy.protect(dependency.call)))
+      yield* TestClock.adjust("100 millis")
+      const exit = yield* Fiber.join(call)
+      assert.instanceOf(errorOf(exit), Down)
+      const { attempts, history, reason } = gaveUp(exit)
+      assert.deepStrictEqual([reason, attempts, history.length, dependency.calls], ["rejected", 2, 1, 1])
+      const { totals } = yield* policy.stats()
+      assert.strictEqual(totals.giveUps.rejected, 1)
+      assert.strictEqual(totals.rejections.CircuitOpen, 1)
+    })
+  )
+
+  it.effect("a bulkhead that is full on the retry: the last real failure, given up because rejected", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { retry: pauses(3), bulkhead: { maxConcurrent: 1 } })
+      const call = yield* start(Effect.exit(policy.protect(down)))
+      yield* start(policy.protect(hang))
+      yield* TestClock.adjust("100 millis")
+      const exit = yield* Fiber.join(call)
+      assert.instanceOf(errorOf(exit), Down)
+      assert.strictEqual(gaveUp(exit).reason, "rejected")
+      assert.strictEqual((yield* policy.stats()).totals.rejections.BulkheadFull, 1)
+    })
+  )
+
+  it.effect("a first attempt that is rejected: the rejection itself, and never a second try", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { retry: pauses(3), breaker: touchy, bulkhead: { maxConcurrent: 1 } })
+      yield* start(policy.protect(hang))
+      const full = yield* Effect.exit(policy.protect(ok))
+      assert.instanceOf(errorOf(full), Rejection.BulkheadFull)
+      assert.isTrue(Exit.isFailure(full) && Option.isNone(Retry.gaveUp(full.cause)))
+      yield* policy.control.isolate()
+      assert.instanceOf(errorOf(yield* Effect.exit(policy.protect(ok))), Rejection.CircuitOpen)
+      assert.strictEqual((yield* policy.stats()).totals.retries, 0)
+    })
+  )
+
+  it.effect("retries transient errors and timeouts, and no other failure", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { retry: pauses(1), timeout: "1 second" })
+      const cases = [
+        { dependency: script(wrong, ok), calls: 1 },
+        { dependency: script(Effect.die("bug") as typeof ok, ok), calls: 1 },
+        { dependency: script(Effect.interrupt as typeof ok, ok), calls: 1 },
+        { dependency: script(down, ok), calls: 2 },
+        { dependency: script(hang, ok), calls: 2 }
+      ]
+      for (const { calls, dependency } of cases) {
+        const fiber = yield* start(Effect.exit(policy.protect(dependency.call)))
+        yield* TestClock.adjust("2 seconds")
+        const exit = yield* Fiber.join(fiber)
+        assert.deepStrictEqual([dependency.calls, exit._tag], [calls, calls === 2 ? "Success" : "Failure"])
+      }
+    })
+  )
+
+  it.effect("honours interruption inside the backoff at once", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { retry: pauses(1), bulkhead: { maxConcurrent: 1 } })
+      const dependency = script(down, ok)
+      const call = yield* start(policy.protect(dependency.call))
+      yield* Fiber.interrupt(call)
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(dependency.calls, 1)
+      assert.strictEqual((yield* policy.stats()).running, 0)
+    })
+  )
+
+  it.effect("times: 0 means no retry", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { retry: pauses(0) })
+      const dependency = script(down, ok)
+      const exit = yield* Effect.exit(policy.protect(dependency.call))
+      assert.strictEqual(dependency.calls, 1)
+      assert.strictEqual(gaveUp(exit).reason, "attempts")
+    })
+  )
+
+  it.effect("the work sees which attempt it is", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { retry: pauses(2) })
+      const seen: Array<unknown> = []
+      const work = Effect.flatMap(Schedule.CurrentMetadata, ({ attempt, duration, input }) => {
+        seen.push([attempt, Duration.toMillis(duration), input instanceof Down])
+        return down
+      })
+      const call = yield* start(Effect.flip(policy.protect(work)))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(call)
+      assert.deepStrictEqual(seen, [
+        [0, 0, false],
+        [1, 100, true],
+        [2, 200, true]
+      ])
+    })
+  )
+
+  it.effect("unprocessedOnly: retries only what was refused before any work", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { retry: { schedule: pauses(1), unprocessedOnly: true } })
+      for (const [error, calls] of [
+        [new Refused({ unprocessed: true }), 2],
+        [new Refused({ unprocessed: false }), 1]
+      ] as const) {
+        const dependency = script<string, Refused, never>(Effect.fail(error), Effect.succeed("done"))
+        const call = yield* start(Effect.exit(policy.protect(dependency.call)))
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.join(call)
+        assert.strictEqual(dependency.calls, calls)
+      }
+    })
+  )
+
+  it.effect("an attempt counts as its own in the entry of its key, though the key was forgotten in the pause", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", {
+        retry: pauses(1),
+        bulkhead: { maxConcurrent: 1 },
+        keys: { maxKeys: 1 }
+      })
+      const call = yield* start(policy.protect(script(down, takes("1 second")).call, { key: "a" }))
+      // Only one key is kept: this one drops "a", of which nothing is held.
+      yield* policy.protect(ok, { key: "b" })
+      yield* TestClock.adjust("100 millis")
+      assert.strictEqual((yield* policy.stats("a")).running, 1)
+      assert.instanceOf(yield* Effect.flip(policy.protect(ok, { key: "a" })), Rejection.BulkheadFull)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* Fiber.join(call), "ok")
+    })
+  )
+
+  it.effect("a permanent error is an answer: it neither opens the circuit nor is tried again", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { retry: pauses(2), breaker: { trip: TripPolicy.consecutive(1) } })
+      assert.instanceOf(yield* Effect.flip(policy.protect(wrong)), Wrong)
+      const { circuit, totals } = yield* policy.stats()
+      assert.deepStrictEqual([circuit?._tag, totals.successes, totals.failures], ["closed", 1, 0])
+    })
+  )
+})

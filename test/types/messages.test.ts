@@ -1,0 +1,209 @@
+/** What the compiler says about a wrong program: a sentence that tells what is wrong, where a reader still looks. */
+import { assert, describe, it } from "@effect/vitest"
+import { compile } from "./compile.ts"
+
+interface Case {
+  readonly program: string
+  readonly says: string
+}
+
+const nothingToRetry = "No error of this effect is Transient: there is nothing to retry"
+const retriedAlready = "The errors of this effect have already been retried: a retry around a retry multiplies the load"
+const notLast = "`gated` must be the last combinator of the schedule: what comes after it would not be paid for"
+const neverOpens =
+  "No error of this effect is Transient: the circuit could never open. Mark its errors with Transient, or pass `failures` or `classify`"
+const nothingToFallBackFrom =
+  "No error of this effect is a rejection or an exhausted error: there is nothing to fall back from. The option `when` lets it answer others"
+
+const breaker = (options: string) =>
+  `class Breaker extends CircuitBreaker.Service<Breaker>()("app/Breaker", ${options}) {}\n`
+const policy = (options: string) => `class Whole extends Policy.Service<Whole>()("app/Whole", ${options}) {}\n`
+
+const cases: Readonly<Record<string, Case>> = {
+  permanent: {
+    program: "findUser(1).pipe(Retry.transient(Retry.backoff()))",
+    says: nothingToRetry
+  },
+  permanentFirst: {
+    program: "Retry.transient(findUser(1), Retry.backoff())",
+    says: nothingToRetry
+  },
+  permanentInPolicy: {
+    program: `${policy("{ retry: Retry.backoff(), budget: {}, breaker: {}, bulkhead: { maxConcurrent: 9, maxQueued: 9 } }")}
+findUser(1).pipe(Whole.protect)`,
+    says: nothingToRetry
+  },
+  retryTwice: {
+    program: "fetchUser(1).pipe(Retry.transient(Retry.backoff()), Retry.transient(Retry.backoff()))",
+    says: retriedAlready
+  },
+  retryAroundPolicy: {
+    program: "charge(order).pipe(Payments.protect, Retry.transient(Retry.backoff()))",
+    says: retriedAlready
+  },
+  gatedThenUpTo: {
+    program: `const base = Schedule.exponential("1 second")
+charge(order).pipe(Retry.transient(base.pipe(PaymentsBudget.gated, Schedule.upTo({ times: 2 }))))`,
+    says: notLast
+  },
+  gatedThenMap: {
+    program: "charge(order).pipe(Retry.transient(schedule.pipe(Schedule.map(String))))",
+    says: notLast
+  },
+  gatedThenJittered: {
+    program: "charge(order).pipe(Retry.transient(Schedule.jittered(schedule)))",
+    says: notLast
+  },
+  gatedInMax: {
+    program: "charge(order).pipe(Retry.transient(Schedule.max([schedule, Schedule.recurs(2)])))",
+    says: notLast
+  },
+  wrongInput: {
+    program: `declare const numbers: Schedule.Schedule<number, number>
+fetchUser(1).pipe(Retry.transient(numbers))`,
+    says: "The schedule does not take the errors of this effect as its input"
+  },
+  wrongWhile: {
+    program: `fetchUser(1).pipe(Retry.transient(schedule, { while: (status: string) => status === "pending" }))`,
+    says: "`while` does not take the value of this effect"
+  },
+  neverOpens: {
+    program: "findUser(1).pipe(Users.protect)",
+    says: neverOpens
+  },
+  neverOpensKeyed: {
+    program: `findUser(1).pipe(Users.protect({ key: "eu" }))`,
+    says: neverOpens
+  },
+  neverOpensFirst: {
+    program: "Users.protect(findUser(1))",
+    says: neverOpens
+  },
+  neverOpensFunction: {
+    program: "Users.fn(findUser)",
+    says: neverOpens
+  },
+  neverOpensInPolicy: {
+    program: `${policy("{ breaker: {}, bulkhead: { maxConcurrent: 9 } }")}findUser(1).pipe(Whole.protect)`,
+    says: neverOpens
+  },
+  misspelt: {
+    program: `${breaker(`{ failures: ["Unavailible", "NotFound"] }`)}fetchUser(1).pipe(Breaker.protect)`,
+    says: "`failures` names Unavailible, which is not the _tag of an error of this effect"
+  },
+  misspeltInCall: {
+    program: `fetchUser(1).pipe(Users.protect({ failures: ["Unavailible"] }))`,
+    says: "`failures` names Unavailible, which is not the _tag of an error of this effect"
+  },
+  misspeltFirst: {
+    program: `Users.protect(fetchUser(1), { failures: ["Unavailible"] })`,
+    says: "`failures` names Unavailible, which is not the _tag of an error of this effect"
+  },
+  misspeltInPolicy: {
+    program: `${policy(`{ breaker: { failures: ["Gone"] } }`)}fetchUser(1).pipe(Whole.protect)`,
+    says: "`failures` names Gone, which is not the _tag of an error of this effect"
+  },
+  ignoresUnknown: {
+    program: `fetchUser(1).pipe(Users.protect({ ignore: ["Gone"] }))`,
+    says: "`ignore` names Gone, which is not the _tag of an error of this effect"
+  },
+  noFailures: {
+    program: "fetchUser(1).pipe(Users.protect({ failures: [] }))",
+    says: "`failures` is empty: no error could ever open the circuit"
+  },
+  wrongValue: {
+    program: "charge(order).pipe(Users.protect({ failWhen: (user: User) => user.id === 0 }))",
+    says: "`failWhen` does not take the value of this effect"
+  },
+  wrongExit: {
+    program: `charge(order).pipe(Users.protect({ classify: (exit: Exit.Exit<User, NotFound>) => "failure" }))`,
+    says: "`classify` does not take the exits of this effect"
+  },
+  budgetAlone: {
+    program: policy(`{ budget: { ratio: 0.2 }, timeout: "1 second" }`),
+    says: "A `budget` pays for retries: give `retry` too, or leave `budget` out"
+  },
+  noParts: {
+    program: policy("{}"),
+    says: "A policy needs at least one of deadline, retry, breaker, bulkhead and timeout"
+  },
+  fallbackOfNothing: {
+    program: "fetchUser(1).pipe(Fallback.value(null))",
+    says: nothingToFallBackFrom
+  },
+  staleOfOthers: {
+    program: `class Last extends Fallback.Stale<Last, number>()("app/Last", { maxAge: "1 hour" }) {}
+fetchUser(1).pipe(Last.protect)`,
+    says: "The values of this effect are not those that this fallback remembers"
+  },
+  notKnown: {
+    program: "findUser(1).pipe(Transient.known)",
+    says: "No error of this effect is one of Effect's own that may be transient: use Transient.when with your own predicate"
+  },
+  nameless: {
+    program: `class Nameless extends Transient.TaggedError()("Nameless", {}) {}`,
+    says: "Name the class itself: class MyError extends Transient.TaggedError<MyError>()(...)"
+  },
+  // Effect's own sentence, as for any other service.
+  noLayer: {
+    program: "Effect.runPromise(fetchUser(1).pipe(Users.protect))",
+    says: "Type 'Users' is not assignable to type 'never'"
+  },
+  noMaxConcurrent: {
+    program: policy("{ bulkhead: {} }"),
+    says: "Property 'maxConcurrent' is missing"
+  }
+}
+
+/** Programs whose type people will often see, and how the compiler writes it. */
+const shown: Readonly<Record<string, readonly [program: string, type: string]>> = {
+  shownProtected: ["fetchUser(1).pipe(Users.protect)", "Effect<User, CircuitOpen | NotFound | Unavailable, Users>"],
+  shownKeyed: [
+    `fetchUser(1).pipe(Users.protect({ key: "eu" }))`,
+    "Effect<User, CircuitOpen | NotFound | Unavailable, Users>"
+  ],
+  shownFunction: ["Users.fn(fetchUser)(1)", "Effect<User, CircuitOpen | NotFound | Unavailable, Users>"],
+  shownSchedule: ["schedule", "Gated<Duration, unknown, never, PaymentsBudget>"],
+  shownRetried: [
+    "charge(order).pipe(Retry.transient(schedule))",
+    "Effect<Receipt, CardDeclined | Exhausted<GatewayTimeout>, PaymentsBudget>"
+  ],
+  shownFallback: [
+    "fetchUser(1).pipe(Users.protect, Fallback.value(null))",
+    "Effect<User | null, NotFound | Unavailable, Users>"
+  ],
+  shownStats: ["Payments.stats()", "Effect<Stats, never, Payments>"],
+  shownLayer: ["Payments.layer", "Layer<Payments, never, never>"],
+  shownConfig: [`Payments.layerConfig("payments")`, "Layer<Payments, ConfigError, never>"]
+}
+
+const probe = "interface Shown { readonly shown: unique symbol }\nexport const shown: Shown = "
+
+const said = compile({
+  ...Object.fromEntries(Object.entries(cases).map(([name, { program }]) => [name, program])),
+  ...Object.fromEntries(Object.entries(shown).map(([name, [program]]) => [name, probe + program]))
+})
+
+it("the programs of the contract have their types, and the wrong ones are refused", () => {
+  assert.deepStrictEqual(said.get("types"), [])
+})
+
+describe("a wrong program gets one error, with a sentence in its first lines", () => {
+  for (const [name, { says }] of Object.entries(cases)) {
+    it(name, () => {
+      const errors = said.get(name) ?? []
+      assert.strictEqual(errors.length, 1, errors.join("\n"))
+      assert.include(errors[0]?.split("\n").slice(0, 4).join("\n"), says)
+    })
+  }
+})
+
+describe("types are shown short", () => {
+  for (const [name, [program, type]] of Object.entries(shown)) {
+    it(program, () => {
+      const [, seen] = said.get(name)?.[0]?.match(/ in type '(.+?)' but required in type 'Shown'/) ?? []
+      assert.strictEqual(seen, type)
+      assert.isAtMost(type.length, 160)
+    })
+  }
+})

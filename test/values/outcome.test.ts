@@ -1,0 +1,112 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Exit from "effect/Exit"
+import * as Schema from "effect/Schema"
+import { Outcome, Rejection, Transient } from "effect-resilience"
+
+class Down extends Transient.TaggedError<Down>()("Down", {}) {}
+class NotFound extends Schema.TaggedError<NotFound>()("NotFound", {}) {}
+
+const rejection = new Rejection.CircuitOpen({
+  policy: "inner",
+  key: "default",
+  state: "open",
+  retryAfter: Duration.seconds(1)
+})
+const timedOut = new Rejection.TimedOut({ policy: "inner", key: "default", after: Duration.seconds(1) })
+
+const both = <E, F>(one: Cause.Cause<E>, other: Cause.Cause<F>) => Exit.failCause(Cause.combine(one, other))
+
+describe("classify: what an exit says about the dependency", () => {
+  it.each([
+    ["a success", Exit.succeed(1), "success"],
+    ["a success with undefined", Exit.void, "success"],
+    ["a transient error", Exit.fail(new Down()), "failure"],
+    ["a timeout of ours", Exit.fail(timedOut), "failure"],
+    ["a permanent error: it has answered", Exit.fail(new NotFound()), "success"],
+    ["an error that is no object", Exit.fail("no"), "success"],
+    ["an error that is null", Exit.fail(null), "success"],
+    ["a rejection of ours", Exit.fail(rejection), "ignored"],
+    ["a defect", Exit.die(new Error("bug")), "failure"],
+    ["interruption", Exit.interrupt(1), "ignored"],
+    ["a cause without reasons", Exit.failCause(Cause.empty), "ignored"],
+    ["interruption beside a transient error", both(Cause.interrupt(1), Cause.fail(new Down())), "failure"],
+    ["interruption beside a permanent error", both(Cause.interrupt(1), Cause.fail(new NotFound())), "success"],
+    ["interruption beside a defect", both(Cause.interrupt(1), Cause.die("bug")), "failure"],
+    ["a rejection beside interruption", both(Cause.fail(rejection), Cause.interrupt(1)), "ignored"],
+    ["a permanent error beside a transient one", both(Cause.fail(new NotFound()), Cause.fail(new Down())), "failure"]
+  ] as Array<[string, Exit.Exit<unknown, unknown>, Outcome.Outcome]>)("%s", (_, exit, outcome) => {
+    assert.strictEqual(Outcome.classify(exit), outcome)
+  })
+})
+
+describe("judge: what counts instead", () => {
+  it("without a judgement, or an empty one, is the default itself", () => {
+    for (const nothing of [undefined, {}, { failures: undefined, ignore: undefined }]) {
+      assert.strictEqual(Outcome.judge(nothing), Outcome.classify)
+    }
+  })
+
+  const table: Array<[string, Outcome.Judgement<unknown, unknown>, Record<string, Outcome.Outcome>]> = [
+    ["failures names the only errors that count", { failures: ["NotFound"] }, { NotFound: "failure", Down: "success" }],
+    ["ignore names errors that are neutral", { ignore: ["Down"] }, { Down: "ignored", NotFound: "success" }],
+    [
+      "ignore wins over failures",
+      { failures: ["Down", "NotFound"], ignore: ["Down"] },
+      { Down: "ignored", NotFound: "failure" }
+    ],
+    [
+      "failWhen judges values, and errors as ever",
+      { failWhen: (value) => value === 1 },
+      { one: "failure", two: "success", Down: "failure", NotFound: "success" }
+    ]
+  ]
+  const exits: Record<string, Exit.Exit<unknown, unknown>> = {
+    Down: Exit.fail(new Down()),
+    NotFound: Exit.fail(new NotFound()),
+    one: Exit.succeed(1),
+    two: Exit.succeed(2)
+  }
+
+  it.each(table)("%s", (_, judgement, expected) => {
+    const judge = Outcome.judge(judgement)
+    for (const [name, outcome] of Object.entries(expected)) assert.strictEqual(judge(exits[name]!), outcome, name)
+  })
+
+  it.each(table)("%s; defects still count, interruption and rejections never do", (_, judgement) => {
+    const judge = Outcome.judge(judgement)
+    assert.strictEqual(judge(Exit.die("bug")), "failure")
+    assert.strictEqual(judge(Exit.interrupt(1)), "ignored")
+    assert.strictEqual(judge(Exit.fail(rejection)), "ignored")
+  })
+
+  it("a rejection is never a failure, even one that is named", () => {
+    assert.strictEqual(Outcome.judge({ failures: ["CircuitOpen"] })(Exit.fail(rejection)), "ignored")
+  })
+
+  it("classify decides alone, and is never asked about interruption", () => {
+    const asked: Array<unknown> = []
+    const judge = Outcome.judge({
+      failures: ["NotFound"],
+      classify: (exit) => {
+        asked.push(exit)
+        return "success"
+      }
+    })
+    assert.strictEqual(judge(Exit.die("bug")), "success")
+    assert.strictEqual(judge(Exit.fail(new NotFound())), "success")
+    assert.strictEqual(judge(Exit.interrupt(1)), "ignored")
+    assert.strictEqual(asked.length, 2)
+  })
+})
+
+describe("isJudgement", () => {
+  it("is told by a field that is there: an undefined one is not", () => {
+    assert.isTrue(Outcome.isJudgement({ ignore: [] }))
+    assert.isTrue(Outcome.isJudgement({ classify: Outcome.classify, key: "a" }))
+    assert.isFalse(Outcome.isJudgement({ failures: undefined, failWhen: undefined }))
+    assert.isFalse(Outcome.isJudgement({}))
+    assert.isFalse(Outcome.isJudgement(undefined))
+  })
+})

@@ -1,0 +1,121 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
+import * as Exit from "effect/Exit"
+import * as Schema from "effect/Schema"
+import { Rejection, Transient } from "effect-resilience"
+
+const who = { policy: "app/Users", key: "default" }
+const evidence = { trip: "failureRate", figures: { calls: 40, failures: 25, rate: 0.625, threshold: 0.5 } }
+
+const circuitOpen = Rejection.circuitOpen({ ...who, state: "open", retryAfter: Duration.seconds(12), evidence })
+const halfOpen = Rejection.circuitOpen({ ...who, key: "eu-1", state: "half-open", retryAfter: Duration.millis(250) })
+const isolated = Rejection.circuitOpen({ ...who, state: "isolated", retryAfter: Duration.infinity })
+const full = Rejection.bulkheadFull({ ...who, reason: "full", running: 20, waiting: 40 })
+const late = Rejection.deadlineExceeded({ ...who, deadline: Duration.seconds(3), started: false })
+const cut = Rejection.deadlineExceeded({ ...who, deadline: Duration.seconds(3), started: true })
+const timedOut = Rejection.timedOut({ ...who, after: Duration.seconds(1) })
+
+const all: Array<[Rejection.Rejection | Rejection.TimedOut, new (...args: any) => Error, string]> = [
+  [
+    circuitOpen,
+    Rejection.CircuitOpen,
+    "app/Users: the circuit is open for another 12s (failureRate: calls 40, failures 25, rate 0.63, threshold 0.50)"
+  ],
+  [halfOpen, Rejection.CircuitOpen, "app/Users [eu-1]: the circuit is half-open and all its probes are taken"],
+  [isolated, Rejection.CircuitOpen, "app/Users: the circuit is isolated by an operator"],
+  [full, Rejection.BulkheadFull, "app/Users: the bulkhead is full (20 running, 40 waiting)"],
+  [
+    Rejection.bulkheadFull({ ...who, reason: "wait", running: 1, waiting: 0 }),
+    Rejection.BulkheadFull,
+    "app/Users: the bulkhead gave no permit in time (1 running, 0 waiting)"
+  ],
+  [
+    Rejection.bulkheadFull({ ...who, reason: "deadline", running: 1, waiting: 0 }),
+    Rejection.BulkheadFull,
+    "app/Users: the bulkhead gave no permit before the deadline (1 running, 0 waiting)"
+  ],
+  [late, Rejection.DeadlineExceeded, "app/Users: the deadline of 3s left no time to begin"],
+  [cut, Rejection.DeadlineExceeded, "app/Users: the deadline of 3s passed while the call was running"],
+  [timedOut, Rejection.TimedOut, "app/Users: no answer within 1s"]
+]
+
+describe("6.14 rejections cost no stack, and are whole errors all the same", () => {
+  it.each(all)("%s", (error, Class, message) => {
+    assert.instanceOf(error, Class)
+    assert.instanceOf(error, Error)
+    assert.strictEqual(error.stack, undefined)
+    assert.strictEqual(error.message, message)
+    assert.strictEqual(error.name, `effect-resilience/${error._tag}`)
+    assert.include(String(error), message)
+  })
+
+  it.effect.each(all)("%s goes through JSON and comes back equal", ([error, Class]) =>
+    Effect.gen(function* () {
+      const codec = Schema.toCodecJson(Class as any) as unknown as Schema.Codec<unknown>
+      const json = JSON.stringify(yield* Schema.encodeEffect(codec)(error))
+      const back = (yield* Schema.decodeUnknownEffect(codec)(JSON.parse(json))) as Error
+      assert.instanceOf(back, Class)
+      assert.strictEqual(back.message, error.message)
+      assert.isTrue(Equal.equals(back, new Class(error)), "to one that was made with `new`")
+      assert.strictEqual(Rejection.is(back), Rejection.is(error))
+    })
+  )
+
+  it.each(all)("%s prints fine as a cause", (error, _, message) => {
+    const printed = Cause.pretty(Cause.fail(error))
+    assert.include(printed, error._tag)
+    assert.include(printed, message)
+    assert.notInclude(printed, "undefined")
+  })
+
+  it.effect("is caught by its tag, and fails an effect when it is yielded", () =>
+    Effect.gen(function* () {
+      const caught = yield* Effect.fail(full).pipe(
+        Effect.catchTag("BulkheadFull", (error) => Effect.succeed(error.waiting))
+      )
+      assert.strictEqual(caught, 40)
+      const yielded = yield* Effect.exit(
+        Effect.gen(function* () {
+          return yield* circuitOpen
+        })
+      )
+      assert.deepStrictEqual(Exit.isFailure(yielded) && Cause.squash(yielded.cause), circuitOpen)
+    })
+  )
+})
+
+describe("guards", () => {
+  it("is: every rejection, and not our timeout or anything else", () => {
+    for (const error of [circuitOpen, isolated, full, late, cut]) assert.isTrue(Rejection.is(error))
+    for (const other of [timedOut, new Error("x"), null, undefined, "CircuitOpen", { _tag: "CircuitOpen" }]) {
+      assert.isFalse(Rejection.is(other))
+    }
+  })
+
+  it("neverRan: all but a deadline that passed while the work was running", () => {
+    for (const error of [circuitOpen, isolated, full, late]) assert.isTrue(Rejection.neverRan(error))
+    for (const error of [cut, timedOut, new Error("x"), undefined]) assert.isFalse(Rejection.neverRan(error))
+  })
+
+  it("rejections are never transient; our timeout is, and nobody knows whether its work was done", () => {
+    for (const error of [circuitOpen, full, late, cut]) assert.isFalse(Transient.is(error))
+    assert.isTrue(Transient.is(timedOut))
+    assert.isFalse(Transient.isUnprocessed(timedOut))
+  })
+})
+
+describe("describe", () => {
+  it("says evidence in one line, whole numbers as they are", () => {
+    assert.strictEqual(
+      Rejection.describe({ trip: "consecutive", figures: { failures: 5, limit: 5 } }),
+      "consecutive: failures 5, limit 5"
+    )
+  })
+
+  it("without figures says the policy alone", () => {
+    assert.strictEqual(Rejection.describe({ trip: "total", figures: {} }), "total")
+  })
+})
