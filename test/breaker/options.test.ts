@@ -3,6 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { CircuitBreaker, TripPolicy } from "effect-resilience"
+import * as Options from "../../packages/resilience/src/internal/options.ts"
 
 const refusal = (make: () => unknown): string => {
   const thrown = (() => {
@@ -123,7 +124,7 @@ describe("6.11 a bad option of a breaker fails at construction, and says what is
 
   it("undefined in an object is nothing said", () => {
     const nothing = undefined
-    CircuitBreaker.make("users", {
+    const everything = CircuitBreaker.make("users", {
       trip: nothing,
       openFor: { initial: 1, factor: nothing, max: nothing, jitter: nothing },
       maxRetryAfter: nothing,
@@ -134,11 +135,22 @@ describe("6.11 a bad option of a breaker fails at construction, and says what is
       failWhen: nothing,
       classify: nothing
     })
-    CircuitBreaker.make("users", { openFor: nothing, probes: nothing, keys: nothing })
-    CircuitBreaker.make("users", nothing)
+    const parts = CircuitBreaker.make("users", { openFor: nothing, probes: nothing, keys: nothing })
+    for (const made of [everything, parts, CircuitBreaker.make("users", nothing)]) assert.isTrue(Effect.isEffect(made))
+  })
+
+  it("NaN is no duration, even where zero would be one", () => {
+    assert.strictEqual(
+      refusal(() => Options.millis("Bulkhead", "maxWait", Number.NaN, { zero: true })),
+      'Bulkhead: maxWait must be a finite duration of zero or more, such as "5 seconds", got NaN'
+    )
   })
 
   it("an infinite cap and an infinite idle time are allowed", () => {
-    CircuitBreaker.make("users", { maxRetryAfter: "Infinity", keys: { idleTimeToLive: Duration.infinity } })
+    const made = CircuitBreaker.make("users", {
+      maxRetryAfter: "Infinity",
+      keys: { idleTimeToLive: Duration.infinity }
+    })
+    assert.isTrue(Effect.isEffect(made))
   })
 })

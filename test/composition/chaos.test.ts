@@ -23,8 +23,11 @@ const permits = 3
 const make = Policy.make("p", {
   deadline: "8 seconds",
   retry: pauses(2),
-  budget: { ratio: 0.5, minPerSecond: 1 },
-  breaker: { trip: TripPolicy.failureRate({ calls: 6, minimumCalls: 4 }), openFor: "2 seconds" },
+  budget: { ratio: 0.1, minPerSecond: 0.2 },
+  breaker: {
+    trip: TripPolicy.failureRate({ calls: 6, minimumCalls: 4 }),
+    openFor: { initial: "2 seconds", jitter: 0 }
+  },
   bulkhead: { maxConcurrent: permits, maxQueued: 4, maxWait: "3 seconds" },
   timeout: "3 seconds"
 })

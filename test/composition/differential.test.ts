@@ -89,11 +89,6 @@ const scenarios: Record<string, ReadonlyArray<Call>> = {
     { at: 5400, answers: [ok] },
     { at: 5500, answers: [ok] }
   ],
-  "a probe that fails opens again": [
-    { at: 0, answers: [down] },
-    { at: 5400, answers: [down] },
-    { at: 5500, answers: [ok] }
-  ],
   "a full queue": [0, 0, 0, 0, 0, 0].map((at) => ({ at, answers: [takes(300)] })),
   "waits that are too long": [0, 0, 0, 0].map((at) => ({ at, answers: [takes(900)] })),
   "first come, first served": [0, 10, 20, 30].map((at, i) => ({ at, answers: [Effect.as(takes(200), `${i}`)] })),
@@ -144,6 +139,21 @@ describe("Policy and the single policies piped in the same order", () => {
       })
     )
   }
+
+  it.effect(
+    "differ on purpose when a call opens its own circuit: the policy waits for no retry that it would refuse",
+    () =>
+      Effect.gen(function* () {
+        const calls = [
+          { at: 0, answers: [down] },
+          { at: 5400, answers: [down] }
+        ]
+        const ofComposed = yield* Effect.flatMap(composed, (protect) => run(protect, calls))
+        const ofPiped = yield* Effect.flatMap(piped, (protect) => run(protect, calls))
+        assert.deepStrictEqual(ofComposed.slice(1), ["#1 at 5400: Down after 1 (rejected), tried 1"])
+        assert.deepStrictEqual(ofPiped.slice(1), ["#1 at 5500: Down after 2 (rejected), tried 1"])
+      })
+  )
 
   it.effect("differ on purpose when the deadline cuts a later attempt: the policy knows the last real failure", () =>
     Effect.gen(function* () {

@@ -4,7 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
-import { Event, Fallback, Policy, Rejection } from "effect-resilience"
+import { Event, Fallback, Policy, Rejection, TripPolicy } from "effect-resilience"
 import { type Down, down, hang, listen, ok, pauses, Refused, script, settle, start, touchy } from "../policy/support.ts"
 
 /** An event with durations in milliseconds. */
@@ -142,15 +142,19 @@ describe("Event: each kind, with its fields", () => {
 
   it.effect("a call tells its story in order", () =>
     Effect.gen(function* () {
-      const policy = yield* Policy.make("p", { retry: pauses(2), breaker: touchy, timeout: "1 second" })
+      const breaker = { trip: TripPolicy.consecutive(2) }
+      const policy = yield* Policy.make("p", { retry: pauses(2), breaker, timeout: "1 second" })
       const heard = yield* listen(policy.events)
       const call = yield* start(Effect.flip(policy.protect(script(hang, ok).call)))
-      yield* TestClock.adjust("2 seconds")
+      yield* TestClock.adjust("1 second")
+      // Another call opens the circuit in the pause of the first.
+      yield* Effect.exit(policy.protect(Effect.andThen(Effect.die("bug"), ok)))
+      yield* TestClock.adjust("1 second")
       yield* Fiber.join(call)
       yield* settle
       assert.deepStrictEqual(
         heard.map((event) => event._tag),
-        ["TimeoutFired", "Transition", "RetryDecided", "Rejected", "GaveUp"]
+        ["TimeoutFired", "RetryDecided", "Transition", "Rejected", "GaveUp"]
       )
     })
   )

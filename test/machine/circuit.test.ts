@@ -210,6 +210,18 @@ describe("6.2 leases", () => {
   })
 })
 
+describe("6.3 places", () => {
+  it("probes that still run when the circuit closes take no places of the next half-open era", () => {
+    const { circuit, probe } = halfOpen()
+    Circuit.admit(circuit, settings, 100)
+    assert.strictEqual(settle(circuit, circuit.era, probe, Circuit.Success), Circuit.Recovered)
+    Circuit.close(circuit, trip, 200)
+    Circuit.open(circuit, 100, 200)
+    const admitted = [300, 300, 300].map((now) => Circuit.admit(circuit, settings, now) > 0)
+    assert.deepStrictEqual(admitted, [true, true, false])
+  })
+})
+
 describe("6.4 openings in a row", () => {
   it("count on across closings that were shorter than the last opening, and start again after one as long", () => {
     const circuit = closed()

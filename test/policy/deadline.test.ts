@@ -208,4 +208,16 @@ describe("Policy: deadline", () => {
       assert.deepStrictEqual([running, totals.rejections.DeadlineExceeded], [0, 1])
     })
   )
+
+  it.effect("is not outlived by a hook that hangs", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", {
+        deadline: "3 seconds",
+        retry: { schedule: pauses(2), onRetry: () => Effect.never }
+      })
+      const { at, exit } = yield* endedAt(yield* start(policy.protect(script(down, ok).call)), 4000)
+      assert.strictEqual(at, 3000)
+      assert.strictEqual(reasonOf(exit), "deadline")
+    })
+  )
 })

@@ -17,11 +17,12 @@ const errorOf = (exit: Exit.Exit<unknown, unknown>) =>
   Exit.isFailure(exit) ? Cause.squash(exit.cause) : assert.fail("succeeded")
 
 describe("Policy: retry", () => {
-  it.effect("a circuit that opens between attempts: the last real failure, given up because rejected", () =>
+  it.effect("a circuit that others open in the pause: the last real failure, given up because rejected", () =>
     Effect.gen(function* () {
-      const policy = yield* Policy.make("p", { retry: pauses(3), breaker: touchy })
+      const policy = yield* Policy.make("p", { retry: pauses(3), breaker: { trip: TripPolicy.consecutive(2) } })
       const dependency = script(down)
       const call = yield* start(Effect.exit(policy.protect(dependency.call)))
+      yield* Effect.flip(policy.protect(wrong, { failures: ["Wrong"] }))
       yield* TestClock.adjust("100 millis")
       const exit = yield* Fiber.join(call)
       assert.instanceOf(errorOf(exit), Down)
@@ -30,6 +31,32 @@ describe("Policy: retry", () => {
       const { totals } = yield* policy.stats()
       assert.strictEqual(totals.giveUps.rejected, 1)
       assert.strictEqual(totals.rejections.CircuitOpen, 1)
+    })
+  )
+
+  it.effect("a circuit that will still be open after the pause: gives up at once, and pays for nothing", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { retry: pauses(3), breaker: touchy, budget: { ratio: 0 } })
+      const exit = yield* Effect.exit(policy.protect(down))
+      assert.instanceOf(errorOf(exit), Down)
+      const { attempts, reason } = gaveUp(exit)
+      assert.deepStrictEqual([reason, attempts], ["rejected", 1])
+      const { balance, totals } = yield* policy.stats()
+      assert.deepStrictEqual([balance, totals.retries, totals.rejections.CircuitOpen], [10, 0, 0])
+    })
+  )
+
+  it.effect("a circuit that is open for less than the pause: the retry is its probe", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", {
+        retry: pauses(1),
+        breaker: { ...touchy, openFor: { initial: "50 millis", jitter: 0 } }
+      })
+      const call = yield* start(policy.protect(script(down, ok).call))
+      assert.strictEqual((yield* policy.stats()).circuit?._tag, "open")
+      yield* TestClock.adjust("100 millis")
+      assert.strictEqual(yield* Fiber.join(call), "ok")
+      assert.strictEqual((yield* policy.stats()).circuit?._tag, "closed")
     })
   )
 

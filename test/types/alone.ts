@@ -1,5 +1,5 @@
 /** Every policy by itself: what it adds to the types of a call, in each form, and what its members give. */
-import { type Config, Effect, Exit, type Layer, Schedule, type Scope, Stream } from "effect"
+import { type Config, type Duration, Effect, Exit, type Layer, Schedule, type Scope, Stream } from "effect"
 import {
   Bulkhead,
   type CircuitBreaker,
@@ -107,6 +107,16 @@ const classifiedFirst = Users.protect(fetchUser(1), {
   }
 })
 exactly<typeof classifiedFirst, Effect.Effect<User, Own | Rejection.CircuitOpen, Users>>(true)
+// Data last the effect is not known yet: the value and the exit are unknown unless they are given a type.
+const classified = fetchUser(1).pipe(
+  Users.protect({
+    classify: (exit) => {
+      exactly<typeof exit, Exit.Exit<unknown, unknown>>(true)
+      return Exit.isSuccess(exit) ? "success" : "failure"
+    }
+  })
+)
+exactly<typeof classified, Effect.Effect<User, Own | Rejection.CircuitOpen, Users>>(true)
 // So does one that takes any exit, and then in code that does not know the error either.
 const guarded = <A, E, R>(self: Effect.Effect<A, E, R>) => self.pipe(Users.protect({ classify: Outcome.classify }))
 const guardedUser = guarded(findUser(1))
@@ -119,6 +129,15 @@ const retried = fetchUser(1).pipe(Retry.transient(Schedule.recurs(2), { unproces
 exactly<typeof retried, Once>(true)
 const retriedFirst = Retry.transient(fetchUser(1), Schedule.recurs(2), { name: "users" })
 exactly<typeof retriedFirst, Once>(true)
+const observed = fetchUser(1).pipe(
+  Retry.transient(Schedule.recurs(2), {
+    onRetry: (attempt) => {
+      exactly<typeof attempt, Retry.Attempt>(true)
+      return Effect.void
+    }
+  })
+)
+exactly<typeof observed, Once>(true)
 const polled = Effect.succeed("pending").pipe(
   Retry.transient(Schedule.recurs(2), { while: (status: string) => status === "pending" })
 )
@@ -163,6 +182,22 @@ const gaveUp = fetchUser(1).pipe(
 )
 exactly<typeof gaveUp, Effect.Effect<User, NotFound | string>>(true)
 
+const chosen = open.pipe(
+  Fallback.value(null, {
+    when: (error) => {
+      exactly<typeof error, Own | Rejection.CircuitOpen>(true)
+      return error._tag === "NotFound"
+    }
+  })
+)
+exactly<typeof chosen, Effect.Effect<User | null, Own | Rejection.CircuitOpen, Users>>(true)
+const never = <A, E, R>(self: Effect.Effect<A, E, R>) => self.pipe(Fallback.value(null, { when: "any" }))
+const neverFails = never(findUser(1))
+exactly<typeof neverFails, Effect.Effect<User | null>>(true)
+declare const untyped: Effect.Effect<string, any>
+const answersUntyped = untyped.pipe(Fallback.value(null))
+exactly<typeof answersUntyped, Effect.Effect<string | null, any>>(true)
+
 class LastUser extends Fallback.Stale<LastUser, User>()("app/LastUser", { maxAge: "1 hour" }) {}
 const remembered = open.pipe(LastUser.protect)
 exactly<typeof remembered, Effect.Effect<User, Own | Rejection.CircuitOpen, Users | LastUser>>(true)
@@ -172,6 +207,17 @@ exactly<typeof LastUser.layer, Layer.Layer<LastUser>>(true)
 
 const telling = open.pipe(Effect.mapError((error) => (Rejection.is(error) ? error.policy : error)))
 exactly<typeof telling, Effect.Effect<User, Own | string, Users>>(true)
+
+const late1 = late.pipe(
+  Effect.catchIf(Rejection.neverRan, ({ started }) => {
+    exactly<typeof started, false>(true)
+    return Effect.succeed("not begun")
+  })
+)
+// A deadline that passed while the work was running is still there.
+exactly<typeof late1, Effect.Effect<User | string, Own | Rejection.DeadlineExceeded>>(true)
+const answered = open.pipe(Effect.catchIf(Rejection.is, (rejection) => Effect.succeed(rejection.retryAfter)))
+exactly<typeof answered, Effect.Effect<User | Duration.Duration, Own, Users>>(true)
 
 // In a stream, each element is one call.
 const streamed = Stream.make(1, 2).pipe(Stream.mapEffect(Users.fn(fetchUser)))

@@ -68,6 +68,7 @@ fails<Once | Late | Open | Full | CutOnce>()({ retry, deadline, breaker, bulkhea
 fails<Once>()({ retry, budget: {} }, true)
 fails<Once>()({ retry, budget: PaymentsBudget }, true)
 fails<Once>()({ retry: { schedule: retry, unprocessedOnly: true, maxRetryAfter: "1 minute" } }, true)
+fails<Own | Cut | Open>()({ timeout, breaker: breaker as {} | undefined }, true)
 fails<Own | Full>()({ bulkhead, keys: { maxKeys: 10 } }, true)
 fails<Own | Cut>()({ timeout, deadline: undefined, retry: undefined, breaker: undefined, bulkhead: undefined }, true)
 
@@ -107,3 +108,10 @@ const madeShared = Policy.make("shared", { retry, budget: PaymentsBudget })
 exactly<typeof madeShared extends Effect.Effect<infer _P, infer _E, infer R> ? R : never, PaymentsBudget>(true)
 const madeAlone = Policy.make("alone", { retry, budget: {} })
 exactly<typeof madeAlone extends Effect.Effect<infer _P, infer _E, infer R> ? R : unknown, never>(true)
+
+// Of options that are known only when the program runs, every part may be there.
+declare const options: Policy.Options
+const unknownParts = Policy.make("unknown", options)
+declare const unknownPolicy: typeof unknownParts extends Effect.Effect<infer P> ? P : never
+const byUnknown = fetchUser(1).pipe(unknownPolicy.protect)
+exactly<typeof byUnknown, Effect.Effect<User, Once | Late | Open | Full | CutOnce>>(true)

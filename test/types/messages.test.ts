@@ -123,6 +123,30 @@ fetchUser(1).pipe(Retry.transient(numbers))`,
     program: policy(`{ budget: { ratio: 0.2 }, timeout: "1 second" }`),
     says: "A `budget` pays for retries: give `retry` too, or leave `budget` out"
   },
+  gatedInPolicy: {
+    program: policy("{ retry: schedule }"),
+    says: "The schedule of `retry` is gated: a policy pays from its own `budget`, give the budget there"
+  },
+  policyTwice: {
+    program: "charge(order).pipe(Payments.protect, Payments.protect)",
+    says: retriedAlready
+  },
+  unknownErrors: {
+    program: "Effect.fail(1 as unknown).pipe(Retry.transient(Retry.backoff()))",
+    says: "The errors of this effect have no type: give them one, for example with Effect.mapError"
+  },
+  misspeltOption: {
+    program: breaker(`{ trip: TripPolicy.consecutive(5), openfor: "1 second" }`),
+    says: "There is no option `openfor`"
+  },
+  misspeltPart: {
+    program: policy(`{ timeout: "1 second", breaker: { probes: { sucesses: 2, permitted: 3 } } }`),
+    says: "There is no option `breaker.probes.sucesses`"
+  },
+  namelessPolicy: {
+    program: `class Whole extends Policy.Service()("app/Whole", { timeout: "1 second" }) {}`,
+    says: "Name the class itself: class MyService extends Policy.Service<MyService>()(...)"
+  },
   noParts: {
     program: policy("{}"),
     says: "A policy needs at least one of deadline, retry, breaker, bulkhead and timeout"
@@ -166,6 +190,14 @@ const shown: Readonly<Record<string, readonly [program: string, type: string]>> 
   shownSchedule: ["schedule", "Gated<Duration, unknown, never, PaymentsBudget>"],
   shownRetried: [
     "charge(order).pipe(Retry.transient(schedule))",
+    "Effect<Receipt, CardDeclined | Exhausted<GatewayTimeout>, PaymentsBudget>"
+  ],
+  shownPolicy: [
+    "charge(order).pipe(Payments.protect)",
+    "Effect<Receipt, BulkheadFull | CardDeclined | CircuitOpen | DeadlineExceeded | Exhausted<...> | Exhausted<...>, Payments>"
+  ],
+  shownRetriedFirst: [
+    "Retry.transient(charge(order), schedule)",
     "Effect<Receipt, CardDeclined | Exhausted<GatewayTimeout>, PaymentsBudget>"
   ],
   shownFallback: [

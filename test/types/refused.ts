@@ -3,7 +3,17 @@
  * of its own. What the compiler says about them is in `messages.test.ts`.
  */
 import { Effect, type Exit, Schedule } from "effect"
-import { Bulkhead, CircuitBreaker, Fallback, Policy, Retry, Transient, TripPolicy } from "effect-resilience"
+import {
+  Bulkhead,
+  CircuitBreaker,
+  Fallback,
+  Policy,
+  Retry,
+  type RetryBudget,
+  Timeout,
+  Transient,
+  TripPolicy
+} from "effect-resilience"
 import {
   charge,
   fetchUser,
@@ -39,6 +49,12 @@ fetchUser(1).pipe(Retry.transient(backoff), Users.protect, Retry.transient(backo
 
 // @ts-expect-error The same around a policy that retries.
 charge(order).pipe(Payments.protect, Retry.transient(backoff))
+
+// @ts-expect-error A timeout around a retry makes a new transient error; to retry it would repeat the retry inside.
+fetchUser(1).pipe(Retry.transient(backoff), Timeout.after("1 second"), Retry.transient(backoff))
+
+// @ts-expect-error The same with a policy outside: its own timeout is the only thing it could retry.
+charge(order).pipe(Payments.protect, Payments.protect)
 
 // @ts-expect-error An error of unknown type is not known to be transient.
 Effect.fail(1 as unknown).pipe(Retry.transient(backoff))
@@ -157,6 +173,40 @@ Policy.make("keys", { keys: { maxKeys: 1 } })
 // @ts-expect-error The retry's schedule is gated, and a policy has its own budget.
 Policy.make("gated", { retry: schedule })
 
+declare const budget: RetryBudget.RetryBudget
+
+// @ts-expect-error The same with a budget that is not a service.
+Policy.make("gated", { retry: budget.gated(backoff) })
+
+// @ts-expect-error The same with options.
+Policy.make("gated", { retry: { schedule: budget.gated(backoff), unprocessedOnly: true } })
+
+// @ts-expect-error A misspelt option beside one that is right.
+Policy.make("misspelt", { timeout: "1 second", bulkheads: { maxConcurrent: 1 } })
+
+// @ts-expect-error A misspelt option of a part.
+Policy.make("misspelt", { bulkhead: { maxConcurrent: 1, maxQueue: 1 } })
+
+// @ts-expect-error A misspelt option of a breaker.
+CircuitBreaker.make("misspelt", { trip: TripPolicy.consecutive(5), openfor: "1 second" })
+
+// @ts-expect-error A misspelt option of its probes.
+CircuitBreaker.make("misspelt", { probes: { permitted: 3, sucesses: 2 } })
+
+// @ts-expect-error A misspelt option of a call.
+fetchUser(1).pipe(Users.protect({ key: "eu", failWhn: () => true }))
+
+// @ts-expect-error A misspelt option of a retry.
+fetchUser(1).pipe(Retry.transient(backoff, { name: "users", unprocesedOnly: true }))
+
+Effect.fn("pay")(function* (of: typeof order) {
+  return yield* charge(of)
+  // @ts-expect-error In `Effect.fn` the arguments follow the effect: the order would be taken for options.
+}, Payments.protect)
+
+// @ts-expect-error A policy that retries around one that does, timeouts or not.
+charge(order).pipe(Payments.protect, Payments.protect)
+
 // @ts-expect-error A bulkhead needs `maxConcurrent`.
 Policy.make("bulkhead", { bulkhead: {} })
 
@@ -232,6 +282,12 @@ findUser(1).pipe(Transient.known)
 
 // @ts-expect-error Only objects can be marked.
 Effect.fail("down").pipe(Transient.when((error: string) => error === "down"))
+
+// @ts-expect-error The class does not name itself.
+export class NamelessBreaker extends CircuitBreaker.Service()("app/Nameless", {}) {}
+
+// @ts-expect-error The class does not name itself.
+export class NamelessPolicy extends Policy.Service()("app/Nameless", { timeout: "1 second" }) {}
 
 // @ts-expect-error The class does not name itself.
 export class Nameless extends Transient.TaggedError()("Nameless", {}) {}

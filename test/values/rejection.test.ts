@@ -79,6 +79,7 @@ describe("6.14 rejections cost no stack, and are whole errors all the same", () 
       assert.strictEqual(caught, 40)
       const yielded = yield* Effect.exit(
         Effect.gen(function* () {
+          yield* Effect.void
           return yield* circuitOpen
         })
       )

@@ -122,7 +122,8 @@ describe("known: as an operator", () => {
   it("does not compile where no error could be one of them", () => {
     class NotFound extends Schema.TaggedError<NotFound>()("NotFound", {}) {}
     // @ts-expect-error none of these errors is Effect's
-    Transient.known(Effect.fail(new NotFound()))
+    const effect = Transient.known(Effect.fail(new NotFound()))
+    assert.isTrue(Effect.isEffect(effect))
     assert.isFalse(Transient.isKnown(new NotFound()))
   })
 

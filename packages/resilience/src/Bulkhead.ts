@@ -7,7 +7,6 @@ import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
@@ -19,6 +18,7 @@ import { Keyed, type KeysOptions } from "./internal/keyed.ts"
 import * as Options_ from "./internal/options.ts"
 import * as Protecting from "./internal/protect.ts"
 import * as Time from "./internal/time.ts"
+import type { AnyEffect, AnyFiber, Named } from "./internal/types.ts"
 import * as Rejection from "./Rejection.ts"
 
 /**
@@ -66,9 +66,6 @@ export interface State {
   readonly waiting: number
   readonly maxConcurrent: number
 }
-
-type AnyEffect = Effect.Effect<any, any, any>
-type AnyFiber = Fiber.Fiber<unknown, unknown>
 
 /**
  * What may be said for one protected effect.
@@ -279,8 +276,8 @@ export interface Class<Self, Id extends string> extends Context.ServiceClass<Sel
  * @since 0.1.0
  */
 export const Service =
-  <Self>() =>
-  <const Id extends string>(id: Id, options: Options): Class<Self, Id> => {
+  <Self = never>() =>
+  <const Id extends string>(id: Id, options: Options): Named<Self, "Bulkhead", Class<Self, Id>> => {
     new Engine(id, options, Event.makeHub())
     const service = Context.Service<Self, Bulkhead>()(id)
     const inContext = Protecting.inContext(service)
@@ -306,5 +303,5 @@ export const Service =
           })
         )
     }
-    return Object.assign(service, members) as Class<Self, Id>
+    return Object.assign(service, members) as unknown as Named<Self, "Bulkhead", Class<Self, Id>>
   }

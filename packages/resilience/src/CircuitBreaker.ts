@@ -11,7 +11,6 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -26,6 +25,7 @@ import * as Options_ from "./internal/options.ts"
 import type { AnyEffect } from "./internal/protect.ts"
 import * as Protecting from "./internal/protect.ts"
 import * as Time from "./internal/time.ts"
+import type { AnyFiber, Named, NoOther } from "./internal/types.ts"
 import * as Circuit from "./machine/Circuit.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Rejection from "./Rejection.ts"
@@ -197,7 +197,7 @@ export type Snapshot = typeof Snapshot.Type
 export interface Protect<Own, R2> {
   <const Arg extends AnyEffect | ProtectOptions, const Call extends object = {}>(
     arg: Arg & Refused<Arg, Outcome.Effective<Own, Call>>,
-    options?: Call & CallOptions<Arg>
+    options?: Call & CallOptions<Arg> & NoOther<Call, ProtectOptions>
   ): Protected<Arg, Own, R2>
 }
 
@@ -205,7 +205,9 @@ type CallOptions<Arg> = [Arg] extends [Effect.Effect<infer A, infer E, infer _R>
   ? { readonly key?: string | undefined } & Outcome.Judgement<A, E>
   : {}
 
-type Refused<Arg, J> = [Arg] extends [Effect.Effect<infer A, infer E, infer _R>] ? Outcome.CanTrip<A, E, J> : unknown
+type Refused<Arg, J> = [Arg] extends [Effect.Effect<infer A, infer E, infer _R>]
+  ? Outcome.CanTrip<A, E, J>
+  : NoOther<Arg, ProtectOptions>
 
 type Protected<Arg, Own, R2> = [Arg] extends [Effect.Effect<infer A, infer E, infer R>]
   ? Effect.Effect<A, E | Rejection.CircuitOpen, R | R2>
@@ -271,8 +273,6 @@ export interface CircuitBreaker<Own = Options, R = never> {
 interface Entry extends Circuits.Cell {
   lastUsed: number
 }
-
-type AnyFiber = Fiber.Fiber<unknown, unknown>
 
 /** One call through one circuit. */
 class Call implements Frame.Frame<unknown, unknown, unknown> {
@@ -382,7 +382,10 @@ class Engine {
  * @category constructors
  * @since 0.1.0
  */
-export const make = <const O extends Options = {}>(name: string, options?: O): Effect.Effect<CircuitBreaker<O>> => {
+export const make = <const O extends Options = {}>(
+  name: string,
+  options?: O & Options & NoOther<O, Options>
+): Effect.Effect<CircuitBreaker<O>> => {
   const given: Options = options ?? {}
   check(name, given)
   return Effect.map(Event.CurrentHub, (hub) => makeWith<O>(name, given, hub))
@@ -566,8 +569,11 @@ export interface Class<Self, Id extends string, O extends Options>
  * @since 0.1.0
  */
 export const Service =
-  <Self>() =>
-  <const Id extends string, const O extends Options = {}>(id: Id, options?: O): Class<Self, Id, O> => {
+  <Self = never>() =>
+  <const Id extends string, const O extends Options = {}>(
+    id: Id,
+    options?: O & Options & NoOther<O, Options>
+  ): Named<Self, "CircuitBreaker", Class<Self, Id, O>> => {
     const given: Options = options ?? {}
     check(id, given)
     const key = Context.Service<Self, CircuitBreaker<O>>()(id)
@@ -589,5 +595,5 @@ export const Service =
           })
         )
     }
-    return Object.assign(key, members) as Class<Self, Id, O>
+    return Object.assign(key, members) as unknown as Named<Self, "CircuitBreaker", Class<Self, Id, O>>
   }

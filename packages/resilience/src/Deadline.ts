@@ -14,8 +14,10 @@ import * as Event from "./Event.ts"
 import * as Current from "./internal/deadline.ts"
 import { Reporter } from "./internal/hub.ts"
 import * as Options_ from "./internal/options.ts"
+import * as Protecting from "./internal/protect.ts"
 import * as Time from "./internal/time.ts"
 import * as Limit from "./internal/timeout.ts"
+import type { AnyFiber } from "./internal/types.ts"
 import * as Rejection from "./Rejection.ts"
 
 /**
@@ -67,9 +69,7 @@ export const within: {
     duration: Duration.Input,
     options?: Options
   ): Effect.Effect<A, E | Rejection.DeadlineExceeded, R>
-} = (first: any, second?: any, third?: any): any =>
-  // The overloads tell the two forms apart for users, the first argument here.
-  Effect.isEffect(first) ? make(second, third)(first) : make(first, second)
+} = Protecting.dual((duration, options) => make(duration, options))
 
 const make = (duration: Duration.Input, options: Options | undefined) => {
   const limit = Options_.millis("Deadline.within", "duration", duration, { zero: true, infinite: true })
@@ -84,8 +84,6 @@ const make = (duration: Duration.Input, options: Options | undefined) => {
       )
     })
 }
-
-type AnyFiber = Parameters<typeof Current.remaining>[0]
 
 const reject = (policy: string, deadline: Duration.Duration, started: boolean, fiber: AnyFiber) => {
   const rejection = Rejection.deadlineExceeded({ policy, key: Rejection.defaultKey, deadline, started })

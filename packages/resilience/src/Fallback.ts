@@ -10,7 +10,6 @@ import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Event from "./Event.ts"
 import { Reporter } from "./internal/hub.ts"
@@ -19,11 +18,9 @@ import * as Options_ from "./internal/options.ts"
 import * as Protecting from "./internal/protect.ts"
 import { GaveUp } from "./internal/retry.ts"
 import * as Time from "./internal/time.ts"
+import type { AnyEffect, AnyFiber, NoOther } from "./internal/types.ts"
 import * as Rejection from "./Rejection.ts"
 import type * as Transient from "./Transient.ts"
-
-type AnyEffect = Effect.Effect<any, any, any>
-type AnyFiber = Fiber.Fiber<unknown, unknown>
 
 /**
  * The members of `E` that a fallback answers when nothing else is said: rejections and exhausted errors.
@@ -49,7 +46,9 @@ export interface Options<in E = never> {
 type Answered<E, O> = O extends { readonly when: infer W } ? (W extends "rejected" ? Handled<E> : E) : Handled<E>
 
 /** What stays in the error type: a predicate may leave any error. */
-type Left<E, O> = O extends { readonly when: infer W }
+type Left<E, O> = 0 extends 1 & E ? E : LeftOf<E, O>
+
+type LeftOf<E, O> = O extends { readonly when: infer W }
   ? W extends "any"
     ? never
     : W extends "rejected"
@@ -57,7 +56,13 @@ type Left<E, O> = O extends { readonly when: infer W }
       : E
   : Exclude<E, Handled<E>>
 
-type CanFallBack<E, O> = [Answered<E, O>] extends [never]
+type CanFallBack<E, O> = O extends { readonly when: infer W }
+  ? W extends "rejected"
+    ? HasHandled<E>
+    : unknown
+  : HasHandled<E>
+
+type HasHandled<E> = [Handled<E>] extends [never]
   ? "No error of this effect is a rejection or an exhausted error: there is nothing to fall back from. The option `when` lets it answer others"
   : unknown
 
@@ -126,7 +131,7 @@ const report = (name: string, key: string, error: unknown, fiber: AnyFiber): voi
  */
 export const orElse = <E, A2, E2, R2, const O extends Options<E> = {}>(
   f: (error: Answered<E, O>) => Effect.Effect<A2, E2, R2>,
-  options?: O
+  options?: O & Options<E> & NoOther<O, Options>
 ): Apply<E, O, A2, E2, R2> => {
   const name = Options_.nonEmpty("Fallback", "name", options?.name ?? "Fallback")
   const when = checkedWhen("Fallback", options?.when)
@@ -164,7 +169,7 @@ export const orElse = <E, A2, E2, R2, const O extends Options<E> = {}>(
  */
 export const value = <E, const A2, const O extends Options<E> = {}>(
   value: A2,
-  options?: O
+  options?: O & Options<E> & NoOther<O, Options>
 ): Apply<E, O, A2, never, never> => orElse<E, A2, never, never, O>(() => Effect.succeed(value), options)
 
 /**
@@ -203,16 +208,18 @@ export interface ProtectStale<A, R2> {
   <Arg extends AnyEffect | { readonly key?: string | undefined }>(
     arg: Arg & TakesStale<Arg, A>,
     options?: { readonly key?: string | undefined }
-  ): [Arg] extends [Effect.Effect<infer A1, infer E, infer R>]
-    ? Effect.Effect<A1, E, R | R2>
-    : <A1 extends A, E, R>(self: Effect.Effect<A1, E, R>) => Effect.Effect<A1, E, R | R2>
+  ): [Arg] extends [Effect.Effect<infer _A1, infer E, infer R>]
+    ? Effect.Effect<A, E, R | R2>
+    : <A1, E, R>(self: Effect.Effect<A1, E, R> & RemembersStale<A1, A>) => Effect.Effect<A, E, R | R2>
 }
 
 type TakesStale<Arg, A> = [Arg] extends [Effect.Effect<infer A1, infer _E, infer _R>]
-  ? [A1] extends [A]
-    ? unknown
-    : "The values of this effect are not those that this fallback remembers"
-  : unknown
+  ? RemembersStale<A1, A>
+  : NoOther<Arg, { readonly key?: string | undefined }>
+
+type RemembersStale<A1, A> = [A1] extends [A]
+  ? unknown
+  : "The values of this effect are not those that this fallback remembers"
 
 interface Remembered<A> {
   readonly key: string

@@ -32,16 +32,22 @@ export type Outcome = "success" | "failure" | "ignored"
  * @category models
  * @since 0.1.0
  */
-export interface Judgement<in A = never, in E = never> {
+export interface Judgement<in A = unknown, in E = unknown> {
   /** Only errors with these tags count as failures (defects still do). Default: transient errors. */
   readonly failures?: ReadonlyArray<string> | undefined
   /** Errors with these tags say nothing about the dependency. Default: none. */
   readonly ignore?: ReadonlyArray<string> | undefined
   /** A successful value for which this is `true` counts as a failure. The caller still gets the value. */
-  readonly failWhen?: ((value: A) => boolean) | undefined
+  readonly failWhen?: Lenient<A, boolean> | undefined
   /** Decides alone what an exit means. Interruption is never asked about: it is always `"ignored"`. */
-  readonly classify?: ((exit: Exit.Exit<A, E>) => Outcome) | undefined
+  readonly classify?: Lenient<Exit.Exit<A, E>, Outcome> | undefined
 }
+
+/**
+ * A function whose parameter may be written narrower than `In`: a judgement is checked against each protected effect, and
+ * one without a type of its own takes anything.
+ */
+type Lenient<In, Out> = { of(value: In): Out }["of"]
 
 /**
  * The default: a success is a success; transient errors, exhausted errors, our timeouts and defects are failures; any
@@ -170,7 +176,9 @@ export type CanTrip<A, E, J> =
             : Has<J, "failWhen"> extends true
               ? unknown
               : [Counted<E, J>] extends [never]
-                ? "No error of this effect is Transient: the circuit could never open. Mark its errors with Transient, or pass `failures` or `classify`"
+                ? unknown extends E
+                  ? "The errors of this effect have no type: give them one, for example with Effect.mapError, or pass `classify`"
+                  : "No error of this effect is Transient: the circuit could never open. Mark its errors with Transient, or pass `failures` or `classify`"
                 : unknown
         : `\`ignore\` names ${Unknown<E, J, "ignore">}, which is not the _tag of an error of this effect`
       : `\`failures\` names ${Unknown<E, J, "failures">}, which is not the _tag of an error of this effect`

@@ -13,7 +13,6 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import type * as Stream from "effect/Stream"
@@ -35,6 +34,7 @@ import * as Retrying from "./internal/retry.ts"
 import * as Counters from "./internal/stats.ts"
 import * as Time from "./internal/time.ts"
 import * as Limit from "./internal/timeout.ts"
+import type { AnyFiber, Named, NoOther, SureSchedule } from "./internal/types.ts"
 import * as Circuit from "./machine/Circuit.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Rejection from "./Rejection.ts"
@@ -64,7 +64,7 @@ export interface Options {
   /** Time for the whole: attempts, pauses and waits together. A duration above zero. */
   readonly deadline?: Duration.Input | undefined
   /** When to try again. Never a gated schedule: the policy has `budget` for that. */
-  readonly retry?: Schedule.Schedule<unknown, never> | RetryOptions | undefined
+  readonly retry?: SureSchedule | RetryOptions | undefined
   /** What retries may cost: a budget of this policy's own, or the service of one that several policies share. */
   readonly budget?: RetryBudget.Options | BudgetService | undefined
   /** When to stop calling. */
@@ -84,7 +84,7 @@ export interface Options {
  * @since 0.1.0
  */
 export interface RetryOptions extends Omit<Retry.Options, "while" | "name"> {
-  readonly schedule: Schedule.Schedule<unknown, never>
+  readonly schedule: SureSchedule
 }
 
 /**
@@ -119,11 +119,8 @@ export interface ProtectOptions extends Outcome.Judgement {
 // What the types say
 // ---------------------------------------------------------------------------------------------------------------------
 
-type Has<O, Part extends keyof Options> = O extends { readonly [K in Part]: infer V }
-  ? [V] extends [undefined]
-    ? false
-    : true
-  : false
+/** A part that may be there counts as there: the error type says too much rather than too little. */
+type Has<O, Part extends keyof Options> = Part extends keyof O ? ([O[Part]] extends [undefined] ? false : true) : false
 
 /** The errors of one attempt. */
 type Attempted<E, O> = Has<O, "timeout"> extends true ? E | Rejection.TimedOut : E
@@ -135,19 +132,21 @@ type Attempted<E, O> = Has<O, "timeout"> extends true ? E | Rejection.TimedOut :
  * @category type-level
  * @since 0.1.0
  */
-export type ErrorOf<E, O> =
-  | (Has<O, "retry"> extends true ? Transient.AfterRetry<Attempted<E, O>> : Attempted<E, O>)
-  | (Has<O, "breaker"> extends true ? Rejection.CircuitOpen : never)
-  | (Has<O, "bulkhead"> extends true ? Rejection.BulkheadFull : never)
-  | (Has<O, "deadline"> extends true ? Rejection.DeadlineExceeded : never)
+export type ErrorOf<E, O> = [O] extends [infer P]
+  ?
+      | (Has<P, "retry"> extends true ? Transient.AfterRetry<Attempted<E, P>> : Attempted<E, P>)
+      | (Has<P, "breaker"> extends true ? Rejection.CircuitOpen : never)
+      | (Has<P, "bulkhead"> extends true ? Rejection.BulkheadFull : never)
+      | (Has<P, "deadline"> extends true ? Rejection.DeadlineExceeded : never)
+  : never
 
 /** The breaker's own judgement. */
 type Judgement<O> = O extends { readonly breaker: infer B } ? B : {}
 
-type ScheduleOf<O> = O extends { readonly retry: infer S }
-  ? S extends { readonly schedule: infer Inner }
+type ScheduleOf<O> = O extends { readonly retry?: infer S }
+  ? NonNullable<S> extends { readonly schedule: infer Inner }
     ? Inner
-    : S
+    : NonNullable<S>
   : never
 
 /**
@@ -173,6 +172,19 @@ type CanTrip<A, E, O, J> = Has<O, "breaker"> extends true ? Outcome.CanTrip<A, A
  * @since 0.1.0
  */
 export type Sensible<O> =
+  unknown extends NoOther<O, Options>
+    ? ScheduleOf<O> extends { readonly [RetryBudget.GatedTypeId]: unknown }
+      ? [ScheduleOf<O>] extends [never]
+        ? Whole<O>
+        : "The schedule of `retry` is gated: a policy pays from its own `budget`, give the budget there"
+      : 0 extends 1 & Schedule.Env<ScheduleOf<O>>
+        ? Whole<O>
+        : [Schedule.Env<ScheduleOf<O>>] extends [never]
+          ? Whole<O>
+          : "The schedule of `retry` needs a service: a policy takes a schedule that needs none"
+    : NoOther<O, Options>
+
+type Whole<O> =
   Has<O, "budget"> extends true
     ? Has<O, "retry"> extends true
       ? unknown
@@ -189,8 +201,6 @@ export type Sensible<O> =
  */
 export type Requires<O> = O extends { readonly budget: Context.Key<infer I, RetryBudget.RetryBudget> } ? I : never
 
-type AnyFiber = Fiber.Fiber<unknown, unknown>
-
 /**
  * Protects an effect, or makes a function that does.
  *
@@ -200,7 +210,7 @@ type AnyFiber = Fiber.Fiber<unknown, unknown>
 export interface Protect<O, R2> {
   <const Arg extends AnyEffect | ProtectOptions, const Call extends object = {}>(
     arg: Arg & Refused<Arg, O, Outcome.Effective<Judgement<O>, Call>>,
-    options?: Call & CallOptions<Arg, O>
+    options?: Call & CallOptions<Arg, O> & NoOther<Call, ProtectOptions>
   ): Protected<Arg, O, R2>
 }
 
@@ -208,7 +218,9 @@ type CallOptions<Arg, O> = [Arg] extends [Effect.Effect<infer A, infer E, infer 
   ? { readonly key?: string | undefined } & Outcome.Judgement<A, Attempted<E, O>>
   : {}
 
-type Refused<Arg, O, J> = [Arg] extends [Effect.Effect<infer A, infer E, infer _R>] ? CanProtect<A, E, O, J> : unknown
+type Refused<Arg, O, J> = [Arg] extends [Effect.Effect<infer A, infer E, infer _R>]
+  ? CanProtect<A, E, O, J>
+  : NoOther<Arg, ProtectOptions>
 
 type Protected<Arg, O, R2> = [Arg] extends [Effect.Effect<infer A, infer E, infer R>]
   ? Effect.Effect<A, ErrorOf<E, O>, R | R2>
@@ -383,6 +395,7 @@ class Call extends Gates.Pass implements Frame.Frame<unknown, unknown, unknown> 
       reporter,
       budget,
       deadline: this.deadline,
+      refuses: (delay, fiber) => this.refuses(delay, fiber),
       decided: () => {
         this.entry.counters.retries += 1
       },
@@ -390,6 +403,15 @@ class Call extends Gates.Pass implements Frame.Frame<unknown, unknown, unknown> 
         this.entry.counters.giveUps[reason] += 1
       }
     }
+  }
+
+  /** The circuit that this call opened, or that others did meanwhile, will not be asked again that soon. */
+  private refuses(delay: number, fiber: AnyFiber): boolean {
+    const { circuit } = this.entry
+    if (circuit === undefined) return false
+    const phase = circuit.circuit.phase
+    if (phase !== Circuit.Open && phase !== Circuit.Isolated) return false
+    return Circuit.retryAfter(circuit.circuit, Time.monotonicMillis(fiber)) > delay
   }
 
   enter(fiber: AnyFiber): AnyEffect {
@@ -411,7 +433,7 @@ class Call extends Gates.Pass implements Frame.Frame<unknown, unknown, unknown> 
   private start(now: number, fiber: AnyFiber): AnyEffect {
     const { engine, entry } = this
     const left = this.deadline - now
-    if (left <= 0) return engine.rejectLate(entry.key, false, fiber)
+    if (left <= 0) return Effect.fail(this.tooLate(false, fiber))
     const { circuits } = engine
     const { circuit } = entry
     if (circuits !== undefined && circuit !== undefined) {
@@ -441,7 +463,16 @@ class Call extends Gates.Pass implements Frame.Frame<unknown, unknown, unknown> 
 
   private late(fiber: AnyFiber): Exit.Exit<never, Rejection.DeadlineExceeded> {
     this.cut = true
-    return Exit.fail(this.engine.tooLate(this.entry.key, true, fiber))
+    return Exit.fail(this.tooLate(true, fiber))
+  }
+
+  /** With the time this call had in all: an outer deadline may have left it less than the policy gives. */
+  private tooLate(started: boolean, fiber: AnyFiber): Rejection.DeadlineExceeded {
+    const { engine, entry } = this
+    const deadline = Duration.millis(Math.max(0, this.deadline - this.began))
+    const rejection = Rejection.deadlineExceeded({ policy: engine.name, key: entry.key, deadline, started })
+    engine.reporter.rejected(entry.key, rejection, fiber)
+    return rejection
   }
 
   leave(exit: Exit.Exit<unknown, unknown>, fiber: AnyFiber): void {
@@ -562,17 +593,6 @@ class Engine {
     const rejection = circuits.rejection(circuit, now)
     this.reporter.rejected(circuit.key, rejection, fiber)
     return Effect.fail(rejection)
-  }
-
-  rejectLate(key: string, started: boolean, fiber: AnyFiber): Effect.Effect<never, Rejection.DeadlineExceeded> {
-    return Effect.fail(this.tooLate(key, started, fiber))
-  }
-
-  tooLate(key: string, started: boolean, fiber: AnyFiber): Rejection.DeadlineExceeded {
-    const deadline = Duration.millis(this.deadline)
-    const rejection = Rejection.deadlineExceeded({ policy: this.name, key, deadline, started })
-    this.reporter.rejected(key, rejection, fiber)
-    return rejection
   }
 
   stats(entry: Entry, now: number, fiber: AnyFiber): Stats {
@@ -705,7 +725,7 @@ const makeWith = <O>(engine: Engine, options: Options): Policy<O> => {
  */
 export const make = <const O extends Options>(
   name: string,
-  options: O & Sensible<O>
+  options: O & Options & Sensible<O>
 ): Effect.Effect<Policy<O>, never, Requires<O>> => {
   const given: Options = options
   check(name, given)
@@ -733,9 +753,13 @@ export interface Class<Self, Id extends string, O extends Options>
   ) => Layer.Layer<Self, Config.ConfigError, Requires<O>>
 }
 
-/** The schedule in place of another, with every other option of the retry as it is. */
-const scheduled = (retry: Options["retry"], schedule: Schedule.Schedule<unknown>): Options["retry"] =>
-  retry === undefined || Schedule.isSchedule(retry) ? schedule : { ...retry, schedule }
+/** The backoff with settings over its options (over the defaults if it is another schedule), the rest as it is. */
+const scheduled = (retry: Options["retry"], settings: ConfigOf.RetrySettings): Options["retry"] => {
+  const options = retry === undefined || Schedule.isSchedule(retry) ? undefined : retry
+  const before = options?.schedule ?? retry
+  const schedule = Retry.backoff({ ...(before && Retry.backoffOf(before)), ...settings })
+  return options === undefined ? schedule : { ...options, schedule }
+}
 
 /** Settings as options; only of the parts that the policy has. */
 const configured = (options: Options, settings: ConfigOf.PolicySettings): Options => {
@@ -744,7 +768,7 @@ const configured = (options: Options, settings: ConfigOf.PolicySettings): Option
     ...rest,
     budget: isService(options.budget) ? undefined : budget,
     breaker: breaker && ConfigOf.circuit(breaker),
-    retry: retry && scheduled(options.retry, Retry.backoff(retry))
+    retry: retry && scheduled(options.retry, retry)
   }
   const known = Object.entries(given).filter(([part]) => options[part as keyof Options] !== undefined)
   return ConfigOf.merge(options, Object.fromEntries(known))
@@ -787,8 +811,11 @@ const configured = (options: Options, settings: ConfigOf.PolicySettings): Option
  * @since 0.1.0
  */
 export const Service =
-  <Self>() =>
-  <const Id extends string, const O extends Options>(id: Id, options: O & Sensible<O>): Class<Self, Id, O> => {
+  <Self = never>() =>
+  <const Id extends string, const O extends Options>(
+    id: Id,
+    options: O & Options & Sensible<O>
+  ): Named<Self, "Policy", Class<Self, Id, O>> => {
     const given: Options = options
     check(id, given)
     const service = Context.Service<Self, Policy<O>>()(id)
@@ -821,5 +848,5 @@ export const Service =
           )
         )
     }
-    return Object.assign(service, members) as Class<Self, Id, O>
+    return Object.assign(service, members) as unknown as Named<Self, "Policy", Class<Self, Id, O>>
   }

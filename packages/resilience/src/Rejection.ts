@@ -124,9 +124,8 @@ export class DeadlineExceeded extends Schema.TaggedError<DeadlineExceeded>("effe
   { ...who, deadline: Schema.Duration, started: Schema.Boolean }
 ) {
   override get message(): string {
-    return `${place(this)}: the deadline of ${span(this.deadline)} ${
-      this.started ? "passed while the call was running" : "left no time to begin"
-    }`
+    const limit = Duration.toMillis(this.deadline) > 0 ? `the deadline of ${span(this.deadline)}` : "the deadline"
+    return `${place(this)}: ${limit} ${this.started ? "passed while the call was running" : "left no time to begin"}`
   }
 }
 
@@ -181,7 +180,8 @@ export type Rejection = CircuitOpen | BulkheadFull | DeadlineExceeded
  * @category guards
  * @since 0.1.0
  */
-export const is = (error: unknown): error is Rejection => typeof error === "object" && error !== null && TypeId in error
+export const is = <E>(error: E): error is E & Rejection =>
+  typeof error === "object" && error !== null && TypeId in error
 
 /**
  * Is this error the proof that the work never began? `false` for a deadline that passed while it was running.
@@ -189,7 +189,9 @@ export const is = (error: unknown): error is Rejection => typeof error === "obje
  * @category guards
  * @since 0.1.0
  */
-export const neverRan = (error: unknown): error is Rejection =>
+export const neverRan = <E>(
+  error: E
+): error is E & (CircuitOpen | BulkheadFull | (DeadlineExceeded & { readonly started: false })) =>
   is(error) && !(error instanceof DeadlineExceeded && error.started)
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -18,8 +18,11 @@ import * as Event from "./Event.ts"
 import * as Budget from "./internal/budget.ts"
 import { Reporter } from "./internal/hub.ts"
 import * as Options_ from "./internal/options.ts"
+import * as Protecting from "./internal/protect.ts"
 import * as Retrying from "./internal/retry.ts"
 import * as Time from "./internal/time.ts"
+import type { AnyEffect, AnySchedule, NoOther } from "./internal/types.ts"
+import type * as Rejection from "./Rejection.ts"
 import { defaultKey } from "./Rejection.ts"
 import * as Transient from "./Transient.ts"
 
@@ -46,7 +49,7 @@ export interface GiveUp extends Retrying.GiveUp {}
  * @category models
  * @since 0.1.0
  */
-export interface Options<in Value = never> {
+export interface Options<in Value = unknown> {
   /** Retries only errors known to have been refused before any work was done: for work that is not idempotent. Default: `false`. */
   readonly unprocessedOnly?: boolean | undefined
   /** An error that asks for a longer pause than this (`retryAfter`) ends the retry. A duration of zero or more. Default: 1 minute. */
@@ -54,12 +57,10 @@ export interface Options<in Value = never> {
   /** Runs after each decision to retry, before the pause. */
   readonly onRetry?: ((attempt: Attempt) => Effect.Effect<unknown>) | undefined
   /** Retries a success too, while this holds for its value. When the retry gives up, the caller gets the last value. */
-  readonly while?: ((value: Value) => boolean) | undefined
+  readonly while?: { of(value: Value): boolean }["of"] | undefined
   /** The name in events. Default: `"Retry"`. */
   readonly name?: string | undefined
 }
-
-type AnyEffect = Effect.Effect<any, any, any>
 
 type HasWhile<O> = O extends { readonly while: (value: infer _V) => boolean } ? true : false
 
@@ -72,7 +73,9 @@ type TakesValue<A, O> = O extends { readonly while: (value: infer V) => boolean 
 /** A budget's service among the requirements of a schedule that has lost the mark of its gate. */
 type UngatedBudget<S> =
   S extends Schedule.Schedule<infer _O, infer _I, infer _E, infer Env>
-    ? Extract<Env, { readonly Service: { readonly "~effect-resilience/RetryBudget": unknown } }>
+    ? 0 extends 1 & Env
+      ? never
+      : Extract<Env, { readonly Service: { readonly "~effect-resilience/RetryBudget": unknown } }>
     : never
 
 type IsGated<S> = S extends { readonly [Budget.GatedTypeId]: unknown } ? true : false
@@ -97,14 +100,27 @@ type HasSomething<A, E, S, O> =
     : HasWhile<O> extends true
       ? unknown
       : [Transient.TransientOf<E>] extends [never]
-        ? [Transient.ExhaustedOf<E>] extends [never]
-          ? "No error of this effect is Transient: there is nothing to retry"
-          : "The errors of this effect have already been retried: a retry around a retry multiplies the load"
-        : S extends Schedule.Schedule<infer _Out, infer Input, infer _E, infer _Env>
-          ? [Transient.TransientOf<E>] extends [Input]
-            ? unknown
-            : "The schedule does not take the errors of this effect as its input"
-          : unknown
+        ? unknown extends E
+          ? "The errors of this effect have no type: give them one, for example with Effect.mapError"
+          : [Transient.ExhaustedOf<E>] extends [never]
+            ? "No error of this effect is Transient: there is nothing to retry"
+            : AlreadyRetried
+        : OnlyTimedOutAgain<E> extends true
+          ? AlreadyRetried
+          : S extends Schedule.Schedule<infer _Out, infer Input, infer _E, infer _Env>
+            ? [Transient.TransientOf<E>] extends [Input]
+              ? unknown
+              : "The schedule does not take the errors of this effect as its input"
+            : unknown
+
+type AlreadyRetried = "The errors of this effect have already been retried: a retry around a retry multiplies the load"
+
+/** A timeout around a retry makes a new transient error, and to retry that would repeat the retry inside. */
+type OnlyTimedOutAgain<E> = [Transient.ExhaustedOf<E>] extends [never]
+  ? false
+  : [Exclude<Transient.TransientOf<E>, Rejection.TimedOut>] extends [never]
+    ? true
+    : false
 
 /**
  * The error type after a retry: permanent errors as they are, transient ones exhausted, and the errors of the schedule.
@@ -112,7 +128,7 @@ type HasSomething<A, E, S, O> =
  * @category type-level
  * @since 0.1.0
  */
-export type ErrorAfter<E, S> = Transient.AfterRetry<E> | Schedule.Error<S>
+export type ErrorAfter<E, S> = [S] extends [infer T] ? Transient.AfterRetry<E> | Schedule.Error<T> : never
 
 /**
  * A function that retries effects.
@@ -125,8 +141,6 @@ export interface Apply<S, O> {
     self: Effect.Effect<A, E, R> & CanRetry<A, E, S, O>
   ): Effect.Effect<A, ErrorAfter<E, S>, R | Schedule.Env<S>>
 }
-
-type AnySchedule = Schedule.Schedule<any, any, any, any>
 
 /**
  * Retries an effect while it fails with a transient error, as the schedule says.
@@ -169,17 +183,16 @@ type AnySchedule = Schedule.Schedule<any, any, any, any>
  * @since 0.1.0
  */
 export const transient: {
-  <S extends AnySchedule, const O extends Options = {}>(schedule: S, options?: O): Apply<S, O>
+  <S extends AnySchedule, const O extends Options = {}>(
+    schedule: S,
+    options?: O & Options & NoOther<O, Options>
+  ): Apply<S, O>
   <A, E, R, S extends AnySchedule, const O extends Options<A> = {}>(
     self: Effect.Effect<A, E, R> & CanRetry<A, E, S, O>,
     schedule: S,
-    options?: O
+    options?: O & Options<A> & NoOther<O, Options>
   ): Effect.Effect<A, ErrorAfter<E, S>, R | Schedule.Env<S>>
-} = (first: AnyEffect | AnySchedule, second?: unknown, third?: unknown): any =>
-  // An effect first is the data-first form; which of the two it is decides what the others are.
-  Effect.isEffect(first)
-    ? retry(second as AnySchedule, third as Options<unknown> | undefined)(first)
-    : retry(first as AnySchedule, second as Options<unknown> | undefined)
+} = Protecting.dual((schedule, options) => retry(schedule, options))
 
 const retry = (schedule: AnySchedule, options: Options<unknown> | undefined) => {
   const gate = Budget.gateOf(schedule)
@@ -203,7 +216,7 @@ const retry = (schedule: AnySchedule, options: Options<unknown> | undefined) => 
         ))
       const onFailure = (cause: Cause.Cause<unknown>): AnyEffect => state().failed(cause, fiber, attempt)
       const onSuccess = (value: unknown): AnyEffect =>
-        again!(value) ? state().unsatisfied(value, fiber, attempt) : Effect.succeed(value)
+        again?.(value) === true ? state().unsatisfied(value, fiber, attempt) : Effect.succeed(value)
       const attempt = (metadata?: Schedule.Metadata): AnyEffect => {
         const work = metadata === undefined ? self : Effect.provideService(self, Schedule.CurrentMetadata, metadata)
         return again === undefined
@@ -278,7 +291,7 @@ export const backoff = (options: Backoff = {}): Schedule.Schedule<Duration.Durat
   if (cap < base) Options_.reject(where, "cap", `at least base (${base} ms)`, cap)
   const jitter = options.jitter ?? defaults.jitter
   if (!jitters.includes(jitter)) Options_.reject(where, "jitter", `one of ${jitters.join(", ")}`, jitter)
-  return Schedule.fromStepWithMetadata(
+  const schedule = Schedule.fromStepWithMetadata(
     Effect.withFiber((fiber) => {
       const random = fiber.getRef(Random.Random)
       let previous = base
@@ -292,7 +305,15 @@ export const backoff = (options: Backoff = {}): Schedule.Schedule<Duration.Durat
       })
     })
   )
+  backoffs.set(schedule, options)
+  return schedule
 }
+
+/** The options of the schedules that {@link backoff} made, for `Config` to change some of them. */
+const backoffs = new WeakMap<object, Backoff>()
+
+/** @internal */
+export const backoffOf = (schedule: object): Backoff | undefined => backoffs.get(schedule)
 
 const jittered = (jitter: Jitter, exponential: number, base: number, cap: number, previous: number, random: number) => {
   switch (jitter) {

@@ -20,6 +20,7 @@ import * as ConfigOf from "./internal/config.ts"
 import { Reporter } from "./internal/hub.ts"
 import * as Options_ from "./internal/options.ts"
 import * as Protecting from "./internal/protect.ts"
+import type { Named } from "./internal/types.ts"
 import { defaultKey } from "./Rejection.ts"
 
 /**
@@ -222,8 +223,8 @@ export interface Class<Self, Id extends string> extends Context.ServiceClass<Sel
  * @since 0.1.0
  */
 export const Service =
-  <Self>() =>
-  <const Id extends string>(id: Id, options: Options = {}): Class<Self, Id> => {
+  <Self = never>() =>
+  <const Id extends string>(id: Id, options: Options = {}): Named<Self, "RetryBudget", Class<Self, Id>> => {
     check(id, options)
     const service = Context.Service<Self, RetryBudget>()(id)
     const inContext = Protecting.inContext(service)
@@ -248,5 +249,5 @@ export const Service =
           })
         )
     }
-    return Object.assign(service, members) as Class<Self, Id>
+    return Object.assign(service, members) as unknown as Named<Self, "RetryBudget", Class<Self, Id>>
   }

@@ -10,6 +10,7 @@ import * as Event from "./Event.ts"
 import * as Deadline from "./internal/deadline.ts"
 import { Reporter } from "./internal/hub.ts"
 import * as Options_ from "./internal/options.ts"
+import * as Protecting from "./internal/protect.ts"
 import * as Time from "./internal/time.ts"
 import * as Limit from "./internal/timeout.ts"
 import * as Rejection from "./Rejection.ts"
@@ -61,9 +62,7 @@ export const after: {
     duration: Duration.Input,
     options?: Options
   ): Effect.Effect<A, E | Rejection.TimedOut, R>
-} = (first: any, second?: any, third?: any): any =>
-  // The overloads tell the two forms apart for users, the first argument here.
-  Effect.isEffect(first) ? make(second, third)(first) : make(first, second)
+} = Protecting.dual((duration, options) => make(duration, options))
 
 const make = (duration: Duration.Input, options: Options | undefined) => {
   const limit = Options_.millis("Timeout.after", "duration", duration, { infinite: true })

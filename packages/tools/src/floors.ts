@@ -17,6 +17,7 @@ const rows: ReadonlyArray<Row> = [
     floor: "1",
     together: "all",
     modules: [
+      "internal/types.ts",
       "internal/options.ts",
       "internal/time.ts",
       "internal/timer.ts",

@@ -1,11 +1,10 @@
 /** Retry budgets at work. Used by RetryBudget, Retry and Policy. */
 import type * as Duration from "effect/Duration"
-import type * as Fiber from "effect/Fiber"
-import type * as Schedule from "effect/Schedule"
 import * as Tokens from "../machine/Tokens.ts"
 import type { Reporter } from "./hub.ts"
 import * as Options from "./options.ts"
 import * as Time from "./time.ts"
+import type { AnyFiber, AnySchedule } from "./types.ts"
 
 export interface BudgetOptions {
   readonly ratio?: number | undefined
@@ -15,8 +14,6 @@ export interface BudgetOptions {
 
 /** Defaults of a retry budget; the only place where they stand. */
 export const defaults = { ratio: 0.2, minPerSecond: 1, window: "10 seconds" } as const
-
-type AnyFiber = Fiber.Fiber<unknown, unknown>
 
 export class Budget {
   private readonly tokens: Tokens.Tokens
@@ -65,7 +62,7 @@ export const GatedTypeId = "~effect-resilience/RetryBudget/Gated" as const
 
 /** What a gated schedule is made of, for a retry that asks the budget itself. */
 export interface Gate {
-  readonly schedule: Schedule.Schedule<any, any, any, any>
+  readonly schedule: AnySchedule
   readonly budget: (fiber: AnyFiber) => Budget
 }
 

@@ -2,7 +2,6 @@
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
@@ -14,6 +13,7 @@ import * as TripPolicy from "../TripPolicy.ts"
 import type { Reporter } from "./hub.ts"
 import * as Options from "./options.ts"
 import * as Time from "./time.ts"
+import type { AnyFiber } from "./types.ts"
 
 export interface OpenForOptions {
   readonly initial: Duration.Input
@@ -74,8 +74,6 @@ const said: Readonly<Record<Outcome, Circuit.Said>> = {
   failure: Circuit.Failure,
   ignored: Circuit.Ignored
 }
-
-type AnyFiber = Fiber.Fiber<unknown, unknown>
 
 export class Circuits {
   readonly trip: TripPolicy.TripPolicy

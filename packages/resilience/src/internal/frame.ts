@@ -8,11 +8,11 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
+import type { AnyFiber } from "./types.ts"
 
 export interface Frame<A, E, R> {
-  enter(fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<A, E, R>
-  leave(exit: Exit.Exit<A, E>, fiber: Fiber.Fiber<unknown, unknown>): void
+  enter(fiber: AnyFiber): Effect.Effect<A, E, R>
+  leave(exit: Exit.Exit<A, E>, fiber: AnyFiber): void
 }
 
 /** An effect that begins a new frame each time it runs. */

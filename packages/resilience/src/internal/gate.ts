@@ -2,13 +2,13 @@
 
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as Gate from "../machine/Gate.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Deadline from "./deadline.ts"
 import type { Reporter } from "./hub.ts"
 import * as Options from "./options.ts"
 import * as Timer from "./timer.ts"
+import type { AnyFiber } from "./types.ts"
 
 export interface GateOptions {
   readonly maxConcurrent: number
@@ -18,8 +18,6 @@ export interface GateOptions {
 
 /** Defaults of a bulkhead; the only place where they stand. */
 export const defaults = { maxQueued: 0 } as const
-
-type AnyFiber = Fiber.Fiber<unknown, unknown>
 
 export interface Cell {
   readonly key: string

@@ -1,12 +1,10 @@
 /** How a policy reports: to its own listeners and to the program's, and at no cost when there are none. */
 import type * as Duration from "effect/Duration"
 import type * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import type * as Event from "../Event.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "./time.ts"
-
-type AnyFiber = Fiber.Fiber<unknown, unknown>
+import type { AnyFiber } from "./types.ts"
 
 export class Reporter {
   readonly policy: string

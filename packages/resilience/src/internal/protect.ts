@@ -23,6 +23,15 @@ export const protect =
   (arg, options) =>
     Effect.isEffect(arg) ? apply(arg, options) : (self) => apply(self, arg as Options)
 
+/**
+ * Both forms of a combinator: `combinator(...options)(effect)` and `combinator(effect, ...options)`. Options are checked
+ * when they are given, not when the effect comes. The overloads of the caller say what the types are.
+ */
+export const dual =
+  (make: (...options: ReadonlyArray<any>) => (self: AnyEffect) => AnyEffect): any =>
+  (first: unknown, ...rest: ReadonlyArray<unknown>) =>
+    Effect.isEffect(first) ? make(...rest)(first) : make(first, ...rest)
+
 interface FnOptions {
   readonly key?: ((...args: ReadonlyArray<unknown>) => string) | undefined
 }
@@ -31,9 +40,14 @@ export const fn =
   (protect: Protecting<{ readonly key?: string | undefined }>) =>
   (f: (...args: ReadonlyArray<unknown>) => AnyEffect, options?: FnOptions) => {
     const keyOf = options?.key
+    // Suspended, so that what `f` throws is a defect of the call.
     return keyOf === undefined
-      ? (...args: ReadonlyArray<unknown>) => protect(f(...args))
-      : (...args: ReadonlyArray<unknown>) => protect(f(...args), { key: keyOf(...args) })
+      ? (...args: ReadonlyArray<unknown>) => protect(Effect.suspend(() => f(...args)))
+      : (...args: ReadonlyArray<unknown>) =>
+          protect(
+            Effect.suspend(() => f(...args)),
+            { key: keyOf(...args) }
+          )
   }
 
 /**

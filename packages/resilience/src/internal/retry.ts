@@ -4,7 +4,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
+import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
 import type * as Event from "../Event.ts"
@@ -15,9 +15,8 @@ import * as Deadline from "./deadline.ts"
 import type { Reporter } from "./hub.ts"
 import * as Options from "./options.ts"
 import * as Time from "./time.ts"
-
-type AnyFiber = Fiber.Fiber<unknown, unknown>
-type AnyEffect = Effect.Effect<any, any, any>
+import * as Limit from "./timeout.ts"
+import type { AnyEffect, AnyFiber, AnySchedule } from "./types.ts"
 
 /** One attempt that failed and was followed by a retry, or was the last. */
 export interface Attempt {
@@ -54,12 +53,12 @@ export const defaults = {
 
 /** What does not change from call to call. */
 export class Plan {
-  readonly schedule: Schedule.Schedule<any, any, any, any>
+  readonly schedule: AnySchedule
   readonly unprocessedOnly: boolean
   readonly maxRetryAfter: number
   readonly onRetry: RetryOptions["onRetry"]
 
-  constructor(where: string, schedule: Schedule.Schedule<any, any, any, any>, options: RetryOptions | undefined) {
+  constructor(where: string, schedule: AnySchedule, options: RetryOptions | undefined) {
     if (!Schedule.isSchedule(schedule)) Options.reject(where, "schedule", "a Schedule", schedule)
     this.schedule = schedule
     this.unprocessedOnly = options?.unprocessedOnly ?? false
@@ -84,6 +83,8 @@ export interface Who {
   readonly budget: Budget | undefined
   /** The policy's own deadline, a monotonic instant; the one in the fiber's context holds besides. */
   readonly deadline?: number | undefined
+  /** Would an attempt be refused for longer than so many milliseconds? Then there is no sense in waiting and paying for it. */
+  readonly refuses?: ((delay: number, fiber: AnyFiber) => boolean) | undefined
   /** Told of each decision and of giving up, for counters. */
   readonly decided?: (() => void) | undefined
   readonly gaveUp?: ((reason: Event.GiveUpReason) => void) | undefined
@@ -212,7 +213,10 @@ export class Retrying {
         this.previous = this.started + elapsed
         const next = Effect.flatMap(Effect.sleep(delay), () => again(metadata))
         const hook = this.plan.onRetry
-        return hook === undefined ? next : Effect.flatMap(hook(attempt), () => next)
+        if (hook === undefined) return next
+        return Effect.flatMap(this.inTime(hook(attempt), fiber), () =>
+          delay >= this.left(fiber) ? stop("deadline") : next
+        )
       },
       onFailure: Effect.failCause,
       onDone: () => {
@@ -222,15 +226,26 @@ export class Retrying {
     })
   }
 
+  /** Milliseconds before the deadline: the policy's own or the one around it. */
+  private left(fiber: AnyFiber): number {
+    const { deadline = Infinity } = this.who
+    return Math.min(Deadline.remaining(fiber), deadline - Time.monotonicMillis(fiber))
+  }
+
+  /** A hook is not waited for past the deadline. */
+  private inTime(hook: Effect.Effect<unknown>, fiber: AnyFiber): Effect.Effect<unknown> {
+    const left = this.left(fiber)
+    return left === Infinity ? hook : Limit.within<unknown, never>(hook, left, fiber.context, fiber, () => Exit.void)
+  }
+
   /** The pause before the next attempt in milliseconds, or why there is none. The budget is asked last: it is charged. */
   private delay(input: unknown, wait: Duration.Duration, fiber: AnyFiber): number | Event.GiveUpReason {
     const asked = Transient.retryAfter(input)
     const pause = asked === undefined ? 0 : Duration.toMillis(asked)
     if (pause > this.plan.maxRetryAfter) return "retryAfter"
     const delay = Math.max(Duration.toMillis(wait), pause)
-    const { deadline = Infinity } = this.who
-    const left = Math.min(Deadline.remaining(fiber), deadline - Time.monotonicMillis(fiber))
-    if (delay >= left) return "deadline"
+    if (delay >= this.left(fiber)) return "deadline"
+    if (this.who.refuses?.(delay, fiber) === true) return "rejected"
     if (this.who.budget !== undefined && !this.who.budget.tryWithdraw(this.who.key, fiber)) return "budget"
     return delay
   }

@@ -76,7 +76,7 @@ export class Counters {
     return {
       window,
       attempts: totalCalls,
-      successRate: totalCalls === 0 ? undefined : 1 - totalMarked / totalCalls,
+      successRate: totalCalls === 0 ? undefined : (totalCalls - totalMarked) / totalCalls,
       // The histogram remembers a little longer than the window.
       latency: totalCalls === 0 ? undefined : { p50: quantile(0.5), p90: quantile(0.9), p99: quantile(0.99) }
     }

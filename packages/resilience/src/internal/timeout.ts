@@ -5,8 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Timer from "./timer.ts"
-
-type AnyFiber = Fiber.Fiber<unknown, unknown>
+import type { AnyFiber } from "./types.ts"
 
 /**
  * Runs `self` in a child fiber with the given context, and interrupts it after `limit` milliseconds.
@@ -32,7 +31,7 @@ export const within = <A, E>(
       // A fiber that is interrupted inside a region that cannot be loses the region's result at its end. So a commit or a
       // finalizer ends first; work that goes on after it is stopped then.
       if (uninterruptible(child)) {
-        cancel = Timer.start(parent, again, () => interrupt(again * 2))
+        cancel = Timer.start(parent, again, () => interrupt(Math.min(again * 2, longestLook)))
         return
       }
       interrupting = true
@@ -48,6 +47,9 @@ export const within = <A, E>(
       return Fiber.interrupt(child)
     })
   })
+
+/** Milliseconds between two looks at most, so that work that goes on after its region does not go on for long. */
+const longestLook = 50
 
 /** Effect keeps this on its fibers, though not in their interface. */
 const uninterruptible = (fiber: Fiber.Fiber<unknown, unknown> & { readonly interruptible?: boolean }): boolean =>

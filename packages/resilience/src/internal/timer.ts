@@ -3,7 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
+import type { AnyFiber } from "./types.ts"
 
 const liveClock = Context.get(Context.empty(), Clock.Clock)
 
@@ -16,7 +16,7 @@ const longest = 2 ** 31 - 1
  * A plain timer on the live clock (a sleeping fiber costs twice as much per protected call), a sleep on any other, so
  * that `TestClock` and a simulator drive it.
  */
-export const start = (fiber: Fiber.Fiber<unknown, unknown>, delay: number, fire: () => void): (() => void) => {
+export const start = (fiber: AnyFiber, delay: number, fire: () => void): (() => void) => {
   if (delay === Infinity) return noop
   const clock = fiber.getRef(Clock.Clock)
   if (clock === liveClock && delay <= longest) {

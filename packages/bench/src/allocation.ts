@@ -1,0 +1,56 @@
+// Prints the bytes allocated per call for the limits that CI holds, as one line of JSON. Needs --expose-gc and bytesFlags.
+import type { bytes } from "./limits.ts"
+import * as Breakers from "./policies/breakers.ts"
+import * as Singles from "./policies/singles.ts"
+import * as Stacks from "./policies/stacks.ts"
+import * as Work from "./policies/work.ts"
+
+export type Allocations = Readonly<Record<keyof typeof bytes | "bare", number>>
+
+const warmup = 20_000
+const calls = 2000
+const samples = 7
+
+/** The least of some samples: a compilation or an inline cache that falls into one only ever adds. */
+const leastBytes = async (candidate: Work.Candidate, shape: Work.Shape): Promise<number> => {
+  const run = candidate.calling(shape)
+  await run(warmup)
+  let least = Number.POSITIVE_INFINITY
+  for (let sample = 0; sample < samples; sample++) {
+    globalThis.gc?.()
+    const before = process.memoryUsage().heapUsed
+    await run(calls)
+    least = Math.min(least, (process.memoryUsage().heapUsed - before) / calls)
+  }
+  return least
+}
+
+/** Ours are the first of each list. */
+const ours = async (
+  candidates: ReadonlyArray<Work.Candidate>,
+  shape: Work.Shape = { inner: Work.sync }
+): Promise<number> => {
+  const [candidate] = candidates
+  if (candidate?.family !== "ours") throw new Error("the first candidate must be ours")
+  return leastBytes(candidate, shape)
+}
+
+const measure = async (): Promise<Allocations> => {
+  const [bare] = Work.bareCandidates
+  if (bare === undefined) throw new Error("there is no bare work")
+  return {
+    bare: await leastBytes(bare, { inner: Work.sync }),
+    breaker: await ours(await Breakers.breakers()),
+    rejection: await ours(await Breakers.openBreakers(), { inner: Work.sync, failing: true }),
+    retry: await ours(Singles.retries()),
+    bulkhead: await ours(await Singles.bulkheads()),
+    fallback: await ours(Singles.fallbacks()),
+    policy: await ours(await Stacks.stacks(false))
+  }
+}
+
+if (import.meta.main) {
+  if (globalThis.gc === undefined) throw new Error("run this with node --expose-gc")
+  const allocations = await measure()
+  process.stdout.write(`${JSON.stringify(allocations)}\n`, () => process.exit(0))
+}

@@ -1,0 +1,187 @@
+/**
+ * An interleaved harness: every round runs every subject once, in a new shuffled order, each after a forced collection.
+ * So whatever disturbs the machine disturbs all of them, and ratios hold where absolute figures do not.
+ */
+import type { Holder, Row, Spread, Subject } from "./model.ts"
+
+export interface Effort {
+  /** Milliseconds that every subject runs before anything is measured, so that the compiler has seen all of them. */
+  readonly heat: number
+  readonly warmups: number
+  readonly rounds: number
+  /** Milliseconds that one sample is to take. */
+  readonly sample: number
+}
+
+export const quick: Effort = { heat: 30, warmups: 0, rounds: 5, sample: 6 }
+export const thorough: Effort = { heat: 300, warmups: 3, rounds: 21, sample: 60 }
+
+export const median = (values: ReadonlyArray<number>): number => {
+  const sorted = values.toSorted((a, b) => a - b)
+  const middle = sorted.length >> 1
+  const upper = sorted[middle] ?? Number.NaN
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2
+}
+
+export const spread = (values: ReadonlyArray<number>): Spread => {
+  const center = median(values)
+  return { median: center, mad: median(values.map((value) => Math.abs(value - center))) }
+}
+
+/** The same order in every run, so that two runs differ in the machine alone. */
+const randomFrom = (seed: number) => {
+  let state = seed
+  return (): number => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+const shuffle = <A>(values: ReadonlyArray<A>, random: () => number): ReadonlyArray<A> =>
+  values
+    .map((value) => ({ value, at: random() }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ value }) => value)
+
+const collect = (): void => {
+  if (globalThis.gc === undefined) throw new Error("run this with node --expose-gc")
+  globalThis.gc()
+}
+
+/** Milliseconds of one run. */
+const timed = async (subject: Subject, calls: number): Promise<number> => {
+  const before = process.hrtime.bigint()
+  await subject.run(calls)
+  return Number(process.hrtime.bigint() - before) / 1e6
+}
+
+const heat = async (subject: Subject, millis: number): Promise<void> => {
+  const start = performance.now()
+  while (performance.now() - start < millis) await subject.run(subject.calls ?? 200)
+}
+
+/** Calls that fill one sample. */
+const calibrate = async (subject: Subject, sample: number): Promise<number> => {
+  let calls = 1
+  let took = await timed(subject, calls)
+  while (took < sample / 4 && calls < 1e8) {
+    calls *= took < sample / 40 ? 8 : 2
+    took = await timed(subject, calls)
+  }
+  return Math.max(1, Math.round((calls * sample) / Math.max(took, 1e-6)))
+}
+
+/** The paired differences from the bare subject of the same round: what the machine did to both drops out. */
+const overBare = (
+  subject: Subject,
+  samples: ReadonlyArray<number>,
+  all: ReadonlyMap<Subject, ReadonlyArray<number>>
+): Spread | undefined => {
+  if (subject.over === undefined) return undefined
+  for (const [bare, theirs] of all) {
+    if (bare.group === subject.group && bare.name === subject.over) {
+      return spread(samples.map((value, round) => value - (theirs[round] ?? Number.NaN)))
+    }
+  }
+  throw new Error(`no subject "${subject.over}" in the group "${subject.group}"`)
+}
+
+const rowOf = (
+  subject: Subject,
+  count: number,
+  samples: ReadonlyArray<number>,
+  all: ReadonlyMap<Subject, ReadonlyArray<number>>
+): Row => ({
+  name: subject.name,
+  family: subject.family,
+  what: subject.what,
+  group: subject.group,
+  count,
+  value: spread(samples),
+  overhead: overBare(subject, samples, all)
+})
+
+/** Nanoseconds per call. */
+export const measureTime = async (subjects: ReadonlyArray<Subject>, effort: Effort): Promise<ReadonlyArray<Row>> => {
+  const random = randomFrom(42)
+  const counts = new Map<Subject, number>()
+  const samples = new Map<Subject, Array<number>>(subjects.map((subject) => [subject, []]))
+  for (const subject of subjects) {
+    if (subject.rounds === undefined) await heat(subject, effort.heat)
+  }
+  for (const subject of subjects) counts.set(subject, subject.calls ?? (await calibrate(subject, effort.sample)))
+  for (let round = -effort.warmups; round < effort.rounds; round++) {
+    for (const subject of shuffle(subjects, random)) {
+      if (subject.rounds !== undefined && (round < 0 || round >= subject.rounds)) continue
+      const calls = counts.get(subject) ?? 1
+      collect()
+      const took = await timed(subject, calls)
+      if (round >= 0) samples.get(subject)?.push((took * 1e6) / calls)
+    }
+  }
+  return subjects.map((subject) => rowOf(subject, counts.get(subject) ?? 1, samples.get(subject) ?? [], samples))
+}
+
+/** What fits in the young generation of a process started with {@link bytesFlags}, so that no collection falls into a sample. */
+const room = 32 * 2 ** 20
+const mostCalls = 5000
+
+/** Optimized code allocates less: compiled in the background it would come into use at another call in every run. */
+export const bytesFlags = ["--min-semi-space-size=128", "--max-semi-space-size=128", "--no-concurrent-recompilation"]
+
+const allocated = async (subject: Subject, calls: number): Promise<number> => {
+  collect()
+  const before = process.memoryUsage().heapUsed
+  await subject.run(calls)
+  return process.memoryUsage().heapUsed - before
+}
+
+/** Bytes allocated per call, collected or not. */
+export const measureBytes = async (
+  subjects: ReadonlyArray<Subject>,
+  effort: { readonly heat: number; readonly rounds: number }
+): Promise<ReadonlyArray<Row>> => {
+  const samples = new Map<Subject, Array<number>>(subjects.map((subject) => [subject, []]))
+  const counts = new Map<Subject, number>()
+  for (const subject of subjects) {
+    // Only code that has been compiled allocates what it will allocate for good.
+    await heat(subject, effort.heat)
+    const first = (await allocated(subject, 100)) / 100
+    counts.set(subject, Math.max(100, Math.min(mostCalls, Math.floor(room / Math.max(first, 1)))))
+  }
+  for (let round = 0; round < effort.rounds; round++) {
+    for (const subject of subjects) {
+      const calls = counts.get(subject) ?? 1
+      samples.get(subject)?.push((await allocated(subject, calls)) / calls)
+    }
+  }
+  return subjects.map((subject) => rowOf(subject, counts.get(subject) ?? 1, samples.get(subject) ?? [], samples))
+}
+
+const held = async (): Promise<number> => {
+  // What the last turn of the event loop refers to is garbage only in the next.
+  for (let turn = 0; turn < 3; turn++) {
+    await new Promise((resolve) => setImmediate(resolve))
+    collect()
+  }
+  const { external, heapUsed } = process.memoryUsage()
+  return heapUsed + external
+}
+
+/** Bytes of heap per key. */
+export const measureHeap = async (holders: ReadonlyArray<Holder>): Promise<ReadonlyArray<Row>> => {
+  const rows: Array<Row> = []
+  for (const holder of holders) {
+    const before = await held()
+    const kept = [await holder.hold()]
+    const keys = kept[0]?.keys ?? 0
+    const bytes = ((await held()) - before) / keys
+    kept.length = 0
+    const { family, group, name } = holder
+    const what = keys === holder.keys ? holder.what : `${holder.what}; out of patience after ${keys} keys`
+    rows.push({ name, family, what, group, count: keys, value: { median: bytes, mad: 0 }, overhead: undefined })
+  }
+  return rows
+}

@@ -1,0 +1,179 @@
+// `npm run bench`: measures every table in a process of its own, prints them with the bars, and writes the page.
+import { execFile } from "node:child_process"
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { createRequire } from "node:module"
+import { cpus, loadavg, totalmem } from "node:os"
+import { fileURLToPath } from "node:url"
+import { parseArgs } from "node:util"
+import { verdicts } from "./bars.ts"
+import type { Result, Table } from "./model.ts"
+import { merged } from "./report/figures.ts"
+import { type Circumstances, page } from "./report/page.ts"
+import { picture } from "./report/picture.ts"
+import { barsText, tableText } from "./report/text.ts"
+import { tables } from "./tables/index.ts"
+import { flagsFor } from "./worker.ts"
+
+const help = `Measures what a protected call costs, against hand-written floors and other libraries.
+
+npm run bench -- [options]
+
+  --quick         fewer and shorter rounds: about a minute in all
+  --table <name>  only this table; may be given several times
+  --runs <n>      runs of everything, whose median is reported (default: 1)
+  --json <file>   writes every figure of every run as JSON
+  --write         writes docs/benchmarks.md and its pictures; --no-write does not
+                  (default: a thorough run of all tables writes them)
+  --date <text>   a date to stand on the page
+  --list          names the tables
+  --help          says this
+`
+
+const fail = (message: string): never => {
+  console.error(`${message}\n\nnpm run bench -- --help says what there is`)
+  process.exit(1)
+}
+
+const readOptions = () => {
+  try {
+    return parseArgs({
+      allowNegative: true,
+      options: {
+        quick: { type: "boolean", default: false },
+        table: { type: "string", multiple: true, default: [] },
+        runs: { type: "string", default: "1" },
+        json: { type: "string" },
+        write: { type: "boolean" },
+        date: { type: "string" },
+        list: { type: "boolean", default: false },
+        help: { type: "boolean", default: false }
+      }
+    }).values
+  } catch (error) {
+    return fail(error instanceof Error ? error.message : String(error))
+  }
+}
+
+const options = readOptions()
+
+if (options.help) {
+  console.log(help)
+  process.exit(0)
+}
+if (options.list) {
+  for (const { name, title } of tables) console.log(`${name.padEnd(26)}${title}`)
+  process.exit(0)
+}
+
+const runs = Number(options.runs)
+if (!Number.isInteger(runs) || runs < 1) fail(`--runs must be an integer of at least 1, got ${options.runs}`)
+const unknown = options.table.filter((name) => !tables.some((table) => table.name === name))
+if (unknown.length > 0)
+  fail(`no such table: ${unknown.join(", ")}; there are ${tables.map(({ name }) => name).join(", ")}`)
+
+const chosen = options.table.length === 0 ? tables : tables.filter(({ name }) => options.table.includes(name))
+const mode = options.quick ? "quick" : "thorough"
+const writes = options.write ?? (mode === "thorough" && chosen.length === tables.length)
+if (writes && chosen.length < tables.length) fail("--write needs all tables: the page has all of them")
+
+const worker = fileURLToPath(new URL("worker.ts", import.meta.url))
+
+const measure = (table: Table): Promise<Result> =>
+  new Promise((resolve, reject) => {
+    execFile(
+      process.execPath,
+      [...process.execArgv, ...flagsFor(table.kind), worker, table.name, mode],
+      { maxBuffer: 2 ** 26 },
+      (error, output, complaints) => {
+        if (error !== null) reject(new Error(`the table ${table.name} failed:\n${complaints || error.message}`))
+        else resolve(JSON.parse(output))
+      }
+    )
+  })
+
+const load = (loadavg()[0] ?? 0) / cpus().length
+
+const progress = (text: string): void => {
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}`)
+  else if (text !== "") process.stderr.write(`${text}\n`)
+}
+
+const require = createRequire(import.meta.url)
+
+const versionOf = (name: string): string => {
+  // Not every package exports its package.json.
+  const paths = require.resolve.paths(name) ?? []
+  for (const path of paths) {
+    try {
+      return JSON.parse(readFileSync(`${path}/${name}/package.json`, "utf8")).version
+    } catch {}
+  }
+  return "unknown"
+}
+
+const circumstances: Circumstances = {
+  mode,
+  runs,
+  machine: `${cpus()[0]?.model.trim() ?? "unknown"}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GB, ${process.platform}`,
+  versions: {
+    Node: process.versions.node,
+    V8: process.versions.v8,
+    ...Object.fromEntries(
+      ["effect", "effect-resilience", "cockatiel", "opossum", "p-retry", "bottleneck"].map((name) => [
+        name,
+        versionOf(name)
+      ])
+    )
+  },
+  date: options.date,
+  load
+}
+
+const start = performance.now()
+const total = chosen.length * runs
+const all: Array<ReadonlyArray<Result>> = []
+let done = 0
+for (let run = 1; run <= runs; run++) {
+  const results: Array<Result> = []
+  for (const table of chosen) {
+    done += 1
+    progress(`[${done}/${total}] ${table.name}, ${Math.round((performance.now() - start) / 1000)} s`)
+    try {
+      results.push(await measure(table))
+    } catch (error) {
+      progress("")
+      console.error(error instanceof Error ? error.message : String(error))
+      process.exit(1)
+    }
+  }
+  all.push(results)
+}
+progress("")
+
+const results = merged(all)
+const reached = verdicts(all)
+for (const table of chosen) {
+  const result = results.find((one) => one.table === table.name)
+  if (result !== undefined) console.log(tableText(table, result))
+}
+const shown =
+  chosen.length === tables.length ? reached : reached.filter(({ bar }) => chosen.some(({ name }) => name === bar.table))
+if (shown.length > 0) console.log(barsText(shown))
+if (load > 0.25) {
+  console.log(
+    `\nThe machine was busy (${load.toFixed(2)} runnable processes per core at the start): take the figures with care.`
+  )
+}
+
+if (options.json !== undefined) {
+  writeFileSync(options.json, `${JSON.stringify({ ...circumstances, runs: all }, undefined, 2)}\n`)
+}
+if (writes) {
+  mkdirSync("docs/benchmarks", { recursive: true })
+  writeFileSync("docs/benchmarks.md", page(tables, results, reached, circumstances))
+  for (const table of tables) {
+    const result = results.find((one) => one.table === table.name)
+    if (result !== undefined) writeFileSync(`docs/benchmarks/${table.name}.svg`, picture(table, result))
+  }
+  console.log("\nwrote docs/benchmarks.md and docs/benchmarks/*.svg")
+}

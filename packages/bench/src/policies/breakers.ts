@@ -1,0 +1,278 @@
+/** Circuit breakers of the same kind wherever they have it: half of at least 20 calls in ten buckets of a second. */
+import * as cockatiel from "cockatiel"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as BuiltIn from "effect/persistence/CircuitBreaker"
+import { CircuitBreaker, Policy, TripPolicy } from "effect-resilience"
+import Opossum from "opossum"
+import * as Floor from "../floors/breaker.ts"
+import { type Candidate, down, inFiber, inPromise, inRuntime, type Task } from "./work.ts"
+
+const hour = 3_600_000
+
+export class Users extends CircuitBreaker.Service<Users>()("bench/Users") {}
+
+const consecutive = BuiltIn.consecutive(5)
+const rate = BuiltIn.rate({ threshold: 0.5, size: 100, minimumCalls: 20 })
+
+/** Effect's own breaker, with its store in memory; it lives as long as the process. */
+export const builtIn = (tripPolicy: BuiltIn.TripPolicy): Promise<BuiltIn.CircuitBreaker> =>
+  ManagedRuntime.make(
+    BuiltIn.layer({ tripPolicy, openDuration: "1 hour" }).pipe(Layer.provide(BuiltIn.layerStoreMemory()))
+  ).runPromise(BuiltIn.CircuitBreaker)
+
+export const makeBuiltIn = (): Promise<BuiltIn.CircuitBreaker> => builtIn(rate)
+
+export const samplingBreaker = (): cockatiel.CircuitBreakerPolicy =>
+  cockatiel.circuitBreaker(cockatiel.handleAll, {
+    halfOpenAfter: hour,
+    breaker: new cockatiel.SamplingBreaker({ threshold: 0.5, duration: 10_000, minimumRps: 2 })
+  })
+
+type AnyOpossum = Opossum<[Task], number>
+
+export const opossumOptions: Opossum.Options = {
+  timeout: false,
+  errorThresholdPercentage: 50,
+  rollingCountTimeout: 10_000,
+  rollingCountBuckets: 10,
+  volumeThreshold: 20,
+  resetTimeout: hour
+}
+
+const makeOpossum = (options: Opossum.Options): AnyOpossum =>
+  new Opossum((task: Task) => task(), { ...opossumOptions, ...options })
+
+const lean: Opossum.Options = { rollingPercentilesEnabled: false, enableSnapshots: false }
+
+export const names = {
+  ours: "effect-resilience",
+  ownFloor: "floor, own primitive",
+  publicFloor: "floor, public API",
+  ownWindow: "floor, own primitive, production shape",
+  publicWindow: "floor, public API, production shape",
+  consecutive: "Effect CircuitBreaker, consecutive",
+  rate: "Effect CircuitBreaker, rate",
+  sampling: "cockatiel SamplingBreaker",
+  opossum: "opossum"
+} as const
+
+/** Every breaker, closed and without keys. */
+export const breakers = async (): Promise<ReadonlyArray<Candidate>> => {
+  const ours = await Effect.runPromise(CircuitBreaker.make("bench"))
+  const slowToo = await Effect.runPromise(
+    CircuitBreaker.make("bench", {
+      trip: TripPolicy.any(TripPolicy.failureRate(), TripPolicy.slowCallRate({ slowerThan: "1 second" }))
+    })
+  )
+  const counted = await Effect.runPromise(Policy.make("bench", { breaker: {} }))
+  const users = ManagedRuntime.make(Users.layer)
+  const byStreak = await builtIn(consecutive)
+  const byRate = await builtIn(rate)
+  const sampling = samplingBreaker()
+  const streak = cockatiel.circuitBreaker(cockatiel.handleAll, {
+    halfOpenAfter: hour,
+    breaker: new cockatiel.ConsecutiveBreaker(5)
+  })
+  const full = makeOpossum({})
+  const small = makeOpossum(lean)
+  return [
+    inFiber(
+      {
+        name: names.ours,
+        family: "ours",
+        what: "`CircuitBreaker.make` with its defaults: window of 10 s in ten buckets"
+      },
+      (work) => ours.protect(work)
+    ),
+    inRuntime(
+      { name: "effect-resilience, service", family: "ours", what: "the same as a service class, found in the context" },
+      (work) => Users.protect(work),
+      (loop) => users.runPromise(loop)
+    ),
+    inFiber(
+      {
+        name: "effect-resilience, slow calls too",
+        family: "ours",
+        what: "the same with a second window, of slow calls"
+      },
+      (work) => slowToo.protect(work)
+    ),
+    inFiber(
+      {
+        name: "effect-resilience, Policy of a breaker",
+        family: "ours",
+        what: "`Policy.make` with a breaker alone: window, counters and latency histogram"
+      },
+      (work) => counted.protect(work)
+    ),
+    inFiber(
+      {
+        name: names.ownFloor,
+        family: "floor, own primitive",
+        what: "hand-written on Effect's internal keys: a failure streak"
+      },
+      Floor.plainOwn(Floor.makeState())
+    ),
+    inFiber(
+      {
+        name: names.publicFloor,
+        family: "floor, public API",
+        what: "hand-written with `onExitPrimitive`: a failure streak"
+      },
+      Floor.plainPublic(Floor.makeState())
+    ),
+    inFiber(
+      {
+        name: names.ownWindow,
+        family: "floor, own primitive",
+        what: "hand-written: window of ten buckets, slow calls, latency histogram"
+      },
+      Floor.windowOwn(new Floor.Window())
+    ),
+    inFiber(
+      { name: names.publicWindow, family: "floor, public API", what: "the same with `onExitPrimitive`" },
+      Floor.windowPublic(new Floor.Window())
+    ),
+    inFiber(
+      {
+        name: names.consecutive,
+        family: "Effect",
+        what: "5 failures in a row, store in memory; it has no time window"
+      },
+      (work) => byStreak.execute(work, { key: "bench" })
+    ),
+    inFiber({ name: names.rate, family: "Effect", what: "half of the last 100 calls, store in memory" }, (work) =>
+      byRate.execute(work, { key: "bench" })
+    ),
+    inPromise(
+      { name: names.sampling, family: "cockatiel", what: "half of at least 2 calls a second in 10 s" },
+      (task) => sampling.execute(task)
+    ),
+    inPromise({ name: "cockatiel ConsecutiveBreaker", family: "cockatiel", what: "5 failures in a row" }, (task) =>
+      streak.execute(task)
+    ),
+    inPromise(
+      {
+        name: names.opossum,
+        family: "opossum",
+        what: "half of at least 20 calls in 10 s, latency percentiles and snapshots; its timeout off"
+      },
+      (task) => full.fire(task)
+    ),
+    inPromise(
+      { name: "opossum, lean", family: "opossum", what: "the same without percentiles and snapshots" },
+      (task) => small.fire(task)
+    )
+  ]
+}
+
+/** The keys that a caller goes through, one after the other. */
+const roundRobin = (keys: ReadonlyArray<string>) => {
+  let next = 0
+  return (): string => {
+    const key = keys[next] ?? "none"
+    next = next + 1 === keys.length ? 0 : next + 1
+    return key
+  }
+}
+
+const perKey = <A>(make: () => A) => {
+  const entries = new Map<string, A>()
+  return (key: string): A => {
+    const found = entries.get(key)
+    if (found !== undefined) return found
+    const made = make()
+    entries.set(key, made)
+    return made
+  }
+}
+
+/** opossum takes about 7 kB and its timers a key, which leaves a hundred thousand of them out of the question. */
+const mostOpossums = 1000
+
+/** One circuit per key; what has no keys of its own gets a `Map`, as its users would write it. */
+export const keyedBreakers = async (count: number): Promise<ReadonlyArray<Candidate>> => {
+  const keys = Array.from({ length: count }, (_, i) => `tenant-${i}`)
+  const ours = await Effect.runPromise(CircuitBreaker.make("bench", { keys: { maxKeys: count + 1 } }))
+  const own = perKey(() => Floor.windowOwn(new Floor.Window()))
+  const open = perKey(() => Floor.windowPublic(new Floor.Window()))
+  const byStreak = await builtIn(consecutive)
+  const policies = perKey(samplingBreaker)
+  const rotate = perKey(() => makeOpossum(lean))
+  const [key1, key2, key3, key4, key5, key6] = [0, 1, 2, 3, 4, 5].map(() => roundRobin(keys)) as Six
+  const candidates = [
+    inFiber({ name: names.ours, family: "ours", what: "`protect(work, { key })`, defaults" }, (work) =>
+      ours.protect(work, { key: key1() })
+    ),
+    inFiber({ name: names.ownWindow, family: "floor, own primitive", what: "one record per key in a `Map`" }, (work) =>
+      own(key2())(work)
+    ),
+    inFiber({ name: names.publicWindow, family: "floor, public API", what: "one record per key in a `Map`" }, (work) =>
+      open(key3())(work)
+    ),
+    inFiber(
+      { name: names.consecutive, family: "Effect", what: "`execute({ key })`, 5 failures in a row, store in memory" },
+      (work) => byStreak.execute(work, { key: key4() })
+    ),
+    inPromise({ name: names.sampling, family: "cockatiel", what: "one policy per key in a `Map`" }, (task) =>
+      policies(key5()).execute(task)
+    )
+  ]
+  if (count > mostOpossums) return candidates
+  return [
+    ...candidates,
+    inPromise({ name: names.opossum, family: "opossum", what: "one lean breaker per key in a `Map`" }, (task) =>
+      rotate(key6()).fire(task)
+    )
+  ]
+}
+
+type Next = () => string
+type Six = [Next, Next, Next, Next, Next, Next]
+
+/** Breakers that have been opened, and stay so. */
+export const openBreakers = async (): Promise<ReadonlyArray<Candidate>> => {
+  const ours = await Effect.runPromise(CircuitBreaker.make("bench", { openFor: "2 hours" }))
+  const plainOwn = Floor.makeState()
+  const plainPublic = Floor.makeState()
+  Floor.trip(plainOwn, hour)
+  Floor.trip(plainPublic, hour)
+  const byStreak = await builtIn(consecutive)
+  const sampling = samplingBreaker()
+  const small = makeOpossum(lean)
+  small.open()
+  const candidates: ReadonlyArray<Candidate> = [
+    inFiber(
+      { name: names.ours, family: "ours", what: "`CircuitOpen` with policy, key, evidence and `retryAfter`" },
+      (work) => ours.protect(work)
+    ),
+    inFiber(
+      {
+        name: names.ownFloor,
+        family: "floor, own primitive",
+        what: "`Object.create` of an error class with a tag and `retryAfter`"
+      },
+      Floor.plainOwn(plainOwn)
+    ),
+    inFiber(
+      { name: names.publicFloor, family: "floor, public API", what: "the same, by `suspend` and `fail`" },
+      Floor.plainPublic(plainPublic)
+    ),
+    inFiber(
+      { name: names.consecutive, family: "Effect", what: "`CircuitBreakerError`, two Schema errors with stack traces" },
+      (work) => byStreak.execute(work, { key: "bench" })
+    ),
+    inPromise({ name: names.sampling, family: "cockatiel", what: "`BrokenCircuitError` with a stack trace" }, (task) =>
+      sampling.execute(task)
+    ),
+    inPromise(
+      { name: names.opossum, family: "opossum", what: "`Breaker is open` with a stack trace; without percentiles" },
+      (task) => small.fire(task)
+    )
+  ]
+  // Enough failures for the slowest of them to open.
+  for (const candidate of candidates) await candidate.calling({ inner: down, failing: true })(100)
+  return candidates
+}

@@ -1,0 +1,166 @@
+/** Heap that one key of a breaker takes, after a call through it. */
+import * as Effect from "effect/Effect"
+import * as BuiltIn from "effect/persistence/CircuitBreaker"
+import { CircuitBreaker, Policy } from "effect-resilience"
+import Opossum from "opossum"
+import * as Floor from "../floors/breaker.ts"
+import type { HeapTable, Held, Holder } from "../model.ts"
+import { builtIn, opossumOptions, samplingBreaker } from "../policies/breakers.ts"
+import * as Work from "../policies/work.ts"
+
+export const keyCounts = [100_000, 1_000_000] as const
+export const groupName = (count: number): string => `${count.toLocaleString("en-US")} keys`
+export const oursName = "effect-resilience"
+
+type Protect = (work: Work.Work, key: string) => Effect.Effect<unknown, unknown>
+
+/** Nobody waits longer than this for one subject; what has been filled by then is measured. */
+const patience = 8000
+
+/** One call per key; answers how many there was time for. */
+const visit = async (keys: ReadonlyArray<string>, protect: Protect): Promise<number> => {
+  const start = performance.now()
+  let at = 0
+  await Effect.runPromise(
+    Effect.whileLoop({
+      while: () => at < keys.length && (at % 1000 !== 0 || performance.now() - start < patience),
+      body: () => protect(Work.sync.effect(), keys[at] ?? "none"),
+      step: () => {
+        at += 1
+      }
+    })
+  )
+  return at
+}
+
+/** The counters of a window of ten buckets, of all keys in one array: what such a window costs at the least. */
+class Slab {
+  private readonly counts: Uint32Array
+  private readonly records = new Map<
+    string,
+    { readonly at: number; open: boolean; openUntil: number; newest: number }
+  >()
+
+  constructor(keys: ReadonlyArray<string>) {
+    this.counts = new Uint32Array(keys.length * 20)
+    for (const [index, key] of keys.entries()) {
+      this.records.set(key, { at: index * 20, open: false, openUntil: 0, newest: index % 10 })
+      this.counts[index * 20] = 1
+    }
+  }
+}
+
+const filled = <A>(keys: ReadonlyArray<string>, make: (key: string) => A): Held => ({
+  held: new Map(keys.map((key) => [key, make(key)])),
+  keys: keys.length
+})
+
+const mostCockatiels = 100_000
+const mostOpossums = 5000
+
+const holders = (count: number, keys: ReadonlyArray<string>): ReadonlyArray<Holder> => {
+  const group = groupName(count)
+  const opossums = Math.min(count, mostOpossums)
+  const all: ReadonlyArray<Holder> = [
+    {
+      name: oursName,
+      family: "ours",
+      what: "`CircuitBreaker.make` with its defaults: window of ten buckets",
+      group,
+      keys: count,
+      hold: async () => {
+        const breaker = await Effect.runPromise(CircuitBreaker.make("bench", { keys: { maxKeys: count + 1 } }))
+        return { held: breaker, keys: await visit(keys, (work, key) => breaker.protect(work, { key })) }
+      }
+    },
+    {
+      name: "effect-resilience, Policy of a breaker and a bulkhead",
+      family: "ours",
+      what: "`Policy.make`: circuit, gate, counters, window and latency histogram",
+      group,
+      keys: Math.min(count, 100_000),
+      hold: async () => {
+        const policy = await Effect.runPromise(
+          Policy.make("bench", { breaker: {}, bulkhead: { maxConcurrent: 20 }, keys: { maxKeys: count + 1 } })
+        )
+        const visited = await visit(keys.slice(0, 100_000), (work, key) => policy.protect(work, { key }))
+        return { held: policy, keys: visited }
+      }
+    },
+    {
+      name: "floor, one array for all windows",
+      family: "floor, public API",
+      what: "a record per key in a `Map`, the buckets of all keys in one `Uint32Array`",
+      group,
+      keys: count,
+      hold: () => ({ held: new Slab(keys), keys: count })
+    },
+    {
+      name: "floor, arrays per key",
+      family: "floor, public API",
+      what: "three typed arrays of ten buckets and a latency histogram per key",
+      group,
+      keys: Math.min(count, 100_000),
+      hold: () => filled(keys.slice(0, 100_000), () => new Floor.Window())
+    },
+    {
+      name: "Effect CircuitBreaker, rate",
+      family: "Effect",
+      what: "store in memory; a ring of up to 100 outcomes that has one in it here",
+      group,
+      keys: count,
+      hold: async () => {
+        const breaker = await builtIn(BuiltIn.rate({ threshold: 0.5, size: 100, minimumCalls: 20 }))
+        return { held: breaker, keys: await visit(keys, (work, key) => breaker.execute(work, { key })) }
+      }
+    },
+    {
+      name: "cockatiel SamplingBreaker",
+      family: "cockatiel",
+      what: "one policy per key in a `Map`",
+      group,
+      keys: count,
+      hold: () => filled(keys, samplingBreaker)
+    },
+    {
+      name: "opossum, lean",
+      family: "opossum",
+      what: "one breaker per key in a `Map`, without percentiles and snapshots; fewer keys than the others",
+      group,
+      keys: opossums,
+      hold: () =>
+        filled(
+          keys.slice(0, opossums),
+          (key) =>
+            new Opossum(async () => key, {
+              ...opossumOptions,
+              rollingPercentilesEnabled: false,
+              enableSnapshots: false
+            })
+        )
+    }
+  ]
+  // What takes kilobytes a key takes them at any number of keys: no need to fill the machine's memory to see it.
+  return all.filter(
+    ({ family, keys }) =>
+      (keys === count && (family !== "cockatiel" || count <= mostCockatiels)) || count === keyCounts[0]
+  )
+}
+
+/** Effect's own breaker takes twenty seconds for a million calls. */
+const inAMinute = (holder: Holder): boolean => holder.family !== "Effect" || holder.keys <= keyCounts[0]
+
+export const heapTable: HeapTable = {
+  kind: "heap",
+  name: "heap",
+  title: "Heap per key",
+  about:
+    "Heap and array buffers that a breaker keeps per key after one call, without the key strings. At a million keys only those are measured that fit in a usual heap.",
+  prepare: async (quick) => {
+    const groups = keyCounts.map((count) => {
+      const keys = Array.from({ length: count }, (_, i) => `tenant-${i}`)
+      return holders(count, keys)
+    })
+    return quick ? groups.flat().filter(inAMinute) : groups.flat()
+  }
+}
