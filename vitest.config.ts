@@ -8,10 +8,22 @@ export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
-    include: ["test/**/*.test.ts"],
     pool: "threads",
     // Loading Effect anew for every file would take most of the time. So files share modules: keep no global state.
     isolate: false,
-    testTimeout: 10_000
+    testTimeout: 10_000,
+    projects: [
+      { extends: true, test: { name: "all", include: ["test/**/*.test.ts"] } },
+      {
+        // What stands on a frame, once more without the frames of our own.
+        extends: true,
+        test: {
+          name: "public frames",
+          include: ["test/{breaker,bulkhead,retry,policy,composition,support}/**/*.test.ts"],
+          exclude: ["test/policy/frames.test.ts", "test/bulkhead/cost.test.ts"],
+          setupFiles: ["test/variants/public.ts"]
+        }
+      }
+    ]
   }
 })

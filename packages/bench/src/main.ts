@@ -143,7 +143,8 @@ for (let run = 1; run <= runs; run++) {
     } catch (error) {
       progress("")
       console.error(error instanceof Error ? error.message : String(error))
-      process.exit(1)
+      // The other tables are worth having; the page is not without this one.
+      process.exitCode = 1
     }
   }
   all.push(results)
@@ -168,7 +169,7 @@ if (load > 0.25) {
 if (options.json !== undefined) {
   writeFileSync(options.json, `${JSON.stringify({ ...circumstances, runs: all }, undefined, 2)}\n`)
 }
-if (writes) {
+if (writes && process.exitCode === undefined) {
   mkdirSync("docs/benchmarks", { recursive: true })
   writeFileSync("docs/benchmarks.md", page(tables, results, reached, circumstances))
   for (const table of tables) {

@@ -12,7 +12,7 @@ const rowsOf = async (table: Table, isQuick: boolean): Promise<ReadonlyArray<Row
     case "time":
       return measureTime(await table.prepare(isQuick), isQuick ? quick : thorough)
     case "bytes":
-      return measureBytes(await table.prepare(isQuick), isQuick ? { heat: 60, rounds: 5 } : { heat: 500, rounds: 11 })
+      return measureBytes(await table.prepare(isQuick), isQuick ? { heat: 40, rounds: 3 } : { heat: 500, rounds: 11 })
     case "heap":
       return measureHeap(await table.prepare(isQuick))
   }

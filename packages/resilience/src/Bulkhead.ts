@@ -11,7 +11,7 @@ import * as Layer from "effect/Layer"
 import type * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
 import * as ConfigOf from "./internal/config.ts"
-import * as Frame from "./internal/frame.ts"
+import { Frame, place } from "./internal/frame.ts"
 import * as Gates from "./internal/gate.ts"
 import { Reporter } from "./internal/hub.ts"
 import { Keyed, type KeysOptions } from "./internal/keyed.ts"
@@ -140,7 +140,10 @@ interface Entry extends Gates.Cell {
 }
 
 /** One call through one gate. */
-class Call extends Gates.Pass implements Frame.Frame<unknown, unknown, unknown> {
+class Call extends Frame implements Gates.Pass {
+  held: boolean
+  place: Gates.Pass["place"]
+  wake: Gates.Pass["wake"]
   private readonly engine: Engine
   private readonly self: AnyEffect
   private readonly key: string
@@ -148,9 +151,13 @@ class Call extends Gates.Pass implements Frame.Frame<unknown, unknown, unknown> 
 
   constructor(engine: Engine, self: AnyEffect, key: string) {
     super()
+    this.held = false
+    this.place = undefined
+    this.wake = undefined
     this.engine = engine
     this.self = self
     this.key = key
+    this.cell = undefined
   }
 
   enter(fiber: AnyFiber): AnyEffect {
@@ -160,7 +167,15 @@ class Call extends Gates.Pass implements Frame.Frame<unknown, unknown, unknown> 
     return wait === undefined ? this.self : Effect.flatMap(wait, () => this.self)
   }
 
-  leave(): void {
+  succeeded(): undefined {
+    this.leave()
+  }
+
+  failed(): undefined {
+    this.leave()
+  }
+
+  private leave(): void {
     if (this.cell !== undefined) this.engine.gates.release(this.cell, this)
   }
 }
@@ -215,11 +230,11 @@ export const make = (name: string, options: Options): Effect.Effect<Bulkhead> =>
 
 const makeWith = (name: string, options: Options, program: Event.Hub): Bulkhead => {
   const engine = new Engine(name, options, program)
-  const protect = Protecting.protect<ProtectOptions>((self, call) => {
-    const key = call?.key ?? Rejection.defaultKey
-    return Frame.make(() => new Call(engine, self, key))
-  })
-  return {
+  const beginner: Protecting.Beginner = {
+    [Protecting.Begin]: (self, told, fiber) => place(new Call(engine, self, told.key), fiber)
+  }
+  const protect = Protecting.by("Bulkhead", beginner)
+  const members: Bulkhead = {
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as unknown as Protect<never>,
     fn: Protecting.fn(protect) as unknown as Fn<never>,
@@ -238,6 +253,7 @@ const makeWith = (name: string, options: Options, program: Event.Hub): Bulkhead 
     },
     events: Event.streamFrom(engine.own)
   }
+  return Object.assign(members, beginner)
 }
 
 /**
@@ -281,7 +297,7 @@ export const Service =
     new Engine(id, options, Event.makeHub())
     const service = Context.Service<Self, Bulkhead>()(id)
     const inContext = Protecting.inContext(service)
-    const protect = inContext.protect<ProtectOptions>((bulkhead) => bulkhead.protect)
+    const protect = Protecting.byService("Bulkhead", service)
     const members: Omit<Class<Self, Id>, keyof Context.ServiceClass<Self, Id, Bulkhead>> = {
       // The implementation handles effects of any type; the interface says which ones.
       protect: protect as unknown as Protect<Self>,

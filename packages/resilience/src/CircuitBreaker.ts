@@ -6,11 +6,12 @@
  *
  * @since 0.1.0
  */
+import type * as Cause from "effect/Cause"
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -18,14 +19,13 @@ import * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
 import * as Circuits from "./internal/circuit.ts"
 import * as ConfigOf from "./internal/config.ts"
-import * as Frame from "./internal/frame.ts"
+import { Frame, place } from "./internal/frame.ts"
 import { Reporter } from "./internal/hub.ts"
 import { Keyed, type KeysOptions } from "./internal/keyed.ts"
 import * as Options_ from "./internal/options.ts"
-import type { AnyEffect } from "./internal/protect.ts"
 import * as Protecting from "./internal/protect.ts"
 import * as Time from "./internal/time.ts"
-import type { AnyFiber, Named, NoOther } from "./internal/types.ts"
+import type { AnyEffect, AnyFiber, Named, NoOther } from "./internal/types.ts"
 import * as Circuit from "./machine/Circuit.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Rejection from "./Rejection.ts"
@@ -275,32 +275,31 @@ interface Entry extends Circuits.Cell {
 }
 
 /** One call through one circuit. */
-class Call implements Frame.Frame<unknown, unknown, unknown> {
+class Call extends Frame {
   private readonly engine: Engine
   private readonly self: AnyEffect
-  private readonly key: string
-  private readonly judge: (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
+  private readonly told: Protecting.Told
   private cell: Entry | undefined
-  private era = 0
-  private ticket = 0
-  private started = 0
+  private era: number
+  private ticket: number
+  private started: number
 
-  constructor(
-    engine: Engine,
-    self: AnyEffect,
-    key: string,
-    judge: (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
-  ) {
+  constructor(engine: Engine, self: AnyEffect, told: Protecting.Told) {
+    super()
     this.engine = engine
     this.self = self
-    this.key = key
-    this.judge = judge
+    this.told = told
+    this.cell = undefined
+    this.era = 0
+    this.ticket = 0
+    this.started = 0
   }
 
   enter(fiber: AnyFiber): AnyEffect {
+    const { cells, circuits } = this.engine
     const now = Time.monotonicMillis(fiber)
-    const cell = this.engine.cells.get(this.key, now)
-    const ticket = this.engine.circuits.admit(cell, now, fiber)
+    const cell = cells.get(this.told.key, now)
+    const ticket = circuits.admit(cell, now, fiber)
     if (ticket === Circuit.Rejected) return this.engine.reject(cell, now, fiber)
     this.cell = cell
     this.era = cell.circuit.era
@@ -309,9 +308,25 @@ class Call implements Frame.Frame<unknown, unknown, unknown> {
     return this.self
   }
 
-  leave(exit: Exit.Exit<unknown, unknown>, fiber: AnyFiber): void {
+  succeeded(value: unknown, fiber: AnyFiber): undefined {
+    const judged = Protecting.judgeSuccess(this.told.judge ?? this.engine.judge, value)
+    this.settle(judged, undefined, fiber)
+  }
+
+  failed(cause: Cause.Cause<unknown>, fiber: AnyFiber): undefined {
     if (this.cell === undefined) return
-    this.engine.settle(this.cell, this.era, this.ticket, exit, this.judge, this.started, fiber)
+    this.settle(Protecting.judgeSafely(this.told.judge ?? this.engine.judge, Exit.failCause(cause)), cause, fiber)
+  }
+
+  private settle(judged: Protecting.Judged, cause: Cause.Cause<unknown> | undefined, fiber: AnyFiber): void {
+    const { cell, engine, era, started, ticket } = this
+    if (cell === undefined) return
+    const now = Time.monotonicMillis(fiber)
+    const { outcome } = judged
+    const retryAfter = cause !== undefined && outcome === "failure" ? Protecting.retryAfterOf(cause) : undefined
+    engine.circuits.settle(cell, era, ticket, outcome, now - started, now, fiber, retryAfter)
+    if (cause !== undefined && outcome === "ignored") engine.reporter.ignored(cell.key, cause, fiber)
+    if (judged.threw) throw judged.defect
   }
 }
 
@@ -319,12 +334,16 @@ class Engine {
   readonly circuits: Circuits.Circuits
   readonly cells: Keyed<Entry>
   readonly reporter: Reporter
+  readonly judge: Protecting.Judge
 
   constructor(name: string, options: Options, program: Event.Hub) {
+    Options_.nonEmpty(where, "name", name)
+    Options_.judgement(where, options)
     this.reporter = new Reporter(name, Event.makeHub(), program)
-    this.circuits = new Circuits.Circuits("CircuitBreaker", options, this.reporter)
+    this.circuits = new Circuits.Circuits(where, options, this.reporter)
+    this.judge = Outcome.judge(Outcome.isJudgement(options) ? options : undefined)
     this.cells = new Keyed<Entry>(
-      "CircuitBreaker",
+      where,
       options.keys,
       (key, now) => ({ ...this.circuits.make(key, now), lastUsed: now }),
       Circuits.pinned
@@ -336,24 +355,9 @@ class Engine {
     this.reporter.rejected(cell.key, rejection, fiber)
     return Effect.fail(rejection)
   }
-
-  settle(
-    cell: Entry,
-    era: number,
-    ticket: number,
-    exit: Exit.Exit<unknown, unknown>,
-    judge: (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome,
-    started: number,
-    fiber: AnyFiber
-  ): void {
-    const now = Time.monotonicMillis(fiber)
-    const judged = Protecting.judgeSafely(judge, exit)
-    const retryAfter = judged.outcome === "failure" ? Protecting.retryAfterOf(exit) : undefined
-    this.circuits.settle(cell, era, ticket, judged.outcome, now - started, now, fiber, retryAfter)
-    if (judged.outcome === "ignored") this.reporter.ignored(cell.key, exit, fiber)
-    if (judged.threw) throw judged.defect
-  }
 }
+
+const where = "CircuitBreaker"
 
 /**
  * Makes a circuit breaker.
@@ -393,27 +397,17 @@ export const make = <const O extends Options = {}>(
 
 /** Every check of the options, without making anything that lasts. */
 const check = (name: string, options: Options): void => {
-  Options_.nonEmpty("CircuitBreaker", "name", name)
-  Options_.judgement("CircuitBreaker", options)
   new Engine(name, options, Event.makeHub())
-}
-
-/** A judgement given with one call. */
-const judgeOf = (call: Outcome.Judgement<unknown, unknown>) => {
-  Options_.judgement("CircuitBreaker.protect", call)
-  return Outcome.judge(call)
 }
 
 const makeWith = <O>(name: string, options: Options, program: Event.Hub): CircuitBreaker<O> => {
   const engine = new Engine(name, options, program)
-  const judge = Outcome.judge(Outcome.isJudgement(options) ? options : undefined)
   const { cells, circuits } = engine
 
-  const protect = Protecting.protect((self, call: ProtectOptions | undefined) => {
-    const key = call?.key ?? Rejection.defaultKey
-    const decide = Outcome.isJudgement(call) ? judgeOf(call) : judge
-    return Frame.make(() => new Call(engine, self, key, decide))
-  })
+  const beginner: Protecting.Beginner = {
+    [Protecting.Begin]: (self, told, fiber) => place(new Call(engine, self, told), fiber)
+  }
+  const protect = Protecting.by(where, beginner)
 
   const withNow = <A>(f: (now: number, fiber: AnyFiber) => A): Effect.Effect<A> =>
     Effect.withFiber((fiber) => Effect.succeed(f(Time.monotonicMillis(fiber), fiber)))
@@ -436,7 +430,7 @@ const makeWith = <O>(name: string, options: Options, program: Event.Hub): Circui
       (leave) => leave.ignore
     )
 
-  return {
+  const members: CircuitBreaker<O> = {
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as unknown as CircuitBreaker<O>["protect"],
     fn: Protecting.fn(protect) as unknown as CircuitBreaker<O>["fn"],
@@ -471,6 +465,7 @@ const makeWith = <O>(name: string, options: Options, program: Event.Hub): Circui
         }
       })
   }
+  return Object.assign(members, beginner)
 }
 
 /** A permit: tells the circuit once how the call ended. */
@@ -500,7 +495,7 @@ class Leave implements Permit {
 
 const statics = <Self, O>(service: Context.Service<Self, CircuitBreaker<O>>): CircuitBreaker<O, Self> => {
   const inContext = Protecting.inContext(service)
-  const protect = inContext.protect<ProtectOptions>((breaker) => breaker.protect)
+  const protect = Protecting.byService(where, service)
   return {
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as unknown as Protect<O, Self>,

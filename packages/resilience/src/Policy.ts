@@ -7,12 +7,10 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import type * as Stream from "effect/Stream"
@@ -22,20 +20,16 @@ import * as Event from "./Event.ts"
 import * as Budget from "./internal/budget.ts"
 import * as Circuits from "./internal/circuit.ts"
 import * as ConfigOf from "./internal/config.ts"
-import * as Deadline from "./internal/deadline.ts"
-import * as Frame from "./internal/frame.ts"
 import * as Gates from "./internal/gate.ts"
 import { Reporter } from "./internal/hub.ts"
-import { Keyed, type KeysOptions } from "./internal/keyed.ts"
+import type { KeysOptions } from "./internal/keyed.ts"
 import * as Options_ from "./internal/options.ts"
-import type { AnyEffect } from "./internal/protect.ts"
+import * as Engine from "./internal/policy.ts"
 import * as Protecting from "./internal/protect.ts"
 import * as Retrying from "./internal/retry.ts"
-import * as Counters from "./internal/stats.ts"
+import type * as Counters from "./internal/stats.ts"
 import * as Time from "./internal/time.ts"
-import * as Limit from "./internal/timeout.ts"
-import type { AnyFiber, Named, NoOther, SureSchedule } from "./internal/types.ts"
-import * as Circuit from "./machine/Circuit.ts"
+import type { AnyEffect, AnyFiber, Named, NoOther, SureSchedule } from "./internal/types.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Rejection from "./Rejection.ts"
 import * as Retry from "./Retry.ts"
@@ -330,285 +324,7 @@ export interface Policy<O = Options, R = never> {
 // At work
 // ---------------------------------------------------------------------------------------------------------------------
 
-interface Entry {
-  readonly key: string
-  lastUsed: number
-  readonly circuit: Circuits.Cell | undefined
-  readonly gate: Gates.Cell | undefined
-  readonly counters: Counters.Counters
-}
-
-/** One call, and each of its attempts in turn: the frame of the attempt in flight. */
-class Call extends Gates.Pass implements Frame.Frame<unknown, unknown, unknown> {
-  private readonly engine: Engine
-  private readonly self: AnyEffect
-  private readonly judge: Judge
-  private readonly key: string
-  private entry: Entry
-  private readonly began: number
-  /** The monotonic instant of the policy's own deadline, or of the one outside if that is earlier. */
-  private readonly deadline: number
-  private retrying: Retrying.Retrying | undefined
-  private attempts = 0
-  // The attempt in flight.
-  private running = false
-  private era = 0
-  private ticket = 0
-  private started = 0
-  private cut = false
-
-  constructor(engine: Engine, self: AnyEffect, key: string, judge: Judge, began: number, deadline: number) {
-    super()
-    this.engine = engine
-    this.self = self
-    this.key = key
-    this.entry = engine.entries.get(key, began)
-    this.entry.counters.calls += 1
-    this.judge = judge
-    this.began = began
-    this.deadline = deadline
-  }
-
-  attempt(fiber: AnyFiber, metadata?: Schedule.Metadata): AnyEffect {
-    this.attempts += 1
-    this.held = false
-    this.place = undefined
-    this.wake = undefined
-    this.running = false
-    this.cut = false
-    // Nothing held the entry during the pause: it may have been forgotten, and then others use a new one by now.
-    if (this.attempts > 1) this.entry = this.engine.entries.get(this.key, Time.monotonicMillis(fiber))
-    const plan = this.engine.retry
-    if (plan === undefined) return Frame.run(this)
-    const framed = Frame.run(this)
-    const work = metadata === undefined ? framed : Effect.provideService(framed, Schedule.CurrentMetadata, metadata)
-    return Effect.catchCause(work, (cause) => {
-      this.retrying ??= new Retrying.Retrying(plan, this.who(), this.began, fiber)
-      return this.retrying.failed(cause, fiber, (metadata) => this.attempt(fiber, metadata))
-    })
-  }
-
-  private who(): Retrying.Who {
-    const { budget, reporter } = this.engine
-    return {
-      key: this.entry.key,
-      reporter,
-      budget,
-      deadline: this.deadline,
-      refuses: (delay, fiber) => this.refuses(delay, fiber),
-      decided: () => {
-        this.entry.counters.retries += 1
-      },
-      gaveUp: (reason) => {
-        this.entry.counters.giveUps[reason] += 1
-      }
-    }
-  }
-
-  /** The circuit that this call opened, or that others did meanwhile, will not be asked again that soon. */
-  private refuses(delay: number, fiber: AnyFiber): boolean {
-    const { circuit } = this.entry
-    if (circuit === undefined) return false
-    const phase = circuit.circuit.phase
-    if (phase !== Circuit.Open && phase !== Circuit.Isolated) return false
-    return Circuit.retryAfter(circuit.circuit, Time.monotonicMillis(fiber)) > delay
-  }
-
-  enter(fiber: AnyFiber): AnyEffect {
-    const { circuits, gates } = this.engine
-    const { circuit, gate } = this.entry
-    const now = Time.monotonicMillis(fiber)
-    if (circuits !== undefined && circuit !== undefined && !circuits.admits(circuit, now)) {
-      return this.engine.rejectOpen(circuits, circuit, now, fiber)
-    }
-    if (gates === undefined || gate === undefined) return this.start(now, fiber)
-    const left = Math.min(this.deadline - now, Deadline.remaining(fiber))
-    const wait = gates.enter(gate, this, fiber, left)
-    return wait === undefined
-      ? this.start(now, fiber)
-      : Effect.flatMap(wait, () => this.start(Time.monotonicMillis(fiber), fiber))
-  }
-
-  /** With the permit in hand: asks the circuit again, this time for good, and begins the work. */
-  private start(now: number, fiber: AnyFiber): AnyEffect {
-    const { engine, entry } = this
-    const left = this.deadline - now
-    if (left <= 0) return Effect.fail(this.tooLate(false, fiber))
-    const { circuits } = engine
-    const { circuit } = entry
-    if (circuits !== undefined && circuit !== undefined) {
-      this.ticket = circuits.admit(circuit, now, fiber)
-      if (this.ticket === Circuit.Rejected) return engine.rejectOpen(circuits, circuit, now, fiber)
-      this.era = circuit.circuit.era
-    }
-    // Only a call that reaches the dependency earns retries.
-    if (this.attempts === 1 && engine.retry !== undefined) engine.budget?.deposit(fiber)
-    this.running = true
-    this.started = now
-    entry.counters.running += 1
-    const limit = Math.min(engine.timeout, left)
-    if (limit === Infinity) return this.self
-    return Limit.within(this.self, limit, Deadline.tightened(fiber, now + limit), fiber, () =>
-      engine.timeout <= left ? this.timedOut(fiber) : this.late(fiber)
-    )
-  }
-
-  private timedOut(fiber: AnyFiber): Exit.Exit<never, Rejection.TimedOut> {
-    const { entry, engine } = this
-    const after = Duration.millis(engine.timeout)
-    entry.counters.timeouts += 1
-    engine.reporter.timeoutFired(entry.key, after, fiber)
-    return Exit.fail(Rejection.timedOut({ policy: engine.name, key: entry.key, after }))
-  }
-
-  private late(fiber: AnyFiber): Exit.Exit<never, Rejection.DeadlineExceeded> {
-    this.cut = true
-    return Exit.fail(this.tooLate(true, fiber))
-  }
-
-  /** With the time this call had in all: an outer deadline may have left it less than the policy gives. */
-  private tooLate(started: boolean, fiber: AnyFiber): Rejection.DeadlineExceeded {
-    const { engine, entry } = this
-    const deadline = Duration.millis(Math.max(0, this.deadline - this.began))
-    const rejection = Rejection.deadlineExceeded({ policy: engine.name, key: entry.key, deadline, started })
-    engine.reporter.rejected(entry.key, rejection, fiber)
-    return rejection
-  }
-
-  leave(exit: Exit.Exit<unknown, unknown>, fiber: AnyFiber): void {
-    const { engine, entry } = this
-    // First what is held, then what others may get wrong.
-    if (entry.gate !== undefined) engine.gates?.release(entry.gate, this)
-    if (!this.running) {
-      const rejection = rejectionIn(exit)
-      if (rejection !== undefined) entry.counters.rejections[rejection._tag] += 1
-      return
-    }
-    entry.counters.running -= 1
-    const now = Time.monotonicMillis(fiber)
-    const duration = now - this.started
-    const judged = this.cut ? this.judgeCut(duration) : Protecting.judgeSafely(this.judge, exit)
-    if (this.cut) entry.counters.rejections.DeadlineExceeded += 1
-    entry.counters.record(judged.outcome, duration, now)
-    if (entry.circuit !== undefined) {
-      const retryAfter = judged.outcome === "failure" ? Protecting.retryAfterOf(exit) : undefined
-      engine.circuits?.settle(entry.circuit, this.era, this.ticket, judged.outcome, duration, now, fiber, retryAfter)
-    }
-    if (judged.outcome === "ignored") engine.reporter.ignored(entry.key, exit, fiber)
-    if (judged.threw) throw judged.defect
-  }
-
-  /**
-   * The deadline cut the work. That says something about the dependency only if the work had a fair share of the time
-   * this policy gives to an attempt: without it, a black hole behind a deadline would never open the circuit.
-   */
-  private judgeCut(duration: number): Protecting.Judged {
-    const { deadline, timeout } = this.engine
-    return duration >= fairShare * Math.min(deadline, timeout) ? Protecting.failure : Protecting.ignored
-  }
-}
-
-/** Of the time for one attempt. */
-const fairShare = 0.5
-
-type Judge = (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
-
-const rejectionIn = (exit: Exit.Exit<unknown, unknown>): Rejection.Rejection | undefined => {
-  if (exit._tag === "Success") return undefined
-  const reason = exit.cause.reasons.find(Cause.isFailReason)
-  return reason !== undefined && Rejection.is(reason.error) ? reason.error : undefined
-}
-
 const where = "Policy"
-
-class Engine {
-  readonly name: string
-  readonly reporter: Reporter
-  readonly circuits: Circuits.Circuits | undefined
-  readonly gates: Gates.Gates | undefined
-  readonly retry: Retrying.Plan | undefined
-  readonly budget: Budget.Budget | undefined
-  /** Milliseconds; `Infinity` when there is none. */
-  readonly timeout: number
-  readonly deadline: number
-  readonly entries: Keyed<Entry>
-
-  constructor(name: string, options: Options, program: Event.Hub, shared: Budget.Budget | undefined) {
-    this.name = Options_.nonEmpty(where, "name", name)
-    this.reporter = new Reporter(name, Event.makeHub(), program)
-    const { breaker, bulkhead, deadline, retry, timeout } = options
-    if ([breaker, bulkhead, deadline, retry, timeout].every((part) => part === undefined)) {
-      throw new RangeError(`${where}: give at least one of deadline, retry, breaker, bulkhead and timeout, got none`)
-    }
-    if (options.budget !== undefined && retry === undefined) {
-      throw new RangeError(`${where}: budget pays for retries and needs retry, got none`)
-    }
-    if (breaker !== undefined) Options_.judgement(`${where}.breaker`, breaker)
-    this.circuits = breaker && new Circuits.Circuits(`${where}.breaker`, breaker, this.reporter)
-    this.gates = bulkhead && new Gates.Gates(`${where}.bulkhead`, bulkhead, this.reporter)
-    this.retry = retry && planOf(retry)
-    this.budget = shared ?? ownBudget(options.budget, this.reporter)
-    this.timeout = timeout === undefined ? Infinity : Options_.millis(where, "timeout", timeout)
-    this.deadline = deadline === undefined ? Infinity : Options_.millis(where, "deadline", deadline)
-    if (this.timeout !== Infinity && this.timeout > this.deadline) {
-      throw new RangeError(
-        `${where}: timeout must be at most the deadline (${this.deadline} ms), got ${this.timeout} ms: an attempt could never use it up`
-      )
-    }
-    this.entries = new Keyed<Entry>(
-      where,
-      options.keys,
-      (key, now) => this.make(key, now),
-      (entry) =>
-        entry.counters.running > 0 ||
-        (entry.circuit !== undefined && Circuits.pinned(entry.circuit)) ||
-        (entry.gate !== undefined && Gates.pinned(entry.gate))
-    )
-  }
-
-  make(key: string, now: number): Entry {
-    return {
-      key,
-      lastUsed: now,
-      circuit: this.circuits?.make(key, now),
-      gate: this.gates?.make(key),
-      counters: new Counters.Counters()
-    }
-  }
-
-  call(self: AnyEffect, key: string, judge: Judge, fiber: AnyFiber): AnyEffect {
-    const now = Time.monotonicMillis(fiber)
-    // An outer deadline bounds this one; without one of its own a policy leaves the outer one to whoever set it.
-    const deadline =
-      this.deadline === Infinity ? Infinity : Math.min(now + this.deadline, fiber.getRef(Deadline.Current))
-    return new Call(this, self, key, judge, now, deadline).attempt(fiber)
-  }
-
-  rejectOpen(
-    circuits: Circuits.Circuits,
-    circuit: Circuits.Cell,
-    now: number,
-    fiber: AnyFiber
-  ): Effect.Effect<never, Rejection.CircuitOpen> {
-    const rejection = circuits.rejection(circuit, now)
-    this.reporter.rejected(circuit.key, rejection, fiber)
-    return Effect.fail(rejection)
-  }
-
-  stats(entry: Entry, now: number, fiber: AnyFiber): Stats {
-    return {
-      policy: this.name,
-      key: entry.key,
-      circuit: entry.circuit && this.circuits?.view(entry.circuit, now),
-      running: entry.counters.running,
-      waiting: entry.gate?.gate.waiting ?? 0,
-      maxConcurrent: this.gates?.maxConcurrent,
-      balance: this.budget?.balance(fiber),
-      totals: entry.counters.totals(),
-      recent: entry.counters.recent(now)
-    }
-  }
-}
 
 const planOf = (retry: NonNullable<Options["retry"]>): Retrying.Plan => {
   const options = Schedule.isSchedule(retry) ? undefined : retry
@@ -622,12 +338,47 @@ const planOf = (retry: NonNullable<Options["retry"]>): Retrying.Plan => {
 
 const isService = (budget: Options["budget"]): budget is BudgetService => Context.isKey(budget)
 
-const ownBudget = (budget: Options["budget"], reporter: Reporter): Budget.Budget | undefined =>
-  budget === undefined || isService(budget) ? undefined : new Budget.Budget(`${where}.budget`, budget, reporter)
+/** The parts of a policy from its options, each checked. */
+const engineOf = (
+  name: string,
+  options: Options,
+  program: Event.Hub,
+  shared: Budget.Budget | undefined
+): Engine.Engine => {
+  Options_.nonEmpty(where, "name", name)
+  const { breaker, budget, bulkhead, deadline, retry, timeout } = options
+  if ([breaker, bulkhead, deadline, retry, timeout].every((part) => part === undefined)) {
+    throw new RangeError(`${where}: give at least one of deadline, retry, breaker, bulkhead and timeout, got none`)
+  }
+  if (budget !== undefined && retry === undefined) {
+    throw new RangeError(`${where}: budget pays for retries and needs retry, got none`)
+  }
+  if (breaker !== undefined) Options_.judgement(`${where}.breaker`, breaker)
+  const limits = {
+    timeout: timeout === undefined ? Infinity : Options_.millis(where, "timeout", timeout),
+    deadline: deadline === undefined ? Infinity : Options_.millis(where, "deadline", deadline)
+  }
+  if (limits.timeout !== Infinity && limits.timeout > limits.deadline) {
+    throw new RangeError(
+      `${where}: timeout must be at most the deadline (${limits.deadline} ms), got ${limits.timeout} ms: an attempt could never use it up`
+    )
+  }
+  const reporter = new Reporter(name, Event.makeHub(), program)
+  const own = budget === undefined || isService(budget) ? undefined : budget
+  return new Engine.Engine(where, options.keys, {
+    reporter,
+    judge: Outcome.judge(Outcome.isJudgement(breaker) ? breaker : undefined),
+    circuits: breaker && new Circuits.Circuits(`${where}.breaker`, breaker, reporter),
+    gates: bulkhead && new Gates.Gates(`${where}.bulkhead`, bulkhead, reporter),
+    retry: retry && planOf(retry),
+    budget: shared ?? (own && new Budget.Budget(`${where}.budget`, own, reporter)),
+    ...limits
+  })
+}
 
 /** Every check of the options, without making anything that lasts. */
 const check = (name: string, options: Options): void => {
-  new Engine(name, options, Event.makeHub(), undefined)
+  engineOf(name, options, Event.makeHub(), undefined)
 }
 
 /** The policy, with the shared budget found in the context if it has one. */
@@ -637,22 +388,12 @@ const build = <O>(name: string, options: Options): Effect.Effect<Policy<O>, Conf
     const shared = isService(options.budget)
       ? RetryBudget.engineOf(Context.getUnsafe(fiber.context, options.budget))
       : undefined
-    return ConfigOf.checked(() => makeWith<O>(new Engine(name, options, hub, shared), options))
+    return ConfigOf.checked(() => makeWith<O>(engineOf(name, options, hub, shared)))
   })
 
-/** A judgement given with one call. */
-const judgeOf = (call: Outcome.Judgement<unknown, unknown>): Judge => {
-  Options_.judgement(`${where}.protect`, call)
-  return Outcome.judge(call)
-}
-
-const makeWith = <O>(engine: Engine, options: Options): Policy<O> => {
-  const judge = Outcome.judge(Outcome.isJudgement(options.breaker) ? options.breaker : undefined)
-  const protect = Protecting.protect((self, call: ProtectOptions | undefined) => {
-    const key = call?.key ?? Rejection.defaultKey
-    const decide = Outcome.isJudgement(call) ? judgeOf(call) : judge
-    return Effect.withFiber((fiber) => engine.call(self, key, decide, fiber))
-  })
+const makeWith = <O>(engine: Engine.Engine): Policy<O> => {
+  const beginner: Protecting.Beginner = { [Protecting.Begin]: (self, told, fiber) => engine.begin(self, told, fiber) }
+  const protect = Protecting.by(where, beginner)
 
   const withNow = <A>(f: (now: number, fiber: AnyFiber) => A): Effect.Effect<A> =>
     Effect.withFiber((fiber) => Effect.succeed(f(Time.monotonicMillis(fiber), fiber)))
@@ -660,20 +401,15 @@ const makeWith = <O>(engine: Engine, options: Options): Policy<O> => {
   const command =
     (name: Parameters<Circuits.Circuits["control"]>[1]) =>
     (key: string = Rejection.defaultKey): Effect.Effect<void> =>
-      withNow((now, fiber) => {
-        const circuit = engine.circuits && engine.entries.get(key, now).circuit
-        if (circuit !== undefined) engine.circuits?.control(circuit, name, now, fiber)
-      })
+      withNow((now, fiber) => engine.control(key, name, now, fiber))
 
-  return {
+  const members: Policy<O> = {
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as unknown as Protect<O, never>,
     fn: Protecting.fn(protect) as unknown as Fn<O, never>,
-    // Looking at a key neither makes nor keeps it.
-    stats: (key = Rejection.defaultKey) =>
-      withNow((now, fiber) => engine.stats(engine.entries.peek(key) ?? engine.make(key, now), now, fiber)),
-    allStats: withNow((now, fiber) => Array.from(engine.entries.all(), (entry) => engine.stats(entry, now, fiber))),
-    events: Event.streamFrom(engine.reporter.own),
+    stats: (key = Rejection.defaultKey) => withNow((now, fiber) => engine.stats(key, now, fiber)),
+    allStats: withNow((now, fiber) => engine.allStats(now, fiber)),
+    events: Event.streamFrom(engine.parts.reporter.own),
     control: {
       isolate: command("isolate"),
       close: command("close"),
@@ -682,13 +418,11 @@ const makeWith = <O>(engine: Engine, options: Options): Policy<O> => {
       enable: command("enable"),
       resize: (maxConcurrent) => {
         Options_.integer(`${where}.control.resize`, "maxConcurrent", maxConcurrent, 1)
-        return Effect.sync(() => {
-          const gates = Array.from(engine.entries.all()).flatMap((entry) => entry.gate ?? [])
-          engine.gates?.resize(maxConcurrent, gates)
-        })
+        return Effect.sync(() => engine.resize(maxConcurrent))
       }
     }
   }
+  return Object.assign(members, beginner)
 }
 
 /**
@@ -820,7 +554,7 @@ export const Service =
     check(id, given)
     const service = Context.Service<Self, Policy<O>>()(id)
     const inContext = Protecting.inContext(service)
-    const protect = inContext.protect<ProtectOptions>((policy) => policy.protect)
+    const protect = Protecting.byService(where, service)
     const members: Omit<Class<Self, Id, O>, keyof Context.ServiceClass<Self, Id, Policy<O>>> = {
       // The implementation handles effects of any type; the interface says which ones.
       protect: protect as unknown as Protect<O, Self>,

@@ -16,12 +16,13 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Event from "./Event.ts"
 import * as Budget from "./internal/budget.ts"
+import { again, Frame, Protected, place } from "./internal/frame.ts"
 import { Reporter } from "./internal/hub.ts"
 import * as Options_ from "./internal/options.ts"
 import * as Protecting from "./internal/protect.ts"
 import * as Retrying from "./internal/retry.ts"
 import * as Time from "./internal/time.ts"
-import type { AnyEffect, AnySchedule, NoOther } from "./internal/types.ts"
+import type { AnyEffect, AnyFiber, AnySchedule, NoOther } from "./internal/types.ts"
 import type * as Rejection from "./Rejection.ts"
 import { defaultKey } from "./Rejection.ts"
 import * as Transient from "./Transient.ts"
@@ -194,37 +195,101 @@ export const transient: {
   ): Effect.Effect<A, ErrorAfter<E, S>, R | Schedule.Env<S>>
 } = Protecting.dual((schedule, options) => retry(schedule, options))
 
-const retry = (schedule: AnySchedule, options: Options<unknown> | undefined) => {
-  const gate = Budget.gateOf(schedule)
-  const where = "Retry.transient"
-  const plan = new Retrying.Plan(where, gate === undefined ? schedule : gate.schedule, options)
-  const name = Options_.nonEmpty(where, "name", options?.name ?? "Retry")
-  const again = options?.while
-  if (again !== undefined && typeof again !== "function") Options_.reject(where, "while", "a function", again)
-  return (self: AnyEffect): AnyEffect =>
-    Effect.withFiber((fiber) => {
-      const budget = gate?.budget(fiber)
-      budget?.deposit(fiber)
-      const started = Time.monotonicMillis(fiber)
-      let retrying: Retrying.Retrying | undefined
-      const state = (): Retrying.Retrying =>
-        (retrying ??= new Retrying.Retrying(
-          plan,
-          { key: defaultKey, budget, reporter: new Reporter(name, Event.makeHub(), fiber.getRef(Event.CurrentHub)) },
-          started,
-          fiber
-        ))
-      const onFailure = (cause: Cause.Cause<unknown>): AnyEffect => state().failed(cause, fiber, attempt)
-      const onSuccess = (value: unknown): AnyEffect =>
-        again?.(value) === true ? state().unsatisfied(value, fiber, attempt) : Effect.succeed(value)
-      const attempt = (metadata?: Schedule.Metadata): AnyEffect => {
-        const work = metadata === undefined ? self : Effect.provideService(self, Schedule.CurrentMetadata, metadata)
-        return again === undefined
-          ? Effect.catchCause(work, onFailure)
-          : Effect.matchCauseEffect(work, { onFailure, onSuccess })
-      }
-      return attempt()
-    })
+/** A retry with its options checked. */
+class Plan extends Retrying.Plan {
+  readonly name: string
+  readonly gate: Budget.Gate | undefined
+  readonly again: ((value: unknown) => boolean) | undefined
+
+  constructor(schedule: AnySchedule, options: Options | undefined) {
+    const where = "Retry.transient"
+    const gate = Budget.gateOf(schedule)
+    super(where, gate === undefined ? schedule : gate.schedule, options)
+    this.gate = gate
+    this.name = Options_.nonEmpty(where, "name", options?.name ?? "Retry")
+    this.again = options?.while
+    if (this.again !== undefined && typeof this.again !== "function") {
+      Options_.reject(where, "while", "a function", this.again)
+    }
+  }
+}
+
+/** One retried call: the frame of the attempt in flight. What only a failure needs is made at the first failure. */
+class Call extends Frame {
+  private readonly plan: Plan
+  private readonly self: AnyEffect
+  private readonly budget: Budget.Budget | undefined
+  private readonly started: number
+  private metadata: Schedule.Metadata | undefined
+  private retrying: Retrying.Retrying | undefined
+
+  constructor(plan: Plan, self: AnyEffect, fiber: AnyFiber) {
+    super()
+    this.plan = plan
+    this.self = self
+    this.budget = plan.gate?.budget(fiber)
+    this.started = Time.monotonicMillis(fiber)
+    this.metadata = undefined
+    this.retrying = undefined
+  }
+
+  enter(fiber: AnyFiber): AnyEffect {
+    if (this.metadata !== undefined) {
+      return Effect.provideService(this.self, Schedule.CurrentMetadata, this.metadata)
+    }
+    this.budget?.deposit(fiber)
+    return this.self
+  }
+
+  succeeded(value: unknown, fiber: AnyFiber): AnyEffect | undefined {
+    return this.plan.again?.(value) === true
+      ? this.deciding(fiber).unsatisfied(value, fiber, (metadata) => this.attempt(metadata))
+      : undefined
+  }
+
+  failed(cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined {
+    return this.deciding(fiber).failed(cause, fiber, (metadata) => this.attempt(metadata))
+  }
+
+  private attempt(metadata: Schedule.Metadata): AnyEffect {
+    this.metadata = metadata
+    return again(this)
+  }
+
+  private deciding(fiber: AnyFiber): Retrying.Retrying {
+    this.retrying ??= new Retrying.Retrying(
+      this.plan,
+      {
+        key: defaultKey,
+        budget: this.budget,
+        reporter: new Reporter(this.plan.name, Event.makeHub(), fiber.getRef(Event.CurrentHub))
+      },
+      this.started,
+      fiber
+    )
+    return this.retrying
+  }
+}
+
+/** An effect that is retried. */
+class Retried extends Protected {
+  private readonly plan: Plan
+  private readonly self: AnyEffect
+
+  constructor(plan: Plan, self: AnyEffect) {
+    super()
+    this.plan = plan
+    this.self = self
+  }
+
+  begin(fiber: AnyFiber): AnyEffect {
+    return place(new Call(this.plan, this.self, fiber), fiber)
+  }
+}
+
+const retry = (schedule: AnySchedule, options: Options | undefined) => {
+  const plan = new Plan(schedule, options)
+  return (self: AnyEffect): AnyEffect => new Retried(plan, self)
 }
 
 /**

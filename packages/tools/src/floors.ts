@@ -22,6 +22,7 @@ const rows: ReadonlyArray<Row> = [
       "internal/time.ts",
       "internal/timer.ts",
       "internal/frame.ts",
+      "internal/primitive.ts",
       "internal/hub.ts",
       "Transient.ts",
       "Outcome.ts",

@@ -52,11 +52,11 @@ const queued = async (waiters: number, quick: boolean): Promise<ReadonlyArray<Su
   const candidates = await Singles.queues(waiters)
   const inner: Work.Inner = { name: "yield", effect: () => Effect.as(Effect.yieldNow, 0), task: async () => 0 }
   const group = queueName(waiters)
-  return Work.subjectsOf(candidates, { inner, callers: waiters }, group).map((subject) =>
-    subject.name === Singles.names.semaphore && waiters > 1000
-      ? { ...subject, calls: waiters, rounds: quick ? 1 : 5 }
-      : { ...subject, calls: waiters }
-  )
+  const patient = candidates.filter(({ family }) => family !== "bottleneck" || !quick || waiters <= queueLengths[0])
+  return Work.subjectsOf(patient, { inner, callers: waiters }, group).map((subject) => {
+    const slow = subject.family === "bottleneck" || (subject.family === "Effect" && waiters > queueLengths[0])
+    return slow ? { ...subject, calls: waiters, rounds: quick ? 1 : 3 } : { ...subject, calls: waiters }
+  })
 }
 
 export const queueName = (waiters: number): string => `${waiters.toLocaleString("en-US")} callers, one permit`

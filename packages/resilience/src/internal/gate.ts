@@ -25,8 +25,9 @@ export interface Cell {
 }
 
 /** One call's dealings with a gate. Whatever it holds or waits for, {@link Gates.release} gives back. */
-export class Pass {
-  held = false
+export interface Pass {
+  held: boolean
+  /** Its place in the queue, also after it has left it. */
   place: Gate.Waiter<Pass> | undefined
   wake: (() => void) | undefined
 }

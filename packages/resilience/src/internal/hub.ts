@@ -1,6 +1,7 @@
 /** How a policy reports: to its own listeners and to the program's, and at no cost when there are none. */
+
+import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
-import type * as Exit from "effect/Exit"
 import type * as Event from "../Event.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "./time.ts"
@@ -33,10 +34,10 @@ export class Reporter {
   }
 
   /** A failure that was not counted; interruption and rejections are nobody's failure. */
-  ignored(key: string, exit: Exit.Exit<unknown, unknown>, fiber: AnyFiber): void {
-    if (!this.heard || exit._tag === "Success") return
-    if (!exit.cause.reasons.some((reason) => reason._tag === "Fail" && !Rejection.is(reason.error))) return
-    this.report({ _tag: "FailureIgnored", policy: this.policy, key, at: Time.epochMillis(fiber), failure: exit.cause })
+  ignored(key: string, cause: Cause.Cause<unknown>, fiber: AnyFiber): void {
+    if (!this.heard) return
+    if (!cause.reasons.some((reason) => reason._tag === "Fail" && !Rejection.is(reason.error))) return
+    this.report({ _tag: "FailureIgnored", policy: this.policy, key, at: Time.epochMillis(fiber), failure: cause })
   }
 
   timeoutFired(key: string, after: Duration.Duration, fiber: AnyFiber): void {

@@ -1,16 +1,18 @@
 /** What the `protect` and `fn` of every policy have in common. */
+import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import * as Formatter from "effect/Formatter"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as Outcome from "../Outcome.ts"
+import * as Rejection from "../Rejection.ts"
 import * as Transient from "../Transient.ts"
-
-/** An effect of any type; the interfaces of the policies say which ones. */
-export type AnyEffect = Effect.Effect<any, any, any>
+import { Protected } from "./frame.ts"
+import * as Options from "./options.ts"
+import type { AnyEffect, AnyFiber } from "./types.ts"
 
 /** `protect(effect, options?)` and `protect(options)(effect)` in one. */
 export type Protecting<Options> = (
@@ -31,6 +33,94 @@ export const dual =
   (make: (...options: ReadonlyArray<any>) => (self: AnyEffect) => AnyEffect): any =>
   (first: unknown, ...rest: ReadonlyArray<unknown>) =>
     Effect.isEffect(first) ? make(...rest)(first) : make(first, ...rest)
+
+export type Judge = (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
+
+/** What a call is told beside its effect: its key, and a judgement in place of the policy's own. */
+export interface Told {
+  readonly key: string
+  readonly judge: Judge | undefined
+}
+
+interface CallOptions extends Outcome.Judgement<unknown, unknown> {
+  readonly key?: string | undefined
+}
+
+const nothingTold: Told = { key: Rejection.defaultKey, judge: undefined }
+
+const told = (where: string, options: CallOptions | undefined): Told => {
+  if (options === undefined) return nothingTold
+  const key = options.key ?? Rejection.defaultKey
+  if (!Outcome.isJudgement(options)) return { key, judge: undefined }
+  Options.judgement(`${where}.protect`, options)
+  return { key, judge: Outcome.judge(options) }
+}
+
+/** The key of the method that begins a call of a policy: for its service class, which finds the policy at run time. */
+export const Begin = "~effect-resilience/begin" as const
+
+/** A policy at work, as its `protect` sees it. */
+export interface Beginner {
+  readonly [Begin]: (self: AnyEffect, told: Told, fiber: AnyFiber) => AnyEffect
+}
+
+/** An effect that a policy protects. */
+class Guarded extends Protected {
+  private readonly policy: Beginner
+  private readonly self: AnyEffect
+  private readonly told: Told
+
+  constructor(policy: Beginner, self: AnyEffect, told: Told) {
+    super()
+    this.policy = policy
+    this.self = self
+    this.told = told
+  }
+
+  begin(fiber: AnyFiber): AnyEffect {
+    return this.policy[Begin](this.self, this.told, fiber)
+  }
+}
+
+type Found = Beginner | { readonly protect: (self: AnyEffect, options: CallOptions) => AnyEffect }
+
+/** An effect that the policy of a service protects, which is found when the effect runs. */
+class GuardedByService extends Protected {
+  private readonly service: Context.Key<any, Found>
+  private readonly self: AnyEffect
+  private readonly told: Told
+
+  constructor(service: Context.Key<any, Found>, self: AnyEffect, told: Told) {
+    super()
+    this.service = service
+    this.self = self
+    this.told = told
+  }
+
+  begin(fiber: AnyFiber): AnyEffect {
+    const policy = Context.getUnsafe(fiber.context, this.service)
+    // A stand-in of the user's own, in a test for example, has only what the interface says.
+    return Begin in policy
+      ? policy[Begin](this.self, this.told, fiber)
+      : policy.protect(this.self, { key: this.told.key })
+  }
+}
+
+const either =
+  (where: string, guard: (self: AnyEffect, told: Told) => Protected): Protecting<CallOptions> =>
+  (arg, options) => {
+    if (Effect.isEffect(arg)) return guard(arg, told(where, options))
+    const once = told(where, arg as CallOptions)
+    return (self) => guard(self, once)
+  }
+
+/** The `protect` of a policy. */
+export const by = (where: string, policy: Beginner): Protecting<CallOptions> =>
+  either(where, (self, told) => new Guarded(policy, self, told))
+
+/** The `protect` of a service class. */
+export const byService = (where: string, service: Context.Key<any, any>): Protecting<CallOptions> =>
+  either(where, (self, told) => new GuardedByService(service, self, told))
 
 interface FnOptions {
   readonly key?: ((...args: ReadonlyArray<unknown>) => string) | undefined
@@ -75,9 +165,8 @@ export const inContext = <Self, Shape extends object>(service: Context.Service<S
 })
 
 /** Reads the pause that the dependency asked for off the failure of a call. */
-export const retryAfterOf = (exit: Exit.Exit<unknown, unknown>): Duration.Duration | undefined => {
-  if (exit._tag === "Success") return undefined
-  for (const reason of exit.cause.reasons) {
+export const retryAfterOf = (cause: Cause.Cause<unknown>): Duration.Duration | undefined => {
+  for (const reason of cause.reasons) {
     if (reason._tag === "Fail") return Transient.retryAfter(reason.error)
   }
   return undefined
@@ -99,16 +188,17 @@ const plain: Readonly<Record<Outcome.Outcome, Judged>> = { success, failure, ign
  * Judges an exit. A judgement of the user's that throws is a defect, but one that must wait until everything the call
  * holds is given back; until then the call counts as ignored.
  */
-export const judgeSafely = (
-  judge: (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome,
-  exit: Exit.Exit<unknown, unknown>
-): Judged => {
+export const judgeSafely = (judge: Judge, exit: Exit.Exit<unknown, unknown>): Judged => {
   if (judge === Outcome.classify) return plain[Outcome.classify(exit)]
   const result = Result.try(() => judge(exit))
   if (Result.isFailure(result)) return { outcome: "ignored", threw: true, defect: result.failure }
   const judged: Judged | undefined = Object.hasOwn(plain, result.success) ? plain[result.success] : undefined
   return judged ?? { outcome: "ignored", threw: true, defect: noOutcome(result.success) }
 }
+
+/** Judges a success; by default there is nothing to ask. */
+export const judgeSuccess = (judge: Judge, value: unknown): Judged =>
+  judge === Outcome.classify ? success : judgeSafely(judge, Exit.succeed(value))
 
 const noOutcome = (value: unknown): TypeError =>
   new TypeError(`classify must return "success", "failure" or "ignored", got ${Formatter.format(value)}`)

@@ -144,14 +144,14 @@ export class Retrying {
     this.previous = started
   }
 
-  /** What follows the failure of an attempt: a pause and then `again`, or the failure itself. */
-  failed(cause: Cause.Cause<unknown>, fiber: AnyFiber, again: Again): AnyEffect {
+  /** What follows the failure of an attempt: a pause and then `again`, the last real failure, or nothing new. */
+  failed(cause: Cause.Cause<unknown>, fiber: AnyFiber, again: Again): AnyEffect | undefined {
     this.attempts += 1
     const found = retryable(cause, this.plan.unprocessedOnly)
     if (found === undefined) {
       const rejection = this.real === undefined ? undefined : rejectionOf(cause)
       return rejection === undefined || this.real === undefined
-        ? Effect.failCause(cause)
+        ? undefined
         : this.giveUp(rejection._tag === "DeadlineExceeded" ? "deadline" : "rejected", this.real, fiber)
     }
     this.real = cause

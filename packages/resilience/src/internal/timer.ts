@@ -1,11 +1,9 @@
 /** One-shot timers on Effect's `Clock`. */
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Time from "./time.ts"
 import type { AnyFiber } from "./types.ts"
-
-const liveClock = Context.get(Context.empty(), Clock.Clock)
 
 /** The longest delay that `setTimeout` takes; a longer one would fire at once. */
 const longest = 2 ** 31 - 1
@@ -19,7 +17,7 @@ const longest = 2 ** 31 - 1
 export const start = (fiber: AnyFiber, delay: number, fire: () => void): (() => void) => {
   if (delay === Infinity) return noop
   const clock = fiber.getRef(Clock.Clock)
-  if (clock === liveClock && delay <= longest) {
+  if (clock === Time.liveClock && delay <= longest) {
     const handle = setTimeout(fire, delay)
     return () => clearTimeout(handle)
   }
