@@ -7,7 +7,7 @@ import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import type * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
 import * as ConfigOf from "./internal/config.ts"
@@ -305,19 +305,13 @@ export const Service =
       state: inContext.call((bulkhead) => bulkhead.state),
       resize: inContext.call((bulkhead) => bulkhead.resize),
       events: inContext.stream((bulkhead) => bulkhead.events),
-      layer: Layer.effect(
+      ...ConfigOf.layers(
         service,
-        Effect.map(Event.CurrentHub, (hub) => makeWith(id, options, hub))
-      ),
-      layerConfig: (config) =>
-        Layer.effect(
-          service,
-          Effect.gen(function* () {
-            const settings = yield* ConfigOf.load(ConfigOf.BulkheadSettings, config)
-            const hub = yield* Event.CurrentHub
-            return yield* ConfigOf.checked(() => makeWith(id, ConfigOf.merge(options, settings), hub))
-          })
-        )
+        options,
+        ConfigOf.BulkheadSettings,
+        (settings) => settings,
+        (options, hub) => makeWith(id, options, hub)
+      )
     }
     return Object.assign(service, members) as unknown as Named<Self, "Bulkhead", Class<Self, Id>>
   }

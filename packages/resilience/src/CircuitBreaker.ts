@@ -12,7 +12,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -574,21 +574,9 @@ export const Service =
     const key = Context.Service<Self, CircuitBreaker<O>>()(id)
     const members: Omit<Class<Self, Id, O>, keyof Context.ServiceClass<Self, Id, CircuitBreaker<O>>> = {
       ...statics<Self, O>(key),
-      layer: Layer.effect(
-        key,
-        Effect.map(Event.CurrentHub, (hub) => makeWith<O>(id, given, hub))
-      ),
-      layerConfig: (config) =>
-        Layer.effect(
-          key,
-          Effect.gen(function* () {
-            const settings = yield* ConfigOf.load(ConfigOf.CircuitSettings, config)
-            const hub = yield* Event.CurrentHub
-            return yield* ConfigOf.checked(() =>
-              makeWith<O>(id, ConfigOf.merge(given, ConfigOf.circuit(settings)), hub)
-            )
-          })
-        )
+      ...ConfigOf.layers(key, given, ConfigOf.CircuitSettings, ConfigOf.circuit, (options, hub) =>
+        makeWith<O>(id, options, hub)
+      )
     }
     return Object.assign(key, members) as unknown as Named<Self, "CircuitBreaker", Class<Self, Id, O>>
   }

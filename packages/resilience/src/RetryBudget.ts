@@ -11,7 +11,7 @@ import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import type * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
@@ -235,19 +235,13 @@ export const Service =
       tryWithdraw: inContext.effect((budget) => budget.tryWithdraw),
       balance: inContext.effect((budget) => budget.balance),
       events: inContext.stream((budget) => budget.events),
-      layer: Layer.effect(
+      ...ConfigOf.layers(
         service,
-        Effect.map(Event.CurrentHub, (hub) => makeWith(id, options, hub))
-      ),
-      layerConfig: (config) =>
-        Layer.effect(
-          service,
-          Effect.gen(function* () {
-            const settings = yield* ConfigOf.load(ConfigOf.BudgetSettings, config)
-            const hub = yield* Event.CurrentHub
-            return yield* ConfigOf.checked(() => makeWith(id, ConfigOf.merge(options, settings), hub))
-          })
-        )
+        options,
+        ConfigOf.BudgetSettings,
+        (settings) => settings,
+        (options, hub) => makeWith(id, options, hub)
+      )
     }
     return Object.assign(service, members) as unknown as Named<Self, "RetryBudget", Class<Self, Id>>
   }

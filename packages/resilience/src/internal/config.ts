@@ -4,9 +4,12 @@
  */
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Event from "../Event.ts"
 import * as TripPolicy from "../TripPolicy.ts"
 
 const Over = {
@@ -125,3 +128,29 @@ export const checked = <A>(make: () => A): Effect.Effect<A, Config.ConfigError> 
     ? Effect.fail(new Config.ConfigError(new ConfigProvider.SourceError({ message: error.message, cause: error })))
     : Effect.die(error)
 }
+
+/**
+ * The two layers of a policy: with its options as they are, and with settings from `Config` over them. `over` makes
+ * options of settings.
+ */
+export const layers = <Self, Shape, O extends object, S>(
+  service: Context.Service<Self, Shape>,
+  options: O,
+  schema: Schema.ConstraintCodec<S, unknown>,
+  over: (settings: S) => object,
+  make: (options: O, program: Event.Hub) => Shape
+) => ({
+  layer: Layer.effect(
+    service,
+    Effect.map(Event.CurrentHub, (hub) => make(options, hub))
+  ),
+  layerConfig: (source: Source<S>): Layer.Layer<Self, Config.ConfigError> =>
+    Layer.effect(
+      service,
+      Effect.gen(function* () {
+        const settings = yield* load(schema, source)
+        const hub = yield* Event.CurrentHub
+        return yield* checked(() => make(merge(options, over(settings)), hub))
+      })
+    )
+})
