@@ -133,7 +133,7 @@ export const checked = <A>(make: () => A): Effect.Effect<A, Config.ConfigError> 
  * The two layers of a policy: with its options as they are, and with settings from `Config` over them. `over` makes
  * options of settings.
  */
-export const layers = <Self, Shape, O extends object, S>(
+export const layers = <Self, Shape, O extends object, S extends object>(
   service: Context.Service<Self, Shape>,
   options: O,
   schema: Schema.ConstraintCodec<S, unknown>,
