@@ -11,7 +11,8 @@ export default defineConfig({
     pool: "threads",
     // Loading Effect anew for every file would take most of the time. So files share modules: keep no global state.
     isolate: false,
-    testTimeout: 10_000,
+    // Nothing here waits; but two busy cores take their time over a sweep.
+    testTimeout: 60_000,
     projects: [
       { extends: true, test: { name: "all", include: ["test/**/*.test.ts"] } },
       {

@@ -178,12 +178,12 @@ describe("lookups", () => {
   it("of a known key make nothing and look at nobody else, with 10,000 keys", () => {
     let made = 0
     let looked = 0
-    const keyed = new Keyed<{ readonly key: string; lastUsed: number }>(
+    const keyed = new Keyed<{ readonly key: string; lastUsed: number; slot: number }>(
       "Test",
       undefined,
       (key, now) => {
         made += 1
-        return { key, lastUsed: now }
+        return { key, lastUsed: now, slot: 0 }
       },
       () => {
         looked += 1

@@ -14,17 +14,14 @@ const make = (maxKeys: number, count = (_: Cell) => {}): Registry.Registry<Cell>
     return cell.pinned
   })
 
-/** What the users of a registry do: look up, and make room for what is not there. */
+/** What the users of a registry do: look up, and add what is not there. */
 const use = (registry: Registry.Registry<Cell>, key: string, now: number): Cell | undefined => {
   const found = registry.entries.get(key)
   if (found !== undefined) {
     found.lastUsed = now
     return found
   }
-  if (!Registry.makeRoom(registry, now)) return undefined
-  const cell = { key, lastUsed: now, pinned: false }
-  registry.entries.set(key, cell)
-  return cell
+  return Registry.add(registry, key, now, (key) => ({ key, lastUsed: now, slot: 0, pinned: false }))
 }
 
 const between = (minimum: number, maximum: number) =>
@@ -116,5 +113,36 @@ describe("6.12 keyed state is bounded", () => {
     looked = 0
     for (const key of Array.from(registry.entries.keys())) use(registry, key, 0)
     assert.strictEqual(looked, 0, "a lookup looks at nothing else")
+  })
+
+  it("has each entry once on its ring, also after some were removed", () => {
+    const registry = make(5)
+    for (let i = 0; i < 40; i++) {
+      use(registry, `k${i % 11}`, i)
+      const removed = registry.entries.get(`k${(i * 7) % 11}`)
+      if (removed !== undefined) Registry.remove(registry, removed)
+      assert.sameMembers(registry.ring, Array.from(registry.entries.values()))
+      registry.ring.forEach((entry, slot) => {
+        assert.strictEqual(entry.slot, slot)
+      })
+    }
+  })
+
+  it("does as much per insertion at 100,000 keys as at 1,000", () => {
+    const steps = (keys: number): number => {
+      const registry = make(1_000_000)
+      for (let i = 0; i < keys; i++) use(registry, `k${i}`, 0)
+      let touched = 0
+      const ring = new Proxy(registry.ring, {
+        get: (target, name, receiver) => {
+          touched += 1
+          return Reflect.get(target, name, receiver)
+        }
+      })
+      const watched = { ...registry, ring }
+      for (let i = 0; i < 100; i++) use(watched, `more${i}`, 0)
+      return touched
+    }
+    assert.strictEqual(steps(100_000), steps(1000))
   })
 })

@@ -35,7 +35,8 @@ const wrong: ReadonlyArray<readonly [options: unknown, text: string]> = [
     { deadline: "1 second", timeout: "2 seconds" },
     "Policy: timeout must be at most the deadline (1000 ms), got 2000 ms: an attempt could never use it up"
   ],
-  [{ retry: "often" }, "Policy.retry: schedule must be a Schedule"],
+  [{ retry: "often" }, 'Policy: retry must be a Schedule, such as Retry.backoff(), or options with one, got "often"'],
+  [{ retry: { times: 3 } }, "Policy: retry must be a Schedule, such as Retry.backoff(), or options with one, got"],
   [{ retry: { schedule: 3 } }, "Policy.retry: schedule must be a Schedule, got 3"],
   [
     { retry: Schedule.recurs(1).pipe(Budget.gated) },

@@ -40,6 +40,7 @@ describe("Policy: stats", () => {
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy, keys: { maxKeys: 2 } })
       yield* policy.protect(ok, { key: "a" })
+      yield* TestClock.adjust("1 second")
       yield* policy.protect(ok, { key: "b" })
       yield* policy.stats("a")
       yield* policy.protect(ok, { key: "c" })

@@ -137,6 +137,7 @@ export interface Bulkhead<R = never> {
 
 interface Entry extends Gates.Cell {
   lastUsed: number
+  slot: number
 }
 
 /** One call through one gate. */
@@ -187,12 +188,13 @@ class Engine {
 
   constructor(name: string, options: Options, program: Event.Hub) {
     Options_.nonEmpty("Bulkhead", "name", name)
+    Options_.known("Bulkhead", options, [...Gates.names, "keys"])
     this.own = Event.makeHub()
     this.gates = new Gates.Gates("Bulkhead", options, new Reporter(name, this.own, program))
     this.cells = new Keyed<Entry>(
       "Bulkhead",
       options.keys,
-      (key, now) => ({ ...this.gates.make(key), lastUsed: now }),
+      (key, now) => ({ ...this.gates.make(key), lastUsed: now, slot: 0 }),
       Gates.pinned
     )
   }
@@ -237,7 +239,7 @@ const makeWith = (name: string, options: Options, program: Event.Hub): Bulkhead 
   const members: Bulkhead = {
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as unknown as Protect<never>,
-    fn: Protecting.fn(protect) as unknown as Fn<never>,
+    fn: Protecting.fn("Bulkhead", protect) as unknown as Fn<never>,
     state: (key = Rejection.defaultKey) =>
       Effect.sync(() => {
         const gate = engine.cells.peek(key)?.gate
@@ -301,7 +303,7 @@ export const Service =
     const members: Omit<Class<Self, Id>, keyof Context.ServiceClass<Self, Id, Bulkhead>> = {
       // The implementation handles effects of any type; the interface says which ones.
       protect: protect as unknown as Protect<Self>,
-      fn: Protecting.fn(protect) as unknown as Fn<Self>,
+      fn: Protecting.fn("Bulkhead", protect) as unknown as Fn<Self>,
       state: inContext.call((bulkhead) => bulkhead.state),
       resize: inContext.call((bulkhead) => bulkhead.resize),
       events: inContext.stream((bulkhead) => bulkhead.events),

@@ -272,6 +272,7 @@ export interface CircuitBreaker<Own = Options, R = never> {
 
 interface Entry extends Circuits.Cell {
   lastUsed: number
+  slot: number
 }
 
 /** One call through one circuit. */
@@ -338,6 +339,7 @@ class Engine {
 
   constructor(name: string, options: Options, program: Event.Hub) {
     Options_.nonEmpty(where, "name", name)
+    Options_.known(where, options, [...Circuits.names, "keys", ...Options_.judgementNames])
     Options_.judgement(where, options)
     this.reporter = new Reporter(name, Event.makeHub(), program)
     this.circuits = new Circuits.Circuits(where, options, this.reporter)
@@ -345,7 +347,7 @@ class Engine {
     this.cells = new Keyed<Entry>(
       where,
       options.keys,
-      (key, now) => ({ ...this.circuits.make(key, now), lastUsed: now }),
+      (key, now) => ({ ...this.circuits.make(key, now), lastUsed: now, slot: 0 }),
       Circuits.pinned
     )
   }
@@ -433,7 +435,7 @@ const makeWith = <O>(name: string, options: Options, program: Event.Hub): Circui
   const members: CircuitBreaker<O> = {
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as unknown as CircuitBreaker<O>["protect"],
-    fn: Protecting.fn(protect) as unknown as CircuitBreaker<O>["fn"],
+    fn: Protecting.fn(where, protect) as unknown as CircuitBreaker<O>["fn"],
     acquire,
     state: (key = Rejection.defaultKey) =>
       withNow((now) => {
@@ -499,7 +501,7 @@ const statics = <Self, O>(service: Context.Service<Self, CircuitBreaker<O>>): Ci
   return {
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as unknown as Protect<O, Self>,
-    fn: Protecting.fn(protect) as unknown as Fn<O, Self>,
+    fn: Protecting.fn(where, protect) as unknown as Fn<O, Self>,
     acquire: inContext.call((breaker) => breaker.acquire),
     state: inContext.call((breaker) => breaker.state),
     states: inContext.effect((breaker) => breaker.states),

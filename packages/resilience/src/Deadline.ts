@@ -72,6 +72,7 @@ export const within: {
 } = Protecting.dual((duration, options) => make(duration, options))
 
 const make = (duration: Duration.Input, options: Options | undefined) => {
+  if (options !== undefined) Options_.known("Deadline.within", options, ["name"])
   const limit = Options_.millis("Deadline.within", "duration", duration, { zero: true, infinite: true })
   const policy = Options_.nonEmpty("Deadline.within", "name", options?.name ?? "Deadline")
   const deadline = Duration.millis(limit)

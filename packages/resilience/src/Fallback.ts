@@ -133,6 +133,7 @@ export const orElse = <E, A2, E2, R2, const O extends Options<E> = {}>(
   f: (error: Answered<E, O>) => Effect.Effect<A2, E2, R2>,
   options?: O & Options<E> & NoOther<O, Options>
 ): Apply<E, O, A2, E2, R2> => {
+  if (options !== undefined) Options_.known("Fallback", options, ["when", "name"])
   const name = Options_.nonEmpty("Fallback", "name", options?.name ?? "Fallback")
   const when = checkedWhen("Fallback", options?.when)
   // The error handed to `f` was found to be one of those it takes; the rest keeps its type.
@@ -224,6 +225,7 @@ type RemembersStale<A1, A> = [A1] extends [A]
 interface Remembered<A> {
   readonly key: string
   lastUsed: number
+  slot: number
   value: A | undefined
   /** When the value was good; `-Infinity` before there is one. */
   at: number
@@ -260,10 +262,17 @@ export const stale = <A>(name: string, options: StaleOptions): Effect.Effect<Sta
 const staleOf = <A>(name: string, options: StaleOptions): (() => Stale<A>) => {
   const where = "Fallback.stale"
   Options_.nonEmpty(where, "name", name)
+  Options_.known(where, options, ["maxAge", "maxKeys", "when"])
   const maxAge = Options_.millis(where, "maxAge", options.maxAge, { infinite: true })
   const maxKeys = options.maxKeys === undefined ? undefined : Options_.integer(where, "maxKeys", options.maxKeys, 1)
   const keys = { maxKeys, idleTimeToLive: Duration.millis(maxAge) }
-  const make = (key: string, now: number): Remembered<A> => ({ key, lastUsed: now, value: undefined, at: -Infinity })
+  const make = (key: string, now: number): Remembered<A> => ({
+    key,
+    lastUsed: now,
+    slot: 0,
+    value: undefined,
+    at: -Infinity
+  })
   const values = () => new Keyed<Remembered<A>>(where, keys, make, () => false)
   const when = checkedWhen(where, options.when)
   return () => {

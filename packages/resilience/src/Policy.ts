@@ -328,6 +328,13 @@ const where = "Policy"
 
 const planOf = (retry: NonNullable<Options["retry"]>): Retrying.Plan => {
   const options = Schedule.isSchedule(retry) ? undefined : retry
+  if (options !== undefined) {
+    const given: unknown = options
+    if (typeof given !== "object" || given === null || !("schedule" in given)) {
+      Options_.reject(where, "retry", "a Schedule, such as Retry.backoff(), or options with one", given)
+    }
+    Options_.known(`${where}.retry`, options, ["schedule", ...Retrying.names])
+  }
   // Whatever it takes as input: the types of `protect` see to it that the errors fit.
   const schedule = (options === undefined ? retry : options.schedule) as Schedule.Schedule<unknown>
   if (Budget.gateOf(schedule) !== undefined) {
@@ -346,6 +353,7 @@ const engineOf = (
   shared: Budget.Budget | undefined
 ): Engine.Engine => {
   Options_.nonEmpty(where, "name", name)
+  Options_.known(where, options, ["deadline", "retry", "budget", "breaker", "bulkhead", "timeout", "keys"])
   const { breaker, budget, bulkhead, deadline, retry, timeout } = options
   if ([breaker, bulkhead, deadline, retry, timeout].every((part) => part === undefined)) {
     throw new RangeError(`${where}: give at least one of deadline, retry, breaker, bulkhead and timeout, got none`)
@@ -353,7 +361,11 @@ const engineOf = (
   if (budget !== undefined && retry === undefined) {
     throw new RangeError(`${where}: budget pays for retries and needs retry, got none`)
   }
-  if (breaker !== undefined) Options_.judgement(`${where}.breaker`, breaker)
+  if (breaker !== undefined) {
+    Options_.known(`${where}.breaker`, breaker, [...Circuits.names, ...Options_.judgementNames])
+    Options_.judgement(`${where}.breaker`, breaker)
+  }
+  if (bulkhead !== undefined) Options_.known(`${where}.bulkhead`, bulkhead, Gates.names)
   const limits = {
     timeout: timeout === undefined ? Infinity : Options_.millis(where, "timeout", timeout),
     deadline: deadline === undefined ? Infinity : Options_.millis(where, "deadline", deadline)
@@ -406,7 +418,7 @@ const makeWith = <O>(engine: Engine.Engine): Policy<O> => {
   const members: Policy<O> = {
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as unknown as Protect<O, never>,
-    fn: Protecting.fn(protect) as unknown as Fn<O, never>,
+    fn: Protecting.fn(where, protect) as unknown as Fn<O, never>,
     stats: (key = Rejection.defaultKey) => withNow((now, fiber) => engine.stats(key, now, fiber)),
     allStats: withNow((now, fiber) => engine.allStats(now, fiber)),
     events: Event.streamFrom(engine.parts.reporter.own),
@@ -558,7 +570,7 @@ export const Service =
     const members: Omit<Class<Self, Id, O>, keyof Context.ServiceClass<Self, Id, Policy<O>>> = {
       // The implementation handles effects of any type; the interface says which ones.
       protect: protect as unknown as Protect<O, Self>,
-      fn: Protecting.fn(protect) as unknown as Fn<O, Self>,
+      fn: Protecting.fn(where, protect) as unknown as Fn<O, Self>,
       stats: inContext.call((policy) => policy.stats),
       allStats: inContext.effect((policy) => policy.allStats),
       events: inContext.stream((policy) => policy.events),

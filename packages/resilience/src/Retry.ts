@@ -203,6 +203,7 @@ class Plan extends Retrying.Plan {
 
   constructor(schedule: AnySchedule, options: Options | undefined) {
     const where = "Retry.transient"
+    if (options !== undefined) Options_.known(where, options, [...Retrying.names, "while", "name"])
     const gate = Budget.gateOf(schedule)
     super(where, gate === undefined ? schedule : gate.schedule, options)
     this.gate = gate
@@ -346,6 +347,7 @@ const jitters: ReadonlyArray<Jitter> = ["full", "equal", "decorrelated", "none"]
 export const backoff = (options: Backoff = {}): Schedule.Schedule<Duration.Duration> => {
   const { defaults } = Retrying
   const where = "Retry.backoff"
+  Options_.known(where, options, ["base", "cap", "times", "jitter"])
   const times = Options_.integer(where, "times", options.times ?? defaults.times, 0)
   const base = Options_.millis(where, "base", options.base ?? defaults.base)
   const cap = Options_.millis(

@@ -65,6 +65,7 @@ export const after: {
 } = Protecting.dual((duration, options) => make(duration, options))
 
 const make = (duration: Duration.Input, options: Options | undefined) => {
+  if (options !== undefined) Options_.known("Timeout.after", options, ["name"])
   const limit = Options_.millis("Timeout.after", "duration", duration, { infinite: true })
   const policy = Options_.nonEmpty("Timeout.after", "name", options?.name ?? "Timeout")
   const error = Duration.millis(limit)

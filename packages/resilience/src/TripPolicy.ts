@@ -98,6 +98,8 @@ export interface Over {
 /** Defaults of the rates; the only place where they stand. */
 const defaults = { threshold: 0.5, window: Duration.seconds(10), minimumCalls: 20 }
 
+const rateNames = ["threshold", "window", "calls", "minimumCalls"]
+
 interface Rate extends Over {
   readonly threshold?: number | undefined
 }
@@ -110,6 +112,7 @@ const rate = (
   marked: string
 ): TripPolicy<Window.TimeWindow> | TripPolicy<Window.CallWindow> => {
   const where = `TripPolicy.${name}`
+  Options.known(where, options, rateNames)
   const threshold = Options.ratio(where, "threshold", options.threshold ?? defaults.threshold)
   const calls = options.calls ?? undefined
   if (calls !== undefined) {
@@ -193,8 +196,11 @@ export const slowCallRate = (
     readonly threshold?: number | undefined
   }
 ): TripPolicy => {
-  const slowerThan = Options.millis("TripPolicy.slowCallRate", "slowerThan", options.slowerThan)
-  return rate("slowCallRate", options, (_, duration) => duration >= slowerThan, "slow") as TripPolicy
+  const where = "TripPolicy.slowCallRate"
+  Options.known(where, options, [...rateNames, "slowerThan"])
+  const slowerThan = Options.millis(where, "slowerThan", options.slowerThan)
+  const { slowerThan: _, ...rest } = options
+  return rate("slowCallRate", rest, (_, duration) => duration >= slowerThan, "slow") as TripPolicy
 }
 
 const combine = (

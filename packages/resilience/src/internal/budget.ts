@@ -21,6 +21,7 @@ export class Budget {
 
   constructor(where: string, options: BudgetOptions, reporter: Reporter) {
     this.reporter = reporter
+    Options.known(where, options, ["ratio", "minPerSecond", "window"])
     const window = Options.millis(where, "window", options.window ?? defaults.window)
     this.tokens = Tokens.make({
       ratio: Options.within(where, "ratio", options.ratio ?? defaults.ratio, 0, 1),

@@ -75,6 +75,9 @@ const said: Readonly<Record<Outcome, Circuit.Said>> = {
   ignored: Circuit.Ignored
 }
 
+/** The names of a circuit's options. */
+export const names = ["trip", "openFor", "maxRetryAfter", "probes"]
+
 export class Circuits {
   readonly trip: TripPolicy.TripPolicy
   readonly settings: Circuit.Settings
@@ -85,6 +88,9 @@ export class Circuits {
   constructor(where: string, options: CircuitOptions, reporter: Reporter) {
     this.reporter = reporter
     this.trip = Options.tripPolicy(where, "trip", options.trip ?? defaults.trip())
+    if (options.probes !== undefined) {
+      Options.known(`${where}.probes`, options.probes, ["permitted", "successes", "lease"])
+    }
     const permitted = Options.integer(
       where,
       "probes.permitted",
@@ -314,6 +320,7 @@ const openTime = (where: string, input: OpenFor): ((opening: number, fiber: AnyF
   if (Schedule.isSchedule(input)) return scheduled(where, input as OpenSchedule)
   const options: OpenForOptions = isOptions(input) ? input : { initial: input as Duration.Input }
   const field = isOptions(input) ? "openFor.initial" : "openFor"
+  Options.known(`${where}.openFor`, options, ["initial", "factor", "max", "jitter"])
   const initial = Options.millis(where, field, options.initial)
   const factor = Options.within(where, "openFor.factor", options.factor ?? defaults.factor, 1, 1000)
   const jitter = Options.within(where, "openFor.jitter", options.jitter ?? defaults.jitter, 0, 1)

@@ -29,10 +29,14 @@ const makeTrip = (settings: typeof TripSettings.Type): TripPolicy.TripPolicy => 
   switch (settings.type) {
     case "consecutive":
       return TripPolicy.consecutive(settings.failures) as TripPolicy.TripPolicy
-    case "failureRate":
-      return TripPolicy.failureRate(settings)
-    case "slowCallRate":
-      return TripPolicy.slowCallRate(settings)
+    case "failureRate": {
+      const { type: _, ...options } = settings
+      return TripPolicy.failureRate(options)
+    }
+    case "slowCallRate": {
+      const { type: _, ...options } = settings
+      return TripPolicy.slowCallRate(options)
+    }
   }
 }
 

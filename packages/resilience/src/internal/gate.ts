@@ -32,6 +32,9 @@ export interface Pass {
   wake: (() => void) | undefined
 }
 
+/** The names of a gate's options. */
+export const names = ["maxConcurrent", "maxQueued", "maxWait"]
+
 export class Gates {
   private limit: number
   private readonly maxQueued: number

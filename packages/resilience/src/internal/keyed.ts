@@ -34,6 +34,7 @@ export class Keyed<T extends Registry.Entry> {
     make: (key: string, now: number) => T,
     pinned: (entry: T) => boolean
   ) {
+    if (options !== undefined) Options.known(`${where}.keys`, options, ["maxKeys", "idleTimeToLive"])
     this.make = make
     this.registry = Registry.make(
       Options.integer(where, "keys.maxKeys", options?.maxKeys ?? defaults.maxKeys, 1),
@@ -62,10 +63,7 @@ export class Keyed<T extends Registry.Entry> {
   own(key: string, now: number): T | undefined {
     const found = this.registry.entries.get(key)
     if (found !== undefined) return found
-    if (!Registry.makeRoom(this.registry, now)) return undefined
-    const entry = this.make(key, now)
-    this.registry.entries.set(key, entry)
-    return entry
+    return Registry.add(this.registry, key, now, (key) => this.make(key, now))
   }
 
   private add(key: string, now: number): T {
@@ -76,7 +74,8 @@ export class Keyed<T extends Registry.Entry> {
   }
 
   delete(key: string): void {
-    this.registry.entries.delete(key)
+    const entry = this.peek(key)
+    if (entry !== undefined) Registry.remove(this.registry, entry)
   }
 
   /** The entries of keys. */

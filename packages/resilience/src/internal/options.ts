@@ -10,6 +10,23 @@ export const reject = (where: string, field: string, range: string, value: unkno
   throw new RangeError(`${where}: ${field} must be ${range}, got ${Formatter.format(value)}`)
 }
 
+/**
+ * Options are an object, and every name in it is that of an option. The compiler sees to both; this is for plain
+ * JavaScript, where a misspelt option would be passed over without a word.
+ */
+export const known = (where: string, options: unknown, names: ReadonlyArray<string>): void => {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw new RangeError(`${where}: options must be an object, got ${Formatter.format(options)}`)
+  }
+  for (const name of Object.keys(options)) {
+    if (!names.includes(name))
+      throw new RangeError(`${where}: there is no option ${name}; there are ${names.join(", ")}`)
+  }
+}
+
+/** The names of a judgement's options, which several policies take among their own. */
+export const judgementNames = ["failures", "ignore", "failWhen", "classify"]
+
 /** A share of a whole that may be all of it, but not nothing. */
 export const ratio = (where: string, field: string, value: number): number =>
   typeof value === "number" && value > 0 && value <= 1 ? value : reject(where, field, "in (0, 1]", value)

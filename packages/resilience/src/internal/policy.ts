@@ -37,6 +37,7 @@ export interface Parts {
 interface Entry {
   readonly key: string
   lastUsed: number
+  slot: number
   readonly circuit: Circuits.Cell | undefined
   readonly gate: Gates.Cell | undefined
   readonly counters: Counters.Counters
@@ -303,6 +304,7 @@ export class Engine {
     return {
       key,
       lastUsed: now,
+      slot: 0,
       circuit: circuits?.make(key, now),
       gate: gates?.make(key),
       counters: new Counters.Counters()

@@ -50,7 +50,9 @@ const nothingTold: Told = { key: Rejection.defaultKey, judge: undefined }
 
 const told = (where: string, options: CallOptions | undefined): Told => {
   if (options === undefined) return nothingTold
+  Options.known(`${where}.protect`, options, ["key", ...Options.judgementNames])
   const key = options.key ?? Rejection.defaultKey
+  if (typeof key !== "string") Options.reject(`${where}.protect`, "key", "a string", key)
   if (!Outcome.isJudgement(options)) return { key, judge: undefined }
   Options.judgement(`${where}.protect`, options)
   return { key, judge: Outcome.judge(options) }
@@ -110,8 +112,14 @@ const either =
   (where: string, guard: (self: AnyEffect, told: Told) => Protected): Protecting<CallOptions> =>
   (arg, options) => {
     if (Effect.isEffect(arg)) return guard(arg, told(where, options))
+    if (typeof arg !== "object" || arg === null || Object.getPrototypeOf(arg) !== Object.prototype) {
+      Options.reject(`${where}.protect`, "its argument", "an Effect, or an object of options", arg)
+    }
     const once = told(where, arg as CallOptions)
-    return (self) => guard(self, once)
+    return (self) => {
+      if (!Effect.isEffect(self)) Options.reject(`${where}.protect`, "what it is given", "an Effect", self)
+      return guard(self, once)
+    }
   }
 
 /** The `protect` of a policy. */
@@ -127,8 +135,10 @@ interface FnOptions {
 }
 
 export const fn =
-  (protect: Protecting<{ readonly key?: string | undefined }>) =>
+  (where: string, protect: Protecting<{ readonly key?: string | undefined }>) =>
   (f: (...args: ReadonlyArray<unknown>) => AnyEffect, options?: FnOptions) => {
+    if (typeof f !== "function") Options.reject(`${where}.fn`, "its argument", "a function that returns an Effect", f)
+    if (options !== undefined) Options.known(`${where}.fn`, options, ["key"])
     const keyOf = options?.key
     // Suspended, so that what `f` throws is a defect of the call.
     return keyOf === undefined

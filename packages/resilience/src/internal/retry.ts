@@ -51,6 +51,9 @@ export const defaults = {
   maxRetryAfter: "1 minute"
 } as const
 
+/** The names of a retry's options. */
+export const names = ["unprocessedOnly", "maxRetryAfter", "onRetry"]
+
 /** What does not change from call to call. */
 export class Plan {
   readonly schedule: AnySchedule

@@ -1,0 +1,80 @@
+/** What plain JavaScript may get wrong and no compiler tells: it is refused at construction, with a sentence. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import {
+  Bulkhead,
+  CircuitBreaker,
+  Deadline,
+  Fallback,
+  Policy,
+  Retry,
+  RetryBudget,
+  Timeout,
+  TripPolicy
+} from "effect-resilience"
+
+const not = (value: unknown): any => value
+
+const breaker = Effect.runSync(CircuitBreaker.make("b"))
+const bulkhead = Effect.runSync(Bulkhead.make("b", { maxConcurrent: 1 }))
+
+const refused: ReadonlyArray<readonly [() => unknown, string]> = [
+  [() => CircuitBreaker.make("b", not({ trp: 1 })), "CircuitBreaker: there is no option trp; there are trip, openFor"],
+  [
+    () => CircuitBreaker.make("b", not({ probes: { permited: 1 } })),
+    "CircuitBreaker.probes: there is no option permited"
+  ],
+  [() => CircuitBreaker.make("b", not({ probes: 3 })), "CircuitBreaker.probes: options must be an object, got 3"],
+  [() => CircuitBreaker.make("b", not({ keys: { max: 1 } })), "CircuitBreaker.keys: there is no option max"],
+  [
+    () => CircuitBreaker.make("b", not({ openFor: { initial: "1 second", growth: 2 } })),
+    "CircuitBreaker.openFor: there is no option growth; there are initial, factor, max, jitter"
+  ],
+  [() => CircuitBreaker.make("b", not("30 seconds")), 'CircuitBreaker: options must be an object, got "30 seconds"'],
+  [() => Bulkhead.make("b", not(undefined)), "Bulkhead: options must be an object, got undefined"],
+  [() => Bulkhead.make("b", not({ maxConcurrent: 1, queue: 2 })), "Bulkhead: there is no option queue"],
+  [() => RetryBudget.make("b", not({ rate: 0.1 })), "RetryBudget: there is no option rate; there are ratio"],
+  [() => Retry.backoff(not({ retries: 3 })), "Retry.backoff: there is no option retries; there are base, cap, times"],
+  [() => Retry.transient(Schedule.recurs(1), not({ times: 3 })), "Retry.transient: there is no option times"],
+  [() => Timeout.after("1 second", not({ label: "x" })), "Timeout.after: there is no option label; there are name"],
+  [() => Deadline.within("1 second", not("x")), 'Deadline.within: options must be an object, got "x"'],
+  [() => Fallback.value(1, not({ on: "any" })), "Fallback: there is no option on; there are when, name"],
+  [() => Fallback.stale("s", not({ maxAge: "1 second", ttl: 1 })), "Fallback.stale: there is no option ttl"],
+  [() => TripPolicy.failureRate(not({ treshold: 0.5 })), "TripPolicy.failureRate: there is no option treshold"],
+  [() => TripPolicy.failureRate(not(0.5)), "TripPolicy.failureRate: options must be an object, got 0.5"],
+  [() => TripPolicy.slowCallRate(not({ slower: 1 })), "TripPolicy.slowCallRate: there is no option slower"],
+  [() => Policy.make("p", not(undefined)), "Policy: options must be an object, got undefined"],
+  [() => Policy.make("p", not({ brekaer: {} })), "Policy: there is no option brekaer; there are deadline, retry"],
+  [() => Policy.make("p", not({ breaker: true })), "Policy.breaker: options must be an object, got true"],
+  [() => Policy.make("p", not({ bulkhead: { max: 1 } })), "Policy.bulkhead: there is no option max"],
+  [
+    () => Policy.make("p", not({ retry: { schedule: Schedule.recurs(1), times: 3 } })),
+    "Policy.retry: there is no option times"
+  ],
+  [() => breaker.protect(not({ kee: "a" })), "CircuitBreaker.protect: there is no option kee; there are key"],
+  [() => breaker.protect(not({ key: 5 })), "CircuitBreaker.protect: key must be a string, got 5"],
+  [
+    () => breaker.protect(not(undefined)),
+    "CircuitBreaker.protect: its argument must be an Effect, or an object of options"
+  ],
+  [() => breaker.protect(not(Promise.resolve(1))), "its argument must be an Effect, or an object of options"],
+  [() => not(bulkhead.protect({ key: "a" }))(() => 1), "Bulkhead.protect: what it is given must be an Effect"],
+  [() => bulkhead.fn(not(Effect.void)), "Bulkhead.fn: its argument must be a function that returns an Effect"]
+]
+
+describe("6.11 plain JavaScript", () => {
+  for (const [make, sentence] of refused) {
+    it(`is told: ${sentence}`, () => {
+      const thrown = (() => {
+        try {
+          return make()
+        } catch (error) {
+          return error
+        }
+      })()
+      assert.instanceOf(thrown, RangeError)
+      assert.include((thrown as RangeError).message, sentence)
+    })
+  }
+})
