@@ -6,6 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, Event, TripPolicy } from "effect-resilience"
+import * as Listeners from "../../packages/resilience/src/internal/listeners.ts"
 import { down, held, notFound, ok, oneProbe, outcome, strict, tagOf, trip } from "./dependency.ts"
 
 const options = { ...strict, probes: oneProbe } as const
@@ -126,10 +127,10 @@ describe("events", () => {
         startImmediately: true
       })
       yield* TestClock.adjust(0)
-      assert.strictEqual(hub.listeners.size, 1)
+      assert.strictEqual(Listeners.of(hub).size, 1)
       yield* trip(breaker)
       assert.strictEqual((yield* Fiber.join(fiber)).length, 1)
-      assert.strictEqual(hub.listeners.size, 0)
+      assert.strictEqual(Listeners.of(hub).size, 0)
     })
   )
 })
@@ -182,7 +183,7 @@ describe("6.14 nothing is made for nobody", () => {
       }).pipe(Effect.provideService(Event.CurrentHub, hub))
       yield* program.pipe(Effect.provideService(Clock.Clock, counting))
       assert.strictEqual(stamps, 0)
-      hub.listeners.add(() => {})
+      Listeners.of(hub).add(() => {})
       yield* program.pipe(Effect.provideService(Clock.Clock, counting))
       assert.isAbove(stamps, 0)
     })

@@ -199,4 +199,18 @@ describe("a trip policy that throws is a defect, and breaks no circuit", () => {
       assert.instanceOf(new Down({}), Error)
     })
   )
+
+  it.effect("an error whose retryAfter throws counts all the same", () =>
+    Effect.gen(function* () {
+      class Odd {
+        readonly [Transient.TypeId]: Transient.Mark = "transient"
+        get retryAfter(): never {
+          throw new Error("getter")
+        }
+      }
+      const breaker = yield* CircuitBreaker.make("users", { trip: TripPolicy.consecutive(2) })
+      for (let i = 0; i < 2; i++) yield* Effect.exit(breaker.protect(Effect.fail(new Odd())))
+      assert.strictEqual((yield* breaker.state())._tag, "open")
+    })
+  )
 })

@@ -88,7 +88,7 @@ describe("6.12 keyed state is bounded", () => {
     })
   )
 
-  it.effect("never forgets a circuit that is not closed: not when full, not when idle", () =>
+  it.effect("never forgets a circuit that is open, probing, isolated or disabled: not when full, not when idle", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", {
         ...strict,
@@ -101,15 +101,50 @@ describe("6.12 keyed state is bounded", () => {
       yield* Effect.forkChild(breaker.protect(Effect.delay(ok, "1 day"), { key: "half-open" }), {
         startImmediately: true
       })
-      yield* trip(breaker, "open")
       yield* breaker.control.isolate("isolated")
       yield* breaker.control.disable("disabled")
       yield* TestClock.adjust("1 hour")
+      yield* trip(breaker, "open")
       yield* use(breaker, "k", 500)
       for (const key of ["open", "half-open", "isolated", "disabled"]) {
         assert.strictEqual(yield* tagOf(breaker, key), key)
       }
       assert.strictEqual((yield* keysOf(breaker)).length, 10)
+    })
+  )
+
+  it.effect("forgets a circuit whose open time was over long ago: dead hosts must not fill the map", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("hosts", {
+        ...strict,
+        keys: { maxKeys: 10, idleTimeToLive: "1 minute" }
+      })
+      for (let i = 0; i < 10; i++) yield* trip(breaker, `dead${i}`)
+      yield* TestClock.adjust("1 hour")
+      yield* trip(breaker, "new1")
+      assert.strictEqual(yield* breaker.protect(ok, { key: "new2" }), "ok")
+    })
+  )
+
+  it.effect("never forgets a closed circuit with a call in it, or with a permit out", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("hosts", { ...strict, keys: { maxKeys: 2 } })
+      yield* Effect.forkChild(breaker.protect(Effect.delay(ok, "1 hour"), { key: "busy" }), { startImmediately: true })
+      const permit = yield* breaker.acquire({ key: "out" })
+      yield* use(breaker, "k", 20)
+      yield* permit.fail()
+      assert.strictEqual(yield* tagOf(breaker, "out"), "open")
+      assert.includeMembers(Array.from(yield* keysOf(breaker)), ["busy", "out"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("keeps the word of an operator for a key of its own, when there is no room too", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("hosts", { ...strict, keys: { maxKeys: 1 } })
+      yield* trip(breaker, "a")
+      yield* breaker.control.isolate("b")
+      assert.strictEqual(yield* tagOf(breaker, "b"), "isolated")
+      assert.strictEqual(yield* breaker.protect(ok, { key: "c" }), "ok")
     })
   )
 })

@@ -151,7 +151,7 @@ describe("Policy and the single policies piped in the same order", () => {
         const ofComposed = yield* Effect.flatMap(composed, (protect) => run(protect, calls))
         const ofPiped = yield* Effect.flatMap(piped, (protect) => run(protect, calls))
         assert.deepStrictEqual(ofComposed.slice(1), ["#1 at 5400: Down after 1 (rejected), tried 1"])
-        assert.deepStrictEqual(ofPiped.slice(1), ["#1 at 5500: Down after 2 (rejected), tried 1"])
+        assert.deepStrictEqual(ofPiped.slice(1), ["#1 at 5500: Down after 1 (rejected), tried 1"])
       })
   )
 

@@ -206,4 +206,20 @@ describe("layerConfig of the single policies", () => {
       }
     })
   })
+
+  it.effect("a duration for openFor is the first opening's; how it grows stays as the class has it", () => {
+    class Users extends CircuitBreaker.Service<Users>()("test/OpenForUsers", {
+      trip: TripPolicy.consecutive(1),
+      openFor: { initial: "1 second", factor: 1, jitter: 0 },
+      probes: { permitted: 1, successes: 1 }
+    }) {}
+    return Effect.gen(function* () {
+      for (let opening = 0; opening < 3; opening++) {
+        yield* Effect.exit(Users.protect(down))
+        const state = yield* Users.state()
+        assert.strictEqual(state._tag === "open" && Duration.toMillis(state.retryAfter), 2000)
+        yield* TestClock.adjust("2 seconds")
+      }
+    }).pipe(Effect.provide(Users.layerConfig("users")), from({ users: { openFor: "2 seconds" } }))
+  })
 })

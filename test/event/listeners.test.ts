@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { Bulkhead, CircuitBreaker, Event, Policy, Rejection, TripPolicy } from "effect-resilience"
+import * as Listeners from "../../packages/resilience/src/internal/listeners.ts"
 import { down, hang, listen, ok, settle, start, touchy } from "../policy/support.ts"
 
 /** Each test has a program of its own. */
@@ -75,7 +76,7 @@ describe("Event: who hears what", () => {
           ["closed"]
         )
         yield* settle
-        const { listeners } = yield* Event.CurrentHub
+        const listeners = Listeners.of(yield* Event.CurrentHub)
         assert.strictEqual(listeners.size, 0)
       })
     )

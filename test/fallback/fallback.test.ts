@@ -36,7 +36,7 @@ describe("Fallback, which causes it answers", () => {
   > = [
     ["a rejection", Effect.map(rejection, Cause.fail), true, true],
     ["an exhausted error", exhausted, true, true],
-    ["a transient error that nobody retried", Effect.succeed(Cause.fail(busy)), false, true],
+    ["a transient error that nobody retried", Effect.succeed(Cause.fail(new Busy())), false, true],
     ["a permanent error", Effect.succeed(Cause.fail(denied)), false, true],
     ["a defect", Effect.succeed(Cause.die(busy)), false, false],
     ["an interruption", Effect.succeed(Cause.interrupt(1)), false, false],
@@ -54,8 +54,8 @@ describe("Fallback, which causes it answers", () => {
       false
     ],
     [
-      "a rejection beside a permanent error",
-      Effect.map(rejection, (error) => Cause.fromReasons<unknown>([fail(error), fail(denied)])),
+      "a permanent error beside another",
+      Effect.succeed(Cause.fromReasons<unknown>([fail(denied), fail(new Denied())])),
       false,
       true
     ]
@@ -86,10 +86,33 @@ describe("Fallback, which causes it answers", () => {
     })
   )
 
-  it.effect("an error that a retry lost on its way is not a rejection: only its own cause tells", () =>
+  it.effect("an exhausted error that somebody caught and failed with again: the type still says so", () =>
     Effect.gen(function* () {
-      yield* exhausted
-      assert.isTrue(Exit.isFailure(yield* answer(Cause.fail(busy))))
+      const again = Effect.fail(new Busy()).pipe(
+        Retry.transient(Schedule.recurs(1)),
+        Effect.catchTag("Busy", (error) => Effect.fail(error))
+      )
+      const answered: Effect.Effect<string> = again.pipe(Fallback.value("answered"))
+      assert.strictEqual(yield* answered, "answered")
+    })
+  )
+
+  it.effect("a transient error that a retry did not take, because its work may have been done", () =>
+    Effect.gen(function* () {
+      const answered: Effect.Effect<string> = Effect.fail(new Busy()).pipe(
+        Retry.transient(Schedule.recurs(1), { unprocessedOnly: true }),
+        Fallback.value("answered")
+      )
+      assert.strictEqual(yield* answered, "answered")
+    })
+  )
+
+  it.effect("of failures that came together, those that are not answered stay alone", () =>
+    Effect.gen(function* () {
+      const cause = Cause.fromReasons<Busy | Denied>([Cause.makeFailReason(new Busy()), Cause.makeFailReason(denied)])
+      const both = Effect.failCause(cause).pipe(Retry.transient(Schedule.recurs(1)), Fallback.value("answered"))
+      const exit: Exit.Exit<string, Denied> = yield* Effect.exit(both)
+      assert.deepStrictEqual(exit, Exit.fail(denied))
     })
   )
 })

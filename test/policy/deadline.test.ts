@@ -220,4 +220,24 @@ describe("Policy: deadline", () => {
       assert.strictEqual(reasonOf(exit), "deadline")
     })
   )
+
+  it.effect("around the policy: a black hole that had a fair share of the timeout opens the circuit", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { timeout: "2 seconds", breaker: touchy })
+      const fiber = yield* start(Effect.exit(policy.protect(hang).pipe(Deadline.within("1900 millis"))))
+      yield* TestClock.adjust("2 seconds")
+      yield* Fiber.join(fiber)
+      assert.strictEqual((yield* policy.stats()).circuit?._tag, "open")
+    })
+  )
+
+  it.effect("around the policy: work that was cut short at once says nothing", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { timeout: "2 seconds", breaker: touchy })
+      const fiber = yield* start(Effect.exit(policy.protect(hang).pipe(Deadline.within("100 millis"))))
+      yield* TestClock.adjust("2 seconds")
+      yield* Fiber.join(fiber)
+      assert.strictEqual((yield* policy.stats()).circuit?._tag, "closed")
+    })
+  )
 })

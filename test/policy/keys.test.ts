@@ -37,9 +37,9 @@ describe("Policy: keys", () => {
         bulkhead: { maxConcurrent: 1 },
         keys: { maxKeys: 2, idleTimeToLive: "1 minute" }
       })
-      yield* Effect.flip(policy.protect(down, { key: "open" }))
       yield* start(policy.protect(hang, { key: "held" }))
       yield* TestClock.adjust("1 hour")
+      yield* Effect.flip(policy.protect(down, { key: "open" }))
       for (let i = 0; i < 20; i++) yield* policy.protect(ok, { key: `k${i}` })
       assert.strictEqual((yield* policy.stats("open")).totals.failures, 1)
       assert.strictEqual((yield* policy.stats("held")).running, 1)

@@ -27,7 +27,7 @@ describe("Policy: retry", () => {
       const exit = yield* Fiber.join(call)
       assert.instanceOf(errorOf(exit), Down)
       const { attempts, history, reason } = gaveUp(exit)
-      assert.deepStrictEqual([reason, attempts, history.length, dependency.calls], ["rejected", 2, 1, 1])
+      assert.deepStrictEqual([reason, attempts, history.length, dependency.calls], ["rejected", 1, 1, 1])
       const { totals } = yield* policy.stats()
       assert.strictEqual(totals.giveUps.rejected, 1)
       assert.strictEqual(totals.rejections.CircuitOpen, 1)

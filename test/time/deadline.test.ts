@@ -190,4 +190,31 @@ describe("Deadline", () => {
       "Deadline.atLeast: minimum must be a finite duration above zero"
     )
   })
+
+  it.effect("binds nobody whose owner has stopped waiting: a detached fiber goes on without it", () =>
+    Effect.gen(function* () {
+      const later = Effect.andThen(Effect.sleep("1 minute"), Deadline.remaining)
+      const fiber = yield* Effect.forkDetach(later).pipe(Deadline.within("1 second"))
+      yield* TestClock.adjust("5 minutes")
+      assert.isFalse(Duration.isFinite(yield* Fiber.join(fiber)))
+    })
+  )
+
+  it.effect("leaves such a fiber the deadline around it, while that one holds", () =>
+    Effect.gen(function* () {
+      const later = Effect.andThen(Effect.sleep("2 seconds"), Deadline.remaining)
+      const inner = Effect.forkDetach(later).pipe(Deadline.within("1 second"))
+      const outer = Effect.flatMap(inner, Fiber.join).pipe(Deadline.within("10 seconds"))
+      const fiber = yield* start(outer)
+      yield* TestClock.adjust("3 seconds")
+      assert.strictEqual(Duration.toMillis(yield* Fiber.join(fiber)), 8000)
+    })
+  )
+
+  it.effect("is not seen by detached work inside it", () =>
+    Effect.gen(function* () {
+      const left = yield* Deadline.remaining.pipe(Deadline.detached, Deadline.within("1 second"))
+      assert.isFalse(Duration.isFinite(left))
+    })
+  )
 })

@@ -55,9 +55,9 @@ describe("6.11 a bad value of a trip policy fails at construction, and says what
     [{ window: {} }, `window must be ${duration}, got {}`],
     [{ window: { seconds: -1 } }, `window must be ${duration}, got {"seconds":-1}`],
     [{ window: true }, `window must be ${duration}, got true`],
-    [{ calls: 0 }, "calls must be an integer >= 1, got 0"],
-    [{ calls: 2.5 }, "calls must be an integer >= 1, got 2.5"],
-    [{ calls: "20" }, 'calls must be an integer >= 1, got "20"'],
+    [{ calls: 0 }, "calls must be an integer in [1, 1000000], got 0"],
+    [{ calls: 2.5 }, "calls must be an integer in [1, 1000000], got 2.5"],
+    [{ calls: "20" }, 'calls must be an integer in [1, 1000000], got "20"'],
     [{ minimumCalls: 0 }, "minimumCalls must be an integer >= 1, got 0"],
     [{ calls: 10, minimumCalls: 11 }, "minimumCalls must be an integer in [1, 10], got 11"],
     [{ calls: 10, window: "1 second" }, "give window or calls, not both"]

@@ -132,9 +132,9 @@ export interface ProtectOptions extends Outcome.Judgement {
  * @since 0.1.0
  */
 export interface Control<R = never> {
-  /** Refuses every call until `close` or `reset`. */
+  /** Refuses every call until `close`, `reset` or `disable`. */
   readonly isolate: (key?: string) => Effect.Effect<void, never, R>
-  /** Closes the circuit, with fresh evidence. */
+  /** Closes a circuit that is not closed, with fresh evidence; `reset` gives a closed one fresh evidence too. */
   readonly close: (key?: string) => Effect.Effect<void, never, R>
   /** Closes the circuit and forgets its past openings. */
   readonly reset: (key?: string) => Effect.Effect<void, never, R>
@@ -273,6 +273,8 @@ export interface CircuitBreaker<Own = Options, R = never> {
 interface Entry extends Circuits.Cell {
   lastUsed: number
   slot: number
+  /** Calls admitted and not ended: their circuit must not be forgotten under them. */
+  running: number
 }
 
 /** One call through one circuit. */
@@ -302,6 +304,7 @@ class Call extends Frame {
     const cell = cells.get(this.told.key, now)
     const ticket = circuits.admit(cell, now, fiber)
     if (ticket === Circuit.Rejected) return this.engine.reject(cell, now, fiber)
+    cell.running += 1
     this.cell = cell
     this.era = cell.circuit.era
     this.ticket = ticket
@@ -322,6 +325,7 @@ class Call extends Frame {
   private settle(judged: Protecting.Judged, cause: Cause.Cause<unknown> | undefined, fiber: AnyFiber): void {
     const { cell, engine, era, started, ticket } = this
     if (cell === undefined) return
+    cell.running -= 1
     const now = Time.monotonicMillis(fiber)
     const { outcome } = judged
     const retryAfter = cause !== undefined && outcome === "failure" ? Protecting.retryAfterOf(cause) : undefined
@@ -347,8 +351,8 @@ class Engine {
     this.cells = new Keyed<Entry>(
       where,
       options.keys,
-      (key, now) => ({ ...this.circuits.make(key, now), lastUsed: now, slot: 0 }),
-      Circuits.pinned
+      (key, now) => ({ ...this.circuits.make(key, now), lastUsed: now, slot: 0, running: 0 }),
+      (entry, now) => entry.running > 0 || Circuits.pinned(entry, now)
     )
   }
 
@@ -417,7 +421,7 @@ const makeWith = <O>(name: string, options: Options, program: Event.Hub): Circui
   const command =
     (name: Parameters<Circuits.Circuits["control"]>[1]) =>
     (key: string = Rejection.defaultKey): Effect.Effect<void> =>
-      withNow((now, fiber) => circuits.control(cells.get(key, now), name, now, fiber))
+      withNow((now, fiber) => circuits.control(cells.insist(key, now), name, now, fiber))
 
   const acquire = (call?: { readonly key?: string | undefined }) =>
     Effect.acquireRelease(
@@ -460,15 +464,18 @@ const makeWith = <O>(name: string, options: Options, program: Event.Hub): Circui
     })),
     hydrate: (snapshot) =>
       withNow((now, fiber) => {
+        if (!isSnapshot(snapshot)) Options_.reject("CircuitBreaker.hydrate", "its argument", "a Snapshot", snapshot)
         const away = Math.max(0, Time.epochMillis(fiber) - snapshot.at)
         for (const one of snapshot.circuits) {
           const cell = cells.own(one.key, now)
-          if (cell !== undefined) circuits.restore(cell, one, away, now)
+          if (cell !== undefined) circuits.restore(cell, one, away, now, fiber)
         }
       })
   }
   return Object.assign(members, beginner)
 }
+
+const isSnapshot = Schema.is(Snapshot)
 
 /** A permit: tells the circuit once how the call ended. */
 class Leave implements Permit {
@@ -478,13 +485,18 @@ class Leave implements Permit {
 
   constructor(circuits: Circuits.Circuits, cell: Entry, ticket: number, started: number) {
     const era = cell.circuit.era
+    cell.running += 1
     let told = false
     const say = (outcome: Outcome.Outcome, retryAfter?: Duration.Input): Effect.Effect<void> =>
       Effect.withFiber((fiber) => {
         if (!told) {
+          const asked =
+            retryAfter === undefined
+              ? undefined
+              : Duration.millis(Options_.millis("CircuitBreaker.Permit.fail", "retryAfter", retryAfter, { zero: true }))
           told = true
+          cell.running -= 1
           const now = Time.monotonicMillis(fiber)
-          const asked = retryAfter === undefined ? undefined : Duration.fromInputUnsafe(retryAfter)
           circuits.settle(cell, era, ticket, outcome, now - started, now, fiber, asked)
         }
         return Effect.void

@@ -3,7 +3,7 @@
  *
  * The deadline travels in the fiber's context, so whatever runs inside knows how much time is left: a retry does not begin
  * a pause that would outlast it, and a bulkhead does not let anybody wait past it. A deadline inside another can only be
- * earlier.
+ * earlier. It holds as long as somebody waits for the work: a fiber detached inside outlives it.
  *
  * @since 0.1.0
  */
@@ -79,8 +79,8 @@ const make = (duration: Duration.Input, options: Options | undefined) => {
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Rejection.DeadlineExceeded, R> =>
     Effect.withFiber((fiber) => {
       if (Math.min(limit, Current.remaining(fiber)) <= 0) return refuse(policy, deadline, fiber)
-      const context = Current.tightened(fiber, Time.monotonicMillis(fiber) + limit)
-      return Limit.within<A, E | Rejection.DeadlineExceeded>(self, limit, context, fiber, () =>
+      const inside = Current.within(fiber, Time.monotonicMillis(fiber) + limit)
+      return Limit.within<A, E | Rejection.DeadlineExceeded>(self, limit, inside, fiber, () =>
         Exit.fail(reject(policy, deadline, true, fiber))
       )
     })
@@ -115,6 +115,30 @@ const refuse = (policy: string, deadline: Duration.Duration, fiber: AnyFiber) =>
 export const remaining: Effect.Effect<Duration.Duration> = Effect.withFiber((fiber) =>
   Effect.succeed(Duration.millis(Math.max(0, Current.remaining(fiber))))
 )
+
+/**
+ * Work that no deadline around it binds.
+ *
+ * **When to use** For work that must not end with its caller's patience: an audit record, a clean-up that the caller waits
+ * for. Work that goes on after its caller needs none of this: a deadline binds nobody whose owner has stopped waiting.
+ *
+ * **Example** (Writing it down whatever the time)
+ *
+ * ```ts
+ * import { Duration, Effect } from "effect"
+ * import { Deadline } from "effect-resilience"
+ *
+ * const left = Deadline.remaining.pipe(Effect.map(Duration.isFinite))
+ * await Effect.runPromise(left.pipe(Deadline.detached, Deadline.within("1 second"))) // => false
+ * ```
+ *
+ * **Gotchas** Retries and bulkheads inside see no deadline; the one outside still interrupts the whole when its time is over.
+ *
+ * @category deadlines
+ * @since 0.1.0
+ */
+export const detached = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.provideService(self, Current.Current, undefined)
 
 /**
  * Does not begin work for which less than `minimum` is left before the deadline.

@@ -12,6 +12,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
+import * as Listeners from "./internal/listeners.ts"
 import type { Evidence, Rejection } from "./Rejection.ts"
 
 interface Base<Tag extends string> {
@@ -152,20 +153,28 @@ export type Event =
   | FallbackUsed
 
 /**
- * Where events go: a set of listeners.
+ * The key of a hub's mark.
+ *
+ * @category type ids
+ * @since 0.1.0
+ */
+export const HubTypeId = "~effect-resilience/Event/Hub" as const
+
+/**
+ * Where events go. What listens to it is a stream.
  *
  * @category hub
  * @since 0.1.0
  */
 export interface Hub {
-  readonly listeners: Set<(event: Event) => void>
+  readonly [HubTypeId]: typeof HubTypeId
 }
 
 /**
  * @category hub
  * @since 0.1.0
  */
-export const makeHub = (): Hub => ({ listeners: new Set() })
+export const makeHub = (): Hub => Listeners.open({ [HubTypeId]: HubTypeId })
 
 /**
  * The hub of the program: every policy reports to the one it finds here when it is made. One for the process by default;
@@ -193,10 +202,10 @@ export const streamFrom = (hub: Hub): Stream.Stream<Event> =>
           const listener = (event: Event): void => {
             Queue.offerUnsafe(queue, event)
           }
-          hub.listeners.add(listener)
+          Listeners.of(hub).add(listener)
           return listener
         }),
-        (listener) => Effect.sync(() => hub.listeners.delete(listener))
+        (listener) => Effect.sync(() => Listeners.of(hub).delete(listener))
       ),
     { bufferSize: lag, strategy: "sliding" }
   )

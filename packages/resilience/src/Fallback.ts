@@ -6,7 +6,7 @@
  *
  * @since 0.1.0
  */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -16,7 +16,7 @@ import { Reporter } from "./internal/hub.ts"
 import { Keyed } from "./internal/keyed.ts"
 import * as Options_ from "./internal/options.ts"
 import * as Protecting from "./internal/protect.ts"
-import { GaveUp } from "./internal/retry.ts"
+import { isExhausted } from "./internal/retry.ts"
 import * as Time from "./internal/time.ts"
 import type { AnyEffect, AnyFiber, NoOther } from "./internal/types.ts"
 import * as Rejection from "./Rejection.ts"
@@ -81,22 +81,26 @@ const checkedWhen = (where: string, when: unknown): Options<unknown>["when"] =>
     ? (when as Options<unknown>["when"])
     : Options_.reject(where, "when", '"rejected", "any" or a predicate', when)
 
-/** The error of a cause that a fallback is to answer. */
-const answered = (
-  cause: Cause.Cause<unknown>,
-  when: Options<unknown>["when"]
-): { readonly error: unknown } | undefined => {
-  let found: { readonly error: unknown } | undefined
-  for (const reason of cause.reasons) {
-    if (reason._tag !== "Fail") return undefined
-    const { error } = reason
-    const wanted =
-      when === "any" ||
-      (typeof when === "function" ? when(error) : Rejection.is(error) || reason.annotations.has(GaveUp.key))
-    if (!wanted) return undefined
-    found ??= { error }
-  }
-  return found
+/** What a fallback makes of a cause: an error to answer, or the cause that stays. */
+type Verdict = { readonly error: unknown } | { readonly stays: Cause.Cause<unknown> }
+
+/**
+ * Defects and interruption are never answered. Of failures that came together those that are not answered stay, and the
+ * others are left out, as the type says.
+ */
+const judge = (cause: Cause.Cause<unknown>, when: Options<unknown>["when"]): Verdict => {
+  if (cause.reasons.some((reason) => reason._tag !== "Fail")) return { stays: cause }
+  const failures = cause.reasons.filter(Cause.isFailReason)
+  const stay = failures.filter((reason) => !isAnswered(reason, when))
+  const [first] = failures
+  if (stay.length > 0 || first === undefined) return { stays: Cause.fromReasons(stay) }
+  return { error: first.error }
+}
+
+const isAnswered = (reason: Cause.Fail<unknown>, when: Options<unknown>["when"]): boolean => {
+  if (when === "any") return true
+  if (typeof when === "function") return when(reason.error)
+  return Rejection.is(reason.error) || isExhausted(reason)
 }
 
 const report = (name: string, key: string, error: unknown, fiber: AnyFiber): void => {
@@ -140,10 +144,11 @@ export const orElse = <E, A2, E2, R2, const O extends Options<E> = {}>(
   return (self) =>
     Effect.catchCause(self, (cause) =>
       Effect.withFiber((fiber): Effect.Effect<A2, Left<E, O> | E2, R2> => {
-        const found = answered(cause, when)
-        if (found === undefined) return Effect.failCause(cause as Cause.Cause<Left<E, O>>)
-        report(name, Rejection.is(found.error) ? found.error.key : Rejection.defaultKey, found.error, fiber)
-        return f(found.error as Answered<E, O>)
+        const verdict = judge(cause, when)
+        if ("stays" in verdict) return Effect.failCause(verdict.stays as Cause.Cause<Left<E, O>>)
+        const { error } = verdict
+        report(name, Rejection.is(error) ? error.key : Rejection.defaultKey, error, fiber)
+        return f(error as Answered<E, O>)
       })
     )
 }
@@ -184,8 +189,8 @@ export interface StaleOptions {
   readonly maxAge: Duration.Input
   /** Values kept; when there are more, one of the oldest is dropped. An integer >= 1. Default: 10,000. */
   readonly maxKeys?: number | undefined
-  /** Which errors are answered. Default: rejections and exhausted errors. */
-  readonly when?: "rejected" | "any" | ((error: never) => boolean) | undefined
+  /** `"rejected"`: rejections and exhausted errors. `"any"`: every error. Or those for which a predicate holds. Default: `"rejected"`. */
+  readonly when?: "rejected" | "any" | ((error: unknown) => boolean) | undefined
 }
 
 /**
@@ -291,11 +296,11 @@ const staleOf = <A>(name: string, options: StaleOptions): (() => Stale<A>) => {
         onFailure: (cause) =>
           Effect.withFiber((fiber): AnyEffect => {
             const entry = kept.peek(key)
-            const found = entry === undefined ? undefined : answered(cause, when)
-            if (entry === undefined || found === undefined || Time.monotonicMillis(fiber) - entry.at > maxAge) {
+            const verdict = judge(cause, when)
+            if (entry === undefined || "stays" in verdict || Time.monotonicMillis(fiber) - entry.at > maxAge) {
               return Effect.failCause(cause)
             }
-            report(name, key, found.error, fiber)
+            report(name, key, verdict.error, fiber)
             return Effect.succeed(entry.value)
           })
       })

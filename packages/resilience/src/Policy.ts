@@ -513,7 +513,7 @@ const configured = (options: Options, settings: ConfigOf.PolicySettings): Option
   const given = {
     ...rest,
     budget: isService(options.budget) ? undefined : budget,
-    breaker: breaker && ConfigOf.circuit(breaker),
+    breaker: breaker && ConfigOf.circuit(breaker, options.breaker ?? {}),
     retry: retry && scheduled(options.retry, retry)
   }
   const known = Object.entries(given).filter(([part]) => options[part as keyof Options] !== undefined)

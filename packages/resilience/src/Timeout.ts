@@ -71,8 +71,8 @@ const make = (duration: Duration.Input, options: Options | undefined) => {
   const error = Duration.millis(limit)
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Rejection.TimedOut, R> =>
     Effect.withFiber((fiber) => {
-      const context = Deadline.tightened(fiber, Time.monotonicMillis(fiber) + limit)
-      return Limit.within<A, E | Rejection.TimedOut>(self, limit, context, fiber, () => {
+      const deadline = Deadline.within(fiber, Time.monotonicMillis(fiber) + limit)
+      return Limit.within<A, E | Rejection.TimedOut>(self, limit, deadline, fiber, () => {
         new Reporter(policy, Event.makeHub(), fiber.getRef(Event.CurrentHub)).timeoutFired(
           Rejection.defaultKey,
           error,

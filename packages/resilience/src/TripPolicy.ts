@@ -98,6 +98,9 @@ export interface Over {
 /** Defaults of the rates; the only place where they stand. */
 const defaults = { threshold: 0.5, window: Duration.seconds(10), minimumCalls: 20 }
 
+/** A ring of more would be memory for nothing. */
+const mostCalls = 1_000_000
+
 const rateNames = ["threshold", "window", "calls", "minimumCalls"]
 
 interface Rate extends Over {
@@ -116,7 +119,7 @@ const rate = (
   const threshold = Options.ratio(where, "threshold", options.threshold ?? defaults.threshold)
   const calls = options.calls ?? undefined
   if (calls !== undefined) {
-    Options.integer(where, "calls", calls, 1)
+    Options.integer(where, "calls", calls, 1, mostCalls)
     if ((options.window ?? undefined) !== undefined) throw new RangeError(`${where}: give window or calls, not both`)
   }
   const minimumCalls = Options.integer(

@@ -23,6 +23,7 @@ const rows: ReadonlyArray<Row> = [
       "internal/timer.ts",
       "internal/frame.ts",
       "internal/primitive.ts",
+      "internal/listeners.ts",
       "internal/hub.ts",
       "Transient.ts",
       "Outcome.ts",

@@ -172,8 +172,9 @@ export class Circuits {
   }
 
   /** Restores a circuit as it has become in the `away` milliseconds since it was exported. */
-  restore(cell: Cell, from: Exported, away: number, now: number): void {
+  restore(cell: Cell, from: Exported, away: number, now: number, fiber: AnyFiber): void {
     const { circuit } = cell
+    const before = circuit.phase
     // Calls that are running belong to the circuit that was here before, and so does its evidence.
     Circuit.reset(circuit, this.trip, now)
     circuit.phase = phases.indexOf(from.state) as Circuit.Phase
@@ -182,6 +183,7 @@ export class Circuits {
     circuit.openFor = from.openFor
     circuit.openings = from.openings
     cell.evidence = undefined
+    if (circuit.phase !== before) this.transition(cell, before, "control", fiber)
   }
 
   control(
@@ -285,8 +287,22 @@ export type CircuitView =
       readonly successes: number
     }
 
-/** A circuit whose state must survive: anything but closed. */
-export const pinned = (cell: Cell): boolean => cell.circuit.phase !== Circuit.Closed
+/**
+ * A circuit whose state must survive: an operator's word, an open time that is not over, a probe that is out. One whose
+ * open time is over would be probed anyway.
+ */
+export const pinned = ({ circuit }: Cell, now: number): boolean => {
+  switch (circuit.phase) {
+    case Circuit.Closed:
+      return false
+    case Circuit.Open:
+      return now < circuit.openUntil
+    case Circuit.HalfOpen:
+      return circuit.probes.some((probe) => now < probe.leaseEnds)
+    default:
+      return true
+  }
+}
 
 /** A circuit as data; the probes of a half-open one are lost, so it counts as open with its time over. */
 export interface Exported {
@@ -335,16 +351,20 @@ const openTime = (where: string, input: OpenFor): ((opening: number, fiber: AnyF
   }
 }
 
+/** Steps of a schedule replayed at the most: who is open for the hundredth time in a row is open long enough. */
+const replayed = 100
+
 /**
  * The delay that a schedule gives to its n-th step, replayed from the start against a simulated clock, so that it depends
- * on nothing but the number (Effect's own breaker does the same). A schedule that has ended keeps its last delay.
+ * on nothing but the number (Effect's own breaker does the same). A schedule that has ended keeps its last delay, and so
+ * does one after {@link replayed} openings in a row.
  */
 const replay = (schedule: OpenSchedule, opening: number): Effect.Effect<number> =>
   Effect.gen(function* () {
     const step = yield* Schedule.toStep(schedule)
     let now = 0
     let delay = 0
-    for (let attempt = 1; attempt <= opening; attempt++) {
+    for (let attempt = 1; attempt <= Math.min(opening, replayed); attempt++) {
       const result = yield* Effect.result(step(now, attempt))
       if (result._tag === "Failure") break
       delay = Duration.toMillis(result.success[1])

@@ -105,8 +105,17 @@ export const load = <S extends object>(
   isPath(source) ? below(schema, source) : Config.unwrap<S>(source as Config.Wrap<S>)
 
 /** The trip policy that settings describe, with every other setting as it is. */
-export const circuit = ({ trip, ...settings }: CircuitSettings) =>
-  trip === undefined ? settings : { ...settings, trip: makeTrip(trip) }
+export const circuit = ({ openFor, trip, ...settings }: CircuitSettings, options: { readonly openFor?: unknown }) => ({
+  ...settings,
+  ...(trip === undefined ? {} : { trip: makeTrip(trip) }),
+  // A duration is the first opening's; how it grows stays as it is.
+  ...(openFor === undefined
+    ? {}
+    : { openFor: hasInitial(options.openFor) ? { ...options.openFor, initial: openFor } : openFor })
+})
+
+const hasInitial = (openFor: unknown): openFor is { readonly initial: unknown } =>
+  typeof openFor === "object" && openFor !== null && "initial" in openFor
 
 /** Options with settings over them; an object of options is merged field by field. */
 export const merge = <O extends object>(options: O, settings: object): O => {
@@ -141,7 +150,7 @@ export const layers = <Self, Shape, O extends object, S extends object>(
   service: Context.Service<Self, Shape>,
   options: O,
   schema: Schema.ConstraintCodec<S, unknown>,
-  over: (settings: S) => object,
+  over: (settings: S, options: O) => object,
   make: (options: O, program: Event.Hub) => Shape
 ) => ({
   layer: Layer.effect(
@@ -154,7 +163,7 @@ export const layers = <Self, Shape, O extends object, S extends object>(
       Effect.gen(function* () {
         const settings = yield* load(schema, source)
         const hub = yield* Event.CurrentHub
-        return yield* checked(() => make(merge(options, over(settings)), hub))
+        return yield* checked(() => make(merge(options, over(settings, options)), hub))
       })
     )
 })

@@ -3,15 +3,39 @@ import * as Context from "effect/Context"
 import * as Time from "./time.ts"
 import type { AnyFiber } from "./types.ts"
 
-/** The monotonic instant, in milliseconds, at which nobody waits for the work any more. */
-export const Current = Context.Reference<number>("effect-resilience/Deadline/Current", { defaultValue: () => Infinity })
+/**
+ * A deadline, and the one around it. It holds while its owner waits: work that outlives its owner (a fiber that was
+ * detached, a layer that was built inside) is bound by it no longer.
+ */
+export interface Deadline {
+  /** The monotonic instant, in milliseconds, at which nobody waits for the work any more. */
+  readonly at: number
+  readonly outer: Deadline | undefined
+  over: boolean
+}
+
+export const Current = Context.Reference<Deadline | undefined>("effect-resilience/Deadline/Current", {
+  defaultValue: () => undefined
+})
+
+/** The deadline that holds. */
+const live = (fiber: AnyFiber): Deadline | undefined => {
+  let deadline = fiber.getRef(Current)
+  while (deadline?.over === true) deadline = deadline.outer
+  return deadline
+}
+
+/** Its instant; `Infinity` without one. An inner deadline is never later than one around it. */
+export const instant = (fiber: AnyFiber): number => live(fiber)?.at ?? Infinity
 
 /** Milliseconds left; zero or less when the time is over. */
 export const remaining = (fiber: AnyFiber): number => {
-  const at = fiber.getRef(Current)
+  const at = instant(fiber)
   return at === Infinity ? Infinity : at - Time.monotonicMillis(fiber)
 }
 
-/** The fiber's context with a deadline that is no later than the one it has. */
-export const tightened = (fiber: AnyFiber, at: number): Context.Context<never> =>
-  fiber.getRef(Current) <= at ? fiber.context : Context.add(fiber.context, Current, at)
+/** A deadline inside the one that holds. */
+export const within = (fiber: AnyFiber, at: number): Deadline => {
+  const outer = live(fiber)
+  return { at: outer === undefined ? at : Math.min(at, outer.at), outer, over: false }
+}

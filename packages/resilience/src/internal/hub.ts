@@ -4,28 +4,31 @@ import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import type * as Event from "../Event.ts"
 import * as Rejection from "../Rejection.ts"
+import * as Listeners from "./listeners.ts"
 import * as Time from "./time.ts"
 import type { AnyFiber } from "./types.ts"
 
 export class Reporter {
   readonly policy: string
   readonly own: Event.Hub
-  readonly program: Event.Hub
+  private readonly here: ReadonlySet<(event: Event.Event) => void>
+  private readonly everywhere: ReadonlySet<(event: Event.Event) => void>
 
   constructor(policy: string, own: Event.Hub, program: Event.Hub) {
     this.policy = policy
     this.own = own
-    this.program = program
+    this.here = Listeners.of(own)
+    this.everywhere = Listeners.of(program)
   }
 
   /** Ask before making an event. */
   get heard(): boolean {
-    return this.own.listeners.size > 0 || this.program.listeners.size > 0
+    return this.here.size > 0 || this.everywhere.size > 0
   }
 
   report(event: Event.Event): void {
-    for (const listener of this.own.listeners) listener(event)
-    for (const listener of this.program.listeners) listener(event)
+    for (const listener of this.here) listener(event)
+    for (const listener of this.everywhere) listener(event)
   }
 
   rejected(key: string, rejection: Rejection.Rejection, fiber: AnyFiber): void {

@@ -32,7 +32,7 @@ export class Keyed<T extends Registry.Entry> {
     where: string,
     options: KeysOptions | undefined,
     make: (key: string, now: number) => T,
-    pinned: (entry: T) => boolean
+    pinned: (entry: T, now: number) => boolean
   ) {
     if (options !== undefined) Options.known(`${where}.keys`, options, ["maxKeys", "idleTimeToLive"])
     this.make = make
@@ -57,6 +57,11 @@ export class Keyed<T extends Registry.Entry> {
   /** The entry of a key, without making one. */
   peek(key: string): T | undefined {
     return this.registry.entries.get(key)
+  }
+
+  /** The entry of a key that must have one of its own: an operator's word holds for its key, and such keys are few. */
+  insist(key: string, now: number): T {
+    return this.own(key, now) ?? Registry.insist(this.registry, key, (key) => this.make(key, now))
   }
 
   /** The entry of a key alone, never the shared one: `undefined` when there is no room for it. */

@@ -48,7 +48,8 @@ class Call extends Frame implements Gates.Pass {
   private readonly engine: Engine
   private readonly self: AnyEffect
   private readonly told: Protecting.Told
-  private entry: Entry
+  /** Found when the frame is in place: nothing holds it before. */
+  private entry: Entry | undefined
   private readonly began: number
   /** The monotonic instant of the policy's own deadline, or of the one outside if that is earlier. */
   private readonly deadline: number
@@ -70,7 +71,7 @@ class Call extends Frame implements Gates.Pass {
     this.engine = engine
     this.self = self
     this.told = told
-    this.entry = engine.entries.get(told.key, began)
+    this.entry = undefined
     this.began = began
     this.deadline = deadline
     this.attempts = 0
@@ -88,42 +89,42 @@ class Call extends Frame implements Gates.Pass {
 
   enter(fiber: AnyFiber): AnyEffect {
     this.attempts += 1
+    const now = this.attempts === 1 ? this.began : Time.monotonicMillis(fiber)
+    // Looked up for each attempt: during a pause it may have been forgotten, and then others use a new one by now.
+    const entry = this.engine.entries.get(this.told.key, now)
+    this.entry = entry
     if (this.attempts === 1) {
-      this.entry.counters.calls += 1
-      return this.ask(this.began, fiber)
+      entry.counters.calls += 1
+    } else {
+      this.held = false
+      this.place = undefined
+      this.wake = undefined
+      this.cut = false
     }
-    this.held = false
-    this.place = undefined
-    this.wake = undefined
-    this.cut = false
-    const now = Time.monotonicMillis(fiber)
-    // Nothing held the entry during the pause: it may have been forgotten, and then others use a new one by now.
-    this.entry = this.engine.entries.get(this.told.key, now)
-    return this.ask(now, fiber)
+    return this.ask(entry, now, fiber)
   }
 
   /** Asks the circuit, without taking a probe into the queue, and then for a permit. */
-  private ask(now: number, fiber: AnyFiber): AnyEffect {
+  private ask(entry: Entry, now: number, fiber: AnyFiber): AnyEffect {
     const { circuits, gates } = this.engine.parts
-    const { circuit, gate } = this.entry
+    const { circuit, gate } = entry
     if (circuits !== undefined && circuit !== undefined && !circuits.admits(circuit, now)) {
       return this.refuse(circuits, circuit, now, fiber)
     }
-    if (gates === undefined || gate === undefined) return this.start(now, fiber)
+    if (gates === undefined || gate === undefined) return this.start(entry, now, fiber)
     const left = Math.min(this.deadline - now, Deadline.remaining(fiber))
     const wait = gates.enter(gate, this, fiber, left)
     return wait === undefined
-      ? this.start(now, fiber)
-      : Effect.flatMap(wait, () => this.start(Time.monotonicMillis(fiber), fiber))
+      ? this.start(entry, now, fiber)
+      : Effect.flatMap(wait, () => this.start(entry, Time.monotonicMillis(fiber), fiber))
   }
 
   /** With the permit in hand: asks the circuit again, this time for good, and begins the work. */
-  private start(now: number, fiber: AnyFiber): AnyEffect {
+  private start(entry: Entry, now: number, fiber: AnyFiber): AnyEffect {
     const { budget, circuits, retry, timeout } = this.engine.parts
-    const { entry } = this
     const { circuit } = entry
     const left = this.deadline - now
-    if (left <= 0) return Effect.fail(this.tooLate(false, fiber))
+    if (left <= 0) return Effect.fail(this.tooLate(entry, false, fiber))
     if (circuits !== undefined && circuit !== undefined) {
       this.ticket = circuits.admit(circuit, now, fiber)
       if (this.ticket === Circuit.Rejected) return this.refuse(circuits, circuit, now, fiber)
@@ -143,9 +144,9 @@ class Call extends Frame implements Gates.Pass {
     return Limit.within<unknown, Rejection.TimedOut | Rejection.DeadlineExceeded>(
       work,
       limit,
-      Deadline.tightened(fiber, now + limit),
+      Deadline.within(fiber, now + limit),
       fiber,
-      () => (timeout <= left ? this.timedOut(fiber) : this.late(fiber))
+      () => (timeout <= left ? this.timedOut(entry, fiber) : this.late(entry, fiber))
     )
   }
 
@@ -155,24 +156,23 @@ class Call extends Frame implements Gates.Pass {
     return Effect.fail(rejection)
   }
 
-  private timedOut(fiber: AnyFiber): Exit.Exit<never, Rejection.TimedOut> {
+  private timedOut(entry: Entry, fiber: AnyFiber): Exit.Exit<never, Rejection.TimedOut> {
     const { reporter, timeout } = this.engine.parts
-    const { counters, key } = this.entry
+    const { counters, key } = entry
     const after = Duration.millis(timeout)
     counters.timeouts += 1
     reporter.timeoutFired(key, after, fiber)
     return Exit.fail(Rejection.timedOut({ policy: reporter.policy, key, after }))
   }
 
-  private late(fiber: AnyFiber): Exit.Exit<never, Rejection.DeadlineExceeded> {
+  private late(entry: Entry, fiber: AnyFiber): Exit.Exit<never, Rejection.DeadlineExceeded> {
     this.cut = true
-    return Exit.fail(this.tooLate(true, fiber))
+    return Exit.fail(this.tooLate(entry, true, fiber))
   }
 
   /** With the time this call had in all: an outer deadline may have left it less than the policy gives. */
-  private tooLate(started: boolean, fiber: AnyFiber): Rejection.DeadlineExceeded {
+  private tooLate({ key }: Entry, started: boolean, fiber: AnyFiber): Rejection.DeadlineExceeded {
     const { reporter } = this.engine.parts
-    const { key } = this.entry
     const deadline = Duration.millis(Math.max(0, this.deadline - this.began))
     const rejection = Rejection.deadlineExceeded({ policy: reporter.policy, key, deadline, started })
     reporter.rejected(key, rejection, fiber)
@@ -180,34 +180,52 @@ class Call extends Frame implements Gates.Pass {
   }
 
   succeeded(value: unknown, fiber: AnyFiber): undefined {
-    this.release()
-    this.settle(Protecting.judgeSuccess(this.told.judge ?? this.engine.parts.judge, value), undefined, fiber)
+    const { entry } = this
+    if (entry === undefined) return
+    this.release(entry)
+    this.settle(entry, Protecting.judgeSuccess(this.told.judge ?? this.engine.parts.judge, value), undefined, fiber)
   }
 
   failed(cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined {
+    const { entry } = this
+    if (entry === undefined) return undefined
     // First what is held, then what others may get wrong.
-    this.release()
-    if (!this.running) {
-      const rejection = rejectionIn(cause)
-      if (rejection !== undefined) this.entry.counters.rejections[rejection._tag] += 1
-    } else if (this.cut) {
-      this.entry.counters.rejections.DeadlineExceeded += 1
-      this.settle(this.judgeCut(fiber), cause, fiber)
+    this.release(entry)
+    if (this.running) {
+      if (this.cut) entry.counters.rejections.DeadlineExceeded += 1
+      this.settle(entry, this.judge(cause, fiber), cause, fiber)
     } else {
-      const judge = this.told.judge ?? this.engine.parts.judge
-      this.settle(Protecting.judgeSafely(judge, Exit.failCause(cause)), cause, fiber)
+      const rejection = rejectionIn(cause)
+      if (rejection !== undefined) entry.counters.rejections[rejection._tag] += 1
     }
-    return this.retry(cause, fiber)
+    return this.retry(entry, cause, fiber)
   }
 
-  private release(): void {
-    const { gate } = this.entry
+  private release({ gate }: Entry): void {
     if (gate !== undefined) this.engine.parts.gates?.release(gate, this)
   }
 
-  private settle(judged: Protecting.Judged, cause: Cause.Cause<unknown> | undefined, fiber: AnyFiber): void {
+  /**
+   * What a failure says. When a deadline cut the work, this policy's or one around it, that counts against the dependency
+   * only if the work had a fair share of the time this policy gives to an attempt: without it, a black hole behind a
+   * deadline would never open the circuit.
+   */
+  private judge(cause: Cause.Cause<unknown>, fiber: AnyFiber): Protecting.Judged {
+    const { deadline, judge, timeout } = this.engine.parts
+    if (this.cut || (Cause.hasInterruptsOnly(cause) && Deadline.remaining(fiber) <= 0)) {
+      const duration = Time.monotonicMillis(fiber) - this.started
+      return duration >= fairShare * Math.min(deadline, timeout) ? Protecting.failure : Protecting.ignored
+    }
+    return Protecting.judgeSafely(this.told.judge ?? judge, Exit.failCause(cause))
+  }
+
+  private settle(
+    { circuit, counters, key }: Entry,
+    judged: Protecting.Judged,
+    cause: Cause.Cause<unknown> | undefined,
+    fiber: AnyFiber
+  ): void {
     const { circuits, reporter } = this.engine.parts
-    const { circuit, counters, key } = this.entry
     const { outcome } = judged
     const now = Time.monotonicMillis(fiber)
     const duration = now - this.started
@@ -222,50 +240,38 @@ class Call extends Frame implements Gates.Pass {
     if (judged.threw) throw judged.defect
   }
 
-  /**
-   * The deadline cut the work. That says something about the dependency only if the work had a fair share of the time
-   * this policy gives to an attempt: without it, a black hole behind a deadline would never open the circuit.
-   */
-  private judgeCut(fiber: AnyFiber): Protecting.Judged {
-    const { deadline, timeout } = this.engine.parts
-    const duration = Time.monotonicMillis(fiber) - this.started
-    return duration >= fairShare * Math.min(deadline, timeout) ? Protecting.failure : Protecting.ignored
-  }
-
-  private retry(cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined {
+  private retry(entry: Entry, cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined {
     const plan = this.engine.parts.retry
     if (plan === undefined) return undefined
-    this.retrying ??= new Retrying.Retrying(plan, this.who(), this.began, fiber)
+    this.retrying ??= new Retrying.Retrying(plan, this.who(entry), this.began, fiber)
     return this.retrying.failed(cause, fiber, (metadata) => {
       this.metadata = metadata
       return again(this)
     })
   }
 
-  private who(): Retrying.Who {
+  private who({ counters, key }: Entry): Retrying.Who {
     const { budget, reporter } = this.engine.parts
     return {
-      key: this.entry.key,
+      key,
       reporter,
       budget,
       deadline: this.deadline,
       refuses: (delay, fiber) => this.refuses(delay, fiber),
       decided: () => {
-        this.entry.counters.retries += 1
+        ;(this.entry?.counters ?? counters).retries += 1
       },
       gaveUp: (reason) => {
-        this.entry.counters.giveUps[reason] += 1
+        ;(this.entry?.counters ?? counters).giveUps[reason] += 1
       }
     }
   }
 
   /** The circuit that this call opened, or that others did meanwhile, will not be asked again that soon. */
   private refuses(delay: number, fiber: AnyFiber): boolean {
-    const { circuit } = this.entry
-    if (circuit === undefined) return false
-    const { phase } = circuit.circuit
-    if (phase !== Circuit.Open && phase !== Circuit.Isolated) return false
-    return Circuit.retryAfter(circuit.circuit, Time.monotonicMillis(fiber)) > delay
+    const circuit = this.entry?.circuit?.circuit
+    if (circuit === undefined || (circuit.phase !== Circuit.Open && circuit.phase !== Circuit.Isolated)) return false
+    return Circuit.retryAfter(circuit, Time.monotonicMillis(fiber)) > delay
   }
 }
 
@@ -315,13 +321,13 @@ export class Engine {
     const now = Time.monotonicMillis(fiber)
     const own = this.parts.deadline
     // An outer deadline bounds this one; without one of its own a policy leaves the outer one to whoever set it.
-    const deadline = own === Infinity ? Infinity : Math.min(now + own, fiber.getRef(Deadline.Current))
+    const deadline = own === Infinity ? Infinity : Math.min(now + own, Deadline.instant(fiber))
     return place(new Call(this, self, told, now, deadline), fiber)
   }
 
   control(key: string, command: Parameters<Circuits.Circuits["control"]>[1], now: number, fiber: AnyFiber): void {
     const { circuits } = this.parts
-    const circuit = circuits && this.entries.get(key, now).circuit
+    const circuit = circuits && this.entries.insist(key, now).circuit
     if (circuit !== undefined) circuits?.control(circuit, command, now, fiber)
   }
 
@@ -357,7 +363,7 @@ export class Engine {
   }
 }
 
-const pinned = (entry: Entry): boolean =>
+const pinned = (entry: Entry, now: number): boolean =>
   entry.counters.running > 0 ||
-  (entry.circuit !== undefined && Circuits.pinned(entry.circuit)) ||
+  (entry.circuit !== undefined && Circuits.pinned(entry.circuit, now)) ||
   (entry.gate !== undefined && Gates.pinned(entry.gate))

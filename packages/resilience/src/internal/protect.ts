@@ -104,7 +104,7 @@ class GuardedByService extends Protected {
     // A stand-in of the user's own, in a test for example, has only what the interface says.
     return Begin in policy
       ? policy[Begin](this.self, this.told, fiber)
-      : policy.protect(this.self, { key: this.told.key })
+      : policy.protect(this.self, { key: this.told.key, classify: this.told.judge })
   }
 }
 
@@ -140,14 +140,11 @@ export const fn =
     if (typeof f !== "function") Options.reject(`${where}.fn`, "its argument", "a function that returns an Effect", f)
     if (options !== undefined) Options.known(`${where}.fn`, options, ["key"])
     const keyOf = options?.key
-    // Suspended, so that what `f` throws is a defect of the call.
+    // Suspended, so that what the functions throw is a defect of the call.
     return keyOf === undefined
       ? (...args: ReadonlyArray<unknown>) => protect(Effect.suspend(() => f(...args)))
       : (...args: ReadonlyArray<unknown>) =>
-          protect(
-            Effect.suspend(() => f(...args)),
-            { key: keyOf(...args) }
-          )
+          Effect.suspend(() => protect(f(...args), { key: keyOf(...args) }) as AnyEffect)
   }
 
 /**
@@ -174,12 +171,18 @@ export const inContext = <Self, Shape extends object>(service: Context.Service<S
     Stream.unwrap(service.useSync(of))
 })
 
-/** Reads the pause that the dependency asked for off the failure of a call. */
+/**
+ * Reads the pause that the dependency asked for off the failure of a call. An error of the user's may be anything, a proxy
+ * or a getter that throws included; then it asked for nothing.
+ */
 export const retryAfterOf = (cause: Cause.Cause<unknown>): Duration.Duration | undefined => {
-  for (const reason of cause.reasons) {
-    if (reason._tag === "Fail") return Transient.retryAfter(reason.error)
-  }
-  return undefined
+  const reason = cause.reasons.find((reason) => reason._tag === "Fail")
+  return reason === undefined
+    ? undefined
+    : Result.getOrElse(
+        Result.try(() => Transient.retryAfter(reason.error)),
+        () => undefined
+      )
 }
 
 export interface Judged {
@@ -199,7 +202,6 @@ const plain: Readonly<Record<Outcome.Outcome, Judged>> = { success, failure, ign
  * holds is given back; until then the call counts as ignored.
  */
 export const judgeSafely = (judge: Judge, exit: Exit.Exit<unknown, unknown>): Judged => {
-  if (judge === Outcome.classify) return plain[Outcome.classify(exit)]
   const result = Result.try(() => judge(exit))
   if (Result.isFailure(result)) return { outcome: "ignored", threw: true, defect: result.failure }
   const judged: Judged | undefined = Object.hasOwn(plain, result.success) ? plain[result.success] : undefined

@@ -5,6 +5,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
 import type * as Event from "../Event.ts"
@@ -29,12 +30,32 @@ export interface Attempt {
 /** What is on the cause of the error that a retry gave up on. */
 export interface GiveUp {
   readonly reason: Event.GiveUpReason
+  /** The error it gave up on. */
+  readonly error: unknown
   readonly attempts: number
   readonly elapsed: Duration.Duration
   readonly history: ReadonlyArray<Attempt>
 }
 
 export class GaveUp extends Context.Service<GaveUp, GiveUp>()("effect-resilience/Retry/GaveUp") {}
+
+/**
+ * Transient errors that have left a retry: what the types call exhausted. The annotation says more, but is lost when
+ * somebody catches such an error and fails with it again. A retry does not look here: a program may fail with the same
+ * error object in many calls.
+ */
+const exhausted = new WeakSet<object>()
+
+const exhaust = (cause: Cause.Cause<unknown>): void => {
+  for (const reason of cause.reasons) {
+    if (reason._tag === "Fail" && Transient.is(reason.error)) exhausted.add(reason.error)
+  }
+}
+
+/** Is this the failure of a retry that gave up? */
+export const isExhausted = (reason: Cause.Fail<unknown>): boolean =>
+  reason.annotations.has(GaveUp.key) ||
+  (typeof reason.error === "object" && reason.error !== null && exhausted.has(reason.error))
 
 export interface RetryOptions {
   readonly unprocessedOnly?: boolean | undefined
@@ -109,8 +130,9 @@ const retryable = (cause: Cause.Cause<unknown>, unprocessedOnly: boolean): { rea
     if (reason._tag !== "Fail") return undefined
     // Of failures that came together, one that cannot be cured is enough.
     if (Rejection.is(reason.error) || !Transient.is(reason.error)) return undefined
-    // Already retried and given up on: retries do not multiply.
-    if (reason.annotations.has(GaveUp.key)) return undefined
+    // Already retried and given up on: retries do not multiply. An error made of such a one is a new one.
+    const gaveUp = Context.getOption(Cause.reasonAnnotations(reason), GaveUp)
+    if (Option.isSome(gaveUp) && gaveUp.value.error === reason.error) return undefined
     if (unprocessedOnly && !Transient.isUnprocessed(reason.error)) return undefined
     found ??= { error: reason.error }
   }
@@ -151,14 +173,16 @@ export class Retrying {
   failed(cause: Cause.Cause<unknown>, fiber: AnyFiber, again: Again): AnyEffect | undefined {
     this.attempts += 1
     const found = retryable(cause, this.plan.unprocessedOnly)
-    if (found === undefined) {
-      const rejection = this.real === undefined ? undefined : rejectionOf(cause)
-      return rejection === undefined || this.real === undefined
-        ? undefined
-        : this.giveUp(rejection._tag === "DeadlineExceeded" ? "deadline" : "rejected", this.real, fiber)
+    if (found !== undefined) {
+      this.real = cause
+      return this.decide(found.error, fiber, again, (reason) => this.giveUp(reason, cause, fiber))
     }
-    this.real = cause
-    return this.decide(found.error, fiber, again, (reason) => this.giveUp(reason, cause, fiber))
+    exhaust(cause)
+    const rejection = this.real === undefined ? undefined : rejectionOf(cause)
+    if (rejection === undefined || this.real === undefined) return undefined
+    // What never ran was no attempt.
+    if (Rejection.neverRan(rejection)) this.attempts -= 1
+    return this.giveUp(rejection._tag === "DeadlineExceeded" ? "deadline" : "rejected", this.real, fiber)
   }
 
   /** What follows an attempt whose value asks for another try: a pause and then `again`, or the value. */
@@ -238,7 +262,7 @@ export class Retrying {
   /** A hook is not waited for past the deadline. */
   private inTime(hook: Effect.Effect<unknown>, fiber: AnyFiber): Effect.Effect<unknown> {
     const left = this.left(fiber)
-    return left === Infinity ? hook : Limit.within<unknown, never>(hook, left, fiber.context, fiber, () => Exit.void)
+    return left === Infinity ? hook : Limit.within<unknown, never>(hook, left, undefined, fiber, () => Exit.void)
   }
 
   /** The pause before the next attempt in milliseconds, or why there is none. The budget is asked last: it is charged. */
@@ -262,6 +286,7 @@ export class Retrying {
   private giveUp(reason: Event.GiveUpReason, cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect {
     const last = this.history[(this.remembering - 1) % remembered]
     const told = this.tellGaveUp(reason, last?.error, fiber)
+    exhaust(cause)
     return Effect.failCause(Cause.annotate(cause, Context.make(GaveUp, told)))
   }
 
@@ -298,6 +323,6 @@ export class Retrying {
     }
     const oldest = this.remembering % remembered
     const history = [...this.history.slice(oldest), ...this.history.slice(0, oldest)]
-    return { reason, attempts: this.attempts, elapsed, history }
+    return { reason, error, attempts: this.attempts, elapsed, history }
   }
 }

@@ -1,14 +1,16 @@
 /** Work with a time limit: a child fiber, one timer, and an answer only when the work has really ended. */
 import * as Cause from "effect/Cause"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Deadline from "./deadline.ts"
 import * as Timer from "./timer.ts"
 import type { AnyFiber } from "./types.ts"
 
 /**
- * Runs `self` in a child fiber with the given context, and interrupts it after `limit` milliseconds.
+ * Runs `self` in a child fiber, and interrupts it after `limit` milliseconds. With a deadline, the work inside sees it, for
+ * as long as it is waited for.
  *
  * The interruption is waited for, so that whoever holds a permit for the work still holds it while the work goes on. If
  * the work then ends by itself after all, its own result stands: to call a done deed a timeout would have it done twice.
@@ -17,15 +19,19 @@ import type { AnyFiber } from "./types.ts"
 export const within = <A, E>(
   self: Effect.Effect<A, E, any>,
   limit: number,
-  context: Context.Context<never>,
+  deadline: Deadline.Deadline | undefined,
   parent: AnyFiber,
   fired: () => Exit.Exit<A, E>
 ): Effect.Effect<A, E> =>
   Effect.callback((resume) => {
     // The context holds all that `self` needs: it runs where its parent runs.
+    const context = deadline === undefined ? parent.context : Context.add(parent.context, Deadline.Current, deadline)
     const child = Effect.runForkWith(context as Context.Context<any>)(self)
     const exit = child.pollUnsafe()
-    if (exit !== undefined) return resume(exit)
+    if (exit !== undefined) {
+      if (deadline !== undefined) deadline.over = true
+      return resume(exit)
+    }
     let interrupting = false
     const interrupt = (again: number): void => {
       // A fiber that is interrupted inside a region that cannot be loses the region's result at its end. So a commit or a
@@ -40,6 +46,7 @@ export const within = <A, E>(
     let cancel = Timer.start(parent, limit, () => interrupt(1))
     child.addObserver((exit) => {
       cancel()
+      if (deadline !== undefined) deadline.over = true
       resume(interrupting ? whenInterrupted(exit, fired) : exit)
     })
     return Effect.suspend(() => {

@@ -10,7 +10,7 @@ export interface Registry<T extends Entry> {
   hand: number
   readonly maxKeys: number
   readonly idleTimeToLive: number
-  readonly pinned: (entry: T) => boolean
+  readonly pinned: (entry: T, now: number) => boolean
 }
 
 export interface Entry {
@@ -23,7 +23,7 @@ export interface Entry {
 export const make = <T extends Entry>(
   maxKeys: number,
   idleTimeToLive: number,
-  pinned: (entry: T) => boolean
+  pinned: (entry: T, now: number) => boolean
 ): Registry<T> => ({ entries: new Map(), ring: [], hand: 0, maxKeys, idleTimeToLive, pinned })
 
 /** Entries looked at per insertion when nothing has to go, and at the most when something has. */
@@ -47,7 +47,7 @@ const forgetIdle = <T extends Entry>(self: Registry<T>, now: number): void => {
   for (let looks = Math.min(self.ring.length, sweep); looks > 0 && self.ring.length > 0; looks--) {
     if (self.hand >= self.ring.length) self.hand = 0
     const entry = self.ring[self.hand]!
-    if (now - entry.lastUsed >= self.idleTimeToLive && !self.pinned(entry)) remove(self, entry)
+    if (now - entry.lastUsed >= self.idleTimeToLive && !self.pinned(entry, now)) remove(self, entry)
     else self.hand += 1
   }
 }
@@ -56,14 +56,14 @@ const forgetIdle = <T extends Entry>(self: Registry<T>, now: number): void => {
  * Forgets the entry of the next few that was used longest ago, and leaves the slot under the hand free. `false`: all that
  * were looked at are pinned. A full scan for the very oldest would cost every insertion a walk over all keys.
  */
-const evict = <T extends Entry>(self: Registry<T>): boolean => {
+const evict = <T extends Entry>(self: Registry<T>, now: number): boolean => {
   const { ring } = self
   if (self.hand >= ring.length) self.hand = 0
   let oldest: T | undefined
   for (let look = 0, looks = Math.min(ring.length, search); look < looks; look++) {
     if (oldest !== undefined && look >= sweep) break
     const entry = ring[(self.hand + look) % ring.length]!
-    if (!self.pinned(entry) && (oldest === undefined || entry.lastUsed < oldest.lastUsed)) oldest = entry
+    if (!self.pinned(entry, now) && (oldest === undefined || entry.lastUsed < oldest.lastUsed)) oldest = entry
   }
   if (oldest === undefined) {
     self.hand = (self.hand + search) % ring.length
@@ -72,6 +72,14 @@ const evict = <T extends Entry>(self: Registry<T>): boolean => {
   self.entries.delete(oldest.key)
   put(self, ring[self.hand]!, oldest.slot)
   return true
+}
+
+/** Makes and adds the entry of a key that has none, whether there is room or not. */
+export const insist = <T extends Entry>(self: Registry<T>, key: string, make: (key: string) => T): T => {
+  const entry = make(key)
+  self.entries.set(key, entry)
+  put(self, entry, self.ring.length)
+  return entry
 }
 
 /** Makes and adds the entry of a key that has none; `undefined`, and nothing made, when there is no room. */
@@ -83,7 +91,7 @@ export const add = <T extends Entry>(
 ): T | undefined => {
   const full = self.entries.size >= self.maxKeys
   if (!full) forgetIdle(self, now)
-  else if (!evict(self)) return undefined
+  else if (!evict(self, now)) return undefined
   const entry = make(key)
   self.entries.set(key, entry)
   put(self, entry, full ? self.hand++ : self.ring.length)
