@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
-import { arrivals, growing, openLoop } from "../../packages/demo/src/load.ts"
+import { arrivals, growing, openLoop, until, WarmUp, warming } from "../../packages/demo/src/load.ts"
 
 const options = { rate: 200, seed: 1, from: 0, to: 60_000 }
 
@@ -35,6 +35,45 @@ describe("growing", () => {
     assert.closeTo(between(-10_000, -9000), 50, 25)
     assert.closeTo(between(-1000, 0), 950, 95)
     assert.isBelow(due.at(-1) ?? Number.NaN, 0)
+  })
+})
+
+describe("warming", () => {
+  it("goes on at the full rate, in order, until somebody ends it", () => {
+    let end = Infinity
+    const due: Array<number> = []
+    for (const at of until(warming({ rate: 1000, seed: 1, length: 1000 }), () => end)) {
+      due.push(at)
+      if (at > 2500) end = 3000
+    }
+    assert.deepStrictEqual(
+      due,
+      due.toSorted((a, b) => a - b)
+    )
+    assert.closeTo(due.filter((at) => at >= 1000 && at < 2000).length, 1000, 100)
+    assert.isBelow(due.at(-1) ?? Number.NaN, 3000)
+    assert.isAbove(due.at(-1) ?? Number.NaN, 2900)
+  })
+})
+
+describe("WarmUp", () => {
+  /** 100 calls a second for two seconds. */
+  const kept = (well: (at: number) => boolean) => {
+    const warmUp = new WarmUp(100)
+    for (let at = 0; at < 2000; at += 10) warmUp.add(at, well(at))
+    return warmUp.keepsUp(2000)
+  }
+
+  it("is over when the last second went well, whatever came before", () => {
+    assert.isTrue(kept((at) => at > 1000))
+    assert.isFalse(kept((at) => at < 1900))
+  })
+
+  it("is not over while nearly nothing ends", () => {
+    const warmUp = new WarmUp(100)
+    for (let at = 0; at < 1000; at += 30) warmUp.add(at, true)
+    assert.isFalse(warmUp.keepsUp(1000))
+    assert.isFalse(new WarmUp(100).keepsUp(0))
   })
 })
 

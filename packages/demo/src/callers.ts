@@ -4,7 +4,7 @@ import type { HttpClientError } from "effect/http"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { Policy, Retry, Transient, TripPolicy } from "effect-resilience"
-import { type ClientName, deadline, serviceTime, timeout } from "./settings.ts"
+import { type ClientName, deadline, openFor, serviceTime, timeout } from "./settings.ts"
 
 export interface Caller {
   readonly call: Effect.Effect<unknown, unknown>
@@ -36,7 +36,7 @@ const policy = Effect.fnUntraced(function* (request: Request, rate: number) {
     breaker: {
       trip: TripPolicy.failureRate({ threshold: 0.8, calls: 50 }),
       // With hundreds of calls a second, three probes every half second cost nothing.
-      openFor: { initial: "500 millis", factor: 1 }
+      openFor: { initial: openFor, factor: 1 }
     },
     // Four times the calls that are in flight while all is well (rate times latency).
     bulkhead: { maxConcurrent: inFlight(rate) * 4, maxQueued: inFlight(rate) * 4, maxWait: "250 millis" }

@@ -4,12 +4,12 @@ import { fileURLToPath } from "node:url"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import type { Start } from "./messages.ts"
+import type { Begin, Start } from "./messages.ts"
 
 export class ChildEnded extends Data.TaggedError("ChildEnded")<{ readonly message: string }> {}
 
 export interface Child {
-  readonly start: (message: Start) => Effect.Effect<void>
+  readonly tell: (message: Start | Begin) => Effect.Effect<void>
   /** Never succeeds; fails when the process ends before its scope does. */
   readonly ended: Effect.Effect<never, ChildEnded>
 }
@@ -38,7 +38,7 @@ export const spawn = Effect.fnUntraced(function* <Message>(
   child.on("error", (error) => fail(`failed: ${error.message}`))
   child.on("exit", (code, signal) => fail(signal === null ? `ended with code ${code}` : `was ended by ${signal}`))
   return {
-    start: (message) =>
+    tell: (message) =>
       Effect.sync(() => {
         // What a failed send means is said by the exit that follows.
         child.send(message, () => {})

@@ -7,18 +7,20 @@ import { HttpClient } from "effect/http"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { callers } from "./callers.ts"
-import { arrivals, growing, openLoop } from "./load.ts"
-import { type Ended, say, started } from "./messages.ts"
+import { arrivals, openLoop, until, WarmUp, warming } from "./load.ts"
+import { type Ended, say, told } from "./messages.ts"
 import { lengthOf, phaseAt } from "./script.ts"
-import { type ClientName, deadline, now, tick, tooLate, warmUp } from "./settings.ts"
+import { type ClientName, deadline, warmUp as growth, now, tick, tooLate } from "./settings.ts"
 
 const program = Effect.gen(function* () {
   const client = HttpClient.filterStatusOk(yield* HttpClient.HttpClient)
-  const starting = started()
+  const { begin, start } = told()
   say({ _tag: "Ready" })
-  const { port, run } = yield* Effect.promise(() => starting)
+  const { port, run, warmsUpAt } = yield* Effect.promise(() => start)
   const { script } = run
-  const at = () => now() - run.startsAt
+  const fullFrom = warmsUpAt + growth
+  let startsAt = Infinity
+  const at = () => now() - startsAt
 
   const sent = script.map(() => 0)
   let begun = 0
@@ -34,9 +36,11 @@ const program = Effect.gen(function* () {
   })
   const caller = yield* callers[process.argv[2] as ClientName](request, run.rate)
 
+  const warmUp = new WarmUp(run.rate)
   const tell = (last: boolean) =>
     Effect.map(caller.circuit, (circuit) => {
-      say({ _tag: "Tick", sent, begun, late, inFlight, circuit: Option.getOrUndefined(circuit), ended, last })
+      const keepsUp = warmUp.keepsUp(now())
+      say({ _tag: "Tick", sent, begun, late, inFlight, circuit: Option.getOrUndefined(circuit), ended, keepsUp, last })
       ended = []
     })
   yield* tell(false).pipe(Effect.repeat(Schedule.spaced(tick)), Effect.forkChild)
@@ -52,8 +56,21 @@ const program = Effect.gen(function* () {
       })
     ).pipe(Effect.exit)
   }
-  const warming = growing({ rate: run.rate, seed: run.seed + 1, length: warmUp })
-  yield* openLoop(warming, at, () => Effect.exit(caller.call))
+  const cold = (due: number) => {
+    const begunAt = fullFrom + due
+    const inTime = now() - begunAt <= tooLate
+    return Effect.map(Effect.exit(caller.call), (exit) => {
+      warmUp.add(now(), inTime && Exit.isSuccess(exit) && now() - begunAt <= deadline)
+    })
+  }
+  void begin.then((message) => {
+    startsAt = message.startsAt
+  })
+  yield* openLoop(
+    until(warming({ rate: run.rate, seed: run.seed + 1, length: growth }), () => startsAt - fullFrom),
+    () => now() - fullFrom,
+    (_, due) => Effect.suspend(() => cold(due))
+  )
   const due = arrivals({ rate: run.rate, seed: run.seed, from: 0, to: lengthOf(script) })
   yield* openLoop(due, at, (index, moment) => Effect.suspend(() => measured(index, moment)))
   yield* Effect.sleep(lengthOf(script) + deadline - at())

@@ -5,11 +5,11 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { type ChildEnded, spawn } from "./children.ts"
 import { arrivals } from "./load.ts"
-import { addEnded, type Measured, measure, measureNow, nothingSeen } from "./measure.ts"
-import type { FromClient, FromUpstream } from "./messages.ts"
+import { addEnded, type Measured, measure, measureNow, nothingSeen, span } from "./measure.ts"
+import type { Begin, FromClient, FromUpstream, Start } from "./messages.ts"
 import type { Moment } from "./report.ts"
 import { lengthOf, phaseAt, type Script } from "./script.ts"
-import { type ClientName, clients, now, type Run, tick, warmUp } from "./settings.ts"
+import { type ClientName, clients, longestWarmUp, now, tick, warmUp } from "./settings.ts"
 
 export class TookTooLong extends Data.TaggedError("TookTooLong")<{ readonly message: string }> {}
 
@@ -19,7 +19,7 @@ export interface Options {
   readonly seed: number
 }
 
-/** Between the message that starts the processes and the first call. */
+/** Between the message about a moment and the moment. */
 const lead = 300
 
 const within = (millis: number, what: string) =>
@@ -31,6 +31,7 @@ const within = (millis: number, what: string) =>
 /** One client, the upstream of its own, and what was seen of both. */
 const pair = Effect.fnUntraced(function* (name: ClientName, due: ReadonlyArray<number>) {
   const seen = nothingSeen(due)
+  let keepsUp = false
   const port = yield* Deferred.make<number>()
   const ready = yield* Deferred.make<void>()
   const upstreamDone = yield* Deferred.make<void>()
@@ -48,14 +49,16 @@ const pair = Effect.fnUntraced(function* (name: ClientName, due: ReadonlyArray<n
     seen.late = message.late
     seen.inFlight = message.inFlight
     seen.circuit = message.circuit
+    keepsUp = message.keepsUp
     if (message.last) Deferred.doneUnsafe(clientDone, Effect.void)
   })
   return {
     name,
     seen,
     ready: Effect.andThen(Deferred.await(ready), Deferred.await(port)),
-    start: (run: Run, port: number) =>
-      Effect.forEach([upstream, client], (child) => child.start({ _tag: "Start", run, port }), { discard: true }),
+    tell: (message: Start | Begin) =>
+      Effect.forEach([upstream, client], (child) => child.tell(message), { discard: true }),
+    keepsUp: () => keepsUp,
     done: Effect.andThen(Deferred.await(upstreamDone), Deferred.await(clientDone)),
     ended: Effect.raceFirst(upstream.ended, client.ended)
   }
@@ -71,20 +74,31 @@ const follow = Effect.fnUntraced(function* (
   const { script } = options
   const length = lengthOf(script)
   const ports = yield* Effect.forEach(pairs, ({ ready }) => ready).pipe(within(60_000, "the start of the processes"))
-  const startsAt = now() + lead + warmUp
+  const warmsUpAt = now() + lead
+  yield* Effect.forEach(pairs, ({ tell }, index) =>
+    tell({ _tag: "Start", run: options, port: ports[index] ?? 0, warmsUpAt })
+  )
+  let startsAt = Infinity
   const at = () => now() - startsAt
-  yield* Effect.forEach(pairs, ({ start }, index) => start({ ...options, startsAt }, ports[index] ?? 0))
   const showing = Effect.sync(() =>
     show({
       script,
       at: at(),
       length,
-      phase: phaseAt(script, at()),
+      // The phase that the figures are about, which is not always the one that has just begun.
+      phase: phaseAt(script, at() - span / 2),
       clients: byName(pairs, ({ seen }) => measureNow(seen, at()))
     })
   )
   yield* Effect.forkChild(Effect.repeat(showing, Schedule.spaced(tick)))
-  yield* Effect.forEach(pairs, ({ done }) => done).pipe(within(lead + warmUp + length + 30_000, "the end of the run"))
+  yield* Effect.sleep(lead + warmUp)
+  // On a machine that is busy for good, it begins nevertheless, and the report says what the figures are worth.
+  yield* Effect.sleep(tick).pipe(
+    Effect.repeat({ while: () => !pairs.every(({ keepsUp }) => keepsUp()) && now() < warmsUpAt + longestWarmUp })
+  )
+  startsAt = now() + lead
+  yield* Effect.forEach(pairs, ({ tell }) => tell({ _tag: "Begin", startsAt }))
+  yield* Effect.forEach(pairs, ({ done }) => done).pipe(within(lead + length + 30_000, "the end of the run"))
   return byName(pairs, ({ seen }): Measured => measure(script, seen))
 })
 

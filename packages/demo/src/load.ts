@@ -29,15 +29,54 @@ export const growing = (options: {
   return arrivals({ rate: rate / 2, seed, from: 0, to: length }).map((at) => Math.sqrt(at * length) - length)
 }
 
+/** After {@link growing}, the full rate, for as long as anybody asks for the next. */
+export function* warming(options: { readonly rate: number; readonly seed: number; readonly length: number }) {
+  yield* growing(options)
+  const second = 1000
+  for (let from = 0; ; from += second) {
+    yield* arrivals({ ...options, seed: options.seed + 1 + from / second, from, to: from + second })
+  }
+}
+
+/** The moments before an end that may not be known yet. */
+export function* until(due: Iterable<number>, end: () => number) {
+  for (const at of due) {
+    if (at >= end()) return
+    yield at
+  }
+}
+
+/** Whether a client and its upstream keep up with the traffic before the script: they did so for a second. */
+export class WarmUp {
+  private readonly ended: Array<readonly [at: number, well: boolean]> = []
+  private readonly calls: number
+
+  constructor(rate: number) {
+    this.calls = rate / 2
+  }
+
+  add(at: number, well: boolean): void {
+    this.ended.push([at, well])
+  }
+
+  keepsUp(at: number): boolean {
+    while ((this.ended[0]?.[0] ?? Infinity) <= at - 1000) this.ended.shift()
+    const well = this.ended.filter(([, well]) => well).length
+    return well >= this.calls && well >= 0.98 * this.ended.length
+  }
+}
+
 /** Begins every call when it is due, or at once if that moment has passed; ends with the last beginning. The calls live as long as the caller. */
 export const openLoop = Effect.fnUntraced(function* <R>(
-  due: ReadonlyArray<number>,
+  due: Iterable<number>,
   now: () => number,
   call: (index: number, due: number) => Effect.Effect<void, never, R>
 ) {
-  for (const [index, at] of due.entries()) {
+  let index = 0
+  for (const at of due) {
     const wait = at - now()
     if (wait > 0) yield* Effect.sleep(wait)
     yield* Effect.forkChild(call(index, at))
+    index += 1
   }
 })

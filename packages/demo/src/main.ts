@@ -12,6 +12,8 @@ import { table } from "./report.ts"
 import { Screen } from "./screen.ts"
 import { full, lengthOf, quick } from "./script.ts"
 import { clients, deadline, timeout } from "./settings.ts"
+import { wrap } from "./text.ts"
+import { distrust } from "./verdict.ts"
 
 class ClosedPipe extends Data.TaggedError("ClosedPipe")<{}> {}
 
@@ -49,28 +51,30 @@ const pipeClosed: Effect.Effect<never, ClosedPipe> = Effect.callback((resume) =>
   process.stderr.on("error", closed)
 })
 
-const about = (rate: number, seconds: number): string =>
+const about = (rate: number, seconds: number, width: number): string =>
   [
     `Three clients make the same ${rate} calls a second to an HTTP service for ${seconds} seconds. It is well, then it is not.`,
     "",
     "bare    the call alone",
     `retry   Effect.retry, exponential from 100 ms, jittered, 3 retries, ${timeout} ms for each attempt`,
-    `policy  an effect-resilience Policy: the same retries and timeout, a deadline of ${deadline} ms, a retry budget,`,
-    "        a circuit breaker and a bulkhead",
+    `policy  an effect-resilience Policy: the same retries and timeout, a deadline of ${deadline} ms, a retry budget, a circuit breaker and a bulkhead`,
     "",
     "Each client has an upstream of its own, in a process of its own, so that none suffers from another's retries.",
     ""
-  ].join("\n")
+  ]
+    .map((text) => wrap(text, width, /^\w+ {2,}/.exec(text)?.[0].length))
+    .join("\n")
 
 const demo = Command.make("demo", flags, ({ json, quick: short, rate, seed }) =>
   Effect.gen(function* () {
     const script = short ? quick : full
     const screen = new Screen(json ? process.stderr : process.stdout, process.env)
-    if (!json) process.stdout.write(`${about(rate, lengthOf(script) / 1000)}\n`)
+    if (!json) process.stdout.write(`${about(rate, lengthOf(script) / 1000, screen.width)}\n`)
     const measured = yield* run({ script, rate, seed }, (moment) => screen.show(moment))
+    const trusted = distrust(script, measured).length === 0
     const text = json
-      ? JSON.stringify({ rate, seed, script, deadline, clients: measured }, undefined, 2)
-      : `\n${table(script, measured, screen.paint)}`
+      ? JSON.stringify({ rate, seed, script, deadline, trusted, clients: measured }, undefined, 2)
+      : `\n${table(script, measured, screen.paint, screen.width)}`
     process.stdout.write(`${text}\n`)
   }).pipe(Effect.raceFirst(pipeClosed))
 ).pipe(

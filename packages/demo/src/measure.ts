@@ -156,6 +156,9 @@ export interface Now {
   readonly circuit: string | undefined
 }
 
+/** The time that {@link measureNow} is about: as long, and until now. */
+export const span = 1000
+
 export const measureNow = (seen: Seen, at: number): Now => {
   let decided = 0
   let good = 0
@@ -165,11 +168,11 @@ export const measureNow = (seen: Seen, at: number): Now => {
     const outcome = seen.outcomes.get(index)
     const end = moment + (outcome?.latency ?? Infinity)
     const decision = Math.min(end, moment + deadline)
-    if (decision > at - 1000 && decision <= at) {
+    if (decision > at - span && decision <= at) {
       decided += 1
       if (isGood(outcome)) good += 1
     }
-    if (end > at - 1000 && end <= at && outcome?.ok) latencies.push(outcome.latency)
+    if (end > at - span && end <= at && outcome?.ok) latencies.push(outcome.latency)
   }
   return {
     success: share(good, decided),

@@ -6,6 +6,14 @@ export interface Start {
   readonly run: Run
   /** The port of the upstream. */
   readonly port: number
+  /** When the traffic before the script begins, on a clock that all share. */
+  readonly warmsUpAt: number
+}
+
+/** When the script begins. */
+export interface Begin {
+  readonly _tag: "Begin"
+  readonly startsAt: number
 }
 
 /** A call that has ended: its number, milliseconds since it was due, and whether it got an answer. */
@@ -29,6 +37,8 @@ export type FromClient =
       /** The state of the circuit, of a client that has one. */
       readonly circuit: string | undefined
       readonly ended: ReadonlyArray<Ended>
+      /** Before the script: whether it could begin, as far as this client is concerned. */
+      readonly keepsUp: boolean
       readonly last: boolean
     }
 
@@ -37,9 +47,21 @@ export const say = (message: FromUpstream | FromClient): void => {
   if (process.connected) process.send?.(message)
 }
 
-/** For a child: waits to be started, and ends when the coordinator has gone. Ctrl-C is the coordinator's business. */
-export const started = (): Promise<Start> => {
+/** What a child is told. */
+export interface Told {
+  readonly start: Promise<Start>
+  readonly begin: Promise<Begin>
+}
+
+/** For a child: waits to be told, and ends when the coordinator has gone. Ctrl-C is the coordinator's business. */
+export const told = (): Told => {
   process.on("SIGINT", () => {})
   process.on("disconnect", () => process.exit(0))
-  return new Promise((resolve) => process.once("message", (message) => resolve(message as Start)))
+  const start = Promise.withResolvers<Start>()
+  const begin = Promise.withResolvers<Begin>()
+  process.on("message", (message: Start | Begin) => {
+    if (message._tag === "Start") start.resolve(message)
+    else begin.resolve(message)
+  })
+  return { start: start.promise, begin: begin.promise }
 }

@@ -2,6 +2,8 @@
 import type { Figures, Measured, Now, Recovery } from "./measure.ts"
 import type { Script } from "./script.ts"
 import { type ClientName, clients, deadline, tooLate } from "./settings.ts"
+import { duration, list, percent, times, widest, wrap } from "./text.ts"
+import { distrust, verdict } from "./verdict.ts"
 
 export interface Paint {
   readonly strong: (text: string) => string
@@ -13,15 +15,6 @@ export const plain: Paint = { strong: (text) => text, faint: (text) => text }
 export const colours: Paint = {
   strong: (text) => `\u001b[1;32m${text}\u001b[0m`,
   faint: (text) => `\u001b[2m${text}\u001b[0m`
-}
-
-const percent = (share: number | undefined): string => (share === undefined ? "-" : `${(share * 100).toFixed(1)} %`)
-
-const times = (value: number | undefined): string => (value === undefined ? "-" : value.toFixed(2))
-
-export const duration = (millis: number | undefined): string => {
-  if (millis === undefined) return "-"
-  return millis < 1000 ? `${Math.round(millis)} ms` : `${(millis / 1000).toFixed(2)} s`
 }
 
 const recovered = (recovery: Recovery | undefined): string =>
@@ -55,7 +48,22 @@ const columns: ReadonlyArray<Column<Row>> = [
 
 const widths = columns.map(([, width]) => width)
 
-export const table = (script: Script, measured: Record<ClientName, Measured>, paint: Paint): string => {
+/** What the columns mean. */
+const legend: ReadonlyArray<string> = [
+  `goodput    share of calls answered within ${duration(deadline)} of the moment they were due; lost: the others`,
+  "p99        time to an answer, late ones included, from the moment the call was due",
+  "sent       requests that left the client, for each call; counted in the phase in which they were sent, so retries of earlier calls count too",
+  "received   those that reached the upstream",
+  "recovered  time after the fault until at least 90 % of calls were answered, and stayed so; in all: the sum"
+]
+
+/** The table, what its columns mean, and what it says. */
+export const table = (
+  script: Script,
+  measured: Record<ClientName, Measured>,
+  paint: Paint,
+  width: number = widest
+): string => {
   const section = (phase: string, of: (measured: Measured) => Figures | undefined): ReadonlyArray<string> =>
     clients.flatMap((client, index) => {
       const figures = of(measured[client])
@@ -76,32 +84,26 @@ export const table = (script: Script, measured: Record<ClientName, Measured>, pa
     "",
     ...section("in all", (client) => client.all),
     "",
-    ...warnings(measured),
-    paint.faint(
-      [
-        `goodput    share of calls answered within ${duration(deadline)} of the moment they were due; lost: the others`,
-        "p99        time to an answer, late ones included, from the moment the call was due",
-        "sent       requests that left the client, for each call; received: those that reached the upstream",
-        "recovered  time after the fault until at least 90 % of calls were answered, and stayed so; in all: the sum"
-      ].join("\n")
-    )
+    paint.faint(legend.map((text) => wrap(text, width, 11)).join("\n")),
+    "",
+    ...warnings(script, measured, width),
+    ...verdict(script, measured, width)
   ].join("\n")
 }
 
-/** Says so when the machine was too busy for fair figures. */
-const warnings = (measured: Record<ClientName, Measured>): ReadonlyArray<string> => {
+/** Says so when the machine was too busy for fair figures, but not so busy that there is no verdict. */
+const warnings = (script: Script, measured: Record<ClientName, Measured>, width: number): ReadonlyArray<string> => {
   const late = clients.filter((client) => (measured[client].late ?? 0) > 0.01)
-  if (late.length === 0) return []
+  if (late.length === 0 || distrust(script, measured).length > 0) return []
   const shares = late.map((client) => `${percent(measured[client].late)} of the calls of ${client}`)
-  return [
-    `Note: ${shares.join(", ")} began more than ${tooLate} ms late: the machine was busy. Try a lower --rate.`,
-    ""
-  ]
+  const note = `Note: ${list(shares)} began more than ${tooLate} ms late: the machine was busy. Try a lower --rate.`
+  return [wrap(note, width), ""]
 }
 
 /** What the live view shows. */
 export interface Moment {
   readonly script: Script
+  /** The phase that the figures are about: those of the second before. */
   readonly phase: number
   /** Milliseconds since the script began. */
   readonly at: number
@@ -157,17 +159,17 @@ const bar = ({ at, length }: Moment): string => {
 /** For a pipe: what the columns of {@link log} are. */
 export const logTitles = (): string =>
   [
-    "                     ",
-    ...clients.map((client) => `  ${client.padStart(7)}      p99  x/call in flight`),
+    `${"until".padEnd(5)}  ${"phase".padEnd(13)}`,
+    ...clients.map((client) => `  ${client.padStart(7)}  ${"p99".padStart(7)}`),
     "  circuit"
   ].join("")
 
-/** One line, for a pipe. */
+/** One line, for a pipe: the second before. */
 export const log = (moment: Moment): string => {
   const figures = clients.map((client) => {
     const now = moment.clients[client]
-    return `  ${percent(now.success).padStart(7)}  ${duration(now.p99).padStart(7)}  ${times(now.sent).padStart(6)} ${String(now.inFlight).padStart(9)}`
+    return `  ${percent(now.success).padStart(7)}  ${duration(now.p99).padStart(7)}`
   })
-  const seconds = `${Math.floor(clamp(moment.at, moment.length) / 1000)} s`.padStart(5)
-  return `${seconds}  ${phaseName(moment).padEnd(14)}${figures.join("")}  ${moment.clients.policy.circuit ?? ""}`.trimEnd()
+  const second = moment.phase < 0 ? "" : `${Math.floor(clamp(moment.at, moment.length) / 1000)} s`
+  return `${second.padStart(5)}  ${phaseName(moment).padEnd(13)}${figures.join("")}  ${moment.clients.policy.circuit ?? ""}`.trimEnd()
 }

@@ -1,5 +1,6 @@
 /** Where progress goes: over itself in a terminal, line after line in a pipe. */
 import { block, blockWidth, colours, log, logTitles, type Moment, type Paint, plain } from "./report.ts"
+import { widest } from "./text.ts"
 
 export interface Output {
   readonly isTTY?: boolean
@@ -9,6 +10,8 @@ export interface Output {
 
 export class Screen {
   readonly paint: Paint
+  /** For texts. */
+  readonly width: number
   private readonly output: Output
   private readonly redraws: boolean
   private drawn = 0
@@ -18,7 +21,9 @@ export class Screen {
   constructor(output: Output, env: Record<string, string | undefined>) {
     this.output = output
     // Some terminals say 0 for a width that they do not know.
-    const wide = (output.columns || 80) >= blockWidth
+    const columns = output.columns || 80
+    const wide = columns >= blockWidth
+    this.width = output.isTTY === true ? Math.min(widest, Math.max(columns, blockWidth)) : widest
     this.redraws = output.isTTY === true && wide && !env.NO_COLOR && env.TERM !== "dumb"
     this.paint = this.redraws ? colours : plain
   }
@@ -32,8 +37,9 @@ export class Screen {
       return
     }
     if (this.logged === undefined) this.output.write(`${logTitles()}\n`)
-    // Before the script and after it, one line each.
-    const second = Math.max(-1, Math.floor(Math.min(moment.at, moment.length) / 1000))
+    // One line before the first second is over, and none for the time after the script.
+    const seconds = Math.floor(Math.min(moment.at, moment.length) / 1000)
+    const second = seconds < 1 ? 0 : seconds
     if (second === this.logged) return
     this.logged = second
     this.output.write(`${log(moment)}\n`)

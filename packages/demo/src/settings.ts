@@ -7,11 +7,17 @@ export const deadline = 1000
 /** Time for one attempt, of the retrying and of the protected client. */
 export const timeout = 500
 
+/** How long the circuit of the protected client stays open before it probes. */
+export const openFor = 500
+
 /** What a call costs the healthy upstream on average. */
 export const serviceTime = 40
 
-/** Traffic before the script begins, so that no client is measured cold. It grows to the full rate. */
+/** Traffic before the script begins, so that no client is measured cold: so long it grows to the full rate. */
 export const warmUp = 2500
+
+/** It goes on until every client keeps up, but no longer than this. */
+export const longestWarmUp = 15_000
 
 /** A call that begins later than this after it was due says more about the machine than about the client. */
 export const tooLate = 50
@@ -29,8 +35,6 @@ export interface Run {
   /** Calls a second. */
   readonly rate: number
   readonly seed: number
-  /** When the script begins, on the clock of {@link now}. */
-  readonly startsAt: number
 }
 
 /** Milliseconds on a clock that all processes of one machine share and that never steps back. */

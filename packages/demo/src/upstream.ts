@@ -1,13 +1,13 @@
 /** A process: an HTTP server of finite capacity that goes through the script. */
 import { createServer, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
-import { say, started } from "./messages.ts"
+import { say, told } from "./messages.ts"
 import { random } from "./random.ts"
 import { ends, lengthOf, phaseAt } from "./script.ts"
 import { deadline, now, tick } from "./settings.ts"
 import { queueFor, Workers, workersFor } from "./workers.ts"
 
-const starting = started()
+const { begin, start } = told()
 const server = createServer({ keepAliveTimeout: 60_000 }, (_, response) => receive(response))
 let receive = (response: ServerResponse): unknown => response.end()
 
@@ -28,7 +28,7 @@ const listen = (port: number, retries = 200): Promise<number> =>
 const port = await listen(0)
 say({ _tag: "Ready", port })
 
-const { run } = await starting
+const { run } = await start
 const { script } = run
 const workers = new Workers({
   workers: workersFor(run.rate),
@@ -36,7 +36,8 @@ const workers = new Workers({
   random: random(run.seed)
 })
 const received = script.map(() => 0)
-const at = () => now() - run.startsAt
+let startsAt = Infinity
+const at = () => now() - startsAt
 
 receive = (response) => {
   const phase = phaseAt(script, at())
@@ -56,6 +57,7 @@ const enter = (phase: number): void => {
   workers.enter(mode)
 }
 
+startsAt = (await begin).startsAt
 ends(script).forEach((end, phase) => {
   setTimeout(() => enter(phase + 1), end - at())
 })

@@ -195,40 +195,68 @@ export const neverRan = <E>(
   is(error) && !(error instanceof DeadlineExceeded && error.started)
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Making them without a stack trace: capturing one is nearly the whole cost of a rejection.
+// Making them without a stack trace: capturing one is nearly the whole cost of a rejection. The functions below make
+// instances of the classes above without their constructors, always with the same fields in the same order.
 // ---------------------------------------------------------------------------------------------------------------------
 
-const without = <T extends object>(prototype: T, fields: object): T => Object.assign(Object.create(prototype), fields)
+/** What makes the instances of an error class from their fields. */
+const making = <Fields, E>(
+  prototype: E,
+  fill: (this: Record<string, unknown>, fields: Fields) => void
+): ((fields: Fields) => E) => {
+  fill.prototype = prototype
+  // A function with a prototype is a constructor, which TypeScript does not see.
+  const Bare = fill as unknown as new (fields: Fields) => E
+  return (fields) => new Bare(fields)
+}
 
-/** @internal */
-export const circuitOpen = (fields: {
+interface Who {
   readonly policy: string
   readonly key: string
-  readonly state: "open" | "half-open" | "isolated"
-  readonly retryAfter: Duration.Duration
-  readonly evidence?: Evidence
-}): CircuitOpen => without(CircuitOpen.prototype, { _tag: "CircuitOpen", ...fields })
+}
 
 /** @internal */
-export const bulkheadFull = (fields: {
-  readonly policy: string
-  readonly key: string
-  readonly reason: "full" | "wait" | "deadline"
-  readonly running: number
-  readonly waiting: number
-}): BulkheadFull => without(BulkheadFull.prototype, { _tag: "BulkheadFull", ...fields })
+export const circuitOpen = making<
+  Who & Pick<CircuitOpen, "state" | "retryAfter"> & { readonly evidence?: Evidence | undefined },
+  CircuitOpen
+>(CircuitOpen.prototype, function (fields) {
+  this._tag = "CircuitOpen"
+  this.policy = fields.policy
+  this.key = fields.key
+  this.state = fields.state
+  this.retryAfter = fields.retryAfter
+  if (fields.evidence !== undefined) this.evidence = fields.evidence
+})
 
 /** @internal */
-export const deadlineExceeded = (fields: {
-  readonly policy: string
-  readonly key: string
-  readonly deadline: Duration.Duration
-  readonly started: boolean
-}): DeadlineExceeded => without(DeadlineExceeded.prototype, { _tag: "DeadlineExceeded", ...fields })
+export const bulkheadFull = making<Who & Pick<BulkheadFull, "reason" | "running" | "waiting">, BulkheadFull>(
+  BulkheadFull.prototype,
+  function (fields) {
+    this._tag = "BulkheadFull"
+    this.policy = fields.policy
+    this.key = fields.key
+    this.reason = fields.reason
+    this.running = fields.running
+    this.waiting = fields.waiting
+  }
+)
 
 /** @internal */
-export const timedOut = (fields: {
-  readonly policy: string
-  readonly key: string
-  readonly after: Duration.Duration
-}): TimedOut => without(TimedOut.prototype, { _tag: "TimedOut", ...fields })
+export const deadlineExceeded = making<Who & Pick<DeadlineExceeded, "deadline" | "started">, DeadlineExceeded>(
+  DeadlineExceeded.prototype,
+  function (fields) {
+    this._tag = "DeadlineExceeded"
+    this.policy = fields.policy
+    this.key = fields.key
+    this.deadline = fields.deadline
+    this.started = fields.started
+  }
+)
+
+/** @internal */
+export const timedOut = making<Who & Pick<TimedOut, "after">, TimedOut>(TimedOut.prototype, function (fields) {
+  this._tag = "TimedOut"
+  this.policy = fields.policy
+  this.key = fields.key
+  this.after = fields.after
+})

@@ -217,13 +217,13 @@ export class Circuits {
   rejection(cell: Cell, now: number): Rejection.CircuitOpen {
     const phase = cell.circuit.phase
     const state = phase === Circuit.Open ? "open" : phase === Circuit.Isolated ? "isolated" : "half-open"
-    const fields = {
+    return Rejection.circuitOpen({
       policy: this.reporter.policy,
       key: cell.key,
       state,
-      retryAfter: Duration.millis(Circuit.retryAfter(cell.circuit, now))
-    } as const
-    return Rejection.circuitOpen(cell.evidence === undefined ? fields : { ...fields, evidence: cell.evidence })
+      retryAfter: Duration.millis(Circuit.retryAfter(cell.circuit, now)),
+      evidence: cell.evidence
+    })
   }
 
   view(cell: Cell, now: number): CircuitView {
