@@ -20,7 +20,8 @@ const protectedCall = fetchUser.pipe(Users.protect)
 const program = Effect.gen(function* () {
   for (let call = 1; call <= 5; call++) {
     const error = yield* Effect.flip(protectedCall)
-    yield* Console.log(`call ${call}: ${error._tag} ${error.message}`)
+    const why = error._tag === "CircuitOpen" ? error.message : "the dependency is down"
+    yield* Console.log(`call ${call}: ${error._tag} (${why})`)
   }
 })
 

@@ -1,6 +1,6 @@
 // Backoff only spreads retries over time; a budget bounds them. Here 100 users call a dependency that is down.
 import assert from "node:assert/strict"
-import { Effect, Option, Schedule } from "effect"
+import { type Cause, Effect, Option, Schedule } from "effect"
 import { Retry, RetryBudget, Transient } from "effect-resilience"
 
 class Down extends Transient.TaggedError<Down>()("Down", {}) {}
@@ -19,7 +19,7 @@ const search = Effect.suspend(() => {
 })
 
 // Why a retry gave up is not in the error, which is the dependency's, but on the cause.
-const reason = (cause: Parameters<typeof Retry.gaveUp>[0]) =>
+const reason = (cause: Cause.Cause<unknown>) =>
   Option.match(Retry.gaveUp(cause), { onNone: () => "?", onSome: (gaveUp) => gaveUp.reason })
 
 const outage = <E, R>(call: Effect.Effect<never, E, R>) =>

@@ -74,7 +74,10 @@ const hour = (now: Mood) =>
       queued: count("queued for later"),
       circuit: circuit?._tag
     }
-    console.log(`${now}: ${requests} requests for 25 orders,`, JSON.stringify(result))
+    const { declined, paid, queued } = result
+    console.log(
+      `${now.padEnd(7)}: ${requests} requests for 25 orders: ${paid} paid, ${declined} declined, ${queued} queued; circuit ${result.circuit}`
+    )
     return { ...result, requests }
   })
 
@@ -92,7 +95,10 @@ const program = Effect.gen(function* () {
   assert.equal(hanging.declined + hanging.queued, 25)
 
   const { totals } = yield* Payments.stats()
-  console.log("in all:", JSON.stringify(totals))
+  console.log(
+    `in all : ${totals.calls} calls, ${totals.retries} retries, ${totals.timeouts} timeouts, ` +
+      `${totals.rejections.CircuitOpen} attempts refused by the circuit`
+  )
   assert.equal(totals.calls, 75)
   assert.ok(totals.timeouts > 0)
   assert.ok(totals.rejections.CircuitOpen > 0)

@@ -2,8 +2,9 @@
  * Tries again what another try may cure, and nothing else.
  *
  * Only errors marked as transient are retried. What a retry gives up on comes back as the same error, typed as
- * exhausted, so that no second retry can be put around it. A schedule says when; a budget, as its last combinator, says
- * whether.
+ * exhausted, so that no second `Retry.transient` and no `Policy` with a retry can be put around it. (Effect's own
+ * `Effect.retry` does not look at the mark: around a protected call it compiles, multiplies attempts and repeats
+ * rejections.) A schedule says when; a budget, as its last combinator, says whether.
  *
  * @since 0.1.0
  */

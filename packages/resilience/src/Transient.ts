@@ -5,7 +5,8 @@
  * never trip. An error class says it once; errors of other libraries are lifted with {@link when} or {@link known}.
  *
  * A retry that gives up hands back the *same* error, typed as {@link Exhausted}: `catchTag` still finds it, but it is no
- * longer transient, so a second retry around the first does not compile and retries cannot multiply unseen.
+ * longer transient, so a second `Retry.transient` around the first does not compile. (`Effect.retry` does not know the
+ * mark, and does.)
  *
  * @since 0.1.0
  */

@@ -10,7 +10,7 @@ import * as Options from "./options.ts"
 export interface KeysOptions {
   /** Keys kept at the same time, an integer >= 1. Default: 10,000. */
   readonly maxKeys?: number | undefined
-  /** A key that nobody used for so long may be forgotten, unless its circuit is not closed or a permit is held. Default: 1 hour. */
+  /** A key that nobody used for so long may be forgotten, unless a call is in it, an operator holds its circuit, or its circuit is open and not yet due for a probe. Default: 1 hour. */
   readonly idleTimeToLive?: Duration.Input | undefined
 }
 
