@@ -9,7 +9,7 @@
 
 /** Frames between the caller and the work, on the fiber that runs the work. */
 export const frames = {
-  breaker: 560,
+  breaker: 1,
   bulkhead: 1,
   retry: 1,
   fallback: 1,
