@@ -13,7 +13,7 @@ export interface Effort {
   readonly sample: number
 }
 
-export const quick: Effort = { heat: 60, warmups: 1, rounds: 5, sample: 10 }
+export const quick: Effort = { heat: 100, warmups: 1, rounds: 5, sample: 20 }
 export const thorough: Effort = { heat: 300, warmups: 3, rounds: 21, sample: 60 }
 
 export const median = (values: ReadonlyArray<number>): number => {

@@ -3,9 +3,14 @@ import { bytesFlags, measureBytes, measureHeap, measureTime, quick, thorough } f
 import type { Result, Row, Table } from "./model.ts"
 import { tables } from "./tables/index.ts"
 
-/** What Node is started with for a table, beyond what this process was started with. */
-export const flagsFor = (kind: Table["kind"]): ReadonlyArray<string> =>
-  kind === "bytes" ? bytesFlags : kind === "heap" ? ["--max-old-space-size=8192"] : []
+/**
+ * What Node is started with for a table, beyond what this process was started with. A forced collection before each sample
+ * makes every subject's code look long unused by the time its turn comes again, and V8 would throw it away.
+ */
+export const flagsFor = (kind: Table["kind"]): ReadonlyArray<string> => [
+  "--no-flush-bytecode",
+  ...(kind === "bytes" ? bytesFlags : kind === "heap" ? ["--max-old-space-size=8192"] : [])
+]
 
 const rowsOf = async (table: Table, isQuick: boolean): Promise<ReadonlyArray<Row>> => {
   switch (table.kind) {
