@@ -5,6 +5,9 @@ import type { AnyFiber } from "./types.ts"
 
 export const liveClock = Context.get(Context.empty(), Clock.Clock)
 
+/** Kept here, because in Node the global is a getter, and asked for twice a call. */
+const { performance } = globalThis
+
 /** The live clock is read without its detour over a `bigint`, which costs more than the reading. */
 export const monotonicMillis = (fiber: AnyFiber): number => {
   const clock = fiber.getRef(Clock.Clock)
