@@ -76,7 +76,7 @@ export interface OpenFor {
   readonly initial: Duration.Input
   /** Growth per opening in a row, in [1, 1000]. Default: 2. */
   readonly factor?: number | undefined
-  /** The longest opening. Default: 60 seconds, or `initial` if that is longer. */
+  /** The longest opening, before jitter. Default: 60 seconds, or `initial` if that is longer. */
   readonly max?: Duration.Input | undefined
   /** Share of the open time by which it varies up or down, in [0, 1]. Default: 0.2. */
   readonly jitter?: number | undefined

@@ -55,7 +55,10 @@ const span = (duration: Duration.Duration): string =>
 
 /**
  * The circuit breaker refused the call: the circuit is open, isolated by an operator, or half-open with every probe
- * taken. `retryAfter` is how long until it may be worth asking again (infinite while isolated).
+ * taken. `retryAfter` is how long until it may be worth asking again: until the first probe while open, until the lease of
+ * the oldest probe ends at the latest while half-open, infinite while isolated.
+ *
+ * **Gotchas** A rejection captures no stack: it has a `message` and fields, and `stack` is `undefined`.
  *
  * @category errors
  * @since 0.1.0

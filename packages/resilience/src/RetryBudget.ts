@@ -134,6 +134,9 @@ const gate = <Output, Input, Error, Env, R>(
 /**
  * Makes a retry budget.
  *
+ * **Gotchas** The compiler sees that `gated` is the last combinator by the budget's service in the requirements of the
+ * schedule. A budget made here has none: with it, see to the order yourself, or use {@link Service}.
+ *
  * **Example** (What a quiet budget allows)
  *
  * ```ts
