@@ -210,27 +210,30 @@ describe("6.12 when every kept circuit must stay, new keys share one", () => {
 })
 
 describe("lookups", () => {
-  it("of a known key make nothing and look at nobody else, with 10,000 keys", () => {
-    let made = 0
-    let looked = 0
-    const keyed = new Keyed<{ readonly key: string; lastUsed: number; slot: number }>(
-      "Test",
-      undefined,
-      (key, now) => {
-        made += 1
-        return { key, lastUsed: now, slot: 0 }
-      },
-      () => {
-        looked += 1
-        return false
+  it.effect("of a known key make nothing and look at nobody else, with 10,000 keys", () =>
+    Effect.withFiber((fiber) => {
+      let made = 0
+      let looked = 0
+      const keyed = new Keyed<{ readonly key: string; lastUsed: number }>(
+        "Test",
+        undefined,
+        (key, now) => {
+          made += 1
+          return { key, lastUsed: now }
+        },
+        () => {
+          looked += 1
+          return false
+        }
+      )
+      for (let i = 0; i < 10_000; i++) keyed.get(`k${i}`, fiber)
+      made = looked = 0
+      for (let i = 0; i < 10_000; i++) {
+        assert.strictEqual(keyed.get(`k${i}`, fiber), keyed.peek(`k${i}`))
+        assert.strictEqual(keyed.own(`k${i}`, 1), keyed.peek(`k${i}`))
       }
-    )
-    for (let i = 0; i < 10_000; i++) keyed.get(`k${i}`, 0)
-    made = looked = 0
-    for (let i = 0; i < 10_000; i++) {
-      assert.strictEqual(keyed.get(`k${i}`, 1), keyed.peek(`k${i}`))
-      assert.strictEqual(keyed.own(`k${i}`, 1), keyed.peek(`k${i}`))
-    }
-    assert.deepStrictEqual([made, looked], [0, 0])
-  })
+      assert.deepStrictEqual([made, looked], [0, 0])
+      return Effect.void
+    })
+  )
 })

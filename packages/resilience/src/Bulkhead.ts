@@ -11,13 +11,12 @@ import type * as Layer from "effect/Layer"
 import type * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
 import * as ConfigOf from "./internal/config.ts"
-import { Frame, place } from "./internal/frame.ts"
 import * as Gates from "./internal/gate.ts"
 import { Reporter } from "./internal/hub.ts"
+import { keep } from "./internal/keep.ts"
 import { Keyed, type KeysOptions } from "./internal/keyed.ts"
 import * as Options_ from "./internal/options.ts"
 import * as Protecting from "./internal/protect.ts"
-import * as Time from "./internal/time.ts"
 import type { AnyEffect, AnyFiber, Named } from "./internal/types.ts"
 import * as Rejection from "./Rejection.ts"
 
@@ -137,34 +136,40 @@ export interface Bulkhead<R = never> {
 
 interface Entry extends Gates.Cell {
   lastUsed: number
-  slot: number
 }
 
 /** One call through one gate. */
-class Call extends Frame implements Gates.Pass {
-  held: boolean
-  place: Gates.Pass["place"]
-  wake: Gates.Pass["wake"]
-  private readonly engine: Engine
-  private readonly self: AnyEffect
-  private readonly key: string
-  private cell: Entry | undefined
+class Call extends Protecting.Guarded<Engine> implements Gates.Pass {
+  declare held: boolean
+  declare place: Gates.Pass["place"]
+  declare wake: Gates.Pass["wake"]
+  declare private cell: Entry | undefined
 
-  constructor(engine: Engine, self: AnyEffect, key: string) {
-    super()
+  constructor(
+    engine: Engine | undefined,
+    service: Protecting.Service | undefined,
+    self: AnyEffect,
+    told: Protecting.Told
+  ) {
+    super(engine, service, self, told)
     this.held = false
     this.place = undefined
     this.wake = undefined
-    this.engine = engine
-    this.self = self
-    this.key = key
     this.cell = undefined
   }
 
+  protected copy(): Call {
+    return new Call(this.engine, this.service, this.self, this.told)
+  }
+
+  protected refused(engine: Engine, fiber: AnyFiber): undefined {
+    this.cell = engine.cells.get(this.told.key, fiber)
+  }
+
   enter(fiber: AnyFiber): AnyEffect {
-    const cell = this.engine.cells.get(this.key, Time.monotonicMillis(fiber))
-    this.cell = cell
-    const wait = this.engine.gates.enter(cell, this, fiber)
+    const { cell, engine } = this
+    if (cell === undefined || engine === undefined) return this.self
+    const wait = engine.gates.enter(cell, this, fiber)
     return wait === undefined ? this.self : Effect.flatMap(wait, () => this.self)
   }
 
@@ -177,9 +182,14 @@ class Call extends Frame implements Gates.Pass {
   }
 
   private leave(): void {
-    if (this.cell !== undefined) this.engine.gates.release(this.cell, this)
+    const { cell, engine } = this
+    if (cell === undefined || engine === undefined) return
+    this.cell = undefined
+    engine.gates.release(cell, this)
   }
 }
+
+keep(new Call(undefined, undefined, Effect.void, Protecting.nothingTold))
 
 class Engine {
   readonly gates: Gates.Gates
@@ -194,7 +204,7 @@ class Engine {
     this.cells = new Keyed<Entry>(
       "Bulkhead",
       options.keys,
-      (key, now) => ({ ...this.gates.make(key), lastUsed: now, slot: 0 }),
+      (key, now) => ({ ...this.gates.make(key), lastUsed: Math.floor(now) }),
       Gates.pinned
     )
   }
@@ -232,10 +242,7 @@ export const make = (name: string, options: Options): Effect.Effect<Bulkhead> =>
 
 const makeWith = (name: string, options: Options, program: Event.Hub): Bulkhead => {
   const engine = new Engine(name, options, program)
-  const beginner: Protecting.Beginner = {
-    [Protecting.Begin]: (self, told, fiber) => place(new Call(engine, self, told.key), fiber)
-  }
-  const protect = Protecting.by("Bulkhead", beginner)
+  const protect = Protecting.by("Bulkhead", (self, told) => new Call(engine, undefined, self, told))
   const members: Bulkhead = {
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as unknown as Protect<never>,
@@ -255,7 +262,7 @@ const makeWith = (name: string, options: Options, program: Event.Hub): Bulkhead 
     },
     events: Event.streamFrom(engine.own)
   }
-  return Object.assign(members, beginner)
+  return Object.assign(members, { [Protecting.Engine]: engine })
 }
 
 /**
@@ -299,7 +306,7 @@ export const Service =
     new Engine(id, options, Event.makeHub())
     const service = Context.Service<Self, Bulkhead>()(id)
     const inContext = Protecting.inContext(service)
-    const protect = Protecting.byService("Bulkhead", service)
+    const protect = Protecting.by("Bulkhead", (self, told) => new Call(undefined, service, self, told))
     const members: Omit<Class<Self, Id>, keyof Context.ServiceClass<Self, Id, Bulkhead>> = {
       // The implementation handles effects of any type; the interface says which ones.
       protect: protect as unknown as Protect<Self>,

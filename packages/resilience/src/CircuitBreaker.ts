@@ -19,8 +19,8 @@ import * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
 import * as Circuits from "./internal/circuit.ts"
 import * as ConfigOf from "./internal/config.ts"
-import { Frame, place } from "./internal/frame.ts"
 import { Reporter } from "./internal/hub.ts"
+import { keep } from "./internal/keep.ts"
 import { Keyed, type KeysOptions } from "./internal/keyed.ts"
 import * as Options_ from "./internal/options.ts"
 import * as Protecting from "./internal/protect.ts"
@@ -270,70 +270,96 @@ export interface CircuitBreaker<Own = Options, R = never> {
   readonly hydrate: (snapshot: Snapshot) => Effect.Effect<void, never, R>
 }
 
-interface Entry extends Circuits.Cell {
-  lastUsed: number
-  slot: number
+class Entry extends Circuits.Cell {
+  declare lastUsed: number
   /** Calls admitted and not ended: their circuit must not be forgotten under them. */
-  running: number
+  declare running: number
+
+  constructor(key: string, trip: Circuits.AnyTripPolicy, now: number) {
+    super(key, trip, now)
+    this.lastUsed = Math.floor(now)
+    this.running = 0
+  }
 }
 
 /** One call through one circuit. */
-class Call extends Frame {
-  private readonly engine: Engine
-  private readonly self: AnyEffect
-  private readonly told: Protecting.Told
-  private cell: Entry | undefined
-  private era: number
-  private ticket: number
-  private started: number
+class Call extends Protecting.Guarded<Engine> {
+  declare private cell: Entry | undefined
+  declare private era: number
+  declare private ticket: number
+  declare private started: number
 
-  constructor(engine: Engine, self: AnyEffect, told: Protecting.Told) {
-    super()
-    this.engine = engine
-    this.self = self
-    this.told = told
+  constructor(
+    engine: Engine | undefined,
+    service: Protecting.Service | undefined,
+    self: AnyEffect,
+    told: Protecting.Told
+  ) {
+    super(engine, service, self, told)
     this.cell = undefined
     this.era = 0
     this.ticket = 0
-    this.started = 0
+    this.started = NaN
+  }
+
+  protected copy(): Call {
+    return new Call(this.engine, this.service, this.self, this.told)
+  }
+
+  protected refused(engine: Engine, fiber: AnyFiber): AnyEffect | undefined {
+    const cell = engine.cells.get(this.told.key, fiber)
+    const refusal = Circuit.passes(cell) ? undefined : engine.refusal(cell, fiber)
+    if (refusal === undefined) this.cell = cell
+    return refusal
   }
 
   enter(fiber: AnyFiber): AnyEffect {
-    const { cells, circuits } = this.engine
-    const now = Time.monotonicMillis(fiber)
-    const cell = cells.get(this.told.key, now)
-    const ticket = circuits.admit(cell, now, fiber)
-    if (ticket === Circuit.Rejected) return this.engine.reject(cell, now, fiber)
-    cell.running += 1
-    this.cell = cell
-    this.era = cell.circuit.era
-    this.ticket = ticket
+    const { cell, engine } = this
+    if (cell === undefined || engine === undefined) return this.self
+    const { circuits } = engine
+    // The clock is most of what a call costs: it is not read for what nobody asks.
+    const now = circuits.timed || !Circuit.passes(cell) ? Time.monotonicMillis(fiber) : 0
+    this.ticket = circuits.admit(cell, now, fiber)
+    this.era = cell.era
     this.started = now
+    cell.running += 1
     return this.self
   }
 
   succeeded(value: unknown, fiber: AnyFiber): undefined {
-    const judged = Protecting.judgeSuccess(this.told.judge ?? this.engine.judge, value)
-    this.settle(judged, undefined, fiber)
+    const { cell, engine } = this
+    if (cell === undefined || engine === undefined) return
+    this.settle(cell, engine, Protecting.judgeSuccess(this.told.judge ?? engine.judge, value), undefined, fiber)
   }
 
   failed(cause: Cause.Cause<unknown>, fiber: AnyFiber): undefined {
-    if (this.cell === undefined) return
-    this.settle(Protecting.judgeSafely(this.told.judge ?? this.engine.judge, Exit.failCause(cause)), cause, fiber)
+    const { cell, engine } = this
+    if (cell === undefined || engine === undefined) return
+    const judged = Protecting.judgeSafely(this.told.judge ?? engine.judge, Exit.failCause(cause))
+    this.settle(cell, engine, judged, cause, fiber)
   }
 
-  private settle(judged: Protecting.Judged, cause: Cause.Cause<unknown> | undefined, fiber: AnyFiber): void {
-    const { cell, engine, era, started, ticket } = this
-    if (cell === undefined) return
-    cell.running -= 1
+  private settle(
+    cell: Entry,
+    { circuits, reporter }: Engine,
+    judged: Protecting.Judged,
+    cause: Cause.Cause<unknown> | undefined,
+    fiber: AnyFiber
+  ): void {
     const now = Time.monotonicMillis(fiber)
     const { outcome } = judged
+    this.cell = undefined
+    cell.running -= 1
+    cell.lastUsed = Math.floor(now)
     const retryAfter = cause !== undefined && outcome === "failure" ? Protecting.retryAfterOf(cause) : undefined
-    engine.circuits.settle(cell, era, ticket, outcome, now - started, now, fiber, retryAfter)
-    if (cause !== undefined && outcome === "ignored") engine.reporter.ignored(cell.key, cause, fiber)
+    const duration = circuits.timed ? now - this.started : 0
+    circuits.settle(cell, this.era, this.ticket, outcome, duration, now, fiber, retryAfter)
+    if (cause !== undefined && outcome === "ignored") reporter.ignored(cell.key, cause, fiber)
     if (judged.threw) throw judged.defect
   }
 }
+
+keep(new Call(undefined, undefined, Effect.void, Protecting.nothingTold))
 
 class Engine {
   readonly circuits: Circuits.Circuits
@@ -351,15 +377,17 @@ class Engine {
     this.cells = new Keyed<Entry>(
       where,
       options.keys,
-      (key, now) => ({ ...this.circuits.make(key, now), lastUsed: now, slot: 0, running: 0 }),
+      (key, now) => new Entry(key, this.circuits.trip, now),
       (entry, now) => entry.running > 0 || Circuits.pinned(entry, now)
     )
   }
 
-  reject(cell: Entry, now: number, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> {
-    const rejection = this.circuits.rejection(cell, now)
-    this.reporter.rejected(cell.key, rejection, fiber)
-    return Effect.fail(rejection)
+  /** The refusal of a call that would not be admitted. */
+  refusal(cell: Entry, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> | undefined {
+    const now = Time.monotonicMillis(fiber)
+    if (this.circuits.admits(cell, now)) return undefined
+    cell.lastUsed = Math.floor(now)
+    return this.circuits.reject(cell, now, fiber)
   }
 }
 
@@ -410,10 +438,7 @@ const makeWith = <O>(name: string, options: Options, program: Event.Hub): Circui
   const engine = new Engine(name, options, program)
   const { cells, circuits } = engine
 
-  const beginner: Protecting.Beginner = {
-    [Protecting.Begin]: (self, told, fiber) => place(new Call(engine, self, told), fiber)
-  }
-  const protect = Protecting.by(where, beginner)
+  const protect = Protecting.by(where, (self, told) => new Call(engine, undefined, self, told))
 
   const withNow = <A>(f: (now: number, fiber: AnyFiber) => A): Effect.Effect<A> =>
     Effect.withFiber((fiber) => Effect.succeed(f(Time.monotonicMillis(fiber), fiber)))
@@ -427,10 +452,11 @@ const makeWith = <O>(name: string, options: Options, program: Event.Hub): Circui
     Effect.acquireRelease(
       Effect.withFiber((fiber): Effect.Effect<Leave, Rejection.CircuitOpen> => {
         const now = Time.monotonicMillis(fiber)
-        const cell = cells.get(call?.key ?? Rejection.defaultKey, now)
+        const cell = cells.get(call?.key ?? Rejection.defaultKey, fiber)
+        cell.lastUsed = Math.floor(now)
         const ticket = circuits.admit(cell, now, fiber)
         return ticket === Circuit.Rejected
-          ? engine.reject(cell, now, fiber)
+          ? circuits.reject(cell, now, fiber)
           : Effect.succeed(new Leave(circuits, cell, ticket, now))
       }),
       (leave) => leave.ignore
@@ -472,7 +498,7 @@ const makeWith = <O>(name: string, options: Options, program: Event.Hub): Circui
         }
       })
   }
-  return Object.assign(members, beginner)
+  return Object.assign(members, { [Protecting.Engine]: engine })
 }
 
 const isSnapshot = Schema.is(Snapshot)
@@ -484,7 +510,7 @@ class Leave implements Permit {
   readonly ignore: Effect.Effect<void>
 
   constructor(circuits: Circuits.Circuits, cell: Entry, ticket: number, started: number) {
-    const era = cell.circuit.era
+    const era = cell.era
     cell.running += 1
     let told = false
     const say = (outcome: Outcome.Outcome, retryAfter?: Duration.Input): Effect.Effect<void> =>
@@ -495,8 +521,9 @@ class Leave implements Permit {
               ? undefined
               : Duration.millis(Options_.millis("CircuitBreaker.Permit.fail", "retryAfter", retryAfter, { zero: true }))
           told = true
-          cell.running -= 1
           const now = Time.monotonicMillis(fiber)
+          cell.running -= 1
+          cell.lastUsed = Math.floor(now)
           circuits.settle(cell, era, ticket, outcome, now - started, now, fiber, asked)
         }
         return Effect.void
@@ -509,7 +536,7 @@ class Leave implements Permit {
 
 const statics = <Self, O>(service: Context.Service<Self, CircuitBreaker<O>>): CircuitBreaker<O, Self> => {
   const inContext = Protecting.inContext(service)
-  const protect = Protecting.byService(where, service)
+  const protect = Protecting.by(where, (self, told) => new Call(undefined, service, self, told))
   return {
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as unknown as Protect<O, Self>,

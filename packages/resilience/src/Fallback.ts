@@ -230,7 +230,6 @@ type RemembersStale<A1, A> = [A1] extends [A]
 interface Remembered<A> {
   readonly key: string
   lastUsed: number
-  slot: number
   value: A | undefined
   /** When the value was good; `-Infinity` before there is one. */
   at: number
@@ -273,8 +272,7 @@ const staleOf = <A>(name: string, options: StaleOptions): (() => Stale<A>) => {
   const keys = { maxKeys, idleTimeToLive: Duration.millis(maxAge) }
   const make = (key: string, now: number): Remembered<A> => ({
     key,
-    lastUsed: now,
-    slot: 0,
+    lastUsed: Math.floor(now),
     value: undefined,
     at: -Infinity
   })
@@ -288,7 +286,8 @@ const staleOf = <A>(name: string, options: StaleOptions): (() => Stale<A>) => {
         onSuccess: (value: A) =>
           Effect.withFiber((fiber) => {
             const now = Time.monotonicMillis(fiber)
-            const entry = kept.get(key, now)
+            const entry = kept.get(key, fiber)
+            entry.lastUsed = Math.floor(now)
             entry.value = value
             entry.at = now
             return Effect.succeed(value)

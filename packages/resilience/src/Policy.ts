@@ -404,8 +404,7 @@ const build = <O>(name: string, options: Options): Effect.Effect<Policy<O>, Conf
   })
 
 const makeWith = <O>(engine: Engine.Engine): Policy<O> => {
-  const beginner: Protecting.Beginner = { [Protecting.Begin]: (self, told, fiber) => engine.begin(self, told, fiber) }
-  const protect = Protecting.by(where, beginner)
+  const protect = Protecting.by(where, (self, told) => new Engine.Call(engine, undefined, self, told))
 
   const withNow = <A>(f: (now: number, fiber: AnyFiber) => A): Effect.Effect<A> =>
     Effect.withFiber((fiber) => Effect.succeed(f(Time.monotonicMillis(fiber), fiber)))
@@ -434,7 +433,7 @@ const makeWith = <O>(engine: Engine.Engine): Policy<O> => {
       }
     }
   }
-  return Object.assign(members, beginner)
+  return Object.assign(members, { [Protecting.Engine]: engine })
 }
 
 /**
@@ -566,7 +565,7 @@ export const Service =
     check(id, given)
     const service = Context.Service<Self, Policy<O>>()(id)
     const inContext = Protecting.inContext(service)
-    const protect = Protecting.byService(where, service)
+    const protect = Protecting.by(where, (self, told) => new Engine.Call(undefined, service, self, told))
     const members: Omit<Class<Self, Id, O>, keyof Context.ServiceClass<Self, Id, Policy<O>>> = {
       // The implementation handles effects of any type; the interface says which ones.
       protect: protect as unknown as Protect<O, Self>,

@@ -8,6 +8,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
+import { keep } from "./internal/keep.ts"
 import * as Transient from "./Transient.ts"
 
 /**
@@ -202,14 +203,16 @@ export const neverRan = <E>(
 // instances of the classes above without their constructors, always with the same fields in the same order.
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** What makes the instances of an error class from their fields. */
-const making = <Fields, E>(
+/** What makes the instances of an error class from their fields; `sample` are some. */
+const making = <Fields, E extends object>(
   prototype: E,
-  fill: (this: Record<string, unknown>, fields: Fields) => void
+  fill: (this: Record<string, unknown>, fields: Fields) => void,
+  sample: Fields
 ): ((fields: Fields) => E) => {
   fill.prototype = prototype
   // A function with a prototype is a constructor, which TypeScript does not see.
   const Bare = fill as unknown as new (fields: Fields) => E
+  keep(new Bare(sample))
   return (fields) => new Bare(fields)
 }
 
@@ -218,18 +221,24 @@ interface Who {
   readonly key: string
 }
 
+const nobody: Who = { policy: "", key: defaultKey }
+
 /** @internal */
 export const circuitOpen = making<
   Who & Pick<CircuitOpen, "state" | "retryAfter"> & { readonly evidence?: Evidence | undefined },
   CircuitOpen
->(CircuitOpen.prototype, function (fields) {
-  this._tag = "CircuitOpen"
-  this.policy = fields.policy
-  this.key = fields.key
-  this.state = fields.state
-  this.retryAfter = fields.retryAfter
-  if (fields.evidence !== undefined) this.evidence = fields.evidence
-})
+>(
+  CircuitOpen.prototype,
+  function (fields) {
+    this._tag = "CircuitOpen"
+    this.policy = fields.policy
+    this.key = fields.key
+    this.state = fields.state
+    this.retryAfter = fields.retryAfter
+    if (fields.evidence !== undefined) this.evidence = fields.evidence
+  },
+  { ...nobody, state: "open", retryAfter: Duration.zero, evidence: { trip: "", figures: {} } }
+)
 
 /** @internal */
 export const bulkheadFull = making<Who & Pick<BulkheadFull, "reason" | "running" | "waiting">, BulkheadFull>(
@@ -241,7 +250,8 @@ export const bulkheadFull = making<Who & Pick<BulkheadFull, "reason" | "running"
     this.reason = fields.reason
     this.running = fields.running
     this.waiting = fields.waiting
-  }
+  },
+  { ...nobody, reason: "full", running: 0, waiting: 0 }
 )
 
 /** @internal */
@@ -253,13 +263,18 @@ export const deadlineExceeded = making<Who & Pick<DeadlineExceeded, "deadline" |
     this.key = fields.key
     this.deadline = fields.deadline
     this.started = fields.started
-  }
+  },
+  { ...nobody, deadline: Duration.zero, started: false }
 )
 
 /** @internal */
-export const timedOut = making<Who & Pick<TimedOut, "after">, TimedOut>(TimedOut.prototype, function (fields) {
-  this._tag = "TimedOut"
-  this.policy = fields.policy
-  this.key = fields.key
-  this.after = fields.after
-})
+export const timedOut = making<Who & Pick<TimedOut, "after">, TimedOut>(
+  TimedOut.prototype,
+  function (fields) {
+    this._tag = "TimedOut"
+    this.policy = fields.policy
+    this.key = fields.key
+    this.after = fields.after
+  },
+  { ...nobody, after: Duration.zero }
+)

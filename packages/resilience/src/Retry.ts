@@ -17,8 +17,9 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Event from "./Event.ts"
 import * as Budget from "./internal/budget.ts"
-import { again, Frame, Protected, place } from "./internal/frame.ts"
+import { Call } from "./internal/frame.ts"
 import { Reporter } from "./internal/hub.ts"
+import { keep } from "./internal/keep.ts"
 import * as Options_ from "./internal/options.ts"
 import * as Protecting from "./internal/protect.ts"
 import * as Retrying from "./internal/retry.ts"
@@ -216,30 +217,41 @@ class Plan extends Retrying.Plan {
   }
 }
 
-/** One retried call: the frame of the attempt in flight. What only a failure needs is made at the first failure. */
-class Call extends Frame {
-  private readonly plan: Plan
-  private readonly self: AnyEffect
-  private readonly budget: Budget.Budget | undefined
-  private readonly started: number
-  private metadata: Schedule.Metadata | undefined
-  private retrying: Retrying.Retrying | undefined
+/** A retried effect: the frame of the attempt in flight. What only a failure needs is made at the first failure. */
+class Retried extends Call {
+  declare private readonly plan: Plan
+  declare private readonly self: AnyEffect
+  declare private budget: Budget.Budget | undefined
+  declare private started: number
+  declare private metadata: Schedule.Metadata | undefined
+  declare private retrying: Retrying.Retrying | undefined
 
-  constructor(plan: Plan, self: AnyEffect, fiber: AnyFiber) {
+  constructor(plan: Plan, self: AnyEffect) {
     super()
     this.plan = plan
     this.self = self
-    this.budget = plan.gate?.budget(fiber)
+    this.budget = undefined
+    this.started = NaN
+    this.metadata = undefined
+    this.retrying = undefined
+  }
+
+  protected copy(): Retried {
+    return new Retried(this.plan, this.self)
+  }
+
+  protected instead(fiber: AnyFiber): undefined {
+    this.budget = this.plan.gate?.budget(fiber)
     this.started = Time.monotonicMillis(fiber)
     this.metadata = undefined
     this.retrying = undefined
   }
 
-  enter(fiber: AnyFiber): AnyEffect {
+  enter(): AnyEffect {
     if (this.metadata !== undefined) {
       return Effect.provideService(this.self, Schedule.CurrentMetadata, this.metadata)
     }
-    this.budget?.deposit(fiber)
+    this.budget?.deposit(this.started)
     return this.self
   }
 
@@ -255,7 +267,7 @@ class Call extends Frame {
 
   private attempt(metadata: Schedule.Metadata): AnyEffect {
     this.metadata = metadata
-    return again(this)
+    return this.again()
   }
 
   private deciding(fiber: AnyFiber): Retrying.Retrying {
@@ -273,21 +285,7 @@ class Call extends Frame {
   }
 }
 
-/** An effect that is retried. */
-class Retried extends Protected {
-  private readonly plan: Plan
-  private readonly self: AnyEffect
-
-  constructor(plan: Plan, self: AnyEffect) {
-    super()
-    this.plan = plan
-    this.self = self
-  }
-
-  begin(fiber: AnyFiber): AnyEffect {
-    return place(new Call(this.plan, this.self, fiber), fiber)
-  }
-}
+keep(new Retried(new Plan(Schedule.recurs(0), undefined), Effect.void))
 
 const retry = (schedule: AnySchedule, options: Options | undefined) => {
   const plan = new Plan(schedule, options)

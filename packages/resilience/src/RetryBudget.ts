@@ -20,6 +20,7 @@ import * as ConfigOf from "./internal/config.ts"
 import { Reporter } from "./internal/hub.ts"
 import * as Options_ from "./internal/options.ts"
 import * as Protecting from "./internal/protect.ts"
+import * as Time from "./internal/time.ts"
 import type { Named } from "./internal/types.ts"
 import { defaultKey } from "./Rejection.ts"
 
@@ -170,7 +171,7 @@ const makeWith = (name: string, options: Options, program: Event.Hub): RetryBudg
     [TypeId]: TypeId,
     gated: (schedule) => gate(schedule, Effect.succeed(budget), () => engine),
     deposit: Effect.withFiber((fiber) => {
-      engine.deposit(fiber)
+      engine.deposit(Time.monotonicMillis(fiber))
       return Effect.void
     }),
     tryWithdraw: Effect.withFiber((fiber) => Effect.succeed(engine.tryWithdraw(defaultKey, fiber))),

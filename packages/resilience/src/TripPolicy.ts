@@ -15,7 +15,8 @@ import * as Window from "./machine/Window.ts"
  * **Details** `initial` makes fresh evidence (when a circuit is made and whenever it closes). `record` takes the outcome of
  * one call, and may change the evidence in place; `duration` and `now` are milliseconds on one monotonic clock. `trips`
  * says whether to open, and is asked after every call while the circuit is closed. Ignored calls are never recorded.
- * `figures` are what a `CircuitOpen` error and events show as evidence.
+ * `figures` are what a `CircuitOpen` error and events show as evidence. A policy that never looks at `duration` may say so
+ * with `usesDuration: false`, which saves a reading of the clock per call; its `duration` is then 0.
  *
  * @category models
  * @since 0.1.0
@@ -23,6 +24,8 @@ import * as Window from "./machine/Window.ts"
 export interface TripPolicy<S = unknown> extends Trip<S> {
   readonly name: string
   readonly figures: (evidence: S, now: number) => Readonly<Record<string, number>>
+  /** Does `record` look at how long a call took? Default: `true`. */
+  readonly usesDuration?: boolean | undefined
 }
 
 /**
@@ -52,6 +55,7 @@ export const make = <S>(policy: {
   readonly record: (evidence: S, failed: boolean, duration: number, now: number) => void
   readonly trips: (evidence: S, now: number) => boolean
   readonly figures?: ((evidence: S, now: number) => Readonly<Record<string, number>>) | undefined
+  readonly usesDuration?: boolean | undefined
 }): TripPolicy<S> => {
   Options.nonEmpty("TripPolicy.make", "name", policy.name)
   return Options.tripPolicy("TripPolicy.make", "policy", { ...policy, figures: policy.figures ?? (() => ({})) })
@@ -76,7 +80,8 @@ export const consecutive = (failures: number): TripPolicy<{ failures: number }> 
       evidence.failures = failed ? evidence.failures + 1 : 0
     },
     trips: (evidence) => evidence.failures >= failures,
-    figures: (evidence) => ({ failures: evidence.failures, limit: failures })
+    figures: (evidence) => ({ failures: evidence.failures, limit: failures }),
+    usesDuration: false
   })
 }
 
@@ -112,7 +117,8 @@ const rate = (
   name: string,
   options: Rate,
   marks: (failed: boolean, duration: number) => boolean,
-  marked: string
+  marked: string,
+  usesDuration: boolean
 ): TripPolicy<Window.TimeWindow> | TripPolicy<Window.CallWindow> => {
   const where = `TripPolicy.${name}`
   Options.known(where, options, rateNames)
@@ -144,7 +150,8 @@ const rate = (
       initial: () => Window.makeCalls(calls),
       record: (evidence, failed, duration) => Window.recordCall(evidence, marks(failed, duration)),
       trips,
-      figures
+      figures,
+      usesDuration
     })
   }
   const window = Options.millis(where, "window", options.window ?? defaults.window)
@@ -156,7 +163,8 @@ const rate = (
     figures: (evidence, now) => {
       Window.advance(evidence, now)
       return figures(evidence)
-    }
+    },
+    usesDuration
   })
 }
 
@@ -181,7 +189,7 @@ export const failureRate = (
     /** The share of failures that opens the circuit, in (0, 1]. Default: 0.5. */
     readonly threshold?: number | undefined
   } = {}
-): TripPolicy => rate("failureRate", options, (failed) => failed, "failures") as TripPolicy
+): TripPolicy => rate("failureRate", options, (failed) => failed, "failures", false) as TripPolicy
 
 /**
  * Opens when too large a share of the recent calls was slow, whether they succeeded or not.
@@ -203,7 +211,7 @@ export const slowCallRate = (
   Options.known(where, options, [...rateNames, "slowerThan"])
   const slowerThan = Options.millis(where, "slowerThan", options.slowerThan)
   const { slowerThan: _, ...rest } = options
-  return rate("slowCallRate", rest, (_, duration) => duration >= slowerThan, "slow") as TripPolicy
+  return rate("slowCallRate", rest, (_, duration) => duration >= slowerThan, "slow", true) as TripPolicy
 }
 
 const combine = (
@@ -221,9 +229,11 @@ const combine = (
     name: `${name}(${policies.map((policy) => policy.name).join(", ")})`,
     initial: () => policies.map((policy) => policy.initial()),
     record: (evidence, failed, duration, now) => {
-      for (const [i, policy] of policies.entries()) policy.record(evidence[i], failed, duration, now)
+      // No iterator: this is asked after every call.
+      for (let i = 0; i < policies.length; i++) policies[i]?.record(evidence[i], failed, duration, now)
     },
     trips: decide,
+    usesDuration: policies.some((policy) => policy.usesDuration !== false),
     figures: (evidence, now) =>
       Object.fromEntries(
         policies.flatMap((policy, i) =>
@@ -252,7 +262,10 @@ const combine = (
  */
 // biome-ignore lint/suspicious/noExplicitAny: the evidence of each policy is its own business
 export const any = (...policies: ReadonlyArray<TripPolicy<any>>): TripPolicy =>
-  combine("any", policies, (evidence, now) => policies.some((policy, i) => policy.trips(evidence[i], now)))
+  combine("any", policies, (evidence, now) => {
+    for (let i = 0; i < policies.length; i++) if (policies[i]?.trips(evidence[i], now)) return true
+    return false
+  })
 
 /**
  * Opens when all of the given policies would at the same time.

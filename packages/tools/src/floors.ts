@@ -22,6 +22,7 @@ const rows: ReadonlyArray<Row> = [
       "internal/time.ts",
       "internal/timer.ts",
       "internal/frame.ts",
+      "internal/keep.ts",
       "internal/primitive.ts",
       "internal/listeners.ts",
       "internal/hub.ts",

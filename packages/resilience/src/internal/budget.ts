@@ -33,8 +33,8 @@ export class Budget {
   }
 
   /** Counts a first try. */
-  deposit(fiber: AnyFiber): void {
-    Tokens.deposit(this.tokens, Time.monotonicMillis(fiber))
+  deposit(now: number): void {
+    Tokens.deposit(this.tokens, now)
   }
 
   /** Pays for one retry, or tells that there is nothing left. */

@@ -59,12 +59,17 @@ const longest = Duration.toMillis(defaults.max)
 
 const noFigures = (): Readonly<Record<string, number>> => ({})
 
-/** One circuit, with what its users see of it. */
-export interface Cell {
-  readonly key: string
-  readonly circuit: Circuit.Circuit<unknown>
-  /** What it had seen when it opened last. */
-  evidence: Rejection.Evidence | undefined
+/** One circuit of a policy. */
+export class Cell extends Circuit.Circuit<unknown> {
+  declare readonly key: string
+  /** The evidence on which it opened last. */
+  declare why: Rejection.Evidence | undefined
+
+  constructor(key: string, trip: AnyTripPolicy, now: number) {
+    super(trip, now)
+    this.key = key
+    this.why = undefined
+  }
 }
 
 const phases: ReadonlyArray<Event.CircuitPhase> = ["closed", "open", "half-open", "isolated", "disabled"]
@@ -80,14 +85,19 @@ export const names = ["trip", "openFor", "maxRetryAfter", "probes"]
 
 export class Circuits {
   readonly trip: TripPolicy.TripPolicy
+  /** Must calls be timed? */
+  readonly timed: boolean
   readonly settings: Circuit.Settings
   private readonly openTime: (opening: number, fiber: AnyFiber) => number
   private readonly maxRetryAfter: number
   private readonly reporter: Reporter
+  private lastMillis = 0
+  private lastRetryAfter = Duration.zero
 
   constructor(where: string, options: CircuitOptions, reporter: Reporter) {
     this.reporter = reporter
     this.trip = Options.tripPolicy(where, "trip", options.trip ?? defaults.trip())
+    this.timed = this.trip.usesDuration !== false
     if (options.probes !== undefined) {
       Options.known(`${where}.probes`, options.probes, ["permitted", "successes", "lease"])
     }
@@ -115,19 +125,19 @@ export class Circuits {
   }
 
   make(key: string, now: number): Cell {
-    return { key, circuit: Circuit.make(this.trip, now), evidence: undefined }
+    return new Cell(key, this.trip, now)
   }
 
-  /** Would a call be admitted? Reserves nothing. */
+  /** Would a call be admitted? Reserves nothing. {@link Circuit.passes} may know without the time. */
   admits(cell: Cell, now: number): boolean {
-    return Circuit.admits(cell.circuit, this.settings, now)
+    return Circuit.admits(cell, this.settings, now)
   }
 
   /** `Circuit.Rejected`, `Circuit.Admitted` or a probe's identity. */
   admit(cell: Cell, now: number, fiber: AnyFiber): number {
-    const from = cell.circuit.phase
-    const ticket = Circuit.admit(cell.circuit, this.settings, now)
-    if (cell.circuit.phase !== from) this.transition(cell, from, "time", fiber)
+    const from = cell.phase
+    const ticket = Circuit.admit(cell, this.settings, now)
+    if (cell.phase !== from) this.transition(cell, from, "time", fiber)
     return ticket
   }
 
@@ -141,25 +151,29 @@ export class Circuits {
     fiber: AnyFiber,
     retryAfter?: Duration.Duration
   ): void {
-    const circuit = cell.circuit
-    const from = circuit.phase
-    const verdict = Circuit.settle(circuit, this.trip, this.settings, era, ticket, said[outcome], duration, now)
-    if (verdict === Circuit.Nothing) return
-    if (verdict === Circuit.Recovered) {
-      Circuit.close(circuit, this.trip, now)
-      cell.evidence = undefined
-      this.transition(cell, from, "probes", fiber)
-      return
-    }
+    const verdict = Circuit.settle(cell, this.trip, this.settings, era, ticket, said[outcome], duration, now)
+    if (verdict === Circuit.Tripped) this.open(cell, now, fiber, retryAfter)
+    else if (verdict === Circuit.Recovered) this.recover(cell, now, fiber)
+  }
+
+  private recover(cell: Cell, now: number, fiber: AnyFiber): void {
+    const from = cell.phase
+    Circuit.close(cell, this.trip, now)
+    cell.why = undefined
+    this.transition(cell, from, "probes", fiber)
+  }
+
+  private open(cell: Cell, now: number, fiber: AnyFiber, retryAfter: Duration.Duration | undefined): void {
+    const from = cell.phase
     // Figures and schedules are code of others: the circuit opens before what they throw goes on its way.
-    const figures = Result.try(() => (from === Circuit.Closed ? this.trip.figures(circuit.evidence, now) : undefined))
-    const base = Result.try(() => this.openTime(Circuit.nextOpening(circuit, now), fiber))
+    const figures = Result.try(() => (from === Circuit.Closed ? this.trip.figures(cell.evidence, now) : undefined))
+    const base = Result.try(() => this.openTime(Circuit.nextOpening(cell, now), fiber))
     if (from === Circuit.Closed)
-      cell.evidence = { trip: this.trip.name, figures: Result.getOrElse(figures, noFigures) ?? {} }
+      cell.why = { trip: this.trip.name, figures: Result.getOrElse(figures, noFigures) ?? {} }
     // What the dependency asks for can only lengthen the pause, and only so far.
     const asked = retryAfter === undefined ? 0 : Math.min(Duration.toMillis(retryAfter), this.maxRetryAfter)
     Circuit.open(
-      circuit,
+      cell,
       Math.max(
         Result.getOrElse(base, () => longest),
         asked
@@ -173,17 +187,19 @@ export class Circuits {
 
   /** Restores a circuit as it has become in the `away` milliseconds since it was exported. */
   restore(cell: Cell, from: Exported, away: number, now: number, fiber: AnyFiber): void {
-    const { circuit } = cell
-    const before = circuit.phase
+    const before = cell.phase
     // Calls that are running belong to the circuit that was here before, and so does its evidence.
-    Circuit.reset(circuit, this.trip, now)
-    circuit.phase = phases.indexOf(from.state) as Circuit.Phase
-    circuit.since = now - from.since - away
-    circuit.openUntil = now + from.retryAfter - away
-    circuit.openFor = from.openFor
-    circuit.openings = from.openings
-    cell.evidence = undefined
-    if (circuit.phase !== before) this.transition(cell, before, "control", fiber)
+    Circuit.reset(cell, this.trip, now)
+    cell.phase = phases.indexOf(from.state) as Circuit.Phase
+    cell.since = Math.floor(now - from.since - away)
+    if (from.openings > 0) {
+      const openings = Circuit.openingsOf(cell)
+      openings.until = now + from.retryAfter - away
+      openings.length = from.openFor
+      openings.count = from.openings
+    }
+    cell.why = undefined
+    if (cell.phase !== before) this.transition(cell, before, "control", fiber)
   }
 
   control(
@@ -192,75 +208,89 @@ export class Circuits {
     now: number,
     fiber: AnyFiber
   ): void {
-    const circuit = cell.circuit
-    const from = circuit.phase
+    const from = cell.phase
     switch (command) {
       case "isolate":
-        if (from !== Circuit.Isolated) Circuit.isolate(circuit, now)
+        if (from !== Circuit.Isolated) Circuit.isolate(cell, now)
         break
       case "disable":
-        if (from !== Circuit.Disabled) Circuit.disable(circuit, now)
+        if (from !== Circuit.Disabled) Circuit.disable(cell, now)
         break
       case "enable":
-        if (from === Circuit.Disabled) Circuit.close(circuit, this.trip, now)
+        if (from === Circuit.Disabled) Circuit.close(cell, this.trip, now)
         break
       case "close":
-        if (from !== Circuit.Closed) Circuit.close(circuit, this.trip, now)
+        if (from !== Circuit.Closed) Circuit.close(cell, this.trip, now)
         break
       case "reset":
-        Circuit.reset(circuit, this.trip, now)
+        Circuit.reset(cell, this.trip, now)
     }
-    if (circuit.phase === Circuit.Closed) cell.evidence = undefined
-    if (circuit.phase !== from) this.transition(cell, from, "control", fiber)
+    if (cell.phase === Circuit.Closed) cell.why = undefined
+    if (cell.phase !== from) this.transition(cell, from, "control", fiber)
   }
 
-  rejection(cell: Cell, now: number): Rejection.CircuitOpen {
-    const phase = cell.circuit.phase
-    const state = phase === Circuit.Open ? "open" : phase === Circuit.Isolated ? "isolated" : "half-open"
-    return Rejection.circuitOpen({
+  /** What a call that is not admitted fails with. */
+  reject(cell: Cell, now: number, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> {
+    const { key } = cell
+    const state = cell.phase === Circuit.Open ? "open" : cell.phase === Circuit.Isolated ? "isolated" : "half-open"
+    const rejection = Rejection.circuitOpen({
       policy: this.reporter.policy,
-      key: cell.key,
+      key,
       state,
-      retryAfter: Duration.millis(Circuit.retryAfter(cell.circuit, now)),
-      evidence: cell.evidence
+      retryAfter: this.retryAfter(Math.ceil(Circuit.retryAfter(cell, now))),
+      evidence: cell.why
     })
+    this.reporter.rejected(key, rejection, fiber)
+    return Effect.fail(rejection)
+  }
+
+  /** Rejections come in crowds, many in one millisecond. */
+  private retryAfter(millis: number): Duration.Duration {
+    if (millis !== this.lastMillis) {
+      this.lastMillis = millis
+      this.lastRetryAfter = Duration.millis(millis)
+    }
+    return this.lastRetryAfter
   }
 
   view(cell: Cell, now: number): CircuitView {
-    const circuit = cell.circuit
     const common = {
-      since: Duration.millis(Math.max(0, now - circuit.since)),
-      openings: Circuit.nextOpening(circuit, now) - 1
+      since: Duration.millis(Math.max(0, now - cell.since)),
+      openings: Circuit.nextOpening(cell, now) - 1
     }
-    switch (circuit.phase) {
+    switch (cell.phase) {
       case Circuit.Open:
         return {
           _tag: "open",
           ...common,
-          retryAfter: Duration.millis(Circuit.retryAfter(circuit, now)),
-          ...(cell.evidence === undefined ? {} : { evidence: cell.evidence })
+          retryAfter: Duration.millis(Circuit.retryAfter(cell, now)),
+          ...(cell.why === undefined ? {} : { evidence: cell.why })
         }
       case Circuit.HalfOpen:
-        return { _tag: "half-open", ...common, probing: circuit.probes.length, successes: circuit.probeSuccesses }
+        return {
+          _tag: "half-open",
+          ...common,
+          probing: cell.openings?.probes.length ?? 0,
+          successes: cell.openings?.probeSuccesses ?? 0
+        }
       default:
-        return { _tag: phases[circuit.phase] as "closed" | "isolated" | "disabled", ...common }
+        return { _tag: phases[cell.phase] as "closed" | "isolated" | "disabled", ...common }
     }
   }
 
   private transition(cell: Cell, from: Circuit.Phase, cause: Event.Transition["cause"], fiber: AnyFiber): void {
     if (!this.reporter.heard) return
-    const circuit = cell.circuit
-    const opened = circuit.phase === Circuit.Open
+    const opened = cell.phase === Circuit.Open
     this.reporter.report({
       _tag: "Transition",
       policy: this.reporter.policy,
       key: cell.key,
       at: Time.epochMillis(fiber),
       from: phases[from]!,
-      to: phases[circuit.phase]!,
+      to: phases[cell.phase]!,
       cause,
-      ...(opened && cell.evidence !== undefined ? { evidence: cell.evidence } : {}),
-      ...(opened ? { openFor: Duration.millis(circuit.openFor) } : {})
+      ...(opened && cell.why !== undefined ? { evidence: cell.why } : {}),
+      ...(opened ? { openFor: Duration.millis(Circuit.openingsOf(cell).length) } : {})
     })
   }
 }
@@ -291,14 +321,14 @@ export type CircuitView =
  * A circuit whose state must survive: an operator's word, an open time that is not over, a probe that is out. One whose
  * open time is over would be probed anyway.
  */
-export const pinned = ({ circuit }: Cell, now: number): boolean => {
-  switch (circuit.phase) {
+export const pinned = (cell: Cell, now: number): boolean => {
+  switch (cell.phase) {
     case Circuit.Closed:
       return false
     case Circuit.Open:
-      return now < circuit.openUntil
+      return Circuit.retryAfter(cell, now) > 0
     case Circuit.HalfOpen:
-      return circuit.probes.some((probe) => now < probe.leaseEnds)
+      return cell.openings?.probes.some((probe) => now < probe.leaseEnds) ?? false
     default:
       return true
   }
@@ -315,16 +345,15 @@ export interface Exported {
 }
 
 export const exported = (cell: Cell, now: number): Exported => {
-  const { circuit } = cell
-  const phase = phases[circuit.phase]!
+  const phase = phases[cell.phase]!
   return {
     key: cell.key,
     state: phase === "half-open" ? "open" : phase,
-    since: now - circuit.since,
+    since: now - cell.since,
     // JSON has no infinity.
-    retryAfter: phase === "open" ? Math.min(Circuit.retryAfter(circuit, now), Number.MAX_SAFE_INTEGER) : 0,
-    openFor: Math.min(circuit.openFor, Number.MAX_SAFE_INTEGER),
-    openings: circuit.openings
+    retryAfter: phase === "open" ? Math.min(Circuit.retryAfter(cell, now), Number.MAX_SAFE_INTEGER) : 0,
+    openFor: Math.min(cell.openings?.length ?? 0, Number.MAX_SAFE_INTEGER),
+    openings: cell.openings?.count ?? 0
   }
 }
 

@@ -28,9 +28,9 @@ const live = (fiber: AnyFiber): Deadline | undefined => {
 /** Its instant; `Infinity` without one. An inner deadline is never later than one around it. */
 export const instant = (fiber: AnyFiber): number => live(fiber)?.at ?? Infinity
 
-/** Milliseconds left; zero or less when the time is over. */
-export const remaining = (fiber: AnyFiber): number => {
-  const at = instant(fiber)
+/** Milliseconds left, before another instant too if there is one; zero or less when the time is over. */
+export const remaining = (fiber: AnyFiber, before = Infinity): number => {
+  const at = Math.min(before, instant(fiber))
   return at === Infinity ? Infinity : at - Time.monotonicMillis(fiber)
 }
 

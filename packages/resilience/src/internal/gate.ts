@@ -64,18 +64,19 @@ export class Gates {
 
   /**
    * Takes a permit, or waits for one. Answers `undefined` when the permit is there at once; otherwise the wait, which
-   * fails with a rejection. `left` is the time before the deadline, in milliseconds.
+   * fails with a rejection. `deadline` is an instant on the monotonic clock; the one in the fiber's context holds besides.
    */
   enter(
     cell: Cell,
     pass: Pass,
     fiber: AnyFiber,
-    left = Deadline.remaining(fiber)
+    deadline = Infinity
   ): Effect.Effect<void, Rejection.BulkheadFull> | undefined {
     if (Gate.tryEnter(cell.gate)) {
       pass.held = true
       return undefined
     }
+    const left = Deadline.remaining(fiber, deadline)
     const limit = Math.min(this.maxWait, left)
     if (limit <= 0) return this.reject(cell, left <= 0 ? "deadline" : "full", fiber)
     pass.place = Gate.enqueue(cell.gate, pass)

@@ -3,6 +3,8 @@
 import type * as Duration from "effect/Duration"
 import * as Registry from "../machine/Registry.ts"
 import * as Options from "./options.ts"
+import * as Time from "./time.ts"
+import type { AnyFiber } from "./types.ts"
 
 /**
  * How much keyed state is kept.
@@ -45,13 +47,9 @@ export class Keyed<T extends Registry.Entry> {
     )
   }
 
-  get(key: string, now: number): T {
-    const found = this.registry.entries.get(key)
-    if (found !== undefined) {
-      found.lastUsed = now
-      return found
-    }
-    return this.add(key, now)
+  /** The entry of a key, made if need be. Whether it was used is for the caller to say: most know the time only later. */
+  get(key: string, fiber: AnyFiber): T {
+    return this.registry.entries.get(key) ?? this.add(key, Time.monotonicMillis(fiber))
   }
 
   /** The entry of a key, without making one. */
@@ -79,8 +77,7 @@ export class Keyed<T extends Registry.Entry> {
   }
 
   delete(key: string): void {
-    const entry = this.peek(key)
-    if (entry !== undefined) Registry.remove(this.registry, entry)
+    this.registry.entries.delete(key)
   }
 
   /** The entries of keys. */

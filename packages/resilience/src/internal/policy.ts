@@ -9,9 +9,9 @@ import * as Rejection from "../Rejection.ts"
 import type * as Budget from "./budget.ts"
 import * as Circuits from "./circuit.ts"
 import * as Deadline from "./deadline.ts"
-import { again, Frame, place } from "./frame.ts"
 import * as Gates from "./gate.ts"
 import type { Reporter } from "./hub.ts"
+import { keep } from "./keep.ts"
 import { Keyed, type KeysOptions } from "./keyed.ts"
 import * as Protecting from "./protect.ts"
 import * as Retrying from "./retry.ts"
@@ -37,43 +37,42 @@ export interface Parts {
 interface Entry {
   readonly key: string
   lastUsed: number
-  slot: number
   readonly circuit: Circuits.Cell | undefined
   readonly gate: Gates.Cell | undefined
   readonly counters: Counters.Counters
 }
 
 /** One call, and each of its attempts in turn: the frame of the attempt in flight. */
-class Call extends Frame implements Gates.Pass {
-  private readonly engine: Engine
-  private readonly self: AnyEffect
-  private readonly told: Protecting.Told
-  /** Found when the frame is in place: nothing holds it before. */
-  private entry: Entry | undefined
-  private readonly began: number
+export class Call extends Protecting.Guarded<Engine> implements Gates.Pass {
+  /** There from the start of a call to its end. */
+  declare private entry: Entry | undefined
+  declare private began: number
   /** The monotonic instant of the policy's own deadline, or of the one outside if that is earlier. */
-  private readonly deadline: number
-  private attempts: number
-  private retrying: Retrying.Retrying | undefined
-  private metadata: Schedule.Metadata | undefined
+  declare private deadline: number
+  declare private attempts: number
+  declare private retrying: Retrying.Retrying | undefined
+  declare private metadata: Schedule.Metadata | undefined
   // The attempt in flight.
-  held: boolean
-  place: Gates.Pass["place"]
-  wake: Gates.Pass["wake"]
-  private running: boolean
-  private cut: boolean
-  private era: number
-  private ticket: number
-  private started: number
+  declare held: boolean
+  declare place: Gates.Pass["place"]
+  declare wake: Gates.Pass["wake"]
+  declare private running: boolean
+  declare private cut: boolean
+  declare private era: number
+  declare private ticket: number
+  /** When it began, or asked for a permit. */
+  declare private started: number
 
-  constructor(engine: Engine, self: AnyEffect, told: Protecting.Told, began: number, deadline: number) {
-    super()
-    this.engine = engine
-    this.self = self
-    this.told = told
+  constructor(
+    engine: Engine | undefined,
+    service: Protecting.Service | undefined,
+    self: AnyEffect,
+    told: Protecting.Told
+  ) {
+    super(engine, service, self, told)
     this.entry = undefined
-    this.began = began
-    this.deadline = deadline
+    this.began = NaN
+    this.deadline = Infinity
     this.attempts = 0
     this.retrying = undefined
     this.metadata = undefined
@@ -84,56 +83,82 @@ class Call extends Frame implements Gates.Pass {
     this.cut = false
     this.era = 0
     this.ticket = 0
-    this.started = began
+    this.started = NaN
+  }
+
+  protected copy(): Call {
+    return new Call(this.engine, this.service, this.self, this.told)
+  }
+
+  protected refused(engine: Engine, fiber: AnyFiber): AnyEffect | undefined {
+    const { circuits, deadline } = engine.parts
+    const now = Time.monotonicMillis(fiber)
+    const entry = engine.entries.get(this.told.key, fiber)
+    entry.counters.calls += 1
+    const { circuit } = entry
+    if (circuits !== undefined && circuit !== undefined && !circuits.admits(circuit, now)) {
+      entry.lastUsed = Math.floor(now)
+      entry.counters.rejections.CircuitOpen += 1
+      return circuits.reject(circuit, now, fiber)
+    }
+    this.entry = entry
+    this.began = now
+    this.started = now
+    // An outer deadline bounds this one; without one of its own a policy leaves the outer one to whoever set it.
+    this.deadline = deadline === Infinity ? Infinity : Math.min(now + deadline, Deadline.instant(fiber))
+    this.attempts = 0
+    this.retrying = undefined
+    this.metadata = undefined
+    return undefined
   }
 
   enter(fiber: AnyFiber): AnyEffect {
+    const { engine } = this
+    if (this.entry === undefined || engine === undefined) return this.self
     this.attempts += 1
-    const now = this.attempts === 1 ? this.began : Time.monotonicMillis(fiber)
+    if (this.attempts === 1) return this.wait(this.entry, engine, fiber)
+    const now = Time.monotonicMillis(fiber)
     // Looked up for each attempt: during a pause it may have been forgotten, and then others use a new one by now.
-    const entry = this.engine.entries.get(this.told.key, now)
+    const entry = engine.entries.get(this.told.key, fiber)
     this.entry = entry
-    if (this.attempts === 1) {
-      entry.counters.calls += 1
-    } else {
-      this.held = false
-      this.place = undefined
-      this.wake = undefined
-      this.cut = false
+    this.started = now
+    const { circuits } = engine.parts
+    const { circuit } = entry
+    if (circuits !== undefined && circuit !== undefined && !circuits.admits(circuit, now)) {
+      return circuits.reject(circuit, now, fiber)
     }
-    return this.ask(entry, now, fiber)
+    return this.wait(entry, engine, fiber)
   }
 
-  /** Asks the circuit, without taking a probe into the queue, and then for a permit. */
-  private ask(entry: Entry, now: number, fiber: AnyFiber): AnyEffect {
-    const { circuits, gates } = this.engine.parts
-    const { circuit, gate } = entry
-    if (circuits !== undefined && circuit !== undefined && !circuits.admits(circuit, now)) {
-      return this.refuse(circuits, circuit, now, fiber)
-    }
-    if (gates === undefined || gate === undefined) return this.start(entry, now, fiber)
-    const left = Math.min(this.deadline - now, Deadline.remaining(fiber))
-    const wait = gates.enter(gate, this, fiber, left)
-    return wait === undefined
-      ? this.start(entry, now, fiber)
-      : Effect.flatMap(wait, () => this.start(entry, Time.monotonicMillis(fiber), fiber))
+  /** Asks for a permit; the circuit has been asked, and no probe is taken into the queue. */
+  private wait(entry: Entry, engine: Engine, fiber: AnyFiber): AnyEffect {
+    const { gates } = engine.parts
+    const { gate } = entry
+    if (gates === undefined || gate === undefined) return this.start(entry, engine, fiber)
+    const wait = gates.enter(gate, this, fiber, this.deadline)
+    if (wait === undefined) return this.start(entry, engine, fiber)
+    return Effect.flatMap(wait, () => {
+      this.started = Time.monotonicMillis(fiber)
+      return this.start(entry, engine, fiber)
+    })
   }
 
   /** With the permit in hand: asks the circuit again, this time for good, and begins the work. */
-  private start(entry: Entry, now: number, fiber: AnyFiber): AnyEffect {
-    const { budget, circuits, retry, timeout } = this.engine.parts
+  private start(entry: Entry, engine: Engine, fiber: AnyFiber): AnyEffect {
+    const { budget, circuits, retry, timeout } = engine.parts
+    // A number in a field is passed on without a box, which an argument may need.
+    const now = this.started
     const { circuit } = entry
     const left = this.deadline - now
-    if (left <= 0) return Effect.fail(this.tooLate(entry, false, fiber))
+    if (left <= 0) return Effect.fail(this.tooLate(entry, engine, false, fiber))
     if (circuits !== undefined && circuit !== undefined) {
       this.ticket = circuits.admit(circuit, now, fiber)
-      if (this.ticket === Circuit.Rejected) return this.refuse(circuits, circuit, now, fiber)
-      this.era = circuit.circuit.era
+      if (this.ticket === Circuit.Rejected) return circuits.reject(circuit, now, fiber)
+      this.era = circuit.era
     }
     // Only a call that reaches the dependency earns retries.
-    if (this.attempts === 1 && retry !== undefined) budget?.deposit(fiber)
+    if (this.attempts === 1 && retry !== undefined) budget?.deposit(now)
     this.running = true
-    this.started = now
     entry.counters.running += 1
     const work =
       this.metadata === undefined
@@ -146,18 +171,12 @@ class Call extends Frame implements Gates.Pass {
       limit,
       Deadline.within(fiber, now + limit),
       fiber,
-      () => (timeout <= left ? this.timedOut(entry, fiber) : this.late(entry, fiber))
+      () => (timeout <= left ? this.timedOut(entry, engine, fiber) : this.late(entry, engine, fiber))
     )
   }
 
-  private refuse(circuits: Circuits.Circuits, circuit: Circuits.Cell, now: number, fiber: AnyFiber): AnyEffect {
-    const rejection = circuits.rejection(circuit, now)
-    this.engine.parts.reporter.rejected(circuit.key, rejection, fiber)
-    return Effect.fail(rejection)
-  }
-
-  private timedOut(entry: Entry, fiber: AnyFiber): Exit.Exit<never, Rejection.TimedOut> {
-    const { reporter, timeout } = this.engine.parts
+  private timedOut(entry: Entry, engine: Engine, fiber: AnyFiber): Exit.Exit<never, Rejection.TimedOut> {
+    const { reporter, timeout } = engine.parts
     const { counters, key } = entry
     const after = Duration.millis(timeout)
     counters.timeouts += 1
@@ -165,14 +184,18 @@ class Call extends Frame implements Gates.Pass {
     return Exit.fail(Rejection.timedOut({ policy: reporter.policy, key, after }))
   }
 
-  private late(entry: Entry, fiber: AnyFiber): Exit.Exit<never, Rejection.DeadlineExceeded> {
+  private late(entry: Entry, engine: Engine, fiber: AnyFiber): Exit.Exit<never, Rejection.DeadlineExceeded> {
     this.cut = true
-    return Exit.fail(this.tooLate(entry, true, fiber))
+    return Exit.fail(this.tooLate(entry, engine, true, fiber))
   }
 
   /** With the time this call had in all: an outer deadline may have left it less than the policy gives. */
-  private tooLate({ key }: Entry, started: boolean, fiber: AnyFiber): Rejection.DeadlineExceeded {
-    const { reporter } = this.engine.parts
+  private tooLate(
+    { key }: Entry,
+    { parts: { reporter } }: Engine,
+    started: boolean,
+    fiber: AnyFiber
+  ): Rejection.DeadlineExceeded {
     const deadline = Duration.millis(Math.max(0, this.deadline - this.began))
     const rejection = Rejection.deadlineExceeded({ policy: reporter.policy, key, deadline, started })
     reporter.rejected(key, rejection, fiber)
@@ -180,29 +203,32 @@ class Call extends Frame implements Gates.Pass {
   }
 
   succeeded(value: unknown, fiber: AnyFiber): undefined {
-    const { entry } = this
-    if (entry === undefined) return
-    this.release(entry)
-    this.settle(entry, Protecting.judgeSuccess(this.told.judge ?? this.engine.parts.judge, value), undefined, fiber)
+    const { engine, entry } = this
+    if (entry === undefined || engine === undefined) return
+    this.entry = undefined
+    this.release(entry, engine)
+    this.settle(entry, engine, Protecting.judgeSuccess(this.told.judge ?? engine.parts.judge, value), undefined, fiber)
   }
 
   failed(cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined {
-    const { entry } = this
-    if (entry === undefined) return undefined
+    const { engine, entry } = this
+    if (entry === undefined || engine === undefined) return undefined
     // First what is held, then what others may get wrong.
-    this.release(entry)
+    this.release(entry, engine)
     if (this.running) {
       if (this.cut) entry.counters.rejections.DeadlineExceeded += 1
-      this.settle(entry, this.judge(cause, fiber), cause, fiber)
+      this.settle(entry, engine, this.judge(engine, cause, fiber), cause, fiber)
     } else {
       const rejection = rejectionIn(cause)
       if (rejection !== undefined) entry.counters.rejections[rejection._tag] += 1
     }
-    return this.retry(entry, cause, fiber)
+    const next = this.retry(entry, engine, cause, fiber)
+    if (next === undefined) this.entry = undefined
+    return next
   }
 
-  private release({ gate }: Entry): void {
-    if (gate !== undefined) this.engine.parts.gates?.release(gate, this)
+  private release({ gate }: Entry, engine: Engine): void {
+    if (gate !== undefined) engine.parts.gates?.release(gate, this)
   }
 
   /**
@@ -210,8 +236,8 @@ class Call extends Frame implements Gates.Pass {
    * only if the work had a fair share of the time this policy gives to an attempt: without it, a black hole behind a
    * deadline would never open the circuit.
    */
-  private judge(cause: Cause.Cause<unknown>, fiber: AnyFiber): Protecting.Judged {
-    const { deadline, judge, timeout } = this.engine.parts
+  private judge(engine: Engine, cause: Cause.Cause<unknown>, fiber: AnyFiber): Protecting.Judged {
+    const { deadline, judge, timeout } = engine.parts
     if (this.cut || (Cause.hasInterruptsOnly(cause) && Deadline.remaining(fiber) <= 0)) {
       const duration = Time.monotonicMillis(fiber) - this.started
       return duration >= fairShare * Math.min(deadline, timeout) ? Protecting.failure : Protecting.ignored
@@ -220,16 +246,20 @@ class Call extends Frame implements Gates.Pass {
   }
 
   private settle(
-    { circuit, counters, key }: Entry,
+    entry: Entry,
+    engine: Engine,
     judged: Protecting.Judged,
     cause: Cause.Cause<unknown> | undefined,
     fiber: AnyFiber
   ): void {
-    const { circuits, reporter } = this.engine.parts
+    const { circuits, reporter } = engine.parts
+    const { circuit, counters, key } = entry
     const { outcome } = judged
     const now = Time.monotonicMillis(fiber)
     const duration = now - this.started
     this.running = false
+    this.cut = false
+    entry.lastUsed = Math.floor(now)
     counters.running -= 1
     counters.record(outcome, duration, now)
     if (circuits !== undefined && circuit !== undefined) {
@@ -240,18 +270,17 @@ class Call extends Frame implements Gates.Pass {
     if (judged.threw) throw judged.defect
   }
 
-  private retry(entry: Entry, cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined {
-    const plan = this.engine.parts.retry
+  private retry(entry: Entry, engine: Engine, cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined {
+    const plan = engine.parts.retry
     if (plan === undefined) return undefined
-    this.retrying ??= new Retrying.Retrying(plan, this.who(entry), this.began, fiber)
+    this.retrying ??= new Retrying.Retrying(plan, this.who(entry, engine), this.began, fiber)
     return this.retrying.failed(cause, fiber, (metadata) => {
       this.metadata = metadata
-      return again(this)
+      return this.again()
     })
   }
 
-  private who({ counters, key }: Entry): Retrying.Who {
-    const { budget, reporter } = this.engine.parts
+  private who({ counters, key }: Entry, { parts: { budget, reporter } }: Engine): Retrying.Who {
     return {
       key,
       reporter,
@@ -269,11 +298,13 @@ class Call extends Frame implements Gates.Pass {
 
   /** The circuit that this call opened, or that others did meanwhile, will not be asked again that soon. */
   private refuses(delay: number, fiber: AnyFiber): boolean {
-    const circuit = this.entry?.circuit?.circuit
+    const circuit = this.entry?.circuit
     if (circuit === undefined || (circuit.phase !== Circuit.Open && circuit.phase !== Circuit.Isolated)) return false
     return Circuit.retryAfter(circuit, Time.monotonicMillis(fiber)) > delay
   }
 }
+
+keep(new Call(undefined, undefined, Effect.void, Protecting.nothingTold))
 
 /** Of the time for one attempt. */
 const fairShare = 0.5
@@ -309,20 +340,11 @@ export class Engine {
     const { circuits, gates } = this.parts
     return {
       key,
-      lastUsed: now,
-      slot: 0,
+      lastUsed: Math.floor(now),
       circuit: circuits?.make(key, now),
       gate: gates?.make(key),
       counters: new Counters.Counters()
     }
-  }
-
-  begin(self: AnyEffect, told: Protecting.Told, fiber: AnyFiber): AnyEffect {
-    const now = Time.monotonicMillis(fiber)
-    const own = this.parts.deadline
-    // An outer deadline bounds this one; without one of its own a policy leaves the outer one to whoever set it.
-    const deadline = own === Infinity ? Infinity : Math.min(now + own, Deadline.instant(fiber))
-    return place(new Call(this, self, told, now, deadline), fiber)
   }
 
   control(key: string, command: Parameters<Circuits.Circuits["control"]>[1], now: number, fiber: AnyFiber): void {

@@ -1,13 +1,12 @@
 /**
- * A frame of our own on a fiber's stack: the only module that knows how Effect's run loop is made.
+ * The only module that knows how Effect's run loop is made.
  *
- * Effect's public API can put a frame of ours on the stack only inside frames of its own. The loop itself takes any object
- * that answers to its protocol, whose keys are read here off an effect that the public API made. The protocol is not
+ * Effect's public API can put a frame of ours on a fiber's stack only inside frames of its own. The loop itself takes any
+ * object that answers to its protocol, whose keys are read here off an effect that the public API made. The protocol is not
  * documented; `frame.ts` checks it at start, with every way a call can end, and does without it if the check fails.
  */
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
 import type { AnyEffect, AnyFiber } from "./types.ts"
 
 /** What the run loop keeps on a fiber, as far as it is used here. */
@@ -19,35 +18,29 @@ interface Loop {
   succeedWith(value: unknown): AnyEffect
 }
 
-interface Frame {
-  succeeded(value: unknown, fiber: AnyFiber): AnyEffect | undefined
-  failed(cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined
-}
-
 const sample = Effect.matchCauseEffect(Effect.void, { onSuccess: () => Effect.void, onFailure: () => Effect.void })
 
 const keyOf = (suffix: string): string =>
   [...Object.keys(sample), ...Object.keys(Object.getPrototypeOf(sample))].find((key) => key.endsWith(suffix)) ?? suffix
 
-/** The loop calls these on a frame that it takes off the stack. */
-export const continuations = {
-  [keyOf("/successCont")](this: Frame, value: unknown, fiber: AnyFiber & Loop): AnyEffect {
-    return this.succeeded(value, fiber) ?? fiber.succeedWith(value)
-  },
-  [keyOf("/failureCont")](
-    this: Frame,
-    cause: Cause.Cause<unknown>,
-    fiber: AnyFiber & Loop,
-    exit: Exit.Exit<unknown, unknown> | undefined
-  ): AnyEffect {
-    return this.failed(cause, fiber) ?? exit ?? Effect.failCause(cause)
-  },
-  /** Called whichever way the frame comes off. An interruption then passes it over, so this is where it learns of one. */
-  [keyOf("/ensureCont")](this: Frame, fiber: AnyFiber & Loop): void {
-    if (fiber._interruptedCause !== undefined && fiber.interruptible) this.failed(fiber._interruptedCause, fiber)
-  }
+/** The loop calls these on what it runs and on a frame that it takes off the stack. */
+export const evaluate = keyOf("/evaluate")
+export const onSuccess = keyOf("/successCont")
+export const onFailure = keyOf("/failureCont")
+/** Called whichever way a frame comes off. An interruption then passes it over, so this is where it learns of one. */
+export const onLeave = keyOf("/ensureCont")
+
+const loopOf = (fiber: AnyFiber): Loop => fiber as unknown as Loop
+
+export const push = (frame: object, fiber: AnyFiber): void => {
+  loopOf(fiber)._stack.push(frame)
 }
 
-export const push = (frame: Frame, fiber: AnyFiber): void => {
-  ;(fiber as unknown as Loop)._stack.push(frame)
+/** Goes on with the frame below. */
+export const succeed = (value: unknown, fiber: AnyFiber): AnyEffect => loopOf(fiber).succeedWith(value)
+
+/** The interruption that is about to pass over the frame that is being left. */
+export const interruption = (fiber: AnyFiber): Cause.Cause<never> | undefined => {
+  const loop = loopOf(fiber)
+  return loop._interruptedCause !== undefined && loop.interruptible ? loop._interruptedCause : undefined
 }

@@ -51,8 +51,12 @@ export class Counters {
     const failed = outcome === "failure"
     if (failed) this.failures += 1
     else this.successes += 1
-    Window.recordTime(this.outcomes, failed, now)
-    Histogram.record(this.latencies, duration, now)
+    const { latencies, outcomes } = this
+    const { tick } = outcomes
+    Window.recordTime(outcomes, failed, now)
+    // A generation is as long as the window: it can be over only when a bucket is.
+    if (outcomes.tick !== tick) Histogram.advance(latencies, now)
+    Histogram.record(latencies, duration)
   }
 
   totals(): Totals {
@@ -71,6 +75,7 @@ export class Counters {
 
   recent(now: number): Recent {
     Window.advance(this.outcomes, now)
+    Histogram.advance(this.latencies, now)
     const { totalCalls, totalMarked } = this.outcomes
     const quantile = (q: number): Duration.Duration => Duration.millis(Histogram.quantile(this.latencies, q, now) ?? 0)
     return {

@@ -8,10 +8,17 @@ export const liveClock = Context.get(Context.empty(), Clock.Clock)
 /** Kept here, because in Node the global is a getter, and asked for twice a call. */
 const { performance } = globalThis
 
+/** A clock is looked up when the context is another one than last time: calls come in rows. */
+let context: AnyFiber["context"] = Context.empty()
+let isLive = true
+
 /** The live clock is read without its detour over a `bigint`, which costs more than the reading. */
 export const monotonicMillis = (fiber: AnyFiber): number => {
-  const clock = fiber.getRef(Clock.Clock)
-  return clock === liveClock ? performance.now() : Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  if (fiber.context !== context) {
+    context = fiber.context
+    isLive = fiber.getRef(Clock.Clock) === liveClock
+  }
+  return isLive ? performance.now() : Number(fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe()) / 1e6
 }
 
 /** Wall time, for stamps that people read; never for intervals. */

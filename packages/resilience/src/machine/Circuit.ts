@@ -40,55 +40,70 @@ interface Probe {
   readonly leaseEnds: number
 }
 
-export interface Circuit<S> {
-  phase: Phase
-  era: number
-  /** When this phase began. */
-  since: number
-  openUntil: number
-  /** How long the last opening was meant to last. */
-  openFor: number
+/** What a circuit knows of its openings. */
+export interface Openings {
+  /** When the last one is over. */
+  until: number
+  /** How long the last one was meant to last. */
+  length: number
   /** Openings in a row without a healthy stretch between them. */
-  openings: number
-  evidence: S
+  count: number
   probes: Array<Probe>
   lastProbe: number
   probeSuccesses: number
   probeFailures: number
 }
 
-export const make = <S>(trip: Trip<S>, now: number): Circuit<S> => ({
-  phase: Closed,
-  era: 0,
-  since: now,
-  openUntil: 0,
-  openFor: 0,
-  openings: 0,
-  evidence: trip.initial(),
-  probes: [],
-  lastProbe: 0,
-  probeSuccesses: 0,
-  probeFailures: 0
-})
+/** A class, not an interface, so that a circuit with a name and a key of its own is one object: there may be a million. */
+export class Circuit<S> {
+  declare phase: Phase
+  declare era: number
+  /** When this phase began, in whole milliseconds: a number without a fraction takes no box. */
+  declare since: number
+  declare evidence: S
+  /** Nothing until it opens for the first time: most circuits never do. */
+  declare openings: Openings | undefined
+
+  constructor(trip: Trip<S>, now: number) {
+    this.phase = Closed
+    this.era = 0
+    this.since = Math.floor(now)
+    this.evidence = trip.initial()
+    this.openings = undefined
+  }
+}
+
+export const make = <S>(trip: Trip<S>, now: number): Circuit<S> => new Circuit(trip, now)
+
+/** The openings of a circuit that has some, or is about to. */
+export const openingsOf = <S>(self: Circuit<S>): Openings => {
+  self.openings ??= { until: 0, length: 0, count: 0, probes: [], lastProbe: 0, probeSuccesses: 0, probeFailures: 0 }
+  return self.openings
+}
 
 const enter = <S>(self: Circuit<S>, phase: Phase, now: number): void => {
   self.phase = phase
   self.era += 1
-  self.since = now
-  if (self.probes.length > 0) self.probes = []
-  self.probeSuccesses = 0
-  self.probeFailures = 0
+  self.since = Math.floor(now)
+  const { openings } = self
+  if (openings === undefined) return
+  if (openings.probes.length > 0) openings.probes = []
+  openings.probeSuccesses = 0
+  openings.probeFailures = 0
 }
 
 /** Answers of {@link admit}: a positive number is the identity of a probe. */
 export const Rejected = -1
 export const Admitted = 0
 
-const dropLapsed = <S>(self: Circuit<S>, now: number): void => {
+const dropLapsed = (self: Openings, now: number): void => {
   if (self.probes.some((probe) => probe.leaseEnds <= now)) {
     self.probes = self.probes.filter((probe) => probe.leaseEnds > now)
   }
 }
+
+/** Does every call pass, whatever the time? */
+export const passes = <S>(self: Circuit<S>): boolean => self.phase === Closed || self.phase === Disabled
 
 /** Would a call be admitted now? Reserves nothing. */
 export const admits = <S>(self: Circuit<S>, settings: Settings, now: number): boolean => {
@@ -99,10 +114,12 @@ export const admits = <S>(self: Circuit<S>, settings: Settings, now: number): bo
     case Isolated:
       return false
     case Open:
-      return now >= self.openUntil
-    case HalfOpen:
-      dropLapsed(self, now)
-      return self.probes.length + self.probeSuccesses + self.probeFailures < settings.permitted
+      return now >= openingsOf(self).until
+    case HalfOpen: {
+      const openings = openingsOf(self)
+      dropLapsed(openings, now)
+      return openings.probes.length + openings.probeSuccesses + openings.probeFailures < settings.permitted
+    }
   }
 }
 
@@ -111,11 +128,12 @@ export const admits = <S>(self: Circuit<S>, settings: Settings, now: number): bo
  * a probe's place is reserved at admission, so `permitted` holds at any interleaving.
  */
 export const admit = <S>(self: Circuit<S>, settings: Settings, now: number): number => {
-  if (self.phase === Closed || self.phase === Disabled) return Admitted
+  if (passes(self)) return Admitted
   if (!admits(self, settings, now)) return Rejected
   if (self.phase === Open) enter(self, HalfOpen, now)
-  const id = ++self.lastProbe
-  self.probes.push({ id, leaseEnds: now + settings.lease })
+  const openings = openingsOf(self)
+  const id = ++openings.lastProbe
+  openings.probes.push({ id, leaseEnds: now + settings.lease })
   return id
 }
 
@@ -143,28 +161,33 @@ export const settle = <S>(
     return trip.trips(self.evidence, now) ? Tripped : Nothing
   }
   if (self.phase !== HalfOpen) return Nothing
+  const openings = openingsOf(self)
   // A probe that outlived its lease has lost its place, not its say: a dependency that answers late must be able to close
   // the circuit, and one that fails late to open it.
-  const index = self.probes.findIndex((one) => one.id === probe)
-  if (index >= 0) self.probes.splice(index, 1)
+  const index = openings.probes.findIndex((one) => one.id === probe)
+  if (index >= 0) openings.probes.splice(index, 1)
   if (said === Ignored) return Nothing
   if (said === Success) {
-    self.probeSuccesses += 1
-    return self.probeSuccesses >= settings.successes ? Recovered : Nothing
+    openings.probeSuccesses += 1
+    return openings.probeSuccesses >= settings.successes ? Recovered : Nothing
   }
-  self.probeFailures += 1
+  openings.probeFailures += 1
   // k of n can no longer be reached.
-  return self.probeFailures > settings.permitted - settings.successes ? Tripped : Nothing
+  return openings.probeFailures > settings.permitted - settings.successes ? Tripped : Nothing
 }
 
 /** Which opening in a row the next one would be: the count starts again after a healthy stretch as long as the last opening. */
 export const nextOpening = <S>(self: Circuit<S>, now: number): number =>
-  self.phase === Closed && now - self.since >= self.openFor ? 1 : self.openings + 1
+  self.openings === undefined || (self.phase === Closed && now - self.since >= self.openings.length)
+    ? 1
+    : self.openings.count + 1
 
 export const open = <S>(self: Circuit<S>, openFor: number, now: number): void => {
-  self.openings = nextOpening(self, now)
-  self.openFor = openFor
-  self.openUntil = now + openFor
+  const count = nextOpening(self, now)
+  const openings = openingsOf(self)
+  openings.count = count
+  openings.length = openFor
+  openings.until = now + openFor
   enter(self, Open, now)
 }
 
@@ -177,8 +200,7 @@ export const close = <S>(self: Circuit<S>, trip: Trip<S>, now: number): void => 
 
 /** Closes the circuit and forgets its past. */
 export const reset = <S>(self: Circuit<S>, trip: Trip<S>, now: number): void => {
-  self.openings = 0
-  self.openFor = 0
+  self.openings = undefined
   close(self, trip, now)
 }
 
@@ -190,9 +212,12 @@ export const disable = <S>(self: Circuit<S>, now: number): void => enter(self, D
 export const retryAfter = <S>(self: Circuit<S>, now: number): number => {
   switch (self.phase) {
     case Open:
-      return Math.max(0, self.openUntil - now)
+      return Math.max(0, openingsOf(self).until - now)
     case HalfOpen:
-      return self.probes.reduce((least, probe) => Math.min(least, Math.max(0, probe.leaseEnds - now)), Infinity)
+      return openingsOf(self).probes.reduce(
+        (least, probe) => Math.min(least, Math.max(0, probe.leaseEnds - now)),
+        Infinity
+      )
     case Isolated:
       return Infinity
     default:

@@ -8,7 +8,8 @@ export interface TimeWindow {
   /** Milliseconds per bucket. */
   readonly width: number
   readonly calls: Array<number>
-  readonly marked: Array<number>
+  /** Nothing until a call is marked: most keys see no failure for as long as they are kept. */
+  marked: Array<number> | undefined
   /** Number of the newest bucket since time zero. */
   tick: number
   /** Sums over all buckets, kept so that a rate costs no loop. */
@@ -22,7 +23,7 @@ export const buckets = 10
 export const makeTime = (length: number): TimeWindow => ({
   width: length / buckets,
   calls: new Array(buckets).fill(0),
-  marked: new Array(buckets).fill(0),
+  marked: undefined,
   tick: 0,
   totalCalls: 0,
   totalMarked: 0
@@ -31,15 +32,22 @@ export const makeTime = (length: number): TimeWindow => ({
 /** Empties the buckets that time has left behind. A `now` before the newest bucket changes nothing. */
 export const advance = (self: TimeWindow, now: number): void => {
   const tick = Math.floor(now / self.width)
+  if (tick > self.tick) moveOn(self, tick)
+}
+
+const moveOn = (self: TimeWindow, tick: number): void => {
+  const { calls, marked } = self
   const steps = Math.min(tick - self.tick, buckets)
   for (let i = 1; i <= steps; i++) {
     const at = (self.tick + i) % buckets
-    self.totalCalls -= self.calls[at]!
-    self.totalMarked -= self.marked[at]!
-    self.calls[at] = 0
-    self.marked[at] = 0
+    self.totalCalls -= calls[at]!
+    calls[at] = 0
+    if (marked !== undefined) {
+      self.totalMarked -= marked[at]!
+      marked[at] = 0
+    }
   }
-  if (steps > 0) self.tick = tick
+  self.tick = tick
   // A jump of more than one window empties every bucket, whichever ones the loop has met.
   if (steps === buckets) {
     self.totalCalls = 0
@@ -53,6 +61,7 @@ export const recordTime = (self: TimeWindow, marked: boolean, now: number): void
   self.calls[at]! += 1
   self.totalCalls += 1
   if (marked) {
+    self.marked ??= new Array(buckets).fill(0)
     self.marked[at]! += 1
     self.totalMarked += 1
   }
