@@ -1,6 +1,6 @@
 /**
- * An interleaved harness: every round runs every subject once, in a new shuffled order, each after a forced collection.
- * So whatever disturbs the machine disturbs all of them, and ratios hold where absolute figures do not.
+ * An interleaved harness: every round runs every subject once, in a new shuffled order, after a forced collection. So
+ * whatever disturbs the machine disturbs all of them, and ratios hold where absolute figures do not.
  */
 import type { Holder, Row, Spread, Subject } from "./model.ts"
 
@@ -11,10 +11,12 @@ export interface Effort {
   readonly rounds: number
   /** Milliseconds that one sample is to take. */
   readonly sample: number
+  /** A full collection before every sample, or one before every round and a minor one before every sample. */
+  readonly collect: "sample" | "round"
 }
 
-export const quick: Effort = { heat: 100, warmups: 1, rounds: 5, sample: 20 }
-export const thorough: Effort = { heat: 300, warmups: 3, rounds: 21, sample: 60 }
+export const quick: Effort = { heat: 40, warmups: 1, rounds: 5, sample: 8, collect: "round" }
+export const thorough: Effort = { heat: 300, warmups: 3, rounds: 21, sample: 60, collect: "sample" }
 
 export const median = (values: ReadonlyArray<number>): number => {
   const sorted = values.toSorted((a, b) => a - b)
@@ -45,9 +47,10 @@ const shuffle = <A>(values: ReadonlyArray<A>, random: () => number): ReadonlyArr
     .sort((a, b) => a.at - b.at)
     .map(({ value }) => value)
 
-const collect = (): void => {
+const collect = (type: "major" | "minor" = "major"): void => {
   if (globalThis.gc === undefined) throw new Error("run this with node --expose-gc")
-  globalThis.gc()
+  if (type === "major") globalThis.gc()
+  else globalThis.gc({ type, execution: "sync" })
 }
 
 /** Milliseconds of one run. */
@@ -113,10 +116,11 @@ export const measureTime = async (subjects: ReadonlyArray<Subject>, effort: Effo
   }
   for (const subject of subjects) counts.set(subject, subject.calls ?? (await calibrate(subject, effort.sample)))
   for (let round = -effort.warmups; round < effort.rounds; round++) {
+    collect()
     for (const subject of shuffle(subjects, random)) {
       if (subject.rounds !== undefined && (round < 0 || round >= subject.rounds)) continue
       const calls = counts.get(subject) ?? 1
-      collect()
+      collect(effort.collect === "sample" ? "major" : "minor")
       const took = await timed(subject, calls)
       if (round >= 0) samples.get(subject)?.push((took * 1e6) / calls)
     }

@@ -48,6 +48,7 @@ const lean: Opossum.Options = { rollingPercentilesEnabled: false, enableSnapshot
 
 export const names = {
   ours: "effect-resilience",
+  production: "effect-resilience, production shape",
   ownFloor: "floor, own primitive",
   publicFloor: "floor, public API",
   ownWindow: "floor, own primitive, production shape",
@@ -66,7 +67,11 @@ export const breakers = async (): Promise<ReadonlyArray<Candidate>> => {
       trip: TripPolicy.any(TripPolicy.failureRate(), TripPolicy.slowCallRate({ slowerThan: "1 second" }))
     })
   )
-  const counted = await Effect.runPromise(Policy.make("bench", { breaker: {} }))
+  const production = await Effect.runPromise(
+    Policy.make("bench", {
+      breaker: { trip: TripPolicy.any(TripPolicy.failureRate(), TripPolicy.slowCallRate({ slowerThan: "1 second" })) }
+    })
+  )
   const users = ManagedRuntime.make(Users.layer)
   const byStreak = await builtIn(consecutive)
   const byRate = await builtIn(rate)
@@ -101,11 +106,11 @@ export const breakers = async (): Promise<ReadonlyArray<Candidate>> => {
     ),
     inFiber(
       {
-        name: "effect-resilience, Policy of a breaker",
+        name: names.production,
         family: "ours",
-        what: "`Policy.make` with a breaker alone: window, counters and latency histogram"
+        what: "`Policy.make` with a breaker alone: window, slow calls, counters and latency histogram"
       },
-      (work) => counted.protect(work)
+      (work) => production.protect(work)
     ),
     inFiber(
       {

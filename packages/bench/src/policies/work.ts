@@ -89,28 +89,40 @@ export interface Candidate {
 
 type Protected<R> = Effect.Effect<unknown, unknown, R>
 
-const repeat = <R>(body: () => Protected<R>, calls: number): Effect.Effect<void, unknown, R> =>
-  Effect.suspend(() => {
-    let call = 0
-    return Effect.whileLoop({
-      while: () => call < calls,
-      body,
-      step: () => {
-        call += 1
-      }
-    })
+/**
+ * One caller. Made once for all samples: V8 compiles code for the very closures that it has seen, and throws that code
+ * away when a collection finds them dead. Made anew for each sample, after each collection, they would have every sample
+ * begin with code that is not compiled yet.
+ */
+const caller = <R>(body: () => Protected<R>): ((calls: number) => Effect.Effect<void, unknown, R>) => {
+  let call = 0
+  let end = 0
+  const loop = Effect.whileLoop({
+    while: () => call < end,
+    body,
+    step: () => {
+      call += 1
+    }
   })
+  return (calls) => {
+    call = 0
+    end = calls
+    return loop
+  }
+}
 
 const fiberLoop = <R>(
   protect: (work: Work) => Protected<R>,
-  { callers = 1, failing = false, inner }: Shape,
-  calls: number
-): Effect.Effect<void, unknown, R> => {
+  { callers = 1, failing = false, inner }: Shape
+): ((calls: number) => Effect.Effect<void, unknown, R>) => {
   const { effect } = inner
   const body: () => Protected<R> = failing ? () => Effect.exit(protect(effect())) : () => protect(effect())
-  if (callers === 1) return repeat(body, calls)
-  const each = repeat(body, Math.ceil(calls / callers))
-  return Effect.forEach(Array(callers).fill(each), (caller) => caller, { concurrency: "unbounded", discard: true })
+  const all = Array.from({ length: callers }, () => caller(body))
+  const [only] = all
+  return callers === 1 && only !== undefined
+    ? only
+    : (calls) =>
+        Effect.forEach(all, (one) => one(Math.ceil(calls / callers)), { concurrency: "unbounded", discard: true })
 }
 
 interface Named {
@@ -123,7 +135,10 @@ interface Named {
 export const inFiber = (named: Named, protect: (work: Work) => Protected<never>): Candidate => ({
   ...named,
   world: "fiber",
-  calling: (shape) => (calls) => Effect.runPromise(fiberLoop(protect, shape, calls))
+  calling: (shape) => {
+    const loop = fiberLoop(protect, shape)
+    return (calls) => Effect.runPromise(loop(calls))
+  }
 })
 
 /** A candidate whose effects need services, which are provided once around the loop. */
@@ -134,7 +149,10 @@ export const inRuntime = <R>(
 ): Candidate => ({
   ...named,
   world: "fiber",
-  calling: (shape) => (calls) => run(fiberLoop(protect, shape, calls))
+  calling: (shape) => {
+    const loop = fiberLoop(protect, shape)
+    return (calls) => run(loop(calls))
+  }
 })
 
 const promiseLoop = async (call: (task: Task) => Promise<unknown>, task: Task, calls: number): Promise<void> => {
