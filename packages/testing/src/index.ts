@@ -1,1 +1,1 @@
-export {}
+export * as Sweep from "./Sweep.ts"
