@@ -1,1 +1,2 @@
+export * as Chaos from "./Chaos.ts"
 export * as Sweep from "./Sweep.ts"
