@@ -12,6 +12,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Formatter from "effect/Formatter"
 import * as Scheduler from "effect/Scheduler"
 import * as Check from "./internal/check.ts"
 
@@ -114,7 +115,8 @@ export class Violation extends Data.TaggedError("SweepViolation")<{
   override get message(): string {
     const { budget, contended, prefix, yields } = this.point
     const point = `{ contended: ${contended}, budget: ${budget}, prefix: ${prefix}, yields: ${yields} }`
-    const said = this.cause instanceof Error ? `: ${this.cause.message}` : ""
+    const { cause } = this
+    const said = cause === undefined ? "" : `: ${cause instanceof Error ? cause.message : Formatter.format(cause)}`
     return `${this.reason} when interrupted at ${point}${said}`
   }
 }
