@@ -69,10 +69,10 @@ const play = (
 
 const seeds = Array.from({ length: 15 }, (_, i) => 4000 + i)
 
-describe("the books add up, whatever happens:", () => {
+describe("The books, whatever happens:", () => {
   for (const [name, parts] of Object.entries({ "a whole policy": options, "one without a deadline": endless })) {
     for (const interrupts of [true, false]) {
-      it.effect(`${name}, ${interrupts ? "with" : "without"} interruptions`, () =>
+      it.effect(`they add up: ${name}, ${interrupts ? "with" : "without"} interruptions`, () =>
         Effect.gen(function* () {
           for (const seed of seeds) {
             const policy = yield* Policy.make("p", parts)
@@ -88,7 +88,7 @@ describe("the books add up, whatever happens:", () => {
     }
   }
 
-  it.effect("single policies, composed by hand", () =>
+  it.effect("they add up: single policies, composed by hand", () =>
     Effect.gen(function* () {
       for (const seed of seeds) {
         const breaker = yield* CircuitBreaker.make("c", { trip, openFor })
@@ -113,7 +113,7 @@ describe("the books add up, whatever happens:", () => {
     })
   )
 
-  it.effect("and are what the events have told", () =>
+  it.effect("they are what the events have told", () =>
     Effect.gen(function* () {
       const seen = new Set<string>()
       for (const seed of seeds) {
