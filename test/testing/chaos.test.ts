@@ -1,12 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Chaos, Sweep } from "@effect-resilience/testing"
 import * as Cause from "effect/Cause"
-import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import { ended, start } from "../support/observe.ts"
@@ -249,59 +247,6 @@ describe("Chaos: the blast radius", () => {
         })
         assert.isAbove(interrupted, 20)
       }
-    })
-  )
-})
-
-class Numbers extends Context.Service<
-  Numbers,
-  {
-    readonly one: Effect.Effect<number>
-    readonly half: (n: number) => Effect.Effect<number, Down>
-    readonly name: string
-    readonly plain: (n: number) => number
-  }
->()("Numbers") {
-  static readonly layer = Layer.sync(Numbers, () => new Real())
-}
-
-class Real {
-  readonly one = Effect.succeed(1)
-  readonly name = "real"
-  private readonly by = 2
-  half(n: number) {
-    return Effect.succeed(n / this.by)
-  }
-  plain(n: number) {
-    return n / this.by
-  }
-}
-
-describe("Chaos: a service", () => {
-  it.effect("is hit at every method, also those of a class, and at nothing else", () =>
-    Effect.gen(function* () {
-      const chaos = yield* Chaos.make({ seed: 1, faults: [Chaos.die(() => "bug", { calls: [2] })] })
-      const seen = yield* Numbers.use((numbers) =>
-        Effect.gen(function* () {
-          const { half, name, plain } = numbers
-          return [yield* tags(numbers.one, 3), yield* tags(half(4), 3), name, plain(3), Object.keys(numbers)]
-        })
-      ).pipe(Effect.provide(Chaos.layer(Numbers, chaos).pipe(Layer.provide(Numbers.layer))))
-      assert.deepStrictEqual(seen, [[1, "Die", 1], [2, "Die", 2], "real", 1.5, ["one", "name", "by"]])
-      assert.deepStrictEqual(
-        (yield* chaos.log).map(({ label }) => label),
-        ["Numbers.one", "Numbers.half"]
-      )
-    })
-  )
-
-  it.effect("is hit where it is told, with the errors it knows", () =>
-    Effect.gen(function* () {
-      const chaos = yield* Chaos.make({ seed: 1, faults: [Chaos.fail(down)] })
-      const layer = Chaos.layerMethods(Numbers, { half: chaos }).pipe(Layer.provide(Numbers.layer))
-      const error = yield* Numbers.use((numbers) => Effect.flip(numbers.half(1))).pipe(Effect.provide(layer))
-      assert.instanceOf(error, Down)
-      assert.strictEqual(yield* Numbers.use((numbers) => numbers.one).pipe(Effect.provide(layer)), 1)
     })
   )
 })

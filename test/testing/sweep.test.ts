@@ -169,13 +169,17 @@ describe("Sweep", () => {
 })
 
 describe("Effect's semaphores", () => {
-  it.effect("Semaphore.withPermits gives everything back", () =>
-    Sweep.run({
-      setup: Semaphore.make(1),
-      contender: (semaphore) => semaphore.withPermits(1)(Sweep.turns(6)),
-      program: (semaphore) => semaphore.withPermits(1)(Sweep.turns(2)),
-      invariant: (semaphore) =>
-        Effect.map(semaphore.withPermitsIfAvailable(1)(Effect.void), (free) => assert.strictEqual(free._tag, "Some"))
+  it.effect("Semaphore.withPermits and withPermitsIfAvailable give everything back", () =>
+    Effect.gen(function* () {
+      const options = {
+        setup: Semaphore.make(1),
+        contender: (semaphore: Semaphore.Semaphore) => semaphore.withPermits(1)(Sweep.turns(6)),
+        invariant: (semaphore: Semaphore.Semaphore) =>
+          Effect.map(semaphore.withPermitsIfAvailable(1)(Effect.void), (free) => assert.strictEqual(free._tag, "Some"))
+      }
+      const work = Sweep.turns(2)
+      yield* Sweep.run({ ...options, program: (semaphore) => semaphore.withPermits(1)(work) })
+      yield* Sweep.run({ ...options, program: (semaphore) => semaphore.withPermitsIfAvailable(1)(work) })
     })
   )
 
@@ -189,6 +193,11 @@ describe("Effect's semaphores", () => {
       })
       assert.isAbove(violations.length, 0)
       assert.isBelow(violations.length, runs / 10)
+      yield* Sweep.run({
+        setup: PartitionedSemaphore.make<string>({ permits: 1 }),
+        program: (semaphore) => semaphore.withPermitsIfAvailable(1)(Sweep.turns(2)),
+        invariant: (semaphore) => Effect.map(semaphore.available, (free) => assert.strictEqual(free, 1))
+      })
     })
   )
 })

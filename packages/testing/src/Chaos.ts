@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as Check from "./internal/check.ts"
+import { decorate } from "./internal/decorate.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Faults
@@ -537,31 +538,11 @@ const decorated = <Self, Shape extends object>(
 ): Layer.Layer<Self, never, Self> =>
   Layer.effect(
     service,
-    Effect.map(service, (real) => {
-      const memberOf = (name: PropertyKey): unknown => {
-        const member: unknown = Reflect.get(real, name)
+    Effect.map(service, (real) =>
+      decorate(real, (name) => {
         // The types of `layer` and `layerMethods` have seen to it that it fits.
         const chaos = chaosOf(name) as Chaos | undefined
-        if (chaos === undefined) return member
-        const inject = chaos.inject(`${service.key}.${String(name)}`)
-        const injected = (value: unknown): unknown => (Effect.isEffect(value) ? inject(value) : value)
-        return typeof member === "function"
-          ? (...args: ReadonlyArray<unknown>) => injected(Reflect.apply(member, real, args))
-          : injected(member)
-      }
-      // What a class has in its prototype is decorated as well.
-      const decorated: Shape = Object.create(Object.getPrototypeOf(real))
-      for (
-        let level: object = real;
-        level !== null && level !== Object.prototype;
-        level = Object.getPrototypeOf(level)
-      ) {
-        for (const name of Reflect.ownKeys(level)) {
-          if (name === "constructor" || Object.hasOwn(decorated, name)) continue
-          const enumerable = Object.prototype.propertyIsEnumerable.call(level, name)
-          Object.defineProperty(decorated, name, { enumerable, configurable: true, get: () => memberOf(name) })
-        }
-      }
-      return decorated
-    })
+        return chaos?.inject(`${service.key}.${String(name)}`)
+      })
+    )
   )

@@ -164,10 +164,10 @@ const outcomes = ({ failures, ignored, successes }: Totals): number => successes
 /** Attempts that were begun, as far as the totals know: a call makes one, a retry another. */
 const attempts = ({ calls, retries }: Totals): number => calls + retries
 
-const countable: Law = ({ balance, key: _, policy: __, totals, ...held }) => {
+const countable: Law = ({ balance, probing = 0, running = 0, totals, waiting = 0 }) => {
   const { giveUps = {}, rejections = {}, ...counts } = totals ?? {}
-  const all = { ...held, ...counts, ...rejections, ...giveUps }
-  const wrong = Object.entries(all).find(([, n]) => typeof n === "number" && !(Number.isInteger(n) && n >= 0))
+  const all = Object.entries({ running, waiting, probing, ...counts, ...rejections, ...giveUps })
+  const wrong = all.find(([, n]) => !(Number.isInteger(n) && n >= 0))
   if (wrong !== undefined) return `${wrong[0]} is ${wrong[1]}, and a count is a whole number from 0`
   return balance !== undefined && !(balance >= 0) && `its balance is ${balance}, below zero`
 }
