@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
+import { Sweep } from "@effect-resilience/testing"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/testing/TestClock"
 import { Policy, Rejection, TripPolicy } from "effect-resilience"
 import { type Down, down, hang, ok, script, settle, start } from "../policy/support.ts"
-import { sweep, turns } from "../support/sweep.ts"
 
 const options = {
   deadline: "1 minute",
@@ -48,7 +48,7 @@ const halfOpen = Effect.gen(function* () {
   return policy
 })
 
-const working = Effect.andThen(turns(3), ok)
+const working = Effect.andThen(Sweep.turns(3), ok)
 
 describe("Policy: interrupted at every yield point", () => {
   const cases: Record<
@@ -56,29 +56,34 @@ describe("Policy: interrupted at every yield point", () => {
     {
       readonly setup: Effect.Effect<Made>
       readonly work: () => Effect.Effect<string, Down>
-      readonly beside?: () => Effect.Effect<string, Down>
+      readonly contender?: () => Effect.Effect<string, Down>
     }
   > = {
     "a call that succeeds": { setup: make(), work: () => working },
-    "a call that is retried": { setup: make(), work: () => Effect.andThen(turns(1), script(down, ok).call) },
-    "a call that is retried until the circuit opens": { setup: make(), work: () => Effect.andThen(turns(1), down) },
-    "a call that dies": { setup: make(), work: () => Effect.andThen(turns(2), Effect.die("bug")) },
+    "a call that is retried": { setup: make(), work: () => Effect.andThen(Sweep.turns(1), script(down, ok).call) },
+    "a call that is retried until the circuit opens": {
+      setup: make(),
+      work: () => Effect.andThen(Sweep.turns(1), down)
+    },
+    "a call that dies": { setup: make(), work: () => Effect.andThen(Sweep.turns(2), Effect.die("bug")) },
     "a probe": { setup: halfOpen, work: () => working },
-    "a probe that fails": { setup: halfOpen, work: () => Effect.andThen(turns(2), down) },
-    "a wait in the queue": { setup: make(), work: () => working, beside: () => Effect.andThen(turns(8), ok) },
+    "a probe that fails": { setup: halfOpen, work: () => Effect.andThen(Sweep.turns(2), down) },
+    "a wait in the queue": { setup: make(), work: () => working, contender: () => Effect.andThen(Sweep.turns(8), ok) },
     "a wait in the queue while the circuit opens": {
       setup: make(),
       work: () => working,
-      beside: () => Effect.andThen(turns(4), down)
+      contender: () => Effect.andThen(Sweep.turns(4), down)
     }
   }
-  for (const [name, { beside, setup, work }] of Object.entries(cases)) {
+  for (const [name, { contender, setup, work }] of Object.entries(cases)) {
     it.effect(`${name} gives everything back`, () =>
       Effect.gen(function* () {
-        const swept = yield* sweep<Made>({
+        const swept = yield* Sweep.run<Made>({
           setup,
           program: (policy) => policy.protect(Effect.suspend(work)),
-          ...(beside === undefined ? {} : { beside: (policy: Made) => policy.protect(Effect.suspend(beside)) }),
+          ...(contender === undefined
+            ? {}
+            : { contender: (policy: Made) => policy.protect(Effect.suspend(contender)) }),
           invariant: whole
         })
         assert.isAbove(swept.interrupted, 10)

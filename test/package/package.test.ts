@@ -1,4 +1,4 @@
-/** The package as npm packs it, installed into an empty project: it compiles under every common setting, and runs. */
+/** The packages as npm packs them, installed into an empty project: they compile under every common setting, and run. */
 import { execFile } from "node:child_process"
 import { cpSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -7,7 +7,7 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { rolldown } from "rolldown"
 
 const folder = mkdtempSync(join(tmpdir(), "package-"))
-const packed = join(folder, "repository/packages/resilience")
+const repository = join(folder, "repository")
 const user = join(folder, "user")
 const windows = process.platform === "win32"
 
@@ -31,18 +31,32 @@ const mustRun = async (command: string, args: ReadonlyArray<string>, cwd: string
   return output
 }
 
+const names = { resilience: "effect-resilience", testing: "@effect-resilience/testing" } as const
+type Package = keyof typeof names
+
 // Packing builds, and a build empties `dist`: so it is done in a copy, beside whoever builds in the repository.
-const pack = async (): Promise<string> => {
-  mkdirSync(packed, { recursive: true })
-  symlinkSync(resolve("node_modules"), join(folder, "repository/node_modules"), "junction")
+const copy = () => {
+  mkdirSync(repository)
+  symlinkSync(resolve("node_modules"), join(repository, "node_modules"), "junction")
   for (const path of ["tsconfig.json", "LICENSE", "README.md", "CHANGELOG.md", "packages/tools"]) {
-    if (globSync(path).length > 0) cpSync(path, join(folder, "repository", path), { recursive: true })
+    if (globSync(path).length > 0) cpSync(path, join(repository, path), { recursive: true })
   }
-  for (const path of ["package.json", "tsconfig.json", "src"]) {
-    cpSync(join("packages/resilience", path), join(packed, path), { recursive: true })
+  for (const name of ["resilience", "testing"]) {
+    for (const file of globSync(`packages/${name}/{package.json,tsconfig.json,README.md,src}`)) {
+      cpSync(file, join(repository, file), { recursive: true })
+    }
   }
-  await mustRun("npm", ["pack", "--silent", "--pack-destination", folder], packed)
-  return join(folder, globSync("*.tgz", { cwd: folder })[0] ?? "no tarball")
+  // The kit compiles against the library of the copy.
+  const modules = join(repository, "packages/testing/node_modules")
+  mkdirSync(modules)
+  symlinkSync(join(repository, "packages/resilience"), join(modules, "effect-resilience"), "junction")
+}
+
+const pack = async (name: Package): Promise<string> => {
+  const packed = join(folder, name)
+  mkdirSync(packed)
+  await mustRun("npm", ["pack", "--silent", "--pack-destination", packed], join(repository, "packages", name))
+  return join(packed, globSync("*.tgz", { cwd: packed })[0] ?? "no tarball")
 }
 
 const hello = `import { Effect } from "effect"
@@ -77,6 +91,23 @@ export const seconds = Timeout.after(Effect.void, "1 second")
 export const retried = Effect.succeed(1).pipe(Retry.transient(Retry.backoff()))
 `
 
+// The kit, as a user has it beside the library.
+const swept = `import { Effect } from "effect"
+import { Bulkhead } from "effect-resilience"
+import { Sweep } from "@effect-resilience/testing"
+import * as Same from "@effect-resilience/testing/Sweep"
+
+const { ended, interrupted } = await Effect.runPromise(
+  Sweep.run({
+    setup: Bulkhead.make("one", { maxConcurrent: 1 }),
+    program: (one) => one.protect(Sweep.turns(2)),
+    invariant: (one) =>
+      Effect.flatMap(one.state(), ({ running }) => (running === 0 ? Effect.void : Effect.fail("a permit was lost")))
+  })
+)
+console.log(Sweep.run === Same.run, ended, interrupted > 10)
+`
+
 const settings = ["nodenext", "bundler"].flatMap((moduleResolution) =>
   [true, false].map((exactOptionalPropertyTypes) => ({
     name: `${moduleResolution}, exactOptionalPropertyTypes ${exactOptionalPropertyTypes}`,
@@ -95,38 +126,54 @@ const settings = ["nodenext", "bundler"].flatMap((moduleResolution) =>
   }))
 )
 
-let tarball = ""
+const tarballs: Record<Package, string> = { resilience: "", testing: "" }
 
 beforeAll(async () => {
-  tarball = await pack()
+  copy()
+  // The kit first, which builds what it needs.
+  tarballs.testing = await pack("testing")
+  tarballs.resilience = await pack("resilience")
   mkdirSync(user)
   writeFileSync(join(user, "package.json"), `{ "type": "module", "private": true }`)
   writeFileSync(join(user, "hello.ts"), hello)
   writeFileSync(join(user, "refused.ts"), refused)
+  writeFileSync(join(user, "swept.ts"), swept)
   for (const { compilerOptions, file } of settings) {
     writeFileSync(join(user, file), JSON.stringify({ include: ["*.ts"], compilerOptions }))
   }
   // Effect is linked: no download, and the very version that everything else is tested with.
-  await mustRun(
-    "npm",
-    ["install", "--offline", "--no-audit", "--no-fund", tarball, resolve("node_modules/effect")],
-    user
-  )
+  const install = ["install", "--offline", "--no-audit", "--no-fund"]
+  await mustRun("npm", [...install, tarballs.resilience, resolve("node_modules/effect")], user)
+  await mustRun("npm", [...install, tarballs.testing], user)
 }, 120_000)
 
 const compilers = new Map<string, Promise<Ended>>()
 
-describe("the package, installed", { timeout: 120_000 }, () => {
-  it("holds sources, build, licence, readme, changelog and nothing else", async () => {
-    const files = (await mustRun("tar", ["-tzf", tarball], folder)).trim().split("\n")
-    const odd = files.filter(
-      (file) => !/^package\/(dist\/|src\/|(README|LICENSE|CHANGELOG|package)(\.md|\.json)?$)/.test(file)
-    )
-    assert.deepStrictEqual(odd, [])
-    assert.include(files, "package/dist/index.js")
-    assert.include(files, "package/dist/index.d.ts")
-    assert.include(files, "package/LICENSE")
-  })
+describe("the packages, installed", { timeout: 120_000 }, () => {
+  for (const name of ["resilience", "testing"] as const) {
+    it(`${names[name]} holds sources, build, licence, readme, changelog and nothing else`, async () => {
+      const files = (await mustRun("tar", ["-tzf", tarballs[name]], folder)).trim().split("\n")
+      const odd = files.filter(
+        (file) =>
+          !/^package\/((dist|src)\/.+\.(ts|js|map)|(README|LICENSE|CHANGELOG|package)(\.md|\.json)?)$/.test(file)
+      )
+      assert.deepStrictEqual(odd, [])
+      for (const file of ["LICENSE", "README.md", "package.json", "src/index.ts", "dist/index.js", "dist/index.d.ts"]) {
+        assert.include(files, `package/${file}`)
+      }
+    })
+
+    it(`${names[name]} lets in to every module of its index, by a path of its own`, async () => {
+      const modules = globSync("*.ts", { cwd: `packages/${name}/src` })
+        .map((file) => file.replace(".ts", ""))
+        .filter((module) => module !== "index")
+      const program = `import * as all from "${names[name]}"
+        for (const name of ${JSON.stringify(modules)}) {
+          if (all[name] !== await import("${names[name]}/" + name)) console.log(name)
+        }`
+      assert.strictEqual(await mustRun(process.execPath, ["--input-type=module", "--eval", program], user), "")
+    })
+  }
 
   it("maps its build to the sources that come with it", () => {
     const installed = join(user, "node_modules/effect-resilience")
@@ -151,21 +198,17 @@ describe("the package, installed", { timeout: 120_000 }, () => {
 
   it("runs", async () => {
     assert.strictEqual(await mustRun(process.execPath, ["hello.ts"], user), `["user 1","nobody"]\n`)
+    assert.strictEqual(await mustRun(process.execPath, ["swept.ts"], user), "true 12 true\n")
   })
 
-  it("lets in to every module of the index, by a path of its own", async () => {
-    const names = globSync("*.ts", { cwd: "packages/resilience/src" }).map((file) => file.replace(".ts", ""))
-    const modules = names.filter((name) => name !== "index")
-    const program = `import * as all from "effect-resilience"
-      for (const name of ${JSON.stringify(modules)}) {
-        if (all[name] !== await import("effect-resilience/" + name)) console.log(name)
-      }`
-    assert.strictEqual(await mustRun(process.execPath, ["--input-type=module", "--eval", program], user), "")
-  })
-
-  for (const path of ["internal/frame", "machine/Circuit", "index", "dist/Policy.js", "src/Policy.ts", "Policy.js"]) {
+  const closed = ["internal/frame", "machine/Circuit", "index", "dist/Policy.js", "src/Policy.ts", "Policy.js"]
+  const inside = ["internal/check", "index", "dist/Sweep.js", "src/Sweep.ts"]
+  for (const path of [
+    ...closed.map((path) => `${names.resilience}/${path}`),
+    ...inside.map((path) => `${names.testing}/${path}`)
+  ]) {
     it(`does not let in to ${path}`, async () => {
-      const program = `import("effect-resilience/${path}").catch((error) => console.log(error.code))`
+      const program = `import("${path}").catch((error) => console.log(error.code))`
       const said = await mustRun(process.execPath, ["--input-type=module", "--eval", program], user)
       assert.match(said, /^(ERR_PACKAGE_PATH_NOT_EXPORTED|ERR_MODULE_NOT_FOUND)$/m)
     })

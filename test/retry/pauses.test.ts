@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { Sweep } from "@effect-resilience/testing"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -10,7 +11,6 @@ import * as TestClock from "effect/testing/TestClock"
 import { Deadline, Retry, RetryBudget } from "effect-resilience"
 import { Busy, Later } from "../support/errors.ts"
 import { ended, start } from "../support/observe.ts"
-import { sweep } from "../support/sweep.ts"
 
 /** Notes the time of each attempt, and always fails. */
 const timed = <E>(error: () => E) => {
@@ -58,7 +58,7 @@ describe("Retry, the pause", () => {
 
   it.effect("no attempt is made after an interruption at any yield point", () =>
     Effect.gen(function* () {
-      const swept = yield* sweep({
+      const swept = yield* Sweep.run({
         setup: Effect.sync(() => ({ made: 0 })),
         program: (state) =>
           Effect.suspend(() => {

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { Sweep } from "@effect-resilience/testing"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -9,7 +10,6 @@ import * as TestClock from "effect/testing/TestClock"
 import { Deadline, type Event, Rejection, Timeout, Transient } from "effect-resilience"
 import { Busy } from "../support/errors.ts"
 import { ended, recording, start } from "../support/observe.ts"
-import { sweep, turns } from "../support/sweep.ts"
 
 const errorOf = (exit: Exit.Exit<unknown, unknown>): unknown =>
   Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
@@ -166,12 +166,12 @@ describe("Timeout", () => {
 
   it.effect("leaves no work behind when it is interrupted at any yield point", () =>
     Effect.gen(function* () {
-      const swept = yield* sweep({
+      const swept = yield* Sweep.run({
         setup: Effect.sync(() => ({ running: 0 })),
         program: (state) =>
           Effect.acquireUseRelease(
             Effect.sync(() => (state.running += 1)),
-            () => turns(3),
+            () => Sweep.turns(3),
             () => Effect.sync(() => (state.running -= 1))
           ).pipe(limited),
         invariant: (state) => Effect.sync(() => assert.strictEqual(state.running, 0))

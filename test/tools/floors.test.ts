@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest"
-import { checkFloors, stabilityOfEffect } from "../../packages/tools/src/floors.ts"
+import { checkFloors, checkKit, stabilityOfEffect } from "../../packages/tools/src/floors.ts"
 
 const check = (files: Record<string, string>) => checkFloors(new Map(Object.entries(files)), stabilityOfEffect)
 
@@ -94,5 +94,43 @@ describe("floors", () => {
     expect(check({ "Retry.ts": `import "./Gone.ts"` })).toEqual([
       "src/Retry.ts imports ./Gone.ts, which is no module of the library"
     ])
+  })
+})
+
+describe("the testing kit", () => {
+  const kit = (text: string) =>
+    checkKit(
+      new Map(
+        Object.entries({
+          "Sweep.ts": text,
+          "internal/seed.ts": none,
+          "index.ts": `export * as Sweep from "./Sweep.ts"`
+        })
+      )
+    )
+
+  test.each([
+    `import * as Effect from "effect/Effect"`,
+    `import { Policy } from "effect-resilience"`,
+    `import type * as Policy from "effect-resilience/Policy"`,
+    `import "./internal/seed.ts"`
+  ])("may %s", (text) => expect(kit(text)).toEqual([]))
+
+  test.each([
+    [`import { it } from "vitest"`, "nothing but effect and effect-resilience"],
+    [`import "effect-resilient"`, "nothing but effect and effect-resilience"],
+    [`import "../../resilience/src/machine/Circuit.ts"`, "no module of the kit"],
+    [`import "./index.ts"`, "a cycle"]
+  ])("must not %s", (text, rule) => expect(kit(text)).toEqual([expect.stringContaining(rule)]))
+
+  test("exports each of its modules", () => {
+    expect(
+      checkKit(
+        new Map([
+          ["Sweep.ts", none],
+          ["index.ts", none]
+        ])
+      )
+    ).toEqual(["src/index.ts does not export src/Sweep.ts"])
   })
 })

@@ -1,1 +1,3 @@
-export {}
+export * as Chaos from "./Chaos.ts"
+export * as Conservation from "./Conservation.ts"
+export * as Sweep from "./Sweep.ts"

@@ -1,13 +1,23 @@
-// Keeps packages/resilience/api.md: every public module's exports with their types, so that a change of the public API
-// is seen in review.
+// Keeps the api.md of every package that is published: each public module's exports with their types, so that a change of
+// the public API is seen in review.
 import { spawnSync } from "node:child_process"
 import { copyFileSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { parseSync } from "rolldown/utils"
 import { run } from "./run.ts"
 
-const snapshot = "packages/resilience/api.md"
+interface Package {
+  readonly name: string
+  readonly path: string
+  /** Folders that no user can import from. */
+  readonly hidden: ReadonlyArray<string>
+}
+
+const packages: ReadonlyArray<Package> = [
+  { name: "effect-resilience", path: "packages/resilience", hidden: ["machine/**", "internal/**"] },
+  { name: "@effect-resilience/testing", path: "packages/testing", hidden: ["internal/**"] }
+]
+
 const folder = ".cache/api"
-const declarations = `${folder}/declarations`
 
 type Statement = ReturnType<typeof parseSync>["program"]["body"][number]
 
@@ -43,40 +53,55 @@ export const describeModule = (text: string): string => {
   return [...section(true), ...(hidden.length === 0 ? [] : ["// not exported", ...hidden])].join("\n")
 }
 
-if (import.meta.main) {
-  rmSync(folder, { force: true, recursive: true })
-  mkdirSync(folder, { recursive: true })
+/** The declarations as they are now. Throws what the compiler says when there are none. */
+const describePackage = async ({ hidden, name, path }: Package): Promise<{ text: string; modules: number }> => {
+  // From the sources of all packages: none needs to be built first.
   const flags = ["--emitDeclarationOnly", "--declarationMap", "false", "--sourceMap", "false", "--removeComments"]
-  const { ok, output } = await run("tsc", ["-p", "packages/resilience", ...flags, "--outDir", declarations])
-  if (!ok) {
-    console.error(output)
-    process.exit(1)
-  }
-
-  const modules = globSync("**/*.d.ts", { cwd: declarations, exclude: ["machine/**", "internal/**"] })
+  const sources = ["--rootDir", ".", "--customConditions", "@effect-resilience/source"]
+  const out = `${folder}/${path}`
+  const { ok, output } = await run("tsc", ["-p", path, ...flags, ...sources, "--outDir", out])
+  if (!ok) throw new Error(output)
+  const declarations = `${out}/${path}/src`
+  const modules = globSync("**/*.d.ts", { cwd: declarations, exclude: hidden })
     .map((file) => file.replaceAll("\\", "/"))
     .sort()
     .map((file) => {
-      const name = file.replace(/\.d\.ts$/, "").replace(/(^|\/)index$/, "")
-      const heading = ["effect-resilience", name].filter((part) => part !== "").join("/")
+      const module = file.replace(/\.d\.ts$/, "").replace(/(^|\/)index$/, "")
+      const heading = [name, module].filter((part) => part !== "").join("/")
       const text = describeModule(readFileSync(`${declarations}/${file}`, "utf8"))
       return `## ${heading}\n\n\`\`\`ts\n${text}\n\`\`\`\n`
     })
   const lead = "# The public API\n\nWritten by `npm run api:update`: do not edit.\n"
-  const current = `${folder}/api.md`
-  writeFileSync(current, [lead, ...modules].join("\n"))
+  return { text: [lead, ...modules].join("\n"), modules: modules.length }
+}
 
-  if (process.argv.includes("--update")) {
-    copyFileSync(current, snapshot)
-    console.log(`${snapshot} written: ${modules.length} modules`)
-  } else {
-    const before = existsSync(snapshot) ? snapshot : "/dev/null"
-    const diff = spawnSync("git", ["diff", "--no-index", "--no-color", "--exit-code", before, current])
-    if (diff.status !== 0) {
+if (import.meta.main) {
+  rmSync(folder, { force: true, recursive: true })
+  const update = process.argv.includes("--update")
+  await Promise.all(
+    packages.map(async (one) => {
+      mkdirSync(`${folder}/${one.path}`, { recursive: true })
+      const { modules, text } = await describePackage(one)
+      const snapshot = `${one.path}/api.md`
+      const current = `${folder}/${snapshot}`
+      writeFileSync(current, text)
+      if (update) {
+        copyFileSync(current, snapshot)
+        console.log(`${snapshot} written: ${modules} modules`)
+        return
+      }
+      const before = existsSync(snapshot) ? snapshot : "/dev/null"
+      const diff = spawnSync("git", ["diff", "--no-index", "--no-color", "--exit-code", before, current])
+      if (diff.status === 0) {
+        console.log(`${modules} modules, as ${snapshot} says`)
+        return
+      }
       console.error(`${diff.stdout}${diff.stderr}`)
       console.error(`The public API is not what ${snapshot} says. If that is meant, run: npm run api:update`)
-      process.exit(1)
-    }
-    console.log(`${modules.length} modules, as ${snapshot} says`)
-  }
+      process.exitCode = 1
+    })
+  ).catch((error: unknown) => {
+    console.error(error instanceof Error ? error.message : error)
+    process.exitCode = 1
+  })
 }

@@ -1,16 +1,31 @@
-// Builds the package in the current folder; with --pack, also fetches what the published package needs from the root.
-import { copyFileSync, existsSync, rmSync } from "node:fs"
+// Builds the package in the current folder; with --pack and names, also fetches these files from the root.
+import { copyFileSync, existsSync, globSync, readFileSync, rmSync } from "node:fs"
+import { dirname } from "node:path"
 import { run } from "./run.ts"
 
-rmSync("dist", { force: true, recursive: true })
-const { ok, output } = await run("tsc", ["-p", "."])
-if (!ok) {
+interface Manifest {
+  readonly name: string
+  readonly peerDependencies?: Readonly<Record<string, string>>
+}
+
+const manifest = (path: string): Manifest => JSON.parse(readFileSync(path, "utf8"))
+
+const build = async (folder: string): Promise<void> => {
+  const { ok, output } = await run("tsc", ["-p", "."], { cwd: folder })
+  if (ok) return
   console.error(output)
   process.exit(1)
 }
 
-if (process.argv.includes("--pack")) {
-  for (const file of ["LICENSE", "README.md"]) {
-    if (existsSync(`../../${file}`)) copyFileSync(`../../${file}`, file)
-  }
+// Packages of ours are seen through what they publish, so one that this package stands on must have been built.
+const { peerDependencies = {} } = manifest("package.json")
+for (const path of globSync("../*/package.json")) {
+  const folder = dirname(path)
+  if (manifest(path).name in peerDependencies && !existsSync(`${folder}/dist`)) await build(folder)
 }
+
+rmSync("dist", { force: true, recursive: true })
+await build(".")
+
+const pack = process.argv.indexOf("--pack")
+if (pack !== -1) for (const file of process.argv.slice(pack + 1)) copyFileSync(`../../${file}`, file)

@@ -91,7 +91,7 @@ export const checkDocs = async (sources: ReadonlyArray<Source>, folder: string, 
 if (import.meta.main) {
   const verbose = process.argv.includes("--verbose")
   const files = [
-    ...globSync("README.md"),
+    ...globSync("{README.md,packages/*/README.md}"),
     ...globSync("docs/**/*.md"),
     ...globSync("packages/*/src/**/*.ts", { exclude: ["packages/tools/**", "packages/*/src/{machine,internal}/**"] })
   ]

@@ -1,4 +1,4 @@
-// Who may import whom inside the library.
+// Who may import whom inside the library, and what the packages beside it may import.
 import { existsSync, globSync, readFileSync } from "node:fs"
 import { posix } from "node:path"
 import { parseSync, Visitor } from "rolldown/utils"
@@ -206,6 +206,33 @@ export const checkFloors = (files: ReadonlyMap<string, string>, stability: Stabi
   return [...complaints, ...cyclesOf(graph)]
 }
 
+/**
+ * All complaints about the testing kit, given as file (relative to src) → text: it sees the library as its users do, so
+ * that everything it does can be done by them.
+ */
+export const checkKit = (files: ReadonlyMap<string, string>): ReadonlyArray<string> => {
+  const complaints: Array<string> = []
+  const graph = new Map<string, ReadonlyArray<string>>()
+  for (const [file, text] of files) {
+    const targets: Array<string> = []
+    for (const { specifier } of importsOf(file, text)) {
+      if (specifier.startsWith(".")) {
+        const target = posix.join(posix.dirname(file), specifier)
+        if (files.has(target)) targets.push(target)
+        else complaints.push(`${show(file)} imports ${specifier}, which is no module of the kit`)
+      } else if (!/^effect(-resilience)?(\/|$)/.test(specifier)) {
+        complaints.push(`${show(file)} imports ${specifier}: the kit imports nothing but effect and effect-resilience`)
+      }
+    }
+    graph.set(file, targets)
+    const isPublic = file !== "index.ts" && !file.includes("/")
+    if (isPublic && !files.get("index.ts")?.includes(`"./${file}"`)) {
+      complaints.push(`src/index.ts does not export ${show(file)}`)
+    }
+  }
+  return [...complaints, ...cyclesOf(graph)]
+}
+
 /** Read from the first doc comment of Effect's source. */
 export const stabilityOfEffect: Stability = (module) => {
   const source = new URL("src/", import.meta.resolve("effect/package.json"))
@@ -215,16 +242,19 @@ export const stabilityOfEffect: Stability = (module) => {
   return text.slice(0, text.indexOf("*/")).match(/@stability (\w+)/)?.[1] ?? "unmarked"
 }
 
-if (import.meta.main) {
-  const root = "packages/resilience/src"
-  const files = new Map(
+const modulesIn = (root: string): ReadonlyMap<string, string> =>
+  new Map(
     globSync("**/*.ts", { cwd: root })
       .map((file) => file.replaceAll("\\", "/"))
       .sort()
       .map((file) => [file, readFileSync(`${root}/${file}`, "utf8")])
   )
-  const complaints = checkFloors(files, stabilityOfEffect)
+
+if (import.meta.main) {
+  const library = modulesIn("packages/resilience/src")
+  const kit = modulesIn("packages/testing/src")
+  const complaints = [...checkFloors(library, stabilityOfEffect), ...checkKit(kit)]
   for (const complaint of complaints) console.error(complaint)
   if (complaints.length > 0) process.exit(1)
-  console.log(`${files.size} modules, all on their floors`)
+  console.log(`${library.size} modules, all on their floors; ${kit.size} of the kit`)
 }

@@ -1,0 +1,548 @@
+/**
+ * Injects faults into any effect or service, by a plan and a seed: failures, defects, hangs, latency, lost answers and
+ * wrong ones. The same seed injects the same faults again.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
+import * as Check from "./internal/check.ts"
+import { decorate } from "./internal/decorate.ts"
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Faults
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * When a fault strikes: where all of these allow it.
+ *
+ * **Details**
+ *
+ * | option | range | default |
+ * |---|---|---|
+ * | `rate` | [0, 1] | 1 |
+ * | `calls` | numbers of calls from 1, or a predicate | every call |
+ * | `during` | `from` and `until`, since the chaos was made | always |
+ * | `delay` | a duration, or a distribution | none |
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface When {
+  /** The probability at each call. */
+  readonly rate?: number | undefined
+  /** Which calls of a label, counted from 1. */
+  readonly calls?: ReadonlyArray<number> | ((call: number) => boolean) | undefined
+  /** A window of time, since the chaos was made. */
+  readonly during?:
+    | { readonly from?: Duration.Input | undefined; readonly until?: Duration.Input | undefined }
+    | undefined
+  /** How long before the fault. */
+  readonly delay?: Delay | undefined
+}
+
+/**
+ * How long something takes: always as long, or drawn anew each time.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Delay = Duration.Input | Distribution
+
+/**
+ * Draws a duration. `next` gives numbers in [0, 1) that the seed decides.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Distribution = (next: () => number) => Duration.Duration
+
+/**
+ * One kind of fault: it may add the errors `E` and the results `A`, and needs a result of type `In`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Fault<out E = never, out A = never, in In = unknown> {
+  /** Its name in the log. */
+  readonly kind: string
+  readonly when: When
+  /** What happens in place of the call. */
+  readonly apply: <A0 extends In, E0, R>(self: Effect.Effect<A0, E0, R>) => Effect.Effect<A0 | A, E0 | E, R>
+}
+
+/**
+ * A fault of your own.
+ *
+ * @category faults
+ * @since 0.1.0
+ */
+export const fault = <E = never, A = never, In = unknown>(
+  kind: string,
+  apply: Fault<E, A, In>["apply"],
+  when: When = {}
+): Fault<E, A, In> => {
+  const { calls, delay, during, rate = 1 } = when
+  const where = `Chaos.${kind}`
+  if (!(rate >= 0 && rate <= 1)) Check.refuse(where, "rate", "in [0, 1]", rate)
+  if (Array.isArray(calls)) for (const call of calls) Check.integer(where, "calls", call, 1)
+  for (const time of [during?.from, during?.until]) if (time !== undefined) millis(where, "during", time)
+  if (delay !== undefined && typeof delay !== "function") millis(where, "delay", delay)
+  return { kind, when, apply }
+}
+
+const millis = (where: string, option: string, time: Duration.Input): number => {
+  const duration = Duration.fromInput(time)
+  return duration._tag === "Some" ? Duration.toMillis(duration.value) : Check.refuse(where, option, "a duration", time)
+}
+
+/**
+ * Fails with an error in place of the call.
+ *
+ * @category faults
+ * @since 0.1.0
+ */
+export const fail = <E>(error: () => E, when?: When): Fault<E> =>
+  fault<E>("fail", () => Effect.suspend(() => Effect.fail(error())), when)
+
+/**
+ * Makes the call and loses its answer: the work is done, and the caller is told that it failed. What a timeout or a
+ * connection that breaks looks like, and what work that is not idempotent must stand.
+ *
+ * @category faults
+ * @since 0.1.0
+ */
+export const lose = <E>(error: () => E, when?: When): Fault<E> =>
+  fault<E>("lose", (self) => Effect.flatMap(self, () => Effect.fail(error())), when)
+
+/**
+ * Dies in place of the call, as a bug would.
+ *
+ * @category faults
+ * @since 0.1.0
+ */
+export const die = (defect: () => unknown, when?: When): Fault =>
+  fault("die", () => Effect.suspend(() => Effect.die(defect())), when)
+
+/**
+ * Never answers, until it is interrupted.
+ *
+ * @category faults
+ * @since 0.1.0
+ */
+export const hang = (when?: When): Fault => fault("hang", () => Effect.never, when)
+
+/**
+ * Makes the call later: a slow dependency, or a slow way there.
+ *
+ * @category faults
+ * @since 0.1.0
+ */
+export const latency = (delay: Delay, when?: Omit<When, "delay">): Fault =>
+  fault("latency", (self) => self, { ...when, delay })
+
+/**
+ * Makes the call and puts another result in place of its own.
+ *
+ * @category faults
+ * @since 0.1.0
+ */
+export const replace: {
+  <A>(result: () => A, when?: When): Fault<never, A>
+  <A, In>(result: (value: In) => A, when?: When): Fault<never, A, In>
+} = <A, In>(result: (value: In) => A, when?: When): Fault<never, A, In> =>
+  fault<never, A, In>("replace", (self) => Effect.map(self, result), when)
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Distributions
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * Anything between two durations, all as likely.
+ *
+ * @category distributions
+ * @since 0.1.0
+ */
+export const uniform = (min: Duration.Input, max: Duration.Input): Distribution => {
+  const least = millis("Chaos.uniform", "min", min)
+  const span = millis("Chaos.uniform", "max", max) - least
+  if (!(span >= 0)) Check.refuse("Chaos.uniform", "max", "at least min", max)
+  return (next) => Duration.millis(least + next() * span)
+}
+
+/**
+ * Mostly short, sometimes long: what waits for events that come at random.
+ *
+ * @category distributions
+ * @since 0.1.0
+ */
+export const exponential = (mean: Duration.Input): Distribution => {
+  const average = millis("Chaos.exponential", "mean", mean)
+  return (next) => Duration.millis(-average * Math.log(1 - next()))
+}
+
+/**
+ * The shape of most measured latencies, by its median and its 99th percentile.
+ *
+ * @category distributions
+ * @since 0.1.0
+ */
+export const logNormal = (options: { readonly p50: Duration.Input; readonly p99: Duration.Input }): Distribution => {
+  const p50 = millis("Chaos.logNormal", "p50", options.p50)
+  const p99 = millis("Chaos.logNormal", "p99", options.p99)
+  if (!(p50 > 0)) Check.refuse("Chaos.logNormal", "p50", "above zero", options.p50)
+  if (!(p99 >= p50)) Check.refuse("Chaos.logNormal", "p99", "at least p50", options.p99)
+  const sigma = Math.log(p99 / p50) / normal99
+  return (next) => {
+    // Box and Muller: a normal number from two even ones.
+    const z = Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next())
+    return Duration.millis(p50 * Math.exp(sigma * z))
+  }
+}
+
+/** The 99th percentile of the normal distribution. */
+const normal99 = 2.3263478740408408
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Chaos
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * What is injected, where to stop, and the seed that decides.
+ *
+ * **Details** The first fault that strikes is the one. A call that the blast radius leaves out is made as it is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<F extends ReadonlyArray<AnyFault>> {
+  readonly seed: string | number
+  readonly faults: F
+  readonly blastRadius?: BlastRadius | undefined
+}
+
+/**
+ * The most that may be hit. Whatever the faults say, never more than this.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BlastRadius {
+  /** Share of all calls so far, in (0, 1]. */
+  readonly share?: number | undefined
+  /** Calls at the same time, an integer >= 1. */
+  readonly concurrent?: number | undefined
+  /** Calls in all, an integer >= 1. */
+  readonly total?: number | undefined
+}
+
+/**
+ * Any fault.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type AnyFault = Fault<unknown, unknown, never>
+
+type ErrorOf<F> = F extends Fault<infer E, infer _A, infer _In> ? E : never
+type ResultOf<F> = F extends Fault<infer _E, infer A, infer _In> ? A : never
+type NeedOf<F> = (F extends Fault<infer _E, infer _A, infer In> ? (need: In) => void : never) extends (
+  need: infer In
+) => void
+  ? In
+  : never
+
+/**
+ * One fault that was injected.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Injection {
+  readonly label: string
+  /** Which call of the label, counted from 1. */
+  readonly call: number
+  readonly kind: string
+  /** Milliseconds since the chaos was made. */
+  readonly at: number
+  /** Milliseconds from the call to the fault. */
+  readonly delay: number
+}
+
+/**
+ * How much was hit.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Stats {
+  readonly calls: number
+  readonly injected: number
+  /** Calls that are being hit now. */
+  readonly active: number
+  /** Calls that the blast radius has kept from a fault. */
+  readonly spared: number
+}
+
+/**
+ * Chaos at work.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Chaos<out E = never, out A = never, in In = unknown> {
+  /** Puts an effect in harm's way. The label says in the log where that is; each label has chances of its own. */
+  readonly inject: (
+    label: string
+  ) => <A0 extends In, E0, R>(self: Effect.Effect<A0, E0, R>) => Effect.Effect<A0 | A, E0 | E, R>
+  /** What was injected, in order. */
+  readonly log: Effect.Effect<ReadonlyArray<Injection>>
+  readonly stats: Effect.Effect<Stats>
+  /** Injects nothing more until `start`. Faults under way go on. */
+  readonly stop: Effect.Effect<void>
+  readonly start: Effect.Effect<void>
+}
+
+/** A place where faults may strike. */
+interface Site {
+  calls: number
+  readonly next: () => number
+}
+
+const contains = ({ calls, during, rate = 1 }: When, call: number, at: number, draw: number): boolean => {
+  if (draw >= rate) return false
+  if (calls !== undefined && !(typeof calls === "function" ? calls(call) : calls.includes(call))) return false
+  const { from = 0, until = Infinity } = during ?? {}
+  return at >= millis("Chaos", "during", from) && at < millis("Chaos", "during", until)
+}
+
+const checked = (radius: BlastRadius): Required<{ [K in keyof BlastRadius]: number }> => {
+  const { concurrent = Infinity, share = 1, total = Infinity } = radius
+  if (!(share > 0 && share <= 1)) Check.refuse("Chaos", "blastRadius.share", "in (0, 1]", share)
+  if (concurrent !== Infinity) Check.integer("Chaos", "blastRadius.concurrent", concurrent, 1)
+  if (total !== Infinity) Check.integer("Chaos", "blastRadius.total", total, 1)
+  return { concurrent, share, total }
+}
+
+/**
+ * Makes chaos. Injecting it adds to an effect's type what it may do to it: the errors of its failures, and the results
+ * that it puts in place.
+ *
+ * **When to use** To see what your policies, fallbacks and callers do with a bad dependency: in a test with the
+ * `TestClock`, or in an environment that may suffer, within a blast radius.
+ *
+ * **Details** Chance comes from Effect's `Random`, seeded; time from `Clock`. Each label draws from numbers of its own, as
+ * many for each call whatever happens, so calls at one place do not shift what happens at another. Throws a `RangeError`
+ * at once when an option is out of range.
+ *
+ * **Gotchas** A blast radius looks at all labels together: with one, what strikes also depends on the order of calls.
+ *
+ * **Example** (A dependency that fails for a second, then is slow)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { TestClock } from "effect/testing"
+ * import { Transient } from "effect-resilience"
+ * import { Chaos } from "@effect-resilience/testing"
+ *
+ * class Down extends Transient.TaggedError<Down>()("Down", {}) {}
+ *
+ * const program = Effect.gen(function*() {
+ *   const chaos = yield* Chaos.make({
+ *     seed: 1,
+ *     faults: [
+ *       Chaos.fail(() => new Down(), { during: { until: "1 second" } }),
+ *       Chaos.latency(Chaos.uniform("10 millis", "50 millis"), { rate: 0.5 })
+ *     ],
+ *     blastRadius: { total: 100 }
+ *   })
+ *   const call = Effect.succeed("answer").pipe(chaos.inject("search")) // Effect<string, Down>
+ *   const first = yield* Effect.flip(call)
+ *   yield* TestClock.adjust("1 second")
+ *   return [first._tag, (yield* chaos.log).map(({ at, kind, label }) => `${at}: ${kind} at ${label}`)]
+ * })
+ * await Effect.runPromise(Effect.provide(program, TestClock.layer())) // => ["Down", ["0: fail at search"]]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <const F extends ReadonlyArray<AnyFault>>(
+  options: Options<F>
+): Effect.Effect<Chaos<ErrorOf<F[number]>, ResultOf<F[number]>, NeedOf<F[number]>>> => {
+  const radius = checked(options.blastRadius ?? {})
+  // What the faults may do stands in the type of what is made of them; from here on they are all alike.
+  const faults: ReadonlyArray<Fault> = options.faults as unknown as ReadonlyArray<Fault>
+  return Effect.map(monotonicMillis, (began) => makeWith(options.seed, faults, radius, began))
+}
+
+const monotonicMillis = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
+
+const makeWith = (
+  seed: string | number,
+  faults: ReadonlyArray<Fault>,
+  radius: ReturnType<typeof checked>,
+  began: number
+): Chaos => {
+  const sites = new Map<string, Site>()
+  const log: Array<Injection> = []
+  let calls = 0
+  let active = 0
+  let spared = 0
+  let stopped = false
+
+  const siteOf = (label: string): Effect.Effect<Site> => {
+    const found = sites.get(label)
+    if (found !== undefined) return Effect.succeed(found)
+    return Effect.map(Random.withSeed(Random.Random, `${seed}/${label}`), (random) => {
+      const site: Site = sites.get(label) ?? { calls: 0, next: () => random.nextDoubleUnsafe() }
+      sites.set(label, site)
+      return site
+    })
+  }
+
+  /** The fault that strikes a call, if any, and in how many milliseconds. */
+  const strike = (label: string, site: Site, at: number) => {
+    calls += 1
+    site.calls += 1
+    // As many draws for each call, whatever comes of them.
+    const draws = faults.map(() => site.next())
+    const fault = faults.find(({ when }, i) => contains(when, site.calls, at, draws[i] ?? 0))
+    if (fault === undefined || stopped) return undefined
+    if (active >= radius.concurrent || log.length >= radius.total || log.length + 1 > radius.share * calls) {
+      spared += 1
+      return undefined
+    }
+    const { kind, when } = fault
+    const delay =
+      when.delay === undefined
+        ? 0
+        : typeof when.delay === "function"
+          ? Duration.toMillis(when.delay(site.next))
+          : millis("Chaos", "delay", when.delay)
+    log.push({ label, call: site.calls, kind, at, delay })
+    active += 1
+    return { delay, fault }
+  }
+
+  const ended = Effect.sync(() => {
+    active -= 1
+  })
+
+  return {
+    inject: (label) => (self) =>
+      // Uninterruptible until the end of the fault is sure to be noted.
+      Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(
+          Effect.suspend(() => siteOf(label)),
+          (site) =>
+            Effect.flatMap(monotonicMillis, (now) => {
+              const struck = strike(label, site, now - began)
+              if (struck === undefined) return restore(self)
+              const { delay, fault } = struck
+              const faulty = Effect.suspend(() => fault.apply(self))
+              return Effect.ensuring(restore(delay > 0 ? Effect.delay(faulty, delay) : faulty), ended)
+            })
+        )
+      ),
+    log: Effect.sync(() => [...log]),
+    stats: Effect.sync(() => ({ calls, injected: log.length, active, spared })),
+    stop: Effect.sync(() => {
+      stopped = true
+    }),
+    start: Effect.sync(() => {
+      stopped = false
+    })
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Services
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** The chaos that a member of a service can stand without a change of its type. */
+type ChaosFor<Member> =
+  Member extends Effect.Effect<infer A, infer E, infer _R>
+    ? Chaos<E, A, A>
+    : Member extends (...args: infer _Args) => Effect.Effect<infer A, infer E, infer _R>
+      ? Chaos<E, A, A>
+      : never
+
+type Exposed<Shape> = { [K in keyof Shape]: [ChaosFor<Shape[K]>] extends [never] ? never : K }[keyof Shape]
+
+type Misfits<Shape, C> = { [K in Exposed<Shape>]: [C] extends [ChaosFor<Shape[K]>] ? never : K }[Exposed<Shape>]
+
+/**
+ * `unknown` when the type of each method of a service has room for what the chaos may do; otherwise a sentence.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type Fits<Shape, C> = [Misfits<Shape, C>] extends [never]
+  ? unknown
+  : `The errors or results of this chaos are not in the type of \`${Misfits<Shape, C> & string}\`: give each method its own, with Chaos.layerMethods`
+
+/**
+ * Decorates a service: chaos at each of its methods, labelled `service.method`. What is not an effect, nor a function
+ * that returns one, stays as it is.
+ *
+ * **Example** (A service that hangs)
+ *
+ * ```ts
+ * import { Context, Effect, Layer } from "effect"
+ * import { Chaos } from "@effect-resilience/testing"
+ *
+ * class Users extends Context.Service<Users, { readonly find: (id: number) => Effect.Effect<string> }>()("Users") {
+ *   static readonly layer = Layer.succeed(Users, { find: (id) => Effect.succeed(`user ${id}`) })
+ * }
+ *
+ * const program = Effect.gen(function*() {
+ *   const chaos = yield* Chaos.make({ seed: 1, faults: [Chaos.hang({ calls: [2] })] })
+ *   const find = (id: number) => Effect.timeoutOption(Users.use((users) => users.find(id)), "10 millis")
+ *   const users = Chaos.layer(Users, chaos).pipe(Layer.provide(Users.layer))
+ *   const found = yield* Effect.forEach([1, 2, 3], find).pipe(Effect.provide(users))
+ *   return found.map((user) => user._tag)
+ * })
+ * await Effect.runPromise(program) // => ["Some", "None", "Some"]
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = <Self, Shape extends object, C extends Chaos<unknown, unknown, never>>(
+  service: Context.Key<Self, Shape>,
+  chaos: C & Fits<Shape, C>
+): Layer.Layer<Self, never, Self> => decorated(service, () => chaos)
+
+/**
+ * Decorates methods of a service, each with chaos that fits its type.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerMethods = <Self, Shape extends object>(
+  service: Context.Key<Self, Shape>,
+  methods: { readonly [K in Exposed<Shape>]?: ChaosFor<Shape[K]> | undefined }
+): Layer.Layer<Self, never, Self> => {
+  const chaosOf = new Map<PropertyKey, unknown>(Object.entries(methods))
+  return decorated(service, (name) => chaosOf.get(name))
+}
+
+const decorated = <Self, Shape extends object>(
+  service: Context.Key<Self, Shape>,
+  chaosOf: (name: PropertyKey) => unknown
+): Layer.Layer<Self, never, Self> =>
+  Layer.effect(
+    service,
+    Effect.map(service, (real) =>
+      decorate(real, (name) => {
+        // The types of `layer` and `layerMethods` have seen to it that it fits.
+        const chaos = chaosOf(name) as Chaos | undefined
+        return chaos?.inject(`${service.key}.${String(name)}`)
+      })
+    )
+  )

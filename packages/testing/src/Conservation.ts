@@ -1,0 +1,423 @@
+/**
+ * Permits, probes, places in a queue and tokens always add up: looked up in what a policy reports, or found out by taking
+ * them all.
+ *
+ * @since 0.1.0
+ */
+import type * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import type { Bulkhead, CircuitBreaker, Policy } from "effect-resilience"
+import * as Check from "./internal/check.ts"
+
+// ---------------------------------------------------------------------------------------------------------------------
+// What is looked at
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * What a policy reports of one key. A policy of your own reports what it has: each law looks at what is there.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Account {
+  readonly policy: string
+  readonly key: string
+  /** Work that has begun and not ended. */
+  readonly running?: number | undefined
+  /** Calls in a queue. */
+  readonly waiting?: number | undefined
+  /** Probes of a half-open circuit that have not ended. */
+  readonly probing?: number | undefined
+  /** What is left in a budget. */
+  readonly balance?: number | undefined
+  readonly totals?: Totals | undefined
+}
+
+/**
+ * Counts since the beginning: `calls` counts originals; `successes`, `failures` and `ignored` count attempts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Totals {
+  readonly calls: number
+  readonly successes: number
+  readonly failures: number
+  readonly ignored: number
+  readonly retries: number
+  readonly timeouts: number
+  /** By tag. Of `DeadlineExceeded` some have cut work that is also counted as an outcome. */
+  readonly rejections: Readonly<Record<string, number>>
+  /** By reason. */
+  readonly giveUps: Readonly<Record<string, number>>
+}
+
+/**
+ * A policy of your own that can be checked.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Books<R = never> {
+  readonly accounts: Effect.Effect<ReadonlyArray<Account>, never, R>
+}
+
+/**
+ * What can be checked: a policy, a circuit breaker, a bulkhead or a retry budget, made or as a service class, and
+ * {@link Books}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Subject<R = never> =
+  | Books<R>
+  | { readonly allStats: Effect.Effect<ReadonlyArray<Policy.Stats>, never, R> }
+  | { readonly states: Effect.Effect<ReadonlyArray<CircuitBreaker.State & { readonly key: string }>, never, R> }
+  | { readonly state: (key?: string) => Effect.Effect<Bulkhead.State, never, R> }
+  | { readonly balance: Effect.Effect<number, never, R> }
+
+/**
+ * The services that subjects need.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type Requires<S> = S extends Subject<infer R> ? R : never
+
+type Subjects = ReadonlyArray<Subject<unknown>>
+
+const named = (subject: object, kind: string): string =>
+  "key" in subject && typeof subject.key === "string" ? subject.key : kind
+
+const accountsOf = <R>(subject: Subject<R>): Books<R>["accounts"] => {
+  if ("accounts" in subject) return subject.accounts
+  if ("allStats" in subject) {
+    return Effect.map(subject.allStats, (all) =>
+      all.map(({ circuit, ...stats }) => ({
+        ...stats,
+        probing: circuit?._tag === "half-open" ? circuit.probing : undefined
+      }))
+    )
+  }
+  if ("states" in subject) {
+    const policy = named(subject, "circuit breaker")
+    return Effect.map(subject.states, (states) =>
+      states.map((state) => ({ policy, key: state.key, probing: state._tag === "half-open" ? state.probing : 0 }))
+    )
+  }
+  return "state" in subject
+    ? keyed(subject, ["default"]).accounts
+    : Effect.map(subject.balance, (balance) => [{ policy: named(subject, "retry budget"), key: "default", balance }])
+}
+
+/**
+ * The compartments of a bulkhead that are to be checked: it does not say itself which keys it has seen. Without this only
+ * the default key is looked at.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const keyed = <R>(
+  bulkhead: { readonly state: (key?: string) => Effect.Effect<Bulkhead.State, never, R> },
+  keys: ReadonlyArray<string>
+): Books<R> => ({
+  accounts: Effect.forEach(keys, (key) =>
+    Effect.map(bulkhead.state(key), ({ running, waiting }) => ({
+      policy: named(bulkhead, "bulkhead"),
+      key,
+      running,
+      waiting
+    }))
+  )
+})
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Laws
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * What does not add up. The message names each policy, key and law.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Violation extends Data.TaggedError("ConservationViolation")<{
+  readonly broken: ReadonlyArray<string>
+}> {
+  override get message(): string {
+    return this.broken.join("\n")
+  }
+}
+
+/** Says what is wrong with an account, or nothing. */
+type Law = (account: Account) => string | false | undefined
+
+const sum = (counts: Readonly<Record<string, number>>): number => Object.values(counts).reduce((a, b) => a + b, 0)
+
+/** Attempts that have ended with an answer of the work. */
+const outcomes = ({ failures, ignored, successes }: Totals): number => successes + failures + ignored
+
+/** Attempts that were begun, as far as the totals know: a call makes one, a retry another. */
+const attempts = ({ calls, retries }: Totals): number => calls + retries
+
+const countable: Law = ({ balance, probing = 0, running = 0, totals, waiting = 0 }) => {
+  const { giveUps = {}, rejections = {}, ...counts } = totals ?? {}
+  const all = Object.entries({ running, waiting, probing, ...counts, ...rejections, ...giveUps })
+  const wrong = all.find(([, n]) => !(Number.isInteger(n) && n >= 0))
+  if (wrong !== undefined) return `${wrong[0]} is ${wrong[1]}, and a count is a whole number from 0`
+  return balance !== undefined && !(balance >= 0) && `its balance is ${balance}, below zero`
+}
+
+const oneEndEach: Law = ({ running = 0, totals, waiting = 0 }) => {
+  if (totals === undefined) return undefined
+  const { DeadlineExceeded: _, ...before } = totals.rejections
+  const found = outcomes(totals) + sum(before) + running + waiting
+  return (
+    found > attempts(totals) &&
+    `${outcomes(totals)} outcomes, ${sum(before)} rejections, ${running} running and ${waiting} waiting come from ${attempts(totals)} attempts only (${totals.calls} calls, ${totals.retries} retries)`
+  )
+}
+
+const paidRetries: Law = ({ totals }) =>
+  totals !== undefined &&
+  totals.retries > outcomes(totals) &&
+  `${totals.retries} retries were decided after ${outcomes(totals)} outcomes`
+
+const oneGiveUpEach: Law = ({ totals }) =>
+  totals !== undefined &&
+  sum(totals.giveUps) > totals.calls &&
+  `${sum(totals.giveUps)} calls gave up of ${totals.calls}`
+
+const cutWork: Law = ({ running = 0, totals }) =>
+  totals !== undefined &&
+  totals.timeouts > outcomes(totals) + running &&
+  `${totals.timeouts} timeouts have cut ${outcomes(totals) + running} attempts`
+
+const nothingHeld: Law = ({ probing = 0, running = 0, waiting = 0 }) =>
+  running + waiting + probing !== 0 && `at rest there are ${running} running, ${waiting} waiting, ${probing} probing`
+
+const noneLost: Law = ({ totals }) => {
+  if (totals === undefined) return undefined
+  const { rejections } = totals
+  return (
+    attempts(totals) > outcomes(totals) + sum(rejections) &&
+    `of ${attempts(totals)} attempts (${totals.calls} calls, ${totals.retries} retries) only ${outcomes(totals)} ended in an outcome and ${sum(rejections)} in a rejection`
+  )
+}
+
+const atAnyTime: ReadonlyArray<Law> = [countable, oneEndEach, paidRetries, oneGiveUpEach, cutWork]
+
+const brokenIn = (subjects: Subjects, laws: ReadonlyArray<Law>): Effect.Effect<ReadonlyArray<string>, never, unknown> =>
+  Effect.map(Effect.forEach(subjects, accountsOf), (accounts) =>
+    accounts.flat().flatMap((account) =>
+      laws.flatMap((law) => {
+        const said = law(account)
+        return said ? [`${account.policy}, key "${account.key}": ${said}`] : []
+      })
+    )
+  )
+
+const holding = <S extends Subjects>(
+  subjects: S,
+  laws: ReadonlyArray<Law>
+): Effect.Effect<void, Violation, Requires<S[number]>> =>
+  Effect.flatMap(
+    // What the subjects need, and nothing else.
+    brokenIn(subjects, laws) as Effect.Effect<ReadonlyArray<string>, never, Requires<S[number]>>,
+    (broken) => (broken.length === 0 ? Effect.void : Effect.fail(new Violation({ broken })))
+  )
+
+/**
+ * Checks what must hold at every moment, whatever is going on.
+ *
+ * **Details** Counts are whole numbers from 0, balances not below zero. Every attempt comes from a call or a retry, and is
+ * one of: running, waiting, an outcome, a rejection. A retry follows an outcome. A call gives up at most once, and a
+ * timeout cuts an attempt.
+ *
+ * **Gotchas** A policy whose keys are forgotten (`keys.maxKeys`, `keys.idleTimeToLive`) while a call pauses between two
+ * attempts counts them under two accounts, of which the first is gone.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
+export const anyTime = <const S extends Subjects>(...subjects: S) => holding(subjects, atAnyTime)
+
+/**
+ * Checks what must hold when every call has ended: {@link anyTime}, and nothing is running, waiting or probing.
+ *
+ * **Example** (A test that ends with it)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Policy } from "effect-resilience"
+ * import { Conservation } from "@effect-resilience/testing"
+ *
+ * class Search extends Policy.Service<Search>()("app/Search", { bulkhead: { maxConcurrent: 2 }, timeout: "1 second" }) {}
+ *
+ * const test = Effect.gen(function*() {
+ *   const answers = yield* Effect.forEach([1, 2, 3], (n) => Effect.succeed(n).pipe(Search.protect))
+ *   yield* Conservation.atRest(Search)
+ *   return answers
+ * })
+ * await Effect.runPromise(Effect.provide(test, Search.layer)) // => [1, 2, 3]
+ * ```
+ *
+ * @category checks
+ * @since 0.1.0
+ */
+export const atRest = <const S extends Subjects>(...subjects: S) => holding(subjects, [...atAnyTime, nothingHeld])
+
+/**
+ * Checks what must hold when every call has ended and none was interrupted from outside: {@link atRest}, and each attempt
+ * has ended in an outcome or a rejection.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
+export const uninterrupted = <const S extends Subjects>(...subjects: S) =>
+  holding(subjects, [...atAnyTime, nothingHeld, noneLost])
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Whole programs
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * Checks {@link atRest} when a program has ended, however it ends. Fibers that it has forked as children end with it.
+ *
+ * **When to use** Around every test: it costs some microseconds.
+ *
+ * **Example** (A call that outlives its test)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Bulkhead } from "effect-resilience"
+ * import { Conservation } from "@effect-resilience/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const printer = yield* Bulkhead.make("printer", { maxConcurrent: 1 })
+ *   const forgotten = Effect.never.pipe(printer.protect, Effect.forkDetach({ startImmediately: true }))
+ *   return yield* forgotten.pipe(Conservation.watch(printer), Effect.flip)
+ * })
+ * const { message } = await Effect.runPromise(program)
+ * message // => 'bulkhead, key "default": at rest there are 1 running, 0 waiting, 0 probing'
+ * ```
+ *
+ * @category programs
+ * @since 0.1.0
+ */
+export const watch =
+  <const S extends Subjects>(...subjects: S) =>
+  <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Violation, R | Requires<S[number]>> =>
+    Effect.uninterruptibleMask((restore) =>
+      // In a fiber of its own, whose children end with it.
+      Effect.flatMap(Effect.forkChild(restore(self), { startImmediately: true }), (fiber) =>
+        Effect.onExit(
+          restore(Fiber.join(fiber)),
+          (exit): Effect.Effect<void, Violation, Requires<S[number]>> =>
+            Effect.andThen(Exit.isSuccess(exit) ? Effect.void : Fiber.interrupt(fiber), atRest(...subjects))
+        )
+      )
+    )
+
+/**
+ * Checks {@link atRest} when the layer's scope closes, and dies with the violation. Provide it over the layers of what it
+ * watches, so that it closes first.
+ *
+ * @category programs
+ * @since 0.1.0
+ */
+export const layer = <const S extends Subjects>(...subjects: S): Layer.Layer<never, never, Requires<S[number]>> =>
+  Layer.effectDiscard(
+    Effect.contextWith((context: Context.Context<Requires<S[number]>>) =>
+      Effect.addFinalizer(() => Effect.orDie(Effect.provideContext(atRest(...subjects), context)))
+    )
+  )
+
+// ---------------------------------------------------------------------------------------------------------------------
+// By taking all there is
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * Takes every permit at once: so many can be had, and not one more; and after they are given back, as many again.
+ *
+ * **When to use** Where a policy does not say what it holds, or might be wrong about it: a semaphore, a pool, the permits
+ * inside a policy, the probes of a half-open circuit.
+ *
+ * **Details** `use` is given work that never ends, and is interrupted in the end.
+ *
+ * **Gotchas** The calls count: a policy has their interruptions among its totals. Whoever else holds a permit is missing.
+ *
+ * **Example** (All permits of a semaphore)
+ *
+ * ```ts
+ * import { Effect, Semaphore } from "effect"
+ * import { Conservation } from "@effect-resilience/testing"
+ *
+ * const semaphore = Semaphore.makeUnsafe(3)
+ * await Effect.runPromise(Conservation.permits(3, semaphore.withPermits(1)))
+ * await Effect.runPromise(semaphore.take(1))
+ * const { message } = await Effect.runPromise(Effect.flip(Conservation.permits(3, semaphore.withPermits(1))))
+ * message // => "of 3 permits 2 can be had at once"
+ * ```
+ *
+ * @category taking
+ * @since 0.1.0
+ */
+export const permits = <R>(
+  expected: number,
+  use: (hold: Effect.Effect<never>) => Effect.Effect<unknown, unknown, R>
+): Effect.Effect<void, Violation, R> => {
+  Check.integer("Conservation.permits", "its first argument", expected, 0)
+  const had = Effect.suspend(() => {
+    let running = 0
+    const hold = Effect.suspend(() => {
+      running += 1
+      return Effect.never
+    })
+    // One after the other; who comes too late waits or is refused, and does not matter.
+    const one = Effect.forkChild(Effect.exit(use(hold)), { startImmediately: true })
+    return Effect.flatMap(Effect.replicateEffect(Effect.tap(one, Effect.yieldNow), expected + 1), (fibers) =>
+      Effect.as(
+        Effect.onExit(Effect.yieldNow, () => Fiber.interruptAll(fibers)),
+        running
+      )
+    )
+  })
+  const check = Effect.flatMap(had, (n) =>
+    n === expected
+      ? Effect.void
+      : Effect.fail(new Violation({ broken: [`of ${expected} permits ${n} can be had at once`] }))
+  )
+  return Effect.andThen(check, check)
+}
+
+/**
+ * Takes every token of a retry budget: as many as its balance says, and not one more.
+ *
+ * **Gotchas** The tokens are gone. Time must stand still meanwhile: use the `TestClock`.
+ *
+ * @category taking
+ * @since 0.1.0
+ */
+export const tokens = <R>(budget: {
+  readonly balance: Effect.Effect<number, never, R>
+  readonly tryWithdraw: Effect.Effect<boolean, never, R>
+}): Effect.Effect<void, Violation, R> =>
+  Effect.gen(function* () {
+    const before = yield* budget.balance
+    let taken = 0
+    while (yield* budget.tryWithdraw) {
+      taken += 1
+      if (taken > before) break
+    }
+    const after = yield* budget.balance
+    // Balances are exact to six digits.
+    const lost = Math.abs(before - taken - after) > 1e-6
+    if (lost || after >= 1) {
+      return yield* new Violation({ broken: [`of ${before} tokens ${taken} could be taken, and ${after} are left`] })
+    }
+  })

@@ -1,0 +1,252 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Chaos, Sweep } from "@effect-resilience/testing"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Schema from "effect/Schema"
+import * as TestClock from "effect/testing/TestClock"
+import { ended, start } from "../support/observe.ts"
+
+class Down extends Schema.TaggedError<Down>()("Down", {}) {}
+const down = () => new Down()
+
+const ok = Effect.succeed("ok")
+
+/** How so many calls end, one after the other. */
+const tags = (call: Effect.Effect<unknown, unknown>, times: number) =>
+  Effect.map(Effect.replicateEffect(Effect.exit(call), times), (exits) =>
+    exits.map((exit) => (Exit.isSuccess(exit) ? exit.value : exit.cause.reasons.map((reason) => reason._tag).join()))
+  )
+
+const faults = [
+  Chaos.fail(down, { rate: 0.2 }),
+  Chaos.die(() => "bug", { rate: 0.1 }),
+  Chaos.replace(() => "garbage", { rate: 0.1 }),
+  Chaos.latency(Chaos.logNormal({ p50: "10 millis", p99: "1 second" }), { rate: 0.3 })
+] as const
+
+describe("Chaos: faults", () => {
+  it.effect("each does what it says, at the calls it is planned for", () =>
+    Effect.gen(function* () {
+      let made = 0
+      const work = Effect.sync(() => {
+        made += 1
+        return "ok"
+      })
+      const chaos = yield* Chaos.make({
+        seed: 1,
+        faults: [
+          Chaos.fail(down, { calls: [2] }),
+          Chaos.die(() => "bug", { calls: [3] }),
+          Chaos.replace((answer: string) => `not ${answer}`, { calls: [4] }),
+          Chaos.lose(down, { calls: [5] }),
+          Chaos.fail(down, { calls: (n) => n > 6 })
+        ]
+      })
+      const seen = yield* tags(work.pipe(chaos.inject("work")), 8)
+      assert.deepStrictEqual(seen, ["ok", "Fail", "Die", "not ok", "Fail", "ok", "Fail", "Fail"])
+      // The call whose answer was lost has been made; those that failed have not.
+      assert.strictEqual(made, 4)
+      const { active, calls, injected, spared } = yield* chaos.stats
+      assert.deepStrictEqual([calls, injected, active, spared], [8, 6, 0, 0])
+    })
+  )
+
+  it.effect("time windows and delays follow the clock", () =>
+    Effect.gen(function* () {
+      const chaos = yield* Chaos.make({
+        seed: 1,
+        faults: [
+          Chaos.fail(down, { during: { from: "1 minute", until: "2 minutes" }, delay: "5 seconds" }),
+          Chaos.latency("1 second", { during: { until: "1 minute" } })
+        ]
+      })
+      const call = Effect.exit(ok.pipe(chaos.inject("work")))
+      const slow = yield* start(call)
+      yield* TestClock.adjust("999 millis")
+      assert.isUndefined(slow.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      assert.deepStrictEqual(yield* Fiber.join(slow), Exit.succeed("ok"))
+      yield* TestClock.adjust("59 seconds")
+      const failing = yield* start(call)
+      yield* TestClock.adjust("5 seconds")
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(failing)))
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(yield* call, Exit.succeed("ok"))
+      assert.deepStrictEqual(yield* chaos.log, [
+        { label: "work", call: 1, kind: "latency", at: 0, delay: 1000 },
+        { label: "work", call: 2, kind: "fail", at: 60_000, delay: 5000 }
+      ])
+    })
+  )
+
+  it.effect("a hang ends by interruption, and only so", () =>
+    Effect.gen(function* () {
+      const chaos = yield* Chaos.make({ seed: 1, faults: [Chaos.hang()] })
+      const fiber = yield* start(ok.pipe(chaos.inject("work")))
+      yield* TestClock.adjust("1000 days")
+      assert.isUndefined(fiber.pollUnsafe())
+      assert.strictEqual((yield* chaos.stats).active, 1)
+      yield* Fiber.interrupt(fiber)
+      const exit = ended(fiber)
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
+      assert.strictEqual((yield* chaos.stats).active, 0)
+    })
+  )
+
+  it.effect("stop and start", () =>
+    Effect.gen(function* () {
+      const chaos = yield* Chaos.make({ seed: 1, faults: [Chaos.fail(down)] })
+      const call = ok.pipe(chaos.inject("work"))
+      assert.deepStrictEqual(yield* tags(call, 1), ["Fail"])
+      yield* chaos.stop
+      assert.deepStrictEqual(yield* tags(call, 2), ["ok", "ok"])
+      yield* chaos.start
+      assert.deepStrictEqual(yield* tags(call, 1), ["Fail"])
+    })
+  )
+
+  it("refuses what makes no sense, at once", () => {
+    const make = (blastRadius: Chaos.BlastRadius) => () => Chaos.make({ seed: 1, faults: [], blastRadius })
+    assert.throws(() => Chaos.hang({ rate: 1.5 }), "Chaos.hang: rate must be in [0, 1], got 1.5")
+    assert.throws(() => Chaos.hang({ calls: [0] }), "Chaos.hang: calls must be an integer >= 1, got 0")
+    assert.throws(
+      () => Chaos.uniform("2 seconds", "1 second"),
+      'Chaos.uniform: max must be at least min, got "1 second"'
+    )
+    assert.throws(make({ share: 0 }), "Chaos: blastRadius.share must be in (0, 1], got 0")
+    assert.throws(make({ total: 0.5 }), "Chaos: blastRadius.total must be an integer >= 1, got 0.5")
+  })
+})
+
+describe("Chaos: the seed", () => {
+  const run = (seed: number, labels: ReadonlyArray<string>) =>
+    Effect.gen(function* () {
+      const chaos = yield* Chaos.make({ seed, faults })
+      const calls = labels.map((label) => start(Effect.exit(ok.pipe(chaos.inject(label)))))
+      for (const call of calls) {
+        yield* call
+        yield* TestClock.adjust("7 millis")
+      }
+      yield* TestClock.adjust("1 hour")
+      return yield* chaos.log
+    })
+  const labels = Array.from({ length: 200 }, (_, i) => (i % 3 === 0 ? "a" : "b"))
+
+  it.effect("the same injects the same, another something else", () =>
+    Effect.gen(function* () {
+      const first = yield* run(1, labels)
+      assert.isAbove(first.length, 80)
+      assert.deepStrictEqual(yield* run(1, labels), first)
+      assert.notDeepEqual(yield* run(2, labels), first)
+      const at = (label: string) =>
+        first.filter((one) => one.label === label && one.call <= 60).map(({ call, kind }) => ({ call, kind }))
+      assert.notDeepEqual(at("a"), at("b"))
+      assert.sameMembers([...new Set(first.map(({ kind }) => kind))], ["fail", "die", "replace", "latency"])
+    })
+  )
+
+  it.effect("calls at one label do not shift what strikes another", () =>
+    Effect.gen(function* () {
+      const without = (log: ReadonlyArray<Chaos.Injection>) =>
+        log.filter(({ label }) => label === "b").map(({ call, delay, kind }) => ({ call, delay, kind }))
+      const alone = labels.filter((label) => label === "b")
+      assert.deepStrictEqual(without(yield* run(1, labels)), without(yield* run(1, alone)))
+    })
+  )
+
+  it.effect("rates and distributions are what they say", () =>
+    Effect.gen(function* () {
+      const chaos = yield* Chaos.make({
+        seed: 7,
+        faults: [Chaos.fail(down, { rate: 0.3 }), Chaos.replace(() => 0, { rate: 0.5 })]
+      })
+      yield* tags(ok.pipe(chaos.inject("work")), 4000)
+      const log = yield* chaos.log
+      const share = (kind: string) => log.filter((one) => one.kind === kind).length / 4000
+      assert.approximately(share("fail"), 0.3, 0.03)
+      // Of those that the first fault left.
+      assert.approximately(share("replace"), 0.7 * 0.5, 0.03)
+    })
+  )
+
+  it.effect.prop(
+    "a distribution stays in its range, around its middle",
+    [Schema.Int],
+    ([seed]) =>
+      Effect.gen(function* () {
+        const times = (delay: Chaos.Delay) =>
+          Effect.gen(function* () {
+            const chaos = yield* Chaos.make({ seed, faults: [Chaos.latency(delay)] })
+            for (let i = 0; i < 401; i++) yield* start(ok.pipe(chaos.inject("work")))
+            return (yield* chaos.log).map(({ delay }) => delay).sort((a, b) => a - b)
+          })
+        const even = yield* times(Chaos.uniform("1 second", "3 seconds"))
+        assert.isTrue(even.every((time) => time >= 1000 && time < 3000))
+        assert.approximately(even[200] ?? 0, 2000, 300)
+        const normal = yield* times(Chaos.logNormal({ p50: "1 second", p99: "10 seconds" }))
+        assert.approximately(Math.log((normal[200] ?? 0) / 1000), 0, 0.3)
+        assert.approximately((yield* times(Chaos.exponential("1 second"))).reduce((a, b) => a + b, 0) / 401, 1000, 250)
+        assert.deepStrictEqual((yield* times(() => Duration.millis(5)))[0], 5)
+      }),
+    { arbitrary: { runs: 10, seed: 1 } }
+  )
+})
+
+describe("Chaos: the blast radius", () => {
+  const natural = (least: number, most: number) =>
+    Schema.Int.check(Schema.isGreaterThanOrEqualTo(least), Schema.isLessThanOrEqualTo(most))
+
+  it.effect.prop(
+    "is never left, whatever the faults say and however calls overlap",
+    [Schema.Int, natural(1, 5), natural(1, 40), natural(1, 100), Schema.Array(natural(0, 3))],
+    ([seed, concurrent, total, percent, steps]) =>
+      Effect.gen(function* () {
+        const share = percent / 100
+        const chaos = yield* Chaos.make({
+          seed,
+          faults: [Chaos.hang({ rate: 0.2 }), Chaos.latency("3 millis", { rate: 0.5 }), Chaos.fail(down)],
+          blastRadius: { concurrent, share, total }
+        })
+        const fibers: Array<Fiber.Fiber<unknown, unknown>> = []
+        for (const step of [...steps, 0, 0, 0, 0]) {
+          if (step < 2) fibers.push(yield* start(ok.pipe(chaos.inject(`label ${step}`))))
+          if (step === 2) yield* TestClock.adjust("1 millis")
+          if (step === 3) fibers[Math.floor(fibers.length / 2)]?.interruptUnsafe()
+          const { active, calls, injected } = yield* chaos.stats
+          assert.isAtMost(active, concurrent)
+          assert.isAtMost(injected, total)
+          assert.isAtMost(injected, share * calls)
+        }
+        yield* Fiber.interruptAll(fibers)
+        assert.strictEqual((yield* chaos.stats).active, 0)
+      }),
+    { arbitrary: { runs: 200, size: 60, seed: 1 } }
+  )
+
+  it.effect("is used up where it allows", () =>
+    Effect.gen(function* () {
+      const chaos = yield* Chaos.make({ seed: 1, faults: [Chaos.fail(down)], blastRadius: { share: 0.25, total: 20 } })
+      yield* tags(ok.pipe(chaos.inject("work")), 200)
+      const { injected, spared } = yield* chaos.stats
+      assert.deepStrictEqual([injected, spared], [20, 180])
+    })
+  )
+
+  it.effect("has its place back after each call, wherever that is interrupted", () =>
+    Effect.gen(function* () {
+      for (const fault of [Chaos.hang(), Chaos.latency("1 second"), Chaos.lose(down), Chaos.fail(down, { delay: 5 })]) {
+        const { interrupted } = yield* Sweep.run({
+          setup: Chaos.make({ seed: 1, faults: [fault], blastRadius: { concurrent: 1 } }),
+          program: (chaos) => Effect.timeoutOption(Sweep.turns(2).pipe(chaos.inject("work")), "2 seconds"),
+          tick: TestClock.adjust("1 second"),
+          invariant: (chaos) =>
+            Effect.map(chaos.stats, ({ active }) => assert.strictEqual(active, 0, "a place was lost"))
+        })
+        assert.isAbove(interrupted, 20)
+      }
+    })
+  )
+})
