@@ -8,6 +8,9 @@ export const liveClock = Context.get(Context.empty(), Clock.Clock)
 /** Kept here, because in Node the global is a getter, and asked for twice a call. */
 const { performance } = globalThis
 
+/** What the live clock says. */
+export const liveMillis = (): number => performance.now()
+
 /** A clock is looked up when the context is another one than last time: calls come in rows. */
 let context: AnyFiber["context"] = Context.empty()
 let isLive = true

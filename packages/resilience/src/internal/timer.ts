@@ -17,10 +17,20 @@ const longest = 2 ** 31 - 1
 export const start = (fiber: AnyFiber, delay: number, fire: () => void): (() => void) => {
   if (delay === Infinity) return noop
   const clock = fiber.getRef(Clock.Clock)
-  if (clock === Time.liveClock && delay <= longest) {
+  if (clock !== Time.liveClock || delay > longest) return sleep(clock, fiber, delay, fire)
+  // A fraction is what is left of some longer time, and no two are the same.
+  if (!Number.isInteger(delay)) {
     const handle = setTimeout(fire, delay)
     return () => clearTimeout(handle)
   }
+  const row = rowOf(delay)
+  const timer = row.add(fire, Time.monotonicMillis(fiber))
+  return () => row.remove(timer)
+}
+
+const noop = (): void => {}
+
+const sleep = (clock: Clock.Clock, fiber: AnyFiber, delay: number, fire: () => void): (() => void) => {
   const sleeping = Effect.runForkWith(fiber.context)(clock.sleep(Duration.millis(delay)))
   let cancelled = false
   sleeping.addObserver((exit) => {
@@ -32,4 +42,85 @@ export const start = (fiber: AnyFiber, delay: number, fire: () => void): (() => 
   }
 }
 
-const noop = (): void => {}
+// ---------------------------------------------------------------------------------------------------------------------
+// Rows
+// ---------------------------------------------------------------------------------------------------------------------
+
+interface Timer {
+  readonly fire: () => void
+  readonly at: number
+  waiting: boolean
+  before: Timer | undefined
+  after: Timer | undefined
+}
+
+/** In Node a timer that nobody waits for must not keep the process. Elsewhere a handle is a number. */
+type Handle = ReturnType<typeof setTimeout> & { readonly ref?: () => void; readonly unref?: () => void }
+
+/**
+ * Timers of one delay, which end in the order in which they began: one timer of the platform, for the first of them, does
+ * for all. Nearly every timer is cancelled long before its time, and here that changes a few links.
+ */
+class Row {
+  private readonly delay: number
+  private first: Timer | undefined
+  private last: Timer | undefined
+  private handle: Handle | undefined
+
+  constructor(delay: number) {
+    this.delay = delay
+    this.first = undefined
+    this.last = undefined
+    this.handle = undefined
+  }
+
+  add(fire: () => void, now: number): Timer {
+    const timer: Timer = { fire, at: now + this.delay, waiting: true, before: this.last, after: undefined }
+    if (this.last === undefined) {
+      this.first = timer
+      if (this.handle === undefined) this.set(this.delay)
+      else this.handle.ref?.()
+    } else {
+      this.last.after = timer
+    }
+    this.last = timer
+    return timer
+  }
+
+  remove(timer: Timer): void {
+    if (!timer.waiting) return
+    timer.waiting = false
+    if (timer.before === undefined) this.first = timer.after
+    else timer.before.after = timer.after
+    if (timer.after === undefined) this.last = timer.before
+    else timer.after.before = timer.before
+    if (this.first === undefined) this.handle?.unref?.()
+  }
+
+  private set(delay: number): void {
+    this.handle = setTimeout(() => this.ring(Time.liveMillis()), delay)
+  }
+
+  private ring(now: number): void {
+    this.handle = undefined
+    const due: Array<Timer> = []
+    for (let timer = this.first; timer !== undefined && timer.at <= now; timer = this.first) {
+      due.push(timer)
+      this.remove(timer)
+    }
+    // The platform's clock may be a little before ours: nobody is woken early for that.
+    if (this.first !== undefined) this.set(Math.max(1, Math.ceil(this.first.at - now)))
+    else rows.delete(this.delay)
+    for (const timer of due) timer.fire()
+  }
+}
+
+const rows = new Map<number, Row>()
+
+const rowOf = (delay: number): Row => {
+  const found = rows.get(delay)
+  if (found !== undefined) return found
+  const row = new Row(delay)
+  rows.set(delay, row)
+  return row
+}

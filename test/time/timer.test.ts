@@ -1,0 +1,116 @@
+/** Timers on the live clock, where many of one delay share a timer of the platform. On any other clock they are sleeps. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Time from "../../packages/resilience/src/internal/time.ts"
+import * as Timer from "../../packages/resilience/src/internal/timer.ts"
+
+/** Starts timers on the live clock and answers what they did by the time that the slowest of them has ended. */
+const ringing = (
+  begin: (start: (name: string, delay: number) => () => void, elapsed: () => number) => void,
+  last: string
+) =>
+  Effect.callback<ReadonlyArray<readonly [string, number]>>((resume) => {
+    const rung: Array<readonly [string, number]> = []
+    const begun = Time.liveMillis()
+    const elapsed = () => Time.liveMillis() - begun
+    Effect.runSync(
+      Effect.withFiber((fiber) =>
+        Effect.sync(() =>
+          begin(
+            (name, delay) =>
+              Timer.start(fiber, delay, () => {
+                rung.push([name, elapsed()])
+                if (name === last) resume(Effect.succeed(rung))
+              }),
+            elapsed
+          )
+        )
+      )
+    )
+  })
+
+/** Timers that would keep the process. */
+const keeping = () => process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length
+
+describe("timers of one delay", () => {
+  it.live("fire once each, in the order in which they began, and none before its time", () =>
+    Effect.gen(function* () {
+      const names = Array.from({ length: 50 }, (_, i) => `timer ${i}`)
+      const rung = yield* ringing((start) => {
+        for (const name of names) start(name, 17)
+        start("end", 18)
+      }, "end")
+      assert.deepStrictEqual(
+        rung.map(([name]) => name),
+        [...names, "end"]
+      )
+      for (const [name, at] of rung) assert.isAtLeast(at, 17, name)
+    })
+  )
+
+  it.live("one that begins later ends later, though both share a timer", () =>
+    Effect.gen(function* () {
+      let second = 0
+      const rung = yield* ringing((start, elapsed) => {
+        start("first", 23)
+        setTimeout(() => {
+          second = elapsed()
+          start("second", 23)
+        }, 7)
+      }, "second")
+      assert.deepStrictEqual(
+        rung.map(([name]) => name),
+        ["first", "second"]
+      )
+      assert.isAtLeast(rung[1]![1] - second, 23)
+    })
+  )
+
+  it.live("a cancelled one never fires, wherever it stands", () =>
+    Effect.gen(function* () {
+      const rung = yield* ringing((start) => {
+        const cancels = ["a", "b", "c", "d", "e"].map((name) => start(name, 9))
+        for (const at of [0, 2, 4, 4]) cancels[at]!()
+        start("end", 10)
+      }, "end")
+      assert.deepStrictEqual(
+        rung.map(([name]) => name),
+        ["b", "d", "end"]
+      )
+    })
+  )
+
+  it.live("one that fires may begin another of the same delay", () =>
+    Effect.gen(function* () {
+      const rung = yield* ringing((start) => {
+        const cancel = start("never", 6)
+        setTimeout(() => {
+          cancel()
+          start("again", 6)
+        }, 5)
+      }, "again")
+      assert.deepStrictEqual(
+        rung.map(([name]) => name),
+        ["again"]
+      )
+    })
+  )
+
+  it.live("keep the process while somebody waits, and not after", () =>
+    Effect.gen(function* () {
+      const before = keeping()
+      const [cancel, other] = yield* Effect.withFiber((fiber) =>
+        Effect.sync(() => [Timer.start(fiber, 60_000, () => {}), Timer.start(fiber, 60_000, () => {})] as const)
+      )
+      assert.strictEqual(keeping(), before + 1)
+      cancel()
+      assert.strictEqual(keeping(), before + 1)
+      other()
+      assert.strictEqual(keeping(), before)
+      const again = yield* Effect.withFiber((fiber) => Effect.sync(() => Timer.start(fiber, 60_000, () => {})))
+      assert.strictEqual(keeping(), before + 1)
+      again()
+      assert.strictEqual(keeping(), before)
+    })
+  )
+})
