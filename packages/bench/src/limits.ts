@@ -21,10 +21,10 @@ export const frames = {
 
 /** Bytes allocated per call that succeeds, those of the bare work included; at most this. */
 export const bytes = {
-  breaker: 560,
-  rejection: 1250,
-  retry: 480,
-  bulkhead: 570,
+  breaker: 400,
+  rejection: 725,
+  retry: 340,
+  bulkhead: 286,
   fallback: 205,
-  policy: 1150
+  policy: 535
 } as const
