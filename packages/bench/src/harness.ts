@@ -15,7 +15,7 @@ export interface Effort {
   readonly collect: "sample" | "round"
 }
 
-export const quick: Effort = { heat: 40, warmups: 1, rounds: 5, sample: 8, collect: "round" }
+export const quick: Effort = { heat: 100, warmups: 1, rounds: 5, sample: 8, collect: "round" }
 export const thorough: Effort = { heat: 300, warmups: 3, rounds: 21, sample: 60, collect: "sample" }
 
 export const median = (values: ReadonlyArray<number>): number => {

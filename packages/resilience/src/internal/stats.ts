@@ -42,6 +42,8 @@ export class Counters {
   readonly giveUps: Record<GiveUpReason, number> = { attempts: 0, budget: 0, deadline: 0, rejected: 0, retryAfter: 0 }
   private readonly outcomes = Window.makeTime(length)
   private readonly latencies = Histogram.make(length)
+  /** When the newest bucket is over: to compare costs less than to work out which bucket it is. */
+  private ends = 0
 
   record(outcome: Outcome, duration: number, now: number): void {
     if (outcome === "ignored") {
@@ -51,12 +53,17 @@ export class Counters {
     const failed = outcome === "failure"
     if (failed) this.failures += 1
     else this.successes += 1
+    if (now >= this.ends) this.advance(now)
+    Window.count(this.outcomes, failed)
+    Histogram.record(this.latencies, duration)
+  }
+
+  private advance(now: number): void {
     const { latencies, outcomes } = this
-    const { tick } = outcomes
-    Window.recordTime(outcomes, failed, now)
+    Window.advance(outcomes, now)
     // A generation is as long as the window: it can be over only when a bucket is.
-    if (outcomes.tick !== tick) Histogram.advance(latencies, now)
-    Histogram.record(latencies, duration)
+    Histogram.advance(latencies, now)
+    this.ends = (outcomes.tick + 1) * outcomes.width
   }
 
   totals(): Totals {
@@ -74,8 +81,7 @@ export class Counters {
   }
 
   recent(now: number): Recent {
-    Window.advance(this.outcomes, now)
-    Histogram.advance(this.latencies, now)
+    this.advance(now)
     const { totalCalls, totalMarked } = this.outcomes
     const quantile = (q: number): Duration.Duration => Duration.millis(Histogram.quantile(this.latencies, q, now) ?? 0)
     return {

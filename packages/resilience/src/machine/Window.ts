@@ -57,6 +57,11 @@ const moveOn = (self: TimeWindow, tick: number): void => {
 
 export const recordTime = (self: TimeWindow, marked: boolean, now: number): void => {
   advance(self, now)
+  count(self, marked)
+}
+
+/** Counts a call in the newest bucket; see {@link advance}. */
+export const count = (self: TimeWindow, marked: boolean): void => {
   const at = self.tick % buckets
   self.calls[at]! += 1
   self.totalCalls += 1
