@@ -241,7 +241,12 @@ export class Circuits {
           ...(cell.evidence === undefined ? {} : { evidence: cell.evidence })
         }
       case Circuit.HalfOpen:
-        return { _tag: "half-open", ...common, probing: circuit.probes.length, successes: circuit.probeSuccesses }
+        return {
+          _tag: "half-open",
+          ...common,
+          probing: Circuit.probing(circuit, now),
+          successes: circuit.probeSuccesses
+        }
       default:
         return { _tag: phases[circuit.phase] as "closed" | "isolated" | "disabled", ...common }
     }

@@ -106,6 +106,10 @@ export const admits = <S>(self: Circuit<S>, settings: Settings, now: number): bo
   }
 }
 
+/** Probes that hold a place: those whose lease has run out do not, though nobody may have asked since. */
+export const probing = <S>(self: Circuit<S>, now: number): number =>
+  self.probes.reduce((sum, probe) => (probe.leaseEnds > now ? sum + 1 : sum), 0)
+
 /**
  * Admits a call or rejects it. An open circuit whose time is over becomes half-open here, and the call its first probe;
  * a probe's place is reserved at admission, so `permitted` holds at any interleaving.
