@@ -1,1 +1,3 @@
-export {}
+export * as Explore from "./Explore.ts"
+export * as Laws from "./Laws.ts"
+export * as Model from "./Model.ts"
