@@ -3,8 +3,9 @@
 import { Model } from "@effect-resilience/testing"
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { type CircuitBreaker, Transient } from "effect-resilience"
+import { type CircuitBreaker, Rejection, Transient } from "effect-resilience"
 import type { Said } from "./circuit.ts"
 
 export class Down extends Transient.TaggedError<Down>()("Down", {}) {}
@@ -44,6 +45,13 @@ export interface CallerView {
   doing: "idle" | "waiting" | "working"
   last: string | undefined
   attempts: number
+}
+
+/** As {@link Model.describe}, with the reason for which a bulkhead was full. */
+export const describe = (exit: Exit.Exit<unknown, unknown>): string => {
+  const name = Model.describe(exit)
+  const error = Option.getOrUndefined(Exit.findErrorOption(exit))
+  return error instanceof Rejection.BulkheadFull ? `${name}: ${error.reason}` : name
 }
 
 export const idle = (): CallerView => ({ doing: "idle", last: undefined, attempts: 0 })

@@ -395,6 +395,14 @@ const same = (one: unknown, other: unknown): boolean => Plain.canonical(one) ===
 export interface Caller extends Callers_.Caller {}
 
 /**
+ * A short name for how a call ended: its value, the tag of its error, `"defect"` or `"interrupted"`.
+ *
+ * @category callers
+ * @since 0.1.0
+ */
+export const describe: (exit: Exit.Exit<unknown, unknown>) => string = Callers_.describe
+
+/**
  * A number of callers, each at one call at a time. Their work goes on until it is told how to end, so that commands decide
  * about every interleaving.
  *
@@ -442,8 +450,8 @@ export interface Callers<A, E> {
  */
 export const callers = <A, E = never>(
   count: number,
-  describe: (exit: Exit.Exit<unknown, unknown>) => string = Callers_.describe
-): Callers<A, E> => new Callers_.Callers<A, E>(count, describe)
+  name: (exit: Exit.Exit<unknown, unknown>) => string = describe
+): Callers<A, E> => new Callers_.Callers<A, E>(count, name)
 
 /**
  * Runs an effect on the clock of the run, with a wall clock that `set` moves while intervals stay as they are: for what
