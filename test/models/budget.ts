@@ -1,6 +1,6 @@
+import { Model } from "@effect-resilience/testing"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
-import { Model } from "@effect-resilience/testing"
 import { RetryBudget } from "effect-resilience"
 import { wallTime } from "./work.ts"
 
@@ -68,7 +68,9 @@ const commands: Model.Model<World, Real>["commands"] = {
 
 export const options = { ratio, minPerSecond, window: `${window} millis` } as const
 
-export const budget = (make: Effect.Effect<Budget> = RetryBudget.make("budget", options)): Model.Model<World, Real> => ({
+export const budget = (
+  make: Effect.Effect<Budget> = RetryBudget.make("budget", options)
+): Model.Model<World, Real> => ({
   name: "retry budget",
   initial: () => ({ now: 0, firsts: [], retries: [] }),
   real: Effect.all({ budget: make, wall: Model.wall }),

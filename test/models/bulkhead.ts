@@ -1,7 +1,7 @@
+import { Model } from "@effect-resilience/testing"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
-import { Model } from "@effect-resilience/testing"
 import { Bulkhead } from "effect-resilience"
 import { type CallerView, describe, endings, exitOf, idle, time, type WorkError, wallTime } from "./work.ts"
 
@@ -32,7 +32,11 @@ interface Real {
 
 const running = ({ callers }: World): number => callers.filter(({ doing }) => doing === "working").length
 
-const rejected = (reason: "full" | "wait"): CallerView => ({ doing: "idle", last: `BulkheadFull: ${reason}`, attempts: 0 })
+const rejected = (reason: "full" | "wait"): CallerView => ({
+  doing: "idle",
+  last: `BulkheadFull: ${reason}`,
+  attempts: 0
+})
 const working = (): CallerView => ({ doing: "working", last: undefined, attempts: 1 })
 
 const admitWaiting = (world: World): void => {

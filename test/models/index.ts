@@ -1,6 +1,7 @@
 /** Every model of a policy, for the tests and for `npm run soak`. */
-import * as Effect from "effect/Effect"
+
 import { Model } from "@effect-resilience/testing"
+import type * as Effect from "effect/Effect"
 import * as Breaker from "./breaker.ts"
 import { budget } from "./budget.ts"
 import { bulkhead } from "./bulkhead.ts"

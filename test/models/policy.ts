@@ -1,6 +1,6 @@
+import { Model } from "@effect-resilience/testing"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
-import { Model } from "@effect-resilience/testing"
 import { Policy, TripPolicy } from "effect-resilience"
 import { type Admission, Circuit } from "./circuit.ts"
 import {
@@ -80,9 +80,11 @@ class World {
 
   private start(caller: number): void {
     const admission = this.circuit.admit(this.now)
-    if (admission === undefined) return this.refuse(caller, "CircuitOpen")
-    this.running.push({ caller, admission, until: this.now + timeout })
-    this.callers[caller] = { doing: "working", last: undefined, attempts: 1 }
+    if (admission === undefined) this.refuse(caller, "CircuitOpen")
+    else {
+      this.running.push({ caller, admission, until: this.now + timeout })
+      this.callers[caller] = { doing: "working", last: undefined, attempts: 1 }
+    }
   }
 
   private admitWaiting(): void {
@@ -109,9 +111,11 @@ class World {
 
   interrupt(caller: number): void {
     const place = this.queue.findIndex((one) => one.caller === caller)
-    if (place < 0) return this.end(caller, "interrupted")
-    this.queue.splice(place, 1)
-    this.over(caller, "interrupted")
+    if (place < 0) this.end(caller, "interrupted")
+    else {
+      this.queue.splice(place, 1)
+      this.over(caller, "interrupted")
+    }
   }
 
   resize(limit: number): void {
@@ -126,10 +130,9 @@ class World {
       const due = [...this.running, ...this.queue].sort((a, b) => a.until - b.until)[0]
       if (due === undefined || due.until > end) break
       this.now = due.until
-      const place = this.queue.findIndex((one) => one === due)
-      if (place < 0) this.end(due.caller, "TimedOut")
+      if ("admission" in due) this.end(due.caller, "TimedOut")
       else {
-        this.queue.splice(place, 1)
+        this.queue.splice(this.queue.indexOf(due), 1)
         this.refuse(due.caller, "BulkheadFull", "wait")
       }
     }
@@ -174,7 +177,7 @@ const commands: Model.Model<World, Real>["commands"] = {
   }),
   end: command({
     input: Model.all({ caller, how: Model.oneOf(...endings) }),
-    weight: 5,
+    weight: 12,
     when: ({ callers }, { caller }) => callers[caller]?.doing === "working",
     next: (world, { caller, how }) => world.end(caller, how),
     run: ({ callers }, { caller, how }) => callers.end(caller, exitOf[how])

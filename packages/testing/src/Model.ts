@@ -14,10 +14,11 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
-import * as Schema from "effect/Schema"
+import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import * as Callers_ from "./internal/callers.ts"
+import * as Inputs from "./internal/inputs.ts"
 import * as Plain from "./internal/plain.ts"
 
 /**
@@ -90,10 +91,7 @@ export const none: Arbitrary.Arbitrary<undefined> = Arbitrary.Constant(undefined
  * @category constructors
  * @since 0.1.0
  */
-export const oneOf = <const A>(...values: readonly [A, ...Array<A>]): Arbitrary.Arbitrary<A> =>
-  Arbitrary.map(Arbitrary.schema(between(0, values.length - 1)), (at) => values[at] as A)
-
-const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
+export const oneOf: <const A>(...values: readonly [A, ...Array<A>]) => Arbitrary.Arbitrary<A> = Inputs.oneOf
 
 /**
  * An integer of a range, both ends included.
@@ -101,8 +99,7 @@ const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.is
  * @category constructors
  * @since 0.1.0
  */
-export const integer = (minimum: number, maximum: number): Arbitrary.Arbitrary<number> =>
-  Arbitrary.schema(between(minimum, maximum))
+export const integer: (minimum: number, maximum: number) => Arbitrary.Arbitrary<number> = Inputs.integer
 
 /**
  * Inputs together: a tuple or a record of arbitraries makes an arbitrary of tuples or records.
@@ -417,7 +414,7 @@ export interface Callers<A, E> {
   ) => Effect.Effect<void, never, Scope.Scope>
   /** Ends the work of a caller that is working. */
   readonly end: (caller: number, exit: Exit.Exit<A, E>) => Effect.Effect<void>
-  /** Interrupts the call of a caller, and waits until it has ended. */
+  /** Interrupts the call of a caller. */
   readonly interrupt: (caller: number) => Effect.Effect<void>
   readonly view: ReadonlyArray<Caller>
 }

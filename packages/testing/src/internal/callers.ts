@@ -3,7 +3,7 @@ import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
+import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 
@@ -83,10 +83,15 @@ export class Callers<A, E> {
             slot.last = this.describe(exit)
           })
       )
-      // In the scope of the run, so that nobody is left behind.
-      return Effect.map(Effect.forkScoped(call, { startImmediately: true }), (fiber) => {
-        slot.fiber = fiber
-      })
+      const begun = Effect.acquireRelease(
+        Effect.map(Effect.forkDetach(Effect.interruptible(call), { startImmediately: true }), (fiber) => {
+          slot.fiber = fiber
+          return fiber
+        }),
+        // Told to end, and not waited for: one that cannot be interrupted must not hang the run.
+        (fiber) => Effect.sync(() => fiber.interruptUnsafe())
+      )
+      return Effect.asVoid(begun)
     })
   }
 
@@ -99,10 +104,7 @@ export class Callers<A, E> {
   }
 
   interrupt(caller: number): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const { fiber } = this.slot(caller)
-      return fiber === undefined ? Effect.void : Fiber.interrupt(fiber)
-    })
+    return Effect.sync(() => this.slot(caller).fiber?.interruptUnsafe())
   }
 
   get view(): ReadonlyArray<Caller> {
