@@ -23,7 +23,7 @@ const count = 5
 const maxQueued = 2
 const timeout = 1000
 /** Half a millisecond, so that no wait ends at the same instant as an attempt. */
-const maxWait = 1500.5
+const maxWait = 600.5
 
 interface Attempt {
   readonly caller: number
@@ -140,7 +140,7 @@ class World {
   }
 }
 
-const options = {
+export const options = {
   breaker: {
     trip: TripPolicy.consecutive(2),
     openFor: { initial: 2000, factor: 2, max: 8000, jitter: 0 },

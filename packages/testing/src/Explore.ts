@@ -80,7 +80,7 @@ export interface Machine<S> {
  * @since 0.1.0
  */
 export interface Options {
-  /** States after which the exploration gives up, an integer >= 1. Default: 1,000,000. */
+  /** States after which the exploration gives up, an integer >= 1. Default: 200,000. */
   readonly maxStates?: number | undefined
   /**
    * Checks `key` too: two states with one key must lead, by the same actions, to states with the same keys. Costs a
@@ -218,7 +218,7 @@ export const check = <S>(
   options: Options = {}
 ): Effect.Effect<Explored, Violated | TooManyStates> =>
   Effect.suspend(() => {
-    const { maxStates = 1_000_000, verifyKey = false } = options
+    const { maxStates = 200_000, verifyKey = false } = options
     if (!Number.isInteger(maxStates) || maxStates < 1) {
       throw new RangeError(`Explore.check: maxStates must be an integer >= 1, got ${maxStates}`)
     }
