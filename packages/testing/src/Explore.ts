@@ -9,6 +9,7 @@
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import { Graph } from "./internal/graph.ts"
 import * as Plain from "./internal/plain.ts"
 
 /**
@@ -277,12 +278,9 @@ class Exploration<S> {
   private readonly steps: ReadonlyArray<[string, (step: Step<S>) => boolean]>
   private readonly goals: ReadonlyArray<[string, Goal<S>]>
 
-  // The graph. A state is its number in order of discovery, so a lower one is never farther away.
+  private readonly graph = new Graph()
   private readonly known = new Map<string, number>()
   private readonly states: Array<S> = []
-  private readonly parents: Array<number> = []
-  private readonly reachedBy: Array<string> = []
-  private readonly depths: Array<number> = []
   private transitions = 0
   /** For each goal, the edges it may use, as pairs of from and to. */
   private readonly ways: ReadonlyArray<Array<number>>
@@ -333,7 +331,7 @@ class Exploration<S> {
           machine: this.machine.name,
           states: this.maxStates,
           transitions: this.transitions,
-          depth: this.depths[to] ?? 0
+          depth: this.graph.depth
         })
       }
     }
@@ -345,12 +343,10 @@ class Exploration<S> {
   }
 
   private discover(state: S, key: string, parent: number, action: string): number {
-    const number = this.states.push(state) - 1
-    this.known.set(key, number)
-    this.parents.push(parent)
-    this.reachedBy.push(action)
-    this.depths.push(parent < 0 ? 0 : (this.depths[parent] ?? 0) + 1)
-    return number
+    this.states.push(state)
+    const at = this.graph.add(parent, action)
+    this.known.set(key, at)
+    return at
   }
 
   private step(before: S, action: Action<S>): S | Broken {
@@ -403,11 +399,10 @@ class Exploration<S> {
 
   private violated(broken: Broken, from: number, action?: string, after?: S): Violated {
     const shown = (state: S): unknown => (this.machine.key === undefined ? state : this.machine.key(state))
-    const trace: Array<TraceStep> = []
+    const trace: Array<TraceStep> = this.graph
+      .wayTo(from)
+      .map(({ action, at }) => ({ action, state: shown(this.states[at] as S) }))
     if (action !== undefined) trace.push({ action, state: after === undefined ? undefined : shown(after) })
-    for (let at = from; at > 0; at = this.parents[at] ?? 0) {
-      trace.unshift({ action: this.reachedBy[at] ?? "", state: shown(this.states[at] as S) })
-    }
     return new Violated({
       machine: this.machine.name,
       kind: broken.kind,
@@ -423,7 +418,7 @@ class Exploration<S> {
   private finish(): Explored | Violated {
     const goals: Record<string, number> = {}
     for (const [i, [name, goal]] of this.goals.entries()) {
-      const distances = this.distances(goal.reached, this.ways[i] ?? [])
+      const distances = this.graph.distances((at) => goal.reached(this.states[at] as S), this.ways[i] ?? [])
       let most = 0
       for (const [at, state] of this.states.entries()) {
         if (goal.from !== undefined && !goal.from(state)) continue
@@ -437,31 +432,9 @@ class Exploration<S> {
       machine: this.machine.name,
       states: this.states.length,
       transitions: this.transitions,
-      depth: this.depths.at(-1) ?? 0,
+      depth: this.graph.depth,
       laws: this.invariants.length + this.steps.length + this.goals.length,
       goals
     }
-  }
-
-  /** Steps from each state to the nearest one that is reached, walking the edges backwards; -1 where there is no way. */
-  private distances(reached: (state: S) => boolean, ways: ReadonlyArray<number>): Int32Array {
-    const backwards: Array<Array<number>> = this.states.map(() => [])
-    for (let i = 0; i < ways.length; i += 2) backwards[ways[i + 1] ?? 0]?.push(ways[i] ?? 0)
-    const distances = new Int32Array(this.states.length).fill(-1)
-    const queue: Array<number> = []
-    for (const [at, state] of this.states.entries()) {
-      if (!reached(state)) continue
-      distances[at] = 0
-      queue.push(at)
-    }
-    for (let i = 0; i < queue.length; i++) {
-      const at = queue[i] ?? 0
-      for (const from of backwards[at] ?? []) {
-        if (distances[from] !== -1) continue
-        distances[from] = (distances[at] ?? 0) + 1
-        queue.push(from)
-      }
-    }
-    return distances
   }
 }

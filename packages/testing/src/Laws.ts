@@ -12,6 +12,7 @@ import type * as Scope from "effect/Scope"
 import type { Outcome, Rejection, Retry, RetryBudget, TripPolicy } from "effect-resilience"
 import * as Calls from "./internal/laws/calls.ts"
 import * as Law_ from "./internal/laws/law.ts"
+import * as Policies from "./internal/laws/policy.ts"
 import * as Schedules from "./internal/laws/schedule.ts"
 import * as Trip from "./internal/laws/trip.ts"
 
@@ -233,13 +234,13 @@ export const fallback = <E = never>(
  * @category errors
  * @since 0.1.0
  */
-export const LawError = Calls.LawError
+export const LawError = Policies.LawError
 
 /**
  * @category errors
  * @since 0.1.0
  */
-export type LawError = Calls.LawError
+export type LawError = Policies.LawError
 
 /**
  * The laws of whatever stands around a call: values, errors and defects come through as they are, the work sees its
@@ -272,4 +273,4 @@ export const policy = (
     Scope.Scope
   >,
   options: Options = {}
-): ReadonlyArray<Law> => Calls.policy(name, make, options)
+): ReadonlyArray<Law> => Policies.policy(name, make, options)
