@@ -44,7 +44,7 @@ export const soak = async (subjects: ReadonlyArray<Subject>, options: Options): 
       if (!options.goesOn(rounds)) return state
       options.progress?.(state)
       const seed = (options.seed + rounds) >>> 0
-      const hung = () => Effect.fail(new Error(`it has not ended after ${longest}`))
+      const hung = () => Effect.die(new Error(`it has not ended after ${longest}`))
       const exit = await Effect.runPromiseExit(
         Effect.timeoutOrElse(
           Effect.suspend(() => run(seed)),
