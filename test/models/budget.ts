@@ -9,7 +9,7 @@ const ratio = 0.3
 const minPerSecond = 2
 
 /** Every first try and every retry there ever was. */
-interface World {
+export interface Ledger {
   now: number
   readonly firsts: Array<number>
   readonly retries: Array<number>
@@ -26,21 +26,22 @@ interface Real {
 /** The window moves in steps of a tenth: first tries count from its whole tenths, retries from every one it touches. */
 const tenth = (at: number): number => Math.floor(at / (window / 10))
 
-const balance = ({ firsts, now, retries }: World): number => {
+/** What is left to pay with. */
+export const account = ({ firsts, now, retries }: Ledger): number => {
   const age = (at: number): number => tenth(now) - tenth(at)
   const earned = ratio * firsts.filter((at) => age(at) < 10).length + (minPerSecond * window) / 1000
   const exact = earned - retries.filter((at) => age(at) <= 10).length
   return Math.max(0, Math.round(exact * 1e6) / 1e6)
 }
 
-const command = Model.command<World, Real>()
+const command = Model.command<Ledger, Real>()
 
-const commands: Model.Model<World, Real>["commands"] = {
+const commands: Model.Model<Ledger, Real>["commands"] = {
   withdraw: command({
     input: Model.none,
     weight: 3,
     next: (world) => {
-      const pays = balance(world) >= 1
+      const pays = account(world) >= 1
       if (pays) world.retries.push(world.now)
       return pays
     },
@@ -70,11 +71,11 @@ export const options = { ratio, minPerSecond, window: `${window} millis` } as co
 
 export const budget = (
   make: Effect.Effect<Budget> = RetryBudget.make("budget", options)
-): Model.Model<World, Real> => ({
+): Model.Model<Ledger, Real> => ({
   name: "retry budget",
   initial: () => ({ now: 0, firsts: [], retries: [] }),
   real: Effect.all({ budget: make, wall: Model.wall }),
   commands,
-  expected: balance,
+  expected: account,
   actual: ({ budget, wall }) => wall.within(budget.balance)
 })

@@ -6,6 +6,7 @@ import * as Breaker from "./breaker.ts"
 import { budget } from "./budget.ts"
 import { bulkhead } from "./bulkhead.ts"
 import { policy } from "./policy.ts"
+import { retry } from "./retry.ts"
 
 interface Named {
   readonly name: string
@@ -22,5 +23,6 @@ export const models: ReadonlyArray<Named> = [
   named(Breaker.rate()),
   named(bulkhead()),
   named(budget()),
+  named(retry()),
   named(policy())
 ]

@@ -1,12 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Model } from "@effect-resilience/testing"
 import * as Effect from "effect/Effect"
-import { Bulkhead, CircuitBreaker, Policy, RetryBudget, TripPolicy } from "effect-resilience"
+import { Bulkhead, CircuitBreaker, Policy, Retry, RetryBudget, TripPolicy } from "effect-resilience"
 import * as Breaker from "./breaker.ts"
 import { type Budget, budget, options as budgetOptions } from "./budget.ts"
 import { bulkhead, type Gate, options as gateOptions } from "./bulkhead.ts"
 import { models } from "./index.ts"
 import { policy, options as policyOptions } from "./policy.ts"
+import { retry, options as retryOptions } from "./retry.ts"
 
 const seeds = [1, 2]
 
@@ -178,6 +179,16 @@ describe("a retry budget with a planted bug is found", () => {
       ),
       4
     )
+  )
+})
+
+describe("a retry with a planted bug is found", () => {
+  it.effect.each([
+    ["one retry too many", { times: 3 }, {}, 12],
+    ["a cap that does not hold", { cap: 200 }, {}, 6],
+    ["a budget that earns too much", {}, { ratio: 0.4 }, 4]
+  ] as const)("%s", ([_, backoff, budget, longest]) =>
+    finds(retry(Retry.backoff({ ...retryOptions, ...backoff }), { ...budgetOptions, ...budget }), longest)
   )
 })
 
