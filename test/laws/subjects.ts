@@ -70,6 +70,21 @@ type Make = Parameters<typeof Laws.policy>[1]
 
 const backoff = Retry.backoff({ base: 1, times: 1 })
 
+/** Open, and its time over: the next call is a probe, the only one. */
+export const halfOpen = Effect.gen(function* () {
+  const breaker = yield* CircuitBreaker.make("law", {
+    probes: { permitted: 1, successes: 1, lease: "1000 days" }
+  })
+  yield* breaker.control.isolate()
+  const { at, circuits, version } = yield* breaker.export
+  yield* breaker.hydrate({
+    version,
+    at,
+    circuits: circuits.map((one) => ({ ...one, state: "open", retryAfter: 0 }))
+  })
+  return breaker
+})
+
 const policies: Readonly<Record<string, Make>> = {
   CircuitBreaker: Effect.map(
     CircuitBreaker.make("law"),
@@ -77,21 +92,12 @@ const policies: Readonly<Record<string, Make>> = {
       (work) =>
         protect(work)
   ),
-  "CircuitBreaker, half-open": Effect.gen(function* () {
-    const {
-      control,
-      hydrate,
-      protect,
-      export: exported
-    } = yield* CircuitBreaker.make("law", {
-      probes: { permitted: 1, successes: 1, lease: "1000 days" }
-    })
-    yield* control.isolate()
-    const { at, circuits, version } = yield* exported
-    // Open, and its time over: the first call is a probe.
-    yield* hydrate({ version, at, circuits: circuits.map((one) => ({ ...one, state: "open", retryAfter: 0 })) })
-    return (work) => protect(work)
-  }),
+  "CircuitBreaker, half-open": Effect.map(
+    halfOpen,
+    ({ protect }) =>
+      (work) =>
+        protect(work)
+  ),
   Bulkhead: Effect.map(
     Bulkhead.make("law", { maxConcurrent: 1 }),
     ({ protect }) =>

@@ -84,8 +84,8 @@ export interface Options {
   /** States after which the exploration gives up, an integer >= 1. Default: 200,000. */
   readonly maxStates?: number | undefined
   /**
-   * Checks `key` too: two states with one key must lead, by the same actions, to states with the same keys. Costs a
-   * multiple of the exploration. Default: `false`.
+   * Checks `key` too: two states with one key must lead, by the same actions, to states with the same keys. It looks one
+   * step ahead, and finds most keys that leave out too much. Costs a multiple of the exploration. Default: `false`.
    */
   readonly verifyKey?: boolean | undefined
 }

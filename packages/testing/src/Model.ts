@@ -218,7 +218,8 @@ export class Diverged extends Data.TaggedError("Diverged")<{
  * A defect, and a failure of `run` or `actual`, count as divergence. Same seed, same sequences.
  *
  * **Gotchas** `when` and `next` must depend on nothing but the model and the input. What has no end in virtual time
- * (a real socket) hangs the check.
+ * (a real socket) hangs the check. Effect calls its `Arbitrary` unstable: another version may draw other sequences for
+ * the same seed, so keep a finding as a {@link replay}.
  *
  * **Example** (A counter that forgets above three)
  *
