@@ -41,7 +41,12 @@ export interface Command<M, Real, I> {
   readonly weight?: number | undefined
 }
 
-/** @internal */
+/**
+ * The commands of a model, by name.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 // biome-ignore lint/suspicious/noExplicitAny: the input of each command is its own business
 export type Commands<M, Real> = Readonly<Record<string, Command<M, Real, any>>>
 
