@@ -1,5 +1,6 @@
 // A trip policy of your own is one value: what evidence to gather, and when it is enough.
 import assert from "node:assert/strict"
+import { Laws } from "@effect-resilience/testing"
 import { Duration, Effect, Option } from "effect"
 import { CircuitBreaker, Transient, TripPolicy } from "effect-resilience"
 
@@ -28,6 +29,10 @@ assert.ok(evidence.lost < 200)
 policy.record(evidence, true, 900, 0)
 assert.equal(policy.trips(evidence, 0), true)
 console.log("50 quick failures: closed; one of 900 ms on top: open")
+
+// Checked by the laws of all trip policies: total, bounded, nothing kept outside of the evidence, and so on.
+const laws = Laws.tripPolicy("lostTime", lostTime("1 second"))
+console.log(`${await Effect.runPromise(Laws.check(laws))} laws hold`)
 
 // And in a breaker, alone or with others.
 class Slow extends Transient.TaggedError<Slow>()("Slow", {}) {}

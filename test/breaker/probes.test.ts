@@ -113,6 +113,18 @@ describe("6.2 probes that do not end well", () => {
     })
   )
 
+  it.effect("whose lease is over is not shown as probing, though nobody has asked for its place yet", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users", { ...strict, probes: { ...oneProbe, lease: "3 seconds" } })
+      yield* ready(breaker)
+      yield* held(breaker)
+      yield* TestClock.adjust(2999)
+      assert.deepInclude(yield* breaker.state(), { _tag: "half-open", probing: 1 })
+      yield* TestClock.adjust(1)
+      assert.deepInclude(yield* breaker.state(), { _tag: "half-open", probing: 0 })
+    })
+  )
+
   it.effect("the lease is 10 seconds when nothing is said", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...strict, probes: oneProbe })

@@ -164,15 +164,27 @@ describe("admission", () => {
 
   it("says when to come back: the rest of the open time, the end of the first lease, never while isolated", () => {
     const circuit = open()
-    assert.strictEqual(Circuit.retryAfter(circuit, 30), 70)
-    assert.strictEqual(Circuit.retryAfter(circuit, 130), 0)
+    assert.strictEqual(Circuit.retryAfter(circuit, settings, 30), 70)
+    assert.strictEqual(Circuit.retryAfter(circuit, settings, 130), 0)
     Circuit.admit(circuit, settings, 100)
     Circuit.admit(circuit, settings, 400)
-    assert.strictEqual(Circuit.retryAfter(circuit, 400), 700)
+    assert.strictEqual(Circuit.retryAfter(circuit, settings, 400), 700)
     Circuit.isolate(circuit, 400)
-    assert.strictEqual(Circuit.retryAfter(circuit, 400), Number.POSITIVE_INFINITY)
+    assert.strictEqual(Circuit.retryAfter(circuit, settings, 400), Number.POSITIVE_INFINITY)
     Circuit.close(circuit, trip, 400)
-    assert.strictEqual(Circuit.retryAfter(circuit, 400), 0)
+    assert.strictEqual(Circuit.retryAfter(circuit, settings, 400), 0)
+  })
+
+  it("says when to come back: as many leases must end as late results have taken places", () => {
+    const circuit = open()
+    const late = Circuit.admit(circuit, settings, 100)
+    Circuit.admit(circuit, settings, 400)
+    // The lease of the first is over, and its place has gone to another, when its result comes after all.
+    Circuit.admit(circuit, settings, 1100)
+    settle(circuit, circuit.era, late, Circuit.Failure, 1100)
+    assert.strictEqual(Circuit.retryAfter(circuit, settings, 1100), 1000)
+    assert.strictEqual(Circuit.admit(circuit, settings, 1400), Circuit.Rejected)
+    assert.isAbove(Circuit.admit(circuit, settings, 2100), 0)
   })
 })
 

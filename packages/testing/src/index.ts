@@ -1,3 +1,6 @@
 export * as Chaos from "./Chaos.ts"
 export * as Conservation from "./Conservation.ts"
+export * as Explore from "./Explore.ts"
+export * as Laws from "./Laws.ts"
+export * as Model from "./Model.ts"
 export * as Sweep from "./Sweep.ts"

@@ -237,7 +237,7 @@ export class Circuits {
       policy: this.reporter.policy,
       key,
       state,
-      retryAfter: this.retryAfter(Math.ceil(Circuit.retryAfter(cell, now))),
+      retryAfter: this.retryAfter(Math.ceil(Circuit.retryAfter(cell, this.settings, now))),
       evidence: cell.why
     })
     this.reporter.rejected(key, rejection, fiber)
@@ -263,14 +263,14 @@ export class Circuits {
         return {
           _tag: "open",
           ...common,
-          retryAfter: Duration.millis(Circuit.retryAfter(cell, now)),
+          retryAfter: Duration.millis(Circuit.openLeft(cell, now)),
           ...(cell.why === undefined ? {} : { evidence: cell.why })
         }
       case Circuit.HalfOpen:
         return {
           _tag: "half-open",
           ...common,
-          probing: cell.openings?.probes.length ?? 0,
+          probing: Circuit.probing(cell, now),
           successes: cell.openings?.probeSuccesses ?? 0
         }
       default:
@@ -326,7 +326,7 @@ export const pinned = (cell: Cell, now: number): boolean => {
     case Circuit.Closed:
       return false
     case Circuit.Open:
-      return Circuit.retryAfter(cell, now) > 0
+      return Circuit.openLeft(cell, now) > 0
     case Circuit.HalfOpen:
       return cell.openings?.probes.some((probe) => now < probe.leaseEnds) ?? false
     default:
@@ -351,7 +351,7 @@ export const exported = (cell: Cell, now: number): Exported => {
     state: phase === "half-open" ? "open" : phase,
     since: now - cell.since,
     // JSON has no infinity.
-    retryAfter: phase === "open" ? Math.min(Circuit.retryAfter(cell, now), Number.MAX_SAFE_INTEGER) : 0,
+    retryAfter: phase === "open" ? Math.min(Circuit.openLeft(cell, now), Number.MAX_SAFE_INTEGER) : 0,
     openFor: Math.min(cell.openings?.length ?? 0, Number.MAX_SAFE_INTEGER),
     openings: cell.openings?.count ?? 0
   }

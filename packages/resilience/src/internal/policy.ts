@@ -299,8 +299,8 @@ export class Call extends Protecting.Guarded<Engine> implements Gates.Pass {
   /** The circuit that this call opened, or that others did meanwhile, will not be asked again that soon. */
   private refuses(delay: number, fiber: AnyFiber): boolean {
     const circuit = this.entry?.circuit
-    if (circuit === undefined || (circuit.phase !== Circuit.Open && circuit.phase !== Circuit.Isolated)) return false
-    return Circuit.retryAfter(circuit, Time.monotonicMillis(fiber)) > delay
+    if (circuit?.phase === Circuit.Isolated) return true
+    return circuit?.phase === Circuit.Open && Circuit.openLeft(circuit, Time.monotonicMillis(fiber)) > delay
   }
 }
 

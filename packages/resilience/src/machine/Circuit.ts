@@ -123,6 +123,10 @@ export const admits = <S>(self: Circuit<S>, settings: Settings, now: number): bo
   }
 }
 
+/** Probes that hold a place: those whose lease has run out do not, though nobody may have asked since. */
+export const probing = <S>(self: Circuit<S>, now: number): number =>
+  self.openings?.probes.reduce((sum, probe) => (probe.leaseEnds > now ? sum + 1 : sum), 0) ?? 0
+
 /**
  * Admits a call or rejects it. An open circuit whose time is over becomes half-open here, and the call its first probe;
  * a probe's place is reserved at admission, so `permitted` holds at any interleaving.
@@ -208,19 +212,27 @@ export const isolate = <S>(self: Circuit<S>, now: number): void => enter(self, I
 
 export const disable = <S>(self: Circuit<S>, now: number): void => enter(self, Disabled, now)
 
+/** Milliseconds that are left of an open circuit's time. */
+export const openLeft = <S>(self: Circuit<S>, now: number): number => Math.max(0, openingsOf(self).until - now)
+
 /** Milliseconds until a call may be admitted, as far as is known; `Infinity` while isolated. */
-export const retryAfter = <S>(self: Circuit<S>, now: number): number => {
+export const retryAfter = <S>(self: Circuit<S>, settings: Settings, now: number): number => {
   switch (self.phase) {
     case Open:
-      return Math.max(0, openingsOf(self).until - now)
+      return openLeft(self, now)
     case HalfOpen:
-      return openingsOf(self).probes.reduce(
-        (least, probe) => Math.min(least, Math.max(0, probe.leaseEnds - now)),
-        Infinity
-      )
+      return placeFree(openingsOf(self), settings, now)
     case Isolated:
       return Infinity
     default:
       return 0
   }
+}
+
+/** As many leases must end as there are too few places: late results of probes that had lost theirs may have taken some. */
+const placeFree = ({ probeFailures, probeSuccesses, probes }: Openings, settings: Settings, now: number): number => {
+  const missing = probes.length + probeSuccesses + probeFailures - settings.permitted + 1
+  if (missing <= 0) return 0
+  const ends = probes.map((probe) => probe.leaseEnds).sort((a, b) => a - b)[missing - 1]
+  return ends === undefined ? Infinity : Math.max(0, ends - now)
 }

@@ -1,0 +1,276 @@
+/**
+ * What must hold for the parts that you write yourself: trip policies, schedules, judgements, hooks, fallbacks, policies.
+ *
+ * A suite is a list of laws with names. From vitest each law is a test; from plain code {@link check} runs them all.
+ *
+ * @since 0.1.0
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import type { Outcome, Rejection, Retry, RetryBudget, TripPolicy } from "effect-resilience"
+import * as Calls from "./internal/laws/calls.ts"
+import * as Law_ from "./internal/laws/law.ts"
+import * as Policies from "./internal/laws/policy.ts"
+import * as Schedules from "./internal/laws/schedule.ts"
+import * as Trip from "./internal/laws/trip.ts"
+
+/**
+ * One law of one subject.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Law extends Law_.Law {}
+
+/**
+ * What all suites take: how many random inputs each law is checked with (default: 100), and the seed that decides about
+ * them (default: 0, so that a test never flakes).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options extends Law_.Options {}
+
+/**
+ * A law does not hold. The message says why, and with which input; the smallest that was found.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const Broken = Law_.Broken
+
+/**
+ * @category errors
+ * @since 0.1.0
+ */
+export type Broken = Law_.Broken
+
+/**
+ * Checks all laws of a suite, and answers how many there are. The first that is broken fails.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const check = (laws: ReadonlyArray<Law>): Effect.Effect<number, Broken> =>
+  Effect.as(
+    Effect.forEach(laws, (law) => law.check, { discard: true }),
+    laws.length
+  )
+
+/**
+ * The laws of a trip policy: total, finite, deterministic, bounded; nothing kept outside of the evidence; never trips
+ * without a reason, and does with one.
+ *
+ * **When to use** For every trip policy of your own.
+ *
+ * **Example** (In a test file)
+ *
+ * ```ts no-run
+ * import { describe, it } from "@effect/vitest"
+ * import { TripPolicy } from "effect-resilience"
+ * import { Laws } from "@effect-resilience/testing"
+ *
+ * describe("my policy", () => {
+ *   for (const law of Laws.tripPolicy("mine", TripPolicy.consecutive(5))) it.effect(law.name, () => law.check)
+ * })
+ * ```
+ *
+ * **Example** (A policy that keeps its count outside of the evidence)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { TripPolicy } from "effect-resilience"
+ * import { Laws } from "@effect-resilience/testing"
+ *
+ * let failures = 0
+ * const mine = TripPolicy.make({
+ *   name: "mine",
+ *   initial: () => ({}),
+ *   record: (_, failed) => { failures = failed ? failures + 1 : 0 },
+ *   trips: () => failures >= 5
+ * })
+ *
+ * const broken = await Effect.runPromise(Effect.flip(Laws.check(Laws.tripPolicy("mine", mine))))
+ * broken.law // => "the evidence of one circuit is not that of another"
+ * ```
+ *
+ * @category suites
+ * @since 0.1.0
+ */
+export const tripPolicy = <S>(
+  name: string,
+  policy: TripPolicy.TripPolicy<S>,
+  options: Options & {
+    /** Calls that are enough to fill the evidence, and failing ones enough to trip it. Default: 20,000. */
+    readonly calls?: number | undefined
+  } = {}
+): ReadonlyArray<Law> => Trip.tripPolicy(name, policy, options)
+
+/**
+ * The laws of a schedule: delays finite and never negative, an end (or the word that there is none), nothing shared
+ * between calls, no waiting before it decides.
+ *
+ * **Example** (A backoff without an end)
+ *
+ * ```ts
+ * import { Effect, Schedule } from "effect"
+ * import { Laws } from "@effect-resilience/testing"
+ *
+ * const mine = Schedule.exponential("100 millis")
+ * const broken = await Effect.runPromise(Effect.flip(Laws.check(Laws.schedule("mine", mine, { times: 20 }))))
+ * broken.law // => "ends"
+ * ```
+ *
+ * @category suites
+ * @since 0.1.0
+ */
+export const schedule = <Out, In>(
+  name: string,
+  schedule: Schedule.Schedule<Out, In, unknown>,
+  options: Options & {
+    /** No delay may be longer. Default: no cap. */
+    readonly cap?: Duration.Input | undefined
+    /** Decisions after which it must have ended; `Infinity` says that it never ends. Default: 1,000. */
+    readonly times?: number | undefined
+    /** What goes in at the n-th decision, from 1. Default: n, as for the open time of a circuit. */
+    readonly input?: ((attempt: number) => In) | undefined
+  } = {}
+): ReadonlyArray<Law> => Schedules.schedule(name, schedule, options)
+
+/**
+ * The laws of a schedule whose retries are paid for: the gate comes last, each retry costs one token, and nothing else
+ * does. What the compiler cannot see for a budget that was made rather than provided.
+ *
+ * **Example** (A limit after the gate is paid for, and never used)
+ *
+ * ```ts
+ * import { Effect, Schedule } from "effect"
+ * import { Laws } from "@effect-resilience/testing"
+ *
+ * const laws = Laws.gated("mine", (budget) =>
+ *   Schedule.exponential("10 millis").pipe(budget.gated, Schedule.upTo({ times: 2 }))
+ * )
+ * const broken = await Effect.runPromise(Effect.flip(Laws.check(laws)))
+ * broken.law // => "its gate is the last combinator"
+ * ```
+ *
+ * @category suites
+ * @since 0.1.0
+ */
+export const gated = (
+  name: string,
+  schedule: (budget: RetryBudget.RetryBudget) => Schedule.Schedule<unknown, unknown>,
+  options: Options = {}
+): ReadonlyArray<Law> => Schedules.gated(name, schedule, options)
+
+/**
+ * The laws of a judgement (`classify`, `failures`, `ignore`, `failWhen`): an answer for every exit, always the same;
+ * rejections and interruptions ignored, defects no success, and good told from bad.
+ *
+ * **Example** (A judgement for which nothing is a failure)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Laws } from "@effect-resilience/testing"
+ *
+ * const mine = Laws.judgement("mine", { failures: ["Down"] }, { values: ["ok"], errors: [{ _tag: "down" }] })
+ * const broken = await Effect.runPromise(Effect.flip(Laws.check(mine)))
+ * broken.law // => "tells good from bad"
+ * ```
+ *
+ * @category suites
+ * @since 0.1.0
+ */
+export const judgement = <A, E>(
+  name: string,
+  judgement: Outcome.Judgement<A, E>,
+  options: Options & {
+    /** Values that calls succeed with. */
+    readonly values: ReadonlyArray<A>
+    /** Errors that they fail with. */
+    readonly errors: ReadonlyArray<E>
+  }
+): ReadonlyArray<Law> => Calls.judgement(name, judgement, options)
+
+/**
+ * The laws of an `onRetry` hook: it never fails, never holds up the retry, and ends when it is interrupted.
+ *
+ * @category suites
+ * @since 0.1.0
+ */
+export const onRetry = (
+  name: string,
+  hook: (attempt: Retry.Attempt) => Effect.Effect<unknown, unknown>,
+  options: Options & {
+    /** How long it may take. Default: 1 second. */
+    readonly within?: Duration.Input | undefined
+    /** Errors that it may be told of. Default: one that is transient. */
+    readonly errors?: ReadonlyArray<unknown> | undefined
+  } = {}
+): ReadonlyArray<Law> => Calls.onRetry(name, hook, options)
+
+/**
+ * The laws of a fallback: it answers every rejection without dying, in time, and ends when it is interrupted.
+ *
+ * @category suites
+ * @since 0.1.0
+ */
+export const fallback = <E = never>(
+  name: string,
+  answer: (error: E | Rejection.Rejection) => Effect.Effect<unknown, unknown>,
+  options: Options & {
+    /** How long it may take. Default: 1 second. */
+    readonly within?: Duration.Input | undefined
+    /** Errors that it answers besides rejections. */
+    readonly errors?: ReadonlyArray<E> | undefined
+  } = {}
+): ReadonlyArray<Law> => Calls.fallback(name, answer, options)
+
+/**
+ * The error of the work that {@link policy} protects; transient.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const LawError = Policies.LawError
+
+/**
+ * @category errors
+ * @since 0.1.0
+ */
+export type LawError = Policies.LawError
+
+/**
+ * The laws of whatever stands around a call: values, errors and defects come through as they are, the work sees its
+ * context, runs once for a success, and ends before the call does.
+ *
+ * **When to use** For a policy of your own, or a composition of several. Each law makes a new one; it must let through a
+ * single call.
+ *
+ * **Example** (A wrapper of one's own)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Deadline, Timeout } from "effect-resilience"
+ * import { Laws } from "@effect-resilience/testing"
+ *
+ * const careful = <A, E, R>(work: Effect.Effect<A, E, R>) =>
+ *   work.pipe(Timeout.after("1 day"), Deadline.within("2 days"))
+ *
+ * await Effect.runPromise(Laws.check(Laws.policy("careful", Effect.succeed(careful)))) // => 8
+ * ```
+ *
+ * @category suites
+ * @since 0.1.0
+ */
+export const policy = (
+  name: string,
+  make: Effect.Effect<
+    (work: Effect.Effect<unknown, LawError>) => Effect.Effect<unknown, unknown>,
+    unknown,
+    Scope.Scope
+  >,
+  options: Options = {}
+): ReadonlyArray<Law> => Policies.policy(name, make, options)

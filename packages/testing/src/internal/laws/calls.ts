@@ -1,0 +1,193 @@
+/** The laws of what runs beside or instead of a call: judgements, hooks, fallbacks, and policies themselves. */
+import * as Arbitrary from "effect/Arbitrary"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/testing/TestClock"
+import { Outcome, Rejection, type Retry, Transient } from "effect-resilience"
+import { integer, oneOf } from "../inputs.ts"
+import * as Plain from "../plain.ts"
+import { type Law, laws, type Options, type Verdict } from "./law.ts"
+
+const who = { policy: "law", key: "default" }
+
+/** One of each kind. */
+const rejections: ReadonlyArray<Rejection.Rejection> = [
+  Rejection.circuitOpen({ ...who, state: "open", retryAfter: Duration.seconds(1) }),
+  Rejection.circuitOpen({ ...who, state: "isolated", retryAfter: Duration.infinity }),
+  Rejection.bulkheadFull({ ...who, reason: "full", running: 1, waiting: 0 }),
+  Rejection.deadlineExceeded({ ...who, deadline: Duration.seconds(1), started: true })
+]
+
+const chosen = <A>(values: ReadonlyArray<A>, or: A): Arbitrary.Arbitrary<A> =>
+  oneOf(values[0] ?? or, ...values.slice(1))
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Judgements
+// ---------------------------------------------------------------------------------------------------------------------
+
+export interface JudgementOptions<A, E> extends Options {
+  /** Values that calls succeed with. */
+  readonly values: ReadonlyArray<A>
+  /** Errors that they fail with. */
+  readonly errors: ReadonlyArray<E>
+}
+
+const outcomes: ReadonlyArray<unknown> = ["success", "failure", "ignored"]
+
+export const judgement = <A, E>(
+  subject: string,
+  judgement: Outcome.Judgement<A, E>,
+  options: JudgementOptions<A, E>
+): ReadonlyArray<Law> => {
+  const { errors, values } = options
+  const { once, pure } = laws(subject, options)
+  const judge = Outcome.judge<A, E>(judgement)
+  const exits: ReadonlyArray<Exit.Exit<A, E>> = [
+    ...values.map((value) => Exit.succeed(value)),
+    ...errors.map(Exit.fail)
+  ]
+  const causes = chosen<Cause.Cause<E>>(
+    [
+      ...errors.map(Cause.fail),
+      Cause.die(new Error("a bug")),
+      Cause.die("a bug"),
+      Cause.die(undefined),
+      Cause.interrupt()
+    ],
+    Cause.interrupt()
+  )
+  const any: Arbitrary.Arbitrary<Exit.Exit<A, E>> = Arbitrary.flatMap(integer(0, 2), (kind) =>
+    kind === 0
+      ? chosen(exits, Exit.interrupt())
+      : Arbitrary.map(Arbitrary.all([causes, causes]), ([one, other]) =>
+          Exit.failCause(kind === 1 ? one : Cause.combine(one, other))
+        )
+  )
+  /** Rejections of inner policies come through, whatever the type of the errors says. */
+  const rejected = (rejection: Rejection.Rejection) => Exit.fail(rejection) as unknown as Exit.Exit<A, E>
+
+  return [
+    pure("answers success, failure or ignored for every exit", any, (exit) => {
+      const answer: unknown = judge(exit)
+      return outcomes.includes(answer) ? undefined : `it answers ${Plain.show(answer)}`
+    }),
+    pure("the same exit gives the same answer", any, (exit) => {
+      const [one, other] = [judge(exit), judge(exit)]
+      return one === other ? undefined : `first ${one}, then ${other}`
+    }),
+    once("an interruption says nothing about the dependency", () => {
+      const answer = judge(Exit.interrupt())
+      return answer === "ignored" ? undefined : `it is a ${answer}`
+    }),
+    once("a defect is no success", () =>
+      judge(Exit.die(new Error("a bug"))) === "success" ? "a call that died is a success" : undefined
+    ),
+    pure(
+      "a rejection says nothing about the dependency",
+      chosen(rejections, rejections[0] as Rejection.Rejection),
+      (one) => {
+        const answer = judge(rejected(one))
+        return answer === "ignored" ? undefined : `${one._tag} is a ${answer}`
+      }
+    ),
+    once("tells good from bad", () => {
+      const answers = new Set(exits.map(judge))
+      const missing = (["success", "failure"] as const).find((one) => !answers.has(one))
+      return missing === undefined ? undefined : `none of the values and errors is a ${missing}`
+    })
+  ]
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Hooks and fallbacks
+// ---------------------------------------------------------------------------------------------------------------------
+
+export interface HookOptions extends Options {
+  /** How long it may take. Default: 1 second. */
+  readonly within?: Duration.Input | undefined
+  /** Errors that it may be given. Default: one that is transient. */
+  readonly errors?: ReadonlyArray<unknown> | undefined
+}
+
+class Down extends Transient.TaggedError<Down>()("Down", {}) {}
+
+/** Nobody waits for it in the end: what cannot be interrupted must not hang the law that says so. */
+export const began = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.forkDetach(self, { startImmediately: true })
+
+/** Runs it for so long, and no longer. */
+export const runFor = (self: Effect.Effect<unknown, unknown>, millis: number) =>
+  Effect.gen(function* () {
+    const fiber = yield* began(self)
+    yield* TestClock.adjust(millis)
+    return { fiber, exit: fiber.pollUnsafe() }
+  })
+
+/** Once interrupted it must end without time passing. */
+const ends = (fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<Verdict> =>
+  Effect.gen(function* () {
+    yield* Effect.sync(() => fiber.interruptUnsafe())
+    yield* TestClock.adjust(0)
+    return fiber.pollUnsafe() === undefined ? "it goes on after it was interrupted" : undefined
+  })
+
+export const failure = (exit: Exit.Exit<unknown, unknown> | undefined): Cause.Cause<unknown> | undefined =>
+  exit !== undefined && Exit.isFailure(exit) ? exit.cause : undefined
+
+const beside = (
+  { forAll }: ReturnType<typeof laws>,
+  options: HookOptions,
+  attempts: Arbitrary.Arbitrary<Effect.Effect<unknown, unknown>>,
+  mayFail: boolean
+): ReadonlyArray<Law> => {
+  const within = Duration.toMillis(Duration.fromInputUnsafe(options.within ?? "1 second"))
+  return [
+    forAll(mayFail ? "never dies" : "never fails and never dies", attempts, (self) =>
+      Effect.map(runFor(self, within), ({ exit }) => {
+        const cause = failure(exit)
+        return cause === undefined || (mayFail && !Cause.hasDies(cause)) ? undefined : Cause.pretty(cause)
+      })
+    ),
+    forAll("is done in time", attempts, (self) =>
+      Effect.map(runFor(self, within), ({ exit }) =>
+        exit === undefined ? `it has not ended after ${within} ms` : undefined
+      )
+    ),
+    forAll("ends when it is interrupted", attempts, (self) =>
+      Effect.flatMap(runFor(self, 0), ({ fiber }) => ends(fiber))
+    )
+  ]
+}
+
+export const onRetry = (
+  subject: string,
+  hook: (attempt: Retry.Attempt) => Effect.Effect<unknown, unknown>,
+  options: HookOptions
+): ReadonlyArray<Law> => {
+  const errors = options.errors ?? [new Down()]
+  const attempt = Arbitrary.map(
+    Arbitrary.all({
+      attempt: oneOf(1, 2, 10, 1000),
+      error: chosen<unknown>(errors, undefined),
+      elapsed: oneOf(0, 1, 60_000),
+      delay: oneOf(0, 1, 60_000)
+    }),
+    ({ attempt, delay, elapsed, error }) =>
+      Effect.suspend(() => hook({ attempt, error, elapsed: Duration.millis(elapsed), delay: Duration.millis(delay) }))
+  )
+  return beside(laws(subject, options), options, attempt, false)
+}
+
+export const fallback = <E>(
+  subject: string,
+  answer: (error: E | Rejection.Rejection) => Effect.Effect<unknown, unknown>,
+  options: HookOptions & { readonly errors?: ReadonlyArray<E> | undefined }
+): ReadonlyArray<Law> => {
+  const errors = [...rejections, ...(options.errors ?? [])]
+  const answered = Arbitrary.map(chosen(errors, rejections[0] as Rejection.Rejection), (error) =>
+    Effect.suspend(() => answer(error))
+  )
+  return beside(laws(subject, options), options, answered, true)
+}

@@ -1,0 +1,120 @@
+/** What every law is made of: a name, and a check that can say what broke it. */
+import * as Arbitrary from "effect/Arbitrary"
+import * as Cause from "effect/Cause"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import type * as Scope from "effect/Scope"
+import * as TestClock from "effect/testing/TestClock"
+import * as Plain from "../plain.ts"
+
+export interface Options {
+  readonly runs?: number | undefined
+  readonly seed?: string | number | undefined
+}
+
+export interface Law {
+  readonly name: string
+  readonly check: Effect.Effect<void, Broken>
+}
+
+export class Broken extends Data.TaggedError("Broken")<{
+  readonly subject: string
+  readonly law: string
+  readonly reason: string
+  /** The smallest input that was found for it; `undefined` for a law without one. */
+  readonly input: unknown
+  readonly seed: string | number
+}> {
+  override get message(): string {
+    const { input, law, reason, seed, subject } = this
+    return [
+      `${subject} breaks the law "${law}": ${reason}`,
+      ...(input === undefined ? [] : [`  with ${Plain.show(input, 2000)}`]),
+      `  seed ${JSON.stringify(seed)}`
+    ].join("\n")
+  }
+}
+
+/** What is wrong, or `undefined`. */
+export type Verdict = string | undefined
+
+export type Holds<A> = (value: A) => Verdict | Effect.Effect<Verdict, unknown, Scope.Scope>
+
+/** In a world of its own: a virtual clock at zero, seeded chance, a scope. What is thrown is what is wrong. */
+const judged = <A>(holds: Holds<A>, value: A, seed: string | number): Effect.Effect<Verdict> =>
+  Effect.suspend(() => {
+    const verdict = holds(value)
+    return Effect.isEffect(verdict) ? verdict : Effect.succeed(verdict)
+  }).pipe(
+    Effect.scoped,
+    Effect.catchCause((cause) => Effect.succeed(thrown(cause))),
+    Random.withSeed(seed),
+    Effect.provide(TestClock.layer())
+  )
+
+const thrown = (cause: Cause.Cause<unknown>): string => {
+  const error = Cause.squash(cause)
+  return `it threw ${error instanceof Error ? `${error.name}: ${error.message}` : Plain.show(error)}`
+}
+
+/** Synchronous code that may throw is judged without a fiber: there may be a hundred thousand of them. */
+const judgedNow = <A>(holds: (value: A) => Verdict, value: A): Verdict => {
+  try {
+    return holds(value)
+  } catch (error) {
+    return thrown(Cause.die(error))
+  }
+}
+
+/** Makes the laws of one subject. */
+export const laws = (subject: string, { runs = 100, seed = 0 }: Options) => {
+  const broken = (law: string, reason: string, input?: unknown) =>
+    Effect.fail(new Broken({ subject, law, reason, input, seed }))
+
+  const report = <A>(law: string, result: Arbitrary.CheckResult<A, Verdict>): Effect.Effect<void, Broken> => {
+    if (result._tag === "Passed") return Effect.void
+    if (result._tag !== "Falsified") return broken(law, Arbitrary.formatCheckFailure(result) ?? result._tag)
+    const reason = result.failure._tag === "PropertyError" ? result.failure.error : undefined
+    return broken(law, reason ?? "it does not hold", result.shrunkInput)
+  }
+
+  const refuted = (verdict: Verdict): Effect.Effect<boolean, Verdict> =>
+    verdict === undefined ? Effect.succeed(true) : Effect.fail(verdict)
+
+  return {
+    /** A law of one case. */
+    once: (name: string, holds: () => ReturnType<Holds<void>>): Law => ({
+      name,
+      check: Effect.flatMap(judged(holds, undefined, seed), (verdict) =>
+        verdict === undefined ? Effect.void : broken(name, verdict)
+      )
+    }),
+    /** A law of all inputs. */
+    forAll: <A>(name: string, inputs: Arbitrary.Arbitrary<A>, holds: Holds<A>): Law => ({
+      name,
+      check: Effect.flatMap(
+        Arbitrary.checkEffect(inputs, (value) => Effect.flatMap(judged(holds, value, seed), refuted), {
+          runs,
+          seed,
+          size: 60,
+          maxShrinks: 1000
+        }),
+        (result) => report(name, result)
+      )
+    }),
+    /** A law of all inputs, of a pure function. */
+    pure: <A>(name: string, inputs: Arbitrary.Arbitrary<A>, holds: (value: A) => Verdict): Law => ({
+      name,
+      check: Effect.flatMap(
+        Arbitrary.checkEffect(inputs, (value) => refuted(judgedNow(holds, value)), {
+          runs,
+          seed,
+          size: 60,
+          maxShrinks: 1000
+        }),
+        (result) => report(name, result)
+      )
+    })
+  }
+}

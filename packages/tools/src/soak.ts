@@ -1,0 +1,124 @@
+// Runs everything that has a seed, with new seeds, for as long as one likes.
+import { parseArgs } from "node:util"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+
+/** Something to run with many seeds. It answers how many cases it has checked, and fails or dies when one is wrong. */
+export interface Subject {
+  readonly name: string
+  readonly run: (seed: number) => Effect.Effect<number, unknown>
+}
+
+export interface Options {
+  readonly seed: number
+  /** Only subjects whose names hold this. */
+  readonly only?: string | undefined
+  /** Asked before every run. */
+  readonly goesOn: (rounds: number) => boolean
+  readonly progress?: ((state: Progress) => void) | undefined
+}
+
+export interface Progress {
+  readonly rounds: number
+  readonly runs: number
+  readonly cases: number
+  readonly subject: string
+}
+
+export interface Soaked extends Progress {
+  readonly failure?: { readonly subject: string; readonly seed: number; readonly message: string } | undefined
+}
+
+/** Real time after which a run hangs: none takes more than a few seconds. */
+const longest = "2 minutes"
+
+/** Round after round over all subjects, each round with the next seed, until time is over or one fails. */
+export const soak = async (subjects: ReadonlyArray<Subject>, options: Options): Promise<Soaked> => {
+  const chosen = subjects.filter(({ name }) => name.includes(options.only ?? ""))
+  if (chosen.length === 0) throw new RangeError(`no subject is named ${options.only}`)
+  let runs = 0
+  let cases = 0
+  for (let rounds = 0; ; rounds++) {
+    for (const { name, run } of chosen) {
+      const state = { rounds, runs, cases, subject: name }
+      if (!options.goesOn(rounds)) return state
+      options.progress?.(state)
+      const seed = (options.seed + rounds) >>> 0
+      const hung = () => Effect.die(new Error(`it has not ended after ${longest}`))
+      const exit = await Effect.runPromiseExit(
+        Effect.timeoutOrElse(
+          Effect.suspend(() => run(seed)),
+          { duration: longest, orElse: hung }
+        )
+      )
+      if (exit._tag === "Failure") {
+        const error = Cause.squash(exit.cause)
+        const message = error instanceof Error ? error.message : String(error)
+        return { ...state, failure: { subject: name, seed, message } }
+      }
+      runs += 1
+      cases += exit.value
+    }
+  }
+}
+
+const help = `Runs models, laws and chaos with new seeds.
+
+  npm run soak -- --minutes 10       for ten minutes (default: 1)
+  npm run soak -- --only "model: "   only what is named so
+  npm run soak -- --seed 42          from this seed on (default: a new one)
+  npm run soak -- --seed 42 --once   with this seed only
+  npm run soak -- --list             what there is
+
+A failure ends it with exit code 1, and prints the command that shows it again.`
+
+const number = (n: number): string => n.toLocaleString("en")
+
+const main = async (): Promise<void> => {
+  const { values } = parseArgs({
+    options: {
+      minutes: { type: "string", default: "1" },
+      seed: { type: "string" },
+      only: { type: "string" },
+      once: { type: "boolean", default: false },
+      list: { type: "boolean", default: false },
+      help: { type: "boolean", default: false }
+    }
+  })
+  if (values.help) return console.log(help)
+  // Tests and soak share their subjects: they live with the tests.
+  const { subjects } = await import("../../../test/soak/subjects.ts")
+  if (values.list) return console.log(subjects.map(({ name }) => name).join("\n"))
+  const minutes = Number(values.minutes)
+  if (!(minutes > 0)) throw new RangeError(`--minutes must be a number above zero, got ${values.minutes}`)
+  const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(values.seed)
+  if (!Number.isInteger(seed)) throw new RangeError(`--seed must be an integer, got ${values.seed}`)
+
+  const start = performance.now()
+  const elapsed = (): number => (performance.now() - start) / 1000
+  const isTerminal = process.stdout.isTTY === true
+  let told = 0
+  console.log(`soak from seed ${seed}${values.once ? "" : ` for ${minutes} min`}`)
+  const { cases, failure, rounds, runs } = await soak(subjects, {
+    seed,
+    only: values.only,
+    goesOn: (rounds) => (values.once ? rounds === 0 : elapsed() < minutes * 60),
+    progress: ({ cases, rounds, runs, subject }) => {
+      // A line that changes for people, one every ten seconds for logs.
+      if (!isTerminal && elapsed() - told < 10) return
+      told = elapsed()
+      const line = `${told.toFixed(0).padStart(4)} s  round ${rounds + 1}  ${number(runs)} runs  ${number(cases)} cases  ${subject}`
+      process.stdout.write(isTerminal ? `\r\u001b[K${line.slice(0, (process.stdout.columns ?? 80) - 1)}` : `${line}\n`)
+    }
+  })
+  if (isTerminal) process.stdout.write("\r\u001b[K")
+  const summary = `${number(runs)} runs, ${number(cases)} cases, seeds ${seed} to ${(seed + rounds) >>> 0}, ${elapsed().toFixed(0)} s`
+  if (failure === undefined) return console.log(`clean: ${summary}`)
+  console.error(
+    `FAILED: ${failure.subject}, seed ${failure.seed}, after ${summary}\n\n${failure.message}\n\n` +
+      `again: npm run soak -- --only ${JSON.stringify(failure.subject)} --seed ${failure.seed} --once`
+  )
+  process.exit(1)
+}
+
+if (import.meta.main) await main()

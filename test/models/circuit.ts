@@ -1,0 +1,140 @@
+/**
+ * A circuit as the documentation has it, written to be read: periods with what was seen in them, no counters, no
+ * generations, nothing in place. A call belongs to the period in which it was admitted.
+ */
+
+export interface CircuitSettings {
+  /** Do these outcomes of a closed circuit, `true` for a failure, open it? */
+  readonly trips: (outcomes: ReadonlyArray<boolean>) => boolean
+  readonly initial: number
+  readonly factor: number
+  readonly max: number
+  readonly maxRetryAfter: number
+  readonly permitted: number
+  readonly successes: number
+  readonly lease: number
+}
+
+export type Tag = "closed" | "open" | "half-open" | "isolated" | "disabled"
+export type Said = "success" | "failure" | "ignored"
+
+interface Probe {
+  readonly at: number
+  said: Said | undefined
+}
+
+interface Period {
+  readonly tag: Tag
+  readonly since: number
+  readonly outcomes: Array<boolean>
+  readonly probes: Array<Probe>
+}
+
+/** What a call got when it was let in. */
+export interface Admission {
+  readonly period: Period
+  readonly probe: Probe | undefined
+}
+
+export class Circuit {
+  private readonly settings: CircuitSettings
+  private period: Period
+  private openings = 0
+  private openFor = 0
+
+  constructor(settings: CircuitSettings, now: number) {
+    this.settings = settings
+    this.period = { tag: "closed", since: now, outcomes: [], probes: [] }
+  }
+
+  private enter(tag: Tag, now: number): void {
+    this.period = { tag, since: now, outcomes: [], probes: [] }
+  }
+
+  /** Probes that hold a place: decided ones for good, others while their lease runs. */
+  private taken(now: number): number {
+    const { lease } = this.settings
+    return this.period.probes.filter(
+      ({ at, said }) => said === "success" || said === "failure" || (said === undefined && now < at + lease)
+    ).length
+  }
+
+  admits(now: number): boolean {
+    switch (this.period.tag) {
+      case "closed":
+      case "disabled":
+        return true
+      case "isolated":
+        return false
+      case "open":
+        return now >= this.period.since + this.openFor
+      case "half-open":
+        return this.taken(now) < this.settings.permitted
+    }
+  }
+
+  admit(now: number): Admission | undefined {
+    if (!this.admits(now)) return undefined
+    if (this.period.tag === "open") this.enter("half-open", now)
+    if (this.period.tag !== "half-open") return { period: this.period, probe: undefined }
+    const probe: Probe = { at: now, said: undefined }
+    this.period.probes.push(probe)
+    return { period: this.period, probe }
+  }
+
+  settle({ period, probe }: Admission, said: Said, now: number, retryAfter = 0): void {
+    if (period !== this.period) return
+    if (probe !== undefined) {
+      probe.said = said
+      const count = (what: Said) => period.probes.filter((one) => one.said === what).length
+      const { permitted, successes } = this.settings
+      if (said === "success" && count("success") >= successes) this.enter("closed", now)
+      if (said === "failure" && permitted - count("failure") < successes) this.open(now, retryAfter)
+    } else if (period.tag === "closed" && said !== "ignored") {
+      period.outcomes.push(said === "failure")
+      if (this.settings.trips(period.outcomes)) this.open(now, retryAfter)
+    }
+  }
+
+  /** Openings in a row, as of now: a stretch of health as long as the last opening ends the row. */
+  private row(now: number): number {
+    return this.period.tag === "closed" && now - this.period.since >= this.openFor ? 0 : this.openings
+  }
+
+  private open(now: number, retryAfter: number): void {
+    const { factor, initial, max, maxRetryAfter } = this.settings
+    this.openings = this.row(now) + 1
+    this.openFor = Math.max(Math.min(max, initial * factor ** (this.openings - 1)), Math.min(retryAfter, maxRetryAfter))
+    this.enter("open", now)
+  }
+
+  control(command: "isolate" | "close" | "reset" | "disable" | "enable", now: number): void {
+    const { tag } = this.period
+    if (command === "isolate" && tag !== "isolated") this.enter("isolated", now)
+    if (command === "disable" && tag !== "disabled") this.enter("disabled", now)
+    if (command === "enable" && tag === "disabled") this.enter("closed", now)
+    if (command === "close" && tag !== "closed") this.enter("closed", now)
+    if (command === "reset") {
+      this.openings = 0
+      this.openFor = 0
+      this.enter("closed", now)
+    }
+  }
+
+  view(now: number) {
+    const { probes, since, tag } = this.period
+    const { lease } = this.settings
+    return {
+      tag,
+      since: now - since,
+      openings: this.row(now),
+      ...(tag === "open" ? { retryAfter: Math.max(0, since + this.openFor - now) } : {}),
+      ...(tag === "half-open"
+        ? {
+            probing: probes.filter(({ at, said }) => said === undefined && now < at + lease).length,
+            successes: probes.filter(({ said }) => said === "success").length
+          }
+        : {})
+    }
+  }
+}

@@ -1,0 +1,205 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Model } from "@effect-resilience/testing"
+import * as Effect from "effect/Effect"
+import { Bulkhead, CircuitBreaker, Policy, Retry, RetryBudget, TripPolicy } from "effect-resilience"
+import * as Breaker from "./breaker.ts"
+import { type Budget, budget, options as budgetOptions } from "./budget.ts"
+import { bulkhead, type Gate, options as gateOptions } from "./bulkhead.ts"
+import { models } from "./index.ts"
+import { policy, options as policyOptions } from "./policy.ts"
+import { retry, options as retryOptions } from "./retry.ts"
+
+const seeds = [1, 2]
+
+describe("the real policies do what their models say", () => {
+  it.effect.each(models)("$name", ({ check }) =>
+    Effect.gen(function* () {
+      for (const seed of seeds) {
+        const { commands, steps } = yield* check({ seed, runs: 200 })
+        // A model that never does something has not checked it.
+        assert.isAbove(steps, 1000)
+        for (const [name, times] of Object.entries(commands)) assert.isAbove(times, 10, name)
+      }
+    })
+  )
+})
+
+/** The planted bug must be found, and nothing left in the sequence that it can do without. */
+const finds = <M, Real>(model: Model.Model<M, Real>, longest: number) =>
+  Effect.gen(function* () {
+    const found = yield* Effect.flip(Model.check(model, { runs: 2000 }))
+    assert.isAtMost(found.calls.length, longest, found.message)
+    // And it is seen again without a search.
+    const again = yield* Effect.flip(Model.replay(model, found.calls))
+    assert.deepStrictEqual([again.where, again.expected, again.actual], [found.where, found.expected, found.actual])
+    return found
+  })
+
+const openFor = { initial: 1000, factor: 2, max: 4000, jitter: 0 } as const
+const breakerOptions = {
+  trip: TripPolicy.consecutive(2),
+  openFor,
+  maxRetryAfter: 2500,
+  probes: { permitted: 3, successes: 2, lease: 2000 }
+} as const
+
+describe("a circuit breaker with a planted bug is found", () => {
+  it.effect.each([
+    ["one failure too late", { trip: TripPolicy.consecutive(3) }, 4],
+    ["an open time that does not grow", { openFor: { ...openFor, factor: 1 } }, 10],
+    ["one probe too many", { probes: { permitted: 4, successes: 2, lease: 2000 } }, 12],
+    ["one good probe is enough", { probes: { permitted: 3, successes: 1, lease: 2000 } }, 8],
+    ["a lease a millisecond longer", { probes: { permitted: 3, successes: 2, lease: 2001 } }, 10],
+    ["an error that asks for more than it may get", { maxRetryAfter: 10_000 }, 4],
+    [
+      "answers are failures",
+      { classify: (exit: { readonly _tag: string }) => (exit._tag === "Success" ? "success" : "failure") },
+      4
+    ]
+  ] as const)("%s", ([_, changed, longest]) =>
+    finds(Breaker.consecutive(CircuitBreaker.make("breaker", { ...breakerOptions, ...changed })), longest)
+  )
+
+  it.effect("one that counts an interrupted call", () => {
+    const make = Effect.map(CircuitBreaker.make("breaker", breakerOptions), (breaker) => ({
+      ...breaker,
+      // A probe that is interrupted is a good one: Polly closes the circuit so.
+      protect: ((work: Effect.Effect<unknown>, options: CircuitBreaker.ProtectOptions) =>
+        Effect.scoped(
+          Effect.flatMap(breaker.acquire(options), (permit) =>
+            Effect.onInterrupt(
+              Effect.tapCause(
+                Effect.tap(work, () => permit.succeed),
+                () => permit.fail()
+              ),
+              () => permit.succeed
+            )
+          )
+        )) as CircuitBreaker.CircuitBreaker["protect"]
+    }))
+    return finds(Breaker.consecutive(make), 10)
+  })
+})
+
+describe("a bulkhead with a planted bug is found", () => {
+  /** A bulkhead of a few lines, as they are written by hand. */
+  const handmade = (
+    bug: "leaks" | "last come, first served" | "wakes nobody on resize" | "no time limit"
+  ): Effect.Effect<Gate> =>
+    Effect.sync(() => {
+      let limit: number = gateOptions.maxConcurrent
+      let running = 0
+      const queue: Array<() => void> = []
+      const wake = () => {
+        while (running < limit && queue.length > 0) {
+          running += 1
+          const next = bug === "last come, first served" ? queue.pop() : queue.shift()
+          next?.()
+        }
+      }
+      const leave = Effect.sync(() => {
+        running -= 1
+        wake()
+      })
+      const full = (reason: "full" | "wait") => Effect.fail({ _tag: `BulkheadFull: ${reason}` })
+      const wait = Effect.callback<void>((resume) => {
+        const waiter = () => resume(Effect.void)
+        queue.push(waiter)
+        return Effect.sync(() => {
+          const at = queue.indexOf(waiter)
+          if (at >= 0) queue.splice(at, 1)
+        })
+      })
+      const enter = Effect.suspend(() => {
+        if (running < limit && queue.length === 0) {
+          running += 1
+          return Effect.void
+        }
+        if (queue.length >= gateOptions.maxQueued) return full("full")
+        return bug === "no time limit"
+          ? wait
+          : Effect.timeoutOrElse(wait, { duration: gateOptions.maxWait, orElse: () => full("wait") })
+      })
+      return {
+        protect: (work) =>
+          Effect.flatMap(enter, () =>
+            bug === "leaks"
+              ? Effect.tapCause(
+                  Effect.tap(work, () => leave),
+                  () => leave
+                )
+              : Effect.ensuring(work, leave)
+          ),
+        resize: (to) =>
+          Effect.sync(() => {
+            limit = to
+            if (bug !== "wakes nobody on resize") wake()
+          }),
+        state: Effect.sync(() => ({ running, waiting: queue.length, maxConcurrent: limit }))
+      }
+    })
+
+  it.effect.each([
+    ["leaks", 2],
+    ["last come, first served", 5],
+    ["wakes nobody on resize", 4],
+    ["no time limit", 4]
+  ] as const)("%s", ([bug, longest]) => finds(bulkhead(handmade(bug)), longest))
+
+  it.effect("one place too many in the queue", () =>
+    finds(
+      bulkhead(
+        Effect.map(Bulkhead.make("b", { ...gateOptions, maxQueued: 3 }), ({ protect, resize, state }) => ({
+          protect: (work) => protect(work),
+          resize,
+          state: state()
+        }))
+      ),
+      5
+    )
+  )
+})
+
+describe("a retry budget with a planted bug is found", () => {
+  it.effect("a window a tenth too long", () =>
+    finds(budget(RetryBudget.make("budget", { ...budgetOptions, minPerSecond: 2 / 1.1, window: 1100 })), 4)
+  )
+
+  it.effect("a race that pays twice from one token", () =>
+    finds(
+      budget(
+        Effect.map(
+          RetryBudget.make("budget", budgetOptions),
+          (real): Budget => ({
+            ...real,
+            // Asks first, and withdraws if it may: then the answer is not the withdrawal's.
+            tryWithdraw: Effect.flatMap(real.balance, (balance) => Effect.as(real.tryWithdraw, balance > 0))
+          })
+        )
+      ),
+      4
+    )
+  )
+})
+
+describe("a retry with a planted bug is found", () => {
+  it.effect.each([
+    ["one retry too many", { times: 3 }, {}, 12],
+    ["a cap that does not hold", { cap: 200 }, {}, 6],
+    ["a budget that earns too much", {}, { ratio: 0.4 }, 4]
+  ] as const)("%s", ([_, backoff, budget, longest]) =>
+    finds(retry(Retry.backoff({ ...retryOptions, ...backoff }), { ...budgetOptions, ...budget }), longest)
+  )
+})
+
+describe("a policy with a planted bug is found", () => {
+  it.effect.each([
+    ["a timeout a millisecond late", { timeout: 1001 }, 3],
+    ["no breaker around a timeout", { breaker: { ...policyOptions.breaker, ignore: ["TimedOut"] } }, 4],
+    ["one permit too many", { bulkhead: { ...policyOptions.bulkhead, maxConcurrent: 3 } }, 3],
+    ["a queue that waits too long", { bulkhead: { ...policyOptions.bulkhead, maxWait: 900.5 } }, 12]
+  ] as const)("%s", ([_, changed, longest]) =>
+    // The options differ in value only.
+    finds(policy(Policy.make("policy", { ...policyOptions, ...(changed as {}) })), longest)
+  )
+})

@@ -1,0 +1,28 @@
+/** What `npm run soak` runs again and again with new seeds. A tool of its own is one line more. */
+import * as Effect from "effect/Effect"
+import * as TestClock from "effect/testing/TestClock"
+import type { Subject } from "../../packages/tools/src/soak.ts"
+import { chaosLaws } from "../composition/chaos.ts"
+import { type Subject as Lawful, subjects as laws } from "../laws/subjects.ts"
+import { models } from "../models/index.ts"
+
+const model = ({ check, name }: (typeof models)[number]): Subject => ({
+  name: `model: ${name}`,
+  run: (seed) => Effect.map(check({ seed, runs: 200 }), ({ steps }) => steps)
+})
+
+const law = ({ laws, name }: Lawful): Subject => ({
+  name: `laws: ${name}`,
+  run: (seed) =>
+    Effect.map(
+      Effect.forEach(laws({ seed, runs: 100 }), (law) => law.check),
+      ({ length }) => length
+    )
+})
+
+const chaos = ([name, holds]: (typeof chaosLaws)[number]): Subject => ({
+  name: `chaos: ${name}`,
+  run: (seed) => Effect.as(Effect.provide(Effect.scoped(holds(seed)), TestClock.layer()), 1)
+})
+
+export const subjects: ReadonlyArray<Subject> = [...models.map(model), ...laws.map(law), ...chaosLaws.map(chaos)]
