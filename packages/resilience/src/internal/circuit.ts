@@ -260,7 +260,7 @@ export class Circuits {
       to: phases[circuit.phase]!,
       cause,
       ...(opened && cell.evidence !== undefined ? { evidence: cell.evidence } : {}),
-      ...(opened ? { openFor: Duration.millis(circuit.openFor) } : {})
+      ...(opened ? { openFor: Duration.millis(circuit.openFor), openings: circuit.openings } : {})
     })
   }
 }
