@@ -9,13 +9,13 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
-import { CircuitBreaker, Policy } from "effect-resilience"
+import { CircuitBreaker, Policy, TripPolicy } from "effect-resilience"
 import * as EffectBreaker from "effect-resilience/effect"
 import { start } from "../support/observe.ts"
 import { Down, type Failure, NotFound, oneProbe, strict } from "./dependency.ts"
 
-/** Opens at the first failure for 5 seconds, closes at the first success. */
-const options = { ...strict, ignore: ["NotFound"], probes: oneProbe } as const
+/** Opens at the second failure in a row for 5 seconds, closes at the first success. */
+const options = { ...strict, trip: TripPolicy.consecutive(2), ignore: ["NotFound"], probes: oneProbe } as const
 
 const results = { success: "ok", failure: new Down({}), ignored: new NotFound() } as const
 type Result = keyof typeof results
@@ -116,16 +116,24 @@ const running = (begun: Begun): Running => {
   return begun
 }
 
-/** A circuit in a state: with a call of the era before, and with one of now, if there can be one. */
-const prepared = ({ begin }: Subject, state: Cell["state"]) =>
+const failOnce = ({ begin }: Subject) => Effect.flatMap(begin, (call) => running(call).end("failure"))
+
+/**
+ * A circuit in a state: with a call of the era before, and with one of now, if there can be one. A closed one has seen one
+ * failure, so that the next opens it, unless a success comes between.
+ */
+const prepared = (subject: Subject, state: Cell["state"]) =>
   Effect.gen(function* () {
-    const [old, opens] = [running(yield* begin), running(yield* begin)]
-    yield* opens.end("failure")
+    const { begin } = subject
+    const old = running(yield* begin)
+    yield* failOnce(subject)
+    yield* failOnce(subject)
     if (state === "open") return { old, now: yield* begin }
     yield* TestClock.adjust("5 seconds")
     const probe = running(yield* begin)
     if (state === "half-open") return { old, now: probe }
     yield* probe.end("success")
+    yield* failOnce(subject)
     return { old, now: yield* begin }
   })
 
@@ -145,7 +153,13 @@ for (const [name, subject] of Object.entries(subjects)) {
           assert.strictEqual(after._tag, to)
           // A change of state that ends where it began would show here: a new era, another opening.
           if (isStale) assert.deepStrictEqual(after, before)
-          assert.strictEqual((yield* made.begin) === "refused" ? "refused" : "runs", next)
+          const following = yield* made.begin
+          assert.strictEqual(following === "refused" ? "refused" : "runs", next)
+          if (to !== "closed" || state !== "closed") return
+          // Only a success of now has ended the row of failures.
+          yield* running(following).end("failure")
+          const isReset = result === "success" && !isStale
+          assert.strictEqual((yield* made.state)._tag, isReset ? "closed" : "open")
         }).pipe(Effect.scoped)
       )
     }
