@@ -1,0 +1,22 @@
+/**
+ * opossum #658 (and #719): in a process that restores its state for each call, a half-open circuit never called the function, as its
+ * probe had died with the process before.
+ * We promise: probes do not survive a snapshot. A circuit that was half-open is probed by the first call after it is restored.
+ */
+import { assert, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { CircuitBreaker } from "effect-resilience"
+import { held, ok, oneProbe, outcome, ready, strict, tagOf } from "./support.ts"
+
+it.effect("a circuit saved in the middle of its probe is probed after the restart", () =>
+  Effect.gen(function* () {
+    const before = yield* CircuitBreaker.make("users", { ...strict, probes: oneProbe })
+    yield* ready(before)
+    yield* held(before)
+    const snapshot: CircuitBreaker.Snapshot = JSON.parse(JSON.stringify(yield* before.export))
+    const after = yield* CircuitBreaker.make("users", { ...strict, probes: oneProbe })
+    yield* after.hydrate(snapshot)
+    assert.strictEqual(yield* outcome(after.protect(ok)), "ok")
+    assert.strictEqual(yield* tagOf(after), "closed")
+  })
+)
