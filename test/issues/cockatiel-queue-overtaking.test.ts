@@ -5,26 +5,38 @@
  */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as TestClock from "effect/testing/TestClock"
+import * as Fiber from "effect/Fiber"
 import { Bulkhead } from "effect-resilience"
-import { ended, outcome, start } from "./support.ts"
+import { hung, outcome, start } from "./support.ts"
 
-it.effect("who comes in the moment in which a permit is free does not pass the one who waits", () =>
-  Effect.gen(function* () {
-    const bulkhead = yield* Bulkhead.make("db", { maxConcurrent: 1, maxQueued: 1 })
-    const served: Array<string> = []
-    const work = (name: string) =>
-      Effect.andThen(
-        Effect.sync(() => served.push(name)),
-        Effect.sleep("1 second")
-      )
-    yield* start(bulkhead.protect(work("first")))
-    const waits = yield* start(outcome(bulkhead.protect(work("second"))))
-    // A fiber that is woken in the same instant in which the permit comes back.
-    const third = yield* start(Effect.delay(outcome(bulkhead.protect(work("third"))), "1 second"))
-    yield* TestClock.adjust("3 seconds")
-    assert.deepStrictEqual(served, ["first", "second", "third"])
-    assert.isTrue(Exit.isSuccess(ended(waits)) && Exit.isSuccess(ended(third)))
-  })
+it.effect.each(["comes in just after the permit is free", "was there just before"])(
+  "a caller that %s passes nobody",
+  (when) =>
+    Effect.gen(function* () {
+      const bulkhead = yield* Bulkhead.make("db", { maxConcurrent: 1, maxQueued: 3 })
+      const served: Array<string> = []
+      const work = (name: string) =>
+        outcome(
+          bulkhead.protect(
+            Effect.as(
+              Effect.andThen(
+                Effect.sync(() => served.push(name)),
+                Effect.yieldNow
+              ),
+              name
+            )
+          )
+        )
+      const holder = yield* start(bulkhead.protect(hung))
+      const waiters = [yield* start(work("first")), yield* start(work("second"))]
+      const free = Effect.sync(() => holder.interruptUnsafe())
+      // In one turn of the holder's and the newcomer's: nobody who waits has run in between.
+      const [before, after] = when.startsWith("comes") ? [free, Effect.void] : [Effect.void, free]
+      yield* before
+      waiters.push(yield* start(work("third")))
+      yield* after
+      const ends = yield* Effect.forEach(waiters, Fiber.join)
+      assert.deepStrictEqual(served, ["first", "second", "third"])
+      assert.deepStrictEqual(ends, served, "and nobody is rejected")
+    })
 )
