@@ -5,8 +5,9 @@
  */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker } from "effect-resilience"
-import { held, ok, oneProbe, outcome, ready, strict, tagOf } from "./support.ts"
+import { down, held, ok, oneProbe, outcome, ready, strict, tagOf } from "./support.ts"
 
 it.effect("a circuit saved in the middle of its probe is probed after the restart", () =>
   Effect.gen(function* () {
@@ -16,7 +17,10 @@ it.effect("a circuit saved in the middle of its probe is probed after the restar
     const snapshot: CircuitBreaker.Snapshot = JSON.parse(JSON.stringify(yield* before.export))
     const after = yield* CircuitBreaker.make("users", { ...strict, probes: oneProbe })
     yield* after.hydrate(snapshot)
-    assert.strictEqual(yield* outcome(after.protect(ok)), "ok")
+    assert.strictEqual(yield* outcome(after.protect(down)), "Down", "the function is called")
+    assert.deepInclude(yield* after.state(), { _tag: "open", openings: 2 }, "and it was a probe")
+    yield* TestClock.adjust("10 seconds")
+    yield* outcome(after.protect(ok))
     assert.strictEqual(yield* tagOf(after), "closed")
   })
 )
