@@ -6,16 +6,18 @@
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
-import { CircuitBreaker } from "effect-resilience"
+import { CircuitBreaker, TripPolicy } from "effect-resilience"
 import { down, held, ok, oneProbe, outcome, ready, strict, tagOf } from "./support.ts"
 
 it.effect("a circuit saved in the middle of its probe is probed after the restart", () =>
   Effect.gen(function* () {
-    const before = yield* CircuitBreaker.make("users", { ...strict, probes: oneProbe })
+    // One failure opens no closed circuit of these; it opens a half-open one.
+    const options = { ...strict, trip: TripPolicy.consecutive(3), probes: oneProbe }
+    const before = yield* CircuitBreaker.make("users", options)
     yield* ready(before)
     yield* held(before)
     const snapshot: CircuitBreaker.Snapshot = JSON.parse(JSON.stringify(yield* before.export))
-    const after = yield* CircuitBreaker.make("users", { ...strict, probes: oneProbe })
+    const after = yield* CircuitBreaker.make("users", options)
     yield* after.hydrate(snapshot)
     assert.strictEqual(yield* outcome(after.protect(down)), "Down", "the function is called")
     assert.deepInclude(yield* after.state(), { _tag: "open", openings: 2 }, "and it was a probe")
