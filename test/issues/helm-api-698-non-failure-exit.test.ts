@@ -11,8 +11,6 @@ import { down, ok, oneProbe, outcome, strict } from "./support.ts"
 it.effect("ten probes that say nothing, one after the other, each have a place", () =>
   Effect.gen(function* () {
     const breaker = yield* CircuitBreaker.make("charts", { ...strict, probes: oneProbe, classify: () => "ignored" })
-    yield* breaker.control.isolate()
-    yield* breaker.control.reset()
     yield* outcome(breaker.protect(down, { classify: () => "failure" }))
     yield* TestClock.adjust("5 seconds")
     for (let i = 0; i < 10; i++) {
