@@ -46,7 +46,10 @@ describe("Effect's breaker and ours, the same commands", () => {
     {
       trip: Trip,
       openFor: Schema.Literals(["1 second", "3 seconds", "growing", "growing, then constant", "ending"]),
-      commands: Schema.Array(Schema.Union([Call, Call, Call, Wait, Wait])).check(Schema.isMaxLength(80))
+      commands: Schema.Array(Schema.Union([Call, Call, Call, Wait, Wait])).check(
+        Schema.isMinLength(20),
+        Schema.isMaxLength(80)
+      )
     },
     ({ commands, openFor, trip }) => {
       const schedules: Record<string, Schedule.Schedule<unknown>> = {
@@ -63,7 +66,10 @@ describe("Effect's breaker and ours, the same commands", () => {
     "calls at the same time, that end late, fail, die or are interrupted: the same results and states",
     {
       trip: Trip,
-      commands: Schema.Array(Schema.Union([Call, Begin, Begin, End_, End_, Wait])).check(Schema.isMaxLength(80))
+      commands: Schema.Array(Schema.Union([Call, Begin, Begin, End_, End_, Wait])).check(
+        Schema.isMinLength(20),
+        Schema.isMaxLength(80)
+      )
     },
     ({ commands, trip }) => agree({ trip, openFor: "2 seconds" }, commands, withoutCount),
     { arbitrary: { runs: 150, size: 80, seed: 1 } }
