@@ -20,7 +20,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "public frames",
-          include: ["test/{breaker,bulkhead,retry,policy,composition}/**/*.test.ts"],
+          include: ["test/{breaker,bulkhead,retry,policy,composition,issues}/**/*.test.ts"],
           exclude: ["test/policy/frames.test.ts", "test/bulkhead/cost.test.ts"],
           setupFiles: ["test/variants/public.ts"]
         }

@@ -51,7 +51,8 @@ describe("transitions", () => {
           to: "open",
           cause: "tripped",
           evidence,
-          openFor: Duration.seconds(5)
+          openFor: Duration.seconds(5),
+          openings: 1
         },
         { ...common, at: 6000, from: "open", to: "half-open", cause: "time" },
         {
@@ -61,7 +62,8 @@ describe("transitions", () => {
           to: "open",
           cause: "probes",
           evidence,
-          openFor: Duration.seconds(10)
+          openFor: Duration.seconds(10),
+          openings: 2
         },
         { ...common, at: 16_000, from: "open", to: "half-open", cause: "time" },
         { ...common, at: 16_000, from: "half-open", to: "closed", cause: "probes" },

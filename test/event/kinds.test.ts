@@ -35,7 +35,8 @@ describe("Event: each kind, with its fields", () => {
           to: "open",
           cause: "tripped",
           evidence: { trip: "consecutive", figures: { failures: 1, limit: 1 } },
-          openFor: 5000
+          openFor: 5000,
+          openings: 1
         },
         { ...base, at: epoch + 5000, from: "open", to: "half-open", cause: "time" },
         { ...base, at: epoch + 5000, from: "half-open", to: "closed", cause: "probes" },

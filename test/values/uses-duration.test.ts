@@ -5,7 +5,6 @@ import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, TripPolicy } from "effect-resilience"
 
 /** Readings of the clock that one call through a closed breaker makes. */
-// biome-ignore lint/suspicious/noExplicitAny: the evidence of each policy is its own business
 const readings = (trip: TripPolicy.TripPolicy<any>) =>
   Effect.gen(function* () {
     const clock = yield* TestClock.testClockWith(Effect.succeed)

@@ -48,6 +48,8 @@ export interface Transition extends Base<"Transition"> {
   readonly evidence?: Evidence
   /** How long it stays open, when it opened. */
   readonly openFor?: Duration.Duration
+  /** Which opening in a row it is, when it opened: 1 after a healthy stretch. */
+  readonly openings?: number
 }
 
 /**

@@ -7,8 +7,10 @@
  *
  * @since 0.1.0
  */
+
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import { Graph } from "./internal/graph.ts"
 import * as Plain from "./internal/plain.ts"
 
@@ -350,11 +352,10 @@ class Exploration<S> {
   }
 
   private step(before: S, action: Action<S>): S | Broken {
-    try {
-      return action.next(this.copy(before))
-    } catch (cause) {
-      return new Broken("action", action.name, cause)
-    }
+    return Result.getOrElse(
+      Result.try(() => action.next(this.copy(before))),
+      (cause) => new Broken("action", action.name, cause)
+    )
   }
 
   private checkLaws<A>(
@@ -363,11 +364,9 @@ class Exploration<S> {
     value: A
   ): Broken | undefined {
     for (const [name, holds] of laws) {
-      try {
-        if (!holds(value)) return new Broken(kind, name)
-      } catch (cause) {
-        return new Broken(kind, name, cause)
-      }
+      const answer = Result.try(() => holds(value))
+      if (Result.isFailure(answer)) return new Broken(kind, name, answer.failure)
+      if (!answer.success) return new Broken(kind, name)
     }
     return undefined
   }

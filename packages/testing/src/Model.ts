@@ -13,13 +13,13 @@ import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import * as Random from "effect/Random"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import * as Callers_ from "./internal/callers.ts"
 import * as Inputs from "./internal/inputs.ts"
 import * as Plain from "./internal/plain.ts"
+import { world } from "./internal/world.ts"
 
 /**
  * One thing that can be done, to the model and to the real thing.
@@ -380,7 +380,7 @@ const runSequence = <M, Real>(
       steps.push({ call, answer, state: seen.value })
     }
     return undefined
-  }).pipe(Effect.scoped, Random.withSeed(seed), Effect.provide(TestClock.layer()))
+  }).pipe(world(seed))
 
 const same = (one: unknown, other: unknown): boolean => Plain.canonical(one) === Plain.canonical(other)
 

@@ -192,7 +192,7 @@ export class Circuits {
     Circuit.reset(cell, this.trip, now)
     cell.phase = phases.indexOf(from.state) as Circuit.Phase
     cell.since = Math.floor(now - from.since - away)
-    if (from.openings > 0) {
+    if (from.openings > 0 || cell.phase === Circuit.Open) {
       const openings = Circuit.openingsOf(cell)
       openings.until = now + from.retryAfter - away
       openings.length = from.openFor
@@ -290,7 +290,9 @@ export class Circuits {
       to: phases[cell.phase]!,
       cause,
       ...(opened && cell.why !== undefined ? { evidence: cell.why } : {}),
-      ...(opened ? { openFor: Duration.millis(Circuit.openingsOf(cell).length) } : {})
+      ...(opened && cell.openings !== undefined
+        ? { openFor: Duration.millis(cell.openings.length), openings: cell.openings.count }
+        : {})
     })
   }
 }

@@ -1,4 +1,5 @@
 /** Plain data: numbers, strings, arrays, typed arrays, maps, sets and records of them. */
+import * as Result from "effect/Result"
 
 /** Deeper than any state of a small machine: what is deeper has a cycle. */
 const deepest = 100
@@ -63,14 +64,12 @@ export const size = (value: unknown): number => {
 
 /** For people: as JSON without its quotes, and not longer than a line or two. */
 export const show = (value: unknown, longest = 400): string => {
-  let text: string
-  try {
-    text = canonical(value)
+  const readable = Result.try(() =>
+    canonical(value)
       .replaceAll(/"([A-Za-z_$][\w$]*)":/g, "$1: ")
       .replaceAll(",", ", ")
-  } catch {
-    text = String(value)
-  }
+  )
+  const text = Result.getOrElse(readable, () => String(value))
   return text.length > longest ? `${text.slice(0, longest)} …` : text
 }
 

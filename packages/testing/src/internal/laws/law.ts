@@ -1,12 +1,13 @@
 /** What every law is made of: a name, and a check that can say what broke it. */
+
 import * as Arbitrary from "effect/Arbitrary"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import * as Random from "effect/Random"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import * as TestClock from "effect/testing/TestClock"
 import * as Plain from "../plain.ts"
+import { world } from "../world.ts"
 
 export interface Options {
   readonly runs?: number | undefined
@@ -41,16 +42,14 @@ export type Verdict = string | undefined
 
 export type Holds<A> = (value: A) => Verdict | Effect.Effect<Verdict, unknown, Scope.Scope>
 
-/** In a world of its own: a virtual clock at zero, seeded chance, a scope. What is thrown is what is wrong. */
+/** In a world of its own. What is thrown is what is wrong. */
 const judged = <A>(holds: Holds<A>, value: A, seed: string | number): Effect.Effect<Verdict> =>
   Effect.suspend(() => {
     const verdict = holds(value)
     return Effect.isEffect(verdict) ? verdict : Effect.succeed(verdict)
   }).pipe(
-    Effect.scoped,
-    Effect.catchCause((cause) => Effect.succeed(thrown(cause))),
-    Random.withSeed(seed),
-    Effect.provide(TestClock.layer())
+    world(seed),
+    Effect.catchCause((cause) => Effect.succeed(thrown(cause)))
   )
 
 const thrown = (cause: Cause.Cause<unknown>): string => {
@@ -59,13 +58,11 @@ const thrown = (cause: Cause.Cause<unknown>): string => {
 }
 
 /** Synchronous code that may throw is judged without a fiber: there may be a hundred thousand of them. */
-const judgedNow = <A>(holds: (value: A) => Verdict, value: A): Verdict => {
-  try {
-    return holds(value)
-  } catch (error) {
-    return thrown(Cause.die(error))
-  }
-}
+const judgedNow = <A>(holds: (value: A) => Verdict, value: A): Verdict =>
+  Result.getOrElse(
+    Result.try(() => holds(value)),
+    (error) => thrown(Cause.die(error))
+  )
 
 /** Makes the laws of one subject. */
 export const laws = (subject: string, { runs = 100, seed = 0 }: Options) => {

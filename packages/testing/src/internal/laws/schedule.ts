@@ -37,7 +37,6 @@ export const schedule = <Out, In>(
 ): ReadonlyArray<Law> => {
   const { times = many } = options
   const cap = options.cap === undefined ? Infinity : Duration.toMillis(Duration.fromInputUnsafe(options.cap))
-  // biome-ignore lint/suspicious/noExplicitAny: the default holds for schedules that take anything, or a number
   const input = options.input ?? ((attempt: number): any => attempt)
   const { forAll, once } = laws(subject, options)
   const most = Number.isFinite(times) ? times : many

@@ -1,5 +1,7 @@
 /** The laws of trip policies. */
+
 import * as Arbitrary from "effect/Arbitrary"
+import * as Result from "effect/Result"
 import type { TripPolicy } from "effect-resilience"
 import { oneOf } from "../inputs.ts"
 import * as Plain from "../plain.ts"
@@ -65,13 +67,11 @@ class Told<S> {
 }
 
 /** Evidence as it lies in memory, if it is plain data. */
-const snapshot = (evidence: unknown): string => {
-  try {
-    return Plain.canonical(evidence)
-  } catch {
-    return "not plain"
-  }
-}
+const snapshot = (evidence: unknown): string =>
+  Result.getOrElse(
+    Result.try(() => Plain.canonical(evidence)),
+    () => "not plain"
+  )
 
 export const tripPolicy = <S>(
   subject: string,

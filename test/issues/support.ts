@@ -1,0 +1,20 @@
+/** What the regression tests share: a dependency that fails in every way, and breakers that are easy to reason about. */
+export {
+  bug,
+  Down,
+  down,
+  type Failure,
+  held,
+  hung,
+  NotFound,
+  notFound,
+  ok,
+  oneProbe,
+  outcome,
+  ready,
+  strict,
+  tagOf,
+  trip
+} from "../breaker/dependency.ts"
+export { settle } from "../policy/support.ts"
+export { ended, recording, start } from "../support/observe.ts"
