@@ -16,7 +16,7 @@ export interface Effort {
 }
 
 export const quick: Effort = { heat: 100, warmups: 1, rounds: 5, sample: 8, collect: "round" }
-export const thorough: Effort = { heat: 300, warmups: 3, rounds: 21, sample: 60, collect: "sample" }
+export const thorough: Effort = { heat: 300, warmups: 2, rounds: 11, sample: 40, collect: "sample" }
 
 export const median = (values: ReadonlyArray<number>): number => {
   const sorted = values.toSorted((a, b) => a - b)
