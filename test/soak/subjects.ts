@@ -1,7 +1,9 @@
 /** What `npm run soak` runs again and again with new seeds. A tool of its own is one line more. */
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import type { Subject } from "../../packages/tools/src/soak.ts"
+import { books } from "../composition/books.ts"
 import { chaosLaws } from "../composition/chaos.ts"
 import { type Subject as Lawful, subjects as laws } from "../laws/subjects.ts"
 import { models } from "../models/index.ts"
@@ -20,9 +22,17 @@ const law = ({ laws, name }: Lawful): Subject => ({
     )
 })
 
-const chaos = ([name, holds]: (typeof chaosLaws)[number]): Subject => ({
-  name: `chaos: ${name}`,
-  run: (seed) => Effect.as(Effect.provide(Effect.scoped(holds(seed)), TestClock.layer()), 1)
-})
+/** A program that a seed decides, on a clock of its own. */
+const program =
+  (kind: string) =>
+  ([name, holds]: readonly [string, (seed: number) => Effect.Effect<unknown, unknown, Scope.Scope>]): Subject => ({
+    name: `${kind}: ${name}`,
+    run: (seed) => Effect.as(Effect.provide(Effect.scoped(holds(seed)), TestClock.layer()), 1)
+  })
 
-export const subjects: ReadonlyArray<Subject> = [...models.map(model), ...laws.map(law), ...chaosLaws.map(chaos)]
+export const subjects: ReadonlyArray<Subject> = [
+  ...models.map(model),
+  ...laws.map(law),
+  ...chaosLaws.map(program("chaos")),
+  ...books.map(program("books"))
+]
