@@ -4,18 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { CircuitBreaker, TripPolicy } from "effect-resilience"
 import * as Options from "../../packages/resilience/src/internal/options.ts"
-
-const refusal = (make: () => unknown): string => {
-  const thrown = (() => {
-    try {
-      return make()
-    } catch (error) {
-      return error
-    }
-  })()
-  assert.instanceOf(thrown, RangeError)
-  return (thrown as RangeError).message
-}
+import { refusal } from "../support/refusal.ts"
 
 // What people pass from JavaScript, or from values that were never checked.
 const not = (value: unknown): any => value

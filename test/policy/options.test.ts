@@ -2,17 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { Policy, Retry, RetryBudget } from "effect-resilience"
+import { refusal } from "../support/refusal.ts"
 import { ok, touchy } from "./support.ts"
-
-const message = (make: () => unknown): string => {
-  try {
-    make()
-  } catch (error) {
-    if (error instanceof RangeError) return error.message
-    throw error
-  }
-  return assert.fail("accepted")
-}
 
 class Budget extends RetryBudget.Service<Budget>()("test/OptionsBudget", {}) {}
 
@@ -95,7 +86,7 @@ describe("Policy: one bad option is a RangeError at construction", () => {
   it("of make, before anything runs", () => {
     for (const [options, text] of wrong)
       assert.include(
-        message(() => make("p", options)),
+        refusal(() => make("p", options)),
         text
       )
   })
@@ -103,7 +94,7 @@ describe("Policy: one bad option is a RangeError at construction", () => {
   it("of Service, where the class is declared", () => {
     for (const [options, text] of wrong)
       assert.include(
-        message(() => service("test/Wrong", options)),
+        refusal(() => service("test/Wrong", options)),
         text
       )
   })
@@ -111,11 +102,11 @@ describe("Policy: one bad option is a RangeError at construction", () => {
   it("an empty name", () => {
     const text = `Policy: name must be a non-empty string, got ""`
     assert.strictEqual(
-      message(() => make("", { timeout: "1 second" })),
+      refusal(() => make("", { timeout: "1 second" })),
       text
     )
     assert.strictEqual(
-      message(() => service("", { timeout: "1 second" })),
+      refusal(() => service("", { timeout: "1 second" })),
       text
     )
   })
@@ -126,7 +117,7 @@ describe("Policy: one bad option is a RangeError at construction", () => {
       for (const permits of [0, -1, 1.5, Number.NaN]) {
         const text = `Policy.control.resize: maxConcurrent must be an integer >= 1, got ${permits}`
         assert.strictEqual(
-          message(() => policy.control.resize(permits)),
+          refusal(() => policy.control.resize(permits)),
           text
         )
       }
@@ -138,14 +129,14 @@ describe("Policy: one bad option is a RangeError at construction", () => {
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy })
       const protect = policy.protect as (self: unknown, options: unknown) => unknown
-      const text = message(() => protect(ok, { failures: "Down" }))
+      const text = refusal(() => protect(ok, { failures: "Down" }))
       assert.include(text, "Policy.protect: failures must be an array of tags")
     })
   )
 
   it("a part that is undefined is a part that is not there", () => {
     assert.include(
-      message(() => make("p", { timeout: undefined, breaker: undefined })),
+      refusal(() => make("p", { timeout: undefined, breaker: undefined })),
       atLeastOne
     )
   })

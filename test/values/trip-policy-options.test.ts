@@ -1,19 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { TripPolicy } from "effect-resilience"
+import { refusal } from "../support/refusal.ts"
 
 /** The message of the `RangeError` that making it throws. */
-const refusal = (make: () => unknown): string => {
-  const thrown = (() => {
-    try {
-      return make()
-    } catch (error) {
-      return error
-    }
-  })()
-  assert.instanceOf(thrown, RangeError)
-  return (thrown as RangeError).message
-}
-
 // What people pass from JavaScript, or from values that were never checked.
 const not = (value: unknown): any => value
 

@@ -440,14 +440,6 @@ const makeWith = <O>(name: string, options: Options, program: Event.Hub): Circui
 
   const protect = Protecting.by(where, (self, told) => new Call(engine, undefined, self, told))
 
-  const withNow = <A>(f: (now: number, fiber: AnyFiber) => A): Effect.Effect<A> =>
-    Effect.withFiber((fiber) => Effect.succeed(f(Time.monotonicMillis(fiber), fiber)))
-
-  const command =
-    (name: Parameters<Circuits.Circuits["control"]>[1]) =>
-    (key: string = Rejection.defaultKey): Effect.Effect<void> =>
-      withNow((now, fiber) => circuits.control(cells.insist(key, now), name, now, fiber))
-
   const acquire = (call?: { readonly key?: string | undefined }) =>
     Effect.acquireRelease(
       Effect.withFiber((fiber): Effect.Effect<Leave, Rejection.CircuitOpen> => {
@@ -468,28 +460,24 @@ const makeWith = <O>(name: string, options: Options, program: Event.Hub): Circui
     fn: Protecting.fn(where, protect) as unknown as CircuitBreaker<O>["fn"],
     acquire,
     state: (key = Rejection.defaultKey) =>
-      withNow((now) => {
+      Time.withNow((now) => {
         const cell = cells.peek(key)
         return cell === undefined ? { _tag: "closed", since: Duration.zero, openings: 0 } : circuits.view(cell, now)
       }),
-    states: withNow((now) => Array.from(cells.all(), (cell) => ({ key: cell.key, ...circuits.view(cell, now) }))),
+    states: Time.withNow((now) => Array.from(cells.all(), (cell) => ({ key: cell.key, ...circuits.view(cell, now) }))),
     events: Event.streamFrom(engine.reporter.own),
     transitions: Event.streamFrom(engine.reporter.own).pipe(Stream.filter((event) => event._tag === "Transition")),
-    control: {
-      isolate: command("isolate"),
-      close: command("close"),
-      reset: command("reset"),
-      disable: command("disable"),
-      enable: command("enable")
-    },
-    export: withNow((now, fiber) => ({
+    control: Circuits.commands((key, command, now, fiber) =>
+      circuits.control(cells.insist(key, now), command, now, fiber)
+    ),
+    export: Time.withNow((now, fiber) => ({
       version: 1,
       at: Time.epochMillis(fiber),
       // Without the entry that keys share when there is no room: it is nobody's state in particular.
       circuits: Array.from(cells.kept(), (cell) => Circuits.exported(cell, now))
     })),
     hydrate: (snapshot) =>
-      withNow((now, fiber) => {
+      Time.withNow((now, fiber) => {
         if (!isSnapshot(snapshot)) Options_.reject("CircuitBreaker.hydrate", "its argument", "a Snapshot", snapshot)
         const away = Math.max(0, Time.epochMillis(fiber) - snapshot.at)
         for (const one of snapshot.circuits) {

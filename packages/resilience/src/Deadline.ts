@@ -10,9 +10,8 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Event from "./Event.ts"
 import * as Current from "./internal/deadline.ts"
-import { Reporter } from "./internal/hub.ts"
+import { reporterOf } from "./internal/hub.ts"
 import * as Options_ from "./internal/options.ts"
 import * as Protecting from "./internal/protect.ts"
 import * as Time from "./internal/time.ts"
@@ -88,7 +87,7 @@ const make = (duration: Duration.Input, options: Options | undefined) => {
 
 const reject = (policy: string, deadline: Duration.Duration, started: boolean, fiber: AnyFiber) => {
   const rejection = Rejection.deadlineExceeded({ policy, key: Rejection.defaultKey, deadline, started })
-  new Reporter(policy, Event.makeHub(), fiber.getRef(Event.CurrentHub)).rejected(Rejection.defaultKey, rejection, fiber)
+  reporterOf(policy, fiber).rejected(Rejection.defaultKey, rejection, fiber)
   return rejection
 }
 

@@ -11,8 +11,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Event from "./Event.ts"
-import { Reporter } from "./internal/hub.ts"
+import { reporterOf } from "./internal/hub.ts"
 import { Keyed } from "./internal/keyed.ts"
 import * as Options_ from "./internal/options.ts"
 import * as Protecting from "./internal/protect.ts"
@@ -104,7 +103,7 @@ const isAnswered = (reason: Cause.Fail<unknown>, when: Options<unknown>["when"])
 }
 
 const report = (name: string, key: string, error: unknown, fiber: AnyFiber): void => {
-  const reporter = new Reporter(name, Event.makeHub(), fiber.getRef(Event.CurrentHub))
+  const reporter = reporterOf(name, fiber)
   if (reporter.heard) {
     reporter.report({ _tag: "FallbackUsed", policy: name, key, at: Time.epochMillis(fiber), error })
   }

@@ -29,7 +29,7 @@ import * as Protecting from "./internal/protect.ts"
 import * as Retrying from "./internal/retry.ts"
 import type * as Counters from "./internal/stats.ts"
 import * as Time from "./internal/time.ts"
-import type { AnyEffect, AnyFiber, Named, NoOther, SureSchedule } from "./internal/types.ts"
+import type { AnyEffect, Named, NoOther, SureSchedule } from "./internal/types.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Rejection from "./Rejection.ts"
 import * as Retry from "./Retry.ts"
@@ -406,27 +406,15 @@ const build = <O>(name: string, options: Options): Effect.Effect<Policy<O>, Conf
 const makeWith = <O>(engine: Engine.Engine): Policy<O> => {
   const protect = Protecting.by(where, (self, told) => new Engine.Call(engine, undefined, self, told))
 
-  const withNow = <A>(f: (now: number, fiber: AnyFiber) => A): Effect.Effect<A> =>
-    Effect.withFiber((fiber) => Effect.succeed(f(Time.monotonicMillis(fiber), fiber)))
-
-  const command =
-    (name: Parameters<Circuits.Circuits["control"]>[1]) =>
-    (key: string = Rejection.defaultKey): Effect.Effect<void> =>
-      withNow((now, fiber) => engine.control(key, name, now, fiber))
-
   const members: Policy<O> = {
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as unknown as Protect<O, never>,
     fn: Protecting.fn(where, protect) as unknown as Fn<O, never>,
-    stats: (key = Rejection.defaultKey) => withNow((now, fiber) => engine.stats(key, now, fiber)),
-    allStats: withNow((now, fiber) => engine.allStats(now, fiber)),
+    stats: (key = Rejection.defaultKey) => Time.withNow((now, fiber) => engine.stats(key, now, fiber)),
+    allStats: Time.withNow((now, fiber) => engine.allStats(now, fiber)),
     events: Event.streamFrom(engine.parts.reporter.own),
     control: {
-      isolate: command("isolate"),
-      close: command("close"),
-      reset: command("reset"),
-      disable: command("disable"),
-      enable: command("enable"),
+      ...Circuits.commands((key, command, now, fiber) => engine.control(key, command, now, fiber)),
       resize: (maxConcurrent) => {
         Options_.integer(`${where}.control.resize`, "maxConcurrent", maxConcurrent, 1)
         return Effect.sync(() => engine.resize(maxConcurrent))

@@ -15,10 +15,9 @@ import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
-import * as Event from "./Event.ts"
 import * as Budget from "./internal/budget.ts"
 import { Call } from "./internal/frame.ts"
-import { Reporter } from "./internal/hub.ts"
+import { reporterOf } from "./internal/hub.ts"
 import { keep } from "./internal/keep.ts"
 import * as Options_ from "./internal/options.ts"
 import * as Protecting from "./internal/protect.ts"
@@ -276,7 +275,7 @@ class Retried extends Call {
       {
         key: defaultKey,
         budget: this.budget,
-        reporter: new Reporter(this.plan.name, Event.makeHub(), fiber.getRef(Event.CurrentHub))
+        reporter: reporterOf(this.plan.name, fiber)
       },
       this.started,
       fiber

@@ -6,9 +6,8 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Event from "./Event.ts"
 import * as Deadline from "./internal/deadline.ts"
-import { Reporter } from "./internal/hub.ts"
+import { reporterOf } from "./internal/hub.ts"
 import * as Options_ from "./internal/options.ts"
 import * as Protecting from "./internal/protect.ts"
 import * as Time from "./internal/time.ts"
@@ -73,11 +72,7 @@ const make = (duration: Duration.Input, options: Options | undefined) => {
     Effect.withFiber((fiber) => {
       const deadline = Deadline.within(fiber, Time.monotonicMillis(fiber) + limit)
       return Limit.within<A, E | Rejection.TimedOut>(self, limit, deadline, fiber, () => {
-        new Reporter(policy, Event.makeHub(), fiber.getRef(Event.CurrentHub)).timeoutFired(
-          Rejection.defaultKey,
-          error,
-          fiber
-        )
+        reporterOf(policy, fiber).timeoutFired(Rejection.defaultKey, error, fiber)
         return Exit.fail(Rejection.timedOut({ policy, key: Rejection.defaultKey, after: error }))
       })
     })

@@ -80,6 +80,24 @@ const said: Readonly<Record<Outcome, Circuit.Said>> = {
   ignored: Circuit.Ignored
 }
 
+/** What an operator may tell a circuit. */
+export type Command = "isolate" | "close" | "reset" | "disable" | "enable"
+
+/** The commands as effects, each for one key. */
+export const commands = (tell: (key: string, command: Command, now: number, fiber: AnyFiber) => void) => {
+  const command =
+    (name: Command) =>
+    (key: string = Rejection.defaultKey): Effect.Effect<void> =>
+      Time.withNow((now, fiber) => tell(key, name, now, fiber))
+  return {
+    isolate: command("isolate"),
+    close: command("close"),
+    reset: command("reset"),
+    disable: command("disable"),
+    enable: command("enable")
+  }
+}
+
 /** The names of a circuit's options. */
 export const names = ["trip", "openFor", "maxRetryAfter", "probes"]
 
@@ -202,12 +220,7 @@ export class Circuits {
     if (cell.phase !== before) this.transition(cell, before, "control", fiber)
   }
 
-  control(
-    cell: Cell,
-    command: "isolate" | "close" | "reset" | "disable" | "enable",
-    now: number,
-    fiber: AnyFiber
-  ): void {
+  control(cell: Cell, command: Command, now: number, fiber: AnyFiber): void {
     const from = cell.phase
     switch (command) {
       case "isolate":

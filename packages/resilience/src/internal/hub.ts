@@ -2,7 +2,7 @@
 
 import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
-import type * as Event from "../Event.ts"
+import * as Event from "../Event.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Listeners from "./listeners.ts"
 import * as Time from "./time.ts"
@@ -48,3 +48,7 @@ export class Reporter {
     this.report({ _tag: "TimeoutFired", policy: this.policy, key, at: Time.epochMillis(fiber), after })
   }
 }
+
+/** For a policy that has no listeners of its own: it reports to the program's. */
+export const reporterOf = (policy: string, fiber: AnyFiber): Reporter =>
+  new Reporter(policy, Event.makeHub(), fiber.getRef(Event.CurrentHub))

@@ -347,7 +347,7 @@ export class Engine {
     }
   }
 
-  control(key: string, command: Parameters<Circuits.Circuits["control"]>[1], now: number, fiber: AnyFiber): void {
+  control(key: string, command: Circuits.Command, now: number, fiber: AnyFiber): void {
     const { circuits } = this.parts
     const circuit = circuits && this.entries.insist(key, now).circuit
     if (circuit !== undefined) circuits?.control(circuit, command, now, fiber)

@@ -1,6 +1,7 @@
 /** The one clock of the core: monotonic, from Effect's `Clock`, in milliseconds. A wall clock set back changes nothing. */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import type { AnyFiber } from "./types.ts"
 
 export const liveClock = Context.get(Context.empty(), Clock.Clock)
@@ -26,3 +27,7 @@ export const monotonicMillis = (fiber: AnyFiber): number => {
 
 /** Wall time, for stamps that people read; never for intervals. */
 export const epochMillis = (fiber: AnyFiber): number => fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+
+/** An effect of the present moment. */
+export const withNow = <A>(f: (now: number, fiber: AnyFiber) => A): Effect.Effect<A> =>
+  Effect.withFiber((fiber) => Effect.succeed(f(monotonicMillis(fiber), fiber)))
