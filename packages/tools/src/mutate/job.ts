@@ -11,6 +11,8 @@ export interface Job {
   readonly tests: ReadonlyArray<string>
   /** The mutants to try, one after the other. Or a static one, which is active from the start. */
   readonly mutants: ReadonlyArray<number> | number
+  /** Milliseconds that a test may take longer with a mutant than five times without: a busy computer takes its time. */
+  readonly patience: number
   /** A file that tells what has happened, one event a line. A process that starts goes on where it ends. */
   readonly report: string
 }
@@ -30,8 +32,10 @@ export type Event =
       readonly name: string
       readonly how: "fails" | "hangs" | "crashes"
     }
+  /** Without any mutant a test does not pass, or not twice. */
+  | { readonly _: "broken"; readonly name: string; readonly message: string }
   /** A test has run with all mutants that it reaches. */
-  | { readonly _: "done"; readonly test: string; readonly file: string; readonly reached: ReadonlyArray<number> }
+  | { readonly _: "done"; readonly test: string; readonly reached: ReadonlyArray<number> }
 
 export const readEvents = (report: string): ReadonlyArray<Event> =>
   readFileSync(report, "utf8")

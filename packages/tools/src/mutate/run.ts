@@ -16,7 +16,9 @@ export interface Options {
   readonly chosen?: ((mutant: Mutant) => boolean) | undefined
   /** How many processes at a time. */
   readonly workers: number
-  readonly progress?: ((decided: number, of: number) => void) | undefined
+  /** See {@link Job}. Default: 3 seconds. */
+  readonly patience?: number | undefined
+  readonly progress?: ((killed: number, of: number) => void) | undefined
 }
 
 export interface Verdict {
@@ -48,12 +50,13 @@ const untilDone = async (job: Job, file: string, seen: (events: ReadonlyArray<Ev
       const event: Event = { _: "killed", mutant, name, how: hung ? "hangs" : "crashes" }
       writeFileSync(job.report, `${JSON.stringify(event)}\n`, { flag: "a" })
       seen(readEvents(job.report))
-      if (isStatic) return false
-      continue
+      if (!isStatic) continue
     }
-    // A module that cannot even be loaded, or a test that fails.
+    // With a static mutant its module may not even load.
     if (isStatic) return false
-    throw new Error(`without any mutant the tests do not pass twice:\n${output}`)
+    throw new Error(
+      end?._ === "broken" ? `without any mutant: ${end.name}: ${end.message}` : `Vitest does not run:\n${output}`
+    )
   }
 }
 
@@ -100,7 +103,7 @@ const once = (
 
 /** What becomes of each mutant. */
 export const run = async (options: Options): Promise<ReadonlyArray<Verdict>> => {
-  const { chosen = () => true, progress, root, sources, tests, workers } = options
+  const { chosen = () => true, patience = 3000, progress, root, sources, tests, workers } = options
   const modules = modulesOf(options)
   const all = modules.flatMap(({ first, mutants, path }) =>
     mutants.map((mutant, i) => ({ number: first + i, mutant, path }))
@@ -109,25 +112,18 @@ export const run = async (options: Options): Promise<ReadonlyArray<Verdict>> => 
   const folder = mkdtempSync(`${tmpdir()}/mutate-`)
   const killed = new Map<number, Event & { readonly _: "killed" }>()
   const reached = new Set<number>()
-  /** Test files that reach a module. */
-  const reaching = new Map<string, Set<string>>(sources.map((path) => [path, new Set()]))
-  const pathOf = new Map(all.map(({ number, path }) => [number, path]))
 
   const seen = (events: ReadonlyArray<Event>): void => {
     for (const event of events) {
       if (event._ === "killed") killed.set(event.mutant, event)
-      if (event._ !== "done") continue
-      for (const mutant of event.reached) {
-        reached.add(mutant)
-        reaching.get(pathOf.get(mutant) as string)?.add(event.file)
-      }
+      if (event._ === "done") for (const mutant of event.reached) reached.add(mutant)
     }
     progress?.(killed.size, wanted.length)
   }
   let jobs = 0
-  const start = (some: Pick<Job, "mutants" | "tests">): Promise<boolean> => {
+  const start = (mutants: Job["mutants"]): Promise<boolean> => {
     const at = `${folder}/${jobs++}`
-    return untilDone({ root, sources, report: `${at}.report`, ...some }, `${at}.json`, seen)
+    return untilDone({ root, sources, tests, mutants, patience, report: `${at}.report` }, `${at}.json`, seen)
   }
 
   try {
@@ -135,17 +131,15 @@ export const run = async (options: Options): Promise<ReadonlyArray<Verdict>> => 
     await Promise.all(
       Array.from({ length: workers }, (_, i) => {
         const mutants = dynamic.flatMap(({ number }, at) => (at % workers === i ? [number] : []))
-        return mutants.length === 0 ? true : start({ tests, mutants })
+        return mutants.length === 0 ? true : start(mutants)
       })
     )
     const queue = wanted.filter(({ mutant }) => mutant.isStatic)
     const one = async (): Promise<void> => {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        const { number, path } = next
-        const files = reaching.get(path) as Set<string>
-        const those = files.size === 0 ? tests : tests.filter((test) => files.has(test))
+        const { number } = next
         reached.add(number)
-        if (await start({ tests: those, mutants: number })) continue
+        if (await start(number)) continue
         if (!killed.has(number)) killed.set(number, { _: "killed", mutant: number, name: "loading it", how: "fails" })
       }
     }

@@ -4,7 +4,7 @@ import { type RunnerTestCase, TestRunner } from "vitest"
 import { type Event, type Job, readEvents } from "./job.ts"
 import { asks } from "./mutants.ts"
 
-const job: Job = JSON.parse(readFileSync(process.env["MUTATION_JOB"] as string, "utf8"))
+const job: Job = JSON.parse(readFileSync(process.env.MUTATION_JOB as string, "utf8"))
 
 interface State {
   active: number
@@ -49,20 +49,19 @@ export default class MutationRunner extends TestRunner {
     for (const event of readEvents(job.report)) {
       if (event._ === "killed") this.killed.add(event.mutant)
       else if (event._ === "done") this.done.add(event.test)
-      else this.tried.add(`${event.test} ${event.mutant}`)
+      else if (event._ === "begins") this.tried.add(`${event.test} ${event.mutant}`)
     }
   }
 
   async runTask(test: RunnerTestCase): Promise<void> {
     const run = TestRunner.getTestFn(test)
-    if (typeof job.mutants === "number") return this.kills(test, job.mutants, 30_000, run)
-    if (this.done.has(test.id)) return
+    if (typeof job.mutants === "number") return this.kills(test, job.mutants, 10 * job.patience, run)
+    if (this.done.has(test.id) || job.mutants.every((mutant) => this.killed.has(mutant))) return
 
     state.met.fill(0)
     const start = performance.now()
-    await run()
-    // A busy computer takes its time.
-    const limit = 3000 + 5 * (performance.now() - start)
+    await this.passes(test, run)
+    const limit = job.patience + 5 * (performance.now() - start)
     const reached = state.met.slice()
 
     const rest = job.mutants.filter((mutant) => !this.killed.has(mutant) && (reached[mutant] as number) > 0)
@@ -81,13 +80,21 @@ export default class MutationRunner extends TestRunner {
       }
     }
     // A test that cannot be run twice would kill every mutant.
-    if (rest.length > 0) await run()
+    if (rest.length > 0) await this.passes(test, run)
     tell({
       _: "done",
       test: test.id,
-      file: test.file.name,
       reached: job.mutants.filter((mutant) => (reached[mutant] as number) > 0)
     })
+  }
+
+  private async passes(test: RunnerTestCase, run: () => unknown): Promise<void> {
+    try {
+      await run()
+    } catch (error) {
+      tell({ _: "broken", name: nameOf(test), message: String(error) })
+      throw error
+    }
   }
 
   private async kills(test: RunnerTestCase, mutant: number, limit: number, run: () => unknown): Promise<void> {

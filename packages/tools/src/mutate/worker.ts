@@ -6,7 +6,7 @@ import { BaseSequencer, startVitest, type TestSpecification } from "vitest/node"
 import { type Job, modulesOf } from "./job.ts"
 import { instrument } from "./mutants.ts"
 
-const job: Job = JSON.parse(readFileSync(process.env["MUTATION_JOB"] as string, "utf8"))
+const job: Job = JSON.parse(readFileSync(process.env.MUTATION_JOB as string, "utf8"))
 
 // No source on disk is changed.
 const instrumented: Plugin = {
