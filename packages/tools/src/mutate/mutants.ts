@@ -109,6 +109,9 @@ export const mutantsOf = (file: string, text: string): ReadonlyArray<Mutant> => 
     TSLiteralType: ({ literal }) => {
       fixed.add(literal.start)
     },
+    TSPropertySignature: ({ key }) => {
+      fixed.add(key.start)
+    },
     Property: ({ computed, key }) => {
       if (!computed) fixed.add(key.start)
     },
