@@ -35,7 +35,7 @@ export type Event =
   /** Without any mutant a test does not pass, or not twice. */
   | { readonly _: "broken"; readonly name: string; readonly message: string }
   /** A test has run with all mutants that it reaches. */
-  | { readonly _: "done"; readonly test: string; readonly reached: ReadonlyArray<number> }
+  | { readonly _: "done"; readonly test: string; readonly file: string; readonly reached: ReadonlyArray<number> }
 
 export const readEvents = (report: string): ReadonlyArray<Event> =>
   readFileSync(report, "utf8")

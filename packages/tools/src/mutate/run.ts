@@ -112,18 +112,25 @@ export const run = async (options: Options): Promise<ReadonlyArray<Verdict>> => 
   const folder = mkdtempSync(`${tmpdir()}/mutate-`)
   const killed = new Map<number, Event & { readonly _: "killed" }>()
   const reached = new Set<number>()
+  /** Test files that reach a module: a static mutant is found sooner when they come first. */
+  const reaching = new Map<string, Set<string>>(sources.map((path) => [path, new Set()]))
 
   const seen = (events: ReadonlyArray<Event>): void => {
     for (const event of events) {
       if (event._ === "killed") killed.set(event.mutant, event)
-      if (event._ === "done") for (const mutant of event.reached) reached.add(mutant)
+      if (event._ !== "done") continue
+      for (const mutant of event.reached) {
+        reached.add(mutant)
+        reaching.get(all[mutant]?.path ?? "")?.add(event.file)
+      }
     }
     progress?.(killed.size, wanted.length)
   }
   let jobs = 0
-  const start = (mutants: Job["mutants"]): Promise<boolean> => {
+  const start = (mutants: Job["mutants"], first = new Set<string>()): Promise<boolean> => {
     const at = `${folder}/${jobs++}`
-    return untilDone({ root, sources, tests, mutants, patience, report: `${at}.report` }, `${at}.json`, seen)
+    const ordered = tests.toSorted((a, b) => Number(first.has(b)) - Number(first.has(a)))
+    return untilDone({ root, sources, tests: ordered, mutants, patience, report: `${at}.report` }, `${at}.json`, seen)
   }
 
   try {
@@ -137,9 +144,9 @@ export const run = async (options: Options): Promise<ReadonlyArray<Verdict>> => 
     const queue = wanted.filter(({ mutant }) => mutant.isStatic)
     const one = async (): Promise<void> => {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        const { number } = next
+        const { number, path } = next
         reached.add(number)
-        if (await start(number)) continue
+        if (await start(number, reaching.get(path))) continue
         if (!killed.has(number)) killed.set(number, { _: "killed", mutant: number, name: "loading it", how: "fails" })
       }
     }

@@ -84,6 +84,7 @@ export default class MutationRunner extends TestRunner {
     tell({
       _: "done",
       test: test.id,
+      file: test.file.name,
       reached: job.mutants.filter((mutant) => (reached[mutant] as number) > 0)
     })
   }
