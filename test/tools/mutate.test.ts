@@ -100,7 +100,7 @@ describe("a run", () => {
       sources: [sample],
       tests: ["test/tools/mutate/weak.ts"],
       workers: 1,
-      patience: 500
+      patience: 1500
     })
     const fates = Object.fromEntries(verdicts.map(({ fate, mutant }) => [mutant.name.replace("sample ", ""), fate]))
     expect(fates).toEqual({

@@ -123,7 +123,7 @@ const main = async (): Promise<void> => {
   const isWhole = values.only === ""
   const machines = new Set(sources.map((path) => path.replace(/^.*\/|\.ts$/g, "")))
   const reasons = Object.fromEntries(
-    Object.entries(survivors).filter(([name]) => machines.has(name.split(" ", 1)[0] as string))
+    Object.entries(survivors).filter(([name]) => values.file === undefined || machines.has(name.replace(/ .*/, "")))
   )
   const names = new Set(chosen.map(({ name }) => name))
   const complaints = complaintsOf(verdicts, reasons, names).filter((text) => isWhole || !text.endsWith("%"))

@@ -235,8 +235,8 @@ export const instrument = (text: string, mutants: ReadonlyArray<Mutant>, first =
   const render = (start: number, end: number): string => {
     let out = ""
     let at = start
-    while (queue[0] !== undefined && queue[0].start < end) {
-      const spot = queue.shift() as Spot
+    for (let spot = queue[0]; spot !== undefined && spot.start < end; spot = queue[0]) {
+      queue.shift()
       out += text.slice(at, spot.start)
       const inner = render(spot.start, spot.end)
       const active = (n: number) => `${asks}(${n})`

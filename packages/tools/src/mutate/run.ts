@@ -101,6 +101,11 @@ const once = (
     })
   })
 
+/** Waits for all, also when one fails: the others still write their reports. */
+const everyOne = async (promises: ReadonlyArray<Promise<void>>): Promise<void> => {
+  for (const result of await Promise.allSettled(promises)) if (result.status === "rejected") throw result.reason
+}
+
 /** What becomes of each mutant. */
 export const run = async (options: Options): Promise<ReadonlyArray<Verdict>> => {
   const { chosen = () => true, patience = 3000, progress, root, sources, tests, workers } = options
@@ -135,10 +140,10 @@ export const run = async (options: Options): Promise<ReadonlyArray<Verdict>> => 
 
   try {
     const dynamic = wanted.filter(({ mutant }) => !mutant.isStatic)
-    await Promise.all(
-      Array.from({ length: workers }, (_, i) => {
+    await everyOne(
+      Array.from({ length: workers }, async (_, i) => {
         const mutants = dynamic.flatMap(({ number }, at) => (at % workers === i ? [number] : []))
-        return mutants.length === 0 ? true : start(mutants)
+        if (mutants.length > 0) await start(mutants)
       })
     )
     const queue = wanted.filter(({ mutant }) => mutant.isStatic)
@@ -150,7 +155,7 @@ export const run = async (options: Options): Promise<ReadonlyArray<Verdict>> => 
         if (!killed.has(number)) killed.set(number, { _: "killed", mutant: number, name: "loading it", how: "fails" })
       }
     }
-    await Promise.all(Array.from({ length: workers }, one))
+    await everyOne(Array.from({ length: workers }, one))
   } finally {
     rmSync(folder, { recursive: true })
   }
