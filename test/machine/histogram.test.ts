@@ -46,8 +46,11 @@ describe("quantiles", () => {
     const histogram = Histogram.make(length)
     for (const duration of [0, -1, 1e-9]) record(histogram, duration, 0)
     assert.isAtMost(Histogram.quantile(histogram, 1, 0)!, 0.07)
-    record(histogram, Number.POSITIVE_INFINITY, 0)
-    assert.strictEqual(Histogram.quantile(histogram, 1, 0), 2 ** 20)
+    for (const duration of [2 ** 20, 2 ** 21, Number.POSITIVE_INFINITY]) {
+      const histogram = Histogram.make(length)
+      record(histogram, duration, 0)
+      assert.strictEqual(Histogram.quantile(histogram, 1, 0), 2 ** 20, `of ${duration}`)
+    }
   })
 })
 
@@ -71,5 +74,39 @@ describe("generations", () => {
     assert.isUndefined(Histogram.quantile(histogram, 0.5, 10 * length))
     record(histogram, 1000, 10 * length)
     assert.isAbove(Histogram.quantile(histogram, 0, 10 * length)!, 999)
+  })
+
+  it("a call that was seen once more a length later is gone after two", () => {
+    const histogram = Histogram.make(length)
+    record(histogram, 10, 0)
+    assert.isDefined(Histogram.quantile(histogram, 0.5, length))
+    assert.isUndefined(Histogram.quantile(histogram, 0.5, 2 * length))
+  })
+
+  it("a call of the second generation outlives those of the first", () => {
+    const histogram = Histogram.make(length)
+    record(histogram, 10, 0)
+    record(histogram, 20, length)
+    assert.isAbove(Histogram.quantile(histogram, 0, 2 * length)!, 19)
+  })
+
+  it("calls that are gone count in no rank", () => {
+    const histogram = Histogram.make(length)
+    record(histogram, 10, 0)
+    record(histogram, 20, 5 * length)
+    assert.isAbove(Histogram.quantile(histogram, 1, 5 * length)!, 19)
+  })
+
+  it("cost no memory while there are no calls, and none that is new after the second", () => {
+    const histogram = Histogram.make(length)
+    Histogram.advance(histogram, 5 * length)
+    assert.isUndefined(histogram.previous)
+    const first = histogram.current
+    record(histogram, 10, 5 * length)
+    record(histogram, 10, 6 * length)
+    const second = histogram.current
+    record(histogram, 10, 7 * length)
+    assert.strictEqual(histogram.current, first)
+    assert.strictEqual(histogram.previous, second)
   })
 })

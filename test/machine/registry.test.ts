@@ -93,6 +93,49 @@ describe("6.12 keyed state is bounded", () => {
     assert.sameMembers(Array.from(registry.entries.keys()), ["a", "c", "d", "e"])
   })
 
+  /** A full registry, whose next look is at `k0`. */
+  const full = (used: ReadonlyArray<number>, count = (_: Cell) => {}) => {
+    const registry = make(used.length, count)
+    used.forEach((lastUsed, i) => {
+      Registry.insist(registry, `k${i}`, (key) => ({ key, lastUsed, pinned: false }))
+    })
+    return registry
+  }
+  const gone = (registry: Registry.Registry<Cell>): Array<string> => {
+    const before = Array.from(registry.entries.keys())
+    use(registry, "new", 100)
+    return before.filter((key) => !registry.entries.has(key))
+  }
+
+  it.each([
+    ["the oldest of the next four goes", [9, 8, 7, 6, 1], "k3"],
+    ["wherever it is among them", [9, 2, 7, 6, 1], "k1"],
+    ["of equals, the one that comes first", [9, 5, 5, 5, 1], "k1"]
+  ])("%s", (_, used, key) => {
+    assert.deepStrictEqual(gone(full(used)), [key])
+  })
+
+  it("finds the only one that can go among the next sixty-four, and looks no further", () => {
+    for (const [at, found] of new Map([
+      [63, ["k63"]],
+      [64, []]
+    ])) {
+      const registry = full(new Array(70).fill(0))
+      for (const cell of registry.entries.values()) cell.pinned = cell.key !== `k${at}`
+      assert.deepStrictEqual(gone(registry), found)
+    }
+  })
+
+  it("looks at four per insertion while there is room, all of them idle and pinned", () => {
+    let looked = 0
+    const registry = make(100, () => {
+      looked += 1
+    })
+    for (let i = 0; i < 10; i++) Registry.insist(registry, `k${i}`, (key) => ({ key, lastUsed: 0, pinned: true }))
+    use(registry, "new", timeToLive)
+    assert.strictEqual(looked, 4)
+  })
+
   it("looks at no more than a few entries per insertion, with 10,000 of them", () => {
     let looked = 0
     const registry = make(10_000, () => {

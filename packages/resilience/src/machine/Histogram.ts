@@ -69,7 +69,6 @@ export const record = (self: Histogram, duration: number): void => {
 export const quantile = (self: Histogram, q: number, now: number): number | undefined => {
   advance(self, now)
   const total = self.total + self.previousTotal
-  if (total === 0) return undefined
   const rank = Math.max(1, Math.ceil(q * total))
   let seen = 0
   for (let at = 0; at < size; at++) {

@@ -31,8 +31,8 @@ export const make = <T extends Entry>(
 const sweep = 4
 const search = 64
 
-/** The next entry on the round; `undefined` when there is none at all. */
-const next = <T extends Entry>(self: Registry<T>): T | undefined => {
+/** The next entry on the round, of a map that has some. */
+const next = <T extends Entry>(self: Registry<T>): T => {
   const step = self.hand.next()
   if (step.done !== true) return step.value
   self.hand = self.entries.values()
@@ -43,7 +43,6 @@ const next = <T extends Entry>(self: Registry<T>): T | undefined => {
 const forgetIdle = <T extends Entry>(self: Registry<T>, now: number): void => {
   for (let looks = Math.min(self.entries.size, sweep); looks > 0; looks--) {
     const entry = next(self)
-    if (entry === undefined) return
     if (now - entry.lastUsed >= self.idleTimeToLive && !self.pinned(entry, now)) self.entries.delete(entry.key)
   }
 }
@@ -57,7 +56,6 @@ const evict = <T extends Entry>(self: Registry<T>, now: number): boolean => {
   for (let look = 0, looks = Math.min(self.entries.size, search); look < looks; look++) {
     if (oldest !== undefined && look >= sweep) break
     const entry = next(self)
-    if (entry === undefined) break
     if (!self.pinned(entry, now) && (oldest === undefined || entry.lastUsed < oldest.lastUsed)) oldest = entry
   }
   return oldest !== undefined && self.entries.delete(oldest.key)

@@ -44,10 +44,6 @@ const advance = (self: Tokens, now: number): void => {
     self.withdrawals[at] = 0
   }
   if (steps > 0) self.tick = tick
-  if (steps === kept) {
-    self.totalDeposits = 0
-    self.totalWithdrawals = 0
-  }
 }
 
 /** Counts a first try. */

@@ -48,11 +48,6 @@ const moveOn = (self: TimeWindow, tick: number): void => {
     }
   }
   self.tick = tick
-  // A jump of more than one window empties every bucket, whichever ones the loop has met.
-  if (steps === buckets) {
-    self.totalCalls = 0
-    self.totalMarked = 0
-  }
 }
 
 export const recordTime = (self: TimeWindow, marked: boolean, now: number): void => {

@@ -1,0 +1,3 @@
+import { expect, test } from "vitest"
+
+test("two and two", () => expect(2 + 2).toBe(5))
