@@ -1,6 +1,8 @@
 /** Timers on the live clock, where many of one delay share a timer of the platform. On any other clock they are sleeps. */
-import { assert, describe, it } from "@effect/vitest"
+import { execFile } from "node:child_process"
+import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { Timeout } from "effect-resilience"
 import * as Time from "../../packages/resilience/src/internal/time.ts"
 import * as Timer from "../../packages/resilience/src/internal/timer.ts"
 
@@ -20,6 +22,7 @@ const ringing = (
             (name, delay) =>
               Timer.start(fiber, delay, () => {
                 rung.push([name, elapsed()])
+                cancels.get(name)?.()
                 if (name === last) resume(Effect.succeed(rung))
               }),
             elapsed
@@ -28,6 +31,9 @@ const ringing = (
       )
     )
   })
+
+/** What timers do when they fire, beside being noted. */
+const cancels = new Map<string, () => void>()
 
 /** Timers that would keep the process. */
 const keeping = () => process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length
@@ -95,6 +101,47 @@ describe("timers of one delay", () => {
       )
     })
   )
+
+  it.live("a cancel holds, also from one that fires at the same moment", () =>
+    Effect.gen(function* () {
+      const rung = yield* ringing((start, elapsed) => {
+        for (const name of ["first", "canceller"]) start(name, 5)
+        cancels.set("canceller", start("cancelled", 5))
+        start("last", 5)
+        start("end", 30)
+        // The loop is late: all are due at once.
+        while (elapsed() < 8);
+      }, "end")
+      assert.deepStrictEqual(
+        rung.map(([name]) => name),
+        ["first", "canceller", "last", "end"]
+      )
+    })
+  )
+
+  it("one that throws takes no other with it", async () => {
+    const program = `
+      import { Effect } from "effect"
+      import { Timeout } from "effect-resilience"
+      process.on("uncaughtException", () => {})
+      const slow = Effect.never.pipe(Timeout.after(5), Effect.ignore)
+      Effect.runCallback(slow, { onExit: () => { throw new Error("an observer") } })
+      Effect.runCallback(slow, { onExit: () => console.log("over") })
+      for (const start = performance.now(); performance.now() - start < 10; );`
+    const said = await new Promise((resolve) => {
+      const args = ["--conditions=@effect-resilience/source", "--input-type=module", "--eval", program]
+      execFile(process.execPath, args, { timeout: 20_000 }, (_, output) => resolve(output))
+    })
+    assert.strictEqual(said, "over\n")
+  })
+
+  it("who moves the platform's time moves them", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] })
+    const ended = Effect.runPromise(Effect.flip(Effect.never.pipe(Timeout.after(1234))))
+    await vi.advanceTimersByTimeAsync(1234)
+    vi.useRealTimers()
+    assert.strictEqual((await ended)._tag, "TimedOut")
+  })
 
   it.live("keep the process while somebody waits, and not after", () =>
     Effect.gen(function* () {

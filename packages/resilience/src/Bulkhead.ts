@@ -11,6 +11,7 @@ import type * as Layer from "effect/Layer"
 import type * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
 import * as ConfigOf from "./internal/config.ts"
+import { unprepared } from "./internal/frame.ts"
 import * as Gates from "./internal/gate.ts"
 import { Reporter } from "./internal/hub.ts"
 import { keep } from "./internal/keep.ts"
@@ -135,6 +136,7 @@ export interface Bulkhead<R = never> {
 }
 
 interface Entry extends Gates.Cell {
+  /** When it was made: a gate at which nobody stands has no past, and may be forgotten at any time. */
   lastUsed: number
 }
 
@@ -168,7 +170,7 @@ class Call extends Protecting.Guarded<Engine> implements Gates.Pass {
 
   enter(fiber: AnyFiber): AnyEffect {
     const { cell, engine } = this
-    if (cell === undefined || engine === undefined) return this.self
+    if (cell === undefined || engine === undefined) return unprepared
     const wait = engine.gates.enter(cell, this, fiber)
     return wait === undefined ? this.self : Effect.flatMap(wait, () => this.self)
   }
@@ -262,7 +264,7 @@ const makeWith = (name: string, options: Options, program: Event.Hub): Bulkhead 
     },
     events: Event.streamFrom(engine.own)
   }
-  return Object.assign(members, { [Protecting.Engine]: engine })
+  return Object.assign(members, { [Protecting.EngineKey]: engine })
 }
 
 /**

@@ -19,6 +19,7 @@ import * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
 import * as Circuits from "./internal/circuit.ts"
 import * as ConfigOf from "./internal/config.ts"
+import { unprepared } from "./internal/frame.ts"
 import { Reporter } from "./internal/hub.ts"
 import { keep } from "./internal/keep.ts"
 import { Keyed, type KeysOptions } from "./internal/keyed.ts"
@@ -315,7 +316,7 @@ class Call extends Protecting.Guarded<Engine> {
 
   enter(fiber: AnyFiber): AnyEffect {
     const { cell, engine } = this
-    if (cell === undefined || engine === undefined) return this.self
+    if (cell === undefined || engine === undefined) return unprepared
     const { circuits } = engine
     // The clock is most of what a call costs: it is not read for what nobody asks.
     const now = circuits.timed || !Circuit.passes(cell) ? Time.monotonicMillis(fiber) : 0
@@ -486,7 +487,7 @@ const makeWith = <O>(name: string, options: Options, program: Event.Hub): Circui
         }
       })
   }
-  return Object.assign(members, { [Protecting.Engine]: engine })
+  return Object.assign(members, { [Protecting.EngineKey]: engine })
 }
 
 const isSnapshot = Schema.is(Snapshot)

@@ -421,7 +421,7 @@ const makeWith = <O>(engine: Engine.Engine): Policy<O> => {
       }
     }
   }
-  return Object.assign(members, { [Protecting.Engine]: engine })
+  return Object.assign(members, { [Protecting.EngineKey]: engine })
 }
 
 /**

@@ -203,16 +203,16 @@ export const neverRan = <E>(
 // instances of the classes above without their constructors, always with the same fields in the same order.
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** What makes the instances of an error class from their fields; `sample` are some. */
+/** What makes the instances of an error class from their fields; `samples` are of each shape that they have. */
 const making = <Fields, E extends object>(
   prototype: E,
   fill: (this: Record<string, unknown>, fields: Fields) => void,
-  sample: Fields
+  ...samples: ReadonlyArray<Fields>
 ): ((fields: Fields) => E) => {
   fill.prototype = prototype
   // A function with a prototype is a constructor, which TypeScript does not see.
   const Bare = fill as unknown as new (fields: Fields) => E
-  keep(new Bare(sample))
+  for (const sample of samples) keep(new Bare(sample))
   return (fields) => new Bare(fields)
 }
 
@@ -237,7 +237,8 @@ export const circuitOpen = making<
     this.retryAfter = fields.retryAfter
     if (fields.evidence !== undefined) this.evidence = fields.evidence
   },
-  { ...nobody, state: "open", retryAfter: Duration.zero, evidence: { trip: "", figures: {} } }
+  { ...nobody, state: "open", retryAfter: Duration.zero, evidence: { trip: "", figures: {} } },
+  { ...nobody, state: "isolated", retryAfter: Duration.infinity }
 )
 
 /** @internal */

@@ -16,7 +16,7 @@ import type * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Budget from "./internal/budget.ts"
-import { Call } from "./internal/frame.ts"
+import { Protected } from "./internal/frame.ts"
 import { reporterOf } from "./internal/hub.ts"
 import { keep } from "./internal/keep.ts"
 import * as Options_ from "./internal/options.ts"
@@ -217,7 +217,7 @@ class Plan extends Retrying.Plan {
 }
 
 /** A retried effect: the frame of the attempt in flight. What only a failure needs is made at the first failure. */
-class Retried extends Call {
+class Retried extends Protected {
   declare private readonly plan: Plan
   declare private readonly self: AnyEffect
   declare private budget: Budget.Budget | undefined
@@ -239,7 +239,7 @@ class Retried extends Call {
     return new Retried(this.plan, this.self)
   }
 
-  protected instead(fiber: AnyFiber): undefined {
+  protected prepare(fiber: AnyFiber): undefined {
     this.budget = this.plan.gate?.budget(fiber)
     this.started = Time.monotonicMillis(fiber)
     this.metadata = undefined
@@ -284,10 +284,13 @@ class Retried extends Call {
   }
 }
 
-keep(new Retried(new Plan(Schedule.recurs(0), undefined), Effect.void))
+let kept = false
 
 const retry = (schedule: AnySchedule, options: Options | undefined) => {
   const plan = new Plan(schedule, options)
+  // Here and not in the module, of which other parts are used without a retry.
+  if (!kept) keep(new Retried(plan, Effect.void))
+  kept = true
   return (self: AnyEffect): AnyEffect => new Retried(plan, self)
 }
 

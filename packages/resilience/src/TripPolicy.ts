@@ -18,6 +18,9 @@ import * as Window from "./machine/Window.ts"
  * `figures` are what a `CircuitOpen` error and events show as evidence. A policy that never looks at `duration` may say so
  * with `usesDuration: false`, which saves a reading of the clock per call; its `duration` is then 0.
  *
+ * **Gotchas** The policies of this module say it where it holds: who makes another of one by spreading it, with a `record`
+ * that does look at durations, must say `usesDuration: true`.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -30,14 +30,17 @@ const prototype = Effectable.Prototype<AnyEffect & Begins>({
   }
 })
 
-/** What {@link Call} inherits from: a class whose instances are effects. */
+/** What {@link Protected} inherits from: a class whose instances are effects. */
 const Base = class {} as unknown as abstract new () => AnyEffect
 Object.setPrototypeOf(Base.prototype, prototype)
 
 // In this class and those that extend it fields are declared, not defined: a field that begins as `undefined` can never
 // hold a number without a box.
-export abstract class Call extends Base implements Begins {
-  /** On its way, from `begin` to its end. */
+export abstract class Protected extends Base implements Begins {
+  /**
+   * On its way, from `begin` to its end. One whose end was lost (an interruption in a pause, a judgement that threw) stays
+   * so: it is never again used as itself, and what it left in its fields is nobody's.
+   */
   declare private busy: boolean
 
   constructor() {
@@ -46,9 +49,12 @@ export abstract class Call extends Base implements Begins {
   }
 
   /** The same effect, for a run while this one is on its way. */
-  protected abstract copy(): Call
-  /** What happens instead of the call, which then needs no frame: a rejection. Takes nothing; `enter` follows at once. */
-  protected abstract instead(fiber: AnyFiber): AnyEffect | undefined
+  protected abstract copy(): Protected
+  /**
+   * Prepares a run: finds what it needs and forgets the run before. Answers with what happens instead of the call, if
+   * anything does: a rejection, which needs no frame. Takes nothing; `enter` follows at once.
+   */
+  protected abstract prepare(fiber: AnyFiber): AnyEffect | undefined
   /** Takes what the call needs and answers with the work. */
   abstract enter(fiber: AnyFiber): AnyEffect
   /** The work succeeded. An effect goes on in its place; `undefined` succeeds with the value. */
@@ -58,14 +64,12 @@ export abstract class Call extends Base implements Begins {
 
   begin(fiber: AnyFiber): AnyEffect {
     if (this.busy) return this.copy().begin(fiber)
-    if (!own) {
-      this.busy = true
-      return byPublicApi(this, fiber, () => this.instead(fiber) ?? this.enter(fiber))
-    }
-    const instead = this.instead(fiber)
-    if (instead !== undefined) return instead
     this.busy = true
-    return onItsOwn(this, fiber)
+    if (!own) return byPublicApi(this, fiber, () => this.prepare(fiber) ?? this.enter(fiber))
+    const instead = this.prepare(fiber)
+    if (instead === undefined) return onItsOwn(this, fiber)
+    this.busy = false
+    return instead
   }
 
   /** Puts the frame in place once more, for the next attempt of the same call. */
@@ -105,12 +109,17 @@ export abstract class Call extends Base implements Begins {
   }
 }
 
-const onItsOwn = (call: Call, fiber: AnyFiber): AnyEffect => {
+/** Work must not run unprotected because something was not found. */
+export const unprepared: AnyEffect = Effect.die(
+  new Error("effect-resilience: a call was entered before it was prepared")
+)
+
+const onItsOwn = (call: Protected, fiber: AnyFiber): AnyEffect => {
   Primitive.push(call, fiber)
   return call.enter(fiber)
 }
 
-const byPublicApi = (call: Call, fiber: AnyFiber, enter: () => AnyEffect): AnyEffect => {
+const byPublicApi = (call: Protected, fiber: AnyFiber, enter: () => AnyEffect): AnyEffect => {
   let next: AnyEffect | undefined
   const work = Effect.onExitPrimitive(Effect.suspend(enter), (exit) => {
     next = exit._tag === "Success" ? call.afterSuccess(exit.value, fiber) : call.afterFailure(exit.cause, fiber)
@@ -130,7 +139,7 @@ let own = false
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** Notes how its call ended. */
-class Witness extends Call {
+class Witness extends Protected {
   readonly saw: Array<string> = []
   private readonly work: AnyEffect
   private readonly next: AnyEffect | undefined
@@ -145,7 +154,7 @@ class Witness extends Call {
     return new Witness(this.work, this.next)
   }
 
-  instead(): undefined {}
+  prepare(): undefined {}
 
   enter(): AnyEffect {
     return this.work

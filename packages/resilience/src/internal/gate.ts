@@ -93,19 +93,23 @@ export class Gates {
   ): Effect.Effect<void, Rejection.BulkheadFull> {
     return Effect.callback((resume) => {
       if (pass.held) return resume(Effect.void)
+      // Its own: the pass may be on another run by the time that a late timer fires.
+      const { place } = pass
       const cancel = Timer.start(fiber, limit, () => {
         pass.wake = undefined
         // Leaving the queue and waking are one step each, so a permit that was granted first is not refused here.
-        if (pass.place !== undefined && Gate.leaveQueue(cell.gate, pass.place)) {
-          resume(this.reject(cell, reason, fiber))
-        }
+        if (place !== undefined && Gate.leaveQueue(cell.gate, place)) resume(this.reject(cell, reason, fiber))
       })
       pass.wake = () => {
+        pass.wake = undefined
         cancel()
         // Through the scheduler: a chain of short calls would otherwise run each inside the one before it.
         fiber.currentDispatcher.scheduleTask(() => resume(Effect.void), 0)
       }
-      return Effect.sync(cancel)
+      return Effect.sync(() => {
+        pass.wake = undefined
+        cancel()
+      })
     })
   }
 

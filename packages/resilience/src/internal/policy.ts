@@ -9,6 +9,7 @@ import * as Rejection from "../Rejection.ts"
 import type * as Budget from "./budget.ts"
 import * as Circuits from "./circuit.ts"
 import * as Deadline from "./deadline.ts"
+import { unprepared } from "./frame.ts"
 import * as Gates from "./gate.ts"
 import type { Reporter } from "./hub.ts"
 import { keep } from "./keep.ts"
@@ -114,7 +115,7 @@ export class Call extends Protecting.Guarded<Engine> implements Gates.Pass {
 
   enter(fiber: AnyFiber): AnyEffect {
     const { engine } = this
-    if (this.entry === undefined || engine === undefined) return this.self
+    if (this.entry === undefined || engine === undefined) return unprepared
     this.attempts += 1
     if (this.attempts === 1) return this.wait(this.entry, engine, fiber)
     const now = Time.monotonicMillis(fiber)
@@ -206,6 +207,8 @@ export class Call extends Protecting.Guarded<Engine> implements Gates.Pass {
     const { engine, entry } = this
     if (entry === undefined || engine === undefined) return
     this.entry = undefined
+    this.retrying = undefined
+    this.metadata = undefined
     this.release(entry, engine)
     this.settle(entry, engine, Protecting.judgeSuccess(this.told.judge ?? engine.parts.judge, value), undefined, fiber)
   }

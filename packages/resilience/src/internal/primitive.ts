@@ -23,8 +23,7 @@ const sample = Effect.matchCauseEffect(Effect.void, { onSuccess: () => Effect.vo
 const keyOf = (suffix: string): string =>
   [...Object.keys(sample), ...Object.keys(Object.getPrototypeOf(sample))].find((key) => key.endsWith(suffix)) ?? suffix
 
-/** The loop calls these on what it runs and on a frame that it takes off the stack. */
-export const evaluate = keyOf("/evaluate")
+/** The loop calls these on a frame that it takes off the stack. */
 export const onSuccess = keyOf("/successCont")
 export const onFailure = keyOf("/failureCont")
 /** Called whichever way a frame comes off. An interruption then passes it over, so this is where it learns of one. */

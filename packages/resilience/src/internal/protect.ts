@@ -10,7 +10,7 @@ import * as Stream from "effect/Stream"
 import * as Outcome from "../Outcome.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Transient from "../Transient.ts"
-import { Call } from "./frame.ts"
+import { Protected } from "./frame.ts"
 import * as Options from "./options.ts"
 import type { AnyEffect, AnyFiber } from "./types.ts"
 
@@ -63,11 +63,11 @@ const told = (where: string, options: CallOptions): Told => {
 }
 
 /** The key under which a policy keeps its engine: for its service class, which finds the policy at run time. */
-export const Engine = "~effect-resilience/engine" as const
+export const EngineKey = "~effect-resilience/engine" as const
 
 /** A policy as its `protect` sees it. A stand-in of the user's own, in a test for example, has no engine. */
 interface Found<E> {
-  readonly [Engine]?: E
+  readonly [EngineKey]?: E
   readonly protect: (self: AnyEffect, options: CallOptions) => AnyEffect
 }
 
@@ -75,7 +75,7 @@ interface Found<E> {
 export type Service = Context.Key<any, any>
 
 /** An effect that a policy protects: one that is there, or that of a service, found when the effect runs. */
-export abstract class Guarded<E> extends Call {
+export abstract class Guarded<E> extends Protected {
   declare protected engine: E | undefined
   declare protected readonly service: Service | undefined
   declare protected readonly self: AnyEffect
@@ -89,13 +89,13 @@ export abstract class Guarded<E> extends Call {
     this.told = told
   }
 
-  /** {@link Call.instead}, with the policy found. */
+  /** {@link Protected.prepare}, with the policy found. */
   protected abstract refused(engine: E, fiber: AnyFiber): AnyEffect | undefined
 
-  protected instead(fiber: AnyFiber): AnyEffect | undefined {
+  protected prepare(fiber: AnyFiber): AnyEffect | undefined {
     if (this.service !== undefined) {
       const policy: Found<E> = Context.getUnsafe(fiber.context, this.service)
-      this.engine = policy[Engine]
+      this.engine = policy[EngineKey]
       if (this.engine === undefined) {
         return policy.protect(this.self, { key: this.told.key, classify: this.told.judge })
       }
@@ -130,11 +130,16 @@ export const fn =
     if (typeof f !== "function") Options.reject(`${where}.fn`, "its argument", "a function that returns an Effect", f)
     if (options !== undefined) Options.known(`${where}.fn`, options, ["key"])
     const keyOf = options?.key
+    // Effect's loop does not unwind over what is no effect: then what the call holds would be lost.
+    const work = (args: ReadonlyArray<unknown>): AnyEffect => {
+      const made: unknown = f(...args)
+      return isEffect(made) ? made : Options.reject(`${where}.fn`, "what its function returns", "an Effect", made)
+    }
     // Suspended, so that what the functions throw is a defect of the call.
     return keyOf === undefined
-      ? (...args: ReadonlyArray<unknown>) => protect(Effect.suspend(() => f(...args)))
+      ? (...args: ReadonlyArray<unknown>) => protect(Effect.suspend(() => work(args)))
       : (...args: ReadonlyArray<unknown>) =>
-          Effect.suspend(() => protect(f(...args), { key: keyOf(...args) }) as AnyEffect)
+          Effect.suspend(() => protect(work(args), { key: keyOf(...args) }) as AnyEffect)
   }
 
 /**

@@ -24,7 +24,7 @@ export const start = (fiber: AnyFiber, delay: number, fire: () => void): (() => 
     return () => clearTimeout(handle)
   }
   const row = rowOf(delay)
-  const timer = row.add(fire, Time.monotonicMillis(fiber))
+  const timer = row.add(fire, Time.liveMillis())
   return () => row.remove(timer)
 }
 
@@ -57,6 +57,12 @@ interface Timer {
 /** In Node a timer that nobody waits for must not keep the process. Elsewhere a handle is a number. */
 type Handle = ReturnType<typeof setTimeout> & { readonly ref?: () => void; readonly unref?: () => void }
 
+/** A row that lasts longer is ended when it is empty: its timer keeps whatever was current when it was set. */
+const short = 10_000
+
+/** The platform's timers may fire so many milliseconds early, by our clock. Earlier, and somebody else moves its time. */
+const early = 2
+
 /**
  * Timers of one delay, which end in the order in which they began: one timer of the platform, for the first of them, does
  * for all. Nearly every timer is cancelled long before its time, and here that changes a few links.
@@ -66,19 +72,22 @@ class Row {
   private first: Timer | undefined
   private last: Timer | undefined
   private handle: Handle | undefined
+  /** What the platform's timer is set for. */
+  private at: number
 
   constructor(delay: number) {
     this.delay = delay
     this.first = undefined
     this.last = undefined
     this.handle = undefined
+    this.at = 0
   }
 
   add(fire: () => void, now: number): Timer {
     const timer: Timer = { fire, at: now + this.delay, waiting: true, before: this.last, after: undefined }
     if (this.last === undefined) {
       this.first = timer
-      if (this.handle === undefined) this.set(this.delay)
+      if (this.handle === undefined) this.set(timer.at, now)
       else this.handle.ref?.()
     } else {
       this.last.after = timer
@@ -94,24 +103,50 @@ class Row {
     else timer.before.after = timer.after
     if (timer.after === undefined) this.last = timer.before
     else timer.after.before = timer.before
-    if (this.first === undefined) this.handle?.unref?.()
+    // Who still holds this one must not hold its neighbours.
+    timer.before = undefined
+    timer.after = undefined
+    if (this.first === undefined) this.rest()
   }
 
-  private set(delay: number): void {
-    this.handle = setTimeout(() => this.ring(Time.liveMillis()), delay)
+  private set(at: number, now: number): void {
+    this.at = at
+    this.handle = setTimeout(() => this.ring(), Math.max(1, Math.ceil(at - now)))
   }
 
-  private ring(now: number): void {
-    this.handle = undefined
-    const due: Array<Timer> = []
-    for (let timer = this.first; timer !== undefined && timer.at <= now; timer = this.first) {
-      due.push(timer)
-      this.remove(timer)
+  /** Nobody waits. */
+  private rest(): void {
+    if (this.handle === undefined) return
+    if (this.delay <= short) {
+      this.handle.unref?.()
+    } else {
+      clearTimeout(this.handle)
+      this.end()
     }
-    // The platform's clock may be a little before ours: nobody is woken early for that.
-    if (this.first !== undefined) this.set(Math.max(1, Math.ceil(this.first.at - now)))
-    else rows.delete(this.delay)
-    for (const timer of due) timer.fire()
+  }
+
+  private end(): void {
+    this.handle = undefined
+    rows.delete(this.delay)
+  }
+
+  private ring(): void {
+    const live = Time.liveMillis()
+    const now = this.at - live > early ? this.at : live
+    this.handle = undefined
+    // biome-ignore lint/plugin: this is no effect; whatever one listener throws, the others must still be told
+    try {
+      // One at a time: what is fired may cancel the next, or begin others.
+      for (let timer = this.first; timer !== undefined && timer.at <= now; timer = this.first) {
+        this.remove(timer)
+        timer.fire()
+      }
+    } finally {
+      if (this.handle === undefined) {
+        if (this.first === undefined) this.end()
+        else this.set(this.first.at, now)
+      }
+    }
   }
 }
 

@@ -75,7 +75,7 @@ export class Circuit<S> {
 
 export const make = <S>(trip: Trip<S>, now: number): Circuit<S> => new Circuit(trip, now)
 
-/** The openings of a circuit that has some, or is about to. */
+/** The openings of a circuit that has some, or is about to: one that is open or half-open always has. */
 export const openingsOf = <S>(self: Circuit<S>): Openings => {
   self.openings ??= { until: 0, length: 0, count: 0, probes: [], lastProbe: 0, probeSuccesses: 0, probeFailures: 0 }
   return self.openings
