@@ -77,8 +77,9 @@ export const render = ({ oracle, rows, scenario }: Comparison): string => {
     sender,
     ...columns.map(({ of, show }) => {
       const { high, low, median, worst } = summary[of]
-      const interval = several && withInterval.has(of) && low !== high ? ` [${show(low)} ${show(high)}]` : ""
-      const last = several && withWorst.has(of) && !Number.isNaN(worst) ? ` ${show(worst)}` : ""
+      const isWide = show(low) !== show(high)
+      const interval = several && withInterval.has(of) && isWide ? ` [${show(low)} ${show(high)}]` : ""
+      const last = several && withWorst.has(of) && isWide ? ` ${show(worst)}` : ""
       return `${show(median)}${interval}${last}`
     })
   ])

@@ -1,7 +1,7 @@
 /** Numbers about numbers. */
 
 /** The value below which a share of the sorted numbers lies, between neighbours in proportion. */
-export const quantile = (sorted: ReadonlyArray<number>, share: number): number => {
+export const quantile = (sorted: Float64Array, share: number): number => {
   if (sorted.length === 0) return NaN
   const place = (sorted.length - 1) * share
   const below = sorted[Math.floor(place)]!
@@ -11,8 +11,8 @@ export const quantile = (sorted: ReadonlyArray<number>, share: number): number =
 }
 
 /** Numbers first, then infinity; what is no number is left out. */
-export const sorted = (numbers: ReadonlyArray<number>): ReadonlyArray<number> =>
-  numbers.filter((number) => !Number.isNaN(number)).sort((a, b) => (a === b ? 0 : a - b))
+export const sorted = (numbers: ReadonlyArray<number>): Float64Array =>
+  Float64Array.from(numbers.filter((number) => !Number.isNaN(number))).sort()
 
 /**
  * The places, from either end, between which the median of the distribution lies with 95 % confidence, whatever the
