@@ -3,6 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
+import { Lab, Scenario, Sender } from "@effect-resilience/lab"
+import * as Effect from "effect/Effect"
 
 const folder = mkdtempSync(join(tmpdir(), "lab-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -26,11 +28,11 @@ describe("npm run lab", () => {
   it("runs a scenario from JSON, the same twice, and writes every figure", () => {
     const file = write("tiny.json", JSON.stringify({ ...tiny, faults: down }))
     const json = join(folder, "out.json")
-    const run = () => lab("--file", file, "--seeds", "2", "--sender", "naive", "--sender", "none", "--json", json)
+    const run = () => lab("--file", file, "--seeds", "2", "--sender", "naive", "--sender", "ours", "--json", json)
     const first = run()
     const figures = readFileSync(json, "utf8")
     assert.strictEqual(first.status, 0, first.stderr)
-    for (const part of ["tiny ", "(2 seeds)", "oracle", "naive", "none"]) assert.include(first.stdout, part)
+    for (const part of ["tiny ", "(2 seeds)", "oracle", "naive", "ours"]) assert.include(first.stdout, part)
     run()
     assert.strictEqual(readFileSync(json, "utf8"), figures)
     assert.closeTo(JSON.parse(figures)[0].rows[0].runs[0].metrics.amplification, 4, 0.1)
@@ -50,7 +52,18 @@ describe("npm run lab", () => {
     )
     assert.strictEqual(status, 0, stderr)
     assert.include(stdout, "mine")
+    assert.notInclude(stdout, "naive")
   })
+
+  it.effect("runs the scenario that the page shows", () =>
+    Effect.gen(function* () {
+      const [, json = ""] = /^```json\n([\s\S]*?)^```$/m.exec(readFileSync("docs/lab.md", "utf8")) ?? []
+      const scenario = yield* Scenario.decode(JSON.parse(json))
+      const { calls, ended } = Lab.run({ scenario, sender: Sender.ours, seed: 1 })
+      assert.isAbove(calls, 10_000)
+      assert.strictEqual(ended, calls)
+    })
+  )
 
   it("says what is wrong with a scenario", () => {
     const { status, stderr } = lab("--file", write("bad.json", JSON.stringify({ ...tiny, clients: 0 })))

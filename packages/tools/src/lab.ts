@@ -13,7 +13,7 @@ const help = `What would this policy do? Real policies in virtual time, against 
 npm run lab -- [options]
 
   --scenario <name>  only this one; may be given several times (default: ${quick.join(" ")})
-  --sender <name>    only this one; may be given several times (default: all)
+  --sender <name>    only this one; may be given several times (default: those of the file, or all)
   --seeds <n>        runs of each, whose median is shown (default: 2)
   --first <seed>     the first seed; the others follow it (default: 1)
   --file <file>      a scenario of your own: JSON, or TypeScript that exports \`scenario\`, and \`senders\` if it likes
@@ -58,12 +58,16 @@ const integer = (name: string, text: string, least: number): number => {
     : fail(`--${name} must be an integer of at least ${least}, got ${text}`)
 }
 
+const isSender = (u: unknown): boolean =>
+  typeof u === "object" && u !== null && "name" in u && "make" in u && typeof u.make === "function"
+
 /** What a file holds: a scenario alone, or a module with senders besides. */
 const load = async (file: string): Promise<{ readonly scenario: unknown; readonly senders: typeof Lab.senders }> => {
   try {
     if (!file.endsWith(".ts")) return { scenario: JSON.parse(readFileSync(file, "utf8")), senders: [] }
-    const { scenario, senders } = await import(pathToFileURL(resolve(file)).href)
-    return { scenario, senders: senders ?? [] }
+    const { scenario, senders = [] } = await import(pathToFileURL(resolve(file)).href)
+    if (!Array.isArray(senders) || !senders.every(isSender)) throw new Error("`senders` must be an array of senders")
+    return { scenario, senders }
   } catch (error) {
     return fail(`${file} cannot be read: ${error instanceof Error ? error.message : error}`)
   }
@@ -93,7 +97,8 @@ const known = [...(own?.senders ?? []), ...Lab.senders]
 const choose = (name: string) =>
   known.find((sender) => sender.name === name) ??
   fail(`no such sender: ${name}; there are ${known.map((sender) => sender.name).join(", ")}`)
-const senders = options.sender === undefined ? known : options.sender.map(choose)
+const all = own !== undefined && own.senders.length > 0 ? own.senders : Lab.senders
+const senders = options.sender === undefined ? all : options.sender.map(choose)
 const names = options.scenario ?? (own === undefined ? quick : [])
 const scenarios = [
   ...(own === undefined ? [] : [await decode(options.file ?? "", own.scenario)]),
