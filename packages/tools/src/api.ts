@@ -14,7 +14,8 @@ interface Package {
 
 const packages: ReadonlyArray<Package> = [
   { name: "effect-resilience", path: "packages/resilience", hidden: ["machine/**", "internal/**"] },
-  { name: "@effect-resilience/testing", path: "packages/testing", hidden: ["internal/**"] }
+  { name: "@effect-resilience/testing", path: "packages/testing", hidden: ["internal/**"] },
+  { name: "@effect-resilience/lab", path: "packages/lab", hidden: ["internal/**"] }
 ]
 
 const folder = ".cache/api"

@@ -207,8 +207,8 @@ export const checkFloors = (files: ReadonlyMap<string, string>, stability: Stabi
 }
 
 /**
- * All complaints about the testing kit, given as file (relative to src) → text: it sees the library as its users do, so
- * that everything it does can be done by them.
+ * All complaints about a package that stands on the library (the testing kit, the lab), given as file (relative to src) →
+ * text: it sees the library as its users do, so that everything it does can be done by them.
  */
 export const checkKit = (files: ReadonlyMap<string, string>): ReadonlyArray<string> => {
   const complaints: Array<string> = []
@@ -253,8 +253,9 @@ const modulesIn = (root: string): ReadonlyMap<string, string> =>
 if (import.meta.main) {
   const library = modulesIn("packages/resilience/src")
   const kit = modulesIn("packages/testing/src")
-  const complaints = [...checkFloors(library, stabilityOfEffect), ...checkKit(kit)]
+  const lab = modulesIn("packages/lab/src")
+  const complaints = [...checkFloors(library, stabilityOfEffect), ...checkKit(kit), ...checkKit(lab)]
   for (const complaint of complaints) console.error(complaint)
   if (complaints.length > 0) process.exit(1)
-  console.log(`${library.size} modules, all on their floors; ${kit.size} of the kit`)
+  console.log(`${library.size} modules, all on their floors; ${kit.size} of the kit, ${lab.size} of the lab`)
 }

@@ -1,0 +1,164 @@
+/**
+ * Runs senders through scenarios.
+ *
+ * @since 0.1.0
+ */
+import * as Check from "./internal/check.ts"
+import { figuresOf } from "./internal/figures.ts"
+import { World } from "./internal/world.ts"
+import * as Metrics from "./Metrics.ts"
+import * as Oracle from "./Oracle.ts"
+import * as References from "./References.ts"
+import type { Scenario } from "./Scenario.ts"
+import * as Sender from "./Sender.ts"
+
+/**
+ * All senders that have a name: ours, then those to compare with.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const senders: ReadonlyArray<Sender.Sender> = [
+  Sender.ours,
+  Sender.oursWithoutBreaker,
+  Sender.oursBreakerOnly,
+  ...References.all
+]
+
+/**
+ * What to run.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly scenario: Scenario
+  readonly sender: Sender.Sender
+  /** An integer: the same seed gives the same run, and all senders the same calls. */
+  readonly seed: number
+  /** Told once a virtual second how far it is, from 0 to 1. */
+  readonly progress?: ((done: number) => void) | undefined
+}
+
+/**
+ * One run.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Run {
+  readonly seed: number
+  readonly metrics: Metrics.Metrics
+  /** Calls offered, warm-up included. */
+  readonly calls: number
+  /** Calls that ended, well or not: all of them, unless the sender lost some. */
+  readonly ended: number
+  /** Calls answered in time. */
+  readonly good: number
+  readonly attempts: number
+  /** Milliseconds that an attempt stood in the dependency's queue, on average. */
+  readonly wait: number
+  /** Events of the world. */
+  readonly events: number
+}
+
+const total = (numbers: Float64Array): number => numbers.reduce((sum, number) => sum + number, 0)
+
+/**
+ * Runs one sender through one scenario with one seed.
+ *
+ * **Example** (An outage without a policy)
+ *
+ * ```ts
+ * import { Lab, References, Scenario } from "@effect-resilience/lab"
+ *
+ * const scenario = Scenario.make({
+ *   name: "short outage",
+ *   faults: [{ kind: "down", lasts: "2 seconds" }],
+ *   warmUp: "1 second",
+ *   after: "3 seconds"
+ * })
+ * const { metrics } = Lab.run({ scenario, sender: References.naive, seed: 1 })
+ * metrics.amplification > 3.9 // => true
+ * metrics.recovery // => 0
+ * ```
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const run = (options: Options): Run => {
+  const seed = Check.seed("Lab.run", options.seed)
+  const world = new World(options.scenario, options.sender, seed)
+  const { books } = world
+  world.run((now) => options.progress?.(Math.min(1, now / books.until)))
+  return {
+    seed,
+    metrics: figuresOf(books, Oracle.of(options.scenario)),
+    calls: books.calls,
+    ended: books.ended,
+    good: total(books.good),
+    attempts: total(books.attempts),
+    wait: books.waits === 0 ? 0 : books.waited / books.waits,
+    events: world.engine.events
+  }
+}
+
+/**
+ * Senders beside each other, and how far each is from the oracle.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Comparison {
+  readonly scenario: Scenario
+  /** The oracle's goodput while something is wrong. */
+  readonly oracle: number
+  readonly rows: ReadonlyArray<Row>
+}
+
+/**
+ * One sender of a comparison.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Row {
+  readonly sender: string
+  readonly runs: ReadonlyArray<Run>
+  readonly summary: ReturnType<typeof Metrics.summarize>
+}
+
+/**
+ * Runs senders through one scenario, each with the same seeds.
+ *
+ * **Details** Seeds are 1, 2, … unless `first` says otherwise. Throws a `RangeError` when `seeds` is no positive integer.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const compare = (options: {
+  readonly scenario: Scenario
+  readonly senders: ReadonlyArray<Sender.Sender>
+  readonly seeds: number
+  /** The first seed. Default: 1. */
+  readonly first?: number | undefined
+  /** Told often what runs, and how far it all is, from 0 to 1. */
+  readonly progress?: ((sender: Sender.Sender, done: number) => void) | undefined
+}): Comparison => {
+  const { progress, scenario, senders } = options
+  const seeds = Check.integer("Lab.compare", "seeds", options.seeds, 1)
+  const first = Check.seed("Lab.compare", options.first ?? 1)
+  const all = senders.length * seeds
+  const rows = senders.map((sender, row) => {
+    const runs = Array.from({ length: seeds }, (_, index) =>
+      run({
+        scenario,
+        sender,
+        seed: first + index,
+        progress: progress && ((done) => progress(sender, (row * seeds + index + done) / all))
+      })
+    )
+    return { sender: sender.name, runs, summary: Metrics.summarize(runs.map(({ metrics }) => metrics)) }
+  })
+  return { scenario, oracle: Oracle.of(scenario).goodput, rows }
+}

@@ -1,0 +1,97 @@
+/**
+ * What a run came to, in the figures of the field.
+ *
+ * @since 0.1.0
+ */
+import { medianPlaces, quantile, sorted } from "./internal/statistics.ts"
+
+/**
+ * The figures of one run. Those that make no sense in a scenario are `NaN`; those that did not come about are `Infinity`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Metrics {
+  /** Calls answered in time, as a share of those offered while something was wrong. */
+  readonly goodput: number
+  /** Attempts per call, while something was wrong. */
+  readonly amplification: number
+  /** The most attempts per call in any second, until the end of the run. */
+  readonly peak: number
+  /** Attempts per call while nothing could be reached. */
+  readonly leak: number
+  /** Milliseconds from the fault until attempts fell below 5 % of the calls. */
+  readonly detection: number
+  /** Seconds from the end of the fault until three seconds in a row had 95 % of the goodput before. */
+  readonly recovery: number
+  /** Seconds' worth of calls lost after the end of the fault. */
+  readonly lost: number
+  /** Calls refused that the dependency would have served, as a share of those offered. */
+  readonly falseRejects: number
+  /** Milliseconds that calls answered in time took, from when they were meant to begin, while something was wrong. */
+  readonly p99: number
+  readonly p999: number
+  /** The share of the workers' time that nobody waited for. */
+  readonly waste: number
+  /** How much less than the oracle, as a share of the oracle, from the fault to the end of the run. */
+  readonly regret: number
+}
+
+/**
+ * The names of the figures.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const names = [
+  "goodput",
+  "amplification",
+  "peak",
+  "leak",
+  "detection",
+  "recovery",
+  "lost",
+  "falseRejects",
+  "p99",
+  "p999",
+  "waste",
+  "regret"
+] as const satisfies ReadonlyArray<keyof Metrics>
+
+/**
+ * One figure over many seeds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Summary {
+  readonly median: number
+  /** Where the median of all seeds lies with 95 % confidence; with fewer than 6 seeds, from the least to the most. */
+  readonly low: number
+  readonly high: number
+  readonly worst: number
+}
+
+/** More of these is better. */
+const better: ReadonlySet<keyof Metrics> = new Set(["goodput"])
+
+/**
+ * Each figure over many runs.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const summarize = (runs: ReadonlyArray<Metrics>): { readonly [K in keyof Metrics]: Summary } => {
+  const of = (name: keyof Metrics): Summary => {
+    const values = sorted(runs.map((run) => run[name]))
+    if (values.length === 0) return { median: NaN, low: NaN, high: NaN, worst: NaN }
+    const [low, high] = medianPlaces(values.length)
+    return {
+      median: quantile(values, 0.5),
+      low: values[low] ?? NaN,
+      high: values[high] ?? NaN,
+      worst: (better.has(name) ? values[0] : values.at(-1)) ?? NaN
+    }
+  }
+  return Object.fromEntries(names.map((name) => [name, of(name)])) as { readonly [K in keyof Metrics]: Summary } // all names
+}

@@ -1,0 +1,162 @@
+/**
+ * Senders to compare with: what others do, from their published formulas and with their documented defaults. They are
+ * ports of the rules, not the libraries.
+ *
+ * @since 0.1.0
+ */
+import { breakerOf } from "./internal/count-breaker.ts"
+import { byRule, type Cause } from "./internal/rule.ts"
+import { Slots } from "./internal/slots.ts"
+import type { Client, Sender } from "./Sender.ts"
+
+/** Between nothing and base, twice the base, … */
+const fullJitter = (client: Client, base: number, attempt: number, cap = Infinity): number =>
+  client.random() * Math.min(cap, base * 2 ** (attempt - 1))
+
+/**
+ * One attempt per call.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const none: Sender = byRule("none", "one attempt, no policy", () => ({}))
+
+/**
+ * Three retries at once.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const naive: Sender = byRule("naive", "3 retries, at once", () => ({
+  retry: (_now, _cause, attempt) => (attempt <= 3 ? 0 : undefined)
+}))
+
+/**
+ * Three retries with exponential backoff from 100 ms and full jitter.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const jitter: Sender = byRule("jitter", "3 retries, backoff from 100 ms with full jitter", (client) => ({
+  retry: (_now, _cause, attempt) => (attempt <= 3 ? fullJitter(client, 100, attempt) : undefined)
+}))
+
+/**
+ * gRPC's retry throttling (A6): 10 tokens, a failure takes 1, a success gives 0.1, no retry at 5 or below; 4 attempts,
+ * backoff from 100 ms with full jitter.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const grpc: Sender = byRule("grpc", "gRPC A6: 4 attempts, throttled by 10 tokens, ratio 0.1", (client) => {
+  let tokens = 10
+  return {
+    ended: (_now, cause) => {
+      tokens = cause === undefined ? Math.min(10, tokens + 0.1) : Math.max(0, tokens - 1)
+    },
+    retry: (_now, _cause, attempt) => (attempt <= 3 && tokens > 5 ? fullJitter(client, 100, attempt, 1000) : undefined)
+  }
+})
+
+/**
+ * Finagle's retry budget: 20 % of the requests of the last 10 seconds and 10 a second; 3 retries at once.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const finagle: Sender = byRule("finagle", "Finagle RetryBudget: 20 % + 10/s over 10 s, 3 retries", () => {
+  const deposit = 1000
+  const withdrawal = deposit / 0.2
+  const reserve = 10 * 10 * withdrawal
+  const balance = new Slots(10, 1000)
+  let first = true
+  return {
+    admits: (now) => {
+      if (first) balance.add(now, deposit)
+      first = true
+      return true
+    },
+    retry: (now, _cause, attempt) => {
+      if (attempt > 3 || reserve + balance.total(now) < withdrawal) return undefined
+      balance.add(now, -withdrawal)
+      // The next attempt follows at once, in the same moment, and is no request of its own.
+      first = false
+      return 0
+    }
+  }
+})
+
+/**
+ * The AWS SDK's standard mode: 500 tokens, a retry takes 5, or 10 after a timeout; 3 attempts, backoff from 100 ms up to
+ * 20 seconds with full jitter.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const aws: Sender = byRule("aws", "AWS SDK standard: 3 attempts, 500 tokens a client", (client) => {
+  let tokens = 500
+  const priceOf = (cause: Cause): number => (cause === "timeout" ? 10 : 5)
+  return {
+    ended: (_now, cause, attempt) => {
+      if (cause === undefined) tokens = Math.min(500, tokens + (attempt === 1 ? 1 : 5))
+    },
+    retry: (_now, cause, attempt) => {
+      if (attempt > 2 || tokens < priceOf(cause)) return undefined
+      tokens -= priceOf(cause)
+      return fullJitter(client, 100, attempt, 20_000)
+    }
+  }
+})
+
+/**
+ * Google's adaptive throttling: refuses with probability (requests - 2 accepts) / (requests + 1) over two minutes; 3
+ * attempts while retries are below 10 % of the requests.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const google: Sender = byRule(
+  "google",
+  "Google adaptive throttling, K = 2 over 2 minutes, 10 % retries",
+  (client) => {
+    const requests = new Slots(120, 1000)
+    const accepts = new Slots(120, 1000)
+    const retries = new Slots(120, 1000)
+    return {
+      admits: (now) => {
+        const sent = requests.total(now)
+        const chance = Math.max(0, (sent - 2 * accepts.total(now)) / (sent + 1))
+        requests.add(now, 1)
+        return client.random() >= chance
+      },
+      ended: (now, cause) => {
+        if (cause === undefined) accepts.add(now, 1)
+      },
+      retry: (now, cause, attempt) => {
+        if (cause === "rejected" || attempt > 2 || retries.total(now) >= 0.1 * requests.total(now)) return undefined
+        retries.add(now, 1)
+        return fullJitter(client, 100, attempt)
+      }
+    }
+  }
+)
+
+/**
+ * resilience4j at its defaults: a breaker over 100 calls at 50 %, open for 60 seconds, 10 probes; around it 3 attempts,
+ * 500 ms apart, which try again after a refusal of the breaker too.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const resilience4j: Sender = byRule("resilience4j", "resilience4j: breaker and retry at their defaults", () => ({
+  ...breakerOf({ window: 100, minimum: 100, rate: 0.5, open: 60_000, probes: 10 }),
+  retry: (_now, _cause, attempt) => (attempt <= 2 ? 500 : undefined)
+}))
+
+/**
+ * All of them.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const all: ReadonlyArray<Sender> = [none, naive, jitter, grpc, finagle, aws, google, resilience4j]

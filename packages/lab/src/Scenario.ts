@@ -1,0 +1,181 @@
+/**
+ * What happens to a dependency and to those who call it, as data: from JSON, from TypeScript, or one of the named ones.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { Distribution } from "./Distribution.ts"
+import { Millis, PositiveMillis } from "./internal/duration.ts"
+
+const between = (minimum: number, maximum: number) => Schema.Finite.check(Schema.isBetween({ minimum, maximum }))
+
+const integer = (minimum: number, maximum: number) =>
+  Schema.Finite.check(
+    Schema.isInt({ expected: `an integer between ${minimum} and ${maximum}` }),
+    Schema.isBetween({ minimum, maximum })
+  )
+
+const by = <const S extends Schema.Constraint & { readonly Encoded: unknown }>(schema: S, value: S["Encoded"]) =>
+  Schema.withDecodingDefaultKey(Effect.succeed(value))(schema)
+
+/** When a fault is there: `at` is counted from the end of the warm-up. */
+const when = {
+  at: by(Millis, "0 seconds"),
+  lasts: PositiveMillis,
+  /** A fault that comes back: `times` times, beginning every so often. */
+  every: Schema.optionalKey(PositiveMillis),
+  times: by(integer(1, 10_000), 1),
+  /** Which shards; all of them by default. */
+  shards: Schema.optionalKey(Schema.Array(integer(0, 999)))
+}
+
+/**
+ * Something that is wrong for a while.
+ *
+ * **Details** `down` refuses every attempt at once and loses what it was working on. `hang` never answers. `errors` does
+ * the work and fails at this rate. `slow` takes so many times as long. `capacity` has only this share of its workers.
+ * `surge` multiplies the calls that come.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Fault = Schema.Union([
+  Schema.Struct({ kind: Schema.Literal("down"), ...when }),
+  Schema.Struct({ kind: Schema.Literal("hang"), ...when }),
+  Schema.Struct({ kind: Schema.Literal("errors"), ...when, rate: between(0, 1) }),
+  Schema.Struct({ kind: Schema.Literal("slow"), ...when, factor: between(0.01, 10_000) }),
+  Schema.Struct({ kind: Schema.Literal("capacity"), ...when, factor: between(0, 100) }),
+  Schema.Struct({ kind: Schema.Literal("surge"), ...when, factor: between(0, 1000) })
+])
+
+/**
+ * Something that is wrong for a while, its times in milliseconds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Fault = typeof Fault.Type
+
+/**
+ * A scenario: load, dependency, limits, faults. Everything but the name has a default, which together are the base model:
+ * 1,400 calls a second from 50 clients on 20 workers that take 10 ms on average.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Scenario = Schema.Struct({
+  name: Schema.NonEmptyString,
+  title: by(Schema.String, ""),
+  /** Calls a second of all clients together, at random moments that do not wait for answers. */
+  rate: by(between(0.001, 1_000_000), 1400),
+  /** Client processes, each with a policy of its own. */
+  clients: by(integer(1, 1000), 50),
+  /** The dependency's workers, shared out evenly among its shards. */
+  workers: by(integer(1, 100_000), 20),
+  /** Places in its queue, first come first served; an attempt that finds none is refused. */
+  queue: by(integer(0, 1_000_000), 2000),
+  shards: by(integer(1, 1000), 1),
+  /** Does the dependency stop the work when the client hangs up? Most do not. */
+  cancels: by(Schema.Boolean, false),
+  /** How long the work takes. */
+  service: by(Distribution, { kind: "exponential", mean: "10 millis" }),
+  /** There and back. */
+  rtt: by(Millis, "1 millis"),
+  /** Time for one attempt. */
+  timeout: by(PositiveMillis, "200 millis"),
+  /** How long the caller waits for the whole. */
+  deadline: by(PositiveMillis, "1 second"),
+  /** Healthy time before the faults. */
+  warmUp: by(Millis, "20 seconds"),
+  /** Time that is measured as the fault, at least; up to the end of the last fault in any case. */
+  window: by(Millis, "0 seconds"),
+  /** Healthy time after the faults. */
+  after: by(Millis, "40 seconds"),
+  faults: by(Schema.Array(Fault), [])
+}).check(
+  Schema.makeFilter((scenario) =>
+    scenario.workers % scenario.shards === 0
+      ? undefined
+      : { path: ["workers"], issue: `Expected a multiple of shards (${scenario.shards}), got ${scenario.workers}` }
+  ),
+  Schema.makeFilter((scenario) =>
+    scenario.faults.flatMap((fault, index) => [
+      ...(fault.times > 1 && (fault.every ?? 0) < fault.lasts
+        ? [{ path: ["faults", index, "every"], issue: "Expected at least `lasts`, because `times` is above 1" }]
+        : []),
+      ...(fault.shards ?? [])
+        .filter((shard) => shard >= scenario.shards)
+        .map((shard) => ({
+          path: ["faults", index, "shards"],
+          issue: `Expected shards below ${scenario.shards}, got ${shard}`
+        }))
+    ])
+  )
+)
+
+/**
+ * A scenario, its times in milliseconds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Scenario = typeof Scenario.Type
+
+/**
+ * A scenario as it is written: times as "200 millis", and whatever is left out has its default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Input = typeof Scenario.Encoded
+
+/**
+ * Reads a scenario from data of unknown shape, such as parsed JSON. A field that does not exist is an error too.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const decode: (input: unknown) => Effect.Effect<Scenario, Schema.SchemaError> = (input) =>
+  Effect.suspend(() => Schema.decodeUnknownEffect(Scenario)(input, strict))
+
+const strict = { onExcessProperty: "error", errors: "all" } as const
+
+/**
+ * Makes a scenario.
+ *
+ * **Details** Throws a `RangeError` that names each field that is wrong, and its range.
+ *
+ * **Example** (Half of the workers for ten seconds)
+ *
+ * ```ts
+ * import { Scenario } from "@effect-resilience/lab"
+ *
+ * const scenario = Scenario.make({
+ *   name: "half",
+ *   faults: [{ kind: "capacity", factor: 0.5, lasts: "10 seconds" }]
+ * })
+ * scenario.faults[0]?.lasts // => 10_000
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (input: Input): Scenario => {
+  const result = Schema.decodeResult(Scenario)(input, strict)
+  if (Result.isFailure(result)) throw new RangeError(`Scenario.make: ${result.failure.message}`)
+  return result.success
+}
+
+/**
+ * When the faults begin and end, in milliseconds since the world began, and when the run does.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const span = (self: Scenario): { readonly from: number; readonly clear: number; readonly until: number } => {
+  const ends = self.faults.map(({ at, every, lasts, times }) => at + (times > 1 ? (every ?? lasts) * times : lasts))
+  const clear = self.warmUp + Math.max(self.window, ...ends)
+  return { from: self.warmUp, clear, until: clear + self.after }
+}

@@ -1,0 +1,75 @@
+/**
+ * The scenarios that have a name, as they are written. What they do not say is the base model's.
+ *
+ * @since 0.1.0
+ */
+import type { Input } from "./Scenario.ts"
+
+/**
+ * All of them, by name.
+ *
+ * **Example** (A scenario varied)
+ *
+ * ```ts
+ * import { Scenario, Scenarios } from "@effect-resilience/lab"
+ *
+ * const lonely = Scenario.make({ ...Scenarios.all.S1, name: "S1 with one client", clients: 1 })
+ * ```
+ *
+ * @category scenarios
+ * @since 0.1.0
+ */
+export const all = {
+  S0: { name: "S0", title: "healthy", window: "30 seconds", after: "10 seconds" },
+  S1: {
+    name: "S1",
+    title: "outage: connections refused for 30 s",
+    faults: [{ kind: "down", lasts: "30 seconds" }]
+  },
+  S1b: {
+    name: "S1b",
+    title: "black hole: no answers for 30 s",
+    faults: [{ kind: "hang", lasts: "30 seconds" }]
+  },
+  S2: {
+    name: "S2",
+    title: "brown-out: 10 % errors for 30 s",
+    faults: [{ kind: "errors", rate: 0.1, lasts: "30 seconds" }]
+  },
+  S2b: {
+    name: "S2b",
+    title: "brown-out: 40 % errors for 30 s",
+    faults: [{ kind: "errors", rate: 0.4, lasts: "30 seconds" }]
+  },
+  S3: { name: "S3", title: "20 times as slow for 30 s", faults: [{ kind: "slow", factor: 20, lasts: "30 seconds" }] },
+  S4: {
+    name: "S4",
+    title: "one of 10 shards down for 30 s",
+    shards: 10,
+    faults: [{ kind: "down", lasts: "30 seconds", shards: [0] }]
+  },
+  S5: {
+    name: "S5",
+    title: "overload: twice the capacity for 10 s",
+    faults: [{ kind: "surge", factor: 4000 / 1400, lasts: "10 seconds" }]
+  },
+  S6: {
+    name: "S6",
+    title: "flapping: 5 s down, 5 s up, 6 times",
+    faults: [{ kind: "down", lasts: "5 seconds", every: "10 seconds", times: 6 }]
+  },
+  S7: {
+    name: "S7",
+    title: "outage of 30 s, then a cold cache for 10 s",
+    faults: [
+      { kind: "down", lasts: "30 seconds" },
+      { kind: "slow", factor: 2.2, at: "30 seconds", lasts: "10 seconds" }
+    ]
+  },
+  S11: {
+    name: "S11",
+    title: "S1 with 1,000 clients",
+    clients: 1000,
+    faults: [{ kind: "down", lasts: "30 seconds" }]
+  }
+} satisfies Readonly<Record<string, Input>>

@@ -1,0 +1,163 @@
+/**
+ * Whoever sends calls to the dependency: a policy at work, in one client process.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import { Policy, Retry, Transient } from "effect-resilience"
+import type { Scenario } from "./Scenario.ts"
+
+/**
+ * Why an attempt failed: `refused` by a dependency that is down, `failed` after the work, `full` because its queue was,
+ * `timeout` because there was no answer in time (only of {@link Call.limited}).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Reason = "refused" | "failed" | "full" | "timeout"
+
+/**
+ * The failure of an attempt, as the client sees it. Every one is worth another try, as far as the client can know.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Failure implements Transient.Transient {
+  readonly _tag = "Failure"
+  readonly [Transient.TypeId] = "transient"
+  readonly reason: Reason
+
+  constructor(reason: Reason) {
+    this.reason = reason
+  }
+}
+
+/**
+ * One call of a caller, which a sender makes as many attempts for as it likes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Call {
+  /** The shard it goes to: `"default"` when there is only one. */
+  readonly key: string
+  /** When its caller goes away, in milliseconds since the world began. */
+  readonly due: number
+  /** One attempt, with no limit of time: interrupt it, and the client hangs up. */
+  readonly attempt: Effect.Effect<void, Failure>
+  /** One attempt, within the scenario's timeout: for senders that have no timeout of their own. */
+  readonly limited: Effect.Effect<void, Failure>
+}
+
+/**
+ * A client process, as its sender sees it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Client {
+  readonly index: number
+  readonly scenario: Scenario
+  /** Milliseconds since the world began. */
+  readonly now: () => number
+  /** From 0 to below 1, the same for the same seed. */
+  readonly random: () => number
+}
+
+/**
+ * A way to send calls. It is made once per client, and whatever it remembers is that client's alone.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Sender {
+  readonly name: string
+  readonly title: string
+  readonly make: (client: Client) => Effect.Effect<(call: Call) => Effect.Effect<unknown, unknown>>
+}
+
+/**
+ * A sender from a policy of `effect-resilience`, made per client. Keys are the shards.
+ *
+ * **Example** (A policy of your own)
+ *
+ * ```ts
+ * import { Policy, Retry } from "effect-resilience"
+ * import { Sender } from "@effect-resilience/lab"
+ *
+ * const mine = Sender.policy("mine", "one quick retry", ({ scenario }) =>
+ *   Policy.make("mine", {
+ *     retry: Retry.backoff({ base: "10 millis", times: 1 }),
+ *     budget: { ratio: 0.1 },
+ *     timeout: scenario.timeout
+ *   }))
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const policy = <O extends Policy.Options>(
+  name: string,
+  title: string,
+  make: (client: Client) => Effect.Effect<Policy.Policy<O>>
+): Sender => ({
+  name,
+  title,
+  make: (client) =>
+    Effect.map(make(client), (policy) => {
+      // Whether the policy fits is decided by its options, which are known here only as O; failures are transient.
+      const protect = policy.protect as unknown as (
+        self: Effect.Effect<void, Failure>,
+        options: { readonly key: string }
+      ) => Effect.Effect<void, unknown>
+      return (call) => protect(call.attempt, { key: call.key })
+    })
+})
+
+/**
+ * `effect-resilience` at its defaults: the whole policy, with nothing said but what a dependency needs saying, which is
+ * how long an attempt and a call may take, and how many at once.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const ours: Sender = policy("ours", "effect-resilience, the whole policy at its defaults", ({ scenario }) =>
+  Policy.make("ours", {
+    deadline: scenario.deadline,
+    retry: Retry.backoff(),
+    budget: {},
+    breaker: {},
+    bulkhead: { maxConcurrent: 20 },
+    timeout: scenario.timeout
+  })
+)
+
+/**
+ * `effect-resilience` without a breaker: retries that a budget pays for.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const oursWithoutBreaker: Sender = policy(
+  "ours-budget",
+  "effect-resilience: retry, budget, timeout and deadline at their defaults",
+  ({ scenario }) =>
+    Policy.make("ours-budget", {
+      deadline: scenario.deadline,
+      retry: Retry.backoff(),
+      budget: {},
+      timeout: scenario.timeout
+    })
+)
+
+/**
+ * `effect-resilience` with a breaker and no retries.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const oursBreakerOnly: Sender = policy(
+  "ours-breaker",
+  "effect-resilience: breaker, timeout and deadline at their defaults",
+  ({ scenario }) => Policy.make("ours-breaker", { deadline: scenario.deadline, breaker: {}, timeout: scenario.timeout })
+)

@@ -1,0 +1,54 @@
+/** What is written down while a world runs, in slots of a tenth of a second. */
+import type { Scenario } from "../Scenario.ts"
+import { span } from "../Scenario.ts"
+import { pieceAt, timelineOf, unreachable } from "./timeline.ts"
+
+/** Milliseconds. */
+export const slot = 100
+
+export class Books {
+  readonly from: number
+  readonly clear: number
+  readonly until: number
+  /** By when the call came. */
+  readonly offered: Float64Array
+  readonly good: Float64Array
+  /** By when the attempt was sent. */
+  readonly attempts: Float64Array
+  /** Calls that failed without an attempt, by when they came; and those that would have been served. */
+  readonly rejected: Float64Array
+  readonly falselyRejected: Float64Array
+  /** Slots in which nothing can be reached. */
+  readonly unreachable: Uint8Array
+  /** Latencies of calls that came while something was wrong and were answered in time. */
+  readonly latencies: Array<number> = []
+  calls = 0
+  ended = 0
+  waits = 0
+  waited = 0
+  worked = 0
+  wasted = 0
+
+  constructor(scenario: Scenario) {
+    const { clear, from, until } = span(scenario)
+    this.from = from
+    this.clear = clear
+    this.until = until
+    const slots = Math.ceil(until / slot)
+    this.offered = new Float64Array(slots)
+    this.good = new Float64Array(slots)
+    this.attempts = new Float64Array(slots)
+    this.rejected = new Float64Array(slots)
+    this.falselyRejected = new Float64Array(slots)
+    const timeline = timelineOf(scenario)
+    this.unreachable = Uint8Array.from({ length: slots }, (_, index) =>
+      pieceAt(timeline, index * slot).shards.every(unreachable) ? 1 : 0
+    )
+  }
+
+  /** One more in a slot. What calls do that outlive the run is in none. */
+  static add(to: Float64Array, at: number): void {
+    const index = Math.floor(at / slot)
+    if (index < to.length) to[index]! += 1
+  }
+}

@@ -1,0 +1,12 @@
+/** Checks of options: a bad one throws at once. */
+import * as Formatter from "effect/Formatter"
+
+export const refuse = (where: string, option: string, range: string, got: unknown): never => {
+  throw new RangeError(`${where}: ${option} must be ${range}, got ${Formatter.format(got)}`)
+}
+
+export const integer = (where: string, option: string, value: number, least: number): number =>
+  Number.isInteger(value) && value >= least ? value : refuse(where, option, `an integer >= ${least}`, value)
+
+export const seed = (where: string, value: number): number =>
+  Number.isSafeInteger(value) ? value : refuse(where, "seed", "an integer", value)

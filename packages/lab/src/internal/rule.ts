@@ -1,0 +1,54 @@
+/** A sender from a rule: published formulas as plain functions of time, chance and what they have seen. */
+import * as Effect from "effect/Effect"
+import type { Call, Client, Failure, Sender } from "../Sender.ts"
+
+/** A local refusal, which a rule may retry like a failure of the dependency. */
+export type Cause = Failure["reason"] | "rejected"
+
+/** The rule of one client. Moments and delays in milliseconds. */
+export interface Rule {
+  /** May an attempt be sent now? It is counted as sent when it may. */
+  readonly admits?: (now: number) => boolean
+  /** An attempt that was sent has ended. */
+  readonly ended?: (now: number, cause: Cause | undefined, attempt: number) => void
+  /** The pause before the next attempt, or nothing: the call has failed. */
+  readonly retry?: (now: number, cause: Cause, attempt: number) => number | undefined
+}
+
+const rejected = Effect.fail("rejected")
+
+const sendBy =
+  (rule: Rule, client: Client) =>
+  (call: Call): Effect.Effect<void, unknown> => {
+    const attempt = (n: number): Effect.Effect<void, unknown> =>
+      Effect.suspend(() => {
+        if (rule.admits?.(client.now()) === false) return next(n, "rejected")
+        return Effect.matchEffect(call.limited, {
+          onSuccess: () => {
+            rule.ended?.(client.now(), undefined, n)
+            return Effect.void
+          },
+          onFailure: ({ reason }) => {
+            rule.ended?.(client.now(), reason, n)
+            return next(n, reason)
+          }
+        })
+      })
+    const next = (n: number, cause: Cause): Effect.Effect<void, unknown> => {
+      const now = client.now()
+      const delay = rule.retry?.(now, cause, n)
+      if (delay === undefined || now + delay >= call.due) return cause === "rejected" ? rejected : Effect.fail(cause)
+      return delay === 0 ? attempt(n + 1) : Effect.andThen(Effect.sleep(delay), attempt(n + 1))
+    }
+    return attempt(1)
+  }
+
+export const byRule = (name: string, title: string, make: (client: Client) => Rule): Sender => ({
+  name,
+  title,
+  make: (client) =>
+    Effect.sync(() => {
+      const rule = make(client)
+      return sendBy(rule, client)
+    })
+})

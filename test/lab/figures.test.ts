@@ -1,0 +1,93 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Oracle, Scenario } from "@effect-resilience/lab"
+import { Books } from "../../packages/lab/src/internal/books.ts"
+import { figuresOf } from "../../packages/lab/src/internal/figures.ts"
+
+// Books written by hand: 10 calls in every tenth of a second, down from second 1 to second 3, until second 10.
+
+const scenario = Scenario.make({
+  name: "by hand",
+  rate: 100,
+  warmUp: "1 second",
+  after: "7 seconds",
+  faults: [{ kind: "down", lasts: "2 seconds" }]
+})
+
+interface Slot {
+  readonly good: number
+  readonly attempts: number
+  readonly refusedFalsely?: number
+}
+
+/** The figures of books whose slot at a second is as `at` says; 10 of 10 good with one attempt each where it says nothing. */
+const figures = (at: (second: number) => Slot | undefined, more: (books: Books) => void = () => {}) => {
+  const books = new Books(scenario)
+  books.offered.fill(10)
+  books.good.forEach((_, index) => {
+    const slot = at(index / 10) ?? { good: 10, attempts: 10 }
+    books.good[index] = slot.good
+    books.attempts[index] = slot.attempts
+    books.falselyRejected[index] = slot.refusedFalsely ?? 0
+  })
+  more(books)
+  return figuresOf(books, Oracle.of(scenario))
+}
+
+const isDown = (second: number): boolean => second >= 1 && second < 3
+
+describe("the figures of books written by hand", () => {
+  it("of a sender that goes on sending", () => {
+    const found = figures((second) => (isDown(second) ? { good: 0, attempts: 30 } : undefined))
+    assert.deepStrictEqual(
+      [found.goodput, found.amplification, found.peak, found.leak, found.detection],
+      [0, 3, 3, 3, Infinity]
+    )
+    assert.deepStrictEqual([found.recovery, found.lost, found.falseRejects], [0, 0, 0])
+    assert.closeTo(found.regret, 0, 1e-3)
+  })
+
+  it("of a breaker that opens after half a second and closes two seconds late", () => {
+    const found = figures((second) => {
+      if (second >= 1 && second < 1.5) return { good: 0, attempts: 10 }
+      if (second >= 1.5 && second < 3) return { good: 0, attempts: 0 }
+      return second >= 3 && second < 5 ? { good: 0, attempts: 0, refusedFalsely: 10 } : undefined
+    })
+    assert.deepStrictEqual([found.leak, found.detection, found.recovery], [0.25, 500, 2])
+    assert.closeTo(found.lost, 2, 1e-9)
+    // Two of the nine seconds since the fault, and two of the seven in which the oracle serves.
+    assert.closeTo(found.falseRejects, 2 / 9, 1e-9)
+    assert.closeTo(found.regret, 2 / 7, 1e-3)
+  })
+
+  it("is not healthy for a second or two alone", () => {
+    const found = figures((second) =>
+      isDown(second) || Math.floor(second) === 5 ? { good: 0, attempts: 10 } : undefined
+    )
+    assert.strictEqual(found.recovery, 3)
+  })
+
+  it("never heals when it never does", () => {
+    const found = figures((second) => (second >= 1 ? { good: 9, attempts: 10 } : undefined))
+    assert.strictEqual(found.recovery, Infinity)
+    assert.closeTo(found.lost, 0.7, 1e-9)
+  })
+
+  it("of latencies and of work", () => {
+    const found = figures(
+      () => undefined,
+      (books) => {
+        for (let i = 1000; i >= 0; i--) books.latencies.push(i)
+        books.worked = 400
+        books.wasted = 100
+      }
+    )
+    assert.deepStrictEqual([found.p99, found.p999, found.waste], [990, 999, 0.25])
+  })
+
+  it("has no leak where something can be reached", () => {
+    const slow = Scenario.make({ name: "slow", faults: [{ kind: "slow", factor: 2, lasts: "1 second" }] })
+    const books = new Books(slow)
+    books.offered.fill(1)
+    assert.isNaN(figuresOf(books, Oracle.of(slow)).leak)
+  })
+})

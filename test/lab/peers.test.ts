@@ -1,0 +1,67 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Lab, type Metrics, References, Scenario, Scenarios, type Sender } from "@effect-resilience/lab"
+
+// What others have published or measured of these rules on the same model, to within what one run can say.
+
+type Expected = readonly [
+  scenario: keyof typeof Scenarios.all,
+  sender: Sender.Sender,
+  figure: keyof Metrics.Metrics,
+  value: number,
+  tolerance: number
+]
+
+const expected: ReadonlyArray<Expected> = [
+  ["S1", References.none, "amplification", 1, 0.01],
+  ["S1", References.naive, "amplification", 4, 0.02],
+  ["S1", References.naive, "recovery", 0, 0],
+  ["S1", References.jitter, "amplification", 3.99, 0.03],
+  ["S1", References.grpc, "amplification", 1, 0.02],
+  ["S1", References.grpc, "peak", 1.14, 0.05],
+  ["S1", References.finagle, "amplification", 1.56, 0.03],
+  ["S1", References.aws, "amplification", 1.12, 0.02],
+  ["S1", References.resilience4j, "amplification", 0.06, 0.01],
+  ["S1", References.resilience4j, "recovery", 31, 1],
+  ["S2", References.none, "goodput", 0.902, 0.005],
+  ["S2", References.naive, "goodput", 1, 0.001],
+  ["S2b", References.none, "goodput", 0.603, 0.01],
+  ["S2b", References.naive, "recovery", Infinity, 0],
+  ["S4", References.none, "goodput", 0.9, 0.005],
+  ["S5", References.none, "goodput", 0.02, 0.01],
+  ["S6", References.none, "goodput", 0.5, 0.01],
+  ["S7", References.none, "goodput", 0.009, 0.005]
+]
+
+const runs = new Map<string, Metrics.Metrics>()
+
+/** Only resilience4j takes longer to recover, if a sender does at all. */
+const afterFor = (sender: Sender.Sender) => (sender === References.resilience4j ? "40 seconds" : "5 seconds")
+
+const metricsOf = (scenario: keyof typeof Scenarios.all, sender: Sender.Sender): Metrics.Metrics => {
+  const key = `${scenario} ${sender.name}`
+  const found =
+    runs.get(key) ??
+    Lab.run({ scenario: Scenario.make({ ...Scenarios.all[scenario], after: afterFor(sender) }), sender, seed: 11 })
+      .metrics
+  runs.set(key, found)
+  return found
+}
+
+describe("a known figure", () => {
+  for (const [scenario, sender, figure, value, tolerance] of expected) {
+    it(`${scenario} ${sender.name}: ${figure} ${value} ± ${tolerance}`, () => {
+      const found = metricsOf(scenario, sender)[figure]
+      assert.isTrue(found === value || Math.abs(found - value) <= tolerance, `got ${found}`)
+    })
+  }
+
+  it("S1 Finagle with one client: 1.21", () => {
+    const scenario = Scenario.make({ ...Scenarios.all.S1, clients: 1, after: "0 seconds" })
+    assert.closeTo(Lab.run({ scenario, sender: References.finagle, seed: 11 }).metrics.amplification, 1.21, 0.02)
+  })
+
+  it("S1 Finagle with a thousand clients: 3.99", () => {
+    const scenario = Scenario.make({ ...Scenarios.all.S11, after: "0 seconds" })
+    assert.closeTo(Lab.run({ scenario, sender: References.finagle, seed: 11 }).metrics.amplification, 3.99, 0.02)
+  })
+})
