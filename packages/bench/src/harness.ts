@@ -11,8 +11,11 @@ export interface Effort {
   readonly rounds: number
   /** Milliseconds that one sample is to take. */
   readonly sample: number
-  /** A full collection before every sample, or one before every round and a minor one before every sample. */
-  readonly collect: "sample" | "round"
+  /**
+   * The collection before every sample. A minor one takes less time, and leaves the code as it is; a full one also puts
+   * what lives long where it will stay.
+   */
+  readonly collect: "major" | "minor"
   /**
    * Milliseconds that a subject runs after the collection, before its sample. V8 throws away code for hidden classes of which
    * a full collection finds no object, Effect's own included: whoever comes next would pay for compiling it again.
@@ -20,8 +23,8 @@ export interface Effort {
   readonly rewarm: number
 }
 
-export const quick: Effort = { heat: 100, warmups: 1, rounds: 5, sample: 8, collect: "round", rewarm: 4 }
-export const thorough: Effort = { heat: 300, warmups: 2, rounds: 11, sample: 40, collect: "sample", rewarm: 20 }
+export const quick: Effort = { heat: 100, warmups: 1, rounds: 5, sample: 8, collect: "minor", rewarm: 2 }
+export const thorough: Effort = { heat: 300, warmups: 2, rounds: 11, sample: 40, collect: "major", rewarm: 20 }
 
 export const median = (values: ReadonlyArray<number>): number => {
   const sorted = values.toSorted((a, b) => a - b)
@@ -120,12 +123,12 @@ export const measureTime = async (subjects: ReadonlyArray<Subject>, effort: Effo
     if (subject.rounds === undefined) await heat(subject, effort.heat)
   }
   for (const subject of subjects) counts.set(subject, subject.calls ?? (await calibrate(subject, effort.sample)))
+  collect()
   for (let round = -effort.warmups; round < effort.rounds; round++) {
-    collect()
     for (const subject of shuffle(subjects, random)) {
       if (subject.rounds !== undefined && (round < 0 || round >= subject.rounds)) continue
       const calls = counts.get(subject) ?? 1
-      collect(effort.collect === "sample" ? "major" : "minor")
+      collect(effort.collect)
       if (subject.rounds === undefined) await heat(subject, effort.rewarm)
       const took = await timed(subject, calls)
       if (round >= 0) samples.get(subject)?.push((took * 1e6) / calls)
