@@ -87,7 +87,7 @@ class Row {
     const timer: Timer = { fire, at: now + this.delay, waiting: true, before: this.last, after: undefined }
     if (this.last === undefined) {
       this.first = timer
-      if (this.handle === undefined) this.set(timer.at, now)
+      if (this.handle === undefined) this.set(timer.at, this.delay)
       else this.handle.ref?.()
     } else {
       this.last.after = timer
@@ -109,9 +109,9 @@ class Row {
     if (this.first === undefined) this.rest()
   }
 
-  private set(at: number, now: number): void {
+  private set(at: number, delay: number): void {
     this.at = at
-    this.handle = setTimeout(() => this.ring(), Math.max(1, Math.ceil(at - now)))
+    this.handle = setTimeout(() => this.ring(), delay)
   }
 
   /** Nobody waits. */
@@ -144,7 +144,7 @@ class Row {
     } finally {
       if (this.handle === undefined) {
         if (this.first === undefined) this.end()
-        else this.set(this.first.at, now)
+        else this.set(this.first.at, Math.max(1, Math.ceil(this.first.at - now)))
       }
     }
   }
