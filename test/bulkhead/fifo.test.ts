@@ -67,7 +67,8 @@ describe("Bulkhead, first come first served", () => {
             case "wait":
               yield* TestClock.adjust(command.millis)
           }
-          yield* TestClock.adjust(0)
+          // A caller that ends at once hands its permit on: the row settles in at most one step per caller.
+          for (let step = 0; step <= fibers.length; step++) yield* TestClock.adjust(0)
           const state = yield* bulkhead.state()
           assert.deepStrictEqual(state, { running: inside, waiting: waiting.size, maxConcurrent: limit })
           assert.isTrue(waiting.size === 0 || inside >= limit, `${waiting.size} wait beside a free permit`)
@@ -76,7 +77,7 @@ describe("Bulkhead, first come first served", () => {
         for (const fiber of fibers) assert.isDefined(fiber.pollUnsafe())
         assert.deepStrictEqual(yield* bulkhead.state(), { running: 0, waiting: 0, maxConcurrent: limit })
       }),
-    { arbitrary: { runs: 60, size: 40 } }
+    { arbitrary: { runs: 60, size: 40, seed: 1 } }
   )
 
   it.effect("a caller that comes as a permit is given back stands behind those who wait", () =>

@@ -103,7 +103,8 @@ describe("Retry.backoff", () => {
           assert.isAtLeast(delay, { full: 0, equal: exponential / 2, decorrelated: base, none: exponential }[jitter])
           last = delay
         })
-      })
+      }),
+    { arbitrary: { seed: 1 } }
   )
 
   it.effect("has finite delays however often it steps", () =>
