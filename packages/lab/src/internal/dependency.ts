@@ -1,49 +1,39 @@
 /** The dependency of a world: shards, each with workers and a queue, and whatever is wrong with them. */
 import * as Distribution from "../Distribution.ts"
-import type { Engine, Event } from "../Engine.ts"
+import type { Engine } from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
 import { Failure } from "../Sender.ts"
+import type { Attempt, Target } from "./attempt.ts"
 import { Queue } from "./queue.ts"
 import { type Condition, type Piece, unreachable } from "./timeline.ts"
 
-/** One attempt, from when it is sent to when nobody waits for it any more. */
-export class Attempt {
-  readonly sent: number
-  /** Is told how it ended, after the way back: with a failure, or well. */
-  readonly answer: (failure: Failure | undefined) => void
-  /** When work on it began, or -1. */
-  started = -1
-  /** When nobody waited for it any more. */
-  abandoned = Infinity
-  done: Event | undefined = undefined
-
-  constructor(sent: number, answer: (failure: Failure | undefined) => void) {
-    this.sent = sent
-    this.answer = answer
-  }
-}
-
 /** What the dependency notes down, in milliseconds of its workers. */
 export interface Work {
+  readonly sent: () => void
   readonly waited: (millis: number) => void
   readonly worked: (total: number, wasted: number) => void
 }
 
-export class Dependency {
+export class Dependency implements Target {
+  private readonly work: Work
   private readonly shards: ReadonlyArray<Shard>
 
   constructor(engine: Engine, scenario: Scenario, first: Piece, work: Work) {
     const service = engine.random("service")
     const errors = engine.random("errors")
+    this.work = work
     this.shards = first.shards.map((condition) => new Shard(engine, scenario, condition, work, service, errors))
   }
 
-  send(shard: number, attempt: Attempt): void {
-    this.shards[shard]!.send(attempt)
+  send(attempt: Attempt): void {
+    const { errand } = attempt
+    errand.sent += 1
+    this.work.sent()
+    this.shards[errand.shard]!.send(attempt)
   }
 
-  abandon(shard: number, attempt: Attempt): void {
-    this.shards[shard]!.abandon(attempt)
+  abandon(attempt: Attempt): void {
+    this.shards[attempt.errand.shard]!.abandon(attempt)
   }
 
   /** Would an attempt sent now be served before its client gives up? */

@@ -1,14 +1,13 @@
 /** One run: a scenario, a sender, a seed. */
-import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Engine from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
-import { type Call, type Client, Failure, type Sender } from "../Sender.ts"
+import type { Sender } from "../Sender.ts"
+import { Errand } from "./attempt.ts"
 import { Books } from "./books.ts"
-import { Attempt, Dependency } from "./dependency.ts"
+import { Dependency } from "./dependency.ts"
+import { Process } from "./process.ts"
 import { type Piece, timelineOf } from "./timeline.ts"
-
-type Send = (call: Call) => Effect.Effect<unknown, unknown>
 
 /** Virtual time between two looks of whoever watches, in milliseconds. */
 const stride = 1000
@@ -22,7 +21,7 @@ export class World {
   private readonly scenario: Scenario
   private readonly timeline: ReadonlyArray<Piece>
   private readonly dependency: Dependency
-  private readonly clients: ReadonlyArray<Send>
+  private readonly clients: ReadonlyArray<Process>
   private readonly chance: () => number
   private readonly spread: () => number
 
@@ -36,6 +35,7 @@ export class World {
     this.spread = this.engine.random("spread")
     const { books, engine } = this
     this.dependency = new Dependency(engine, scenario, first, {
+      sent: () => Books.add(books.attempts, engine.now),
       waited: (millis) => {
         books.waits += 1
         books.waited += millis
@@ -46,7 +46,10 @@ export class World {
         books.wasted += wasted
       }
     })
-    this.clients = Array.from({ length: scenario.clients }, (_, index) => this.client(sender, index))
+    this.clients = Array.from({ length: scenario.clients }, (_, index) => {
+      const client = { index, scenario, now: () => engine.now, random: engine.random(`client ${index}`) }
+      return new Process(engine, sender, client, this.dependency)
+    })
   }
 
   /** Lets the world happen; `watch` is told how far it has come, once a second of its time. */
@@ -62,16 +65,6 @@ export class World {
       watch(engine.now)
       if (!goesOn || end >= last || (engine.now > books.until && books.ended === books.calls)) return
     }
-  }
-
-  private client(sender: Sender, index: number): Send {
-    const client: Client = {
-      index,
-      scenario: this.scenario,
-      now: () => this.engine.now,
-      random: this.engine.random(`client ${index}`)
-    }
-    return Effect.runSyncWith(this.engine.context)(sender.make(client))
   }
 
   /** The next call, from a moment at which one came: a Poisson process whose rate changes with the timeline. */
@@ -100,40 +93,11 @@ export class World {
 
   private call(at: number): void {
     const { books, engine, scenario } = this
-    const send = this.clients[Math.floor(this.spread() * scenario.clients)]!
-    const shard = scenario.shards === 1 ? 0 : Math.floor(this.spread() * scenario.shards)
+    const process = this.clients[Math.floor(this.spread() * scenario.clients)]!
+    const errand = new Errand(scenario.shards === 1 ? 0 : Math.floor(this.spread() * scenario.shards))
     books.calls += 1
     Books.add(books.offered, at)
-    let sent = 0
-    const attempt = (limit: number): Effect.Effect<void, Failure> =>
-      Effect.callback((resume) => {
-        sent += 1
-        Books.add(books.attempts, engine.now)
-        const one = new Attempt(engine.now, (failure) => {
-          timer?.cancel()
-          resume(failure === undefined ? Effect.void : Effect.fail(failure))
-        })
-        const timer =
-          limit === Infinity
-            ? undefined
-            : engine.after(limit, () => {
-                this.dependency.abandon(shard, one)
-                resume(Effect.fail(new Failure("timeout")))
-              })
-        this.dependency.send(shard, one)
-        return Effect.sync(() => {
-          timer?.cancel()
-          this.dependency.abandon(shard, one)
-        })
-      })
-    const fiber = engine.fork(
-      send({
-        key: scenario.shards === 1 ? "default" : `shard-${shard}`,
-        due: at + scenario.deadline,
-        attempt: attempt(Infinity),
-        limited: attempt(scenario.timeout)
-      })
-    )
+    const fiber = process.call(errand, at + scenario.deadline)
     fiber.addObserver((exit) => {
       books.ended += 1
       const latency = engine.now - at
@@ -141,9 +105,9 @@ export class World {
         if (latency > scenario.deadline) return
         Books.add(books.good, at)
         if (at >= books.from && at < books.clear) books.latencies.push(latency)
-      } else if (sent === 0) {
+      } else if (errand.sent === 0) {
         Books.add(books.rejected, at)
-        if (this.dependency.serves(shard)) Books.add(books.falselyRejected, at)
+        if (this.dependency.serves(errand.shard)) Books.add(books.falselyRejected, at)
       }
     })
   }
