@@ -74,8 +74,14 @@ export const Scenario = Schema.Struct({
   clients: by(integer(1, 1000), 50),
   /** The dependency's workers, shared out evenly among its shards. */
   workers: by(integer(1, 100_000), 20),
-  /** Places in its queue, first come first served; an attempt that finds none is refused. */
+  /** Places in its queue; an attempt that finds none is refused. */
   queue: by(integer(0, 1_000_000), 2000),
+  /**
+   * Who is served first: the oldest (`fifo`) or the newest (`lifo`). `codel` is `fifo` that drops whoever has waited for
+   * 5 ms in a queue that has not been empty for 100 ms, or for 100 ms in any; `codel-lifo` besides turns to the newest
+   * while the queue stands. Both are as in Maurer, "Fail at Scale" (ACM Queue 13(8), 2015), after CoDel (RFC 8289).
+   */
+  discipline: by(Schema.Literals(["fifo", "lifo", "codel", "codel-lifo"]), "fifo"),
   shards: by(integer(1, 1000), 1),
   /** Does the dependency stop the work when the client hangs up? Most do not. */
   cancels: by(Schema.Boolean, false),

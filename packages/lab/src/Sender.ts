@@ -9,12 +9,12 @@ import type { Scenario } from "./Scenario.ts"
 
 /**
  * Why an attempt failed: `refused` by a dependency that is down, `failed` after the work, `full` because its queue was,
- * `timeout` because there was no answer in time (only of {@link Call.limited}).
+ * `dropped` from that queue because it had waited for too long, `timeout` because there was no answer in time (only of {@link Call.limited}).
  *
  * @category models
  * @since 0.1.0
  */
-export type Reason = "refused" | "failed" | "full" | "timeout"
+export type Reason = "refused" | "failed" | "full" | "dropped" | "timeout"
 
 /**
  * The failure of an attempt, as the client sees it. Every one is worth another try, as far as the client can know.

@@ -4,7 +4,7 @@ import type { Engine } from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
 import { Failure } from "../Sender.ts"
 import type { Attempt, Target } from "./attempt.ts"
-import { Queue } from "./queue.ts"
+import { type Line, lineOf } from "./discipline.ts"
 import { type Condition, type Piece, unreachable } from "./timeline.ts"
 
 /** What the dependency notes down, in milliseconds of its workers. */
@@ -57,7 +57,7 @@ class Shard {
   private readonly workers: number
   private readonly room: number
   private readonly mean: number
-  private readonly waiting = new Queue<Attempt>()
+  private readonly waiting: Line
   private readonly working = new Set<Attempt>()
   private condition: Condition
 
@@ -77,6 +77,7 @@ class Shard {
     this.errors = errors
     this.workers = scenario.workers / scenario.shards
     this.room = Math.floor(scenario.queue / scenario.shards)
+    this.waiting = lineOf(scenario.discipline, (attempt) => this.reply(attempt, new Failure("dropped")))
     this.mean = Distribution.cut(scenario.service, Infinity).mean
   }
 
@@ -86,10 +87,15 @@ class Shard {
 
   serves(): boolean {
     if (unreachable(this.condition) || this.capacity === 0) return false
+    const { now } = this.engine
     const time = this.mean * this.condition.slow
     const free = this.working.size < this.capacity
-    const wait = free ? 0 : ((this.waiting.size + 1) * time) / this.capacity
-    return this.waiting.size < this.room + (free ? 1 : 0) && wait + time + this.scenario.rtt <= this.scenario.timeout
+    const wait = free ? 0 : ((this.waiting.ahead(now) + 1) * time) / this.capacity
+    return (
+      this.waiting.size < this.room + (free ? 1 : 0) &&
+      wait <= this.waiting.patience(now) &&
+      wait + time + this.scenario.rtt <= this.scenario.timeout
+    )
   }
 
   send(attempt: Attempt): void {
@@ -138,7 +144,7 @@ class Shard {
 
   private next(): void {
     while (this.working.size < this.capacity) {
-      const attempt = this.waiting.shift()
+      const attempt = this.waiting.take(this.engine.now)
       if (attempt === undefined) return
       if (this.scenario.cancels && attempt.abandoned < Infinity) continue
       this.begin(attempt)
