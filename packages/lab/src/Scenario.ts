@@ -83,6 +83,20 @@ export const Scenario = Schema.Struct({
    */
   discipline: by(Schema.Literals(["fifo", "lifo", "codel", "codel-lifo"]), "fifo"),
   shards: by(integer(1, 1000), 1),
+  /** How the calls are spread over the shards: evenly, or in these proportions. */
+  weights: Schema.optionalKey(Schema.Array(between(0.001, 1_000_000))),
+  /** Each call has so many parts, sent at once; it is good when all of them are. */
+  fanOut: by(integer(1, 1000), 1),
+  /**
+   * Services in a row, the dependency the last of them: each before it has client processes like the callers', and serves
+   * an attempt by a call of its own to the next.
+   */
+  tiers: by(integer(1, 6), 1),
+  /**
+   * Slots of each client process, connections or threads, which its attempts to all shards share: an attempt holds one
+   * while it is under way, and stands in line for it for `wait` at most, as part of its timeout.
+   */
+  pool: Schema.optionalKey(Schema.Struct({ slots: integer(1, 100_000), wait: Schema.optionalKey(PositiveMillis) })),
   /** Does the dependency stop the work when the client hangs up? Most do not. */
   cancels: by(Schema.Boolean, false),
   /** How long the work takes. */
@@ -105,6 +119,14 @@ export const Scenario = Schema.Struct({
     scenario.workers % scenario.shards === 0
       ? undefined
       : { path: ["workers"], issue: `Expected a multiple of shards (${scenario.shards}), got ${scenario.workers}` }
+  ),
+  Schema.makeFilter((scenario) =>
+    scenario.weights === undefined || scenario.weights.length === scenario.shards
+      ? undefined
+      : {
+          path: ["weights"],
+          issue: `Expected one per shard (${scenario.shards}), got ${scenario.weights.length}`
+        }
   ),
   Schema.makeFilter((scenario) =>
     scenario.faults.flatMap((fault, index) => [

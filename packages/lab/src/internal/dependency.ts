@@ -139,7 +139,7 @@ class Shard {
   private end(attempt: Attempt): void {
     this.working.delete(attempt)
     const total = this.engine.now - attempt.started
-    this.work.worked(total, Math.min(total, Math.max(0, this.engine.now - attempt.abandoned)))
+    this.work.worked(total, Math.min(total, Math.max(0, this.engine.now - attempt.forgotten)))
   }
 
   private next(): void {

@@ -3,10 +3,10 @@ import * as Exit from "effect/Exit"
 import * as Engine from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
 import type { Sender } from "../Sender.ts"
-import { Errand } from "./attempt.ts"
+import { Errand, type Target } from "./attempt.ts"
 import { Books } from "./books.ts"
 import { Dependency } from "./dependency.ts"
-import { Process } from "./process.ts"
+import { Fleet, Tier } from "./tier.ts"
 import { type Piece, timelineOf } from "./timeline.ts"
 
 /** Virtual time between two looks of whoever watches, in milliseconds. */
@@ -21,9 +21,10 @@ export class World {
   private readonly scenario: Scenario
   private readonly timeline: ReadonlyArray<Piece>
   private readonly dependency: Dependency
-  private readonly clients: ReadonlyArray<Process>
+  private readonly callers: Fleet
   private readonly chance: () => number
   private readonly spread: () => number
+  private readonly shardAt: (share: number) => number
 
   constructor(scenario: Scenario, sender: Sender, seed: number) {
     this.scenario = scenario
@@ -46,10 +47,12 @@ export class World {
         books.wasted += wasted
       }
     })
-    this.clients = Array.from({ length: scenario.clients }, (_, index) => {
-      const client = { index, scenario, now: () => engine.now, random: engine.random(`client ${index}`) }
-      return new Process(engine, sender, client, this.dependency)
-    })
+    let target: Target = this.dependency
+    for (let tier = scenario.tiers; tier > 1; tier--) {
+      target = new Tier(engine, scenario, tier, new Fleet(engine, scenario, sender, tier, target))
+    }
+    this.callers = new Fleet(engine, scenario, sender, 1, target)
+    this.shardAt = shardsOf(scenario)
   }
 
   /** Lets the world happen; `watch` is told how far it has come, once a second of its time. */
@@ -92,23 +95,64 @@ export class World {
   }
 
   private call(at: number): void {
-    const { books, engine, scenario } = this
-    const process = this.clients[Math.floor(this.spread() * scenario.clients)]!
-    const errand = new Errand(scenario.shards === 1 ? 0 : Math.floor(this.spread() * scenario.shards))
+    const { books, scenario } = this
+    const process = this.callers.at(this.spread())
     books.calls += 1
     Books.add(books.offered, at)
-    const fiber = process.call(errand, at + scenario.deadline)
-    fiber.addObserver((exit) => {
-      books.ended += 1
-      const latency = engine.now - at
-      if (Exit.isSuccess(exit)) {
-        if (latency > scenario.deadline) return
-        Books.add(books.good, at)
-        if (at >= books.from && at < books.clear) books.latencies.push(latency)
-      } else if (errand.sent === 0) {
-        Books.add(books.rejected, at)
-        if (this.dependency.serves(errand.shard)) Books.add(books.falselyRejected, at)
-      }
-    })
+    const call = new Parts(scenario.fanOut)
+    for (let part = 0; part < scenario.fanOut; part++) {
+      const errand = new Errand(scenario.shards === 1 ? 0 : this.shardAt(this.spread()))
+      const fiber = process.call(errand, at + scenario.deadline)
+      fiber.addObserver((exit) => this.ended(at, call, errand, Exit.isSuccess(exit)))
+    }
+  }
+
+  private ended(at: number, call: Parts, errand: Errand, isAnswered: boolean): void {
+    const { books, engine, scenario } = this
+    const latency = engine.now - at
+    const isGood = isAnswered && latency <= scenario.deadline
+    books.part(at, errand.shard, isGood)
+    if (!isGood) call.areGood = false
+    if (!isAnswered && errand.sent === 0) {
+      call.isRejected = true
+      if (this.dependency.serves(errand.shard)) call.isFalselyRejected = true
+    }
+    call.left -= 1
+    if (call.left > 0) return
+    books.ended += 1
+    if (call.areGood) {
+      Books.add(books.good, at)
+      if (at >= books.from && at < books.clear) books.latencies.push(latency)
+    } else if (call.isRejected) {
+      Books.add(books.rejected, at)
+      if (call.isFalselyRejected) Books.add(books.falselyRejected, at)
+    }
+  }
+}
+
+/** What has become of the parts of a call. */
+class Parts {
+  left: number
+  areGood = true
+  isRejected = false
+  isFalselyRejected = false
+
+  constructor(left: number) {
+    this.left = left
+  }
+}
+
+/** The shard at a number from 0 to below 1. */
+const shardsOf = ({ shards, weights }: Scenario): ((share: number) => number) => {
+  if (weights === undefined) return (share) => Math.floor(share * shards)
+  const total = weights.reduce((sum, weight) => sum + weight, 0)
+  let sum = 0
+  const ends = weights.slice(0, -1).map((weight) => {
+    sum += weight
+    return sum / total
+  })
+  return (share) => {
+    const shard = ends.findIndex((end) => share < end)
+    return shard === -1 ? shards - 1 : shard
   }
 }
