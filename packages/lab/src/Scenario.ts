@@ -36,7 +36,9 @@ const when = {
  *
  * **Details** `down` refuses every attempt at once and loses what it was working on. `hang` never answers. `errors` does
  * the work and fails at this rate. `slow` takes so many times as long. `capacity` has only this share of its workers.
- * `surge` multiplies the calls that come.
+ * `surge` multiplies the calls that come. `cold` empties a cache of so many `keys`, shared out among the shards: work on
+ * a key that is not there, a random one, takes so many times as long, and then the key is there. It goes on until all are,
+ * also after `lasts`, which is only how long it counts as a fault.
  *
  * @category schemas
  * @since 0.1.0
@@ -47,7 +49,13 @@ export const Fault = Schema.Union([
   Schema.Struct({ kind: Schema.Literal("errors"), ...when, rate: between(0, 1) }),
   Schema.Struct({ kind: Schema.Literal("slow"), ...when, factor: between(0.01, 10_000) }),
   Schema.Struct({ kind: Schema.Literal("capacity"), ...when, factor: between(0, 100) }),
-  Schema.Struct({ kind: Schema.Literal("surge"), ...when, factor: between(0, 1000) })
+  Schema.Struct({ kind: Schema.Literal("surge"), ...when, factor: between(0, 1000) }),
+  Schema.Struct({
+    kind: Schema.Literal("cold"),
+    ...when,
+    factor: between(1, 10_000),
+    keys: integer(1, 1_000_000)
+  })
 ])
 
 /**

@@ -4,6 +4,7 @@ import type { Engine } from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
 import { Failure } from "../Sender.ts"
 import type { Attempt, Target } from "./attempt.ts"
+import { Cache } from "./cache.ts"
 import { type Line, lineOf } from "./discipline.ts"
 import { type Condition, type Piece, unreachable } from "./timeline.ts"
 
@@ -19,10 +20,13 @@ export class Dependency implements Target {
   private readonly shards: ReadonlyArray<Shard>
 
   constructor(engine: Engine, scenario: Scenario, first: Piece, work: Work) {
-    const service = engine.random("service")
-    const errors = engine.random("errors")
+    const chance = {
+      service: engine.random("service"),
+      errors: engine.random("errors"),
+      keys: engine.random("keys")
+    }
     this.work = work
-    this.shards = first.shards.map((condition) => new Shard(engine, scenario, condition, work, service, errors))
+    this.shards = first.shards.map((condition) => new Shard(engine, scenario, condition, work, chance))
   }
 
   send(attempt: Attempt): void {
@@ -48,33 +52,28 @@ export class Dependency implements Target {
   }
 }
 
+/** Numbers from 0 to below 1, for each thing that is left to chance. */
+type Chance = Readonly<Record<"service" | "errors" | "keys", () => number>>
+
 class Shard {
   private readonly engine: Engine
   private readonly scenario: Scenario
   private readonly work: Work
-  private readonly service: () => number
-  private readonly errors: () => number
+  private readonly chance: Chance
   private readonly workers: number
   private readonly room: number
   private readonly mean: number
   private readonly waiting: Line
   private readonly working = new Set<Attempt>()
   private condition: Condition
+  private cache: Cache | undefined = undefined
 
-  constructor(
-    engine: Engine,
-    scenario: Scenario,
-    condition: Condition,
-    work: Work,
-    service: () => number,
-    errors: () => number
-  ) {
+  constructor(engine: Engine, scenario: Scenario, condition: Condition, work: Work, chance: Chance) {
     this.engine = engine
     this.scenario = scenario
     this.condition = condition
     this.work = work
-    this.service = service
-    this.errors = errors
+    this.chance = chance
     this.workers = scenario.workers / scenario.shards
     this.room = Math.floor(scenario.queue / scenario.shards)
     this.waiting = lineOf(scenario.discipline, (attempt) => this.reply(attempt, new Failure("dropped")))
@@ -88,7 +87,7 @@ class Shard {
   serves(): boolean {
     if (unreachable(this.condition) || this.capacity === 0) return false
     const { now } = this.engine
-    const time = this.mean * this.condition.slow
+    const time = this.mean * this.condition.slow * (this.cache?.slowdown ?? 1)
     const free = this.working.size < this.capacity
     const wait = free ? 0 : ((this.waiting.ahead(now) + 1) * time) / this.capacity
     return (
@@ -118,6 +117,7 @@ class Shard {
   change(condition: Condition): void {
     const fell = condition.down && !this.condition.down
     this.condition = condition
+    if (condition.empties !== undefined) this.cache = new Cache(condition.empties)
     if (fell) this.crash()
     this.next()
   }
@@ -127,11 +127,16 @@ class Shard {
     attempt.started = now
     this.work.waited(now - attempt.sent)
     this.working.add(attempt)
-    const time = Distribution.quantile(this.scenario.service, this.service()) * this.condition.slow
-    const fails = this.errors()
+    const { cache, chance, condition } = this
+    const missing = cache?.miss(chance.keys())
+    const slow = missing === undefined ? condition.slow : condition.slow * cache!.factor
+    const time = Distribution.quantile(this.scenario.service, chance.service()) * slow
+    const luck = chance.errors()
     attempt.done = this.engine.after(time, () => {
+      const failed = luck < this.condition.errors
+      if (missing !== undefined && !failed) cache!.put(missing)
       this.end(attempt)
-      this.reply(attempt, fails < this.condition.errors ? new Failure("failed") : undefined)
+      this.reply(attempt, failed ? new Failure("failed") : undefined)
       this.next()
     })
   }
