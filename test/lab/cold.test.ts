@@ -16,6 +16,14 @@ describe("a cold cache", () => {
     }
   })
 
+  it("has a key once, however many have fetched it at the same time", () => {
+    const cache = new Cache({ factor: 3, keys: 2 })
+    assert.deepStrictEqual([cache.miss(0.2), cache.miss(0.4), cache.miss(0.9)], [0, 0, 1])
+    cache.put(0)
+    cache.put(0)
+    assert.deepStrictEqual([cache.miss(0.2), cache.miss(0.9), cache.slowdown], [undefined, 1, 2])
+  })
+
   // Work whose key is not there takes 300 ms, so that its caller does not wait for it; 7,000 keys at 1,400 calls a second.
   const input = {
     name: "cold",

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Lab, References, Scenario, Scenarios } from "@effect-resilience/lab"
+import { Lab, References, Scenario, Scenarios, type Sender } from "@effect-resilience/lab"
+import * as Effect from "effect/Effect"
 import { Attempt, Errand } from "../../packages/lab/src/internal/attempt.ts"
 import { lineOf } from "../../packages/lab/src/internal/discipline.ts"
 
@@ -80,6 +81,23 @@ describe("under twice the load (S5), a sender without a policy", () => {
     assert.isBelow(waste, 1e-3)
     assert.strictEqual(recovery, 0)
   })
+})
+
+it("has what a sender refuses judged by who would be served first", () => {
+  const half: Sender.Sender = {
+    name: "half",
+    title: "",
+    make: ({ random }) => Effect.succeed((call) => (random() < 0.5 ? Effect.fail("refused") : call.limited))
+  }
+  const scenario = {
+    ...Scenarios.all.S5,
+    faults: [{ kind: "surge", factor: 4, lasts: "10 seconds" }],
+    after: "0 seconds"
+  } as const
+  const falseRejects = (discipline: Discipline) =>
+    Lab.run({ scenario: Scenario.make({ ...scenario, discipline }), sender: half, seed: 11 }).metrics.falseRejects
+  assert.isBelow(falseRejects("fifo"), 0.2)
+  assert.isAbove(falseRejects("codel-lifo"), 0.4)
 })
 
 it("drops next to nothing while all is well", () => {

@@ -9,8 +9,9 @@ import type { Scenario } from "./Scenario.ts"
 
 /**
  * Why an attempt failed: `refused` by a dependency that is down, `failed` after the work, `full` because its queue was,
- * `dropped` from that queue because it had waited for too long, `pool`
- * because no slot of the client process was free in time, `timeout` because there was no answer in time (only of {@link Call.limited}).
+ * `dropped` from that queue because it had waited for too long, `pool` because no slot of the client process was free in
+ * time, `timeout` because there was no answer in time (only of {@link Call.limited}). What failed in the next tier is
+ * `failed` in this one, whatever the reason there.
  *
  * @category models
  * @since 0.1.0
