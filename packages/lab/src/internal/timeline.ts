@@ -1,6 +1,13 @@
 /** The faults of a scenario as a row of moments at which something changes, and what holds from there on. */
 import type { Fault, Scenario } from "../Scenario.ts"
 
+/** A cache that is empty. */
+export interface Cold {
+  /** Work on a key that is not there takes so many times as long. */
+  readonly factor: number
+  readonly keys: number
+}
+
 /** How one shard is. */
 export interface Condition {
   readonly down: boolean
@@ -8,6 +15,8 @@ export interface Condition {
   readonly errors: number
   readonly slow: number
   readonly capacity: number
+  /** What its cache is from here on: it does not stay so. */
+  readonly empties: Cold | undefined
 }
 
 export interface Piece {
@@ -33,9 +42,11 @@ const spellsOf = ({ faults, warmUp }: Scenario): ReadonlyArray<Spell> =>
 
 const hits = (fault: Fault, shard: number): boolean => fault.shards === undefined || fault.shards.includes(shard)
 
-const conditionOf = (faults: ReadonlyArray<Fault>): Condition => {
-  let condition: Condition = { down: false, hangs: false, errors: 0, slow: 1, capacity: 1 }
-  for (const fault of faults) {
+const healthy: Condition = { down: false, hangs: false, errors: 0, slow: 1, capacity: 1, empties: undefined }
+
+const conditionOf = (at: number, shards: number, spells: ReadonlyArray<Spell>): Condition => {
+  let condition = healthy
+  for (const { fault, from } of spells) {
     switch (fault.kind) {
       case "down":
         condition = { ...condition, down: true }
@@ -52,6 +63,11 @@ const conditionOf = (faults: ReadonlyArray<Fault>): Condition => {
       case "capacity":
         condition = { ...condition, capacity: condition.capacity * fault.factor }
         break
+      case "cold":
+        if (from === at) {
+          condition = { ...condition, empties: { factor: fault.factor, keys: Math.ceil(fault.keys / shards) } }
+        }
+        break
       case "surge":
         break
     }
@@ -63,13 +79,17 @@ export const timelineOf = (scenario: Scenario): ReadonlyArray<Piece> => {
   const spells = spellsOf(scenario)
   const moments = [...new Set([0, ...spells.flatMap(({ from, to }) => [from, to])])].sort((a, b) => a - b)
   return moments.map((at) => {
-    const faults = spells.filter(({ from, to }) => from <= at && at < to).map(({ fault }) => fault)
-    const surge = faults.reduce((rate, fault) => (fault.kind === "surge" ? rate * fault.factor : rate), 1)
+    const there = spells.filter(({ from, to }) => from <= at && at < to)
+    const surge = there.reduce((rate, { fault }) => (fault.kind === "surge" ? rate * fault.factor : rate), 1)
     return {
       at,
       rate: scenario.rate * surge,
       shards: Array.from({ length: scenario.shards }, (_, shard) =>
-        conditionOf(faults.filter((fault) => hits(fault, shard)))
+        conditionOf(
+          at,
+          scenario.shards,
+          there.filter(({ fault }) => hits(fault, shard))
+        )
       )
     }
   })
