@@ -5,8 +5,10 @@ import * as Engine from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
 import { type Call, type Client, Failure, type Sender } from "../Sender.ts"
 import { Books } from "./books.ts"
-import { Attempt, Dependency } from "./dependency.ts"
-import { type Piece, timelineOf } from "./timeline.ts"
+import { Attempt, Dependency, type Work } from "./dependency.ts"
+import { Moments } from "./recording.ts"
+import { Replay } from "./replay.ts"
+import { type Piece, pieceAt, timelineOf } from "./timeline.ts"
 
 type Send = (call: Call) => Effect.Effect<unknown, unknown>
 
@@ -21,7 +23,7 @@ export class World {
   readonly engine: Engine.Engine
   private readonly scenario: Scenario
   private readonly timeline: ReadonlyArray<Piece>
-  private readonly dependency: Dependency
+  private readonly dependency: Dependency | Replay
   private readonly clients: ReadonlyArray<Send>
   private readonly chance: () => number
   private readonly spread: () => number
@@ -35,7 +37,7 @@ export class World {
     this.chance = this.engine.random("arrivals")
     this.spread = this.engine.random("spread")
     const { books, engine } = this
-    this.dependency = new Dependency(engine, scenario, first, {
+    const work: Work = {
       waited: (millis) => {
         books.waits += 1
         books.waited += millis
@@ -45,7 +47,11 @@ export class World {
         books.worked += total
         books.wasted += wasted
       }
-    })
+    }
+    this.dependency =
+      scenario.replay === undefined
+        ? new Dependency(engine, scenario, first, work)
+        : new Replay(engine, scenario, scenario.replay, first, work)
     this.clients = Array.from({ length: scenario.clients }, (_, index) => this.client(sender, index))
   }
 
@@ -55,7 +61,8 @@ export class World {
     for (const piece of this.timeline) {
       engine.after(piece.at, () => this.dependency.change(piece))
     }
-    this.arrive(0)
+    if (this.scenario.arrivals === undefined) this.arrive(0)
+    else this.follow(this.scenario.arrivals.factor, new Moments(this.scenario.arrivals.times), 0)
     const last = books.until + patience * this.scenario.deadline
     for (let end = stride; ; end += stride) {
       const goesOn = engine.runUntil(Math.min(end, last))
@@ -95,6 +102,22 @@ export class World {
     this.engine.after(at - this.engine.now, () => {
       this.arrive(at)
       this.call(at)
+    })
+  }
+
+  /** The next call that was recorded: so many times as many, on average. Copies come before the one after it. */
+  private follow(factor: number, moments: Moments, index: number): void {
+    const { books, engine } = this
+    const at = moments.nth(index)
+    if (at >= books.until) return
+    const gap = Math.min(books.until, moments.nth(index + 1)) - at
+    engine.after(at - engine.now, () => {
+      this.follow(factor, moments, index + 1)
+      const calls = Math.floor(factor * pieceAt(this.timeline, at).surge + this.chance())
+      for (let copy = 0; copy < calls; copy++) {
+        if (copy === 0) this.call(at)
+        else engine.after(this.chance() * gap, () => this.call(engine.now))
+      }
     })
   }
 
