@@ -67,7 +67,7 @@ export const of = (scenario: Scenario): Oracle => {
   const { clear, from } = span(scenario)
   let good = 0
   let offered = 0
-  for (let moment = from; moment < clear; moment += slot) {
+  for (let moment = from + slot / 2; moment < clear; moment += slot) {
     const { rate } = pieceAt(timeline, moment)
     good += at(moment) * rate
     offered += rate

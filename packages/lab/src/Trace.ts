@@ -183,7 +183,8 @@ export const scenario = (name: string, trace: Trace) =>
     name,
     title: `${trace.length} recorded calls`,
     warmUp: "0 millis",
-    window: `${Math.ceil(periodOf(trace.map(({ time }) => time)))} millis`,
+    // Down to the microsecond, so that the first call does not come again.
+    window: `${Math.floor(1000 * periodOf(trace.map(({ time }) => time))) / 1000} millis`,
     after: "0 millis",
     arrivals: arrivals(trace),
     replay: replay(trace)

@@ -1,5 +1,6 @@
 export * as Distribution from "./Distribution.ts"
 export * as Engine from "./Engine.ts"
+export * as Frontier from "./Frontier.ts"
 export * as Lab from "./Lab.ts"
 export * as Metrics from "./Metrics.ts"
 export * as Oracle from "./Oracle.ts"

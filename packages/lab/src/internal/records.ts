@@ -113,7 +113,7 @@ const fromCsv = (text: string): Effect.Effect<ReadonlyArray<Row>, Problem> =>
       expected: "CSV as RFC 4180 has it",
       found: error.message
     })),
-    Effect.flatMap(([header = [], ...records]) => {
+    Effect.flatMap(([header = [], ...records]): Effect.Effect<ReadonlyArray<Row>, Problem> => {
       const names = header.map((name) => name.trim())
       const rows: Array<Row> = []
       let next = 1 + lines(header)

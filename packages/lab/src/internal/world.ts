@@ -55,8 +55,8 @@ export class World {
     this.clients = Array.from({ length: scenario.clients }, (_, index) => this.client(sender, index))
   }
 
-  /** Lets the world happen; `watch` is told how far it has come, once a second of its time. */
-  run(watch: (now: number) => void): void {
+  /** Lets the world happen; `watch` is told how far it has come, once a second of its time, and may say that it is over. */
+  run(watch: (now: number) => boolean): void {
     const { books, engine } = this
     for (const piece of this.timeline) {
       engine.after(piece.at, () => this.dependency.change(piece))
@@ -66,8 +66,8 @@ export class World {
     const last = books.until + patience * this.scenario.deadline
     for (let end = stride; ; end += stride) {
       const goesOn = engine.runUntil(Math.min(end, last))
-      watch(engine.now)
-      if (!goesOn || end >= last || (engine.now > books.until && books.ended === books.calls)) return
+      const isOver = watch(engine.now)
+      if (isOver || !goesOn || end >= last || (engine.now > books.until && books.ended === books.calls)) return
     }
   }
 
