@@ -61,7 +61,9 @@ export type Fault = typeof Fault.Type
 
 const inOrder = (moments: ReadonlyArray<number>) => {
   const wrong = moments.findIndex((moment, index) => moment < (moments[index - 1] ?? moment))
-  return wrong === -1 ? undefined : { path: [wrong], issue: "Expected the order of time" }
+  return wrong === -1
+    ? undefined
+    : { path: [wrong], issue: `Expected the order of time, got ${moments[wrong]} after ${moments[wrong - 1]}` }
 }
 
 const Arrivals = Schema.Struct({
