@@ -178,17 +178,16 @@ export const replay = (trace: Trace): NonNullable<Input["replay"]> => ({ calls: 
  * @category constructors
  * @since 0.1.0
  */
-export const scenario = (name: string, trace: Trace) =>
-  ({
-    name,
-    title: `${trace.length} recorded calls`,
-    warmUp: "0 millis",
-    // Down to the microsecond, so that the first call does not come again.
-    window: `${Math.floor(1000 * periodOf(trace.map(({ time }) => time))) / 1000} millis`,
-    after: "0 millis",
-    arrivals: arrivals(trace),
-    replay: replay(trace)
-  }) satisfies Input
+export const scenario = (name: string, trace: Trace): Input => ({
+  name,
+  title: `${trace.length} recorded calls`,
+  warmUp: "0 millis",
+  // Down to the microsecond, so that the first call does not come again.
+  window: `${Math.floor(1000 * periodOf(trace.map(({ time }) => time))) / 1000} millis`,
+  after: "0 millis",
+  arrivals: arrivals(trace),
+  replay: replay(trace)
+})
 
 /** Where recordings stand in a scenario, and what is taken from them. */
 const places: ReadonlyArray<readonly [field: string, key: string, of: (trace: Trace) => unknown]> = [
