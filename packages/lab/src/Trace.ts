@@ -13,7 +13,6 @@ import * as Schema from "effect/Schema"
 import { PlainMillis } from "./internal/duration.ts"
 import { periodOf } from "./internal/recording.ts"
 import { parse } from "./internal/records.ts"
-import type { Input } from "./Scenario.ts"
 
 /**
  * How a recorded call ended: `ok` with an answer, `error` with a failure that is worth another try, `timeout` without
@@ -141,7 +140,7 @@ export const make = (text: string, options?: { readonly file?: string | undefine
  * @category combinators
  * @since 0.1.0
  */
-export const service = (trace: Trace): Extract<Input["service"], { readonly kind: "trace" }> => ({
+export const service = (trace: Trace): { readonly kind: "trace"; readonly samples: ReadonlyArray<number> } => ({
   kind: "trace",
   samples: trace.flatMap(({ latency, outcome }) => (outcome === "ok" ? [latency] : []))
 })
@@ -154,7 +153,9 @@ export const service = (trace: Trace): Extract<Input["service"], { readonly kind
  * @category combinators
  * @since 0.1.0
  */
-export const arrivals = (trace: Trace): NonNullable<Input["arrivals"]> => ({ times: trace.map(({ time }) => time) })
+export const arrivals = (trace: Trace): { readonly times: ReadonlyArray<number> } => ({
+  times: trace.map(({ time }) => time)
+})
 
 /**
  * For the field `replay` of a scenario: a dependency that behaves as it did then. An attempt takes as long as one of the
@@ -166,7 +167,7 @@ export const arrivals = (trace: Trace): NonNullable<Input["arrivals"]> => ({ tim
  * @category combinators
  * @since 0.1.0
  */
-export const replay = (trace: Trace): NonNullable<Input["replay"]> => ({ calls: trace })
+export const replay = (trace: Trace): { readonly calls: Trace } => ({ calls: trace })
 
 /**
  * A scenario that lasts as long as a recording, with its {@link arrivals} and its {@link replay}, all of it measured as
@@ -178,7 +179,7 @@ export const replay = (trace: Trace): NonNullable<Input["replay"]> => ({ calls: 
  * @category constructors
  * @since 0.1.0
  */
-export const scenario = (name: string, trace: Trace): Input => ({
+export const scenario = (name: string, trace: Trace) => ({
   name,
   title: `${trace.length} recorded calls`,
   warmUp: "0 millis",

@@ -7,7 +7,12 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { Call, Outcome } from "../Trace.ts"
+
+interface Recorded {
+  readonly time: number
+  readonly latency: number
+  readonly outcome: "error" | "ok" | "timeout"
+}
 
 /** What is wrong, and where: lines count from 1. */
 export interface Problem {
@@ -50,7 +55,7 @@ const momentOf = (cell: string | number | boolean): number => {
 const within = (value: number, minimum: number, maximum: number): number | undefined =>
   value >= minimum && value <= maximum ? value : undefined
 
-const words: ReadonlyMap<string, Outcome> = new Map([
+const words: ReadonlyMap<string, Recorded["outcome"]> = new Map([
   ...["ok", "success", "succeeded", "true"].map((word) => [word, "ok"] as const),
   ...["error", "failure", "failed", "false"].map((word) => [word, "error"] as const),
   ...["timeout", "timedout"].map((word) => [word, "timeout"] as const)
@@ -59,7 +64,7 @@ const words: ReadonlyMap<string, Outcome> = new Map([
 /** Below 500, the dependency has answered, and would say the same again; but for these two. */
 const again: ReadonlySet<number> = new Set([408, 429])
 
-const outcomeOf = (cell: string | number | boolean): Outcome | undefined => {
+const outcomeOf = (cell: string | number | boolean): Recorded["outcome"] | undefined => {
   const status = numberOf(cell)
   if (Number.isInteger(status) && status >= 100 && status < 600) {
     return status >= 500 || again.has(status) ? "error" : "ok"
@@ -89,7 +94,7 @@ const fields = {
     names: ["outcome", "status", "result", "success"],
     expected: `one of ${[...words.keys()].join(", ")}, or an HTTP status between 100 and 599`,
     read: outcomeOf
-  } satisfies Field<Outcome>
+  } satisfies Field<Recorded["outcome"]>
 }
 
 const separators = [",", ";", "\t"]
@@ -183,9 +188,9 @@ const read = <A>({ cells, line, names }: Row, place: number, field: Field<A>): R
     : Result.succeed(value)
 }
 
-const callsOf = (rows: ReadonlyArray<Row>): Result.Result<ReadonlyArray<Call>, Problem> =>
+const callsOf = (rows: ReadonlyArray<Row>): Result.Result<ReadonlyArray<Recorded>, Problem> =>
   Result.gen(function* () {
-    const calls: Array<Call> = []
+    const calls: Array<Recorded> = []
     let names: ReadonlyArray<string> | undefined
     let [time, latency, outcome] = [0, 0, 0]
     for (const row of rows) {
@@ -208,7 +213,7 @@ const callsOf = (rows: ReadonlyArray<Row>): Result.Result<ReadonlyArray<Call>, P
 const isJson = /^\s*\{/
 
 /** In the order of time. */
-export const parse = (text: string): Effect.Effect<ReadonlyArray<Call>, Problem> => {
+export const parse = (text: string): Effect.Effect<ReadonlyArray<Recorded>, Problem> => {
   const plain = text.replace(/^\uFEFF/, "")
   const rows = isJson.test(plain) ? Effect.fromResult(fromJsonLines(plain)) : fromCsv(plain)
   return Effect.flatMap(rows, (rows) => Effect.fromResult(callsOf(rows)))
