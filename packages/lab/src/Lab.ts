@@ -92,7 +92,10 @@ export const run = (options: Options): Run => {
   const seed = Check.seed("Lab.run", options.seed)
   const world = new World(options.scenario, options.sender, seed)
   const { books } = world
-  world.run((now) => options.progress?.(Math.min(1, now / books.until)))
+  world.run((now) => {
+    options.progress?.(Math.min(1, now / books.until))
+    return false
+  })
   return {
     seed,
     metrics: figuresOf(books, Oracle.of(options.scenario)),

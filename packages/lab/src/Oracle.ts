@@ -29,8 +29,9 @@ const attempts = 4
  *
  * **Details** Per shard: what its workers can finish within the timeout, less what fails, and no call is tried more than
  * four times in any tier. A call of many parts is good when all of them are, each by chance of its own. Slots of clients
- * hold no more than they can. A cold cache is as warm as if all workers had done nothing but warm it. It queues nothing and
- * pays nothing to learn, so it is a bound, not a policy: a mean over arrivals, which a single run may pass by a little.
+ * hold no more than they can. A cold cache is as warm as if all workers had done nothing but warm it. Of a dependency that
+ * behaves as it was recorded: the share that four attempts at that moment would get answered. It queues nothing and pays
+ * nothing to learn, so it is a bound, not a policy: a mean over arrivals, which a single run may pass by a little.
  *
  * @category constructors
  * @since 0.1.0
@@ -61,7 +62,7 @@ export const of = (scenario: Scenario): Oracle => {
   const { clear, from } = span(scenario)
   let good = 0
   let offered = 0
-  for (let moment = from; moment < clear; moment += slot) {
+  for (let moment = from + slot / 2; moment < clear; moment += slot) {
     const { rate } = pieceAt(timeline, moment)
     good += at(moment) * rate
     offered += rate

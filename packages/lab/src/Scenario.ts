@@ -8,6 +8,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { Distribution } from "./Distribution.ts"
 import { Millis, PositiveMillis } from "./internal/duration.ts"
+import * as Trace from "./Trace.ts"
 
 const between = (minimum: number, maximum: number) => Schema.Finite.check(Schema.isBetween({ minimum, maximum }))
 
@@ -66,6 +67,31 @@ export const Fault = Schema.Union([
  */
 export type Fault = typeof Fault.Type
 
+const inOrder = (moments: ReadonlyArray<number>) => {
+  const wrong = moments.findIndex((moment, index) => moment < (moments[index - 1] ?? moment))
+  return wrong === -1
+    ? undefined
+    : { path: [wrong], issue: `Expected the order of time, got ${moments[wrong]} after ${moments[wrong - 1]}` }
+}
+
+const Arrivals = Schema.Struct({
+  /** Moments in milliseconds, of which only the differences matter. */
+  times: Schema.Array(Schema.Finite).check(Schema.isMinLength(1), Schema.makeFilter(inOrder)),
+  /** So many times as many calls: copies come between a call and the next. */
+  factor: by(between(0.001, 1000), 1)
+})
+
+const Replay = Schema.Struct({
+  calls: Schema.Array(Trace.Call).check(
+    Schema.isMinLength(1),
+    Schema.makeFilter((calls) => inOrder(calls.map(({ time }) => time)))
+  ),
+  /** An attempt fares as one of so many calls nearest to its moment, */
+  nearest: by(integer(1, 10_000), 20),
+  /** of those at most so far away. */
+  within: by(PositiveMillis, "1 second")
+})
+
 /**
  * A scenario: load, dependency, limits, faults. Everything but the name has a default, which together are the base model:
  * 1,400 calls a second from 50 clients on 20 workers that take 10 ms on average.
@@ -78,6 +104,8 @@ export const Scenario = Schema.Struct({
   title: by(Schema.String, ""),
   /** Calls a second of all clients together, at random moments that do not wait for answers. */
   rate: by(between(0.001, 1_000_000), 1400),
+  /** Calls at moments that were recorded, instead of at `rate`; from the first again when the last has come. */
+  arrivals: Schema.optionalKey(Arrivals),
   /** Client processes, each with a policy of its own. */
   clients: by(integer(1, 1000), 50),
   /** The dependency's workers, shared out evenly among its shards. */
@@ -109,6 +137,8 @@ export const Scenario = Schema.Struct({
   cancels: by(Schema.Boolean, false),
   /** How long the work takes. */
   service: by(Distribution, { kind: "exponential", mean: "10 millis" }),
+  /** A dependency that behaves as it was recorded, instead of one with workers, queue and service times. */
+  replay: Schema.optionalKey(Replay),
   /** There and back. */
   rtt: by(Millis, "1 millis"),
   /** Time for one attempt. */
@@ -140,6 +170,14 @@ export const Scenario = Schema.Struct({
     scenario.faults.flatMap((fault, index) => [
       ...(fault.times > 1 && (fault.every ?? 0) < fault.lasts
         ? [{ path: ["faults", index, "every"], issue: "Expected at least `lasts`, because `times` is above 1" }]
+        : []),
+      ...(["capacity", "cold"].includes(fault.kind) && scenario.replay !== undefined
+        ? [
+            {
+              path: ["faults", index, "kind"],
+              issue: `Expected another kind than ${fault.kind}: a replay has no workers`
+            }
+          ]
         : []),
       ...(fault.shards ?? [])
         .filter((shard) => shard >= scenario.shards)

@@ -1,6 +1,7 @@
 /** The most that a shard can do. */
 import * as Distribution from "../Distribution.ts"
 import { type Scenario, span } from "../Scenario.ts"
+import { patienceOf, Recording } from "./replay.ts"
 import { type Cold, type Condition, type Piece, pieceAt, unreachable } from "./timeline.ts"
 
 /** What comes of one attempt, on average; times in milliseconds. */
@@ -73,11 +74,27 @@ const coldnessOf = (scenario: Scenario, timeline: ReadonlyArray<Piece>, ceiling:
   return (moment: number) => colds[Math.min(colds.length - 1, Math.floor(moment / step))]!
 }
 
+/** Of a dependency that behaves as it was recorded: as many attempts at once as one likes, and slots for all of them. */
+const recordedOf = (scenario: Scenario, recording: Recording, condition: Condition, moment: number): Ceiling =>
+  unreachable(condition)
+    ? nothing
+    : {
+        works: recording.answered(moment, patienceOf(scenario) / condition.slow) * (1 - condition.errors),
+        busy: 1,
+        held: 0,
+        workers: Infinity
+      }
+
 /** The ceilings of the shards at a moment. */
 export const ceilingsOf = (
   scenario: Scenario,
   timeline: ReadonlyArray<Piece>
 ): ((moment: number) => ReadonlyArray<Ceiling>) => {
+  if (scenario.replay !== undefined) {
+    const recording = new Recording(scenario.replay)
+    return (moment) =>
+      pieceAt(timeline, moment).shards.map((condition) => recordedOf(scenario, recording, condition, moment))
+  }
   const ceiling = ceilingOf(scenario)
   if (scenario.faults.some(({ kind }) => kind === "cold")) {
     const coldness = coldnessOf(scenario, timeline, ceiling)

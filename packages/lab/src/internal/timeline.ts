@@ -1,5 +1,6 @@
 /** The faults of a scenario as a row of moments at which something changes, and what holds from there on. */
-import type { Fault, Scenario } from "../Scenario.ts"
+import { type Fault, type Scenario, span } from "../Scenario.ts"
+import { Moments } from "./recording.ts"
 
 /** A cache that is empty. */
 export interface Cold {
@@ -23,6 +24,8 @@ export interface Piece {
   readonly at: number
   /** Calls a second. */
   readonly rate: number
+  /** How many times as many as without a surge. */
+  readonly surge: number
   readonly shards: ReadonlyArray<Condition>
 }
 
@@ -77,13 +80,14 @@ const conditionOf = (at: number, shards: number, spells: ReadonlyArray<Spell>): 
 
 export const timelineOf = (scenario: Scenario): ReadonlyArray<Piece> => {
   const spells = spellsOf(scenario)
-  const moments = [...new Set([0, ...spells.flatMap(({ from, to }) => [from, to])])].sort((a, b) => a - b)
-  return moments.map((at) => {
+  const times = [...new Set([0, ...spells.flatMap(({ from, to }) => [from, to])])].sort((a, b) => a - b)
+  const pieces = times.map((at) => {
     const there = spells.filter(({ from, to }) => from <= at && at < to)
     const surge = there.reduce((rate, { fault }) => (fault.kind === "surge" ? rate * fault.factor : rate), 1)
     return {
       at,
       rate: scenario.rate * surge,
+      surge,
       shards: Array.from({ length: scenario.shards }, (_, shard) =>
         conditionOf(
           at,
@@ -93,13 +97,39 @@ export const timelineOf = (scenario: Scenario): ReadonlyArray<Piece> => {
       )
     }
   })
+  return scenario.arrivals === undefined ? pieces : asRecorded(pieces, scenario.arrivals, span(scenario).until)
 }
+
+/** Second by second, at the rate that was recorded. */
+const asRecorded = (
+  pieces: ReadonlyArray<Piece>,
+  { factor, times }: NonNullable<Scenario["arrivals"]>,
+  until: number
+): ReadonlyArray<Piece> => {
+  const moments = new Moments(times)
+  return pieces.flatMap((piece, index) => {
+    const end = Math.max(piece.at + 1, pieces[index + 1]?.at ?? until)
+    return Array.from({ length: Math.ceil((end - piece.at) / second) }, (_, place) => {
+      const at = piece.at + place * second
+      const to = Math.min(end, at + second)
+      const calls = moments.before(to) - moments.before(at)
+      return { ...piece, at, rate: ((calls * second) / (to - at)) * factor * piece.surge }
+    })
+  })
+}
+
+const second = 1000
 
 /** What holds at a moment. */
 export const pieceAt = (timeline: ReadonlyArray<Piece>, moment: number): Piece => {
-  let found = timeline[0]!
-  for (const piece of timeline) if (piece.at <= moment) found = piece
-  return found
+  let low = 0
+  let high = timeline.length
+  while (high - low > 1) {
+    const middle = (low + high) >> 1
+    if (timeline[middle]!.at <= moment) low = middle
+    else high = middle
+  }
+  return timeline[low]!
 }
 
 export const unreachable = ({ down, hangs }: Condition): boolean => down || hangs

@@ -5,9 +5,11 @@ import type { Scenario } from "../Scenario.ts"
 import type { Sender } from "../Sender.ts"
 import { Errand, type Target } from "./attempt.ts"
 import { Books } from "./books.ts"
-import { Dependency } from "./dependency.ts"
+import { Dependency, type Work } from "./dependency.ts"
+import { Moments } from "./recording.ts"
+import { Replay } from "./replay.ts"
 import { Fleet, Tier } from "./tier.ts"
-import { type Piece, timelineOf } from "./timeline.ts"
+import { type Piece, pieceAt, timelineOf } from "./timeline.ts"
 
 /** Virtual time between two looks of whoever watches, in milliseconds. */
 const stride = 1000
@@ -20,7 +22,7 @@ export class World {
   readonly engine: Engine.Engine
   private readonly scenario: Scenario
   private readonly timeline: ReadonlyArray<Piece>
-  private readonly dependency: Dependency
+  private readonly dependency: Dependency | Replay
   private readonly callers: Fleet
   private readonly chance: () => number
   private readonly spread: () => number
@@ -35,7 +37,7 @@ export class World {
     this.chance = this.engine.random("arrivals")
     this.spread = this.engine.random("spread")
     const { books, engine } = this
-    this.dependency = new Dependency(engine, scenario, first, {
+    const work: Work = {
       sent: () => Books.add(books.attempts, engine.now),
       waited: (millis) => {
         books.waits += 1
@@ -46,7 +48,11 @@ export class World {
         books.worked += total
         books.wasted += wasted
       }
-    })
+    }
+    this.dependency =
+      scenario.replay === undefined
+        ? new Dependency(engine, scenario, first, work)
+        : new Replay(engine, scenario, scenario.replay, first, work)
     let target: Target = this.dependency
     for (let tier = scenario.tiers; tier > 1; tier--) {
       target = new Tier(engine, scenario, tier, new Fleet(engine, scenario, sender, tier, target))
@@ -55,18 +61,19 @@ export class World {
     this.shardAt = shardsOf(scenario)
   }
 
-  /** Lets the world happen; `watch` is told how far it has come, once a second of its time. */
-  run(watch: (now: number) => void): void {
+  /** Lets the world happen; `watch` is told how far it has come, once a second of its time, and may say that it is over. */
+  run(watch: (now: number) => boolean): void {
     const { books, engine } = this
     for (const piece of this.timeline) {
       engine.after(piece.at, () => this.dependency.change(piece))
     }
-    this.arrive(0)
+    if (this.scenario.arrivals === undefined) this.arrive(0)
+    else this.follow(this.scenario.arrivals.factor, new Moments(this.scenario.arrivals.times), 0)
     const last = books.until + patience * this.scenario.deadline
     for (let end = stride; ; end += stride) {
       const goesOn = engine.runUntil(Math.min(end, last))
-      watch(engine.now)
-      if (!goesOn || end >= last || (engine.now > books.until && books.ended === books.calls)) return
+      const isOver = watch(engine.now)
+      if (isOver || !goesOn || end >= last || (engine.now > books.until && books.ended === books.calls)) return
     }
   }
 
@@ -91,6 +98,22 @@ export class World {
     this.engine.after(at - this.engine.now, () => {
       this.arrive(at)
       this.call(at)
+    })
+  }
+
+  /** The next call that was recorded: so many times as many, on average. Copies come before the one after it. */
+  private follow(factor: number, moments: Moments, index: number): void {
+    const { books, engine } = this
+    const at = moments.nth(index)
+    if (at >= books.until) return
+    const gap = Math.min(books.until, moments.nth(index + 1)) - at
+    engine.after(at - engine.now, () => {
+      this.follow(factor, moments, index + 1)
+      const calls = Math.floor(factor * pieceAt(this.timeline, at).surge + this.chance())
+      for (let copy = 0; copy < calls; copy++) {
+        if (copy === 0) this.call(at)
+        else engine.after(this.chance() * gap, () => this.call(engine.now))
+      }
     })
   }
 
