@@ -15,10 +15,15 @@ export class Attempt {
   started = -1
   /** When nobody waited for it any more. */
   abandoned = Infinity
+  /** When its call was over, whether or not the client had hung up. */
+  unheard = Infinity
+  /** The one before it, of the same call. */
+  readonly before: Attempt | undefined
   done: Event | undefined = undefined
 
-  constructor(sent: number, answer: (failure: Failure | undefined) => void) {
+  constructor(sent: number, before: Attempt | undefined, answer: (failure: Failure | undefined) => void) {
     this.sent = sent
+    this.before = before
     this.answer = answer
   }
 }
@@ -143,7 +148,8 @@ class Shard {
   private end(attempt: Attempt): void {
     this.working.delete(attempt)
     const total = this.engine.now - attempt.started
-    this.work.worked(total, Math.min(total, Math.max(0, this.engine.now - attempt.abandoned)))
+    const left = Math.min(attempt.abandoned, attempt.unheard)
+    this.work.worked(total, Math.min(total, Math.max(0, this.engine.now - left)))
   }
 
   private next(): void {

@@ -68,6 +68,7 @@ export class World {
     const client: Client = {
       index,
       scenario: this.scenario,
+      engine: this.engine,
       now: () => this.engine.now,
       random: this.engine.random(`client ${index}`)
     }
@@ -105,14 +106,16 @@ export class World {
     books.calls += 1
     Books.add(books.offered, at)
     let sent = 0
+    let last: Attempt | undefined
     const attempt = (limit: number): Effect.Effect<void, Failure> =>
       Effect.callback((resume) => {
         sent += 1
         Books.add(books.attempts, engine.now)
-        const one = new Attempt(engine.now, (failure) => {
+        const one = new Attempt(engine.now, last, (failure) => {
           timer?.cancel()
           resume(failure === undefined ? Effect.void : Effect.fail(failure))
         })
+        last = one
         const timer =
           limit === Infinity
             ? undefined
@@ -136,6 +139,7 @@ export class World {
     )
     fiber.addObserver((exit) => {
       books.ended += 1
+      for (let one = last; one !== undefined; one = one.before) one.unheard = engine.now
       const latency = engine.now - at
       if (Exit.isSuccess(exit)) {
         if (latency > scenario.deadline) return

@@ -1,0 +1,193 @@
+/**
+ * Other libraries as senders: the real cockatiel and the real opossum, in virtual time.
+ *
+ * They are run as they are installed, in a realm of their own whose clock, timers and chance are the world's. So this
+ * module needs Node, and `cockatiel` and `opossum` beside it; the rest of the lab does without.
+ *
+ * @since 0.1.0
+ */
+import type * as Cockatiel from "cockatiel"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type Opossum from "opossum"
+import { type Realm, realmOf } from "./internal/realm.ts"
+import type { Call, Client, Sender } from "./Sender.ts"
+
+/** A promise of the realm for one attempt. As with `fetch`: whoever aborts the signal hangs up. */
+const attemptOf = (realm: Realm, { engine }: Client, call: Call, signal: AbortSignal | undefined): Promise<void> =>
+  realm.promise((resolve, reject) => {
+    if (signal?.aborted === true) return reject(signal.reason)
+    const fiber = engine.fork(call.attempt)
+    const hangUp = (): void => fiber.interruptUnsafe()
+    signal?.addEventListener("abort", hangUp)
+    fiber.addObserver((exit) =>
+      realm.enter(() => {
+        signal?.removeEventListener("abort", hangUp)
+        if (Exit.isSuccess(exit)) resolve()
+        else reject(signal?.aborted === true ? signal.reason : Cause.squash(exit.cause))
+      })
+    )
+  })
+
+/** Ends as a promise of the realm does. */
+const ended = (realm: Realm, start: () => Promise<unknown>): Effect.Effect<void, unknown> =>
+  Effect.callback((resume) =>
+    realm.enter(() =>
+      realm.settled(
+        start(),
+        () => resume(Effect.void),
+        (error) => resume(Effect.fail(error))
+      )
+    )
+  )
+
+/**
+ * A sender from a policy of cockatiel, made per client as its README makes one, with the functions of the library that is
+ * handed over.
+ *
+ * **Details** An attempt hangs up when the signal of its timeout aborts. There is one policy per client, for all shards.
+ *
+ * **Gotchas** Functions of your own that the policy calls must not be asynchronous: only promises of the library run in
+ * virtual time. Throws when cockatiel is not installed.
+ *
+ * **Example** (Half a second of patience, after a fifth of the calls)
+ *
+ * ```ts
+ * import { Lab, Scenario } from "@effect-resilience/lab"
+ * import * as Peers from "@effect-resilience/lab/Peers"
+ *
+ * const quick = Peers.cockatielWith(
+ *   "quick",
+ *   "opens by share, asks again soon",
+ *   ({ SamplingBreaker, TimeoutStrategy, circuitBreaker, handleAll, timeout, wrap }, { scenario }) =>
+ *     wrap(
+ *       circuitBreaker(handleAll, {
+ *         halfOpenAfter: 500,
+ *         breaker: new SamplingBreaker({ threshold: 0.2, duration: 5_000 })
+ *       }),
+ *       timeout(scenario.timeout, TimeoutStrategy.Aggressive)
+ *     )
+ * )
+ * const scenario = Scenario.make({
+ *   name: "short outage",
+ *   faults: [{ kind: "down", lasts: "3 seconds" }],
+ *   warmUp: "2 seconds",
+ *   after: "5 seconds"
+ * })
+ * const { metrics } = Lab.run({ scenario, sender: quick, seed: 1 })
+ * metrics.recovery <= 1 // => true
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const cockatielWith = (
+  name: string,
+  title: string,
+  make: (cockatiel: typeof Cockatiel, client: Client) => Cockatiel.IPolicy
+): Sender => ({
+  name,
+  title,
+  make: (client) =>
+    Effect.sync(() => {
+      const realm = realmOf(client.engine)
+      const policy = make(realm.load("cockatiel") as typeof Cockatiel, client) // the package of that name
+      return (call) => ended(realm, () => policy.execute(({ signal }) => attemptOf(realm, client, call, signal)))
+    })
+})
+
+/** Its types are those of an older version, which had no signal. */
+const signalOf = (breaker: Opossum): AbortSignal | undefined =>
+  (breaker as Opossum & { readonly getSignal: () => AbortSignal | undefined }).getSignal()
+
+/**
+ * A sender from a breaker of opossum, made per client with these options.
+ *
+ * **Details** As the library has it, an attempt whose timeout is over goes on, and nobody listens any more; with
+ * `autoRenewAbortController` a timeout hangs up on all attempts of the client. There is one breaker per client, for all
+ * shards.
+ *
+ * **Gotchas** Throws when opossum is not installed.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const opossumWith = (name: string, title: string, options: (client: Client) => Opossum.Options): Sender => ({
+  name,
+  title,
+  make: (client) =>
+    Effect.sync(() => {
+      const realm = realmOf(client.engine)
+      const Breaker = realm.load("opossum") as typeof Opossum // the package of that name
+      const breaker = new Breaker(
+        (call: Call): Promise<void> => attemptOf(realm, client, call, signalOf(breaker)),
+        options(client)
+      )
+      return (call) => ended(realm, () => breaker.fire(call))
+    })
+})
+
+/**
+ * cockatiel as its README combines it: 3 retries with its exponential backoff, around a breaker that opens after 5
+ * failures in a row for 10 seconds, around the scenario's timeout.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const cockatiel: Sender = cockatielWith(
+  "cockatiel",
+  "cockatiel's README: 3 retries, ConsecutiveBreaker(5), 10 s",
+  (
+    { ConsecutiveBreaker, ExponentialBackoff, TimeoutStrategy, circuitBreaker, handleAll, retry, timeout, wrap },
+    { scenario }
+  ) =>
+    wrap(
+      retry(handleAll, { maxAttempts: 3, backoff: new ExponentialBackoff() }),
+      circuitBreaker(handleAll, { halfOpenAfter: 10_000, breaker: new ConsecutiveBreaker(5) }),
+      timeout(scenario.timeout, TimeoutStrategy.Aggressive)
+    )
+)
+
+/**
+ * cockatiel with its README's other breaker, which opens when a fifth of the calls of 30 seconds failed.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const cockatielSampling: Sender = cockatielWith(
+  "cockatiel-share",
+  "cockatiel's README: 3 retries, SamplingBreaker 20 % of 30 s, 10 s",
+  (
+    { ExponentialBackoff, SamplingBreaker, TimeoutStrategy, circuitBreaker, handleAll, retry, timeout, wrap },
+    { scenario }
+  ) =>
+    wrap(
+      retry(handleAll, { maxAttempts: 3, backoff: new ExponentialBackoff() }),
+      circuitBreaker(handleAll, {
+        halfOpenAfter: 10_000,
+        breaker: new SamplingBreaker({ threshold: 0.2, duration: 30_000 })
+      }),
+      timeout(scenario.timeout, TimeoutStrategy.Aggressive)
+    )
+)
+
+/**
+ * opossum at its defaults: opens when more than half of the calls of 10 seconds failed, for 30 seconds. It does not retry.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const opossum: Sender = opossumWith(
+  "opossum",
+  "opossum at its defaults: 50 % of 10 s, 30 s, no retries",
+  ({ scenario }) => ({ timeout: scenario.timeout })
+)
+
+/**
+ * All of them.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const all: ReadonlyArray<Sender> = [cockatiel, cockatielSampling, opossum]
