@@ -6,7 +6,7 @@
  *
  * @since 0.1.0
  */
-import type * as Cockatiel from "cockatiel"
+import type * as Library from "cockatiel"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -57,7 +57,7 @@ const ended = (realm: Realm, start: () => Promise<unknown>): Effect.Effect<void,
  * import { Lab, Scenario } from "@effect-resilience/lab"
  * import * as Peers from "@effect-resilience/lab/Peers"
  *
- * const quick = Peers.cockatielWith(
+ * const quick = Peers.cockatielPolicy(
  *   "quick",
  *   "opens by share, asks again soon",
  *   ({ SamplingBreaker, TimeoutStrategy, circuitBreaker, handleAll, timeout, wrap }, { scenario }) =>
@@ -82,27 +82,65 @@ const ended = (realm: Realm, start: () => Promise<unknown>): Effect.Effect<void,
  * @category constructors
  * @since 0.1.0
  */
-export const cockatielWith = (
+export const cockatielPolicy = (
   name: string,
   title: string,
-  make: (cockatiel: typeof Cockatiel, client: Client) => Cockatiel.IPolicy
+  make: (cockatiel: typeof Library, client: Client) => Library.IPolicy
 ): Sender => ({
   name,
   title,
   make: (client) =>
     Effect.sync(() => {
       const realm = realmOf(client.engine)
-      const policy = make(realm.load("cockatiel") as typeof Cockatiel, client) // the package of that name
+      const policy = make(realm.load("cockatiel") as typeof Library, client) // the package of that name
       return (call) => ended(realm, () => policy.execute(({ signal }) => attemptOf(realm, client, call, signal)))
     })
 })
+
+/**
+ * What cockatiel is told. Its README's example holds for what is left out.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Cockatiel {
+  /** Opens after failures in a row, or by their share in a window of milliseconds. Default: 5 in a row. */
+  readonly breaker?: { readonly consecutive: number } | Library.ISamplingBreakerOptions | undefined
+  /** Milliseconds from the opening to the next try. Default: 10,000. */
+  readonly halfOpenAfter?: number | undefined
+  /** Attempts after the first, with its exponential backoff. Default: 3. */
+  readonly retries?: number | undefined
+}
+
+/**
+ * A sender from cockatiel as its README combines it: retries, around a breaker, around the scenario's timeout.
+ *
+ * **Details** A range is cockatiel's own, and so is the error when an option is out of it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const cockatielWith = (name: string, title: string, options: Cockatiel): Sender => {
+  const { breaker = { consecutive: 5 }, halfOpenAfter = 10_000, retries = 3 } = options
+  return cockatielPolicy(name, title, (cockatiel, { scenario }) => {
+    const { ConsecutiveBreaker, ExponentialBackoff, SamplingBreaker, TimeoutStrategy, handleAll } = cockatiel
+    return cockatiel.wrap(
+      cockatiel.retry(handleAll, { maxAttempts: retries, backoff: new ExponentialBackoff() }),
+      cockatiel.circuitBreaker(handleAll, {
+        halfOpenAfter,
+        breaker: "consecutive" in breaker ? new ConsecutiveBreaker(breaker.consecutive) : new SamplingBreaker(breaker)
+      }),
+      cockatiel.timeout(scenario.timeout, TimeoutStrategy.Aggressive)
+    )
+  })
+}
 
 /** Its types are those of an older version, which had no signal. */
 const signalOf = (breaker: Opossum): AbortSignal | undefined =>
   (breaker as Opossum & { readonly getSignal: () => AbortSignal | undefined }).getSignal()
 
 /**
- * A sender from a breaker of opossum, made per client with these options.
+ * A sender from a breaker of opossum, made per client with these options and the scenario's timeout.
  *
  * **Details** As the library has it, an attempt whose timeout is over goes on, and nobody listens any more; with
  * `autoRenewAbortController` a timeout hangs up on all attempts of the client. There is one breaker per client, for all
@@ -113,7 +151,7 @@ const signalOf = (breaker: Opossum): AbortSignal | undefined =>
  * @category constructors
  * @since 0.1.0
  */
-export const opossumWith = (name: string, title: string, options: (client: Client) => Opossum.Options): Sender => ({
+export const opossumWith = (name: string, title: string, options: Opossum.Options): Sender => ({
   name,
   title,
   make: (client) =>
@@ -122,7 +160,8 @@ export const opossumWith = (name: string, title: string, options: (client: Clien
       const Breaker = realm.load("opossum") as typeof Opossum // the package of that name
       const breaker = new Breaker(
         (call: Call): Promise<void> => attemptOf(realm, client, call, signalOf(breaker)),
-        options(client)
+        // It writes its defaults into what it is given.
+        { timeout: client.scenario.timeout, ...options }
       )
       return (call) => ended(realm, () => breaker.fire(call))
     })
@@ -138,15 +177,7 @@ export const opossumWith = (name: string, title: string, options: (client: Clien
 export const cockatiel: Sender = cockatielWith(
   "cockatiel",
   "cockatiel's README: 3 retries, ConsecutiveBreaker(5), 10 s",
-  (
-    { ConsecutiveBreaker, ExponentialBackoff, TimeoutStrategy, circuitBreaker, handleAll, retry, timeout, wrap },
-    { scenario }
-  ) =>
-    wrap(
-      retry(handleAll, { maxAttempts: 3, backoff: new ExponentialBackoff() }),
-      circuitBreaker(handleAll, { halfOpenAfter: 10_000, breaker: new ConsecutiveBreaker(5) }),
-      timeout(scenario.timeout, TimeoutStrategy.Aggressive)
-    )
+  {}
 )
 
 /**
@@ -158,18 +189,7 @@ export const cockatiel: Sender = cockatielWith(
 export const cockatielSampling: Sender = cockatielWith(
   "cockatiel-share",
   "cockatiel's README: 3 retries, SamplingBreaker 20 % of 30 s, 10 s",
-  (
-    { ExponentialBackoff, SamplingBreaker, TimeoutStrategy, circuitBreaker, handleAll, retry, timeout, wrap },
-    { scenario }
-  ) =>
-    wrap(
-      retry(handleAll, { maxAttempts: 3, backoff: new ExponentialBackoff() }),
-      circuitBreaker(handleAll, {
-        halfOpenAfter: 10_000,
-        breaker: new SamplingBreaker({ threshold: 0.2, duration: 30_000 })
-      }),
-      timeout(scenario.timeout, TimeoutStrategy.Aggressive)
-    )
+  { breaker: { threshold: 0.2, duration: 30_000 } }
 )
 
 /**
@@ -178,11 +198,7 @@ export const cockatielSampling: Sender = cockatielWith(
  * @category senders
  * @since 0.1.0
  */
-export const opossum: Sender = opossumWith(
-  "opossum",
-  "opossum at its defaults: 50 % of 10 s, 30 s, no retries",
-  ({ scenario }) => ({ timeout: scenario.timeout })
-)
+export const opossum: Sender = opossumWith("opossum", "opossum at its defaults: 50 % of 10 s, 30 s, no retries", {})
 
 /**
  * All of them.

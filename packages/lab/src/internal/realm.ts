@@ -68,7 +68,7 @@ export class Realm {
 
   constructor(engine: Engine) {
     this.engine = engine
-    const start = prelude.runInContext(this.context) as (globals: object) => Inside // as it is written above
+    const start = this.run(prelude) as (globals: object) => Inside // as it is written above
     const clear = (timer: Timer | undefined): void => timer?.event?.cancel()
     const { promise, settled } = start({
       now: () => engine.now,
@@ -84,12 +84,17 @@ export class Realm {
     this.settled = settled
   }
 
+  /** What a script of the realm comes to. */
+  run(script: Script): unknown {
+    return script.runInContext(this.context)
+  }
+
   /** A package, as this realm sees it. */
   load(name: string): unknown {
     if (!this.packages.has(name)) {
       this.packages.set(
         name,
-        link(name, (script) => script.runInContext(this.context))
+        link(name, (script) => this.run(script))
       )
     }
     return this.packages.get(name)
@@ -98,7 +103,7 @@ export class Realm {
   /** Does something that promises of the realm may wait for, and lets everything happen that comes of it. */
   enter(what: () => void): void {
     what()
-    nothing.runInContext(this.context)
+    this.run(nothing)
   }
 
   private timer(again: boolean) {
