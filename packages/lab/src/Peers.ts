@@ -51,7 +51,7 @@ const ended = (realm: Realm, start: () => Promise<unknown>): Effect.Effect<void,
  * **Gotchas** Functions of your own that the policy calls must not be asynchronous: only promises of the library run in
  * virtual time. Throws when cockatiel is not installed.
  *
- * **Example** (Half a second of patience, after a fifth of the calls)
+ * **Example** (Asks again after half a second)
  *
  * ```ts
  * import { Lab, Scenario } from "@effect-resilience/lab"

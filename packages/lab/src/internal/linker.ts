@@ -7,7 +7,7 @@ import * as Result from "effect/Result"
 const here = createRequire(import.meta.url)
 
 /** What a file is run with, as Node runs CommonJS. */
-export type Body = (
+type Body = (
   exports: Record<string, unknown>,
   require: (specifier: string) => unknown,
   module: { exports: unknown }
@@ -36,7 +36,8 @@ const bodyOf = (text: string): string => {
       exported.push(name)
       return ""
     })
-  return `"use strict";${body}\nObject.assign(exports, { ${exported.join(", ")} })`
+  const last = exported.length === 0 ? "" : `Object.assign(exports, { ${exported.join(", ")} })`
+  return `"use strict";${body}\n${last}`
 }
 
 const scripts = new Map<string, Script>()
