@@ -50,6 +50,23 @@ describe("a realm", () => {
     assert.deepStrictEqual(notes, ["micro", 7, "next", "later"])
   })
 
+  it("runs no promise in the middle of something else", () => {
+    const engine = Engine.make({ seed: 1 })
+    const realm = new Realm(engine)
+    const order: Array<string> = []
+    const note = (what: string) => (): void => void order.push(what)
+    realm.enter(() => {
+      realm.settled(
+        realm.promise((resolve) => resolve()),
+        note("promise"),
+        note("never")
+      )
+      realm.enter(note("inner"))
+      note("outer")()
+    })
+    assert.deepStrictEqual(order, ["inner", "outer", "promise"])
+  })
+
   it("has chance that the seed decides", () => {
     const program = "note(Math.random()); note(Math.random())"
     assert.deepStrictEqual(run(program, 0), run(program, 0))
