@@ -116,7 +116,7 @@ describe("opossum", () => {
 })
 
 describe("a library in virtual time", () => {
-  for (const sender of Peers.all) {
+  for (const sender of [Peers.cockatiel, Peers.cockatielSampling, Peers.opossum]) {
     it(`of ${sender.name} is the same for the same seed, whatever ran meanwhile, and ends every call`, () => {
       const run = Lab.run({ scenario, sender, seed: 3 })
       assert.strictEqual(run.ended, run.calls)

@@ -207,7 +207,19 @@ export const resilience4j: Sender = resilience4jWith(
 )
 
 /**
- * All of them.
+ * resilience4j at the best of a grid of 48 settings, by mean regret over nine scenarios (`npm run tune`).
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const resilience4jBest: Sender = resilience4jWith(
+  "resilience4j-best",
+  "resilience4j, best of a grid: 80 % of 20 calls, 0.5 s, 3 probes, 3 attempts",
+  { window: 20, rate: 0.8, open: 500, probes: 3 }
+)
+
+/**
+ * All of them, at their defaults.
  *
  * @category senders
  * @since 0.1.0

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs"
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import { parseArgs } from "node:util"
-import { Lab, Scenario, Scenarios, Table } from "@effect-resilience/lab"
+import { Lab, References, Scenario, Scenarios, Table } from "@effect-resilience/lab"
 import * as Peers from "@effect-resilience/lab/Peers"
 import * as Effect from "effect/Effect"
 
@@ -88,14 +88,15 @@ if (options.help) {
 if (options.list) {
   for (const { name, title } of named.values()) console.log(`${name.padEnd(18)}${title ?? ""}`)
   console.log()
-  for (const { name, title } of [...Lab.senders, ...Peers.all]) console.log(`${name.padEnd(18)}${title}`)
+  for (const { name, title } of [...Lab.senders, References.resilience4jBest, ...Peers.all])
+    console.log(`${name.padEnd(18)}${title}`)
   process.exit(0)
 }
 
 const seeds = integer("seeds", options.seeds, 1)
 const first = integer("first", options.first, Number.MIN_SAFE_INTEGER)
 const own = options.file === undefined ? undefined : await load(options.file)
-const known = [...(own?.senders ?? []), ...Lab.senders, ...Peers.all]
+const known = [...(own?.senders ?? []), ...Lab.senders, References.resilience4jBest, ...Peers.all]
 const choose = (name: string) =>
   known.find((sender) => sender.name === name) ??
   fail(`no such sender: ${name}; there are ${known.map((sender) => sender.name).join(", ")}`)
