@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import { Policy, Retry, Transient } from "effect-resilience"
+import type { Engine } from "./Engine.ts"
 import type { Scenario } from "./Scenario.ts"
 
 /**
@@ -62,6 +63,8 @@ export interface Client {
   /** 1 for those who make the calls, 2 for the service that they call, and so on. */
   readonly tier: number
   readonly scenario: Scenario
+  /** The world it lives in. */
+  readonly engine: Engine
   /** Milliseconds since the world began. */
   readonly now: () => number
   /** From 0 to below 1, the same for the same seed. */

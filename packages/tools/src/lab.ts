@@ -3,7 +3,8 @@ import { readFileSync, writeFileSync } from "node:fs"
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import { parseArgs } from "node:util"
-import { Lab, Scenario, Scenarios, Table } from "@effect-resilience/lab"
+import { Lab, References, Scenario, Scenarios, Table } from "@effect-resilience/lab"
+import * as Peers from "@effect-resilience/lab/Peers"
 import * as Effect from "effect/Effect"
 
 const quick = ["S1", "S1b", "S2", "S2b", "S3", "S5", "S6", "S7"]
@@ -13,7 +14,8 @@ const help = `What would this policy do? Real policies in virtual time, against 
 npm run lab -- [options]
 
   --scenario <name>  only this one; may be given several times (default: ${quick.join(" ")})
-  --sender <name>    only this one; may be given several times (default: those of the file, or all)
+  --sender <name>    only this one; may be given several times (default: those of the file, or all but the
+                     libraries of others, which take their time)
   --seeds <n>        runs of each, whose median is shown (default: 2)
   --first <seed>     the first seed; the others follow it (default: 1)
   --file <file>      a scenario of your own: JSON, or TypeScript that exports \`scenario\`, and \`senders\` if it likes
@@ -84,16 +86,17 @@ if (options.help) {
   process.exit(0)
 }
 if (options.list) {
-  for (const { name, title } of named.values()) console.log(`${name.padEnd(14)}${title ?? ""}`)
+  for (const { name, title } of named.values()) console.log(`${name.padEnd(18)}${title ?? ""}`)
   console.log()
-  for (const { name, title } of Lab.senders) console.log(`${name.padEnd(14)}${title}`)
+  for (const { name, title } of [...Lab.senders, References.resilience4jBest, ...Peers.all])
+    console.log(`${name.padEnd(18)}${title}`)
   process.exit(0)
 }
 
 const seeds = integer("seeds", options.seeds, 1)
 const first = integer("first", options.first, Number.MIN_SAFE_INTEGER)
 const own = options.file === undefined ? undefined : await load(options.file)
-const known = [...(own?.senders ?? []), ...Lab.senders]
+const known = [...(own?.senders ?? []), ...Lab.senders, References.resilience4jBest, ...Peers.all]
 const choose = (name: string) =>
   known.find((sender) => sender.name === name) ??
   fail(`no such sender: ${name}; there are ${known.map((sender) => sender.name).join(", ")}`)

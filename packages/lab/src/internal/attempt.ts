@@ -6,6 +6,8 @@ export class Errand {
   readonly shard: number
   /** Attempts that have reached the dependency. */
   sent = 0
+  /** When it was over for its caller, whoever still works on it. */
+  over = Infinity
 
   constructor(shard: number) {
     this.shard = shard
@@ -42,7 +44,8 @@ export class Attempt {
 
   /** When nobody waited for it any more, neither its client nor whoever that one works for. */
   get forgotten(): number {
-    return this.cause === undefined ? this.abandoned : Math.min(this.abandoned, this.cause.forgotten)
+    const left = Math.min(this.abandoned, this.errand.over)
+    return this.cause === undefined ? left : Math.min(left, this.cause.forgotten)
   }
 }
 

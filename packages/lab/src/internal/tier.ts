@@ -13,7 +13,7 @@ export class Fleet {
   constructor(engine: Engine, scenario: Scenario, sender: Sender, tier: number, target: Target) {
     this.processes = Array.from({ length: scenario.clients }, (_, index) => {
       const random = engine.random(tier === 1 ? `client ${index}` : `client ${index} of tier ${tier}`)
-      const client = { index, tier, scenario, now: () => engine.now, random }
+      const client = { index, tier, scenario, engine, now: () => engine.now, random }
       return new Process(engine, sender, client, target)
     })
   }

@@ -132,6 +132,7 @@ export class World {
 
   private ended(at: number, call: Parts, errand: Errand, isAnswered: boolean): void {
     const { books, engine, scenario } = this
+    errand.over = engine.now
     const latency = engine.now - at
     const isGood = isAnswered && latency <= scenario.deadline
     books.part(at, errand.shard, isGood)
