@@ -3,10 +3,9 @@
  *
  * @since 0.1.0
  */
-import * as Distribution from "./Distribution.ts"
 import { slot } from "./internal/books.ts"
-import { patienceOf, Recording } from "./internal/replay.ts"
-import { type Condition, pieceAt, timelineOf, unreachable } from "./internal/timeline.ts"
+import { ceilingsOf } from "./internal/ceiling.ts"
+import { pieceAt, timelineOf } from "./internal/timeline.ts"
 import { type Scenario, span } from "./Scenario.ts"
 
 /**
@@ -22,47 +21,43 @@ export interface Oracle {
   readonly at: (moment: number) => number
 }
 
-/** Attempts that anybody makes per call. */
+/** Attempts that anybody makes per call, in one tier. */
 const attempts = 4
 
 /**
  * The oracle of a scenario.
  *
  * **Details** Per shard: what its workers can finish within the timeout, less what fails, and no call is tried more than
- * four times. It queues nothing and pays nothing to learn, so it is a bound, not a policy: a mean over arrivals, which a
- * single run may pass by a little. Of a dependency that behaves as it was recorded: the share that four attempts at that
- * moment would get answered.
+ * four times in any tier. A call of many parts is good when all of them are, each by chance of its own. Slots of clients
+ * hold no more than they can. A cold cache is as warm as if all workers had done nothing but warm it. It queues nothing and
+ * pays nothing to learn, so it is a bound, not a policy: a mean over arrivals, which a single run may pass by a little. Of
+ * a dependency that behaves as it was recorded: the share that four attempts at that moment would get answered.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const of = (scenario: Scenario): Oracle => {
+  const { clients, fanOut, pool, shards, tiers } = scenario
   const timeline = timelineOf(scenario)
-  const cuts = new Map<number, ReturnType<typeof Distribution.cut>>()
-  const cut = (limit: number) => {
-    const known = cuts.get(limit) ?? Distribution.cut(scenario.service, limit)
-    cuts.set(limit, known)
-    return known
-  }
-  const goodputs = new Map(
-    timeline.map((piece) => {
-      const perShard = piece.shards.map((condition) => {
-        if (unreachable(condition)) return 0
-        const limit = Math.max(0, scenario.timeout - scenario.rtt) / condition.slow
-        const { done, held, mean } = cut(limit)
-        const works = done * (1 - condition.errors)
-        const workers = Math.round((scenario.workers / scenario.shards) * condition.capacity)
-        const busy = (scenario.cancels ? held : mean) * condition.slow
-        const offered = piece.rate / scenario.shards / 1000
-        return Math.min(1 - (1 - works) ** attempts, ((workers / busy) * works) / offered)
-      })
-      return [piece, perShard.reduce((sum, one) => sum + one, 0) / perShard.length] as const
-    })
-  )
-  const recording = scenario.replay === undefined ? undefined : new Recording(scenario.replay)
+  const ceilings = ceilingsOf(scenario, timeline)
+  const weights = scenario.weights ?? Array.from({ length: shards }, () => 1)
+  const total = weights.reduce((sum, weight) => sum + weight, 0)
   const at = (moment: number): number => {
-    const piece = pieceAt(timeline, moment)
-    return recording === undefined ? (goodputs.get(piece) ?? 0) : replayed(scenario, recording, piece.shards, moment)
+    const offered = (pieceAt(timeline, moment).rate * fanOut) / 1000
+    let reached = 0
+    let served = 0
+    let perSlot = 0
+    for (const [shard, { busy, held, workers, works }] of ceilings(moment).entries()) {
+      if (works === 0 || workers === 0) continue
+      const weight = weights[shard] ?? 0
+      const reach = 1 - (1 - works) ** (attempts ** tiers)
+      reached += weight * reach
+      served += weight * Math.min(reach, ((workers / busy) * works) / ((offered * weight) / total))
+      perSlot = Math.max(perSlot, works / held)
+    }
+    if (served === 0) return 0
+    const slots = pool === undefined ? Infinity : (clients * pool.slots * perSlot) / offered
+    return Math.min(served / total, (reached / total) ** fanOut, slots)
   }
   const { clear, from } = span(scenario)
   let good = 0
@@ -73,18 +68,4 @@ export const of = (scenario: Scenario): Oracle => {
     offered += rate
   }
   return { goodput: offered === 0 ? at(from) : good / offered, at }
-}
-
-const replayed = (
-  scenario: Scenario,
-  recording: Recording,
-  shards: ReadonlyArray<Condition>,
-  moment: number
-): number => {
-  const perShard = shards.map((condition) => {
-    if (unreachable(condition)) return 0
-    const works = recording.answered(moment, patienceOf(scenario) / condition.slow) * (1 - condition.errors)
-    return 1 - (1 - works) ** attempts
-  })
-  return perShard.reduce((sum, one) => sum + one, 0) / perShard.length
 }

@@ -37,7 +37,9 @@ const when = {
  *
  * **Details** `down` refuses every attempt at once and loses what it was working on. `hang` never answers. `errors` does
  * the work and fails at this rate. `slow` takes so many times as long. `capacity` has only this share of its workers.
- * `surge` multiplies the calls that come.
+ * `surge` multiplies the calls that come. `cold` empties a cache of so many `keys`, shared out among the shards: work on
+ * a key that is not there, a random one, takes so many times as long, and then the key is there. It goes on until all are,
+ * also after `lasts`, which is only how long it counts as a fault.
  *
  * @category schemas
  * @since 0.1.0
@@ -48,7 +50,13 @@ export const Fault = Schema.Union([
   Schema.Struct({ kind: Schema.Literal("errors"), ...when, rate: between(0, 1) }),
   Schema.Struct({ kind: Schema.Literal("slow"), ...when, factor: between(0.01, 10_000) }),
   Schema.Struct({ kind: Schema.Literal("capacity"), ...when, factor: between(0, 100) }),
-  Schema.Struct({ kind: Schema.Literal("surge"), ...when, factor: between(0, 1000) })
+  Schema.Struct({ kind: Schema.Literal("surge"), ...when, factor: between(0, 1000) }),
+  Schema.Struct({
+    kind: Schema.Literal("cold"),
+    ...when,
+    factor: between(1, 10_000),
+    keys: integer(1, 1_000_000)
+  })
 ])
 
 /**
@@ -102,9 +110,29 @@ export const Scenario = Schema.Struct({
   clients: by(integer(1, 1000), 50),
   /** The dependency's workers, shared out evenly among its shards. */
   workers: by(integer(1, 100_000), 20),
-  /** Places in its queue, first come first served; an attempt that finds none is refused. */
+  /** Places in its queue; an attempt that finds none is refused. */
   queue: by(integer(0, 1_000_000), 2000),
+  /**
+   * Who is served first: the oldest (`fifo`) or the newest (`lifo`). `codel` is `fifo` that drops whoever has waited for
+   * 5 ms in a queue that has not been empty for 100 ms, or for 100 ms in any; `codel-lifo` besides turns to the newest
+   * while the queue stands. Both are as in Maurer, "Fail at Scale" (ACM Queue 13(8), 2015), after CoDel (RFC 8289).
+   */
+  discipline: by(Schema.Literals(["fifo", "lifo", "codel", "codel-lifo"]), "fifo"),
   shards: by(integer(1, 1000), 1),
+  /** How the calls are spread over the shards: evenly, or in these proportions. */
+  weights: Schema.optionalKey(Schema.Array(between(0.001, 1_000_000))),
+  /** Each call has so many parts, sent at once; it is good when all of them are. */
+  fanOut: by(integer(1, 1000), 1),
+  /**
+   * Services in a row, the dependency the last of them: each before it has client processes like the callers', and serves
+   * an attempt by a call of its own to the next.
+   */
+  tiers: by(integer(1, 6), 1),
+  /**
+   * Slots of each client process, connections or threads, which its attempts to all shards share: an attempt holds one
+   * while it is under way, and stands in line for it for `wait` at most, as part of its timeout.
+   */
+  pool: Schema.optionalKey(Schema.Struct({ slots: integer(1, 100_000), wait: Schema.optionalKey(PositiveMillis) })),
   /** Does the dependency stop the work when the client hangs up? Most do not. */
   cancels: by(Schema.Boolean, false),
   /** How long the work takes. */
@@ -131,12 +159,20 @@ export const Scenario = Schema.Struct({
       : { path: ["workers"], issue: `Expected a multiple of shards (${scenario.shards}), got ${scenario.workers}` }
   ),
   Schema.makeFilter((scenario) =>
+    scenario.weights === undefined || scenario.weights.length === scenario.shards
+      ? undefined
+      : {
+          path: ["weights"],
+          issue: `Expected one per shard (${scenario.shards}), got ${scenario.weights.length}`
+        }
+  ),
+  Schema.makeFilter((scenario) =>
     scenario.faults.flatMap((fault, index) => [
       ...(fault.times > 1 && (fault.every ?? 0) < fault.lasts
         ? [{ path: ["faults", index, "every"], issue: "Expected at least `lasts`, because `times` is above 1" }]
         : []),
-      ...(fault.kind === "capacity" && scenario.replay !== undefined
-        ? [{ path: ["faults", index, "kind"], issue: "Expected another kind than capacity: a replay has no workers" }]
+      ...((fault.kind === "capacity" || fault.kind === "cold") && scenario.replay !== undefined
+        ? [{ path: ["faults", index, "kind"], issue: `Expected no ${fault.kind}: a replay has no workers` }]
         : []),
       ...(fault.shards ?? [])
         .filter((shard) => shard >= scenario.shards)

@@ -48,7 +48,7 @@ export const figuresOf = (books: Books, oracle: Oracle): Metrics => {
   const latencies = sorted(books.latencies)
   return {
     goodput: share(books, books.good, from, clear),
-    amplification: share(books, books.attempts, from, clear),
+    amplification: share(books, books.attempts, from, clear) / books.parts,
     peak: peak(books, from, until),
     leak: leak(books, from, clear),
     detection: detection(books, from, clear),
@@ -62,7 +62,7 @@ export const figuresOf = (books: Books, oracle: Oracle): Metrics => {
   }
 }
 
-const peak = ({ attempts, offered }: Books, from: number, until: number): number => {
+const peak = ({ attempts, offered, parts }: Books, from: number, until: number): number => {
   let most = 0
   for (let at = from; at + perSecond <= until; at++) {
     let sent = 0
@@ -71,12 +71,12 @@ const peak = ({ attempts, offered }: Books, from: number, until: number): number
       sent += attempts[slot]!
       calls += offered[slot]!
     }
-    if (calls > 0) most = Math.max(most, sent / calls)
+    if (calls > 0) most = Math.max(most, sent / calls / parts)
   }
   return most
 }
 
-const leak = ({ attempts, offered, unreachable }: Books, from: number, clear: number): number => {
+const leak = ({ attempts, offered, parts, unreachable }: Books, from: number, clear: number): number => {
   let sent = 0
   let calls = 0
   for (let at = from; at < clear; at++) {
@@ -84,13 +84,13 @@ const leak = ({ attempts, offered, unreachable }: Books, from: number, clear: nu
     sent += attempts[at]!
     calls += offered[at]!
   }
-  return sent / calls
+  return sent / calls / parts
 }
 
-const detection = ({ attempts, offered, unreachable }: Books, from: number, clear: number): number => {
+const detection = ({ attempts, offered, parts, unreachable }: Books, from: number, clear: number): number => {
   if (unreachable[from] !== 1) return NaN
   for (let at = from; at < clear && unreachable[at] === 1; at++) {
-    if (attempts[at]! < known * offered[at]!) return (at - from) * slot
+    if (attempts[at]! < known * offered[at]! * parts) return (at - from) * slot
   }
   return Infinity
 }

@@ -2,6 +2,13 @@
 import { type Fault, type Scenario, span } from "../Scenario.ts"
 import { Moments } from "./recording.ts"
 
+/** A cache that is empty. */
+export interface Cold {
+  /** Work on a key that is not there takes so many times as long. */
+  readonly factor: number
+  readonly keys: number
+}
+
 /** How one shard is. */
 export interface Condition {
   readonly down: boolean
@@ -9,6 +16,8 @@ export interface Condition {
   readonly errors: number
   readonly slow: number
   readonly capacity: number
+  /** What its cache is from here on: it does not stay so. */
+  readonly empties: Cold | undefined
 }
 
 export interface Piece {
@@ -36,9 +45,11 @@ const spellsOf = ({ faults, warmUp }: Scenario): ReadonlyArray<Spell> =>
 
 const hits = (fault: Fault, shard: number): boolean => fault.shards === undefined || fault.shards.includes(shard)
 
-const conditionOf = (faults: ReadonlyArray<Fault>): Condition => {
-  let condition: Condition = { down: false, hangs: false, errors: 0, slow: 1, capacity: 1 }
-  for (const fault of faults) {
+const healthy: Condition = { down: false, hangs: false, errors: 0, slow: 1, capacity: 1, empties: undefined }
+
+const conditionOf = (at: number, shards: number, spells: ReadonlyArray<Spell>): Condition => {
+  let condition = healthy
+  for (const { fault, from } of spells) {
     switch (fault.kind) {
       case "down":
         condition = { ...condition, down: true }
@@ -55,6 +66,11 @@ const conditionOf = (faults: ReadonlyArray<Fault>): Condition => {
       case "capacity":
         condition = { ...condition, capacity: condition.capacity * fault.factor }
         break
+      case "cold":
+        if (from === at) {
+          condition = { ...condition, empties: { factor: fault.factor, keys: Math.ceil(fault.keys / shards) } }
+        }
+        break
       case "surge":
         break
     }
@@ -66,14 +82,18 @@ export const timelineOf = (scenario: Scenario): ReadonlyArray<Piece> => {
   const spells = spellsOf(scenario)
   const times = [...new Set([0, ...spells.flatMap(({ from, to }) => [from, to])])].sort((a, b) => a - b)
   const pieces = times.map((at) => {
-    const faults = spells.filter(({ from, to }) => from <= at && at < to).map(({ fault }) => fault)
-    const surge = faults.reduce((rate, fault) => (fault.kind === "surge" ? rate * fault.factor : rate), 1)
+    const there = spells.filter(({ from, to }) => from <= at && at < to)
+    const surge = there.reduce((rate, { fault }) => (fault.kind === "surge" ? rate * fault.factor : rate), 1)
     return {
       at,
       rate: scenario.rate * surge,
       surge,
       shards: Array.from({ length: scenario.shards }, (_, shard) =>
-        conditionOf(faults.filter((fault) => hits(fault, shard)))
+        conditionOf(
+          at,
+          scenario.shards,
+          there.filter(({ fault }) => hits(fault, shard))
+        )
       )
     }
   })
@@ -89,11 +109,18 @@ const asRecorded = (
   const moments = new Moments(times)
   return pieces.flatMap((piece, index) => {
     const end = Math.max(piece.at + 1, pieces[index + 1]?.at ?? until)
+    // A cache is emptied once.
+    const later = piece.shards.map((condition) => ({ ...condition, empties: undefined }))
     return Array.from({ length: Math.ceil((end - piece.at) / second) }, (_, place) => {
       const at = piece.at + place * second
       const to = Math.min(end, at + second)
       const calls = moments.before(to) - moments.before(at)
-      return { ...piece, at, rate: ((calls * second) / (to - at)) * factor * piece.surge }
+      return {
+        ...piece,
+        at,
+        rate: ((calls * second) / (to - at)) * factor * piece.surge,
+        shards: place === 0 ? piece.shards : later
+      }
     })
   })
 }

@@ -1,16 +1,15 @@
 /** One run: a scenario, a sender, a seed. */
-import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Engine from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
-import { type Call, type Client, Failure, type Sender } from "../Sender.ts"
+import type { Sender } from "../Sender.ts"
+import { Errand, type Target } from "./attempt.ts"
 import { Books } from "./books.ts"
-import { Attempt, Dependency, type Work } from "./dependency.ts"
+import { Dependency, type Work } from "./dependency.ts"
 import { Moments } from "./recording.ts"
 import { Replay } from "./replay.ts"
+import { Fleet, Tier } from "./tier.ts"
 import { type Piece, pieceAt, timelineOf } from "./timeline.ts"
-
-type Send = (call: Call) => Effect.Effect<unknown, unknown>
 
 /** Virtual time between two looks of whoever watches, in milliseconds. */
 const stride = 1000
@@ -24,9 +23,10 @@ export class World {
   private readonly scenario: Scenario
   private readonly timeline: ReadonlyArray<Piece>
   private readonly dependency: Dependency | Replay
-  private readonly clients: ReadonlyArray<Send>
+  private readonly callers: Fleet
   private readonly chance: () => number
   private readonly spread: () => number
+  private readonly shardAt: (share: number) => number
 
   constructor(scenario: Scenario, sender: Sender, seed: number) {
     this.scenario = scenario
@@ -38,6 +38,7 @@ export class World {
     this.spread = this.engine.random("spread")
     const { books, engine } = this
     const work: Work = {
+      sent: () => Books.add(books.attempts, engine.now),
       waited: (millis) => {
         books.waits += 1
         books.waited += millis
@@ -52,7 +53,12 @@ export class World {
       scenario.replay === undefined
         ? new Dependency(engine, scenario, first, work)
         : new Replay(engine, scenario, scenario.replay, first, work)
-    this.clients = Array.from({ length: scenario.clients }, (_, index) => this.client(sender, index))
+    let target: Target = this.dependency
+    for (let tier = scenario.tiers; tier > 1; tier--) {
+      target = new Tier(engine, scenario, tier, new Fleet(engine, scenario, sender, tier, target))
+    }
+    this.callers = new Fleet(engine, scenario, sender, 1, target)
+    this.shardAt = shardsOf(scenario)
   }
 
   /** Lets the world happen; `watch` is told how far it has come, once a second of its time, and may say that it is over. */
@@ -69,16 +75,6 @@ export class World {
       const isOver = watch(engine.now)
       if (isOver || !goesOn || end >= last || (engine.now > books.until && books.ended === books.calls)) return
     }
-  }
-
-  private client(sender: Sender, index: number): Send {
-    const client: Client = {
-      index,
-      scenario: this.scenario,
-      now: () => this.engine.now,
-      random: this.engine.random(`client ${index}`)
-    }
-    return Effect.runSyncWith(this.engine.context)(sender.make(client))
   }
 
   /** The next call, from a moment at which one came: a Poisson process whose rate changes with the timeline. */
@@ -122,52 +118,64 @@ export class World {
   }
 
   private call(at: number): void {
-    const { books, engine, scenario } = this
-    const send = this.clients[Math.floor(this.spread() * scenario.clients)]!
-    const shard = scenario.shards === 1 ? 0 : Math.floor(this.spread() * scenario.shards)
+    const { books, scenario } = this
+    const process = this.callers.at(this.spread())
     books.calls += 1
     Books.add(books.offered, at)
-    let sent = 0
-    const attempt = (limit: number): Effect.Effect<void, Failure> =>
-      Effect.callback((resume) => {
-        sent += 1
-        Books.add(books.attempts, engine.now)
-        const one = new Attempt(engine.now, (failure) => {
-          timer?.cancel()
-          resume(failure === undefined ? Effect.void : Effect.fail(failure))
-        })
-        const timer =
-          limit === Infinity
-            ? undefined
-            : engine.after(limit, () => {
-                this.dependency.abandon(shard, one)
-                resume(Effect.fail(new Failure("timeout")))
-              })
-        this.dependency.send(shard, one)
-        return Effect.sync(() => {
-          timer?.cancel()
-          this.dependency.abandon(shard, one)
-        })
-      })
-    const fiber = engine.fork(
-      send({
-        key: scenario.shards === 1 ? "default" : `shard-${shard}`,
-        due: at + scenario.deadline,
-        attempt: attempt(Infinity),
-        limited: attempt(scenario.timeout)
-      })
-    )
-    fiber.addObserver((exit) => {
-      books.ended += 1
-      const latency = engine.now - at
-      if (Exit.isSuccess(exit)) {
-        if (latency > scenario.deadline) return
-        Books.add(books.good, at)
-        if (at >= books.from && at < books.clear) books.latencies.push(latency)
-      } else if (sent === 0) {
-        Books.add(books.rejected, at)
-        if (this.dependency.serves(shard)) Books.add(books.falselyRejected, at)
-      }
-    })
+    const call = new Parts(scenario.fanOut)
+    for (let part = 0; part < scenario.fanOut; part++) {
+      const errand = new Errand(scenario.shards === 1 ? 0 : this.shardAt(this.spread()))
+      const fiber = process.call(errand, at + scenario.deadline)
+      fiber.addObserver((exit) => this.ended(at, call, errand, Exit.isSuccess(exit)))
+    }
+  }
+
+  private ended(at: number, call: Parts, errand: Errand, isAnswered: boolean): void {
+    const { books, engine, scenario } = this
+    const latency = engine.now - at
+    const isGood = isAnswered && latency <= scenario.deadline
+    books.part(at, errand.shard, isGood)
+    if (!isGood) call.areGood = false
+    if (!isAnswered && errand.sent === 0) {
+      call.isRejected = true
+      if (this.dependency.serves(errand.shard)) call.isFalselyRejected = true
+    }
+    call.left -= 1
+    if (call.left > 0) return
+    books.ended += 1
+    if (call.areGood) {
+      Books.add(books.good, at)
+      if (at >= books.from && at < books.clear) books.latencies.push(latency)
+    } else if (call.isRejected) {
+      Books.add(books.rejected, at)
+      if (call.isFalselyRejected) Books.add(books.falselyRejected, at)
+    }
+  }
+}
+
+/** What has become of the parts of a call. */
+class Parts {
+  left: number
+  areGood = true
+  isRejected = false
+  isFalselyRejected = false
+
+  constructor(left: number) {
+    this.left = left
+  }
+}
+
+/** The shard at a number from 0 to below 1. */
+const shardsOf = ({ shards, weights }: Scenario): ((share: number) => number) => {
+  if (weights === undefined) return (share) => Math.floor(share * shards)
+  const total = weights.reduce((sum, weight) => sum + weight, 0)
+  let sum = 0
+  const ends = weights.slice(0, -1).map((weight) => {
+    sum += weight
+    return sum / total
+  })
+  return (share) => {
+    const shard = ends.findIndex((end) => share < end)
+    return shard === -1 ? shards - 1 : shard
   }
 }
