@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Lab, Oracle, References, Scenario, type Sender, Trace } from "@effect-resilience/lab"
 import * as Effect from "effect/Effect"
 import { Moments } from "../../packages/lab/src/internal/recording.ts"
+import { timelineOf } from "../../packages/lab/src/internal/timeline.ts"
 
 const recorded = Trace.make(readFileSync("test/lab/calls.csv", "utf8"))
 
@@ -81,6 +82,28 @@ describe("arrivals from a recording", () => {
   })
 })
 
+describe("faults beside recorded arrivals", () => {
+  it("begin once, though the rate changes every second", () => {
+    const scenario = Scenario.make({
+      name: "cold",
+      arrivals: { times: Array.from({ length: 100 }, (_, index) => index * 30) },
+      faults: [{ kind: "cold", factor: 3, keys: 100, at: "500 millis", lasts: "2 seconds" }],
+      warmUp: "0 seconds",
+      after: "1 second"
+    })
+    const timeline = timelineOf(scenario)
+    const emptied = timeline.filter(({ shards }) => shards.some(({ empties }) => empties !== undefined))
+    assert.deepStrictEqual(
+      timeline.map(({ at }) => at),
+      [0, 500, 1500, 2500]
+    )
+    assert.deepStrictEqual(
+      emptied.map(({ at }) => at),
+      [500]
+    )
+  })
+})
+
 describe("the calls around a moment", () => {
   const moments = new Moments([100, 110, 120, 200, 400])
   it.each<readonly [string, number, number, number, readonly [number, number]]>([
@@ -155,6 +178,24 @@ describe("a replay", () => {
     assert.closeTo(fault([{ kind: "down", at: "500 millis", lasts: "500 millis" }]), 0.45, 0.01)
   })
 
+  it("serves calls of many parts, services in a row, and clients that share slots", () => {
+    const trace = every(1000, (index) => (index % 2 === 0 ? ok(50) : { latency: 50, outcome: "error" }))
+    assert.closeTo(goodput(trace, References.none, { fanOut: 2 }), 1 / 4, 0.05)
+    assert.closeTo(goodput(trace, References.none, { tiers: 3 }), 1 / 2, 0.05)
+    const two = (slots: number): number =>
+      goodput(
+        every(1000, () => ok(50)),
+        References.none,
+        {
+          arrivals: { times: [0, 0] },
+          clients: 1,
+          pool: { slots },
+          timeout: "90 millis"
+        }
+      )
+    assert.deepStrictEqual([two(1), two(2)], [0.5, 1])
+  })
+
   it("wastes what nobody waits for, unless that is stopped", () => {
     const trace = every(1000, () => ok(400))
     const waste = (cancels: boolean): number =>
@@ -182,6 +223,7 @@ describe("a replay", () => {
       Oracle.of(Scenario.make({ ...Trace.scenario("half", trace), ...more }))
     assert.deepStrictEqual([of().at(500), of().at(1500)], [15 / 16, 0])
     assert.closeTo(of().goodput, 15 / 32, 0.01)
+    assert.closeTo(of({ fanOut: 2 }).at(500), (15 / 16) ** 2, 1e-12)
     assert.strictEqual(of({ timeout: "49 millis" }).goodput, 0)
     assert.strictEqual(of({ faults: [{ kind: "slow", factor: 5, lasts: "2 seconds" }] }).goodput, 0)
     assert.closeTo(of({ faults: [{ kind: "errors", rate: 0.5, lasts: "2 seconds" }] }).at(500), 1 - 0.75 ** 4, 1e-12)

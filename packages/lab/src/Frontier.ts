@@ -111,8 +111,8 @@ export interface Settings {
 }
 
 /** Calls a second that the workers can do. */
-const capacityOf = ({ service, workers }: Scenario.Scenario): number =>
-  (1000 * workers) / Distribution.cut(service, Infinity).mean
+const capacityOf = ({ fanOut, service, workers }: Scenario.Scenario): number =>
+  (1000 * workers) / Distribution.cut(service, Infinity).mean / fanOut
 
 const scenarioOf = (trigger: Trigger, load: number, base: Settings["base"]): Scenario.Scenario => {
   const input = {

@@ -171,13 +171,8 @@ export const Scenario = Schema.Struct({
       ...(fault.times > 1 && (fault.every ?? 0) < fault.lasts
         ? [{ path: ["faults", index, "every"], issue: "Expected at least `lasts`, because `times` is above 1" }]
         : []),
-      ...(["capacity", "cold"].includes(fault.kind) && scenario.replay !== undefined
-        ? [
-            {
-              path: ["faults", index, "kind"],
-              issue: `Expected another kind than ${fault.kind}: a replay has no workers`
-            }
-          ]
+      ...((fault.kind === "capacity" || fault.kind === "cold") && scenario.replay !== undefined
+        ? [{ path: ["faults", index, "kind"], issue: `Expected no ${fault.kind}: a replay has no workers` }]
         : []),
       ...(fault.shards ?? [])
         .filter((shard) => shard >= scenario.shards)

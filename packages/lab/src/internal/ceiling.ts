@@ -74,27 +74,12 @@ const coldnessOf = (scenario: Scenario, timeline: ReadonlyArray<Piece>, ceiling:
   return (moment: number) => colds[Math.min(colds.length - 1, Math.floor(moment / step))]!
 }
 
-/** Of a dependency that behaves as it was recorded: as many attempts at once as one likes, and slots for all of them. */
-const recordedOf = (scenario: Scenario, recording: Recording, condition: Condition, moment: number): Ceiling =>
-  unreachable(condition)
-    ? nothing
-    : {
-        works: recording.answered(moment, patienceOf(scenario) / condition.slow) * (1 - condition.errors),
-        busy: 1,
-        held: 0,
-        workers: Infinity
-      }
-
 /** The ceilings of the shards at a moment. */
 export const ceilingsOf = (
   scenario: Scenario,
   timeline: ReadonlyArray<Piece>
 ): ((moment: number) => ReadonlyArray<Ceiling>) => {
-  if (scenario.replay !== undefined) {
-    const recording = new Recording(scenario.replay)
-    return (moment) =>
-      pieceAt(timeline, moment).shards.map((condition) => recordedOf(scenario, recording, condition, moment))
-  }
+  if (scenario.replay !== undefined) return replayed(scenario, new Recording(scenario.replay), timeline)
   const ceiling = ceilingOf(scenario)
   if (scenario.faults.some(({ kind }) => kind === "cold")) {
     const coldness = coldnessOf(scenario, timeline, ceiling)
@@ -105,4 +90,15 @@ export const ceilingsOf = (
   }
   const all = new Map(timeline.map((piece) => [piece, piece.shards.map((condition) => ceiling(condition))]))
   return (moment) => all.get(pieceAt(timeline, moment)) ?? []
+}
+
+/** What was recorded needs no workers. */
+const replayed = (scenario: Scenario, recording: Recording, timeline: ReadonlyArray<Piece>) => {
+  const limit = Math.max(0, patienceOf(scenario) - scenario.rtt * (scenario.tiers - 1))
+  const ceiling = (moment: number, condition: Condition): Ceiling => {
+    if (unreachable(condition)) return nothing
+    const { done, held } = recording.cut(moment, limit / condition.slow)
+    return { works: done * (1 - condition.errors), busy: 1, held: held * condition.slow, workers: Infinity }
+  }
+  return (moment: number) => pieceAt(timeline, moment).shards.map((condition) => ceiling(moment, condition))
 }

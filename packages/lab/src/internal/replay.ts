@@ -4,7 +4,7 @@ import type { Scenario } from "../Scenario.ts"
 import { Failure } from "../Sender.ts"
 import type { Call } from "../Trace.ts"
 import type { Attempt, Target } from "./attempt.ts"
-import type { Work } from "./dependency.ts"
+import type { Dependency, Work } from "./dependency.ts"
 import { Moments } from "./recording.ts"
 import { type Condition, type Piece, unreachable } from "./timeline.ts"
 
@@ -30,12 +30,17 @@ export class Recording {
     return this.calls[begin + Math.floor(chance * (end - begin))]!
   }
 
-  /** The share of the calls around a moment that were answered well within `limit` milliseconds. */
-  answered(moment: number, limit: number): number {
+  /** Of the calls around a moment, given up after `limit` milliseconds: the share answered well, and how long they take. */
+  cut(moment: number, limit: number): { readonly done: number; readonly held: number } {
     const [begin, end] = this.moments.around(moment, this.nearest, this.within)
-    let answered = 0
-    for (let index = begin; index < end; index++) if (isGood(this.calls[index]!, limit)) answered += 1
-    return answered / (end - begin)
+    let done = 0
+    let held = 0
+    for (let index = begin; index < end; index++) {
+      const call = this.calls[index]!
+      if (isGood(call, limit)) done += 1
+      held += call.outcome === "timeout" ? limit : Math.min(call.latency, limit)
+    }
+    return { done: done / (end - begin), held: held / (end - begin) }
   }
 }
 
@@ -44,12 +49,7 @@ const isGood = ({ latency, outcome }: Call, limit: number): boolean => outcome =
 /** Milliseconds of an attempt that the client waits for. */
 export const patienceOf = ({ deadline, timeout }: Scenario): number => Math.min(timeout, deadline)
 
-interface Running {
-  readonly shard: number
-  readonly stop: () => void
-}
-
-export class Replay implements Target {
+export class Replay implements Target, Pick<Dependency, "change" | "serves"> {
   private readonly engine: Engine
   private readonly scenario: Scenario
   private readonly work: Work
@@ -57,7 +57,7 @@ export class Replay implements Target {
   private readonly calls: () => number
   private readonly errors: () => number
   private readonly guesses: () => number
-  private readonly running = new Map<Attempt, Running>()
+  private readonly running = new Set<Attempt>()
   private shards: ReadonlyArray<Condition>
   /** Attempts that wait. */
   readonly queued = 0
@@ -74,33 +74,32 @@ export class Replay implements Target {
   }
 
   send(attempt: Attempt): void {
-    const { errand } = attempt
-    const { shard } = errand
-    errand.sent += 1
-    this.work.sent()
+    const { shard } = attempt.errand
     const condition = this.shards[shard]!
+    attempt.errand.sent += 1
+    this.work.sent()
     if (condition.hangs) return
     if (condition.down) {
-      this.reply(shard, attempt, new Failure("refused"), this.scenario.rtt)
+      this.reply(attempt, new Failure("refused"), this.scenario.rtt)
       return
     }
     const { latency, outcome } = this.recording.draw(this.engine.now, this.calls())
-    const fails = this.errors()
+    const luck = this.errors()
     // How long it would have taken is not known: it never ends.
     if (outcome === "timeout") return
     attempt.started = this.engine.now
-    const event = this.engine.after(latency * condition.slow, () => {
+    this.running.add(attempt)
+    attempt.done = this.engine.after(latency * condition.slow, () => {
       this.end(attempt)
-      const failed = outcome === "error" || fails < this.shards[shard]!.errors
-      this.reply(shard, attempt, failed ? new Failure("failed") : undefined, 0)
+      const failed = outcome === "error" || luck < this.shards[shard]!.errors
+      this.reply(attempt, failed ? new Failure("failed") : undefined, 0)
     })
-    this.running.set(attempt, { shard, stop: () => event.cancel() })
   }
 
   abandon(attempt: Attempt): void {
     attempt.abandoned = this.engine.now
     if (!this.scenario.cancels) return
-    this.running.get(attempt)?.stop()
+    attempt.done?.cancel()
     this.end(attempt)
   }
 
@@ -114,11 +113,12 @@ export class Replay implements Target {
   change({ shards }: Piece): void {
     const before = this.shards
     this.shards = shards
-    for (const [attempt, { shard, stop }] of this.running) {
+    for (const attempt of this.running) {
+      const { shard } = attempt.errand
       if (!shards[shard]!.down || before[shard]!.down) continue
-      stop()
+      attempt.done?.cancel()
       this.end(attempt)
-      this.reply(shard, attempt, new Failure("refused"), this.scenario.rtt)
+      this.reply(attempt, new Failure("refused"), this.scenario.rtt)
     }
   }
 
@@ -129,8 +129,8 @@ export class Replay implements Target {
     this.work.worked(total, Math.min(total, Math.max(0, now - attempt.forgotten)))
   }
 
-  private reply(shard: number, attempt: Attempt, failure: Failure | undefined, delay: number): void {
-    if (this.shards[shard]!.hangs || attempt.abandoned < Infinity) return
+  private reply(attempt: Attempt, failure: Failure | undefined, delay: number): void {
+    if (this.shards[attempt.errand.shard]!.hangs || attempt.abandoned < Infinity) return
     this.engine.after(delay, () => attempt.answer(failure))
   }
 }

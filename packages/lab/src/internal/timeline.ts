@@ -109,11 +109,18 @@ const asRecorded = (
   const moments = new Moments(times)
   return pieces.flatMap((piece, index) => {
     const end = Math.max(piece.at + 1, pieces[index + 1]?.at ?? until)
+    // A cache is emptied once.
+    const later = piece.shards.map((condition) => ({ ...condition, empties: undefined }))
     return Array.from({ length: Math.ceil((end - piece.at) / second) }, (_, place) => {
       const at = piece.at + place * second
       const to = Math.min(end, at + second)
       const calls = moments.before(to) - moments.before(at)
-      return { ...piece, at, rate: ((calls * second) / (to - at)) * factor * piece.surge }
+      return {
+        ...piece,
+        at,
+        rate: ((calls * second) / (to - at)) * factor * piece.surge,
+        shards: place === 0 ? piece.shards : later
+      }
     })
   })
 }
