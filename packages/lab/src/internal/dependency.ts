@@ -51,6 +51,11 @@ export class Dependency {
     return this.shards[shard]!.serves()
   }
 
+  /** Attempts that wait. */
+  get queued(): number {
+    return this.shards.reduce((sum, shard) => sum + shard.queued, 0)
+  }
+
   change(piece: Piece): void {
     this.shards.forEach((shard, index) => {
       shard.change(piece.shards[index]!)
@@ -88,6 +93,10 @@ class Shard {
     this.workers = scenario.workers / scenario.shards
     this.room = Math.floor(scenario.queue / scenario.shards)
     this.mean = Distribution.cut(scenario.service, Infinity).mean
+  }
+
+  get queued(): number {
+    return this.waiting.size
   }
 
   private get capacity(): number {

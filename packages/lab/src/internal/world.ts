@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Engine from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
-import { type Call, type Client, Failure, type Sender } from "../Sender.ts"
+import { type Call, type Circuits, type Client, Failure, type Sender } from "../Sender.ts"
 import { Books } from "./books.ts"
 import { Attempt, Dependency } from "./dependency.ts"
 import { type Piece, timelineOf } from "./timeline.ts"
@@ -25,6 +25,7 @@ export class World {
   private readonly clients: ReadonlyArray<Send>
   private readonly chance: () => number
   private readonly spread: () => number
+  private readonly looks: Array<() => Circuits> = []
 
   constructor(scenario: Scenario, sender: Sender, seed: number) {
     this.scenario = scenario
@@ -64,12 +65,32 @@ export class World {
     }
   }
 
+  /** Attempts in the dependency's queue. */
+  get queued(): number {
+    return this.dependency.queued
+  }
+
+  /** The circuits of all clients. */
+  get circuits(): Circuits {
+    const sum = { closed: 0, open: 0, halfOpen: 0 }
+    for (const look of this.looks) {
+      const { closed, halfOpen, open } = look()
+      sum.closed += closed
+      sum.open += open
+      sum.halfOpen += halfOpen
+    }
+    return sum
+  }
+
   private client(sender: Sender, index: number): Send {
     const client: Client = {
       index,
       scenario: this.scenario,
       now: () => this.engine.now,
-      random: this.engine.random(`client ${index}`)
+      random: this.engine.random(`client ${index}`),
+      circuits: (look) => {
+        this.looks.push(look)
+      }
     }
     return Effect.runSyncWith(this.engine.context)(sender.make(client))
   }
