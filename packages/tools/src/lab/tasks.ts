@@ -36,7 +36,9 @@ export interface Options {
 export const compareAll = async (options: Options): Promise<ReadonlyArray<Lab.Comparison>> => {
   const { first, scenarios, seeds, senders } = options
   const tasks = scenarios.flatMap((_, scenario) =>
-    senders.flatMap((sender) => Array.from({ length: seeds }, (_, index) => ({ scenario, sender, seed: first + index })))
+    senders.flatMap((sender) =>
+      Array.from({ length: seeds }, (_, index) => ({ scenario, sender, seed: first + index }))
+    )
   )
   const perScenario = senders.length * seeds
   const runs = Array<Lab.Run>(tasks.length)
