@@ -75,8 +75,7 @@ const drawAll = (): void => {
 const buttons = document.querySelectorAll<HTMLButtonElement>("button[data-sender]")
 
 const showChoice = (): void => {
-  for (const button of buttons)
-    button.setAttribute("aria-pressed", String(chosen.has(Number(button.dataset.sender))))
+  for (const button of buttons) button.setAttribute("aria-pressed", String(chosen.has(Number(button.dataset.sender))))
 }
 
 for (const button of buttons) {
