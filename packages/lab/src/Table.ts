@@ -175,7 +175,7 @@ export const renderSeries = ({ rows, scenario }: Comparison): string => {
   const kept = rows.find(({ series }) => series !== undefined)?.series
   if (kept === undefined) return ""
   const { goodput, step } = kept
-  const width = Math.max(...rows.map(({ sender }) => sender.length), "oracle".length) + 2
+  const width = Math.max("goodput".length, ...rows.map(({ sender }) => sender.length)) + 2
   const ruler = goodput.map((_, at) => ((at + 1) * step > from && at * step < clear ? "─" : " ")).join("")
   const best = goodput.map((_, at) => oracle.at((at + 0.5) * step))
   return [

@@ -5,7 +5,7 @@ import * as echarts from "echarts/core"
 import { SVGRenderer } from "echarts/renderers"
 import { optionOf, type View } from "./chart.ts"
 import type { Page, Picture } from "./data.ts"
-import { layoutOf } from "./panels.ts"
+import { type Layout, layoutOf } from "./panels.ts"
 import { readable } from "./reading.ts"
 import { readTheme } from "./theme.ts"
 
@@ -15,8 +15,8 @@ const page = JSON.parse(document.getElementById("data")?.textContent ?? "") as P
 
 const chosen = new Set(page.senders.flatMap((name, index) => (page.chosen.includes(name) ? [index] : [])))
 
-/** Pages of paper are light, and narrower than most windows. */
-const paperWidth = 700
+/** Pages of paper are light, and smaller than most windows. */
+const paper = { width: 700, scale: 0.7 } as const
 let onPaper = false
 
 class Drawing {
@@ -38,8 +38,11 @@ class Drawing {
 
   /** Keeps the place of a picture that nobody has seen yet. */
   private reserve(): void {
-    const { height } = layoutOf(this.picture, page.senders, chosen)
-    this.canvas.style.height = `${height}px`
+    this.canvas.style.height = `${this.layout.height}px`
+  }
+
+  private get layout(): Layout {
+    return layoutOf(this.picture, page.senders, chosen, onPaper ? paper.scale : 1)
   }
 
   seen(): void {
@@ -52,9 +55,8 @@ class Drawing {
     this.reserve()
     this.reader.hide()
     if (!this.visible && !onPaper) return
-    const { picture } = this
-    const layout = layoutOf(picture, page.senders, chosen)
-    const width = onPaper ? paperWidth : this.container.clientWidth
+    const { layout, picture } = this
+    const width = onPaper ? paper.width : this.container.clientWidth
     this.view = { picture, layout, senders: page.senders, chosen, theme: readTheme(), width }
     this.chart ??= echarts.init(this.canvas, null, { renderer: "svg" })
     this.chart.resize({ width, height: layout.height })
@@ -107,10 +109,10 @@ addEventListener("resize", () => {
 })
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll)
 
-const paper = (isPaper: boolean): void => {
+const print = (isPaper: boolean): void => {
   onPaper = isPaper
   document.documentElement.classList.toggle("paper", isPaper)
   drawAll()
 }
-addEventListener("beforeprint", () => paper(true))
-addEventListener("afterprint", () => paper(false))
+addEventListener("beforeprint", () => print(true))
+addEventListener("afterprint", () => print(false))

@@ -29,7 +29,13 @@ export interface Layout {
 export const isAmplified = ({ lines, offered }: Picture): boolean =>
   lines.some(({ attempts }) => attempts.some((sent, at) => sent > 2 * (offered[at] ?? 0) && sent > 10))
 
-export const layoutOf = (picture: Picture, senders: ReadonlyArray<string>, chosen: ReadonlySet<number>): Layout => {
+/** `scale` makes the panels lower, for paper. */
+export const layoutOf = (
+  picture: Picture,
+  senders: ReadonlyArray<string>,
+  chosen: ReadonlySet<number>,
+  scale = 1
+): Layout => {
   const panels: Array<Panel> = []
   let top = 4
   const add = (kind: Panel["kind"], title: string, sender?: number): void => {
@@ -38,10 +44,10 @@ export const layoutOf = (picture: Picture, senders: ReadonlyArray<string>, chose
       title,
       titleTop: top,
       top: top + heading[kind],
-      height: heights[kind],
+      height: heights[kind] * scale,
       ...(sender === undefined ? {} : { sender })
     })
-    top += heading[kind] + heights[kind] + gap[kind]
+    top += heading[kind] + heights[kind] * scale + gap[kind]
   }
   add("goodput", "Goodput: answered in time, % of the calls that came")
   add("attempts", `Attempts a second${isAmplified(picture) ? " (log scale)" : ""}; grey: calls that came`)
