@@ -122,9 +122,23 @@ describe("npm run lab", () => {
   })
 
   it("ends when it is told to", async () => {
-    const child = spawn(process.execPath, [...flags, "--scenario", "S1", "--no-html"], { stdio: "ignore" })
+    const args = [
+      "--file",
+      write("first.json", JSON.stringify(tiny)),
+      "--scenario",
+      "S1",
+      "--sender",
+      "none",
+      "--seeds",
+      "50",
+      "--no-html"
+    ]
+    const child = spawn(process.execPath, [...flags, ...args], { stdio: ["ignore", "ignore", "pipe"] })
     const ended = new Promise((resolve) => child.once("exit", (_code, signal) => resolve(signal)))
-    setTimeout(() => child.kill("SIGINT"), 800)
+    // Threads are at work by then.
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      if (text.includes("tiny done")) child.kill("SIGINT")
+    })
     assert.strictEqual(await ended, "SIGINT")
   })
 })

@@ -1,5 +1,11 @@
 /** What the page draws, as plain data: the report writes it, the script of the page reads it. */
 
+/** Senders differ by so many colours, and beyond that by the kind of their line. */
+export const colours = 7
+
+/** Kinds of lines: solid, dashed, dotted. */
+export const dashes = 3
+
 /** Shares are in thousandths, and nothing where there were no calls. */
 export type Shares = ReadonlyArray<number | null>
 

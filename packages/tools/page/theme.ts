@@ -1,3 +1,5 @@
+import { colours, dashes } from "./data.ts"
+
 /** The colours of the page, which the style sheet decides: for light, dark and paper. */
 export interface Theme {
   readonly text: string
@@ -29,7 +31,7 @@ export const readTheme = (): Theme => {
     open: of("open"),
     halfOpen: of("half-open"),
     paper: of("paper"),
-    colours: [0, 1, 2, 3, 4, 5, 6].map((index) => of(`c${index}`)),
+    colours: Array.from({ length: colours }, (_, index) => of(`c${index}`)),
     font: getComputedStyle(document.body).fontFamily
   }
 }
@@ -39,10 +41,9 @@ export const strokeOf = (
   theme: Theme,
   sender: number
 ): { readonly color: string; readonly type: Array<number> | "solid" } => {
-  const { length } = theme.colours
-  const round = Math.floor(sender / length) % 3
+  const round = Math.floor(sender / colours) % dashes
   return {
-    color: theme.colours[sender % length] ?? theme.text,
+    color: theme.colours[sender % colours] ?? theme.text,
     type: round === 0 ? "solid" : round === 1 ? [7, 3] : [2, 3]
   }
 }

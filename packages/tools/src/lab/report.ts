@@ -1,5 +1,7 @@
 /** The report: one HTML file that needs nothing else, with the pictures that the tables cannot show. */
 import { readFileSync } from "node:fs"
+import { createRequire } from "node:module"
+import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { Lab, Sender } from "@effect-resilience/lab"
 import { rolldown } from "rolldown"
@@ -30,13 +32,24 @@ const bundle = async (): Promise<string> => {
   })
   const { output } = await build.generate({ format: "iife", minify: true })
   await build.close()
-  return output[0].code
+  return `${licenses()}\n${output[0].code}`
 }
 
-const versionOf = (name: string): string => {
-  const manifest = fileURLToPath(import.meta.resolve(`${name}/package.json`))
-  return `${name} ${JSON.parse(readFileSync(manifest, "utf8")).version}`
+const fileOf = (name: string, file: string, of: string = import.meta.url): string =>
+  readFileSync(join(dirname(createRequire(of).resolve(`${name}/package.json`)), file), "utf8")
+
+/** Whoever passes a report on passes these on. */
+const licenses = (): string => {
+  const notices = [
+    fileOf("echarts", "NOTICE"),
+    "Apache ECharts is licensed under the Apache License, Version 2.0: https://www.apache.org/licenses/LICENSE-2.0",
+    "ZRender:",
+    fileOf("zrender", "LICENSE", import.meta.resolve("echarts/package.json"))
+  ]
+  return `/*!\n${notices.map((notice) => notice.trim().replaceAll("*/", "* /")).join("\n\n")}\n*/`
 }
+
+const versionOf = (name: string): string => `${name} ${JSON.parse(fileOf(name, "package.json")).version}`
 
 const made = ({ command, comparisons }: Input): Html => {
   const seeds = comparisons[0]?.rows[0]?.runs.map(({ seed }) => seed) ?? []

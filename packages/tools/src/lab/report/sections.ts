@@ -1,5 +1,6 @@
 /** The parts of the report that need no script. */
 import { type Lab, type Scenario, type Sender, Table } from "@effect-resilience/lab"
+import { colours, dashes } from "../../../page/data.ts"
 import { type Html, html } from "./html.ts"
 import { standingOf } from "./standing.ts"
 
@@ -141,15 +142,12 @@ ${rows.map(
 )}
 </tbody></table>`
 
-/** What a sender looks like in the pictures: a colour, and a way to draw a line where colours come again. */
-export const colours = 7
-
 const toggles = (senders: ReadonlyArray<string>): Html => html`
 <div class="who" role="group" aria-label="Senders shown in colour">
 <span class="key"><i class="line oracle"></i>oracle</span>
 ${senders.map(
   (sender, index) =>
-    html`<button type="button" aria-pressed="false" data-sender="${index}"><i class="line dash-${Math.floor(index / colours)}" style="--colour:var(--c${index % colours})"></i>${sender}</button>`
+    html`<button type="button" aria-pressed="false" data-sender="${index}"><i class="line dash-${Math.floor(index / colours) % dashes}" style="--colour:var(--c${index % colours})"></i>${sender}</button>`
 )}
 </div>`
 

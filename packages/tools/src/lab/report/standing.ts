@@ -16,10 +16,11 @@ const best = (rows: ReadonlyArray<Lab.Row>): Lab.Row | undefined =>
 /** Less than this cannot be seen in a figure. */
 const nothing = 0.0005
 
-const apart = (regret: number): string =>
+/** `what` is counted. */
+const apart = (regret: number, what: string): string =>
   Number.isNaN(regret) || Math.abs(regret) < nothing
-    ? "as many as the oracle"
-    : `${percent(regret)} ${regret > 0 ? "fewer" : "more"} than the oracle`
+    ? `as many${what} as the oracle`
+    : `${percent(regret)} ${regret > 0 ? "fewer" : "more"}${what} than the oracle`
 
 const rangeOf = ({ high, low }: Metrics.Summary): string => {
   const [from, to] = [low, high].map((end) => `${end < -nothing ? "−" : ""}${percent(end)}`)
@@ -35,9 +36,11 @@ export const standingOf = ({ oracle, rows }: Lab.Comparison): string => {
   const during =
     oracle === 0
       ? ""
-      : `; ${goodput.median.toFixed(3)} of all calls while something is wrong, where ${oracle.toFixed(3)} is possible`
-  const sentence = `${ours === undefined ? "The best here" : "The best of ours here"}, ${first.sender}, has ${apart(regret.median)} answered in time from the fault on${rangeOf(regret)}${during}.`
+      : `; while something is wrong ${goodput.median.toFixed(3)} of all calls, where ${oracle.toFixed(3)} is possible`
+  const which = ours === undefined ? "The best here" : "The best of ours here"
+  const many = apart(regret.median, " calls answered in time")
+  const sentence = `${which} is ${first.sender}: from the fault on, ${many}${rangeOf(regret)}${during}.`
   return ours === undefined || other === undefined
     ? sentence
-    : `${sentence} The best of the others, ${other.sender}: ${apart(other.summary.regret.median)}.`
+    : `${sentence} The best of the others is ${other.sender}: ${apart(other.summary.regret.median, "")}.`
 }
