@@ -65,13 +65,13 @@ export const columns: ReadonlyArray<Column> = [
     title: "TTD ms",
     of: "detection",
     show: fixed(0),
-    meaning: "from the fault until attempts are below 5 % of the calls"
+    meaning: "milliseconds from the fault until attempts are below 5 % of the calls"
   },
   {
     title: "TTR s",
     of: "recovery",
     show: fixed(0),
-    meaning: "from the end of the fault until goodput is healthy for 3 seconds"
+    meaning: "seconds from the end of the fault until goodput is healthy for 3 seconds"
   },
   {
     title: "lost s",
@@ -84,9 +84,10 @@ export const columns: ReadonlyArray<Column> = [
     title: "p99 ms",
     of: "p99",
     show: fixed(0),
-    meaning: "of calls answered in time, from when they were meant to begin, while something is wrong"
+    meaning:
+      "99 % of the calls answered in time took less, from when they were meant to begin, while something is wrong"
   },
-  { title: "p99.9", of: "p999", show: fixed(0), meaning: "the same, of one call in a thousand" },
+  { title: "p99.9", of: "p999", show: fixed(0), meaning: "the same for 99.9 %" },
   { title: "W", of: "waste", show: percent, meaning: "the share of the workers' time that nobody waited for" },
   {
     title: "regret",
@@ -94,7 +95,7 @@ export const columns: ReadonlyArray<Column> = [
     show: percent,
     interval: true,
     worst: true,
-    meaning: "less than the oracle, from the fault to the end of the run; [95 % interval], worst seed"
+    meaning: "how much less than the oracle, from the fault to the end of the run; [95 % interval], worst seed"
   }
 ]
 

@@ -2,7 +2,7 @@
 import type { LineSeriesOption } from "echarts/charts"
 import type { EChartsCoreOption } from "echarts/core"
 import type { Picture } from "./data.ts"
-import { intervalOf, isAmplified, type Layout, type Panel, percent, pointsOf, valuesOf } from "./panels.ts"
+import { isAmplified, type Layout, type Panel, percent, pointsOf, ticksOf, valuesOf } from "./panels.ts"
 import { strokeOf, type Theme } from "./theme.ts"
 
 export interface View {
@@ -162,7 +162,7 @@ export const optionOf = (view: View): EChartsCoreOption => {
   const { layout, picture, theme, width } = view
   const { panels } = layout
   const logarithmic = isAmplified(picture)
-  const interval = intervalOf(picture.end - picture.begin, width < 560 ? 5 : 10)
+  const ticks = ticksOf(picture, width < 560 ? 5 : 10)
   const last = panels.length - 1
   return {
     animation: false,
@@ -188,17 +188,16 @@ export const optionOf = (view: View): EChartsCoreOption => {
       type: "value",
       min: picture.begin,
       max: picture.end,
-      interval,
       axisLine: { show: true, onZero: false, lineStyle: { color: theme.grid } },
-      axisTick: { show: index === last, lineStyle: { color: theme.grid } },
+      axisTick: { show: index === last, customValues: ticks, lineStyle: { color: theme.grid } },
       axisLabel: {
         show: index === last || panels[index]?.kind === "goodput",
         color: theme.faint,
         fontSize: 11,
         fontFamily: theme.font,
         hideOverlap: true,
-        // A world need not begin at a round second; its labels do.
-        formatter: (value: number) => (value % interval === 0 ? String(value).replace("-", "−") : "")
+        customValues: ticks,
+        formatter: (value: number) => value.toLocaleString("en").replace("-", "−")
       },
       splitLine: { show: false },
       ...(index === last

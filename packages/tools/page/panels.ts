@@ -61,10 +61,14 @@ export const layoutOf = (
   return { panels, height: top + footing }
 }
 
-/** Seconds between labels, so that there are at most so many. */
-export const intervalOf = (length: number, most: number): number => {
-  const steps = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 86_400]
-  return steps.find((step) => length / step <= most) ?? length
+const rounds = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 86_400]
+
+/** Round seconds between the ends, about so many at most. */
+export const ticksOf = ({ begin, end }: Picture, most: number): Array<number> => {
+  const interval = rounds.find((step) => (end - begin) / step <= most) ?? end - begin
+  const first = Math.ceil(begin / interval)
+  const last = Math.floor(end / interval)
+  return Array.from({ length: last - first + 1 }, (_, at) => Number(((first + at) * interval).toFixed(1)))
 }
 
 type Points = Array<[number, number | null]>
