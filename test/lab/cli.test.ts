@@ -1,16 +1,19 @@
-import { spawnSync } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Lab, Scenario, Sender } from "@effect-resilience/lab"
 import * as Effect from "effect/Effect"
+import { catalogueOf, senderNamed } from "../../packages/tools/src/lab/catalogue.ts"
+import { read } from "../../packages/tools/src/lab/options.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "lab-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
+const flags = ["--conditions=@effect-resilience/source", "packages/tools/src/lab.ts"]
+
 const lab = (...args: ReadonlyArray<string>) => {
-  const flags = ["--conditions=@effect-resilience/source", "packages/tools/src/lab.ts"]
   const { status, stderr, stdout } = spawnSync(process.execPath, [...flags, ...args], { encoding: "utf8" })
   return { status, stderr, stdout }
 }
@@ -28,13 +31,21 @@ describe("npm run lab", () => {
   it("runs a scenario from JSON, the same twice, and writes every figure", () => {
     const file = write("tiny.json", JSON.stringify({ ...tiny, faults: down }))
     const json = join(folder, "out.json")
-    const run = () => lab("--file", file, "--seeds", "2", "--sender", "naive", "--sender", "ours", "--json", json)
-    const first = run()
-    const figures = readFileSync(json, "utf8")
+    const html = join(folder, "out.html")
+    const run = (workers: string) => {
+      const senders = ["--sender", "naive", "--sender", "ours"]
+      return lab("--file", file, "--seeds", "2", ...senders, "--json", json, "--html", html, "--workers", workers)
+    }
+    const first = run("1")
+    const [figures, report] = [readFileSync(json, "utf8"), readFileSync(html, "utf8")]
     assert.strictEqual(first.status, 0, first.stderr)
     for (const part of ["tiny ", "(2 seeds)", "oracle", "naive", "ours"]) assert.include(first.stdout, part)
-    run()
+    assert.include(first.stderr, "tiny done, 1 of 1 scenarios")
+    const second = run("2")
+    assert.strictEqual(second.stdout, first.stdout)
     assert.strictEqual(readFileSync(json, "utf8"), figures)
+    assert.strictEqual(readFileSync(html, "utf8"), report)
+    assert.notInclude(figures, "series")
     assert.closeTo(JSON.parse(figures)[0].rows[0].runs[0].metrics.amplification, 4, 0.1)
   })
 
@@ -48,11 +59,14 @@ describe("npm run lab", () => {
       "--seeds",
       "1",
       "--sender",
-      "mine"
+      "mine",
+      "--no-html",
+      "--series"
     )
     assert.strictEqual(status, 0, stderr)
     assert.include(stdout, "mine")
     assert.notInclude(stdout, "naive")
+    assert.include(stdout, "\nmine     █ ████\n")
   })
 
   it.effect("runs the scenario that the page shows", () =>
@@ -73,13 +87,58 @@ describe("npm run lab", () => {
   })
 
   it("refuses what it does not know", () => {
-    for (const args of [
-      ["--scenario", "S99"],
-      ["--sender", "nobody"]
-    ]) {
-      const { status, stderr } = lab(...args)
-      assert.strictEqual(status, 1)
-      assert.include(stderr, "npm run lab -- --help")
-    }
+    const { status, stderr, stdout } = lab("--scenario", "S99")
+    assert.strictEqual(status, 1)
+    assert.include(stderr, "no such scenario: S99; there are S0, S1")
+    assert.include(stderr, "npm run lab -- --help")
+    assert.strictEqual(stdout, "")
+  })
+
+  it.each([
+    [["--seeds", "1.5"], "--seeds must be an integer of at least 1, got 1.5"],
+    [["--seeds", ""], "--seeds must be an integer of at least 1, got "],
+    [["--workers", "0"], "--workers must be an integer of at least 1, got 0"],
+    [["--first", "x"], "--first must be an integer"],
+    [["--html", "a", "--no-html"], "--html and --no-html contradict each other"],
+    [["--colour"], "Unknown option '--colour'"],
+    [["S1"], "Unexpected argument 'S1'"]
+  ] as const)("refuses %j", (args, message) => {
+    assert.throws(() => read(args), message)
+  })
+
+  it("refuses senders that there are not, files that cannot be read, and two senders of one name", async () => {
+    const catalogue = await catalogueOf(undefined)
+    assert.throws(() => senderNamed(catalogue, "nobody"), "no such sender: nobody; there are ours, ")
+    const twin = `{ name: "twin", title: "", make: () => {} }`
+    const twins = write("twins.ts", `export const scenario = {}\nexport const senders = [${twin}, ${twin}]`)
+    const messageOf = (file: string) =>
+      catalogueOf(file).then(
+        () => "nothing",
+        (error: Error) => error.message
+      )
+    assert.include(await messageOf(twins), "two senders are named twin")
+    assert.include(await messageOf(join(folder, "nowhere.json")), "nowhere.json cannot be read")
+    assert.include(await messageOf(write("nobody.ts", "export const senders = [1]")), "must be an array of senders")
+  })
+
+  it("ends when it is told to", async () => {
+    const args = [
+      "--file",
+      write("first.json", JSON.stringify(tiny)),
+      "--scenario",
+      "S1",
+      "--sender",
+      "none",
+      "--seeds",
+      "50",
+      "--no-html"
+    ]
+    const child = spawn(process.execPath, [...flags, ...args], { stdio: ["ignore", "ignore", "pipe"] })
+    const ended = new Promise((resolve) => child.once("exit", (_code, signal) => resolve(signal)))
+    // Threads are at work by then.
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      if (text.includes("tiny done")) child.kill("SIGINT")
+    })
+    assert.strictEqual(await ended, "SIGINT")
   })
 })

@@ -32,7 +32,8 @@ const sentBy = (sender: Sender.Sender, moments: ReadonlyArray<number>, up: numbe
     scenario: Scenario.make({ name: "alone" }),
     engine,
     now: () => engine.now,
-    random: engine.random("client")
+    random: engine.random("client"),
+    circuits: () => {}
   }
   const send = Effect.runSyncWith(engine.context)(sender.make(client))
   const sent: Array<number> = []

@@ -5,12 +5,14 @@
  */
 import * as Check from "./internal/check.ts"
 import { figuresOf } from "./internal/figures.ts"
+import { Recorder } from "./internal/recorder.ts"
 import { World } from "./internal/world.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Oracle from "./Oracle.ts"
 import * as References from "./References.ts"
-import type { Scenario } from "./Scenario.ts"
+import { type Scenario, span } from "./Scenario.ts"
 import * as Sender from "./Sender.ts"
+import * as Series from "./Series.ts"
 
 /**
  * All senders that have a name: ours, then those to compare with.
@@ -38,6 +40,8 @@ export interface Options {
   readonly seed: number
   /** Told once a virtual second how far it is, from 0 to 1. */
   readonly progress?: ((done: number) => void) | undefined
+  /** Keep the run over time as well? Changes no figure. Default: false. */
+  readonly series?: boolean | undefined
 }
 
 /**
@@ -62,6 +66,8 @@ export interface Run {
   readonly wait: number
   /** Events of the world. */
   readonly events: number
+  /** The run over time, if it was asked for. */
+  readonly series?: Series.Series | undefined
 }
 
 const total = (numbers: Float64Array): number => numbers.reduce((sum, number) => sum + number, 0)
@@ -92,7 +98,9 @@ export const run = (options: Options): Run => {
   const seed = Check.seed("Lab.run", options.seed)
   const world = new World(options.scenario, options.sender, seed)
   const { books } = world
+  const recorder = options.series === true ? new Recorder(books) : undefined
   world.run((now) => {
+    recorder?.look(now, world.queued, world.circuits)
     options.progress?.(Math.min(1, now / books.until))
     return false
   })
@@ -105,7 +113,8 @@ export const run = (options: Options): Run => {
     shards: Array.from(books.goodOf, (good, shard) => good / (books.offeredTo[shard] ?? 0)),
     attempts: total(books.attempts),
     wait: books.waits === 0 ? 0 : books.waited / books.waits,
-    events: world.engine.events
+    events: world.engine.events,
+    ...(recorder === undefined ? {} : { series: recorder.series() })
   }
 }
 
@@ -132,7 +141,35 @@ export interface Row {
   readonly sender: string
   readonly runs: ReadonlyArray<Run>
   readonly summary: ReturnType<typeof Metrics.summarize>
+  /** All runs over time, when every one has its series. */
+  readonly series?: Series.Summary | undefined
 }
+
+/**
+ * Puts runs beside each other that were made one by one, or elsewhere: in processes or threads of your own.
+ *
+ * **Details** All runs must be of this scenario, and those of a sender in the order of their seeds.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const gather = (
+  scenario: Scenario,
+  senders: ReadonlyArray<{ readonly sender: string; readonly runs: ReadonlyArray<Run> }>
+): Comparison => ({
+  scenario,
+  oracle: Oracle.of(scenario).goodput,
+  rows: senders.map(({ runs, sender }) => {
+    const kept = runs.flatMap(({ series }) => series ?? [])
+    const series = kept.length === runs.length ? Series.summarize(kept, span(scenario).until) : undefined
+    return {
+      sender,
+      runs,
+      summary: Metrics.summarize(runs.map(({ metrics }) => metrics)),
+      ...(series === undefined ? {} : { series })
+    }
+  })
+})
 
 /**
  * Runs senders through one scenario, each with the same seeds.
@@ -150,21 +187,24 @@ export const compare = (options: {
   readonly first?: number | undefined
   /** Told often what runs, and how far it all is, from 0 to 1. */
   readonly progress?: ((sender: Sender.Sender, done: number) => void) | undefined
+  /** Keep the runs over time as well? Default: false. */
+  readonly series?: boolean | undefined
 }): Comparison => {
-  const { progress, scenario, senders } = options
+  const { progress, scenario, senders, series } = options
   const seeds = Check.integer("Lab.compare", "seeds", options.seeds, 1)
   const first = Check.seed("Lab.compare", options.first ?? 1)
   const all = senders.length * seeds
-  const rows = senders.map((sender, row) => {
-    const runs = Array.from({ length: seeds }, (_, index) =>
+  const rows = senders.map((sender, row) => ({
+    sender: sender.name,
+    runs: Array.from({ length: seeds }, (_, index) =>
       run({
         scenario,
         sender,
         seed: first + index,
+        series,
         progress: progress && ((done) => progress(sender, (row * seeds + index + done) / all))
       })
     )
-    return { sender: sender.name, runs, summary: Metrics.summarize(runs.map(({ metrics }) => metrics)) }
-  })
-  return { scenario, oracle: Oracle.of(scenario).goodput, rows }
+  }))
+  return gather(scenario, rows)
 }

@@ -53,6 +53,18 @@ export interface Call {
 }
 
 /**
+ * How many circuits are in which state.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Circuits {
+  readonly closed: number
+  readonly open: number
+  readonly halfOpen: number
+}
+
+/**
  * A client process, as its sender sees it.
  *
  * @category models
@@ -69,6 +81,11 @@ export interface Client {
   readonly now: () => number
   /** From 0 to below 1, the same for the same seed. */
   readonly random: () => number
+  /**
+   * Says how to look at the circuits of this client, for a sender that has some. A run that keeps its series looks once a
+   * second; looking must change nothing.
+   */
+  readonly circuits: (look: () => Circuits) => void
 }
 
 /**
@@ -81,6 +98,12 @@ export interface Sender {
   readonly name: string
   readonly title: string
   readonly make: (client: Client) => Effect.Effect<(call: Call) => Effect.Effect<unknown, unknown>>
+}
+
+const circuitsOf = (stats: ReadonlyArray<Policy.Stats>): Circuits => {
+  const count = (...states: ReadonlyArray<string>): number =>
+    stats.filter(({ circuit }) => circuit !== undefined && states.includes(circuit._tag)).length
+  return { closed: count("closed", "disabled"), open: count("open", "isolated"), halfOpen: count("half-open") }
 }
 
 /**
@@ -111,7 +134,10 @@ export const policy = <O extends Policy.Options>(
   name,
   title,
   make: (client) =>
-    Effect.map(make(client), (policy) => {
+    Effect.gen(function* () {
+      const policy = yield* make(client)
+      const run = Effect.runSyncWith(yield* Effect.context<never>())
+      client.circuits(() => circuitsOf(run(policy.allStats)))
       // Whether the policy fits is decided by its options, which are known here only as O; failures are transient.
       const protect = policy.protect as unknown as (
         self: Effect.Effect<void, Failure>,

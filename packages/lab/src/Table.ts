@@ -3,13 +3,28 @@
  *
  * @since 0.1.0
  */
-import type { Comparison } from "./Lab.ts"
+import type { Comparison, Row } from "./Lab.ts"
 import type { Metrics } from "./Metrics.ts"
+import * as Oracle from "./Oracle.ts"
+import { span } from "./Scenario.ts"
+import * as Series from "./Series.ts"
 
-interface Column {
+/**
+ * A figure in a table.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Column {
   readonly title: string
   readonly of: keyof Metrics
+  /** What it says, in a sentence. */
+  readonly meaning: string
   readonly show: (value: number) => string
+  /** Does it show where the median lies? */
+  readonly interval?: boolean
+  /** And the worst seed? */
+  readonly worst?: boolean
 }
 
 const fixed =
@@ -23,26 +38,66 @@ const fixed =
 
 const percent = (value: number): string => (Number.isFinite(value) ? `${fixed(1)(100 * value)}%` : fixed(0)(value))
 
-const columns: ReadonlyArray<Column> = [
-  { title: "G", of: "goodput", show: fixed(3) },
-  { title: "A", of: "amplification", show: fixed(2) },
-  { title: "peak", of: "peak", show: fixed(2) },
-  { title: "leak", of: "leak", show: fixed(3) },
-  { title: "TTD ms", of: "detection", show: fixed(0) },
-  { title: "TTR s", of: "recovery", show: fixed(0) },
-  { title: "lost s", of: "lost", show: fixed(1) },
-  { title: "FR", of: "falseRejects", show: percent },
-  { title: "p99 ms", of: "p99", show: fixed(0) },
-  { title: "p99.9", of: "p999", show: fixed(0) },
-  { title: "W", of: "waste", show: percent },
-  { title: "regret", of: "regret", show: percent }
+/**
+ * The columns of a table, in their order.
+ *
+ * @category rendering
+ * @since 0.1.0
+ */
+export const columns: ReadonlyArray<Column> = [
+  {
+    title: "G",
+    of: "goodput",
+    show: fixed(3),
+    interval: true,
+    meaning:
+      "calls answered in time, as a share of those offered, while something is wrong; [95 % interval of the median]"
+  },
+  { title: "A", of: "amplification", show: fixed(2), meaning: "attempts per call, while something is wrong" },
+  {
+    title: "peak",
+    of: "peak",
+    show: fixed(2),
+    meaning: "the most attempts per call in any second, until the end of the run"
+  },
+  { title: "leak", of: "leak", show: fixed(3), meaning: "attempts per call while nothing can be reached" },
+  {
+    title: "TTD ms",
+    of: "detection",
+    show: fixed(0),
+    meaning: "milliseconds from the fault until attempts are below 5 % of the calls"
+  },
+  {
+    title: "TTR s",
+    of: "recovery",
+    show: fixed(0),
+    meaning: "seconds from the end of the fault until goodput is healthy for 3 seconds"
+  },
+  {
+    title: "lost s",
+    of: "lost",
+    show: fixed(1),
+    meaning: "seconds' worth of calls lost after the fault, until the end of the run"
+  },
+  { title: "FR", of: "falseRejects", show: percent, meaning: "calls refused that the dependency would have served" },
+  {
+    title: "p99 ms",
+    of: "p99",
+    show: fixed(0),
+    meaning:
+      "99 % of the calls answered in time took less, from when they were meant to begin, while something is wrong"
+  },
+  { title: "p99.9", of: "p999", show: fixed(0), meaning: "the same for 99.9 %" },
+  { title: "W", of: "waste", show: percent, meaning: "the share of the workers' time that nobody waited for" },
+  {
+    title: "regret",
+    of: "regret",
+    show: percent,
+    interval: true,
+    worst: true,
+    meaning: "how much less than the oracle, from the fault to the end of the run; [95 % interval], worst seed"
+  }
 ]
-
-/** Columns that show where the median lies beside it. */
-const withInterval: ReadonlySet<keyof Metrics> = new Set(["goodput", "regret"])
-
-/** And the worst seed. */
-const withWorst: ReadonlySet<keyof Metrics> = new Set(["regret"])
 
 /**
  * What the columns mean, in a line each.
@@ -50,14 +105,35 @@ const withWorst: ReadonlySet<keyof Metrics> = new Set(["regret"])
  * @category rendering
  * @since 0.1.0
  */
-export const legend = `G       calls answered in time, as a share of those offered, while something is wrong; [95 % interval of the median]
-A       attempts per call, while something is wrong; peak: the most in any second, until the end of the run
-leak    attempts per call while nothing can be reached; TTD: ms until they are below 5 %
-TTR     seconds from the end of the fault until goodput is healthy for 3 s; lost: seconds' worth of calls lost until the end
-FR      calls refused that the dependency would have served
-p99     ms of calls answered in time, from when they were meant to begin, while something is wrong
-W       the share of the workers' time that nobody waited for
-regret  less than the oracle, from the fault to the end of the run; [95 % interval], worst seed`
+export const legend = columns.map(({ meaning, title }) => `${title.padEnd(8)}${meaning}`).join("\n")
+
+/**
+ * One figure of one sender, as text. The interval and the worst seed are there where they say more than the median.
+ *
+ * @category rendering
+ * @since 0.1.0
+ */
+export const cell = (
+  { interval, of, show, worst }: Column,
+  { summary }: Row
+): { readonly median: string; readonly interval?: string; readonly worst?: string } => {
+  const figure = summary[of]
+  const [low, high] = [show(figure.low), show(figure.high)]
+  return {
+    median: show(figure.median),
+    ...(interval === true && low !== high ? { interval: `[${low} ${high}]` } : {}),
+    ...(worst === true && low !== high ? { worst: show(figure.worst) } : {})
+  }
+}
+
+/**
+ * What stands in the oracle's row: it has few figures.
+ *
+ * @category rendering
+ * @since 0.1.0
+ */
+export const perfect = ({ of, show }: Column, oracle: number): string =>
+  of === "goodput" ? show(oracle) : of === "regret" ? show(0) : ""
 
 /**
  * A row per sender, the oracle's first. Each figure is the median over the seeds.
@@ -67,29 +143,47 @@ regret  less than the oracle, from the fault to the end of the run; [95 % interv
  */
 export const render = ({ oracle, rows, scenario }: Comparison): string => {
   const seeds = rows[0]?.runs.length ?? 0
-  const several = seeds > 1
   const head = ["sender", ...columns.map(({ title }) => title)]
-  const perfect = [
-    "oracle",
-    ...columns.map(({ of }) => (of === "goodput" ? fixed(3)(oracle) : of === "regret" ? "0.0%" : ""))
-  ]
-  const body = rows.map(({ sender, summary }) => [
-    sender,
-    ...columns.map(({ of, show }) => {
-      const { high, low, median, worst } = summary[of]
-      const isWide = show(low) !== show(high)
-      const interval = several && withInterval.has(of) && isWide ? ` [${show(low)} ${show(high)}]` : ""
-      const last = several && withWorst.has(of) && isWide ? ` ${show(worst)}` : ""
-      return `${show(median)}${interval}${last}`
+  const best = ["oracle", ...columns.map((column) => perfect(column, oracle))]
+  const body = rows.map((row) => [
+    row.sender,
+    ...columns.map((column) => {
+      const { interval, median, worst } = cell(column, row)
+      return [median, interval, worst].filter((part) => part !== undefined).join(" ")
     })
   ])
-  const all = [head, perfect, ...body]
+  const all = [head, best, ...body]
   const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)))
   const line = (row: ReadonlyArray<string>): string =>
     row
       .map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
       .join("  ")
       .trimEnd()
-  const title = `${scenario.name}  ${scenario.title}  (${seeds} ${several ? "seeds" : "seed"})`
+  const title = `${scenario.name}  ${scenario.title}  (${seeds} ${seeds === 1 ? "seed" : "seeds"})`
   return [title, ...all.map(line)].join("\n")
+}
+
+/**
+ * Goodput over time, a row per sender, the oracle's first: a character per step, which is a second unless the run is
+ * long, and a line above the time that is measured as the fault. Empty when the series were not kept.
+ *
+ * @category rendering
+ * @since 0.1.0
+ */
+export const renderSeries = ({ rows, scenario }: Comparison): string => {
+  const oracle = Oracle.of(scenario)
+  const { clear, from } = span(scenario)
+  const kept = rows.find(({ series }) => series !== undefined)?.series
+  if (kept === undefined) return ""
+  const { goodput, step } = kept
+  const width = Math.max("goodput".length, ...rows.map(({ sender }) => sender.length)) + 2
+  const ruler = goodput.map((_, at) => ((at + 1) * step > from && at * step < clear ? "─" : " ")).join("")
+  const best = goodput.map((_, at) => oracle.at((at + 0.5) * step))
+  return [
+    `${"goodput".padEnd(width)}${ruler}`,
+    `${"oracle".padEnd(width)}${Series.spark(best)}`,
+    ...rows.map(({ sender, series }) => `${sender.padEnd(width)}${Series.spark(series?.goodput ?? [])}`)
+  ]
+    .map((line) => line.trimEnd())
+    .join("\n")
 }

@@ -16,8 +16,8 @@ export const breakerOf = ({
   probes,
   rate,
   window
-}: Options): Required<Pick<Rule, "admits" | "ended">> => {
-  let state: "closed" | "open" | "half-open" = "closed"
+}: Options): Required<Pick<Rule, "admits" | "circuit" | "ended">> => {
+  let state: "closed" | "halfOpen" | "open" = "closed"
   let until = 0
   let permits = 0
   let calls: Array<boolean> = []
@@ -33,9 +33,10 @@ export const breakerOf = ({
     if (calls.length > size && calls.shift() === true) failures -= 1
   }
   return {
+    circuit: () => state,
     admits: (now) => {
       if (state === "open" && now >= until) {
-        enter("half-open")
+        enter("halfOpen")
         permits = probes
       }
       if (state === "open") return false
@@ -51,7 +52,7 @@ export const breakerOf = ({
       if (failures / calls.length >= rate) {
         enter("open")
         until = now + open
-      } else if (state === "half-open") {
+      } else if (state === "halfOpen") {
         enter("closed")
       }
     }

@@ -45,6 +45,11 @@ export class Dependency implements Target {
     return this.shards[shard]!.serves()
   }
 
+  /** Attempts that wait. */
+  get queued(): number {
+    return this.shards.reduce((sum, shard) => sum + shard.queued, 0)
+  }
+
   change(piece: Piece): void {
     this.shards.forEach((shard, index) => {
       shard.change(piece.shards[index]!)
@@ -78,6 +83,10 @@ class Shard {
     this.room = Math.floor(scenario.queue / scenario.shards)
     this.waiting = lineOf(scenario.discipline, (attempt) => this.reply(attempt, new Failure("dropped")))
     this.mean = Distribution.cut(scenario.service, Infinity).mean
+  }
+
+  get queued(): number {
+    return this.waiting.size
   }
 
   private get capacity(): number {

@@ -1,6 +1,6 @@
 /** A sender from a rule: published formulas as plain functions of time, chance and what they have seen. */
 import * as Effect from "effect/Effect"
-import type { Call, Client, Failure, Sender } from "../Sender.ts"
+import type { Call, Circuits, Client, Failure, Sender } from "../Sender.ts"
 
 /** A local refusal, which a rule may retry like a failure of the dependency. */
 export type Cause = Failure["reason"] | "rejected"
@@ -13,6 +13,8 @@ export interface Rule {
   readonly ended?: (now: number, cause: Cause | undefined, attempt: number) => void
   /** The pause before the next attempt, or nothing: the call has failed. */
   readonly retry?: (now: number, cause: Cause, attempt: number) => number | undefined
+  /** How its circuit is, if it has one. */
+  readonly circuit?: () => keyof Circuits
 }
 
 const rejected = Effect.fail("rejected")
@@ -49,6 +51,8 @@ export const byRule = (name: string, title: string, make: (client: Client) => Ru
   make: (client) =>
     Effect.sync(() => {
       const rule = make(client)
+      const { circuit } = rule
+      if (circuit !== undefined) client.circuits(() => ({ closed: 0, open: 0, halfOpen: 0, [circuit()]: 1 }))
       return sendBy(rule, client)
     })
 })

@@ -2,7 +2,7 @@
 import * as Exit from "effect/Exit"
 import * as Engine from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
-import type { Sender } from "../Sender.ts"
+import type { Circuits, Sender } from "../Sender.ts"
 import { Errand, type Target } from "./attempt.ts"
 import { Books } from "./books.ts"
 import { Dependency, type Work } from "./dependency.ts"
@@ -75,6 +75,16 @@ export class World {
       const isOver = watch(engine.now)
       if (isOver || !goesOn || end >= last || (engine.now > books.until && books.ended === books.calls)) return
     }
+  }
+
+  /** Attempts in the dependency's queue. */
+  get queued(): number {
+    return this.dependency.queued
+  }
+
+  /** The circuits of all clients. */
+  get circuits(): Circuits {
+    return this.callers.circuits
   }
 
   /** The next call, from a moment at which one came: a Poisson process whose rate changes with the timeline. */

@@ -1,0 +1,106 @@
+/** The panels of a picture: one under the other, all with the same seconds from left to right. */
+import type { Line, Picture } from "./data.ts"
+
+export interface Panel {
+  readonly kind: "attempts" | "circuits" | "goodput" | "queue" | "refused"
+  readonly title: string
+  readonly titleTop: number
+  readonly top: number
+  readonly height: number
+  /** Of the circuits. */
+  readonly sender?: number
+}
+
+const heights = { goodput: 190, attempts: 140, refused: 80, queue: 80, circuits: 36 } as const
+
+/** Room above a panel for its title; above the first for the names of the faults too; below it for the seconds. */
+const heading = { goodput: 42, attempts: 22, refused: 22, queue: 22, circuits: 22 } as const
+const gap = { goodput: 30, attempts: 14, refused: 14, queue: 14, circuits: 12 } as const
+
+/** Room for the seconds below the last one. */
+const footing = 34
+
+export interface Layout {
+  readonly panels: ReadonlyArray<Panel>
+  readonly height: number
+}
+
+/** Does any sender send more than twice as much as is asked of it? */
+export const isAmplified = ({ lines, offered }: Picture): boolean =>
+  lines.some(({ attempts }) => attempts.some((sent, at) => sent > 2 * (offered[at] ?? 0) && sent > 10))
+
+/** `scale` makes the panels lower, for paper. */
+export const layoutOf = (
+  picture: Picture,
+  senders: ReadonlyArray<string>,
+  chosen: ReadonlySet<number>,
+  scale = 1
+): Layout => {
+  const panels: Array<Panel> = []
+  let top = 4
+  const add = (kind: Panel["kind"], title: string, sender?: number): void => {
+    panels.push({
+      kind,
+      title,
+      titleTop: top,
+      top: top + heading[kind],
+      height: heights[kind] * scale,
+      ...(sender === undefined ? {} : { sender })
+    })
+    top += heading[kind] + heights[kind] * scale + gap[kind]
+  }
+  add("goodput", "Goodput: answered in time, % of the calls that came")
+  add("attempts", `Attempts a second${isAmplified(picture) ? " (log scale)" : ""}; grey: calls that came`)
+  add("refused", "Refused without an attempt, % of the calls")
+  add("queue", "Queue of the dependency, attempts")
+  for (const sender of chosen) {
+    if (picture.lines[sender]?.circuits !== undefined) {
+      add("circuits", `Circuits of ${senders[sender]}, %`, sender)
+    }
+  }
+  return { panels, height: top + footing }
+}
+
+const rounds = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 86_400]
+
+/** Round seconds between the ends, about so many at most. */
+export const ticksOf = ({ begin, end }: Picture, most: number): Array<number> => {
+  const interval = rounds.find((step) => (end - begin) / step <= most) ?? end - begin
+  const first = Math.ceil(begin / interval)
+  const last = Math.floor(end / interval)
+  return Array.from({ length: last - first + 1 }, (_, at) => Number(((first + at) * interval).toFixed(1)))
+}
+
+type Points = Array<[number, number | null]>
+
+/** A number of a step stands at its middle; the first and the last reach to the ends. */
+export const pointsOf = (
+  { begin, end, step }: Picture,
+  values: ReadonlyArray<number | null>,
+  change: (value: number) => number
+): Points => {
+  const points = values.map((value, at): Points[number] => [
+    Math.min(end, begin + (at + 0.5) * step),
+    value === null ? null : change(value)
+  ])
+  const [first, last] = [points[0], points.at(-1)]
+  return first === undefined || last === undefined ? [] : [[begin, first[1]], ...points, [end, last[1]]]
+}
+
+export const percent = (thousandths: number): number => thousandths / 10
+
+/** What a panel shows of a sender. */
+export const valuesOf = (line: Line, kind: Panel["kind"]): ReadonlyArray<number | null> => {
+  switch (kind) {
+    case "goodput":
+      return line.goodput
+    case "attempts":
+      return line.attempts
+    case "refused":
+      return line.rejected
+    case "queue":
+      return line.queued
+    case "circuits":
+      return line.circuits?.open ?? []
+  }
+}

@@ -1,0 +1,57 @@
+/** The scenarios and senders that there are: the named ones, and those of a file. */
+import { readFileSync } from "node:fs"
+import { resolve } from "node:path"
+import { pathToFileURL } from "node:url"
+import { Lab, Scenario, Scenarios, type Sender } from "@effect-resilience/lab"
+import * as Effect from "effect/Effect"
+import { fail } from "./options.ts"
+
+const isSender = (u: unknown): u is Sender.Sender =>
+  typeof u === "object" && u !== null && "name" in u && "make" in u && typeof u.make === "function"
+
+/** What a file holds: a scenario alone, or a module with senders besides. */
+interface Own {
+  readonly scenario: unknown
+  readonly senders: ReadonlyArray<Sender.Sender>
+}
+
+const load = async (file: string): Promise<Own> => {
+  try {
+    if (!file.endsWith(".ts")) return { scenario: JSON.parse(readFileSync(file, "utf8")), senders: [] }
+    const { scenario, senders = [] } = await import(pathToFileURL(resolve(file)).href)
+    if (!Array.isArray(senders) || !senders.every(isSender)) throw new Error("`senders` must be an array of senders")
+    return { scenario, senders }
+  } catch (error) {
+    return fail(`${file} cannot be read: ${error instanceof Error ? error.message : error}`)
+  }
+}
+
+export interface Catalogue {
+  /** Those of the file, and the named ones; an own one hides a named one. */
+  readonly senders: ReadonlyArray<Sender.Sender>
+  readonly own: Own | undefined
+}
+
+export const catalogueOf = async (file: string | undefined): Promise<Catalogue> => {
+  const own = file === undefined ? undefined : await load(file)
+  const senders = [...(own?.senders ?? []), ...Lab.senders]
+  const names = own?.senders.map(({ name }) => name) ?? []
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  if (twice !== undefined) fail(`${file}: two senders are named ${twice}`)
+  return { senders, own }
+}
+
+export const senderNamed = ({ senders }: Catalogue, name: string): Sender.Sender =>
+  senders.find((sender) => sender.name === name) ??
+  fail(`no such sender: ${name}; there are ${[...new Set(senders.map(({ name }) => name))].join(", ")}`)
+
+const named: ReadonlyMap<string, Scenario.Input> = new Map(Object.entries(Scenarios.all))
+
+/** A named scenario as it is written. */
+export const scenarioNamed = (name: string): Scenario.Input =>
+  named.get(name) ?? fail(`no such scenario: ${name}; there are ${[...named.keys()].join(", ")}`)
+
+export const decode = async (what: string, input: unknown): Promise<Scenario.Scenario> => {
+  const result = await Effect.runPromise(Effect.result(Scenario.decode(input)))
+  return result._tag === "Success" ? result.success : fail(`${what} is no scenario:\n${result.failure.message}`)
+}

@@ -1,0 +1,130 @@
+/** The options of `npm run lab`, and what it says of itself. */
+import { availableParallelism } from "node:os"
+import { parseArgs } from "node:util"
+import { Lab, Scenarios, Table } from "@effect-resilience/lab"
+
+/** What was asked for cannot be. */
+export class UsageError extends Error {}
+
+export const fail = (message: string): never => {
+  throw new UsageError(message)
+}
+
+/** What runs when nothing is said: about two minutes on two cores. */
+export const quick = { scenarios: Object.keys(Scenarios.all), seeds: 3 } as const
+
+/** Everything, and seeds enough for intervals that say something. */
+export const full = { scenarios: Object.keys(Scenarios.all), seeds: 30 } as const
+
+export const defaultReport = "lab-report.html"
+
+export const help = `What would this policy do? Real policies in virtual time, against a dependency that has a bad time.
+
+npm run lab -- [options]
+
+  --scenario <name>  only this one; may be given several times (default: ${quick.scenarios.join(" ")})
+  --sender <name>    only this one; may be given several times (default: those of the file, or all)
+  --seeds <n>        runs of each, whose median is shown (default: ${quick.seeds})
+  --first <seed>     the first seed; the others follow it (default: 1)
+  --full             every scenario with ${full.seeds} seeds, unless one of these is said
+  --file <file>      a scenario of your own: JSON, or TypeScript that exports \`scenario\`, and \`senders\` if it likes
+  --series           goodput over time as text, below each table
+  --html <file>      where the report is written (default: ${defaultReport})
+  --no-html          writes no report
+  --json <file>      writes every figure of every run as JSON
+  --workers <n>      runs so many at the same time; changes no figure (default: one per core, here ${availableParallelism()})
+  --list             names the scenarios and the senders
+  --help             says this
+
+The columns:
+${Table.legend}
+`
+
+export const list = [
+  ...Object.values(Scenarios.all),
+  { name: "", title: "" },
+  ...Lab.senders.map(({ name, title }) => ({ name, title }))
+]
+  .map(({ name, title }) => `${name.padEnd(14)}${title}`.trimEnd())
+  .join("\n")
+
+export interface Options {
+  /** Of the named ones; nothing when there is a file and none was asked for. */
+  readonly scenarios: ReadonlyArray<string>
+  /** Nothing: all there are. */
+  readonly senders: ReadonlyArray<string> | undefined
+  readonly seeds: number
+  readonly first: number
+  readonly file: string | undefined
+  readonly series: boolean
+  readonly html: string | undefined
+  readonly json: string | undefined
+  readonly workers: number
+  readonly says: "help" | "list" | undefined
+}
+
+const integer = (name: string, text: string, least: number): number => {
+  const value = text.trim() === "" ? NaN : Number(text)
+  return Number.isSafeInteger(value) && value >= least
+    ? value
+    : fail(`--${name} must be an integer of at least ${least}, got ${text}`)
+}
+
+const parse = (args: ReadonlyArray<string>) => {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        scenario: { type: "string", multiple: true },
+        sender: { type: "string", multiple: true },
+        seeds: { type: "string" },
+        first: { type: "string", default: "1" },
+        full: { type: "boolean", default: false },
+        file: { type: "string" },
+        series: { type: "boolean", default: false },
+        html: { type: "string" },
+        "no-html": { type: "boolean", default: false },
+        json: { type: "string" },
+        workers: { type: "string", default: String(availableParallelism()) },
+        list: { type: "boolean", default: false },
+        help: { type: "boolean", default: false }
+      }
+    }).values
+  } catch (error) {
+    return fail(error instanceof Error ? error.message : String(error))
+  }
+}
+
+/** Throws a {@link UsageError} when there is no such option, or not with this value. */
+export const read = (args: ReadonlyArray<string>): Options => {
+  const values = parse(args)
+  if (values.html !== undefined && values["no-html"]) fail("--html and --no-html contradict each other")
+  const set = values.full ? full : quick
+  return {
+    scenarios: values.scenario ?? (values.file === undefined || values.full ? set.scenarios : []),
+    senders: values.sender,
+    seeds: values.seeds === undefined ? set.seeds : integer("seeds", values.seeds, 1),
+    first: integer("first", values.first, Number.MIN_SAFE_INTEGER),
+    file: values.file,
+    series: values.series,
+    html: values["no-html"] ? undefined : (values.html ?? defaultReport),
+    json: values.json,
+    workers: integer("workers", values.workers, 1),
+    says: values.help ? "help" : values.list ? "list" : undefined
+  }
+}
+
+/** The command that makes the same again; what changes no figure is left out. */
+export const commandOf = ({ file, first, scenarios, seeds, senders }: Options): string => {
+  const quote = (text: string): string => (/^[\w./:@-]+$/.test(text) ? text : JSON.stringify(text))
+  const isQuick = file === undefined && scenarios.join() === quick.scenarios.join()
+  const parts = [
+    ...(file === undefined ? [] : ["--file", file]),
+    ...(isQuick ? [] : scenarios.flatMap((name) => ["--scenario", name])),
+    ...(senders ?? []).flatMap((name) => ["--sender", name]),
+    "--seeds",
+    String(seeds),
+    ...(first === 1 ? [] : ["--first", String(first)])
+  ]
+  return ["npm run lab --", ...parts.map(quote)].join(" ")
+}

@@ -1,0 +1,89 @@
+/** Tasks for threads: each thread takes the next one when it is through with its last. */
+import { parentPort, Worker, workerData } from "node:worker_threads"
+
+interface Request<Task> {
+  readonly index: number
+  readonly task: Task
+}
+
+type Reply<Result> =
+  | { readonly index: number; readonly result: Result }
+  | { readonly index: number; readonly error: string }
+
+export interface Options<Task, Result> {
+  /** The module that {@link serve}s. */
+  readonly script: URL
+  /** What every thread is told at its start; like tasks and results it is copied. */
+  readonly data: unknown
+  readonly workers: number
+  readonly tasks: ReadonlyArray<Task>
+  /** Told of each result as it comes, in whatever order. */
+  readonly done?: ((index: number, result: Result) => void) | undefined
+}
+
+/**
+ * Has every task performed, and answers with the results in the order of the tasks. The first task that fails, or thread
+ * that dies, ends all threads and is the error.
+ */
+export const run = <Task, Result>(options: Options<Task, Result>): Promise<ReadonlyArray<Result>> =>
+  new Promise((resolve, reject) => {
+    const { tasks } = options
+    const results = Array<Result>(tasks.length)
+    let next = 0
+    let left = tasks.length
+    let over = false
+    const end = (settle: () => void): void => {
+      if (over) return
+      over = true
+      void Promise.allSettled(threads.map((thread) => thread.terminate())).then(settle)
+    }
+    const feed = (thread: Worker): void => {
+      const index = next
+      if (index >= tasks.length) return
+      next += 1
+      const request: Request<Task> = { index, task: tasks[index] as Task } // in range
+      thread.postMessage(request)
+    }
+    const start = (): Worker => {
+      // The sources of this repository, whatever this process was started with.
+      const thread = new Worker(options.script, {
+        workerData: options.data,
+        execArgv: ["--conditions=@effect-resilience/source"]
+      })
+      thread.on("message", (reply: Reply<Result>) => {
+        if (over) return
+        if ("error" in reply) return end(() => reject(new Error(reply.error)))
+        results[reply.index] = reply.result
+        left -= 1
+        options.done?.(reply.index, reply.result)
+        if (left === 0) end(() => resolve(results))
+        else feed(thread)
+      })
+      thread.on("error", (error) => end(() => reject(error)))
+      thread.on("exit", (code) => end(() => reject(new Error(`a worker ended with exit code ${code}`))))
+      feed(thread)
+      return thread
+    }
+    const threads: Array<Worker> = []
+    while (threads.length < Math.min(options.workers, tasks.length)) threads.push(start())
+    if (tasks.length === 0) resolve([])
+  })
+
+/** The side of a thread: makes what performs tasks from what it was told at its start. */
+export const serve = async <Data, Task, Result>(
+  make: (data: Data) => Promise<(task: Task) => Promise<Result>>
+): Promise<void> => {
+  const port = parentPort
+  if (port === null) throw new Error("this module runs in a worker thread only")
+  // Requests that come before it is made wait for it.
+  const made = make(workerData as Data) // what `Options.data` said
+  port.on("message", async ({ index, task }: Request<Task>) => {
+    try {
+      const perform = await made
+      port.postMessage({ index, result: await perform(task) } satisfies Reply<Result>)
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error)
+      port.postMessage({ index, error: text } satisfies Reply<Result>)
+    }
+  })
+}

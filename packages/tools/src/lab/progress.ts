@@ -1,0 +1,41 @@
+/** How far it is, on standard error: a line that changes for people, one per scenario for logs. */
+import { type Lab, Scenario } from "@effect-resilience/lab"
+
+export interface Progress {
+  readonly ran: (scenario: number, sender: string) => void
+  readonly ready: (comparison: Lab.Comparison) => void
+}
+
+export const progressOf = (
+  scenarios: ReadonlyArray<Scenario.Scenario>,
+  runsEach: number,
+  seconds: () => number
+): Progress => {
+  const isTerminal = process.stderr.isTTY === true
+  // A run takes about as long as it has calls.
+  const weights = scenarios.map((scenario) => Scenario.span(scenario).until * scenario.rate)
+  const all = weights.reduce((sum, weight) => sum + weight, 0) * runsEach
+  let done = 0
+  let complete = 0
+  let shown = -Infinity
+  const left = (): string => (done === 0 ? "" : `, ${Math.round((seconds() * (all - done)) / done)} s left`)
+  const show = (text: string): void => {
+    if (isTerminal) process.stderr.write(`\r\u001b[K${text.slice(0, (process.stderr.columns ?? 80) - 1)}`)
+  }
+  return {
+    ran: (scenario, sender) => {
+      done += weights[scenario] ?? 0
+      if (seconds() - shown < 0.1) return
+      shown = seconds()
+      show(`[${Math.floor((100 * done) / all)} %] ${scenarios[scenario]?.name}, ${sender}${left()}`)
+    },
+    ready: ({ scenario }) => {
+      complete += 1
+      // Makes room for the table.
+      show("")
+      if (!isTerminal) {
+        process.stderr.write(`${scenario.name} done, ${complete} of ${scenarios.length} scenarios${left()}\n`)
+      }
+    }
+  }
+}

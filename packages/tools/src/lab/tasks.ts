@@ -1,0 +1,80 @@
+/** Runs of the lab as tasks for threads: everything by name, for functions cannot be sent. */
+import { Lab, type Scenario } from "@effect-resilience/lab"
+import { run } from "./pool.ts"
+
+/** What every thread is told at its start. */
+export interface Setting {
+  /** As they are written. */
+  readonly scenarios: ReadonlyArray<unknown>
+  /** The user's, which may have senders. */
+  readonly file: string | undefined
+  readonly series: boolean
+}
+
+export interface Task {
+  /** Its place in {@link Setting.scenarios}. */
+  readonly scenario: number
+  readonly sender: string
+  readonly seed: number
+}
+
+export interface Options {
+  readonly scenarios: ReadonlyArray<{ readonly input: unknown; readonly scenario: Scenario.Scenario }>
+  readonly senders: ReadonlyArray<string>
+  readonly seeds: number
+  readonly first: number
+  readonly file?: string | undefined
+  readonly series?: boolean | undefined
+  readonly workers: number
+  /** Told of each run as it ends, in whatever order. */
+  readonly progress?: ((task: Task, run: Lab.Run) => void) | undefined
+  /** Told of each comparison as soon as it and those before it are through: in order. */
+  readonly ready?: ((comparison: Lab.Comparison) => void) | undefined
+}
+
+/** Every sender through every scenario with every seed, in threads: what {@link Lab.compare} says, to the digit. */
+export const compareAll = async (options: Options): Promise<ReadonlyArray<Lab.Comparison>> => {
+  const { first, scenarios, seeds, senders } = options
+  const tasks = scenarios.flatMap((_, scenario) =>
+    senders.flatMap((sender) =>
+      Array.from({ length: seeds }, (_, index) => ({ scenario, sender, seed: first + index }))
+    )
+  )
+  const perScenario = senders.length * seeds
+  const runs = Array<Lab.Run>(tasks.length)
+  const left = scenarios.map(() => perScenario)
+  const comparisons: Array<Lab.Comparison> = []
+  const gather = (): void => {
+    for (let at = comparisons.length; left[at] === 0; at++) {
+      const { scenario } = scenarios[at] as (typeof scenarios)[number] // `left` has as many
+      const comparison = Lab.gather(
+        scenario,
+        senders.map((sender, row) => {
+          const begin = at * perScenario + row * seeds
+          return { sender, runs: runs.slice(begin, begin + seeds) }
+        })
+      )
+      comparisons.push(comparison)
+      options.ready?.(comparison)
+    }
+  }
+  const setting: Setting = {
+    scenarios: scenarios.map(({ input }) => input),
+    file: options.file,
+    series: options.series ?? false
+  }
+  await run<Task, Lab.Run>({
+    script: new URL("./worker.ts", import.meta.url),
+    data: setting,
+    workers: options.workers,
+    tasks,
+    done: (index, result) => {
+      const task = tasks[index] as Task // the index of a task
+      runs[index] = result
+      left[task.scenario] = (left[task.scenario] ?? 0) - 1
+      options.progress?.(task, result)
+      gather()
+    }
+  })
+  return comparisons
+}

@@ -1,0 +1,101 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { pathToFileURL } from "node:url"
+import { afterAll, assert, describe, it } from "@effect/vitest"
+import { Lab, References, Scenario, Sender } from "@effect-resilience/lab"
+import { run } from "../../packages/tools/src/lab/pool.ts"
+import { compareAll } from "../../packages/tools/src/lab/tasks.ts"
+
+const folder = mkdtempSync(join(tmpdir(), "pool-"))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+const inputs: ReadonlyArray<Scenario.Input> = [
+  { name: "first", rate: 300, warmUp: "2 seconds", after: "4 seconds", faults: [{ kind: "down", lasts: "3 seconds" }] },
+  { name: "second", rate: 50, warmUp: "1 second", after: "3 seconds", faults: [{ kind: "hang", lasts: "1 second" }] }
+]
+
+const scenarios = inputs.map((input) => ({ input, scenario: Scenario.make(input) }))
+
+const senders = [Sender.ours, References.naive, References.resilience4j]
+
+const options = { scenarios, senders: senders.map(({ name }) => name), seeds: 2, first: 5, series: true }
+
+/** A thread that serves tasks, which are programs of it. */
+const threadOf = (name: string, code: string): URL => {
+  const file = join(folder, `${name}.ts`)
+  const pool = new URL("../../packages/tools/src/lab/pool.ts", import.meta.url).href
+  writeFileSync(file, `import { serve } from ${JSON.stringify(pool)}\n${code}`)
+  return pathToFileURL(file)
+}
+
+describe("threads", () => {
+  it.each([1, 3])("of any number (%i) say what one says alone, in the same order", async (workers) => {
+    const expected = scenarios.map(({ scenario }) =>
+      Lab.compare({ scenario, senders, seeds: 2, first: 5, series: true })
+    )
+    const ready: Array<string> = []
+    const done: Array<string> = []
+    const comparisons = await compareAll({
+      ...options,
+      workers,
+      progress: ({ seed, sender }) => {
+        done.push(`${sender} ${seed}`)
+      },
+      ready: ({ scenario }) => {
+        ready.push(scenario.name)
+      }
+    })
+    assert.deepStrictEqual(comparisons, expected)
+    assert.deepStrictEqual(ready, ["first", "second"])
+    assert.strictEqual(done.length, 12)
+  })
+
+  it("answer in the order of the tasks, whoever is through first", async () => {
+    const script = threadOf(
+      "sleepy",
+      "await serve(async (add) => async (ms) => { await new Promise((resolve) => setTimeout(resolve, ms)); return ms + add })"
+    )
+    const tasks = [300, 1, 2, 3]
+    const order: Array<number> = []
+    const results = await run<number, number>({
+      script,
+      data: 1000,
+      workers: 2,
+      tasks,
+      done: (index) => {
+        order.push(index)
+      }
+    })
+    assert.deepStrictEqual(results, [1300, 1001, 1002, 1003])
+    assert.strictEqual(order.at(-1), 0)
+    assert.deepStrictEqual(await run({ script, data: 0, workers: 2, tasks: [] }), [])
+  })
+
+  it("fail with the message of the task that fails, and whose it is", async () => {
+    const file = join(folder, "broken.ts")
+    writeFileSync(
+      file,
+      `export const scenario = ${JSON.stringify(inputs[1])}
+export const senders = [{ name: "broken", title: "", make: () => { throw new Error("no such thing") } }]`
+    )
+    const failed = await compareAll({ ...options, senders: ["broken"], file, workers: 2 }).then(
+      () => "nothing",
+      (error: Error) => error.message
+    )
+    assert.match(failed, /^first, broken, seed \d: no such thing$/)
+  })
+
+  it.each([
+    ["that ends", "exits", "process.exit(3)", /ended with exit code 3/],
+    ["that cannot begin", "absent", 'await import("./nowhere.ts")', /nowhere/],
+    ["that throws aside", "aside", "setTimeout(() => { throw new Error('aside') })", /aside/]
+  ] as const)("%s is an error", async (_, name, code, message) => {
+    const script = threadOf(name, `${code}\nawait serve(async () => () => new Promise(() => {}))`)
+    const failed = await run({ script, data: undefined, workers: 2, tasks: [1, 2, 3] }).then(
+      () => "nothing",
+      (error: Error) => error.message
+    )
+    assert.match(failed, message)
+  })
+})

@@ -1,0 +1,173 @@
+import { assert, beforeAll, describe, it } from "@effect/vitest"
+import { Lab, References, Scenario, Sender, Table } from "@effect-resilience/lab"
+import { commandOf, read } from "../../packages/tools/src/lab/options.ts"
+import { standingOf } from "../../packages/tools/src/lab/report/standing.ts"
+import { type Input, reportOf } from "../../packages/tools/src/lab/report.ts"
+
+const evil = `</script><script>alert("1")</script>`
+
+const common = { rate: 200, clients: 2, warmUp: "1 second", after: "4 seconds" } as const
+
+const scenarios = [
+  Scenario.make({ ...common, name: "tiny", title: evil, faults: [{ kind: "errors", rate: 0.3, lasts: "2 seconds" }] }),
+  Scenario.make({ ...common, name: "<b>&amp;", title: "down", faults: [{ kind: "down", lasts: "2 seconds" }] })
+]
+
+const senders: ReadonlyArray<Sender.Sender> = [
+  Sender.ours,
+  Sender.oursWithoutBreaker,
+  References.none,
+  { ...References.naive, name: "<i>", title: evil }
+]
+
+const make = (): Input => ({
+  comparisons: scenarios.map((scenario) => Lab.compare({ scenario, senders, seeds: 2, series: true })),
+  senders,
+  highlight: [],
+  frontiers: [
+    {
+      sender: "ours",
+      trigger: "outage of 10 s",
+      cells: [
+        { load: 0.5, healed: 1, seconds: 1.25 },
+        { load: 0.95, healed: 0.25, seconds: Infinity }
+      ]
+    }
+  ],
+  command: "npm run lab -- --seeds 2"
+})
+
+describe("the report", () => {
+  let report = ""
+  let input: Input
+  beforeAll(async () => {
+    input = make()
+    report = await reportOf(input)
+  })
+
+  /** The document without its scripts and styles. */
+  const body = () => report.replaceAll(/<(script|style)[\s\S]*?<\/\1>/g, "")
+
+  const data = () => {
+    const [, json = ""] = /<script type="application\/json" id="data">([\s\S]*?)<\/script>/.exec(report) ?? []
+    return JSON.parse(json)
+  }
+
+  it("has every scenario with every sender, its figures and its picture", () => {
+    const { pictures, senders: names } = data()
+    assert.deepStrictEqual(names, ["ours", "ours-budget", "none", "<i>"])
+    assert.strictEqual(pictures.length, 2)
+    for (const [index, { rows }] of input.comparisons.entries()) {
+      const picture = pictures[index]
+      assert.deepInclude(picture, { begin: -1, end: 6, step: 1 })
+      const [, section = ""] = body().split(`id="scenario-${index + 1}"`)
+      for (const [place, row] of rows.entries()) {
+        const goodput = row.series?.goodput.map((share) => Math.round(1000 * share))
+        assert.deepStrictEqual(picture.lines[place].goodput, goodput)
+        assert.include(section, `<th scope="row">${row.sender.replace("<i>", "&lt;i&gt;")}</th>`)
+        assert.include(section, `data-sender="${place}"`)
+        for (const column of Table.columns) {
+          assert.include(section, `<td>${Table.cell(column, row).median.replaceAll(/-(?=\d)/g, "−")}</td>`)
+        }
+      }
+      assert.strictEqual("circuits" in picture.lines[0], true)
+      assert.strictEqual("circuits" in picture.lines[2], false)
+    }
+    assert.deepStrictEqual(pictures[0].faults, [{ from: 0, to: 2, label: "30 % errors" }])
+  })
+
+  it("explains every figure and every sender, and how it was made", () => {
+    const text = body()
+    for (const { meaning, title } of Table.columns)
+      assert.include(text, `<dt>${title}</dt><dd>${meaning.replaceAll("'", "&#39;")}</dd>`)
+    for (const { title } of senders.slice(0, 3)) assert.include(text, title)
+    for (const part of ["seeds 1 to 2", "npm run lab -- --seeds 2", "effect-resilience 0.", "effect 4."]) {
+      assert.include(text, part)
+    }
+  })
+
+  it("shows where a sender heals", () => {
+    const [, map = ""] = body().split(`id="frontier"`)
+    assert.match(map, /outage of 10 s[\s\S]*0\.50[\s\S]*0\.95[\s\S]*100 %[\s\S]*1\.3 s[\s\S]*25 %[\s\S]*never/)
+  })
+
+  it("needs nothing from anywhere, and lets nothing be fetched", () => {
+    assert.notMatch(report, /\b(?:src|href|action|srcset)\s*=\s*["']?(?:https?:)?\/\//i)
+    assert.notMatch(report, /<(?:link|img|iframe|object|embed|base)\b/i)
+    assert.notMatch(report, /@import|url\(\s*["']?(?:https?:)?\/\//i)
+    assert.include(report, `http-equiv="Content-Security-Policy" content="default-src &#39;none&#39;;`)
+    assert.include(report, "Apache License, Version 2.0")
+    // ECharts, the page's own code, and little else.
+    assert.isBelow(report.length, 1_000_000)
+  })
+
+  it("takes names and titles as text", () => {
+    assert.notInclude(report, evil)
+    assert.notInclude(body(), "<i>")
+    assert.notInclude(body(), "<b>")
+    assert.include(body(), "&lt;/script&gt;&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;")
+    assert.include(body(), "&lt;b&gt;&amp;amp;")
+    // The data and the code of the page; nothing of a title has become a third.
+    assert.strictEqual(report.match(/<script/g)?.length, 2)
+    assert.strictEqual(report.match(/<\/script/g)?.length, 2)
+  })
+
+  it("is the same to the byte from the same seeds", async () => {
+    assert.strictEqual(await reportOf(make()), report)
+  })
+
+  it("highlights ours, or what the user brought", async () => {
+    assert.deepStrictEqual(data().chosen, ["ours", "ours-budget"])
+    const other = await reportOf({ ...input, highlight: ["none"] })
+    assert.include(other, `"chosen":["none"]`)
+  })
+})
+
+describe("the sentence on how far ours is from the oracle", () => {
+  const of = (regrets: Readonly<Record<string, number>>, oracle = 0.5): string => {
+    const comparison = Lab.compare({ scenario: scenarios[0]!, senders: [References.none], seeds: 1 })
+    const [row] = comparison.rows
+    const rows = Object.entries(regrets).map(([sender, median]) => ({
+      ...row!,
+      sender,
+      summary: {
+        ...row!.summary,
+        goodput: { median: 0.4, low: 0.4, high: 0.4, worst: 0.4 },
+        regret: { median, low: median, high: median + 0.1, worst: median }
+      }
+    }))
+    return standingOf({ ...comparison, oracle, rows })
+  }
+
+  it("names the best of ours and of the others", () => {
+    assert.strictEqual(
+      of({ ours: 0.3, "ours-budget": 0.1, ourselves: 0.05, none: 0.2 }),
+      "The best of ours here is ours-budget: from the fault on, 10.0 % fewer calls answered in time than the oracle " +
+        "(between 10.0 % and 20.0 %); while something is wrong 0.400 of all calls, where 0.500 is possible. " +
+        "The best of the others is ourselves: 5.0 % fewer than the oracle."
+    )
+  })
+
+  it("knows none, equals, and those ahead of the oracle", () => {
+    const equal = of({ ours: 0.0001, jitter: -0.029 }, 0)
+    assert.include(equal, "ours: from the fault on, as many calls answered in time as the oracle (")
+    assert.notInclude(equal, "possible")
+    assert.include(equal, "jitter: 2.9 % more than the oracle.")
+    assert.match(of({ none: 0.2 }), /^The best here is none: from the fault on, 20.0 % fewer/)
+    assert.strictEqual(of({}), "")
+  })
+})
+
+describe("the command in the report", () => {
+  it.each([
+    [[], "npm run lab -- --seeds 3"],
+    [["--full", "--workers", "1", "--no-html"], "npm run lab -- --seeds 30"],
+    [
+      ["--scenario", "S1", "--sender", "a b", "--first", "7"],
+      'npm run lab -- --scenario S1 --sender "a b" --seeds 3 --first 7'
+    ],
+    [["--file", "my.json", "--seeds", "4"], "npm run lab -- --file my.json --seeds 4"]
+  ])("of %j makes the same again", (args, command) => {
+    assert.strictEqual(commandOf(read(args)), command)
+  })
+})
