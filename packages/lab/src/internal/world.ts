@@ -4,6 +4,7 @@ import * as Exit from "effect/Exit"
 import * as Engine from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
 import { type Call, type Client, Failure, type Sender } from "../Sender.ts"
+import { nextCall } from "./arrivals.ts"
 import { Books } from "./books.ts"
 import { Attempt, Dependency } from "./dependency.ts"
 import { type Piece, timelineOf } from "./timeline.ts"
@@ -74,23 +75,9 @@ export class World {
     return Effect.runSyncWith(this.engine.context)(sender.make(client))
   }
 
-  /** The next call, from a moment at which one came: a Poisson process whose rate changes with the timeline. */
+  /** The next call, from a moment at which one came. */
   private arrive(from: number): void {
-    let left = -Math.log(1 - this.chance())
-    let at = from
-    let index = this.timeline.findLastIndex((piece) => piece.at <= from)
-    for (;;) {
-      const rate = this.timeline[index]!.rate / 1000
-      const end = this.timeline[index + 1]?.at ?? Infinity
-      const next = rate === 0 ? Infinity : at + left / rate
-      if (next <= end) {
-        at = next
-        break
-      }
-      left -= (end - at) * rate
-      at = end
-      index += 1
-    }
+    const at = nextCall(this.timeline, from, this.chance())
     if (at >= this.books.until) return
     this.engine.after(at - this.engine.now, () => {
       this.arrive(at)
