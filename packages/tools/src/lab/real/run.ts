@@ -1,0 +1,71 @@
+/** One run in real time: a dependency and its clients in processes of their own, over HTTP on loopback. */
+import { type Metrics, Oracle, Scenario } from "@effect-resilience/lab"
+import { figuresOf } from "../../../../lab/src/internal/figures.ts"
+import { Child } from "./child.ts"
+import { now } from "./clock.ts"
+import type { Called, Lag, Served } from "./messages.ts"
+
+export interface Options {
+  readonly scenario: Scenario.Scenario
+  /** The name of a sender of the lab. */
+  readonly sender: string
+  readonly seed: number
+  /** Ends the run, and its processes, before its time. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface Run {
+  readonly seed: number
+  /** Computed as in the lab. Who was refused that the dependency would have served, nobody can say here: `NaN`. */
+  readonly metrics: Metrics.Metrics
+  readonly calls: number
+  readonly lag: { readonly clients: Lag; readonly dependency: Lag }
+}
+
+/** For both processes to get the message, and to be ready. */
+const head = 200
+
+/** A call that has not ended so long after its deadline, in deadlines, never will. */
+const patience = 3
+
+/** How long a run takes, in milliseconds, but for a second or so. */
+export const lengthOf = (scenario: Scenario.Scenario): number => Scenario.span(scenario).until + head
+
+export const run = async ({ scenario, seed, sender, signal }: Options): Promise<Run> => {
+  if (scenario.shards !== 1) throw new RangeError(`real run: shards must be 1, got ${scenario.shards}`)
+  signal?.throwIfAborted()
+  const dependency = new Child<Served>("dependency")
+  const clients = new Child<Called>("clients")
+  const endAll = () => Promise.all([dependency.end(), clients.end()])
+  const onAbort = () => void endAll()
+  signal?.addEventListener("abort", onAbort)
+  try {
+    const [port] = await Promise.all([dependency.ready, clients.ready])
+    if (port === undefined) throw new Error("the dependency listens nowhere")
+    const begin = { scenario, sender, seed, port, startsAt: now() + head }
+    dependency.tell({ _tag: "Begin", begin })
+    clients.tell({ _tag: "Begin", begin })
+    const limit = lengthOf(scenario) + patience * scenario.deadline
+    const { books, lag } = await Promise.race([
+      clients.reportWithin(limit),
+      // When it ends before its time, there is nothing left to wait for.
+      dependency.report.then(() => clients.report)
+    ])
+    dependency.tell({ _tag: "Report" })
+    const served = await dependency.reportWithin(limit)
+    books.worked = served.worked
+    books.wasted = served.wasted
+    return {
+      seed,
+      metrics: { ...figuresOf(books, Oracle.of(scenario)), falseRejects: NaN },
+      calls: books.calls,
+      lag: { clients: lag, dependency: served.lag }
+    }
+  } catch (error) {
+    signal?.throwIfAborted()
+    throw error
+  } finally {
+    signal?.removeEventListener("abort", onAbort)
+    await endAll()
+  }
+}
