@@ -34,7 +34,9 @@ export class Child<Report> {
       report.reject(error)
     }
     this.process.on("error", (error) => fail(`failed: ${error.message}`))
-    this.process.on("exit", (code, signal) => fail(signal === null ? `ended with code ${code}` : `was ended by ${signal}`))
+    this.process.on("exit", (code, signal) =>
+      fail(signal === null ? `ended with code ${code}` : `was ended by ${signal}`)
+    )
     // Whoever waits for one of them hears of it; the other must not end this process.
     this.ready.catch(() => {})
     this.report.catch(() => {})

@@ -79,12 +79,15 @@ export class Workers {
     job.due = moment + Distribution.quantile(this.scenario.service, this.service()) * this.condition.slow
     const chance = this.errors()
     this.working.add(job)
-    job.timer = setTimeout(() => {
-      this.lateness.add(now() - job.due)
-      this.end(job, job.due)
-      if (!this.condition.hangs && job.abandoned === Infinity) job.answer(chance < this.condition.errors ? 503 : 200)
-      this.next(job.due)
-    }, Math.max(0, job.due - now()))
+    job.timer = setTimeout(
+      () => {
+        this.lateness.add(now() - job.due)
+        this.end(job, job.due)
+        if (!this.condition.hangs && job.abandoned === Infinity) job.answer(chance < this.condition.errors ? 503 : 200)
+        this.next(job.due)
+      },
+      Math.max(0, job.due - now())
+    )
   }
 
   private end(job: Job, moment: number): void {

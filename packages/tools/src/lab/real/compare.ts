@@ -1,0 +1,133 @@
+/** Runs over sockets beside the same runs in the lab: does the lab tell the truth? */
+import { Lab, Metrics, type Scenario, type Sender } from "@effect-resilience/lab"
+import { lengthOf, type Run, run } from "./run.ts"
+
+/** How far apart they may be: goodput by so much; recovery by this share, or by the second that it is measured in. */
+export const bars = { goodput: 0.03, recovery: 0.2, second: 1 }
+
+/** A run counts if 99 % of what had to be done in it was done no later than this share of an attempt's timeout. */
+const tolerated = 0.05
+
+/** A machine that is too slow so often in a row is too slow. */
+const tries = 3
+
+type Summary = ReturnType<typeof Metrics.summarize>
+
+export interface Comparison {
+  readonly scenario: Scenario.Scenario
+  readonly sender: string
+  /** In the lab, over many seeds. */
+  readonly lab: Summary
+  /** In the lab, over the seeds that ran for real: the same calls, at the same moments. */
+  readonly same: Summary
+  readonly real: Summary
+  readonly runs: ReadonlyArray<Run>
+  /** Runs that do not count, because the machine was too slow. */
+  readonly slow: ReadonlyArray<Run>
+}
+
+export interface Options {
+  readonly scenarios: ReadonlyArray<Scenario.Scenario>
+  readonly senders: ReadonlyArray<Sender.Sender>
+  /** Real runs of each. */
+  readonly runs: number
+  /** Runs of each in the lab. */
+  readonly seeds: number
+  /** Real runs at the same time. */
+  readonly atOnce: number
+  readonly signal: AbortSignal
+  /** Told once a second: what runs, how far it all is from 0 to 1, and how many seconds are left. */
+  readonly progress: (running: ReadonlyArray<string>, done: number, left: number) => void
+}
+
+/** Starting processes and waiting for the last call, in milliseconds. */
+const overhead = 2500
+
+export const isSlow = ({ lag }: Run, { timeout }: Scenario.Scenario): boolean =>
+  Math.max(lag.clients.p99, lag.dependency.p99) > tolerated * timeout
+
+export const agrees = (
+  one: Pick<Metrics.Metrics, "goodput" | "recovery">,
+  other: Pick<Metrics.Metrics, "goodput" | "recovery">
+): { readonly goodput: boolean; readonly recovery: boolean } => ({
+  goodput: Math.abs(one.goodput - other.goodput) <= bars.goodput,
+  recovery:
+    Object.is(one.recovery, other.recovery) ||
+    Math.abs(one.recovery - other.recovery) <= Math.max(bars.second, bars.recovery * one.recovery)
+})
+
+/** Do the medians agree? Not if no run counts. */
+export const verdict = ({ real, same }: Comparison): ReturnType<typeof agrees> =>
+  agrees(
+    { goodput: same.goodput.median, recovery: same.recovery.median },
+    { goodput: real.goodput.median, recovery: real.recovery.median }
+  )
+
+interface Pair {
+  readonly scenario: Scenario.Scenario
+  readonly sender: Sender.Sender
+  readonly counted: Array<Run>
+  readonly slow: Array<Run>
+}
+
+const compared = ({ counted, scenario, sender, slow }: Pair, seeds: number): Comparison => {
+  const simulated = Lab.compare({ scenario, senders: [sender], seeds }).rows.flatMap((row) => row.runs)
+  const ran = new Set(counted.map(({ seed }) => seed))
+  const summary = (runs: ReadonlyArray<{ readonly metrics: Metrics.Metrics }>) =>
+    Metrics.summarize(runs.map(({ metrics }) => metrics))
+  return {
+    scenario,
+    sender: sender.name,
+    lab: summary(simulated),
+    same: summary(simulated.filter(({ seed }) => ran.has(seed))),
+    real: summary(counted),
+    runs: counted,
+    slow
+  }
+}
+
+export const compare = async (options: Options): Promise<ReadonlyArray<Comparison>> => {
+  const pairs = options.scenarios.flatMap((scenario) =>
+    options.senders.map((sender): Pair => ({ scenario, sender, counted: [], slow: [] }))
+  )
+  const jobs = pairs.flatMap((pair) =>
+    Array.from({ length: options.runs }, (_, index) => ({ pair, seed: index + 1, tries: 0 }))
+  )
+  const costOf = ({ pair }: (typeof jobs)[number]) => lengthOf(pair.scenario) + overhead
+  const running = new Map<(typeof jobs)[number], number>()
+  let done = 0
+
+  const tell = (): void => {
+    const now = performance.now()
+    const begun = [...running].reduce((sum, [job, since]) => sum + Math.min(costOf(job), now - since), 0)
+    const all = [...running.keys(), ...jobs].reduce((sum, job) => sum + costOf(job), 0)
+    const names = [...running.keys()].map(({ pair, seed }) => `${pair.scenario.name} ${pair.sender.name} ${seed}`)
+    const left = (all - begun) / Math.max(1, Math.min(options.atOnce, running.size + jobs.length))
+    options.progress(names, (done + begun) / (done + all), left / 1000)
+  }
+
+  const work = async (): Promise<void> => {
+    for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) {
+      const { scenario, sender, counted, slow } = job.pair
+      running.set(job, performance.now())
+      const result = await run({ scenario, sender: sender.name, seed: job.seed, signal: options.signal })
+      running.delete(job)
+      done += costOf(job)
+      if (!isSlow(result, scenario)) counted.push(result)
+      else {
+        slow.push(result)
+        job.tries += 1
+        if (job.tries < tries) jobs.push(job)
+      }
+    }
+  }
+
+  const timer = setInterval(tell, 1000)
+  try {
+    // The lab's own runs come afterwards: they would take the time that the real ones need.
+    await Promise.all(Array.from({ length: options.atOnce }, work))
+  } finally {
+    clearInterval(timer)
+  }
+  return pairs.map((pair) => compared(pair, options.seeds))
+}
