@@ -1,6 +1,6 @@
 /** Runs over sockets beside the same runs in the lab: does the lab tell the truth? */
 import { Lab, Metrics, type Scenario, type Sender } from "@effect-resilience/lab"
-import { lengthOf, type Run, run } from "./run.ts"
+import { lengthOf, type Run, start } from "./run.ts"
 
 /** How far apart they may be: goodput by so much; recovery by this share, or by the second that it is measured in. */
 export const bars = { goodput: 0.03, recovery: 0.2, second: 1 }
@@ -63,6 +63,20 @@ export const verdict = ({ real, same }: Comparison): ReturnType<typeof agrees> =
     { goodput: real.goodput.median, recovery: real.recovery.median }
   )
 
+interface Job {
+  readonly pair: Pair
+  readonly seed: number
+  /** How often the machine was too slow for it. */
+  readonly tries: number
+}
+
+/** Of runs that begin at the same time, in milliseconds. */
+const lengthOfWave = (jobs: ReadonlyArray<Job>): number =>
+  overhead + Math.max(...jobs.map(({ pair }) => lengthOf(pair.scenario)))
+
+const lengthOfWaves = (jobs: ReadonlyArray<Job>, atOnce: number): number =>
+  jobs.length === 0 ? 0 : lengthOfWave(jobs.slice(0, atOnce)) + lengthOfWaves(jobs.slice(atOnce), atOnce)
+
 interface Pair {
   readonly scenario: Scenario.Scenario
   readonly sender: Sender.Sender
@@ -87,47 +101,48 @@ const compared = ({ counted, scenario, sender, slow }: Pair, seeds: number): Com
 }
 
 export const compare = async (options: Options): Promise<ReadonlyArray<Comparison>> => {
+  const { atOnce, progress, seeds, signal } = options
   const pairs = options.scenarios.flatMap((scenario) =>
     options.senders.map((sender): Pair => ({ scenario, sender, counted: [], slow: [] }))
   )
   const jobs = pairs.flatMap((pair) =>
-    Array.from({ length: options.runs }, (_, index) => ({ pair, seed: index + 1, tries: 0 }))
+    Array.from({ length: options.runs }, (_, index): Job => ({ pair, seed: index + 1, tries: 0 }))
   )
-  const costOf = ({ pair }: (typeof jobs)[number]) => lengthOf(pair.scenario) + overhead
-  const running = new Map<(typeof jobs)[number], number>()
   let done = 0
 
-  const tell = (): void => {
-    const now = performance.now()
-    const begun = [...running].reduce((sum, [job, since]) => sum + Math.min(costOf(job), now - since), 0)
-    const all = [...running.keys(), ...jobs].reduce((sum, job) => sum + costOf(job), 0)
-    const names = [...running.keys()].map(({ pair, seed }) => `${pair.scenario.name} ${pair.sender.name} ${seed}`)
-    const left = (all - begun) / Math.max(1, Math.min(options.atOnce, running.size + jobs.length))
-    options.progress(names, (done + begun) / (done + all), left / 1000)
-  }
-
-  const work = async (): Promise<void> => {
-    for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) {
-      const { scenario, sender, counted, slow } = job.pair
-      running.set(job, performance.now())
-      const result = await run({ scenario, sender: sender.name, seed: job.seed, signal: options.signal })
-      running.delete(job)
-      done += costOf(job)
-      if (!isSlow(result, scenario)) counted.push(result)
-      else {
-        slow.push(result)
-        job.tries += 1
-        if (job.tries < tries) jobs.push(job)
-      }
+  // Runs at the same time begin at the same time: none is disturbed by the start of another's processes.
+  while (jobs.length > 0) {
+    const wave = jobs.splice(0, atOnce)
+    const since = performance.now()
+    const length = lengthOfWave(wave)
+    const left = lengthOfWaves(jobs, atOnce)
+    const tell = (): void => {
+      const passed = Math.min(length, performance.now() - since)
+      const names = wave.map(({ pair, seed }) => `${pair.scenario.name} ${pair.sender.name} ${seed}`)
+      progress(names, (done + passed) / (done + length + left), (length - passed + left) / 1000)
     }
+    tell()
+    const timer = setInterval(tell, 1000)
+    try {
+      const started = await Promise.all(
+        wave.map(({ pair: { scenario, sender }, seed }) => start({ scenario, sender: sender.name, seed, signal }))
+      )
+      const results = await Promise.all(started.map(({ run }) => run()))
+      for (const [index, job] of wave.entries()) {
+        const result = results[index]
+        if (result === undefined) continue
+        if (!isSlow(result, job.pair.scenario)) {
+          job.pair.counted.push(result)
+        } else {
+          job.pair.slow.push(result)
+          if (job.tries + 1 < tries) jobs.push({ ...job, tries: job.tries + 1 })
+        }
+      }
+    } finally {
+      clearInterval(timer)
+    }
+    done += length
   }
-
-  const timer = setInterval(tell, 1000)
-  try {
-    // The lab's own runs come afterwards: they would take the time that the real ones need.
-    await Promise.all(Array.from({ length: options.atOnce }, work))
-  } finally {
-    clearInterval(timer)
-  }
-  return pairs.map((pair) => compared(pair, options.seeds))
+  // The lab's own runs come last: they would take the time that the real ones need.
+  return pairs.map((pair) => compared(pair, seeds))
 }

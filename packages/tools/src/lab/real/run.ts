@@ -31,16 +31,38 @@ const patience = 3
 /** How long a run takes, in milliseconds, but for a second or so. */
 export const lengthOf = (scenario: Scenario.Scenario): number => Scenario.span(scenario).until + head
 
-export const run = async ({ scenario, seed, sender, signal }: Options): Promise<Run> => {
+/** Processes that are ready. */
+export interface Started {
+  /** Has them run, and ends them. */
+  readonly run: () => Promise<Run>
+}
+
+/** Starts the processes of a run: that takes time that other runs should not lose. */
+export const start = async ({ scenario, seed, sender, signal }: Options): Promise<Started> => {
   if (scenario.shards !== 1) throw new RangeError(`real run: shards must be 1, got ${scenario.shards}`)
   signal?.throwIfAborted()
   const dependency = new Child<Served>("dependency")
   const clients = new Child<Called>("clients")
-  const endAll = () => Promise.all([dependency.end(), clients.end()])
-  const onAbort = () => void endAll()
+  const onAbort = () => void end()
+  const end = async () => {
+    signal?.removeEventListener("abort", onAbort)
+    await Promise.all([dependency.end(), clients.end()])
+  }
   signal?.addEventListener("abort", onAbort)
-  try {
-    const [port] = await Promise.all([dependency.ready, clients.ready])
+  /** Whatever comes of it, the processes end when it fails; when they were ended, that is why. */
+  const guarded = async <A>(what: () => Promise<A>): Promise<A> => {
+    try {
+      return await what()
+    } catch (error) {
+      await end()
+      signal?.throwIfAborted()
+      throw error
+    }
+  }
+
+  const [port] = await guarded(() => Promise.all([dependency.ready, clients.ready]))
+
+  const measure = async (): Promise<Run> => {
     if (port === undefined) throw new Error("the dependency listens nowhere")
     const begin = { scenario, sender, seed, port, startsAt: now() + head }
     dependency.tell({ _tag: "Begin", begin })
@@ -53,6 +75,7 @@ export const run = async ({ scenario, seed, sender, signal }: Options): Promise<
     ])
     dependency.tell({ _tag: "Report" })
     const served = await dependency.reportWithin(limit)
+    await end()
     books.worked = served.worked
     books.wasted = served.wasted
     return {
@@ -61,11 +84,8 @@ export const run = async ({ scenario, seed, sender, signal }: Options): Promise<
       calls: books.calls,
       lag: { clients: lag, dependency: served.lag }
     }
-  } catch (error) {
-    signal?.throwIfAborted()
-    throw error
-  } finally {
-    signal?.removeEventListener("abort", onAbort)
-    await endAll()
   }
+  return { run: () => guarded(measure) }
 }
+
+export const run = async (options: Options): Promise<Run> => (await start(options)).run()
