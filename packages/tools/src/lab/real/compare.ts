@@ -21,6 +21,8 @@ export interface Comparison {
   /** In the lab, over the seeds that ran for real: the same calls, at the same moments. */
   readonly same: Summary
   readonly real: Summary
+  /** How far the goodput of a single run was from that of its own seed, at most. */
+  readonly apart: number
   readonly runs: ReadonlyArray<Run>
   /** Runs that do not count, because the machine was too slow. */
   readonly slow: ReadonlyArray<Run>
@@ -87,6 +89,7 @@ interface Pair {
 const compared = ({ counted, scenario, sender, slow }: Pair, seeds: number): Comparison => {
   const simulated = Lab.compare({ scenario, senders: [sender], seeds }).rows.flatMap((row) => row.runs)
   const ran = new Set(counted.map(({ seed }) => seed))
+  const goodputOf = (seed: number) => simulated.find((run) => run.seed === seed)?.metrics.goodput ?? NaN
   const summary = (runs: ReadonlyArray<{ readonly metrics: Metrics.Metrics }>) =>
     Metrics.summarize(runs.map(({ metrics }) => metrics))
   return {
@@ -95,6 +98,7 @@ const compared = ({ counted, scenario, sender, slow }: Pair, seeds: number): Com
     lab: summary(simulated),
     same: summary(simulated.filter(({ seed }) => ran.has(seed))),
     real: summary(counted),
+    apart: Math.max(...counted.map((run) => Math.abs(run.metrics.goodput - goodputOf(run.seed)))),
     runs: counted,
     slow
   }
@@ -112,7 +116,8 @@ export const compare = async (options: Options): Promise<ReadonlyArray<Compariso
 
   // Runs at the same time begin at the same time: none is disturbed by the start of another's processes.
   while (jobs.length > 0) {
-    const wave = jobs.splice(0, atOnce)
+    // What the machine was too slow for has it to itself.
+    const wave = jobs.splice(0, jobs[0]?.tries === 0 ? atOnce : 1)
     const since = performance.now()
     const length = lengthOfWave(wave)
     const left = lengthOfWaves(jobs, atOnce)

@@ -78,10 +78,12 @@ ${worst(counted.map(({ lag }) => lag.clients.p99))} ms by the clients and ${wors
 }
 
 const differences = (comparisons: ReadonlyArray<Comparison>): string => {
-  const all = comparisons.flatMap(({ real, same }) => Math.abs(real.goodput.median - same.goodput.median))
+  const medians = comparisons.map(({ real, same }) => Math.abs(real.goodput.median - same.goodput.median))
   const apart = comparisons.filter((comparison) => word(comparison) !== "yes")
   const names = apart.map(({ scenario, sender }) => `${scenario.name} ${sender}`).join(", ")
-  return `${comparisons.length - apart.length} of ${comparisons.length} agree${apart.length === 0 ? "" : ` (not: ${names})`}. Goodput differs by ${fixed(3)(Math.max(...all))} at most.`
+  const single = comparisons.map((comparison) => comparison.apart)
+  return `**${comparisons.length - apart.length} of ${comparisons.length} agree**${apart.length === 0 ? "" : ` (not: ${names})`}. Goodput differs by ${fixed(3)(Math.max(...medians))} at most between medians, and by ${fixed(3)(Math.max(...single))}
+between any run and the lab's of the same seed.`
 }
 
 export const page = (comparisons: ReadonlyArray<Comparison>, circumstances: Circumstances): string => {
@@ -103,7 +105,7 @@ ${table(comparisons)}
 Medians; in brackets where the median of the lab's seeds lies with 95 % confidence, and from the least to the most of the real runs.
 *Same calls* is the lab over just those seeds that ran for real, whose calls come at the same moments: chance differs from seed to
 seed by more than the lab does from the sockets. *Agree*: *same calls* and *real* differ by at most ${bars.goodput} in goodput, and in TTR by at
-most ${100 * bars.recovery} %, or the one second that it is measured in. The figures are explained in [The lab](../lab.md#the-figures).
+most ${100 * bars.recovery} %, or the one second that it is measured in. A and p99 have no bar. The figures are explained in [The lab](../lab.md#the-figures).
 
 ${facts(comparisons, circumstances)}
 
@@ -122,8 +124,8 @@ ${list}
   to an answer, and not to what the dependency can do.
 - All clients share one process, and both processes one machine: no network that loses or delays packets.
 - An attempt that is given up resets its connection. The dependency works on regardless, as in the lab, unless \`cancels\` is set.
-- A run in which the machine was too slow (99 % of what was due not done within 5 % of an attempt's timeout) is made again, up to
-  three times, and never counted.
+- A run in which the machine was too slow (99 % of what was due not done within 5 % of an attempt's timeout) is made again, alone,
+  and never counted.
 
 \`\`\`sh
 npm run lab:real              # this table, on a machine that does nothing else
