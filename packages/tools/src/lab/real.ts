@@ -6,7 +6,7 @@ import { compare, verdict } from "./real/compare.ts"
 import { facts, page, table } from "./real/page.ts"
 import { scenarios as named } from "./real/scenarios.ts"
 
-const full = { scenarios: ["S1", "S2b", "S3", "S5", "S6"], senders: ["ours", "aws"], runs: "5" }
+const full = { scenarios: ["S1", "S2b", "S3", "S5", "S6"], senders: ["ours", "aws"], runs: "9" }
 const quick = { scenarios: ["S1", "S2b", "S5"], senders: ["ours", "aws"], runs: "1" }
 const target = "docs/outcomes/real.md"
 
@@ -16,9 +16,9 @@ npm run lab:real -- [options]
 
   --scenario <name>  only this one; may be given several times (default: ${full.scenarios.join(" ")})
   --sender <name>    only this one; may be given several times (default: ${full.senders.join(" ")})
-  --runs <n>         real runs of each, half a minute long (default: ${full.runs})
+  --runs <n>         real runs of each, half a minute long, with the seeds 1, 2, … (default: ${full.runs})
   --seeds <n>        runs of each in the lab (default: 30)
-  --at-once <n>      real runs at the same time; those that the machine is too slow for do not count (default: 3)
+  --at-once <n>      real runs at the same time; those that the machine is too slow for do not count (default: 4)
   --quick            ${quick.scenarios.join(" ")} with ${quick.senders.join(" ")}, one run of each: about a minute
   --json <file>      writes every figure of every run as JSON
   --write            writes ${target}; with the full set only
@@ -41,7 +41,7 @@ const readOptions = () => {
         sender: { type: "string", multiple: true },
         runs: { type: "string" },
         seeds: { type: "string", default: "30" },
-        "at-once": { type: "string", default: "3" },
+        "at-once": { type: "string", default: "4" },
         quick: { type: "boolean", default: false },
         json: { type: "string" },
         write: { type: "boolean", default: false },

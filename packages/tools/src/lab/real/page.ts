@@ -45,7 +45,7 @@ export const table = (comparisons: ReadonlyArray<Comparison>): string =>
         scenario.name,
         sender,
         spread(lab.goodput, fixed(3)),
-        fixed(3)(same.goodput.median),
+        spread(same.goodput, fixed(3)),
         spread(real.goodput, fixed(3)),
         fixed(2)(same.amplification.median),
         fixed(2)(real.amplification.median),
@@ -102,10 +102,11 @@ ${differences(comparisons)}
 
 ${table(comparisons)}
 
-Medians; in brackets where the median of the lab's seeds lies with 95 % confidence, and from the least to the most of the real runs.
+Medians, and in brackets where the median of all runs lies with 95 % confidence (of fewer than 6 runs: the least and the most).
 *Same calls* is the lab over just those seeds that ran for real, whose calls come at the same moments: chance differs from seed to
 seed by more than the lab does from the sockets. *Agree*: *same calls* and *real* differ by at most ${bars.goodput} in goodput, and in TTR by at
-most ${100 * bars.recovery} %, or the one second that it is measured in. A and p99 have no bar. The figures are explained in [The lab](../lab.md#the-figures).
+most ${100 * bars.recovery} %, or the one second that it is measured in. A and p99 have no bar.
+Where a bracket is wide, runs went one way or another by chance, and a median of few is partly luck: compare the brackets. The figures are explained in [The lab](../lab.md#the-figures).
 
 ${facts(comparisons, circumstances)}
 
@@ -128,7 +129,7 @@ ${list}
   and never counted.
 
 \`\`\`sh
-npm run lab:real              # this table, on a machine that does nothing else
+npm run lab:real              # this table: about 12 minutes, on a machine that does nothing else
 npm run lab:real -- --quick   # about a minute
 npm run lab:real -- --help
 \`\`\`
