@@ -11,14 +11,20 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type Opossum from "opossum"
+import type { Engine } from "./Engine.ts"
 import { type Realm, realmOf } from "./internal/realm.ts"
 import type { Call, Client, Sender } from "./Sender.ts"
 
+const worldOf = ({ engine }: Client): Engine => {
+  if (engine === undefined) throw new Error("a library of others is driven in virtual time only")
+  return engine
+}
+
 /** A promise of the realm for one attempt. As with `fetch`: whoever aborts the signal hangs up. */
-const attemptOf = (realm: Realm, { engine }: Client, call: Call, signal: AbortSignal | undefined): Promise<void> =>
+const attemptOf = (realm: Realm, client: Client, call: Call, signal: AbortSignal | undefined): Promise<void> =>
   realm.promise((resolve, reject) => {
     if (signal?.aborted === true) return reject(signal.reason)
-    const fiber = engine.fork(call.attempt)
+    const fiber = worldOf(client).fork(call.attempt)
     const hangUp = (): void => fiber.interruptUnsafe()
     signal?.addEventListener("abort", hangUp)
     fiber.addObserver((exit) =>
@@ -91,7 +97,7 @@ export const cockatielPolicy = (
   title,
   make: (client) =>
     Effect.sync(() => {
-      const realm = realmOf(client.engine)
+      const realm = realmOf(worldOf(client))
       const policy = make(realm.load("cockatiel") as typeof Library, client) // the package of that name
       return (call) => ended(realm, () => policy.execute(({ signal }) => attemptOf(realm, client, call, signal)))
     })
@@ -156,7 +162,7 @@ export const opossumWith = (name: string, title: string, options: Opossum.Option
   title,
   make: (client) =>
     Effect.sync(() => {
-      const realm = realmOf(client.engine)
+      const realm = realmOf(worldOf(client))
       const Breaker = realm.load("opossum") as typeof Opossum // the package of that name
       const breaker = new Breaker(
         (call: Call): Promise<void> => attemptOf(realm, client, call, signalOf(breaker)),

@@ -75,8 +75,8 @@ export interface Client {
   /** 1 for those who make the calls, 2 for the service that they call, and so on. */
   readonly tier: number
   readonly scenario: Scenario
-  /** The world it lives in. */
-  readonly engine: Engine
+  /** The world it lives in. Without one, time is real. */
+  readonly engine?: Engine | undefined
   /** Milliseconds since the world began. */
   readonly now: () => number
   /** From 0 to below 1, the same for the same seed. */

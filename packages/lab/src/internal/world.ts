@@ -3,6 +3,7 @@ import * as Exit from "effect/Exit"
 import * as Engine from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
 import type { Circuits, Sender } from "../Sender.ts"
+import { nextCall } from "./arrivals.ts"
 import { Errand, type Target } from "./attempt.ts"
 import { Books } from "./books.ts"
 import { Dependency, type Work } from "./dependency.ts"
@@ -87,23 +88,9 @@ export class World {
     return this.callers.circuits
   }
 
-  /** The next call, from a moment at which one came: a Poisson process whose rate changes with the timeline. */
+  /** The next call, from a moment at which one came. */
   private arrive(from: number): void {
-    let left = -Math.log(1 - this.chance())
-    let at = from
-    let index = this.timeline.findLastIndex((piece) => piece.at <= from)
-    for (;;) {
-      const rate = this.timeline[index]!.rate / 1000
-      const end = this.timeline[index + 1]?.at ?? Infinity
-      const next = rate === 0 ? Infinity : at + left / rate
-      if (next <= end) {
-        at = next
-        break
-      }
-      left -= (end - at) * rate
-      at = end
-      index += 1
-    }
+    const at = nextCall(this.timeline, from, this.chance())
     if (at >= this.books.until) return
     this.engine.after(at - this.engine.now, () => {
       this.arrive(at)
