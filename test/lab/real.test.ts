@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Lab, References, Scenario } from "@effect-resilience/lab"
 import { Child } from "../../packages/tools/src/lab/real/child.ts"
 import { now } from "../../packages/tools/src/lab/real/clock.ts"
-import { agrees, isSlow } from "../../packages/tools/src/lab/real/compare.ts"
+import { agrees, compared, isSlow, verdict } from "../../packages/tools/src/lab/real/compare.ts"
 import type { Served } from "../../packages/tools/src/lab/real/messages.ts"
 import { run } from "../../packages/tools/src/lab/real/run.ts"
 import { Job, Workers } from "../../packages/tools/src/lab/real/workers.ts"
@@ -144,13 +144,32 @@ describe("a real run", () => {
 
 describe("a comparison", () => {
   it("agrees within 0.03 of goodput, and 20 % or a second of recovery", () => {
-    const both = (goodput: number, recovery: number) => agrees({ goodput: 0.5, recovery: 10 }, { goodput, recovery })
-    assert.deepStrictEqual(both(0.529, 12), { goodput: true, recovery: true })
-    assert.deepStrictEqual(both(0.531, 12.1), { goodput: false, recovery: false })
-    assert.deepStrictEqual(both(NaN, Infinity), { goodput: false, recovery: false })
-    const never = { goodput: 0, recovery: Infinity }
-    assert.deepStrictEqual(agrees(never, never), { goodput: true, recovery: true })
-    assert.isTrue(agrees({ goodput: 0, recovery: 2 }, { goodput: 0, recovery: 3 }).recovery)
+    assert.deepStrictEqual(agrees({ goodput: 0.029, recovery: -2 }, 10), { goodput: true, recovery: true })
+    assert.deepStrictEqual(agrees({ goodput: -0.031, recovery: 2.1 }, 10), { goodput: false, recovery: false })
+    assert.deepStrictEqual(agrees({ goodput: 0, recovery: 1 }, 2), { goodput: true, recovery: true })
+    assert.deepStrictEqual(agrees({ goodput: NaN, recovery: NaN }, 2), { goodput: false, recovery: false })
+    assert.isFalse(agrees({ goodput: 0, recovery: -Infinity }, Infinity).recovery)
+  })
+
+  it("holds every run against the lab's of its seed", () => {
+    const scenario = Scenario.make({ ...base, after: "4 seconds", faults: [{ kind: "down", lasts: "1 second" }] })
+    const lag = { p99: 0, most: 0 }
+    const counted = [3, 1].map((seed) => {
+      const { calls, metrics } = Lab.run({ scenario, sender: References.jitter, seed })
+      return {
+        seed,
+        calls,
+        lag: { clients: lag, dependency: lag },
+        metrics: { ...metrics, goodput: metrics.goodput + seed / 10 }
+      }
+    })
+    const comparison = compared({ scenario, sender: References.jitter, counted, slow: [] }, 5)
+    assert.closeTo(comparison.difference.goodput, 0.2, 1e-9)
+    assert.closeTo(comparison.apart, 0.3, 1e-9)
+    assert.strictEqual(comparison.difference.recovery, 0)
+    assert.deepStrictEqual(verdict(comparison), { goodput: false, recovery: true })
+    const nothing = compared({ scenario, sender: References.jitter, counted: [], slow: counted }, 1)
+    assert.deepStrictEqual(verdict(nothing), { goodput: false, recovery: false })
   })
 
   it("does not count a run that the machine was too slow for", () => {

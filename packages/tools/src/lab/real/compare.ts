@@ -1,5 +1,6 @@
 /** Runs over sockets beside the same runs in the lab: does the lab tell the truth? */
 import { Lab, Metrics, type Scenario, type Sender } from "@effect-resilience/lab"
+import { quantile, sorted } from "../../../../lab/src/internal/statistics.ts"
 import { lengthOf, type Run, start } from "./run.ts"
 
 /** How far apart they may be: goodput by so much; recovery by this share, or by the second that it is measured in. */
@@ -13,6 +14,12 @@ const tries = 3
 
 type Summary = ReturnType<typeof Metrics.summarize>
 
+/** How much more the real runs have. */
+export interface Difference {
+  readonly goodput: number
+  readonly recovery: number
+}
+
 export interface Comparison {
   readonly scenario: Scenario.Scenario
   readonly sender: string
@@ -21,6 +28,8 @@ export interface Comparison {
   /** In the lab, over the seeds that ran for real: the same calls, at the same moments. */
   readonly same: Summary
   readonly real: Summary
+  /** The median over the seeds that ran for real, each less the lab's run of that seed. */
+  readonly difference: Difference
   /** How far the goodput of a single run was from that of its own seed, at most. */
   readonly apart: number
   readonly runs: ReadonlyArray<Run>
@@ -48,22 +57,34 @@ const overhead = 2500
 export const isSlow = ({ lag }: Run, { timeout }: Scenario.Scenario): boolean =>
   Math.max(lag.clients.p99, lag.dependency.p99) > tolerated * timeout
 
-export const agrees = (
-  one: Pick<Metrics.Metrics, "goodput" | "recovery">,
-  other: Pick<Metrics.Metrics, "goodput" | "recovery">
-): { readonly goodput: boolean; readonly recovery: boolean } => ({
-  goodput: Math.abs(one.goodput - other.goodput) <= bars.goodput,
+export interface Agreement {
+  readonly goodput: boolean
+  readonly recovery: boolean
+}
+
+/** Given how far apart they are, and how long recovery takes in the lab. No run at all agrees with nothing. */
+export const agrees = (difference: Difference, recovery: number): Agreement => ({
+  goodput: Math.abs(difference.goodput) <= bars.goodput,
   recovery:
-    Object.is(one.recovery, other.recovery) ||
-    Math.abs(one.recovery - other.recovery) <= Math.max(bars.second, bars.recovery * one.recovery)
+    Number.isFinite(difference.recovery) &&
+    Math.abs(difference.recovery) <= Math.max(bars.second, bars.recovery * recovery)
 })
 
-/** Do the medians agree? Not if no run counts. */
-export const verdict = ({ real, same }: Comparison): ReturnType<typeof agrees> =>
+/** By the differences of each seed. */
+export const verdict = ({ difference, same }: Comparison): Agreement => agrees(difference, same.recovery.median)
+
+/** By the medians of either side, as if the seeds were not the same. */
+export const verdictOfMedians = ({ real, same }: Comparison): Agreement =>
   agrees(
-    { goodput: same.goodput.median, recovery: same.recovery.median },
-    { goodput: real.goodput.median, recovery: real.recovery.median }
+    {
+      goodput: real.goodput.median - same.goodput.median,
+      recovery: less(real.recovery.median, same.recovery.median)
+    },
+    same.recovery.median
   )
+
+/** Never is no later than never, and what makes no sense on either side is no difference. */
+const less = (one: number, other: number): number => (Object.is(one, other) ? 0 : one - other)
 
 interface Job {
   readonly pair: Pair
@@ -79,26 +100,28 @@ const lengthOfWave = (jobs: ReadonlyArray<Job>): number =>
 const lengthOfWaves = (jobs: ReadonlyArray<Job>, atOnce: number): number =>
   jobs.length === 0 ? 0 : lengthOfWave(jobs.slice(0, atOnce)) + lengthOfWaves(jobs.slice(atOnce), atOnce)
 
-interface Pair {
+export interface Pair {
   readonly scenario: Scenario.Scenario
   readonly sender: Sender.Sender
   readonly counted: Array<Run>
   readonly slow: Array<Run>
 }
 
-const compared = ({ counted, scenario, sender, slow }: Pair, seeds: number): Comparison => {
-  const simulated = Lab.compare({ scenario, senders: [sender], seeds }).rows.flatMap((row) => row.runs)
-  const ran = new Set(counted.map(({ seed }) => seed))
-  const goodputOf = (seed: number) => simulated.find((run) => run.seed === seed)?.metrics.goodput ?? NaN
-  const summary = (runs: ReadonlyArray<{ readonly metrics: Metrics.Metrics }>) =>
-    Metrics.summarize(runs.map(({ metrics }) => metrics))
+export const compared = ({ counted, scenario, sender, slow }: Pair, seeds: number): Comparison => {
+  const lab = Lab.compare({ scenario, senders: [sender], seeds }).rows.flatMap((row) => row.runs)
+  const pairs = counted.flatMap((real) =>
+    lab.filter(({ seed }) => seed === real.seed).map((same) => ({ real: real.metrics, same: same.metrics }))
+  )
+  const goodputs = pairs.map(({ real, same }) => real.goodput - same.goodput)
+  const recoveries = pairs.map(({ real, same }) => less(real.recovery, same.recovery))
   return {
     scenario,
     sender: sender.name,
-    lab: summary(simulated),
-    same: summary(simulated.filter(({ seed }) => ran.has(seed))),
-    real: summary(counted),
-    apart: Math.max(...counted.map((run) => Math.abs(run.metrics.goodput - goodputOf(run.seed)))),
+    lab: Metrics.summarize(lab.map(({ metrics }) => metrics)),
+    same: Metrics.summarize(pairs.map(({ same }) => same)),
+    real: Metrics.summarize(pairs.map(({ real }) => real)),
+    difference: { goodput: quantile(sorted(goodputs), 0.5), recovery: quantile(sorted(recoveries), 0.5) },
+    apart: Math.max(...goodputs.map(Math.abs)),
     runs: counted,
     slow
   }

@@ -1,7 +1,7 @@
 /** What the comparison came to, as Markdown. */
 import { cpus, totalmem } from "node:os"
 import type { Metrics } from "@effect-resilience/lab"
-import { bars, type Comparison, verdict } from "./compare.ts"
+import { type Agreement, bars, type Comparison, verdict, verdictOfMedians } from "./compare.ts"
 
 const fixed =
   (digits: number) =>
@@ -26,32 +26,42 @@ const aligned = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   return [line(head), rule, ...body.map(line)].join("\n")
 }
 
+const apartIn = ({ goodput, recovery }: Agreement): string =>
+  [...(goodput ? [] : ["G"]), ...(recovery ? [] : ["TTR"])].join(", ")
+
 const word = (comparison: Comparison): string => {
   if (comparison.runs.length === 0) return "no run counts"
-  const { goodput, recovery } = verdict(comparison)
-  return goodput && recovery ? "yes" : `not ${[...(goodput ? [] : ["G"]), ...(recovery ? [] : ["TTR"])].join(", ")}`
+  const apart = apartIn(verdict(comparison))
+  return apart === "" ? "yes" : `not ${apart}`
 }
+
+/** A difference says which way, unless it is none. */
+const signed =
+  (digits: number) =>
+  (value: number): string =>
+    `${value >= 0.5 * 10 ** -digits ? "+" : ""}${fixed(digits)(value)}`
 
 export const table = (comparisons: ReadonlyArray<Comparison>): string =>
   aligned([
-    ["", "sender", "G, lab", "same calls", "real", "A, same calls", "real", "TTR, lab", "same calls", "real"].concat([
-      "p99, same calls",
-      "real",
-      "agree"
-    ]),
+    [
+      ...["", "sender", "G, lab", "same calls", "real", "differ", "TTR, lab", "same calls", "real", "differ"],
+      ...["A, same calls", "real", "p99, same calls", "real", "agree"]
+    ],
     ...comparisons.map((comparison) => {
-      const { lab, real, same, scenario, sender } = comparison
+      const { difference, lab, real, same, scenario, sender } = comparison
       return [
         scenario.name,
         sender,
         spread(lab.goodput, fixed(3)),
         spread(same.goodput, fixed(3)),
         spread(real.goodput, fixed(3)),
-        fixed(2)(same.amplification.median),
-        fixed(2)(real.amplification.median),
+        signed(3)(difference.goodput),
         spread(lab.recovery, fixed(0)),
         spread(same.recovery, fixed(0)),
         spread(real.recovery, fixed(0)),
+        signed(0)(difference.recovery),
+        fixed(2)(same.amplification.median),
+        fixed(2)(real.amplification.median),
         fixed(0)(same.p99.median),
         fixed(0)(real.p99.median),
         word(comparison)
@@ -77,13 +87,18 @@ ${Math.round(totalmem() / 2 ** 30)} GB, ${process.platform}, Node ${process.vers
 ${worst(counted.map(({ lag }) => lag.clients.p99))} ms by the clients and ${worst(counted.map(({ lag }) => lag.dependency.p99))} ms by the dependency, in the worst run that counts; ${slow} ${slow === 1 ? "run does" : "runs do"} not count.`
 }
 
+const named = ({ scenario, sender }: Comparison): string => `${scenario.name} ${sender}`
+
 const differences = (comparisons: ReadonlyArray<Comparison>): string => {
-  const medians = comparisons.map(({ real, same }) => Math.abs(real.goodput.median - same.goodput.median))
-  const apart = comparisons.filter((comparison) => word(comparison) !== "yes")
-  const names = apart.map(({ scenario, sender }) => `${scenario.name} ${sender}`).join(", ")
-  const single = comparisons.map((comparison) => comparison.apart)
-  return `**${comparisons.length - apart.length} of ${comparisons.length} agree**${apart.length === 0 ? "" : ` (not: ${names})`}. Goodput differs by ${fixed(3)(Math.max(...medians))} at most between medians, and by ${fixed(3)(Math.max(...single))}
-between any run and the lab's of the same seed.`
+  const apart = comparisons.filter((comparison) => word(comparison) !== "yes").map(named)
+  const most = Math.max(...comparisons.map(({ difference }) => Math.abs(difference.goodput)))
+  const single = Math.max(...comparisons.map((comparison) => comparison.apart))
+  const unpaired = comparisons
+    .map((comparison) => [named(comparison), apartIn(verdictOfMedians(comparison))] as const)
+    .filter(([, figures]) => figures !== "")
+    .map(([name, figures]) => `${name} (${figures})`)
+  return `**${comparisons.length - apart.length} of ${comparisons.length} agree**${apart.length === 0 ? "" : ` (not: ${apart.join(", ")})`}. Seed by seed, goodput differs by ${fixed(3)(most)} at most in the median, and by ${fixed(3)(single)} in the run
+that is furthest from the lab's. ${unpaired.length === 0 ? "Median less median, none is beyond the bar either." : `Median less median, instead of seed by seed, these would be beyond the bar: ${unpaired.join(", ")}.`}`
 }
 
 export const page = (comparisons: ReadonlyArray<Comparison>, circumstances: Circumstances): string => {
@@ -103,10 +118,10 @@ ${differences(comparisons)}
 ${table(comparisons)}
 
 Medians, and in brackets where the median of all runs lies with 95 % confidence (of fewer than 6 runs: the least and the most).
-*Same calls* is the lab over just those seeds that ran for real, whose calls come at the same moments: chance differs from seed to
-seed by more than the lab does from the sockets. *Agree*: *same calls* and *real* differ by at most ${bars.goodput} in goodput, and in TTR by at
-most ${100 * bars.recovery} %, or the one second that it is measured in. A and p99 have no bar.
-Where a bracket is wide, runs went one way or another by chance, and a median of few is partly luck: compare the brackets. The figures are explained in [The lab](../lab.md#the-figures).
+*Same calls* is the lab over just those seeds that ran for real, whose calls come at the same moments, and *differ* the median over
+these seeds of what the real run has more than the lab's of the same seed: chance differs from seed to seed by more than the lab does
+from the sockets, and in a scenario that ends one way or another the median of few runs jumps. *Agree*: *differ* is at most ${bars.goodput} in
+goodput, and in TTR at most ${100 * bars.recovery} %, or the one second that it is measured in. A and p99 have no bar. The figures are explained in [The lab](../lab.md#the-figures).
 
 ${facts(comparisons, circumstances)}
 
