@@ -33,7 +33,7 @@ import { defaultKey } from "./Rejection.ts"
  * |---|---|---|
  * | `ratio` | [0, 1] | 0.2 |
  * | `minPerSecond` | a number >= 0 | 1 |
- * | `window` | a duration above zero | 10 seconds |
+ * | `window` | a duration above zero | 2 seconds |
  *
  * **Gotchas** The floor is per process: a thousand clients with ten retries a second each have no budget at all.
  *
