@@ -76,6 +76,9 @@ export interface Run {
   since: number
 }
 
+/** `since` is rounded up, so it may be ahead of a failure of the same millisecond: a row of one has lasted 0, not less. */
+const lasted = (run: Run, now: number): number => (run.failures === 0 ? 0 : Math.max(0, now - run.since))
+
 /**
  * Opens after so many failures in a row, if they last as long as `lasting`.
  *
@@ -120,11 +123,11 @@ export const consecutive = (
       if (!failed) run.failures = 0
       else if (run.failures++ === 0) run.since = Math.ceil(now)
     },
-    trips: (run, now) => run.failures >= failures && now - run.since >= lasting,
+    trips: (run, now) => run.failures >= failures && lasted(run, now) >= lasting,
     figures: (run, now) => ({
       failures: run.failures,
       limit: failures,
-      ...(lasting === 0 ? {} : { millis: run.failures === 0 ? 0 : Math.max(0, Math.floor(now - run.since)), lasting })
+      ...(lasting === 0 ? {} : { millis: Math.floor(lasted(run, now)), lasting })
     }),
     usesDuration: false
   })
