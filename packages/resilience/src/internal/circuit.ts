@@ -130,7 +130,7 @@ export class Circuits {
       successes: Options.integer(
         where,
         "probes.successes",
-        options.probes?.successes ?? Math.min(defaults.probes.successes, permitted),
+        options.probes?.successes ?? defaults.probes.successes,
         1,
         permitted
       ),
