@@ -14,8 +14,7 @@ class Upstreams extends Policy.Service<Upstreams>()("app/Upstreams", {
   budget: { ratio: 0.2 },
   breaker: {
     trip: TripPolicy.consecutive(4),
-    openFor: { initial: "1 second", jitter: 0 },
-    probes: { permitted: 1, successes: 1 }
+    openFor: { initial: "1 second", jitter: 0 }
   },
   bulkhead: { maxConcurrent: 10, maxQueued: 20, maxWait: "1 second" },
   timeout: "2 seconds"

@@ -9,8 +9,7 @@ class FeedDown extends Transient.TaggedError<FeedDown>()("FeedDown", {}) {}
 
 class Feed extends CircuitBreaker.Service<Feed>()("app/Feed", {
   trip: TripPolicy.consecutive(2),
-  openFor: { initial: "2 seconds", jitter: 0 },
-  probes: { permitted: 1, successes: 1 }
+  openFor: { initial: "2 seconds", jitter: 0 }
 }) {}
 
 let isDown = true

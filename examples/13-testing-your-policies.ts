@@ -13,8 +13,7 @@ class Users extends Policy.Service<Users>()("app/Users", {
   retry: Retry.backoff({ base: "1 second", times: 2, jitter: "none" }),
   breaker: {
     trip: TripPolicy.consecutive(3),
-    openFor: { initial: "30 seconds", jitter: 0 },
-    probes: { permitted: 1, successes: 1 }
+    openFor: { initial: "30 seconds", jitter: 0 }
   },
   timeout: "2 seconds"
 }) {}

@@ -31,7 +31,7 @@ describe("6.5 all intervals are monotonic", () => {
       Effect.gen(function* () {
         const breaker = yield* CircuitBreaker.make("users", {
           ...strict,
-          trip: TripPolicy.failureRate({ minimumCalls: 2, window: "10 seconds" }),
+          trip: TripPolicy.failureRate({ threshold: 0.5, minimumCalls: 2, window: "10 seconds" }),
           probes: { ...oneProbe, lease: "10 seconds" }
         })
         yield* outcome(breaker.protect(down))
@@ -73,7 +73,7 @@ describe("6.5 all intervals are monotonic", () => {
       yield* TestClock.setTime(hour)
       const breaker = yield* CircuitBreaker.make("users", {
         ...strict,
-        trip: TripPolicy.failureRate({ minimumCalls: 2, window: "10 seconds" })
+        trip: TripPolicy.failureRate({ threshold: 0.5, minimumCalls: 2, window: "10 seconds" })
       })
       yield* outcome(breaker.protect(down))
       yield* TestClock.setTime(0)
@@ -90,7 +90,7 @@ describe("6.5 all intervals are monotonic", () => {
       Effect.gen(function* () {
         const breaker = yield* CircuitBreaker.make("users", {
           ...strict,
-          trip: TripPolicy.slowCallRate({ slowerThan: "1 second", minimumCalls: 1 })
+          trip: TripPolicy.slowCallRate({ slowerThan: "1 second", threshold: 0.5, minimumCalls: 1 })
         })
         const quick = yield* held(breaker)
         setWall(hour)

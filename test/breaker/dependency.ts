@@ -19,10 +19,11 @@ export const notFound: Effect.Effect<string, Failure> = Effect.fail(new NotFound
 export const bug: Effect.Effect<string, Failure> = Effect.die("bug")
 export const hung: Effect.Effect<string, Failure> = Effect.never
 
-/** Opens at the first failure, for exactly 5 seconds, then 10, 20, 40, 60. */
+/** Opens at the first failure, for exactly 5 seconds, then 10, 20, 40, 60; two good probes of three close. */
 export const strict = {
   trip: TripPolicy.consecutive(1),
-  openFor: { initial: "5 seconds", jitter: 0 }
+  openFor: { initial: "5 seconds", factor: 2, jitter: 0 },
+  probes: { permitted: 3, successes: 2 }
 } as const satisfies CircuitBreaker.Options
 
 /** One success closes. */

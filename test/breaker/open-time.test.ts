@@ -32,16 +32,39 @@ const options = { trip: TripPolicy.consecutive(1), probes: oneProbe } as const
 
 describe("6.4 growth over openings in a row", () => {
   const cases: Array<[string, CircuitBreaker.Options["openFor"], Array<number>]> = [
-    ["doubles to a minute", { initial: "5 seconds", jitter: 0 }, [5000, 10_000, 20_000, 40_000, 60_000, 60_000]],
+    [
+      "with a factor of 2 doubles to a minute",
+      { initial: "5 seconds", factor: 2, jitter: 0 },
+      [5000, 10_000, 20_000, 40_000, 60_000, 60_000]
+    ],
     ["grows by its factor to its max", { initial: 100, factor: 3, max: "1 second", jitter: 0 }, [100, 300, 900, 1000]],
     ["a factor of 1 does not grow", { initial: 100, factor: 1, jitter: 0 }, [100, 100, 100]],
-    ["an initial time above a minute is its own max", { initial: "2 minutes", jitter: 0 }, [120_000, 120_000]]
+    ["does not grow when nothing is said", { initial: "5 seconds", jitter: 0 }, [5000, 5000, 5000]],
+    [
+      "an initial time above a minute is its own max",
+      { initial: "2 minutes", factor: 2, jitter: 0 },
+      [120_000, 120_000]
+    ],
+    ["and without growth, too", { initial: "2 minutes", jitter: 0 }, [120_000, 120_000]]
   ]
   it.effect.each(cases)("%s", ([, openFor, expected]) =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...options, openFor })
       assert.deepStrictEqual(yield* openTimes(breaker, expected.length), expected)
     })
+  )
+
+  it.effect("is a second, give or take a fifth, when nothing is said", () =>
+    Effect.gen(function* () {
+      const breakers = yield* Effect.replicateEffect(CircuitBreaker.make("users", options), 200)
+      const times = yield* Effect.forEach(breakers, (breaker) =>
+        Effect.andThen(outcome(breaker.protect(down)), left(breaker))
+      )
+      assert.isAtLeast(Math.min(...times), 800)
+      assert.isAtMost(Math.max(...times), 1200)
+      const mean = times.reduce((sum, time) => sum + time, 0) / times.length
+      assert.closeTo(mean, 1000, 50)
+    }).pipe(Random.withSeed("nothing said"))
   )
 
   it.effect("stays finite after a thousand openings", () =>
@@ -59,7 +82,10 @@ describe("6.4 growth over openings in a row", () => {
 describe("6.4 the row ends after a healthy stretch as long as the last opening", () => {
   const reopened = (healthyFor: Duration.Input) =>
     Effect.gen(function* () {
-      const breaker = yield* CircuitBreaker.make("users", { ...options, openFor: { initial: "5 seconds", jitter: 0 } })
+      const breaker = yield* CircuitBreaker.make("users", {
+        ...options,
+        openFor: { initial: "5 seconds", factor: 2, jitter: 0 }
+      })
       yield* openTimes(breaker, 2)
       yield* outcome(breaker.protect(ok))
       assert.strictEqual(yield* tagOf(breaker), "closed")

@@ -14,6 +14,8 @@ const anyDuration = 'a duration above zero, such as "5 seconds"'
 const aTrip = "a TripPolicy, such as TripPolicy.consecutive(5)"
 const aSchedule = "a schedule that decides without waiting"
 
+const maxAlone = "openFor.max bounds openings that grow: give openFor.factor as well"
+
 const waits = Schedule.spaced("1 second").pipe(
   Schedule.modifyDelay(({ duration }) => Effect.delay(Effect.succeed(duration), "1 second"))
 )
@@ -40,11 +42,13 @@ const table: Array<[options: object, text: string | RegExp]> = [
   [{ openFor: { initial: 1000, jitter: -0.1 } }, "openFor.jitter must be in [0, 1], got -0.1"],
   [{ openFor: { initial: 1000, jitter: 20 } }, "openFor.jitter must be in [0, 1], got 20"],
   [{ openFor: { initial: 1000, jitter: true } }, "openFor.jitter must be in [0, 1], got true"],
-  [{ openFor: { initial: 1000, max: 0 } }, `openFor.max must be ${duration}, got 0`],
+  [{ openFor: { initial: 1000, factor: 2, max: 0 } }, `openFor.max must be ${duration}, got 0`],
   [
-    { openFor: { initial: "10 seconds", max: "5 seconds" } },
+    { openFor: { initial: "10 seconds", factor: 2, max: "5 seconds" } },
     "openFor.max must be at least openFor.initial (10000 ms), got 5000 ms"
   ],
+  [{ openFor: { initial: 1000, max: "1 minute" } }, maxAlone],
+  [{ openFor: { initial: 1000, factor: 1, max: "1 minute" } }, maxAlone],
   [{ openFor: waits }, new RegExp(`^openFor must be ${aSchedule}, got .*AsyncFiberError`)],
   [{ openFor: dies }, new RegExp(`^openFor must be ${aSchedule}, got .*broken`)],
   [{ openFor: Schedule.recurs(3) }, `openFor (the first delay of its schedule) must be ${duration}, got 0`],
@@ -60,8 +64,10 @@ const table: Array<[options: object, text: string | RegExp]> = [
   [{ probes: { permitted: "3" } }, 'probes.permitted must be an integer >= 1, got "3"'],
   [{ probes: { permitted: Number.NaN } }, "probes.permitted must be an integer >= 1, got NaN"],
   [{ probes: { permitted: Number.POSITIVE_INFINITY } }, "probes.permitted must be an integer >= 1, got Infinity"],
-  [{ probes: { successes: 0 } }, "probes.successes must be an integer in [1, 3], got 0"],
-  [{ probes: { successes: 4 } }, "probes.successes must be an integer in [1, 3], got 4"],
+  [{ probes: { permitted: 3, successes: 0 } }, "probes.successes must be an integer in [1, 3], got 0"],
+  [{ probes: { permitted: 3, successes: 4 } }, "probes.successes must be an integer in [1, 3], got 4"],
+  [{ probes: { successes: 0 } }, "probes.successes must be an integer in [1, 1], got 0"],
+  [{ probes: { successes: 2 } }, "probes.successes must be an integer in [1, 1], got 2"],
   [{ probes: { permitted: 1, successes: 2 } }, "probes.successes must be an integer in [1, 1], got 2"],
   [{ probes: { lease: 0 } }, `probes.lease must be ${duration}, got 0`],
   [{ probes: { lease: "Infinity" } }, `probes.lease must be ${duration}, got "Infinity"`],

@@ -99,7 +99,7 @@ describe("acquire: leave to make one call", () => {
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", {
         ...strict,
-        trip: TripPolicy.slowCallRate({ slowerThan: "1 second", minimumCalls: 1 })
+        trip: TripPolicy.slowCallRate({ slowerThan: "1 second", threshold: 0.5, minimumCalls: 1 })
       })
       const permit = yield* taken(breaker)
       yield* TestClock.adjust("1 second")

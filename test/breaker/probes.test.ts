@@ -78,9 +78,9 @@ describe("6.3 k of n", () => {
     })
   )
 
-  it.effect("by default two of three probes close", () =>
+  it.effect("two of three probes close as soon as there are two", () =>
     Effect.gen(function* () {
-      const breaker = yield* CircuitBreaker.make("users", strict)
+      const breaker = yield* CircuitBreaker.make("users", { ...strict, probes: { permitted: 3, successes: 2 } })
       yield* ready(breaker)
       for (const call of [ok, down]) yield* outcome(breaker.protect(call))
       assert.strictEqual(yield* tagOf(breaker), "half-open")
@@ -89,10 +89,32 @@ describe("6.3 k of n", () => {
     })
   )
 
-  it.effect("one permitted probe needs one success, without saying so", () =>
+  const { probes: _, ...unsaid } = strict
+
+  it.effect("by default one probe decides, and it is the only one", () =>
     Effect.gen(function* () {
-      const breaker = yield* CircuitBreaker.make("users", { ...strict, probes: { permitted: 1 } })
+      for (const probes of [undefined, {}, { permitted: 1 }]) {
+        for (const [end, state] of [
+          ["succeed", "closed"],
+          ["fail", "open"]
+        ] as const) {
+          const breaker = yield* CircuitBreaker.make("users", { ...unsaid, probes })
+          yield* ready(breaker)
+          const probe = yield* held(breaker)
+          assert.strictEqual(yield* outcome(breaker.protect(ok)), "CircuitOpen")
+          yield* probe[end]
+          assert.strictEqual(yield* tagOf(breaker), state)
+        }
+      }
+    })
+  )
+
+  it.effect("one success closes when only the number of probes is said", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("users", { ...unsaid, probes: { permitted: 3 } })
       yield* ready(breaker)
+      for (const call of [down, down]) yield* outcome(breaker.protect(call))
+      assert.strictEqual(yield* tagOf(breaker), "half-open")
       yield* outcome(breaker.protect(ok))
       assert.strictEqual(yield* tagOf(breaker), "closed")
     })

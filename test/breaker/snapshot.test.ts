@@ -118,7 +118,7 @@ describe("hydrate into circuits that are in use", () => {
       const snapshot = yield* healthy.export
       const breaker = yield* CircuitBreaker.make("users", {
         ...options,
-        trip: TripPolicy.failureRate({ minimumCalls: 2 })
+        trip: TripPolicy.failureRate({ threshold: 0.5, minimumCalls: 2 })
       })
       yield* trip(breaker)
       yield* breaker.hydrate(snapshot)

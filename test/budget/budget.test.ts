@@ -32,7 +32,7 @@ const reasonOf = (exit: Exit.Exit<unknown, unknown>) =>
 describe("RetryBudget", () => {
   it.effect("pays for retries until nothing is left, and the caller gets the real error, reason budget", () =>
     Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.2 })
+      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.2, window: "10 seconds" })
       const { made, work } = failing(100)
       const exit = yield* Effect.exit(work.pipe(Retry.transient(budget.gated(Schedule.recurs(50)))))
       assert.strictEqual(made.length, 3)
@@ -43,7 +43,7 @@ describe("RetryBudget", () => {
 
   it.effect("is charged when a retry is decided, not when it is made (Envoy #30205)", () =>
     Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 1 })
+      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 1, window: "10 seconds" })
       const schedule = budget.gated(Schedule.spaced("5 seconds"))
       const fibers = yield* Effect.forEach(Array.from({ length: 1000 }), () =>
         start(failing(1).work.pipe(Retry.transient(schedule)))
@@ -58,7 +58,7 @@ describe("RetryBudget", () => {
 
   it.effect("never touches running work when it is spent", () =>
     Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.1 })
+      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.1, window: "10 seconds" })
       const schedule = budget.gated(Schedule.spaced("1 second"))
       const waiting = yield* start(failing(1).work.pipe(Retry.transient(schedule)))
       const running = yield* start(
@@ -74,7 +74,7 @@ describe("RetryBudget", () => {
 
   it.effect("a retry that is interrupted in its pause stays paid", () =>
     Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.2 })
+      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.2, window: "10 seconds" })
       const fiber = yield* start(failing(9).work.pipe(Retry.transient(budget.gated(Schedule.spaced("1 hour")))))
       yield* Fiber.interrupt(fiber)
       assert.strictEqual(yield* budget.balance, 1)
@@ -83,7 +83,11 @@ describe("RetryBudget", () => {
 
   it.effect("is shared by every effect that uses it: first tries of one pay for retries of another", () =>
     Effect.gen(function* () {
-      class Shared extends RetryBudget.Service<Shared>()("app/Shared", { ratio: 0.5, minPerSecond: 0 }) {}
+      class Shared extends RetryBudget.Service<Shared>()("app/Shared", {
+        ratio: 0.5,
+        minPerSecond: 0,
+        window: "10 seconds"
+      }) {}
       const program = Effect.gen(function* () {
         const healthy = (Effect.void as Effect.Effect<void, Busy>).pipe(
           Retry.transient(Schedule.recurs(1).pipe(Shared.gated))
@@ -100,7 +104,7 @@ describe("RetryBudget", () => {
 
   it.effect("also gates a plain Effect.retry", () =>
     Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("b", { ratio: 0.5, minPerSecond: 0.2 })
+      const budget = yield* RetryBudget.make("b", { ratio: 0.5, minPerSecond: 0.2, window: "10 seconds" })
       const { made, work } = failing(100)
       const exit = yield* Effect.exit(Effect.retry(work, budget.gated(Schedule.forever)))
       assert.strictEqual(made.length, 3, "floor 2, and half a token of the first try")
@@ -113,7 +117,7 @@ describe("RetryBudget", () => {
     "a gated schedule that ends by itself is not charged for its end, and times 0 means no retry (Effect #5924)",
     () =>
       Effect.gen(function* () {
-        const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 1 })
+        const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 1, window: "10 seconds" })
         const once = failing(100)
         yield* Effect.exit(
           once.work.pipe(
@@ -138,7 +142,7 @@ describe("RetryBudget", () => {
 
   it.effect("an error of the schedule itself comes out as it is, and costs nothing", () =>
     Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 1 })
+      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 1, window: "10 seconds" })
       const schedule = Schedule.forever.pipe(
         Schedule.tap(() => Effect.fail(new Broken())),
         budget.gated
@@ -151,7 +155,7 @@ describe("RetryBudget", () => {
 
   it.effect("first tries in flight count, failed or not", () =>
     Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("b", { ratio: 0.1, minPerSecond: 0 })
+      const budget = yield* RetryBudget.make("b", { ratio: 0.1, minPerSecond: 0, window: "10 seconds" })
       const call = Effect.sleep("1 hour").pipe(
         Effect.andThen(Effect.fail(new Busy())),
         Retry.transient(budget.gated(Schedule.forever))
@@ -171,7 +175,7 @@ describe("RetryBudget", () => {
       const clock = yield* TestClock.testClockWith(Effect.succeed)
       let offset = 0
       const set = { ...clock, currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + offset }
-      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.1 })
+      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.1, window: "10 seconds" })
       const taken: Array<boolean> = []
       for (offset of [0, 3_600_000, -3_600_000]) {
         taken.push(yield* budget.tryWithdraw.pipe(Effect.provideService(Clock.Clock, set)))
@@ -183,7 +187,7 @@ describe("RetryBudget", () => {
   it.effect("tells when it is spent", () => {
     const events: Array<Event.Event> = []
     return Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("mine", { ratio: 0.3, minPerSecond: 0 })
+      const budget = yield* RetryBudget.make("mine", { ratio: 0.3, minPerSecond: 0, window: "10 seconds" })
       yield* Effect.exit(failing(9).work.pipe(Retry.transient(budget.gated(Schedule.forever), { name: "call" })))
       assert.deepStrictEqual(
         events.map((event) => [event._tag, event.policy]),
@@ -217,14 +221,29 @@ describe("RetryBudget", () => {
     })
   }
 
-  it.effect("takes the defaults: ratio 0.2, one a second, ten seconds", () =>
+  it.effect("looks back on as long a time as it is told", () =>
     Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("b")
+      const budget = yield* RetryBudget.make("b", { window: "10 seconds" })
       assert.strictEqual(yield* budget.balance, 10)
       for (let i = 0; i < 10; i++) yield* budget.deposit
       assert.strictEqual(yield* budget.balance, 12)
-      yield* TestClock.adjust("10 seconds")
+      yield* TestClock.adjust("8900 millis")
+      assert.strictEqual(yield* budget.balance, 12)
+      yield* TestClock.adjust("1100 millis")
       assert.strictEqual(yield* budget.balance, 10)
+    })
+  )
+
+  it.effect("takes the defaults: ratio 0.2, one a second, two seconds", () =>
+    Effect.gen(function* () {
+      const budget = yield* RetryBudget.make("b")
+      assert.strictEqual(yield* budget.balance, 2)
+      for (let i = 0; i < 10; i++) yield* budget.deposit
+      assert.strictEqual(yield* budget.balance, 4)
+      yield* TestClock.adjust("1780 millis")
+      assert.strictEqual(yield* budget.balance, 4)
+      yield* TestClock.adjust("220 millis")
+      assert.strictEqual(yield* budget.balance, 2)
       assert.throws(() => RetryBudget.make(""), RangeError, "RetryBudget: name must be a non-empty string")
     })
   )

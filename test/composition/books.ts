@@ -13,13 +13,14 @@ import { Down, ok, pauses, settle, start } from "../policy/support.ts"
 
 const keys = ["a", "b"]
 const trip = TripPolicy.failureRate({ threshold: 0.7, calls: 8, minimumCalls: 6 })
-const openFor = { initial: "2 seconds", jitter: 0 } as const
+const probes = { permitted: 3, successes: 2 } as const
+const openFor = { initial: "2 seconds", factor: 2, jitter: 0 } as const
 
 export const options = {
   deadline: "3 seconds",
   retry: pauses(2),
-  budget: { ratio: 0.1, minPerSecond: 0.2 },
-  breaker: { trip, openFor },
+  budget: { ratio: 0.1, minPerSecond: 0.2, window: "10 seconds" },
+  breaker: { trip, openFor, probes },
   bulkhead: { maxConcurrent: 3, maxQueued: 2, maxWait: "1 second" },
   timeout: "2 seconds"
 } as const
@@ -79,9 +80,9 @@ const whole =
 
 const byHand: Books = (seed) =>
   Effect.gen(function* () {
-    const breaker = yield* CircuitBreaker.make("c", { trip, openFor })
+    const breaker = yield* CircuitBreaker.make("c", { trip, openFor, probes })
     const bulkhead = yield* Bulkhead.make("b", { maxConcurrent: 3, maxQueued: 2, maxWait: "1 second" })
-    const budget = yield* RetryBudget.make("r", { ratio: 0.5 })
+    const budget = yield* RetryBudget.make("r", { ratio: 0.5, window: "10 seconds" })
     const schedule = budget.gated(pauses(2))
     yield* play(
       seed,

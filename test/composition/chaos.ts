@@ -24,10 +24,11 @@ const permits = 3
 const make = Policy.make("p", {
   deadline: "8 seconds",
   retry: pauses(2),
-  budget: { ratio: 0.1, minPerSecond: 0.2 },
+  budget: { ratio: 0.1, minPerSecond: 0.2, window: "10 seconds" },
   breaker: {
-    trip: TripPolicy.failureRate({ calls: 6, minimumCalls: 4 }),
-    openFor: { initial: "2 seconds", jitter: 0 }
+    trip: TripPolicy.failureRate({ threshold: 0.5, calls: 6, minimumCalls: 4 }),
+    openFor: { initial: "2 seconds", factor: 2, jitter: 0 },
+    probes: { permitted: 3, successes: 2 }
   },
   bulkhead: { maxConcurrent: permits, maxQueued: 4, maxWait: "3 seconds" },
   timeout: "3 seconds"

@@ -24,7 +24,7 @@ type Work = Effect.Effect<string, Down | Wrong>
 
 const breaker = {
   trip: TripPolicy.consecutive(3),
-  openFor: { initial: "5 seconds", jitter: 0 },
+  openFor: { initial: "5 seconds", factor: 2, jitter: 0 },
   probes: { permitted: 1, successes: 1 }
 } as const
 const bulkhead = { maxConcurrent: 2, maxQueued: 2, maxWait: "400 millis" } as const

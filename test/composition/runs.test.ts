@@ -10,7 +10,11 @@ import { Bulkhead, CircuitBreaker, Policy, Retry, TripPolicy } from "effect-resi
 import { Busy } from "../support/errors.ts"
 import { ended, start } from "../support/observe.ts"
 
-const breaker = { trip: TripPolicy.consecutive(3), openFor: { initial: "1 second", jitter: 0 } } as const
+const breaker = {
+  trip: TripPolicy.consecutive(3),
+  openFor: { initial: "1 second", factor: 2, jitter: 0 },
+  probes: { permitted: 3, successes: 2 }
+} as const
 const schedule = Schedule.spaced("1 second").pipe(Schedule.upTo({ times: 1 }))
 
 /** Work that waits for its turn: each run takes the next gate. */

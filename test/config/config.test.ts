@@ -62,6 +62,15 @@ describe("Config", () => {
     })
   )
 
+  it.effect("circuitBreaker: a row of failures, and how long it must last", () =>
+    Effect.gen(function* () {
+      const x = { trip: { type: "consecutive", failures: "10", lasting: "500 millis" } }
+      assert.deepStrictEqual(yield* read(Config.circuitBreaker("x")).pipe(from({ x })), {
+        trip: { type: "consecutive", failures: 10, lasting: 500 }
+      })
+    })
+  )
+
   it.effect("bulkhead, retryBudget and backoff: every setting, from the environment", () =>
     Effect.gen(function* () {
       const env = {
@@ -184,7 +193,11 @@ describe("layerConfig of the single policies", () => {
   })
 
   it.effect("RetryBudget", () => {
-    class Budget extends RetryBudget.Service<Budget>()("test/Budget", { ratio: 0.5, minPerSecond: 1 }) {}
+    class Budget extends RetryBudget.Service<Budget>()("test/Budget", {
+      ratio: 0.5,
+      minPerSecond: 1,
+      window: "10 seconds"
+    }) {}
     return Effect.gen(function* () {
       assert.strictEqual(yield* Budget.balance, 4)
       yield* Budget.deposit
@@ -210,15 +223,15 @@ describe("layerConfig of the single policies", () => {
   it.effect("a duration for openFor is the first opening's; how it grows stays as the class has it", () => {
     class Users extends CircuitBreaker.Service<Users>()("test/OpenForUsers", {
       trip: TripPolicy.consecutive(1),
-      openFor: { initial: "1 second", factor: 1, jitter: 0 },
+      openFor: { initial: "1 second", factor: 3, jitter: 0 },
       probes: { permitted: 1, successes: 1 }
     }) {}
     return Effect.gen(function* () {
-      for (let opening = 0; opening < 3; opening++) {
+      for (const millis of [2000, 6000, 18_000]) {
         yield* Effect.exit(Users.protect(down))
         const state = yield* Users.state()
-        assert.strictEqual(state._tag === "open" && Duration.toMillis(state.retryAfter), 2000)
-        yield* TestClock.adjust("2 seconds")
+        assert.strictEqual(state._tag === "open" && Duration.toMillis(state.retryAfter), millis)
+        yield* TestClock.adjust(millis)
       }
     }).pipe(Effect.provide(Users.layerConfig("users")), from({ users: { openFor: "2 seconds" } }))
   })

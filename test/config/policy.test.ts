@@ -12,8 +12,12 @@ import { configError, from, fromEnv } from "./support.ts"
 class Payments extends Policy.Service<Payments>()("test/Payments", {
   deadline: "3 seconds",
   retry: pauses(1),
-  budget: { ratio: 0.5, minPerSecond: 1 },
-  breaker: { trip: TripPolicy.consecutive(5), openFor: { initial: "5 seconds", jitter: 0 } },
+  budget: { ratio: 0.5, minPerSecond: 1, window: "10 seconds" },
+  breaker: {
+    trip: TripPolicy.consecutive(5),
+    openFor: { initial: "5 seconds", factor: 2, jitter: 0 },
+    probes: { permitted: 3, successes: 2 }
+  },
   bulkhead: { maxConcurrent: 2, maxQueued: 1 },
   timeout: "1 second"
 }) {}
@@ -189,7 +193,11 @@ describe("Policy.layerConfig", () => {
   })
 
   it.effect("a budget that is shared stays the shared one", () => {
-    class Shared extends RetryBudget.Service<Shared>()("test/SharedByConfig", { ratio: 0, minPerSecond: 3 }) {}
+    class Shared extends RetryBudget.Service<Shared>()("test/SharedByConfig", {
+      ratio: 0,
+      minPerSecond: 3,
+      window: "10 seconds"
+    }) {}
     class Orders extends Policy.Service<Orders>()("test/Orders2", { retry: Retry.backoff(), budget: Shared }) {}
     const layer = Orders.layerConfig("orders").pipe(Layer.provideMerge(Shared.layerConfig("shared")))
     return Effect.gen(function* () {

@@ -21,11 +21,15 @@ const shownAll = (values: Readonly<Record<string, string | number>>, prefix = ""
 
 const keys = shownAll(Keyed.defaults, "keys.")
 
+/** The name under which the module exports a trip policy. */
+const nameOf = (trip: TripPolicy.TripPolicy): string =>
+  Object.entries(TripPolicy).find(([, exported]) => exported === trip)?.[0] ?? "no constant of TripPolicy"
+
 const circuit = (): Defaults => {
   const { factor, jitter, max, maxRetryAfter, openFor, probes, trip, ...unknown } = Circuit.defaults
   assert.deepStrictEqual(unknown, {}, "a default that no page tells")
   return {
-    ...shownAll({ trip: `\`${trip().name}\``, openFor, maxRetryAfter }),
+    ...shownAll({ trip: `\`${nameOf(trip)}\``, openFor, maxRetryAfter }),
     ...shownAll({ factor, jitter, max }, "openFor."),
     ...shownAll(probes, "probes."),
     ...keys
@@ -129,7 +133,7 @@ describe("the defaults in the doc comments are those of the code", () => {
   const { factor, jitter, max, maxRetryAfter, openFor, probes, trip } = Circuit.defaults
   const modules: Readonly<Record<string, () => Defaults>> = {
     CircuitBreaker: () =>
-      shownAll({ trip: `TripPolicy.${trip().name}`, openFor, maxRetryAfter, factor, jitter, max, ...probes }),
+      shownAll({ trip: `TripPolicy.${nameOf(trip)}`, openFor, maxRetryAfter, factor, jitter, max, ...probes }),
     TripPolicy: rates,
     Bulkhead: () => shownAll(Gate.defaults),
     RetryBudget: () => shownAll(Budget.defaults),

@@ -19,7 +19,7 @@ import { start } from "../support/observe.ts"
 /** Opens at the first failure, for 5, 10, 20 seconds; one probe. */
 const options = {
   trip: TripPolicy.consecutive(1),
-  openFor: { initial: "5 seconds", jitter: 0 },
+  openFor: { initial: "5 seconds", factor: 2, jitter: 0 },
   probes: { permitted: 1 }
 } as const satisfies EffectBreaker.Options
 

@@ -149,7 +149,7 @@ describe("ours differs from Effect's breaker on purpose", () => {
     })
   )
 
-  it.effect("open times vary by a fifth, and grow, unless one says otherwise", () =>
+  it.effect("open times vary by a fifth, unless one says otherwise", () =>
     Effect.gen(function* () {
       const seen = yield* both(
         Effect.fnUntraced(function* (breaker: Breaker) {

@@ -26,7 +26,7 @@ const server = HttpServer.layerTestClient.pipe(
 
 class Backend extends CircuitBreaker.Service<Backend>()("app/Backend", {
   trip: TripPolicy.consecutive(3),
-  openFor: { initial: "30 seconds", jitter: 0 },
+  openFor: { initial: "30 seconds", factor: 2, jitter: 0 },
   probes: { permitted: 2, successes: 2 }
 }) {}
 

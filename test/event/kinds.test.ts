@@ -77,7 +77,10 @@ describe("Event: each kind, with its fields", () => {
 
   it.effect("RetryDecided, GaveUp and BudgetSpent", () =>
     Effect.gen(function* () {
-      const policy = yield* Policy.make("p", { retry: pauses(5), budget: { ratio: 0, minPerSecond: 0.1 } })
+      const policy = yield* Policy.make("p", {
+        retry: pauses(5),
+        budget: { ratio: 0, minPerSecond: 0.1, window: "10 seconds" }
+      })
       const heard = yield* listen(policy.events)
       const call = yield* start(Effect.flip(policy.protect(down, { key: "k" })))
       yield* TestClock.adjust("1 second")

@@ -7,11 +7,20 @@ import { explore, violation } from "./report.ts"
 
 // Evidence is the trip policy's own business, here too.
 const inARow = TripPolicy.consecutive(2) as Circuit.Trip<unknown>
+const lasting = TripPolicy.consecutive(2, { lasting: 2 }) as Circuit.Trip<unknown>
+/** How long a row has lasted, up to what it must: instants only count up. */
+const row =
+  (must: number) =>
+  (evidence: unknown, now: number): unknown => {
+    const { failures, since } = evidence as TripPolicy.Run
+    return failures === 0 ? [] : [Math.min(failures, 2), Math.min(now - since, must)]
+  }
 const rate: Circuit.Trip<unknown> = TripPolicy.failureRate({ calls: 3, minimumCalls: 2, threshold: 0.6 })
 
 const small: Bounds = {
   name: "small circuit",
   trip: inARow,
+  evidence: row(0),
   settings: { permitted: 1, successes: 1, lease: 2 },
   openFor: 2,
   calls: 2,
@@ -32,7 +41,8 @@ const bounds: ReadonlyArray<Bounds> = [
     settings: { permitted: 3, successes: 2, lease: 2 },
     calls: 4
   },
-  { ...small, name: "circuit, by rate, three calls", trip: rate, calls: 3 },
+  { ...small, name: "circuit, by rate, three calls", trip: rate, evidence: (evidence) => evidence, calls: 3 },
+  { ...small, name: "circuit, by a row that lasts, three calls", trip: lasting, evidence: row(2), calls: 3 },
   { ...small, name: "circuit, with an operator, three calls", calls: 3, operator: true }
 ]
 
@@ -47,7 +57,11 @@ describe("every interleaving of admissions, results, hung calls, time and comman
   )
 
   it.effect("two states with the same key go on alike", () =>
-    explore(circuit({ ...small, name: "circuit, its key verified", calls: 2, operator: true }), { verifyKey: true })
+    Effect.gen(function* () {
+      const one = { ...small, name: "circuit, its key verified", calls: 2, operator: true }
+      yield* explore(circuit(one), { verifyKey: true })
+      yield* explore(circuit({ ...one, trip: lasting, evidence: row(2) }), { verifyKey: true })
+    })
   )
 })
 

@@ -29,6 +29,8 @@ export interface State {
 export interface Bounds {
   readonly name: string
   readonly trip: Circuit.Trip<unknown>
+  /** What of the evidence can still matter; all of it when nothing is said. */
+  readonly evidence?: (evidence: unknown, now: number) => unknown
   readonly settings: Circuit.Settings
   readonly openFor: number
   /** Calls inside at the same time; how many there are in all is not bounded. */
@@ -139,7 +141,7 @@ export const circuit = (bounds: Bounds): Explore.Machine<State> => {
     return {
       phase,
       openFor: length,
-      evidence: phase === Circuit.Closed ? evidence : undefined,
+      evidence: phase === Circuit.Closed ? (bounds.evidence?.(evidence, now) ?? evidence) : undefined,
       openIn: phase === Circuit.Open ? ahead(until, now) : undefined,
       /** Until the count of openings in a row would start again. */
       healthyIn: phase === Circuit.Closed ? ahead(since + length, now) : undefined,

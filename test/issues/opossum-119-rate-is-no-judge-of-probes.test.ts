@@ -13,7 +13,7 @@ it.effect("one failed probe opens again, whatever the minimum of calls and howev
   Effect.gen(function* () {
     const breaker = yield* CircuitBreaker.make("users", {
       trip: TripPolicy.failureRate({ threshold: 0.5, window: "10 seconds", minimumCalls: 20 }),
-      openFor: { initial: "1 minute", jitter: 0 },
+      openFor: { initial: "1 minute", factor: 2, jitter: 0 },
       probes: oneProbe
     })
     for (let i = 0; i < 20; i++) yield* outcome(breaker.protect(down))

@@ -6,7 +6,7 @@
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
-import { CircuitBreaker, Deadline, Policy, Timeout } from "effect-resilience"
+import { CircuitBreaker, Deadline, Policy, Timeout, TripPolicy } from "effect-resilience"
 import { down, ok, strict } from "./support.ts"
 
 it.live("after 200 calls through every policy no timer is left", () =>
@@ -15,7 +15,7 @@ it.live("after 200 calls through every policy no timer is left", () =>
     const policy = yield* Policy.make("users", {
       deadline: "1 hour",
       retry: Schedule.recurs(1),
-      breaker: {},
+      breaker: { trip: TripPolicy.failureRate({ threshold: 0.5 }) },
       bulkhead: { maxConcurrent: 5, maxQueued: 5, maxWait: "1 hour" },
       timeout: "1 hour"
     })

@@ -31,6 +31,8 @@ const slow = TripPolicy.slowCallRate({ slowerThan: "2 seconds", minimumCalls: 3 
 const tripPolicies: Readonly<Record<string, TripPolicy.TripPolicy<any>>> = {
   "consecutive(1)": TripPolicy.consecutive(1),
   "consecutive(5)": TripPolicy.consecutive(5),
+  "consecutive(5), lasting": TripPolicy.consecutive(5, { lasting: "500 millis" }),
+  standard: TripPolicy.standard,
   "failureRate()": TripPolicy.failureRate(),
   "failureRate by calls": TripPolicy.failureRate({ calls: 50, threshold: 0.2 }),
   "failureRate of one call": TripPolicy.failureRate({ calls: 1 }),

@@ -63,7 +63,10 @@ describe("Policy: budget", () => {
 
   it.effect("is one for all keys", () =>
     Effect.gen(function* () {
-      const policy = yield* Policy.make("p", { retry: pauses(1), budget: { ratio: 0, minPerSecond: 0.1 } })
+      const policy = yield* Policy.make("p", {
+        retry: pauses(1),
+        budget: { ratio: 0, minPerSecond: 0.1, window: "10 seconds" }
+      })
       const a = script(down, ok)
       const b = script(down, ok)
       const first = yield* start(policy.protect(a.call, { key: "a" }))
@@ -94,7 +97,11 @@ describe("Policy: budget", () => {
   })
 
   it.effect("a shared budget also serves policies made with make", () => {
-    class Shared extends RetryBudget.Service<Shared>()("test/Shared2", { ratio: 0, minPerSecond: 0.1 }) {}
+    class Shared extends RetryBudget.Service<Shared>()("test/Shared2", {
+      ratio: 0,
+      minPerSecond: 0.1,
+      window: "10 seconds"
+    }) {}
     return Effect.gen(function* () {
       const policy = yield* Policy.make("p", { retry: pauses(1), budget: Shared })
       assert.isTrue(yield* Shared.tryWithdraw)

@@ -59,8 +59,12 @@ const wrong: ReadonlyArray<readonly [options: unknown, text: string]> = [
     "Policy.breaker: openFor.jitter must be in [0, 1], got 2"
   ],
   [
-    { breaker: { openFor: { initial: "5 seconds", max: "1 second" } } },
+    { breaker: { openFor: { initial: "5 seconds", factor: 2, max: "1 second" } } },
     "Policy.breaker: openFor.max must be at least openFor.initial"
+  ],
+  [
+    { breaker: { openFor: { initial: "5 seconds", max: "1 minute" } } },
+    "Policy.breaker: openFor.max bounds openings that grow: give openFor.factor as well"
   ],
   [{ breaker: { maxRetryAfter: 0 } }, "Policy.breaker: maxRetryAfter must be a duration above zero"],
   [{ breaker: { probes: { permitted: 0 } } }, "Policy.breaker: probes.permitted must be an integer >= 1, got 0"],

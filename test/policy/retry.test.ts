@@ -36,7 +36,11 @@ describe("Policy: retry", () => {
 
   it.effect("a circuit that will still be open after the pause: gives up at once, and pays for nothing", () =>
     Effect.gen(function* () {
-      const policy = yield* Policy.make("p", { retry: pauses(3), breaker: touchy, budget: { ratio: 0 } })
+      const policy = yield* Policy.make("p", {
+        retry: pauses(3),
+        breaker: touchy,
+        budget: { ratio: 0, window: "10 seconds" }
+      })
       const exit = yield* Effect.exit(policy.protect(down))
       assert.instanceOf(errorOf(exit), Down)
       const { attempts, reason } = gaveUp(exit)
@@ -50,7 +54,7 @@ describe("Policy: retry", () => {
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", {
         retry: pauses(1),
-        breaker: { ...touchy, openFor: { initial: "50 millis", jitter: 0 } }
+        breaker: { ...touchy, openFor: { initial: "50 millis", factor: 2, jitter: 0 } }
       })
       const call = yield* start(policy.protect(script(down, ok).call))
       assert.strictEqual((yield* policy.stats()).circuit?._tag, "open")

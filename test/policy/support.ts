@@ -22,7 +22,7 @@ export const takes = (time: Duration.Input): Effect.Effect<string, Down> => Effe
 /** A circuit that opens at the first failure, for exactly five seconds. */
 export const touchy = {
   trip: TripPolicy.consecutive(1),
-  openFor: { initial: "5 seconds", jitter: 0 },
+  openFor: { initial: "5 seconds", factor: 2, jitter: 0 },
   probes: { permitted: 1, successes: 1 }
 } as const
 

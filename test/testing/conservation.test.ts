@@ -31,12 +31,13 @@ const said = (check: Effect.Effect<void, Conservation.Violation>) =>
 
 class Users extends CircuitBreaker.Service<Users>()("app/Users", touchy) {}
 class Printer extends Bulkhead.Service<Printer>()("app/Printer", { maxConcurrent: 2 }) {}
-class Budget extends RetryBudget.Service<Budget>()("app/Budget", { ratio: 0.5, minPerSecond: 1 }) {}
+const paying = { ratio: 0.5, minPerSecond: 1, window: "10 seconds" } as const
+class Budget extends RetryBudget.Service<Budget>()("app/Budget", paying) {}
 class Search extends Policy.Service<Search>()("app/Search", {
   deadline: "10 seconds",
   retry: Retry.backoff({ base: "1 second", times: 2, jitter: "none" }),
-  budget: { ratio: 1 },
-  breaker: { trip: TripPolicy.consecutive(4), openFor: { initial: "5 seconds", jitter: 0 } },
+  budget: { ratio: 1, window: "10 seconds" },
+  breaker: { ...touchy, trip: TripPolicy.consecutive(4), probes: { permitted: 3, successes: 2 } },
   bulkhead: { maxConcurrent: 2, maxQueued: 1 },
   timeout: "1 second"
 }) {}
@@ -257,7 +258,7 @@ describe("Conservation: taking all there is", () => {
 
   it.effect("the probes of a half-open circuit", () =>
     Effect.gen(function* () {
-      const breaker = yield* CircuitBreaker.make("b", { ...touchy, probes: { permitted: 3 } })
+      const breaker = yield* CircuitBreaker.make("b", { ...touchy, probes: { permitted: 3, successes: 2 } })
       const use = (hold: Effect.Effect<never>) => breaker.protect(hold as Effect.Effect<never, Down>)
       yield* Effect.exit(breaker.protect(down))
       yield* Conservation.permits(0, use)
@@ -273,7 +274,7 @@ describe("Conservation: taking all there is", () => {
       assert.strictEqual(yield* Budget.balance, 12.5)
       yield* Conservation.tokens(Budget)
       assert.strictEqual(yield* Budget.balance, 0.5)
-      const budget = yield* RetryBudget.make("b")
+      const budget = yield* RetryBudget.make("b", { window: "10 seconds" })
       const free = { ...budget, balance: Effect.map(budget.balance, (balance) => balance / 2) }
       assert.match(
         (yield* Effect.flip(Conservation.tokens(free))).message,

@@ -152,7 +152,7 @@ describe("6.5 a wall clock that is set changes no interval", () => {
           retry: Retry.backoff({ base: "4 seconds", cap: "4 seconds", times: 9, jitter: "none" }),
           breaker: {
             trip: TripPolicy.consecutive(2),
-            openFor: { initial: "5 seconds", jitter: 0 },
+            openFor: { initial: "5 seconds", factor: 2, jitter: 0 },
             probes: { permitted: 1, successes: 1 }
           }
         })

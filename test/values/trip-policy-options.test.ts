@@ -81,7 +81,7 @@ describe("6.11 a bad value of a trip policy fails at construction, and says what
         calls: nothing,
         minimumCalls: nothing
       })
-      assert.strictEqual(policy.figures(policy.initial(), 0).threshold, 0.5)
+      assert.strictEqual(policy.figures(policy.initial(), 0).threshold, 0.8)
     }
   })
 

@@ -70,7 +70,7 @@ describe("failureRate", () => {
   })
 
   it("shows figures as of now, not as of the last call", () => {
-    const policy = TripPolicy.failureRate({ window: "1 second" })
+    const policy = TripPolicy.failureRate({ threshold: 0.5, window: "1 second" })
     const evidence = policy.initial()
     policy.record(evidence, true, 1, 0)
     assert.deepStrictEqual(policy.figures(evidence, 5000), { calls: 0, failures: 0, rate: 0, threshold: 0.5 })
@@ -81,11 +81,18 @@ describe("failureRate", () => {
     assert.strictEqual(opensAt(policy, "xooooxxo"), 7)
   })
 
-  it("by default takes half of at least 20 calls in 10 seconds", () => {
-    const policy = TripPolicy.failureRate()
+  it("takes half when half is said, of at least 20 calls", () => {
+    const policy = TripPolicy.failureRate({ threshold: 0.5 })
     assert.strictEqual(opensAt(policy, "x".repeat(30)), 20)
     assert.strictEqual(opensAt(policy, "xo".repeat(10)), 20)
     assert.strictEqual(opensAt(policy, `${"xo".repeat(9)}oo`), 0)
+  })
+
+  it("by default takes four of five of at least 20 calls in 10 seconds", () => {
+    const policy = TripPolicy.failureRate()
+    assert.strictEqual(opensAt(policy, "x".repeat(30)), 20)
+    assert.strictEqual(opensAt(policy, "xxxxo".repeat(4)), 20)
+    assert.strictEqual(opensAt(policy, `${"xxxxo".repeat(3)}xxxoo`), 0)
     const evidence = policy.initial()
     for (let i = 0; i < 19; i++) policy.record(evidence, true, 1, 0)
     policy.record(evidence, true, 1, 10_000)

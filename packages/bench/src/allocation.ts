@@ -41,6 +41,7 @@ const measure = async (): Promise<Allocations> => {
   return {
     bare: await leastBytes(bare, { inner: Work.sync }),
     breaker: await ours(await Breakers.breakers()),
+    breakerAtDefaults: await leastBytes(await Breakers.atDefaults(), { inner: Work.sync }),
     rejection: await ours(await Breakers.openBreakers(), { inner: Work.sync, failing: true }),
     retry: await ours(Singles.retries()),
     bulkhead: await ours(await Singles.bulkheads()),

@@ -22,6 +22,7 @@ export const frames = {
 /** Bytes allocated per call that succeeds, those of the bare work included; at most this. */
 export const bytes = {
   breaker: 400,
+  breakerAtDefaults: 400,
   rejection: 725,
   retry: 340,
   bulkhead: 286,

@@ -31,12 +31,13 @@ const policy = Effect.fnUntraced(function* (request: Request, rate: number) {
     deadline,
     timeout,
     retry: Retry.backoff({ base: "100 millis", times: 3 }),
-    budget: { ratio: 0.2 },
+    budget: { ratio: 0.2, window: "10 seconds" },
     // Open when sending is worthless: a service that answers every second call is still worth calling.
     breaker: {
       trip: TripPolicy.failureRate({ threshold: 0.8, calls: 50 }),
       // With hundreds of calls a second, three probes every half second cost nothing.
-      openFor: { initial: openFor, factor: 1 }
+      openFor,
+      probes: { permitted: 3, successes: 2 }
     },
     // Four times the calls that are in flight while all is well (rate times latency).
     bulkhead: { maxConcurrent: inFlight(rate) * 4, maxQueued: inFlight(rate) * 4, maxWait: "250 millis" }

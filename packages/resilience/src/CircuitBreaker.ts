@@ -38,10 +38,10 @@ import * as Rejection from "./Rejection.ts"
  *
  * | option | range | default |
  * |---|---|---|
- * | `trip` | a `TripPolicy` | `failureRate()`: half of at least 20 calls in 10 seconds |
- * | `openFor` | a duration above zero, growth options, or a `Schedule` | 5 seconds, doubling to 60 seconds, +-20 % |
+ * | `trip` | a `TripPolicy` | `standard`: most of at least 20 calls in 10 seconds, or 10 in a row over half a second |
+ * | `openFor` | a duration above zero, growth options, or a `Schedule` | 1 second, +-20 % |
  * | `maxRetryAfter` | a duration above zero | 10 minutes |
- * | `probes` | see {@link Probes} | 3 permitted, 2 successes, lease of 10 seconds |
+ * | `probes` | see {@link Probes} | 1 permitted, 1 success, lease of 10 seconds |
  * | `keys` | see {@link Keys} | 10,000 keys, 1 hour |
  * | `failures`, `ignore`, `failWhen`, `classify` | see `Outcome.Judgement` | transient errors and defects count |
  *
@@ -49,12 +49,11 @@ import * as Rejection from "./Rejection.ts"
  * @since 0.1.0
  */
 export interface Options extends Outcome.Judgement {
-  /** When to open. Default: `TripPolicy.failureRate()`. */
+  /** When to open. Default: `TripPolicy.standard`. */
   readonly trip?: Circuits.AnyTripPolicy | undefined
   /**
-   * How long to stay open. A duration is the first opening's; each further opening in a row doubles it up to a minute (or
-   * to the duration, if that is longer), with a jitter of 20 %. Give {@link OpenFor} to say all of that yourself, or a
-   * `Schedule` whose input is the number of the opening. Default: 5 seconds.
+   * How long to stay open, with a jitter of 20 %. Give {@link OpenFor} to say the jitter yourself or to have openings grow,
+   * or a `Schedule` whose input is the number of the opening. Default: 1 second.
    */
   readonly openFor?: Duration.Input | OpenFor | Circuits.OpenSchedule | undefined
   /** A `retryAfter` on the failure that opens the circuit lengthens the open time, at most to this. Default: 10 minutes. */
@@ -75,9 +74,9 @@ export interface Options extends Outcome.Judgement {
 export interface OpenFor {
   /** The first opening. A duration above zero. */
   readonly initial: Duration.Input
-  /** Growth per opening in a row, in [1, 1000]. Default: 2. */
+  /** Growth per opening in a row, in [1, 1000]. Default: 1, which is none. */
   readonly factor?: number | undefined
-  /** The longest opening, before jitter. Default: 60 seconds, or `initial` if that is longer. */
+  /** The longest opening of those that grow, before jitter. Default: 60 seconds, or `initial` if that is longer. */
   readonly max?: Duration.Input | undefined
   /** Share of the open time by which it varies up or down, in [0, 1]. Default: 0.2. */
   readonly jitter?: number | undefined
@@ -91,9 +90,9 @@ export interface OpenFor {
  * @since 0.1.0
  */
 export interface Probes {
-  /** Probes in one half-open period, an integer >= 1. Default: 3. */
+  /** Probes in one half-open period, an integer >= 1. Default: 1. */
   readonly permitted?: number | undefined
-  /** Successes that close the circuit, an integer in [1, permitted]. Default: 2. */
+  /** Successes that close the circuit, an integer in [1, permitted]. Default: 1. */
   readonly successes?: number | undefined
   /** A probe that has not ended after this gives its place to another. A duration above zero. Default: 10 seconds. */
   readonly lease?: Duration.Input | undefined

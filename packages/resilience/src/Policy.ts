@@ -45,7 +45,7 @@ import type * as Transient from "./Transient.ts"
  * |---|---|---|
  * | `deadline` | time for the whole | |
  * | `retry` | a schedule, or one with options | |
- * | `budget` | what retries may cost | ratio 0.2, 1 a second, over 10 seconds |
+ * | `budget` | what retries may cost | ratio 0.2, 1 a second, over 2 seconds |
  * | `breaker` | a circuit per key | see `CircuitBreaker.Options` |
  * | `bulkhead` | permits per key | `maxConcurrent` must be given |
  * | `timeout` | time for one attempt | |
@@ -525,7 +525,7 @@ const configured = (options: Options, settings: ConfigOf.PolicySettings): Option
  *   deadline: "3 seconds",
  *   retry: Retry.backoff({ base: "100 millis", cap: "2 seconds", times: 2 }),
  *   budget: { ratio: 0.2, minPerSecond: 1 },
- *   breaker: { trip: TripPolicy.failureRate({ threshold: 0.5, minimumCalls: 20 }), openFor: "5 seconds" },
+ *   breaker: { trip: TripPolicy.any(TripPolicy.standard, TripPolicy.slowCallRate({ slowerThan: "800 millis" })) },
  *   bulkhead: { maxConcurrent: 20, maxQueued: 40, maxWait: "500 millis" },
  *   timeout: "1 second"
  * }) {}

@@ -36,7 +36,7 @@ export const defaultKey = "default"
 export const Evidence = Schema.Struct({
   /** The trip policy, e.g. `failureRate`. */
   trip: Schema.String,
-  /** Its figures at that moment, e.g. `{ calls: 40, failures: 25, rate: 0.625, threshold: 0.5 }`. */
+  /** Its figures at that moment, e.g. `{ calls: 40, failures: 34, rate: 0.85, threshold: 0.8 }`. */
   figures: Schema.Record(Schema.String, Schema.Number)
 })
 

@@ -33,7 +33,7 @@ import { defaultKey } from "./Rejection.ts"
  * |---|---|---|
  * | `ratio` | [0, 1] | 0.2 |
  * | `minPerSecond` | a number >= 0 | 1 |
- * | `window` | a duration above zero | 10 seconds |
+ * | `window` | a duration above zero | 2 seconds |
  *
  * **Gotchas** The floor is per process: a thousand clients with ten retries a second each have no budget at all.
  *
@@ -45,7 +45,7 @@ export interface Options {
   readonly ratio?: number | undefined
   /** Retries a second that are allowed whatever the traffic. Default: 1. */
   readonly minPerSecond?: number | undefined
-  /** The time over which both are counted. Default: 10 seconds. */
+  /** The time over which both are counted. Default: 2 seconds. */
   readonly window?: Duration.Input | undefined
 }
 
@@ -148,7 +148,7 @@ const gate = <Output, Input, Error, Env, R>(
  *   const budget = yield* RetryBudget.make("search", { ratio: 0.1, minPerSecond: 0.5 })
  *   return yield* budget.balance
  * })
- * await Effect.runPromise(program) // => 5
+ * await Effect.runPromise(program) // => 1
  * ```
  *
  * @category constructors

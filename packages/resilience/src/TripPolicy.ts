@@ -65,25 +65,70 @@ export const make = <S>(policy: {
 }
 
 /**
- * Opens after so many failures in a row.
+ * The evidence of {@link consecutive}: how many failures in a row, and when the first of them ended.
  *
- * **When to use** For little traffic, where a rate would need calls you do not have. In much traffic prefer
- * {@link failureRate}: at an error rate of 40 % five failures in a row happen every few seconds.
+ * @category models
+ * @since 0.1.0
+ */
+export interface Run {
+  failures: number
+  /** In whole milliseconds: a number without a fraction takes no box. */
+  since: number
+}
+
+/** `since` is rounded up, so it may be ahead of a failure of the same millisecond: a row of one has lasted 0, not less. */
+const lasted = (run: Run, now: number): number => (run.failures === 0 ? 0 : Math.max(0, now - run.since))
+
+/**
+ * Opens after so many failures in a row, if they last as long as `lasting`.
+ *
+ * **When to use** For outages, which it notices sooner than a rate does, and for little traffic, where a rate would need
+ * calls you do not have. In much traffic give `lasting`: without it five failures in a row happen every few seconds at an
+ * error rate of 40 %, and one broken connection may fail ten calls at once.
+ *
+ * **Details**
+ *
+ * | option | range | default |
+ * |---|---|---|
+ * | `failures` | an integer >= 1 | required |
+ * | `lasting` | a duration of zero or more | 0 |
+ *
+ * **Example** (An outage, not a hiccup)
+ *
+ * ```ts
+ * import { TripPolicy } from "effect-resilience"
+ *
+ * TripPolicy.consecutive(10, { lasting: "500 millis" }).name // => "consecutive"
+ * ```
  *
  * @param failures an integer >= 1
  * @category constructors
  * @since 0.1.0
  */
-export const consecutive = (failures: number): TripPolicy<{ failures: number }> => {
-  Options.integer("TripPolicy.consecutive", "failures", failures, 1)
-  return make({
+export const consecutive = (
+  failures: number,
+  options: {
+    /** Time from the first failure of the row to the last, at least. A duration of zero or more. Default: 0. */
+    readonly lasting?: Duration.Input | undefined
+  } = {}
+): TripPolicy<Run> => {
+  const where = "TripPolicy.consecutive"
+  Options.integer(where, "failures", failures, 1)
+  Options.known(where, options, ["lasting"])
+  const lasting = Options.millis(where, "lasting", options.lasting ?? 0, { zero: true })
+  return make<Run>({
     name: "consecutive",
-    initial: () => ({ failures: 0 }),
-    record: (evidence, failed) => {
-      evidence.failures = failed ? evidence.failures + 1 : 0
+    initial: () => ({ failures: 0, since: 0 }),
+    record: (run, failed, _duration, now) => {
+      if (!failed) run.failures = 0
+      else if (run.failures++ === 0) run.since = Math.ceil(now)
     },
-    trips: (evidence) => evidence.failures >= failures,
-    figures: (evidence) => ({ failures: evidence.failures, limit: failures }),
+    trips: (run, now) => run.failures >= failures && lasted(run, now) >= lasting,
+    figures: (run, now) => ({
+      failures: run.failures,
+      limit: failures,
+      ...(lasting === 0 ? {} : { millis: Math.floor(lasted(run, now)), lasting })
+    }),
     usesDuration: false
   })
 }
@@ -104,7 +149,7 @@ export interface Over {
 }
 
 /** Defaults of the rates; the only place where they stand. */
-const defaults = { threshold: 0.5, window: Duration.seconds(10), minimumCalls: 20 }
+const defaults = { threshold: 0.8, window: Duration.seconds(10), minimumCalls: 20 }
 
 /** A ring of more would be memory for nothing. */
 const mostCalls = 1_000_000
@@ -172,14 +217,13 @@ const rate = (
 }
 
 /**
- * Opens when too large a share of the recent calls failed. The default of every breaker in this package:
- * half of at least 20 calls in 10 seconds.
+ * Opens when too large a share of the recent calls failed: by default four of five of at least 20 calls in 10 seconds.
  *
  * **Details**
  *
  * | option | range | default |
  * |---|---|---|
- * | `threshold` | (0, 1] | 0.5 |
+ * | `threshold` | (0, 1] | 0.8 |
  * | `window` | a duration above zero | 10 seconds |
  * | `calls` | an integer >= 1, instead of `window` | none |
  * | `minimumCalls` | an integer >= 1, at most `calls` | 20 |
@@ -189,7 +233,7 @@ const rate = (
  */
 export const failureRate = (
   options: Over & {
-    /** The share of failures that opens the circuit, in (0, 1]. Default: 0.5. */
+    /** The share of failures that opens the circuit, in (0, 1]. Default: 0.8. */
     readonly threshold?: number | undefined
   } = {}
 ): TripPolicy => rate("failureRate", options, (failed) => failed, "failures", false) as TripPolicy
@@ -206,7 +250,7 @@ export const slowCallRate = (
   options: Over & {
     /** A call that takes at least this long is slow. A duration above zero. */
     readonly slowerThan: Duration.Input
-    /** The share of slow calls that opens the circuit, in (0, 1]. Default: 0.5. */
+    /** The share of slow calls that opens the circuit, in (0, 1]. Default: 0.8. */
     readonly threshold?: number | undefined
   }
 ): TripPolicy => {
@@ -279,3 +323,26 @@ export const any = (...policies: ReadonlyArray<TripPolicy<any>>): TripPolicy =>
 // biome-ignore lint/suspicious/noExplicitAny: the evidence of each policy is its own business
 export const all = (...policies: ReadonlyArray<TripPolicy<any>>): TripPolicy =>
   combine("all", policies, (evidence, now) => policies.every((policy, i) => policy.trips(evidence[i], now)))
+
+/**
+ * The trip policy of a breaker that is given none: most calls fail ({@link failureRate} at its defaults), or all of them
+ * do, at least ten in a row for at least half a second ({@link consecutive}).
+ *
+ * **When to use** As a part of your own, with {@link any}.
+ *
+ * **Details** The numbers come from simulated outages (ADR 0010).
+ * Half of the calls failing is no reason to open: retries turn three of four of them into answers, and an open circuit none.
+ *
+ * **Example** (The same, and slow calls besides)
+ *
+ * ```ts
+ * import { TripPolicy } from "effect-resilience"
+ *
+ * const slow = TripPolicy.slowCallRate({ slowerThan: "2 seconds" })
+ * TripPolicy.any(TripPolicy.standard, slow).name // => "any(any(failureRate, consecutive), slowCallRate)"
+ * ```
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const standard: TripPolicy = any(failureRate(), consecutive(10, { lasting: "500 millis" }))

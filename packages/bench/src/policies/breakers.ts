@@ -11,7 +11,11 @@ import { type Candidate, down, inFiber, inPromise, inRuntime, type Task } from "
 
 const hour = 3_600_000
 
-export class Users extends CircuitBreaker.Service<Users>()("bench/Users") {}
+/** What the others have too, which is not our default. */
+export const half = TripPolicy.failureRate({ threshold: 0.5 })
+const slow = TripPolicy.slowCallRate({ slowerThan: "1 second", threshold: 0.5 })
+
+export class Users extends CircuitBreaker.Service<Users>()("bench/Users", { trip: half }) {}
 
 const consecutive = BuiltIn.consecutive(5)
 const rate = BuiltIn.rate({ threshold: 0.5, size: 100, minimumCalls: 20 })
@@ -61,17 +65,9 @@ export const names = {
 
 /** Every breaker, closed and without keys. */
 export const breakers = async (): Promise<ReadonlyArray<Candidate>> => {
-  const ours = await Effect.runPromise(CircuitBreaker.make("bench"))
-  const slowToo = await Effect.runPromise(
-    CircuitBreaker.make("bench", {
-      trip: TripPolicy.any(TripPolicy.failureRate(), TripPolicy.slowCallRate({ slowerThan: "1 second" }))
-    })
-  )
-  const production = await Effect.runPromise(
-    Policy.make("bench", {
-      breaker: { trip: TripPolicy.any(TripPolicy.failureRate(), TripPolicy.slowCallRate({ slowerThan: "1 second" })) }
-    })
-  )
+  const ours = await Effect.runPromise(CircuitBreaker.make("bench", { trip: half }))
+  const slowToo = await Effect.runPromise(CircuitBreaker.make("bench", { trip: TripPolicy.any(half, slow) }))
+  const production = await Effect.runPromise(Policy.make("bench", { breaker: { trip: TripPolicy.any(half, slow) } }))
   const users = ManagedRuntime.make(Users.layer)
   const byStreak = await builtIn(consecutive)
   const byRate = await builtIn(rate)
@@ -87,7 +83,7 @@ export const breakers = async (): Promise<ReadonlyArray<Candidate>> => {
       {
         name: names.ours,
         family: "ours",
-        what: "`CircuitBreaker.make` with its defaults: window of 10 s in ten buckets"
+        what: "`CircuitBreaker.make` with a failure rate: window of 10 s in ten buckets"
       },
       (work) => ours.protect(work)
     ),
@@ -200,7 +196,7 @@ const mostOpossums = 1000
 /** One circuit per key; what has no keys of its own gets a `Map`, as its users would write it. */
 export const keyedBreakers = async (count: number): Promise<ReadonlyArray<Candidate>> => {
   const keys = Array.from({ length: count }, (_, i) => `tenant-${i}`)
-  const ours = await Effect.runPromise(CircuitBreaker.make("bench", { keys: { maxKeys: count + 1 } }))
+  const ours = await Effect.runPromise(CircuitBreaker.make("bench", { trip: half, keys: { maxKeys: count + 1 } }))
   const own = perKey(() => Floor.windowOwn(new Floor.Window()))
   const open = perKey(() => Floor.windowPublic(new Floor.Window()))
   const byStreak = await builtIn(consecutive)
@@ -208,7 +204,7 @@ export const keyedBreakers = async (count: number): Promise<ReadonlyArray<Candid
   const rotate = perKey(() => makeOpossum(lean))
   const [key1, key2, key3, key4, key5, key6] = [0, 1, 2, 3, 4, 5].map(() => roundRobin(keys)) as Six
   const candidates = [
-    inFiber({ name: names.ours, family: "ours", what: "`protect(work, { key })`, defaults" }, (work) =>
+    inFiber({ name: names.ours, family: "ours", what: "`protect(work, { key })`, a failure rate" }, (work) =>
       ours.protect(work, { key: key1() })
     ),
     inFiber({ name: names.ownWindow, family: "floor, own primitive", what: "one record per key in a `Map`" }, (work) =>
@@ -237,9 +233,15 @@ export const keyedBreakers = async (count: number): Promise<ReadonlyArray<Candid
 type Next = () => string
 type Six = [Next, Next, Next, Next, Next, Next]
 
+/** What users get who say nothing; no peer has its like. */
+export const atDefaults = async (): Promise<Candidate> => {
+  const ours = await Effect.runPromise(CircuitBreaker.make("bench"))
+  return inFiber({ name: "at defaults", family: "ours", what: "`TripPolicy.standard`" }, (work) => ours.protect(work))
+}
+
 /** Breakers that have been opened, and stay so. */
 export const openBreakers = async (): Promise<ReadonlyArray<Candidate>> => {
-  const ours = await Effect.runPromise(CircuitBreaker.make("bench", { openFor: "2 hours" }))
+  const ours = await Effect.runPromise(CircuitBreaker.make("bench", { trip: half, openFor: "2 hours" }))
   const plainOwn = Floor.makeState()
   const plainPublic = Floor.makeState()
   Floor.trip(plainOwn, hour)

@@ -9,7 +9,7 @@ import * as BreakerFloor from "../floors/breaker.ts"
 import * as BulkheadFloor from "../floors/bulkhead.ts"
 import * as RetryFloor from "../floors/retry.ts"
 import * as TimeoutFloor from "../floors/timeout.ts"
-import { makeBuiltIn, samplingBreaker } from "./breakers.ts"
+import { half, makeBuiltIn, samplingBreaker } from "./breakers.ts"
 import { type Candidate, inFiber, inPromise, type Work } from "./work.ts"
 
 const permits = 20
@@ -38,7 +38,7 @@ const cockatielRetry = (): cockatiel.RetryPolicy =>
 
 const cockatielTimeout = (): cockatiel.TimeoutPolicy => cockatiel.timeout(second, cockatiel.TimeoutStrategy.Aggressive)
 
-const parts = () => ({ retry: Retry.backoff(), breaker: {}, bulkhead: { maxConcurrent: permits } })
+const parts = () => ({ retry: Retry.backoff(), breaker: { trip: half }, bulkhead: { maxConcurrent: permits } })
 
 type Protect = (work: Work) => Effect.Effect<unknown, unknown>
 
@@ -56,7 +56,7 @@ const policies = async (timed: boolean): Promise<{ readonly plain: Protect; read
 
 /** The singles that the fused policy must beat. */
 export const singles = async (): Promise<ReadonlyArray<Candidate>> => {
-  const breaker = await Effect.runPromise(CircuitBreaker.make("bench"))
+  const breaker = await Effect.runPromise(CircuitBreaker.make("bench", { trip: half }))
   const bulkhead = await Effect.runPromise(Bulkhead.make("bench", { maxConcurrent: permits }))
   const retry = Retry.transient(Retry.backoff())
   const again = Retry.transient(Retry.backoff())
@@ -149,7 +149,7 @@ export const heightName = (height: number): string => {
 
 /** Policies stacked to a height, the same ones for everybody: breaker, bulkhead, retry, fallback, timeout, deadline. */
 export const stacked = async (height: number): Promise<ReadonlyArray<Candidate>> => {
-  const breaker = await Effect.runPromise(CircuitBreaker.make("bench"))
+  const breaker = await Effect.runPromise(CircuitBreaker.make("bench", { trip: half }))
   const bulkhead = await Effect.runPromise(Bulkhead.make("bench", { maxConcurrent: permits }))
   const retry = Retry.transient(Retry.backoff())
   const fallback = Fallback.value(0, { when: "any" })

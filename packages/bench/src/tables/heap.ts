@@ -5,7 +5,7 @@ import { CircuitBreaker, Policy } from "effect-resilience"
 import Opossum from "opossum"
 import * as Floor from "../floors/breaker.ts"
 import type { HeapTable, Held, Holder } from "../model.ts"
-import { builtIn, opossumOptions, samplingBreaker } from "../policies/breakers.ts"
+import { builtIn, half, opossumOptions, samplingBreaker } from "../policies/breakers.ts"
 import * as Work from "../policies/work.ts"
 
 export const keyCounts = [100_000, 1_000_000] as const
@@ -65,11 +65,13 @@ const holders = (count: number, keys: ReadonlyArray<string>): ReadonlyArray<Hold
     {
       name: oursName,
       family: "ours",
-      what: "`CircuitBreaker.make` with its defaults: window of ten buckets",
+      what: "`CircuitBreaker.make` with a failure rate: window of ten buckets",
       group,
       keys: count,
       hold: async () => {
-        const breaker = await Effect.runPromise(CircuitBreaker.make("bench", { keys: { maxKeys: count + 1 } }))
+        const breaker = await Effect.runPromise(
+          CircuitBreaker.make("bench", { trip: half, keys: { maxKeys: count + 1 } })
+        )
         return { held: breaker, keys: await visit(keys, (work, key) => breaker.protect(work, { key })) }
       }
     },
@@ -81,7 +83,11 @@ const holders = (count: number, keys: ReadonlyArray<string>): ReadonlyArray<Hold
       keys: Math.min(count, 100_000),
       hold: async () => {
         const policy = await Effect.runPromise(
-          Policy.make("bench", { breaker: {}, bulkhead: { maxConcurrent: 20 }, keys: { maxKeys: count + 1 } })
+          Policy.make("bench", {
+            breaker: { trip: half },
+            bulkhead: { maxConcurrent: 20 },
+            keys: { maxKeys: count + 1 }
+          })
         )
         const visited = await visit(keys.slice(0, 100_000), (work, key) => policy.protect(work, { key }))
         return { held: policy, keys: visited }

@@ -13,7 +13,7 @@ export interface BudgetOptions {
 }
 
 /** Defaults of a retry budget; the only place where they stand. */
-export const defaults = { ratio: 0.2, minPerSecond: 1, window: "10 seconds" } as const
+export const defaults = { ratio: 0.2, minPerSecond: 1, window: "2 seconds" } as const
 
 export class Budget {
   private readonly tokens: Tokens.Tokens

@@ -45,13 +45,13 @@ export interface CircuitOptions {
 
 /** Defaults of a circuit; the only place where they stand. */
 export const defaults = {
-  trip: () => TripPolicy.failureRate(),
-  openFor: "5 seconds",
-  factor: 2,
+  trip: TripPolicy.standard,
+  openFor: "1 second",
+  factor: 1,
   max: "60 seconds",
   jitter: 0.2,
   maxRetryAfter: "10 minutes",
-  probes: { permitted: 3, successes: 2, lease: "10 seconds" }
+  probes: { permitted: 1, successes: 1, lease: "10 seconds" }
 } as const
 
 /** The default of the longest opening; also the open time of a circuit whose schedule throws. */
@@ -114,7 +114,7 @@ export class Circuits {
 
   constructor(where: string, options: CircuitOptions, reporter: Reporter) {
     this.reporter = reporter
-    this.trip = Options.tripPolicy(where, "trip", options.trip ?? defaults.trip())
+    this.trip = Options.tripPolicy(where, "trip", options.trip ?? defaults.trip)
     this.timed = this.trip.usesDuration !== false
     if (options.probes !== undefined) {
       Options.known(`${where}.probes`, options.probes, ["permitted", "successes", "lease"])
@@ -130,7 +130,7 @@ export class Circuits {
       successes: Options.integer(
         where,
         "probes.successes",
-        options.probes?.successes ?? Math.min(defaults.probes.successes, permitted),
+        options.probes?.successes ?? defaults.probes.successes,
         1,
         permitted
       ),
@@ -384,6 +384,9 @@ const openTime = (where: string, input: OpenFor): ((opening: number, fiber: AnyF
   const initial = Options.millis(where, field, options.initial)
   const factor = Options.within(where, "openFor.factor", options.factor ?? defaults.factor, 1, 1000)
   const jitter = Options.within(where, "openFor.jitter", options.jitter ?? defaults.jitter, 0, 1)
+  if (options.max !== undefined && factor === 1) {
+    throw new RangeError(`${where}: openFor.max bounds openings that grow: give openFor.factor as well`)
+  }
   const max = Options.millis(where, "openFor.max", options.max ?? Math.max(initial, longest))
   if (max < initial) {
     throw new RangeError(`${where}: openFor.max must be at least openFor.initial (${initial} ms), got ${max} ms`)

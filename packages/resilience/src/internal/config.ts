@@ -20,15 +20,21 @@ const Over = {
 }
 
 const TripSettings = Schema.Union([
-  Schema.Struct({ type: Schema.Literal("consecutive"), failures: Schema.Finite }),
+  Schema.Struct({
+    type: Schema.Literal("consecutive"),
+    failures: Schema.Finite,
+    lasting: Schema.optionalKey(Schema.DurationFromString)
+  }),
   Schema.Struct({ type: Schema.Literal("failureRate"), ...Over }),
   Schema.Struct({ type: Schema.Literal("slowCallRate"), slowerThan: Schema.DurationFromString, ...Over })
 ])
 
 const makeTrip = (settings: typeof TripSettings.Type): TripPolicy.TripPolicy => {
   switch (settings.type) {
-    case "consecutive":
-      return TripPolicy.consecutive(settings.failures) as TripPolicy.TripPolicy
+    case "consecutive": {
+      const { failures, type: _, ...options } = settings
+      return TripPolicy.consecutive(failures, options) as TripPolicy.TripPolicy
+    }
     case "failureRate": {
       const { type: _, ...options } = settings
       return TripPolicy.failureRate(options)

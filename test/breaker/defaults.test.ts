@@ -1,0 +1,64 @@
+/** A breaker of which nothing is said. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import * as TestClock from "effect/testing/TestClock"
+import { CircuitBreaker } from "effect-resilience"
+import { down, held, ok, outcome, tagOf } from "./dependency.ts"
+
+const make = CircuitBreaker.make("users")
+
+/** So many failures, so many milliseconds apart. */
+const failures = (breaker: CircuitBreaker.CircuitBreaker, times: number, apart: number) =>
+  Effect.gen(function* () {
+    for (let i = 0; i < times; i++) {
+      if (i > 0) yield* TestClock.adjust(apart)
+      yield* outcome(breaker.protect(down))
+    }
+  })
+
+describe("a breaker of which nothing is said", () => {
+  it.effect("opens in an outage: at ten failures in a row that last half a second, and says so", () =>
+    Effect.gen(function* () {
+      const breaker = yield* make
+      yield* failures(breaker, 9, 100)
+      assert.strictEqual(yield* tagOf(breaker), "closed")
+      yield* TestClock.adjust(100)
+      yield* outcome(breaker.protect(down))
+      const state = yield* breaker.state()
+      assert.isTrue(state._tag === "open" && state.evidence?.trip === "any(failureRate, consecutive)")
+      const refused = yield* Effect.flip(breaker.protect(ok))
+      assert.isTrue(refused._tag === "CircuitOpen")
+      assert.include(refused._tag === "CircuitOpen" ? refused.message : "", "consecutive.failures 10")
+    })
+  )
+
+  it.effect("stays closed when ten calls fail at once", () =>
+    Effect.gen(function* () {
+      const breaker = yield* make
+      yield* failures(breaker, 10, 0)
+      assert.strictEqual(yield* tagOf(breaker), "closed")
+    })
+  )
+
+  it.effect("is open for a second, give or take a fifth, every time; then one probe decides", () =>
+    Effect.gen(function* () {
+      const breaker = yield* make
+      yield* failures(breaker, 10, 100)
+      for (let opening = 1; opening <= 10; opening++) {
+        const state = yield* breaker.state()
+        assert.isTrue(state._tag === "open" && state.openings === opening)
+        const millis = state._tag === "open" ? Duration.toMillis(state.retryAfter) : 0
+        assert.isTrue(millis >= 800 && millis <= 1200, `${millis} ms`)
+        yield* TestClock.adjust("1200 millis")
+        const probe = yield* held(breaker)
+        assert.strictEqual(yield* outcome(breaker.protect(ok)), "CircuitOpen")
+        yield* probe.fail
+      }
+      yield* TestClock.adjust("1200 millis")
+      assert.strictEqual(yield* outcome(breaker.protect(ok)), "ok")
+      assert.strictEqual(yield* tagOf(breaker), "closed")
+    }).pipe(Random.withSeed("defaults"))
+  )
+})
