@@ -23,6 +23,7 @@ import * as Series from "./Series.ts"
 export const senders: ReadonlyArray<Sender.Sender> = [
   Sender.ours,
   Sender.oursWithoutBreaker,
+  Sender.oursRetryOnly,
   Sender.oursBreakerOnly,
   ...References.all
 ]

@@ -34,6 +34,11 @@ export const all = {
     title: "black hole: no answers for 30 s",
     faults: [{ kind: "hang", lasts: "30 seconds" }]
   },
+  S1c: {
+    name: "S1c",
+    title: "blips: refused for 200 ms, every 3 s, 10 times",
+    faults: [{ kind: "down", lasts: "200 millis", every: "3 seconds", times: 10 }]
+  },
   S2: {
     name: "S2",
     title: "brown-out: 10 % errors for 30 s",
@@ -43,6 +48,11 @@ export const all = {
     name: "S2b",
     title: "brown-out: 40 % errors for 30 s",
     faults: [{ kind: "errors", rate: 0.4, lasts: "30 seconds" }]
+  },
+  S2c: {
+    name: "S2c",
+    title: "one of two replicas is dead: half of the calls fail for 30 s",
+    faults: [{ kind: "errors", rate: 0.5, lasts: "30 seconds" }]
   },
   S3: { name: "S3", title: "20 times as slow for 30 s", faults: [{ kind: "slow", factor: 20, lasts: "30 seconds" }] },
   S4: {

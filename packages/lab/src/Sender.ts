@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import { Policy, Retry, Transient } from "effect-resilience"
+import * as Distribution from "./Distribution.ts"
 import type { Engine } from "./Engine.ts"
 import type { Scenario } from "./Scenario.ts"
 
@@ -148,8 +149,34 @@ export const policy = <O extends Policy.Options>(
 })
 
 /**
+ * How many calls to one key a client process has at the same time while all is well, at the most: a number for a bulkhead.
+ *
+ * **Details** By Little's law, from its share of the calls to the busiest shard and the mean of the work: the calls in
+ * flight, three standard deviations (arrivals are random), and three calls more. The parts of a call come together.
+ *
+ * **Example** (The base model)
+ *
+ * ```ts
+ * import { Scenario, Sender } from "@effect-resilience/lab"
+ *
+ * // 28 calls a second of 11 ms each
+ * Sender.permits(Scenario.make({ name: "base" })) // => 5
+ * ```
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const permits = ({ clients, fanOut, rate, rtt, service, weights, ...scenario }: Scenario): number => {
+  const weight = weights ?? Array.from({ length: scenario.shards }, () => 1)
+  const busiest = Math.max(...weight) / weight.reduce((sum, one) => sum + one, 0)
+  const seconds = (Distribution.cut(service, Infinity).mean + rtt) / 1000
+  const inFlight = ((rate * fanOut) / clients) * busiest * seconds
+  return Math.ceil(inFlight + 3 * Math.sqrt(inFlight * fanOut) + 3 * fanOut)
+}
+
+/**
  * `effect-resilience` at its defaults: the whole policy, with nothing said but what a dependency needs saying, which is
- * how long an attempt and a call may take, and how many at once.
+ * how long an attempt and a call may take, and how many at once ({@link permits}).
  *
  * @category senders
  * @since 0.1.0
@@ -160,18 +187,37 @@ export const ours: Sender = policy("ours", "effect-resilience, the whole policy 
     retry: Retry.backoff(),
     budget: {},
     breaker: {},
-    bulkhead: { maxConcurrent: 20 },
+    bulkhead: { maxConcurrent: permits(scenario) },
     timeout: scenario.timeout
   })
 )
 
 /**
- * `effect-resilience` without a breaker: retries that a budget pays for.
+ * `effect-resilience` without a breaker.
  *
  * @category senders
  * @since 0.1.0
  */
 export const oursWithoutBreaker: Sender = policy(
+  "ours-bulkhead",
+  "effect-resilience: retry, budget, bulkhead, timeout and deadline at their defaults",
+  ({ scenario }) =>
+    Policy.make("ours-bulkhead", {
+      deadline: scenario.deadline,
+      retry: Retry.backoff(),
+      budget: {},
+      bulkhead: { maxConcurrent: permits(scenario) },
+      timeout: scenario.timeout
+    })
+)
+
+/**
+ * `effect-resilience` without a breaker or a bulkhead: retries that a budget pays for.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const oursRetryOnly: Sender = policy(
   "ours-budget",
   "effect-resilience: retry, budget, timeout and deadline at their defaults",
   ({ scenario }) =>
@@ -184,7 +230,7 @@ export const oursWithoutBreaker: Sender = policy(
 )
 
 /**
- * `effect-resilience` with a breaker and no retries.
+ * `effect-resilience` with a breaker and nothing that retries or limits.
  *
  * @category senders
  * @since 0.1.0
