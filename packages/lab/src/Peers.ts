@@ -214,8 +214,8 @@ export const opossum: Sender = opossumWith("opossum", "opossum at its defaults: 
  */
 export const cockatielBest: Sender = cockatielWith(
   "cockatiel-best",
-  "cockatiel, best of a grid: 1 retry, SamplingBreaker 50 % of 2 s, 0.5 s",
-  { breaker: { threshold: 0.5, duration: 2_000 }, halfOpenAfter: 500, retries: 1 }
+  "cockatiel, best of a grid: 1 retry, ConsecutiveBreaker(20), 0.5 s",
+  { breaker: { consecutive: 20 }, halfOpenAfter: 500, retries: 1 }
 )
 
 /**

@@ -113,8 +113,8 @@ const { values } = parseArgs({
   options: {
     peer: { type: "string", multiple: true, default: Object.keys(peers) },
     finalists: { type: "string", default: "4" },
-    seeds: { type: "string", default: "2" },
-    held: { type: "string", default: "5" }
+    seeds: { type: "string", default: "1" },
+    held: { type: "string", default: "3" }
   }
 })
 
