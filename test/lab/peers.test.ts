@@ -65,3 +65,22 @@ describe("a known figure", () => {
     assert.closeTo(Lab.run({ scenario, sender: References.finagle, seed: 11 }).metrics.amplification, 3.99, 0.02)
   })
 })
+
+describe("resilience4j with other settings", () => {
+  it("is the default one when nothing is said", () => {
+    const scenario = Scenario.make({ ...Scenarios.all.S1, clients: 5, rate: 140, workers: 2, after: "0 seconds" })
+    const metrics = (sender: Sender.Sender) => Lab.run({ scenario, sender, seed: 1 }).metrics
+    assert.deepStrictEqual(metrics(References.resilience4jWith("r4j", "", {})), metrics(References.resilience4j))
+  })
+
+  it.each([
+    [{ window: 0 }, "References.resilience4jWith: window must be an integer >= 1, got 0"],
+    [{ window: 10, minimum: 11 }, "References.resilience4jWith: minimum must be <= window (10), got 11"],
+    [{ rate: 1.1 }, "References.resilience4jWith: rate must be > 0 and <= 1, got 1.1"],
+    [{ open: NaN }, "References.resilience4jWith: open must be >= 0, got NaN"],
+    [{ retries: -1 }, "References.resilience4jWith: retries must be an integer >= 0, got -1"],
+    [{ wait: -5 }, "References.resilience4jWith: wait must be >= 0, got -5"]
+  ])("refuses %o", (options, message) => {
+    assert.throws(() => References.resilience4jWith("bad", "", options), message)
+  })
+})

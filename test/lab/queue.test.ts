@@ -50,6 +50,11 @@ describe("the dependency", () => {
     agrees({ rate: 680, workers: 8, service: { kind: "exponential", mean: "10 millis" } }, erlang(680, 8, 10))
   })
 
+  it("waits as long newest first, on average", () => {
+    const input = { rate: 280, workers: 4, discipline: "lifo" } as const
+    agrees({ ...input, service: { kind: "exponential", mean: "10 millis" } }, erlang(280, 4, 10))
+  })
+
   it("waits as M/D/1", () => {
     agrees({ rate: 600, workers: 1, service: { kind: "constant", value: "1 millis" } }, pollaczek(600, 1, 1))
   })

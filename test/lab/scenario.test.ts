@@ -40,6 +40,22 @@ describe("a scenario", () => {
       ["shards below 2, got 2"]
     ],
     [
+      "a discipline that is not there",
+      { discipline: "edf" },
+      [`["discipline"]`, `"fifo" | "lifo" | "codel" | "codel-lifo"`]
+    ],
+    ["weights of other shards", { shards: 2, weights: [1, 2, 3] }, [`["weights"]`, "one per shard (2), got 3"]],
+    ["a weight", { shards: 2, weights: [1, 0] }, [`["weights"][1]`, "between 0.001 and 1000000"]],
+    ["parts", { fanOut: 0 }, [`["fanOut"]`, "between 1 and 1000"]],
+    ["tiers", { tiers: 7 }, [`["tiers"]`, "between 1 and 6"]],
+    ["a pool", { pool: { slots: 0 } }, [`["pool"]["slots"]`, "between 1 and 100000"]],
+    ["a field of a pool", { pool: { slots: 1, maxWait: "1 second" } }, [`["pool"]["maxWait"]`]],
+    [
+      "a cold cache",
+      { faults: [{ kind: "cold", lasts: "1 second", factor: 0.5, keys: 10 }] },
+      [`["faults"][0]["factor"]`, "between 1 and 10000"]
+    ],
+    [
       "a fault that begins again before it ends",
       { faults: [{ kind: "down", lasts: "2 seconds", every: "1 second", times: 2 }] },
       [`["every"]`, "at least `lasts`"]
@@ -89,7 +105,12 @@ describe("the oracle", () => {
     ["S4", Scenarios.all.S4, 0.9],
     ["S5", Scenarios.all.S5, 0.5],
     ["S6", Scenarios.all.S6, 0.5],
-    ["S7", Scenarios.all.S7, (20_000 / 22 / 1400) * 0.25]
+    ["S7", Scenarios.all.S7, (20_000 / 22 / 1400) * 0.25],
+    ["S8", Scenarios.all.S8, 1],
+    ["S8b", Scenarios.all.S8b, 1],
+    ["S9", Scenarios.all.S9, 5 / 7],
+    ["S9 with a slot for every second call", { ...Scenarios.all.S9, pool: { slots: 4 } }, 4 / 0.011 / 700],
+    ["S10", Scenarios.all.S10, 0]
   ]
   for (const [name, input, goodput] of cases) {
     it(`of ${name} is what the capacity gives`, () => {

@@ -133,4 +133,15 @@ describe("the testing kit", () => {
       )
     ).toEqual(["src/index.ts does not export src/Sweep.ts"])
   })
+
+  test("may have modules that take more, which the index leaves out", () => {
+    const files = new Map([
+      ["Peers.ts", `import type * as Peer from "peer"`],
+      ["index.ts", none]
+    ])
+    expect(checkKit(files, { "Peers.ts": /^peer$/ })).toEqual([])
+    expect(checkKit(files, { "Peers.ts": /^other$/ })).toEqual([
+      "src/Peers.ts imports peer: the kit imports nothing but effect and effect-resilience"
+    ])
+  })
 })

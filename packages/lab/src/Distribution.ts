@@ -4,7 +4,8 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { PositiveMillis } from "./internal/duration.ts"
+import * as SchemaTransformation from "effect/SchemaTransformation"
+import { PositiveMillis, PlainMillis as Sample } from "./internal/duration.ts"
 import { quantile as normal } from "./internal/normal.ts"
 
 /**
@@ -49,12 +50,33 @@ export const Bimodal = Schema.Struct({
 })
 
 /**
+ * As it was recorded: any of the samples, each as likely as the next. They are plain numbers of milliseconds.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Trace = Schema.Struct({
+  kind: Schema.Literal("trace"),
+  samples: Schema.Array(Sample).pipe(
+    Schema.decodeTo(
+      Schema.Array(Sample).check(
+        Schema.makeFilter((samples) => samples.some((sample) => sample > 0) || "Expected a sample above 0")
+      ),
+      SchemaTransformation.transform({
+        decode: (samples: ReadonlyArray<number>): ReadonlyArray<number> => samples.toSorted((a, b) => a - b),
+        encode: (samples: ReadonlyArray<number>) => samples
+      })
+    )
+  )
+})
+
+/**
  * A distribution of service times.
  *
  * @category schemas
  * @since 0.1.0
  */
-export const Distribution = Schema.Union([Constant, Exponential, Lognormal, Bimodal])
+export const Distribution = Schema.Union([Constant, Exponential, Lognormal, Bimodal, Trace])
 
 /**
  * A distribution of service times, in milliseconds.
@@ -80,6 +102,8 @@ export const quantile = (self: Distribution, u: number): number => {
       return self.mean * Math.exp(self.sigma * normal(u) - self.sigma ** 2 / 2)
     case "bimodal":
       return u < 1 - self.share ? self.fast : self.slow
+    case "trace":
+      return self.samples[Math.floor(u * self.samples.length)] ?? 0
   }
 }
 

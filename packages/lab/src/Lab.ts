@@ -59,6 +59,8 @@ export interface Run {
   readonly ended: number
   /** Calls answered in time. */
   readonly good: number
+  /** Goodput of each shard: calls answered in time, as a share of those offered to it, while something was wrong. */
+  readonly shards: ReadonlyArray<number>
   readonly attempts: number
   /** Milliseconds that an attempt stood in the dependency's queue, on average. */
   readonly wait: number
@@ -100,6 +102,7 @@ export const run = (options: Options): Run => {
   world.run((now) => {
     recorder?.look(now, world.queued, world.circuits)
     options.progress?.(Math.min(1, now / books.until))
+    return false
   })
   return {
     seed,
@@ -107,6 +110,7 @@ export const run = (options: Options): Run => {
     calls: books.calls,
     ended: books.ended,
     good: total(books.good),
+    shards: Array.from(books.goodOf, (good, shard) => good / (books.offeredTo[shard] ?? 0)),
     attempts: total(books.attempts),
     wait: books.waits === 0 ? 0 : books.waited / books.waits,
     events: world.engine.events,

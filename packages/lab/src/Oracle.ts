@@ -3,9 +3,9 @@
  *
  * @since 0.1.0
  */
-import * as Distribution from "./Distribution.ts"
 import { slot } from "./internal/books.ts"
-import { pieceAt, timelineOf, unreachable } from "./internal/timeline.ts"
+import { ceilingsOf } from "./internal/ceiling.ts"
+import { pieceAt, timelineOf } from "./internal/timeline.ts"
 import { type Scenario, span } from "./Scenario.ts"
 
 /**
@@ -21,41 +21,48 @@ export interface Oracle {
   readonly at: (moment: number) => number
 }
 
-/** Attempts that anybody makes per call. */
+/** Attempts that anybody makes per call, in one tier. */
 const attempts = 4
 
 /**
  * The oracle of a scenario.
  *
  * **Details** Per shard: what its workers can finish within the timeout, less what fails, and no call is tried more than
- * four times. It queues nothing and pays nothing to learn, so it is a bound, not a policy: a mean over arrivals, which a
- * single run may pass by a little.
+ * four times in any tier. A call of many parts is good when all of them are, each by chance of its own. Slots of clients
+ * hold no more than they can. A cold cache is as warm as if all workers had done nothing but warm it. Of a dependency that
+ * behaves as it was recorded: the share that four attempts at that moment would get answered. It queues nothing and pays
+ * nothing to learn, so it is a bound, not a policy: a mean over arrivals, which a single run may pass by a little.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const of = (scenario: Scenario): Oracle => {
+  const { clients, fanOut, pool, shards, tiers } = scenario
   const timeline = timelineOf(scenario)
-  const goodputs = new Map(
-    timeline.map((piece) => {
-      const perShard = piece.shards.map((condition) => {
-        if (unreachable(condition)) return 0
-        const limit = Math.max(0, scenario.timeout - scenario.rtt) / condition.slow
-        const { done, held, mean } = Distribution.cut(scenario.service, limit)
-        const works = done * (1 - condition.errors)
-        const workers = Math.round((scenario.workers / scenario.shards) * condition.capacity)
-        const busy = (scenario.cancels ? held : mean) * condition.slow
-        const offered = piece.rate / scenario.shards / 1000
-        return Math.min(1 - (1 - works) ** attempts, ((workers / busy) * works) / offered)
-      })
-      return [piece, perShard.reduce((sum, one) => sum + one, 0) / perShard.length] as const
-    })
-  )
-  const at = (moment: number): number => goodputs.get(pieceAt(timeline, moment)) ?? 0
+  const ceilings = ceilingsOf(scenario, timeline)
+  const weights = scenario.weights ?? Array.from({ length: shards }, () => 1)
+  const total = weights.reduce((sum, weight) => sum + weight, 0)
+  const at = (moment: number): number => {
+    const offered = (pieceAt(timeline, moment).rate * fanOut) / 1000
+    let reached = 0
+    let served = 0
+    let perSlot = 0
+    for (const [shard, { busy, held, workers, works }] of ceilings(moment).entries()) {
+      if (works === 0 || workers === 0) continue
+      const weight = weights[shard] ?? 0
+      const reach = 1 - (1 - works) ** (attempts ** tiers)
+      reached += weight * reach
+      served += weight * Math.min(reach, ((workers / busy) * works) / ((offered * weight) / total))
+      perSlot = Math.max(perSlot, works / held)
+    }
+    if (served === 0) return 0
+    const slots = pool === undefined ? Infinity : (clients * pool.slots * perSlot) / offered
+    return Math.min(served / total, (reached / total) ** fanOut, slots)
+  }
   const { clear, from } = span(scenario)
   let good = 0
   let offered = 0
-  for (let moment = from; moment < clear; moment += slot) {
+  for (let moment = from + slot / 2; moment < clear; moment += slot) {
     const { rate } = pieceAt(timeline, moment)
     good += at(moment) * rate
     offered += rate

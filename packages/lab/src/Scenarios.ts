@@ -5,6 +5,9 @@
  */
 import type { Input } from "./Scenario.ts"
 
+/** 10 ms on average. */
+const stragglers = { kind: "bimodal", fast: "6.71 millis", slow: "335.5 millis", share: 0.01 } as const
+
 /**
  * All of them, by name.
  *
@@ -65,6 +68,58 @@ export const all = {
       { kind: "down", lasts: "30 seconds" },
       { kind: "slow", factor: 2.2, at: "30 seconds", lasts: "10 seconds" }
     ]
+  },
+  S7b: {
+    name: "S7b",
+    title: "outage of 30 s, then a cold cache that warms with the work done",
+    faults: [
+      { kind: "down", lasts: "30 seconds" },
+      { kind: "cold", factor: 4, keys: 5000, at: "30 seconds", lasts: "15 seconds" }
+    ]
+  },
+  S8: {
+    name: "S8",
+    title: "stragglers: 1 % of the work takes 50 times as long",
+    service: stragglers,
+    window: "30 seconds",
+    after: "10 seconds"
+  },
+  S8b: {
+    name: "S8b",
+    title: "stragglers, and every call has 100 parts",
+    rate: 140,
+    fanOut: 100,
+    workers: 200,
+    queue: 20_000,
+    service: stragglers,
+    // Nothing was better before.
+    warmUp: "0 seconds",
+    window: "20 seconds",
+    after: "5 seconds"
+  },
+  S9: {
+    name: "S9",
+    title: "noisy neighbour: one pool of 100 slots for A, and for B that hangs for 2 s",
+    rate: 700,
+    clients: 1,
+    workers: 200,
+    shards: 2,
+    weights: [5, 2],
+    pool: { slots: 100, wait: "200 millis" },
+    // Up to 200 ms in line, then 2 s.
+    timeout: "2200 millis",
+    deadline: "3 seconds",
+    faults: [{ kind: "hang", lasts: "30 seconds", shards: [1] }]
+  },
+  S10: {
+    name: "S10",
+    title: "3 tiers, the last one down for 30 s",
+    rate: 140,
+    clients: 5,
+    workers: 2,
+    queue: 200,
+    tiers: 3,
+    faults: [{ kind: "down", lasts: "30 seconds" }]
   },
   S11: {
     name: "S11",

@@ -5,16 +5,19 @@
  */
 import * as Effect from "effect/Effect"
 import { Policy, Retry, Transient } from "effect-resilience"
+import type { Engine } from "./Engine.ts"
 import type { Scenario } from "./Scenario.ts"
 
 /**
  * Why an attempt failed: `refused` by a dependency that is down, `failed` after the work, `full` because its queue was,
- * `timeout` because there was no answer in time (only of {@link Call.limited}).
+ * `dropped` from that queue because it had waited for too long, `pool` because no slot of the client process was free in
+ * time, `timeout` because there was no answer in time (only of {@link Call.limited}). What failed in the next tier is
+ * `failed` in this one, whatever the reason there.
  *
  * @category models
  * @since 0.1.0
  */
-export type Reason = "refused" | "failed" | "full" | "timeout"
+export type Reason = "refused" | "failed" | "full" | "dropped" | "pool" | "timeout"
 
 /**
  * The failure of an attempt, as the client sees it. Every one is worth another try, as far as the client can know.
@@ -69,7 +72,11 @@ export interface Circuits {
  */
 export interface Client {
   readonly index: number
+  /** 1 for those who make the calls, 2 for the service that they call, and so on. */
+  readonly tier: number
   readonly scenario: Scenario
+  /** The world it lives in. */
+  readonly engine: Engine
   /** Milliseconds since the world began. */
   readonly now: () => number
   /** From 0 to below 1, the same for the same seed. */

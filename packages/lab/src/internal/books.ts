@@ -18,6 +18,11 @@ export class Books {
   /** Calls that failed without an attempt, by when they came; and those that would have been served. */
   readonly rejected: Float64Array
   readonly falselyRejected: Float64Array
+  /** By shard: parts of calls that came while something was wrong, and those that were answered in time. */
+  readonly offeredTo: Float64Array
+  readonly goodOf: Float64Array
+  /** Attempts are counted per part of a call. */
+  readonly parts: number
   /** Slots in which nothing can be reached. */
   readonly unreachable: Uint8Array
   /** Latencies of calls that came while something was wrong and were answered in time. */
@@ -40,10 +45,20 @@ export class Books {
     this.attempts = new Float64Array(slots)
     this.rejected = new Float64Array(slots)
     this.falselyRejected = new Float64Array(slots)
+    this.offeredTo = new Float64Array(scenario.shards)
+    this.goodOf = new Float64Array(scenario.shards)
+    this.parts = scenario.fanOut
     const timeline = timelineOf(scenario)
     this.unreachable = Uint8Array.from({ length: slots }, (_, index) =>
       pieceAt(timeline, index * slot).shards.every(unreachable) ? 1 : 0
     )
+  }
+
+  /** A part of a call that came at a moment has ended. */
+  part(at: number, shard: number, isGood: boolean): void {
+    if (at < this.from || at >= this.clear) return
+    this.offeredTo[shard]! += 1
+    if (isGood) this.goodOf[shard]! += 1
   }
 
   /** One more in a slot. What calls do that outlive the run is in none. */

@@ -1,49 +1,43 @@
 /** The dependency of a world: shards, each with workers and a queue, and whatever is wrong with them. */
 import * as Distribution from "../Distribution.ts"
-import type { Engine, Event } from "../Engine.ts"
+import type { Engine } from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
 import { Failure } from "../Sender.ts"
-import { Queue } from "./queue.ts"
+import type { Attempt, Target } from "./attempt.ts"
+import { Cache } from "./cache.ts"
+import { type Line, lineOf } from "./discipline.ts"
 import { type Condition, type Piece, unreachable } from "./timeline.ts"
-
-/** One attempt, from when it is sent to when nobody waits for it any more. */
-export class Attempt {
-  readonly sent: number
-  /** Is told how it ended, after the way back: with a failure, or well. */
-  readonly answer: (failure: Failure | undefined) => void
-  /** When work on it began, or -1. */
-  started = -1
-  /** When nobody waited for it any more. */
-  abandoned = Infinity
-  done: Event | undefined = undefined
-
-  constructor(sent: number, answer: (failure: Failure | undefined) => void) {
-    this.sent = sent
-    this.answer = answer
-  }
-}
 
 /** What the dependency notes down, in milliseconds of its workers. */
 export interface Work {
+  readonly sent: () => void
   readonly waited: (millis: number) => void
   readonly worked: (total: number, wasted: number) => void
 }
 
-export class Dependency {
+export class Dependency implements Target {
+  private readonly work: Work
   private readonly shards: ReadonlyArray<Shard>
 
   constructor(engine: Engine, scenario: Scenario, first: Piece, work: Work) {
-    const service = engine.random("service")
-    const errors = engine.random("errors")
-    this.shards = first.shards.map((condition) => new Shard(engine, scenario, condition, work, service, errors))
+    const chance = {
+      service: engine.random("service"),
+      errors: engine.random("errors"),
+      keys: engine.random("keys")
+    }
+    this.work = work
+    this.shards = first.shards.map((condition) => new Shard(engine, scenario, condition, work, chance))
   }
 
-  send(shard: number, attempt: Attempt): void {
-    this.shards[shard]!.send(attempt)
+  send(attempt: Attempt): void {
+    const { errand } = attempt
+    errand.sent += 1
+    this.work.sent()
+    this.shards[errand.shard]!.send(attempt)
   }
 
-  abandon(shard: number, attempt: Attempt): void {
-    this.shards[shard]!.abandon(attempt)
+  abandon(attempt: Attempt): void {
+    this.shards[attempt.errand.shard]!.abandon(attempt)
   }
 
   /** Would an attempt sent now be served before its client gives up? */
@@ -63,35 +57,31 @@ export class Dependency {
   }
 }
 
+/** Numbers from 0 to below 1, for each thing that is left to chance. */
+type Chance = Readonly<Record<"service" | "errors" | "keys", () => number>>
+
 class Shard {
   private readonly engine: Engine
   private readonly scenario: Scenario
   private readonly work: Work
-  private readonly service: () => number
-  private readonly errors: () => number
+  private readonly chance: Chance
   private readonly workers: number
   private readonly room: number
   private readonly mean: number
-  private readonly waiting = new Queue<Attempt>()
+  private readonly waiting: Line
   private readonly working = new Set<Attempt>()
   private condition: Condition
+  private cache: Cache | undefined = undefined
 
-  constructor(
-    engine: Engine,
-    scenario: Scenario,
-    condition: Condition,
-    work: Work,
-    service: () => number,
-    errors: () => number
-  ) {
+  constructor(engine: Engine, scenario: Scenario, condition: Condition, work: Work, chance: Chance) {
     this.engine = engine
     this.scenario = scenario
     this.condition = condition
     this.work = work
-    this.service = service
-    this.errors = errors
+    this.chance = chance
     this.workers = scenario.workers / scenario.shards
     this.room = Math.floor(scenario.queue / scenario.shards)
+    this.waiting = lineOf(scenario.discipline, (attempt) => this.reply(attempt, new Failure("dropped")))
     this.mean = Distribution.cut(scenario.service, Infinity).mean
   }
 
@@ -105,10 +95,15 @@ class Shard {
 
   serves(): boolean {
     if (unreachable(this.condition) || this.capacity === 0) return false
-    const time = this.mean * this.condition.slow
+    const { now } = this.engine
+    const time = this.mean * this.condition.slow * (this.cache?.slowdown ?? 1)
     const free = this.working.size < this.capacity
-    const wait = free ? 0 : ((this.waiting.size + 1) * time) / this.capacity
-    return this.waiting.size < this.room + (free ? 1 : 0) && wait + time + this.scenario.rtt <= this.scenario.timeout
+    const wait = free ? 0 : ((this.waiting.ahead(now) + 1) * time) / this.capacity
+    return (
+      this.waiting.size < this.room + (free ? 1 : 0) &&
+      wait <= this.waiting.patience(now) &&
+      wait + time + this.scenario.rtt <= this.scenario.timeout
+    )
   }
 
   send(attempt: Attempt): void {
@@ -131,6 +126,7 @@ class Shard {
   change(condition: Condition): void {
     const fell = condition.down && !this.condition.down
     this.condition = condition
+    if (condition.empties !== undefined) this.cache = new Cache(condition.empties)
     if (fell) this.crash()
     this.next()
   }
@@ -140,11 +136,16 @@ class Shard {
     attempt.started = now
     this.work.waited(now - attempt.sent)
     this.working.add(attempt)
-    const time = Distribution.quantile(this.scenario.service, this.service()) * this.condition.slow
-    const fails = this.errors()
+    const { cache, chance, condition } = this
+    const missing = cache?.miss(chance.keys())
+    const slow = missing === undefined ? condition.slow : condition.slow * cache!.factor
+    const time = Distribution.quantile(this.scenario.service, chance.service()) * slow
+    const luck = chance.errors()
     attempt.done = this.engine.after(time, () => {
+      const failed = luck < this.condition.errors
+      if (missing !== undefined && !failed) cache!.put(missing)
       this.end(attempt)
-      this.reply(attempt, fails < this.condition.errors ? new Failure("failed") : undefined)
+      this.reply(attempt, failed ? new Failure("failed") : undefined)
       this.next()
     })
   }
@@ -152,12 +153,12 @@ class Shard {
   private end(attempt: Attempt): void {
     this.working.delete(attempt)
     const total = this.engine.now - attempt.started
-    this.work.worked(total, Math.min(total, Math.max(0, this.engine.now - attempt.abandoned)))
+    this.work.worked(total, Math.min(total, Math.max(0, this.engine.now - attempt.forgotten)))
   }
 
   private next(): void {
     while (this.working.size < this.capacity) {
-      const attempt = this.waiting.shift()
+      const attempt = this.waiting.take(this.engine.now)
       if (attempt === undefined) return
       if (this.scenario.cancels && attempt.abandoned < Infinity) continue
       this.begin(attempt)

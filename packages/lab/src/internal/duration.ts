@@ -20,3 +20,8 @@ export const Millis = within(0, day, "a duration between 0 and 1 day")
 
 /** The same, but not nothing. */
 export const PositiveMillis = within(0.001, day, "a duration above 0, up to 1 day")
+
+/** As a number, of which there may be very many: what was recorded. */
+export const PlainMillis = Schema.Finite.check(
+  Schema.isBetween({ minimum: 0, maximum: day }, { expected: `a number of milliseconds between 0 and ${day}` })
+)

@@ -1,4 +1,4 @@
-/** First in, first out, and no item is moved more than once on average. */
+/** A row of items, taken from the old end or from the new one; no item is moved more than once on average. */
 export class Queue<A> {
   private items: Array<A> = []
   private head = 0
@@ -11,6 +11,12 @@ export class Queue<A> {
     this.items.push(item)
   }
 
+  /** The oldest, which stays. */
+  peek(): A | undefined {
+    return this.items[this.head]
+  }
+
+  /** The oldest. */
   shift(): A | undefined {
     if (this.head === this.items.length) return undefined
     const item = this.items[this.head]
@@ -20,5 +26,10 @@ export class Queue<A> {
       this.head = 0
     }
     return item
+  }
+
+  /** The newest. */
+  pop(): A | undefined {
+    return this.head === this.items.length ? undefined : this.items.pop()
   }
 }

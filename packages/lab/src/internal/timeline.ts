@@ -1,5 +1,13 @@
 /** The faults of a scenario as a row of moments at which something changes, and what holds from there on. */
-import type { Fault, Scenario } from "../Scenario.ts"
+import { type Fault, type Scenario, span } from "../Scenario.ts"
+import { Moments } from "./recording.ts"
+
+/** A cache that is empty. */
+export interface Cold {
+  /** Work on a key that is not there takes so many times as long. */
+  readonly factor: number
+  readonly keys: number
+}
 
 /** How one shard is. */
 export interface Condition {
@@ -8,12 +16,16 @@ export interface Condition {
   readonly errors: number
   readonly slow: number
   readonly capacity: number
+  /** What its cache is from here on: it does not stay so. */
+  readonly empties: Cold | undefined
 }
 
 export interface Piece {
   readonly at: number
   /** Calls a second. */
   readonly rate: number
+  /** How many times as many as without a surge. */
+  readonly surge: number
   readonly shards: ReadonlyArray<Condition>
 }
 
@@ -33,9 +45,11 @@ const spellsOf = ({ faults, warmUp }: Scenario): ReadonlyArray<Spell> =>
 
 const hits = (fault: Fault, shard: number): boolean => fault.shards === undefined || fault.shards.includes(shard)
 
-const conditionOf = (faults: ReadonlyArray<Fault>): Condition => {
-  let condition: Condition = { down: false, hangs: false, errors: 0, slow: 1, capacity: 1 }
-  for (const fault of faults) {
+const healthy: Condition = { down: false, hangs: false, errors: 0, slow: 1, capacity: 1, empties: undefined }
+
+const conditionOf = (at: number, shards: number, spells: ReadonlyArray<Spell>): Condition => {
+  let condition = healthy
+  for (const { fault, from } of spells) {
     switch (fault.kind) {
       case "down":
         condition = { ...condition, down: true }
@@ -52,6 +66,11 @@ const conditionOf = (faults: ReadonlyArray<Fault>): Condition => {
       case "capacity":
         condition = { ...condition, capacity: condition.capacity * fault.factor }
         break
+      case "cold":
+        if (from === at) {
+          condition = { ...condition, empties: { factor: fault.factor, keys: Math.ceil(fault.keys / shards) } }
+        }
+        break
       case "surge":
         break
     }
@@ -61,25 +80,63 @@ const conditionOf = (faults: ReadonlyArray<Fault>): Condition => {
 
 export const timelineOf = (scenario: Scenario): ReadonlyArray<Piece> => {
   const spells = spellsOf(scenario)
-  const moments = [...new Set([0, ...spells.flatMap(({ from, to }) => [from, to])])].sort((a, b) => a - b)
-  return moments.map((at) => {
-    const faults = spells.filter(({ from, to }) => from <= at && at < to).map(({ fault }) => fault)
-    const surge = faults.reduce((rate, fault) => (fault.kind === "surge" ? rate * fault.factor : rate), 1)
+  const times = [...new Set([0, ...spells.flatMap(({ from, to }) => [from, to])])].sort((a, b) => a - b)
+  const pieces = times.map((at) => {
+    const there = spells.filter(({ from, to }) => from <= at && at < to)
+    const surge = there.reduce((rate, { fault }) => (fault.kind === "surge" ? rate * fault.factor : rate), 1)
     return {
       at,
       rate: scenario.rate * surge,
+      surge,
       shards: Array.from({ length: scenario.shards }, (_, shard) =>
-        conditionOf(faults.filter((fault) => hits(fault, shard)))
+        conditionOf(
+          at,
+          scenario.shards,
+          there.filter(({ fault }) => hits(fault, shard))
+        )
       )
     }
   })
+  return scenario.arrivals === undefined ? pieces : asRecorded(pieces, scenario.arrivals, span(scenario).until)
 }
+
+/** Second by second, at the rate that was recorded. */
+const asRecorded = (
+  pieces: ReadonlyArray<Piece>,
+  { factor, times }: NonNullable<Scenario["arrivals"]>,
+  until: number
+): ReadonlyArray<Piece> => {
+  const moments = new Moments(times)
+  return pieces.flatMap((piece, index) => {
+    const end = Math.max(piece.at + 1, pieces[index + 1]?.at ?? until)
+    // A cache is emptied once.
+    const later = piece.shards.map((condition) => ({ ...condition, empties: undefined }))
+    return Array.from({ length: Math.ceil((end - piece.at) / second) }, (_, place) => {
+      const at = piece.at + place * second
+      const to = Math.min(end, at + second)
+      const calls = moments.before(to) - moments.before(at)
+      return {
+        ...piece,
+        at,
+        rate: ((calls * second) / (to - at)) * factor * piece.surge,
+        shards: place === 0 ? piece.shards : later
+      }
+    })
+  })
+}
+
+const second = 1000
 
 /** What holds at a moment. */
 export const pieceAt = (timeline: ReadonlyArray<Piece>, moment: number): Piece => {
-  let found = timeline[0]!
-  for (const piece of timeline) if (piece.at <= moment) found = piece
-  return found
+  let low = 0
+  let high = timeline.length
+  while (high - low > 1) {
+    const middle = (low + high) >> 1
+    if (timeline[middle]!.at <= moment) low = middle
+    else high = middle
+  }
+  return timeline[low]!
 }
 
 export const unreachable = ({ down, hangs }: Condition): boolean => down || hangs

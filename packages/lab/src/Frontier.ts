@@ -1,0 +1,267 @@
+/**
+ * The metastability frontier: up to which load a sender's calls heal by themselves after a short trigger.
+ *
+ * A system is metastable when retries (or a queue of work that nobody waits for) keep it down after what brought it down
+ * has gone. Whether they do depends on the load: below the frontier it always heals.
+ *
+ * @since 0.1.0
+ */
+import * as Distribution from "./Distribution.ts"
+import * as Check from "./internal/check.ts"
+import { healedAfter } from "./internal/figures.ts"
+import { quantile, sorted } from "./internal/statistics.ts"
+import { World } from "./internal/world.ts"
+import * as Scenario from "./Scenario.ts"
+import type { Sender } from "./Sender.ts"
+
+/**
+ * What brings it down: faults of a scenario.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Trigger {
+  readonly name: string
+  readonly title: string
+  readonly faults: NonNullable<Scenario.Input["faults"]>
+}
+
+/**
+ * Three seconds each of: 20 times as slow, no answers, connections refused, half of the workers.
+ *
+ * @category triggers
+ * @since 0.1.0
+ */
+export const triggers: ReadonlyArray<Trigger> = [
+  { name: "slow", title: "20 times as slow for 3 s", faults: [{ kind: "slow", factor: 20, lasts: "3 seconds" }] },
+  { name: "hang", title: "no answers for 3 s", faults: [{ kind: "hang", lasts: "3 seconds" }] },
+  { name: "down", title: "connections refused for 3 s", faults: [{ kind: "down", lasts: "3 seconds" }] },
+  {
+    name: "half",
+    title: "half of the workers for 3 s",
+    faults: [{ kind: "capacity", factor: 0.5, lasts: "3 seconds" }]
+  }
+]
+
+/**
+ * Loads as a share of what the workers can do, from a fifth to 95 %.
+ *
+ * @category loads
+ * @since 0.1.0
+ */
+export const loads: ReadonlyArray<number> = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
+
+/** Seconds after the trigger in which healing counts. */
+const patience = 30
+
+/** Seconds in a row that are healthy when it has healed. */
+const row = 3
+
+/**
+ * One sender after one trigger at one load.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Cell {
+  /** The names of the sender and of the trigger. */
+  readonly sender: string
+  readonly trigger: string
+  /** Calls offered, as a share of what the workers can do. */
+  readonly load: number
+  /**
+   * Seconds from the end of the trigger to the first of three in a row in which 95 % of the calls were answered in time,
+   * one per seed; `Infinity` when that was not within 30.
+   */
+  readonly times: ReadonlyArray<number>
+  /** The share of the seeds that healed. */
+  readonly healed: number
+  /** The median of `times`. */
+  readonly time: number
+}
+
+/**
+ * A grid of cells: every sender, every trigger, every load, in this order.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Frontier {
+  readonly senders: ReadonlyArray<string>
+  readonly triggers: ReadonlyArray<Omit<Trigger, "faults">>
+  /** Rising. */
+  readonly loads: ReadonlyArray<number>
+  readonly seeds: number
+  readonly cells: ReadonlyArray<Cell>
+}
+
+/**
+ * What a cell is measured with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Settings {
+  /** How many seeds. Default: 3. */
+  readonly seeds?: number | undefined
+  /** The first seed; the others follow it. Default: 1. */
+  readonly first?: number | undefined
+  /** What the scenario is but for its load and its faults. Default: the base model. */
+  readonly base?: Omit<Scenario.Input, "after" | "arrivals" | "faults" | "rate" | "replay" | "window"> | undefined
+}
+
+/** Calls a second that the workers can do. */
+const capacityOf = ({ fanOut, service, workers }: Scenario.Scenario): number =>
+  (1000 * workers) / Distribution.cut(service, Infinity).mean / fanOut
+
+const scenarioOf = (trigger: Trigger, load: number, base: Settings["base"]): Scenario.Scenario => {
+  const input = {
+    ...base,
+    name: `${trigger.name} at ${load}`,
+    after: `${patience + row} seconds`,
+    faults: trigger.faults
+  } satisfies Scenario.Input
+  return Scenario.make({ ...input, rate: load * capacityOf(Scenario.make(input)) })
+}
+
+/** Seconds, or never. */
+const timeToHeal = (scenario: Scenario.Scenario, sender: Sender, seed: number): number => {
+  const world = new World(scenario, sender, seed)
+  const { books } = world
+  let healed = Infinity
+  world.run((now) => {
+    // Calls that came a deadline ago have been answered in time, or never will be.
+    const certain = Math.min(books.until, now - scenario.deadline)
+    healed = healedAfter(books, books.clear + Math.floor((certain - books.clear) / 1000) * 1000)
+    return healed < Infinity || certain === books.until
+  })
+  return healed
+}
+
+/**
+ * One cell of the grid, for whoever shares the work out.
+ *
+ * **Details** A run ends as soon as it has healed. Throws a `RangeError` when the load is not above 0, or so high that no
+ * scenario has it, or when `seeds` is no positive integer.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const cell = (
+  options: { readonly sender: Sender; readonly trigger: Trigger; readonly load: number } & Settings
+): Cell => {
+  const { base, load, sender, trigger } = options
+  const seeds = Check.integer("Frontier.cell", "seeds", options.seeds ?? 3, 1)
+  const first = Check.seed("Frontier.cell", options.first ?? 1)
+  const scenario = scenarioOf(trigger, load, base)
+  const times = Array.from({ length: seeds }, (_, index) => timeToHeal(scenario, sender, first + index))
+  return {
+    sender: sender.name,
+    trigger: trigger.name,
+    load,
+    times,
+    healed: times.filter((time) => time < Infinity).length / seeds,
+    time: quantile(sorted(times), 0.5)
+  }
+}
+
+/**
+ * The whole grid.
+ *
+ * **When to use** To see how much load a policy can bear before a short fault becomes a long outage.
+ *
+ * **Example** (Retries without a budget)
+ *
+ * ```ts
+ * import { Frontier, References } from "@effect-resilience/lab"
+ *
+ * const frontier = Frontier.of({
+ *   senders: [References.none, References.naive],
+ *   triggers: Frontier.triggers.filter(({ name }) => name === "slow"),
+ *   loads: [0.2, 0.5],
+ *   seeds: 1,
+ *   base: { name: "small", clients: 5, workers: 2, warmUp: "5 seconds" }
+ * })
+ * Frontier.edge(frontier, "none", "slow") // => 0.5
+ * Frontier.edge(frontier, "naive", "slow") // => 0.2
+ * ```
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const of = (
+  options: {
+    readonly senders: ReadonlyArray<Sender>
+    /** Default: {@link triggers}. */
+    readonly triggers?: ReadonlyArray<Trigger> | undefined
+    /** Default: {@link loads}. */
+    readonly loads?: ReadonlyArray<number> | undefined
+    /** Told of each cell, and how far it all is, from 0 to 1. */
+    readonly progress?: ((cell: Cell, done: number) => void) | undefined
+  } & Settings
+): Frontier => {
+  const { base, first, progress, seeds = 3, senders } = options
+  const grid = {
+    senders: senders.map(({ name }) => name),
+    triggers: (options.triggers ?? triggers).map(({ name, title }) => ({ name, title })),
+    loads: (options.loads ?? loads).toSorted((a, b) => a - b),
+    seeds
+  }
+  const places = senders.flatMap((sender) =>
+    (options.triggers ?? triggers).flatMap((trigger) => grid.loads.map((load) => ({ sender, trigger, load })))
+  )
+  const cells = places.map((place, index) => {
+    const measured = cell({ ...place, base, first, seeds })
+    progress?.(measured, (index + 1) / places.length)
+    return measured
+  })
+  return { ...grid, cells }
+}
+
+const rowOf = (self: Frontier, sender: string, trigger: string): ReadonlyArray<Cell> =>
+  self.cells.filter((cell) => cell.sender === sender && cell.trigger === trigger)
+
+/**
+ * The frontier of a sender: the largest load at which, as at all loads below it, every seed heals; 0 when there is none.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const edge = (self: Frontier, sender: string, trigger: string): number => {
+  let edge = 0
+  for (const { healed, load } of rowOf(self, sender, trigger)) {
+    if (healed < 1) break
+    edge = load
+  }
+  return edge
+}
+
+/**
+ * The grid as text for a terminal: a table per trigger, a row per sender.
+ *
+ * **Details** A cell has the median of the seconds to heal if every seed healed, else the share that did; `-` if none.
+ *
+ * @category rendering
+ * @since 0.1.0
+ */
+export const render = (self: Frontier): string =>
+  self.triggers.map(({ name, title }) => table(self, name, `${name}  ${title}  (${seedsOf(self)})`)).join("\n\n")
+
+const seedsOf = ({ seeds }: Frontier): string => (seeds === 1 ? "1 seed" : `${seeds} seeds`)
+
+const table = (self: Frontier, trigger: string, title: string): string => {
+  const show = ({ healed, time }: Cell): string =>
+    healed === 1 ? String(time) : healed === 0 ? "-" : `${Math.round(100 * healed)}%`
+  const load = (value: number): string => value.toFixed(2)
+  const name = Math.max(...["sender", ...self.senders].map(({ length }) => length))
+  const line = (sender: string, cells: ReadonlyArray<string>, last: string): string =>
+    `${sender.padEnd(name)}${cells.map((cell) => cell.padStart(6)).join("")}  ${last}`
+  return [
+    title,
+    line("sender", self.loads.map(load), "heals up to"),
+    ...self.senders.map((sender) => {
+      const safe = edge(self, sender, trigger)
+      return line(sender, rowOf(self, sender, trigger).map(show), safe === 0 ? "none" : load(safe))
+    })
+  ].join("\n")
+}

@@ -1,0 +1,244 @@
+/**
+ * Other libraries as senders: the real cockatiel and the real opossum, in virtual time.
+ *
+ * They are run as they are installed, in a realm of their own whose clock, timers and chance are the world's. So this
+ * module needs Node, and `cockatiel` and `opossum` beside it; the rest of the lab does without.
+ *
+ * @since 0.1.0
+ */
+import type * as Library from "cockatiel"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type Opossum from "opossum"
+import { type Realm, realmOf } from "./internal/realm.ts"
+import type { Call, Circuits, Client, Sender } from "./Sender.ts"
+
+/** A promise of the realm for one attempt. As with `fetch`: whoever aborts the signal hangs up. */
+const attemptOf = (realm: Realm, { engine }: Client, call: Call, signal: AbortSignal | undefined): Promise<void> =>
+  realm.promise((resolve, reject) => {
+    if (signal?.aborted === true) return reject(signal.reason)
+    const fiber = engine.fork(call.attempt)
+    const hangUp = (): void => fiber.interruptUnsafe()
+    signal?.addEventListener("abort", hangUp)
+    fiber.addObserver((exit) =>
+      realm.enter(() => {
+        signal?.removeEventListener("abort", hangUp)
+        if (Exit.isSuccess(exit)) resolve()
+        else reject(signal?.aborted === true ? signal.reason : Cause.squash(exit.cause))
+      })
+    )
+  })
+
+/** Ends as a promise of the realm does. */
+const ended = (realm: Realm, start: () => Promise<unknown>): Effect.Effect<void, unknown> =>
+  Effect.callback((resume) =>
+    realm.enter(() =>
+      realm.settled(
+        start(),
+        () => resume(Effect.void),
+        (error) => resume(Effect.fail(error))
+      )
+    )
+  )
+
+/**
+ * A sender from a policy of cockatiel, made per client as its README makes one, with the functions of the library that is
+ * handed over.
+ *
+ * **Details** An attempt hangs up when the signal of its timeout aborts. There is one policy per client, for all shards.
+ *
+ * **Gotchas** Functions of your own that the policy calls must not be asynchronous: only promises of the library run in
+ * virtual time. Throws when cockatiel is not installed.
+ *
+ * **Example** (Asks again after half a second)
+ *
+ * ```ts
+ * import { Lab, Scenario } from "@effect-resilience/lab"
+ * import * as Peers from "@effect-resilience/lab/Peers"
+ *
+ * const quick = Peers.cockatielPolicy(
+ *   "quick",
+ *   "opens by share, asks again soon",
+ *   ({ SamplingBreaker, TimeoutStrategy, circuitBreaker, handleAll, timeout, wrap }, { scenario }) =>
+ *     wrap(
+ *       circuitBreaker(handleAll, {
+ *         halfOpenAfter: 500,
+ *         breaker: new SamplingBreaker({ threshold: 0.2, duration: 5_000 })
+ *       }),
+ *       timeout(scenario.timeout, TimeoutStrategy.Aggressive)
+ *     )
+ * )
+ * const scenario = Scenario.make({
+ *   name: "short outage",
+ *   faults: [{ kind: "down", lasts: "3 seconds" }],
+ *   warmUp: "2 seconds",
+ *   after: "5 seconds"
+ * })
+ * const { metrics } = Lab.run({ scenario, sender: quick, seed: 1 })
+ * metrics.recovery <= 1 // => true
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const cockatielPolicy = (
+  name: string,
+  title: string,
+  make: (cockatiel: typeof Library, client: Client) => Library.IPolicy
+): Sender => ({
+  name,
+  title,
+  make: (client) =>
+    Effect.sync(() => {
+      const realm = realmOf(client.engine)
+      const policy = make(realm.load("cockatiel") as typeof Library, client) // the package of that name
+      return (call) => ended(realm, () => policy.execute(({ signal }) => attemptOf(realm, client, call, signal)))
+    })
+})
+
+/** One circuit. */
+const circuitIn = (halfOpen: boolean, open: boolean): Circuits => ({
+  closed: halfOpen || open ? 0 : 1,
+  open: open && !halfOpen ? 1 : 0,
+  halfOpen: halfOpen ? 1 : 0
+})
+
+/**
+ * What cockatiel is told. Its README's example holds for what is left out.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Cockatiel {
+  /** Opens after failures in a row, or by their share in a window of milliseconds. Default: 5 in a row. */
+  readonly breaker?: { readonly consecutive: number } | Library.ISamplingBreakerOptions | undefined
+  /** Milliseconds from the opening to the next try. Default: 10,000. */
+  readonly halfOpenAfter?: number | undefined
+  /** Attempts after the first, with its exponential backoff. Default: 3. */
+  readonly retries?: number | undefined
+}
+
+/**
+ * A sender from cockatiel as its README combines it: retries, around a breaker, around the scenario's timeout.
+ *
+ * **Details** A range is cockatiel's own, and so is the error when an option is out of it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const cockatielWith = (name: string, title: string, options: Cockatiel): Sender => {
+  const { breaker = { consecutive: 5 }, halfOpenAfter = 10_000, retries = 3 } = options
+  return cockatielPolicy(name, title, (cockatiel, { circuits, scenario }) => {
+    const { CircuitState, ConsecutiveBreaker, ExponentialBackoff, SamplingBreaker, TimeoutStrategy, handleAll } =
+      cockatiel
+    const circuit = cockatiel.circuitBreaker(handleAll, {
+      halfOpenAfter,
+      breaker: "consecutive" in breaker ? new ConsecutiveBreaker(breaker.consecutive) : new SamplingBreaker(breaker)
+    })
+    circuits(() => circuitIn(circuit.state === CircuitState.HalfOpen, circuit.state === CircuitState.Open))
+    return cockatiel.wrap(
+      cockatiel.retry(handleAll, { maxAttempts: retries, backoff: new ExponentialBackoff() }),
+      circuit,
+      cockatiel.timeout(scenario.timeout, TimeoutStrategy.Aggressive)
+    )
+  })
+}
+
+/** Its types are those of an older version, which had no signal. */
+const signalOf = (breaker: Opossum): AbortSignal | undefined =>
+  (breaker as Opossum & { readonly getSignal: () => AbortSignal | undefined }).getSignal()
+
+/**
+ * A sender from a breaker of opossum, made per client with these options and the scenario's timeout.
+ *
+ * **Details** As the library has it, an attempt whose timeout is over goes on, and nobody listens any more; with
+ * `autoRenewAbortController` a timeout hangs up on all attempts of the client. There is one breaker per client, for all
+ * shards.
+ *
+ * **Gotchas** Throws when opossum is not installed.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const opossumWith = (name: string, title: string, options: Opossum.Options): Sender => ({
+  name,
+  title,
+  make: (client) =>
+    Effect.sync(() => {
+      const realm = realmOf(client.engine)
+      const Breaker = realm.load("opossum") as typeof Opossum // the package of that name
+      const breaker = new Breaker(
+        (call: Call): Promise<void> => attemptOf(realm, client, call, signalOf(breaker)),
+        // It writes its defaults into what it is given.
+        { timeout: client.scenario.timeout, ...options }
+      )
+      client.circuits(() => circuitIn(breaker.halfOpen, breaker.opened))
+      return (call) => ended(realm, () => breaker.fire(call))
+    })
+})
+
+/**
+ * cockatiel as its README combines it: 3 retries with its exponential backoff, around a breaker that opens after 5
+ * failures in a row for 10 seconds, around the scenario's timeout.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const cockatiel: Sender = cockatielWith(
+  "cockatiel",
+  "cockatiel's README: 3 retries, ConsecutiveBreaker(5), 10 s",
+  {}
+)
+
+/**
+ * cockatiel with its README's other breaker, which opens when a fifth of the calls of 30 seconds failed.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const cockatielSampling: Sender = cockatielWith(
+  "cockatiel-share",
+  "cockatiel's README: 3 retries, SamplingBreaker 20 % of 30 s, 10 s",
+  { breaker: { threshold: 0.2, duration: 30_000 } }
+)
+
+/**
+ * opossum at its defaults: opens when more than half of the calls of 10 seconds failed, for 30 seconds. It does not retry.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const opossum: Sender = opossumWith("opossum", "opossum at its defaults: 50 % of 10 s, 30 s, no retries", {})
+
+/**
+ * cockatiel at the best of a grid of 54 settings, by mean regret over nine scenarios (`npm run tune`).
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const cockatielBest: Sender = cockatielWith(
+  "cockatiel-best",
+  "cockatiel, best of a grid: 1 retry, SamplingBreaker 50 % of 2 s, 0.5 s",
+  { breaker: { threshold: 0.5, duration: 2_000 }, halfOpenAfter: 500, retries: 1 }
+)
+
+/**
+ * opossum at the best of a grid of 48 settings, by mean regret over nine scenarios (`npm run tune`).
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const opossumBest: Sender = opossumWith("opossum-best", "opossum, best of a grid: 50 % of 10 s, 0.5 s", {
+  errorThresholdPercentage: 50,
+  rollingCountTimeout: 10_000,
+  resetTimeout: 500
+})
+
+/**
+ * All of them.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const all: ReadonlyArray<Sender> = [cockatiel, cockatielSampling, cockatielBest, opossum, opossumBest]

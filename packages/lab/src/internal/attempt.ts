@@ -1,0 +1,57 @@
+/** What goes from a client process to a dependency and back. */
+import type { Failure } from "../Sender.ts"
+
+/** One errand of a caller: a call, or a part of it, whatever attempts are made for it. */
+export class Errand {
+  readonly shard: number
+  /** Attempts that have reached the dependency. */
+  sent = 0
+  /** When it was over for its caller, whoever still works on it. */
+  over = Infinity
+
+  constructor(shard: number) {
+    this.shard = shard
+  }
+}
+
+/** One attempt, from when it is made to when nobody waits for it any more. */
+export class Attempt {
+  readonly errand: Errand
+  /** Is told how it ended, after the way back: with a failure, or well. */
+  readonly answer: (failure: Failure | undefined) => void
+  /** The attempt that it helps to serve, of the tier before. */
+  readonly cause: Attempt | undefined
+  /** When it went off. */
+  sent: number
+  /** When work on it began, or -1. */
+  started = -1
+  /** When its client did not wait for it any more. */
+  abandoned = Infinity
+  /** What will come of it by itself, and can be taken back. */
+  done: { readonly cancel: () => void } | undefined = undefined
+
+  constructor(
+    errand: Errand,
+    sent: number,
+    answer: (failure: Failure | undefined) => void,
+    cause: Attempt | undefined
+  ) {
+    this.errand = errand
+    this.sent = sent
+    this.answer = answer
+    this.cause = cause
+  }
+
+  /** When nobody waited for it any more, neither its client nor whoever that one works for. */
+  get forgotten(): number {
+    const left = Math.min(this.abandoned, this.errand.over)
+    return this.cause === undefined ? left : Math.min(left, this.cause.forgotten)
+  }
+}
+
+/** Where attempts go. */
+export interface Target {
+  readonly send: (attempt: Attempt) => void
+  /** Its client does not wait for it any more. */
+  readonly abandon: (attempt: Attempt) => void
+}
