@@ -3,9 +3,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { afterAll, assert, describe, it } from "@effect/vitest"
-import { Lab, References, Scenario, Sender } from "@effect-resilience/lab"
+import { Frontier, Lab, References, Scenario, Sender } from "@effect-resilience/lab"
 import { run } from "../../packages/tools/src/lab/pool.ts"
-import { compareAll } from "../../packages/tools/src/lab/tasks.ts"
+import { compareAll, frontierOf } from "../../packages/tools/src/lab/tasks.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "pool-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -49,6 +49,13 @@ describe("threads", () => {
     assert.deepStrictEqual(comparisons, expected)
     assert.deepStrictEqual(ready, ["first", "second"])
     assert.strictEqual(done.length, 12)
+  })
+
+  it("map the frontier as one does alone", async () => {
+    const [down] = Frontier.triggers.filter(({ name }) => name === "down")
+    const grid = { triggers: [down!], loads: [0.05, 0.1], seeds: 2, first: 3 }
+    const expected = Frontier.of({ ...grid, senders: [References.none, References.grpc] })
+    assert.deepStrictEqual(await frontierOf({ ...grid, senders: ["none", "grpc"], workers: 2 }), expected)
   })
 
   it("answer in the order of the tasks, whoever is through first", async () => {

@@ -15,7 +15,7 @@ const scenarios = [
 
 const senders: ReadonlyArray<Sender.Sender> = [
   Sender.ours,
-  Sender.oursWithoutBreaker,
+  Sender.oursRetryOnly,
   References.none,
   { ...References.naive, name: "<i>", title: evil }
 ]
@@ -24,16 +24,25 @@ const make = (): Input => ({
   comparisons: scenarios.map((scenario) => Lab.compare({ scenario, senders, seeds: 2, series: true })),
   senders,
   highlight: [],
-  frontiers: [
-    {
-      sender: "ours",
-      trigger: "outage of 10 s",
-      cells: [
-        { load: 0.5, healed: 1, seconds: 1.25 },
-        { load: 0.95, healed: 0.25, seconds: Infinity }
-      ]
-    }
-  ],
+  frontier: {
+    senders: ["ours"],
+    triggers: [{ name: "down", title: "outage of 10 s" }],
+    loads: [0.5, 0.95],
+    seeds: 4,
+    cells: [
+      { sender: "ours", trigger: "down", load: 0.5, times: [1, 1, 2, 3], healed: 1, time: 1.5 },
+      {
+        sender: "ours",
+        trigger: "down",
+        load: 0.95,
+        times: [1, Infinity, Infinity, Infinity],
+        healed: 0.25,
+        time: Infinity
+      }
+    ]
+  },
+  seeds: 2,
+  first: 1,
   command: "npm run lab -- --seeds 2"
 })
 
@@ -88,7 +97,7 @@ describe("the report", () => {
 
   it("shows where a sender heals", () => {
     const [, map = ""] = body().split(`id="frontier"`)
-    assert.match(map, /outage of 10 s[\s\S]*0\.50[\s\S]*0\.95[\s\S]*100 %[\s\S]*1\.3 s[\s\S]*25 %[\s\S]*never/)
+    assert.match(map, /outage of 10 s[\s\S]*0\.50[\s\S]*0\.95[\s\S]*100 %[\s\S]*2 s[\s\S]*25 %[\s\S]*never/)
   })
 
   it("needs nothing from anywhere, and lets nothing be fetched", () => {
@@ -161,7 +170,7 @@ describe("the sentence on how far ours is from the oracle", () => {
 describe("the command in the report", () => {
   it.each([
     [[], "npm run lab -- --seeds 3"],
-    [["--full", "--workers", "1", "--no-html"], "npm run lab -- --seeds 30"],
+    [["--full", "--workers", "1", "--no-html"], "npm run lab -- --full --seeds 30"],
     [
       ["--scenario", "S1", "--sender", "a b", "--first", "7"],
       'npm run lab -- --scenario S1 --sender "a b" --seeds 3 --first 7'

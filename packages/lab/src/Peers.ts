@@ -13,7 +13,7 @@ import * as Exit from "effect/Exit"
 import type Opossum from "opossum"
 import type { Engine } from "./Engine.ts"
 import { type Realm, realmOf } from "./internal/realm.ts"
-import type { Call, Client, Sender } from "./Sender.ts"
+import type { Call, Circuits, Client, Sender } from "./Sender.ts"
 
 const worldOf = ({ engine }: Client): Engine => {
   if (engine === undefined) throw new Error("a library of others is driven in virtual time only")
@@ -103,6 +103,13 @@ export const cockatielPolicy = (
     })
 })
 
+/** One circuit. */
+const circuitIn = (halfOpen: boolean, open: boolean): Circuits => ({
+  closed: halfOpen || open ? 0 : 1,
+  open: open && !halfOpen ? 1 : 0,
+  halfOpen: halfOpen ? 1 : 0
+})
+
 /**
  * What cockatiel is told. Its README's example holds for what is left out.
  *
@@ -128,14 +135,17 @@ export interface Cockatiel {
  */
 export const cockatielWith = (name: string, title: string, options: Cockatiel): Sender => {
   const { breaker = { consecutive: 5 }, halfOpenAfter = 10_000, retries = 3 } = options
-  return cockatielPolicy(name, title, (cockatiel, { scenario }) => {
-    const { ConsecutiveBreaker, ExponentialBackoff, SamplingBreaker, TimeoutStrategy, handleAll } = cockatiel
+  return cockatielPolicy(name, title, (cockatiel, { circuits, scenario }) => {
+    const { CircuitState, ConsecutiveBreaker, ExponentialBackoff, SamplingBreaker, TimeoutStrategy, handleAll } =
+      cockatiel
+    const circuit = cockatiel.circuitBreaker(handleAll, {
+      halfOpenAfter,
+      breaker: "consecutive" in breaker ? new ConsecutiveBreaker(breaker.consecutive) : new SamplingBreaker(breaker)
+    })
+    circuits(() => circuitIn(circuit.state === CircuitState.HalfOpen, circuit.state === CircuitState.Open))
     return cockatiel.wrap(
       cockatiel.retry(handleAll, { maxAttempts: retries, backoff: new ExponentialBackoff() }),
-      cockatiel.circuitBreaker(handleAll, {
-        halfOpenAfter,
-        breaker: "consecutive" in breaker ? new ConsecutiveBreaker(breaker.consecutive) : new SamplingBreaker(breaker)
-      }),
+      circuit,
       cockatiel.timeout(scenario.timeout, TimeoutStrategy.Aggressive)
     )
   })
@@ -169,6 +179,7 @@ export const opossumWith = (name: string, title: string, options: Opossum.Option
         // It writes its defaults into what it is given.
         { timeout: client.scenario.timeout, ...options }
       )
+      client.circuits(() => circuitIn(breaker.halfOpen, breaker.opened))
       return (call) => ended(realm, () => breaker.fire(call))
     })
 })

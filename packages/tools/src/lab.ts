@@ -1,27 +1,56 @@
 // `npm run lab`: senders through scenarios in virtual time, as a table and as a report.
 import { writeFileSync } from "node:fs"
-import { Lab, Table } from "@effect-resilience/lab"
-import { catalogueOf, decode, scenarioNamed, senderNamed } from "./lab/catalogue.ts"
-import { commandOf, help, list, type Options, read, UsageError } from "./lab/options.ts"
-import { progressOf } from "./lab/progress.ts"
+import { Frontier, Lab, Scenarios, type Sender, Table } from "@effect-resilience/lab"
+import { catalogueOf, decode, namedSenders, scenarioNamed, senderNamed } from "./lab/catalogue.ts"
+import { commandOf, frontier, help, type Options, read, UsageError } from "./lab/options.ts"
+import { mapProgress, progressOf } from "./lab/progress.ts"
 import { reportOf } from "./lab/report.ts"
-import { compareAll } from "./lab/tasks.ts"
+import { compareAll, frontierOf } from "./lab/tasks.ts"
 
 /** JSON knows no infinity: what never came about is "never", what makes no sense is null. */
-const jsonOf = (comparisons: ReadonlyArray<Lab.Comparison>): string => {
+const jsonOf = (comparisons: ReadonlyArray<Lab.Comparison>, map: Frontier.Frontier | undefined): string => {
   const plain = (key: string, value: unknown): unknown =>
     key === "series" ? undefined : value === Infinity ? "never" : value
-  return `${JSON.stringify(comparisons, plain, 2)}\n`
+  return `${JSON.stringify(map === undefined ? comparisons : [...comparisons, map], plain, 2)}\n`
+}
+
+const list = [
+  ...Object.values(Scenarios.all),
+  { name: frontier, title: "at which load each heals by itself after a short fault" },
+  { name: "", title: "" },
+  ...namedSenders
+]
+  .map(({ name, title }) => `${name.padEnd(18)}${title}`.trimEnd())
+  .join("\n")
+
+const mapOf = async (
+  { file, first, seeds, workers }: Options,
+  senders: ReadonlyArray<Sender.Sender>,
+  seconds: () => number
+): Promise<Frontier.Frontier> => {
+  const progress = mapProgress(frontier, seconds)
+  const map = await frontierOf({
+    file,
+    first,
+    seeds,
+    workers,
+    senders: senders.map(({ name }) => name),
+    progress: ({ load, sender, trigger }, done) => progress(`${sender}, ${trigger} at ${load}`, done)
+  })
+  console.log(`${Frontier.render(map)}\n`)
+  return map
 }
 
 const main = async (options: Options): Promise<void> => {
   const catalogue = await catalogueOf(options.file)
   const { own } = catalogue
-  const all = own !== undefined && own.senders.length > 0 ? own.senders : Lab.senders
+  const all = own !== undefined && own.senders.length > 0 ? own.senders : options.full ? namedSenders : Lab.senders
   const senders = options.senders?.map((name) => senderNamed(catalogue, name)) ?? all
   const inputs = [
     ...(own === undefined ? [] : [{ what: options.file ?? "", input: own.scenario }]),
-    ...options.scenarios.map((name) => ({ what: name, input: scenarioNamed(name) as unknown }))
+    ...options.scenarios
+      .filter((name) => name !== frontier)
+      .map((name) => ({ what: name, input: scenarioNamed(name) as unknown }))
   ]
   const scenarios = await Promise.all(
     inputs.map(async ({ input, what }) => ({ input, scenario: await decode(what, input) }))
@@ -50,18 +79,21 @@ const main = async (options: Options): Promise<void> => {
       if (options.series) console.log(`${Table.renderSeries(comparison)}\n`)
     }
   })
-  const { system, user } = process.cpuUsage()
-  const perSecond = Math.round(calls / ((system + user) / 1e6))
-  console.error(
-    `${calls.toLocaleString("en")} calls in ${seconds().toFixed(1)} s: ${perSecond.toLocaleString("en")} per second of processor time`
-  )
+  if (calls > 0) {
+    const { system, user } = process.cpuUsage()
+    const perSecond = Math.round(calls / ((system + user) / 1e6)).toLocaleString("en")
+    const sum = calls.toLocaleString("en")
+    console.error(`${sum} calls in ${seconds().toFixed(1)} s: ${perSecond} per second of processor time`)
+  }
+  const map = options.scenarios.includes(frontier) ? await mapOf(options, senders, seconds) : undefined
 
-  if (options.json !== undefined) writeFileSync(options.json, jsonOf(comparisons))
+  if (options.json !== undefined) writeFileSync(options.json, jsonOf(comparisons, map))
   if (options.html !== undefined) {
     const highlight = own === undefined ? [] : own.senders.map(({ name }) => name)
+    const { first, seeds } = options
     writeFileSync(
       options.html,
-      await reportOf({ comparisons, senders, highlight, frontiers: [], command: commandOf(options) })
+      await reportOf({ comparisons, senders, highlight, frontier: map, seeds, first, command: commandOf(options) })
     )
     console.error(`report: ${options.html}`)
   }

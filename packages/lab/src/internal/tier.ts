@@ -2,43 +2,25 @@
 import * as Exit from "effect/Exit"
 import type { Engine } from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
-import { type Circuits, Failure, type Sender } from "../Sender.ts"
+import { type Circuits, type Client, Failure, type Sender } from "../Sender.ts"
 import type { Attempt, Target } from "./attempt.ts"
 import { Process } from "./process.ts"
 
 /** The client processes of one tier. */
 export class Fleet {
+  /** Of those that have circuits. */
+  readonly looks: Array<() => Circuits> = []
   private readonly processes: ReadonlyArray<Process>
-  private readonly looks: Array<() => Circuits> = []
 
   constructor(engine: Engine, scenario: Scenario, sender: Sender, tier: number, target: Target) {
     this.processes = Array.from({ length: scenario.clients }, (_, index) => {
       const random = engine.random(tier === 1 ? `client ${index}` : `client ${index} of tier ${tier}`)
-      const client = {
-        index,
-        tier,
-        scenario,
-        engine,
-        now: () => engine.now,
-        random,
-        circuits: (look: () => Circuits) => {
-          this.looks.push(look)
-        }
+      const circuits: Client["circuits"] = (look) => {
+        this.looks.push(look)
       }
+      const client = { index, tier, scenario, engine, now: () => engine.now, random, circuits }
       return new Process(engine, sender, client, target)
     })
-  }
-
-  /** The circuits of all of them. */
-  get circuits(): Circuits {
-    const sum = { closed: 0, open: 0, halfOpen: 0 }
-    for (const look of this.looks) {
-      const { closed, halfOpen, open } = look()
-      sum.closed += closed
-      sum.open += open
-      sum.halfOpen += halfOpen
-    }
-    return sum
   }
 
   /** One of them, by a number from 0 to below 1. */

@@ -28,6 +28,7 @@ export class World {
   private readonly chance: () => number
   private readonly spread: () => number
   private readonly shardAt: (share: number) => number
+  private readonly fleets: Array<Fleet> = []
 
   constructor(scenario: Scenario, sender: Sender, seed: number) {
     this.scenario = scenario
@@ -56,9 +57,12 @@ export class World {
         : new Replay(engine, scenario, scenario.replay, first, work)
     let target: Target = this.dependency
     for (let tier = scenario.tiers; tier > 1; tier--) {
-      target = new Tier(engine, scenario, tier, new Fleet(engine, scenario, sender, tier, target))
+      const fleet = new Fleet(engine, scenario, sender, tier, target)
+      this.fleets.push(fleet)
+      target = new Tier(engine, scenario, tier, fleet)
     }
     this.callers = new Fleet(engine, scenario, sender, 1, target)
+    this.fleets.push(this.callers)
     this.shardAt = shardsOf(scenario)
   }
 
@@ -83,9 +87,16 @@ export class World {
     return this.dependency.queued
   }
 
-  /** The circuits of all clients. */
+  /** The circuits of all clients, of every tier. */
   get circuits(): Circuits {
-    return this.callers.circuits
+    const sum = { closed: 0, open: 0, halfOpen: 0 }
+    for (const look of this.fleets.flatMap(({ looks }) => looks)) {
+      const { closed, halfOpen, open } = look()
+      sum.closed += closed
+      sum.open += open
+      sum.halfOpen += halfOpen
+    }
+    return sum
   }
 
   /** The next call, from a moment at which one came. */

@@ -2,12 +2,16 @@
 import { readFileSync } from "node:fs"
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
-import { Lab, Scenario, Scenarios, type Sender } from "@effect-resilience/lab"
+import { Lab, References, Scenario, Scenarios, type Sender } from "@effect-resilience/lab"
+import * as Peers from "@effect-resilience/lab/Peers"
 import * as Effect from "effect/Effect"
-import { fail } from "./options.ts"
+import { fail, frontier } from "./options.ts"
 
 const isSender = (u: unknown): u is Sender.Sender =>
   typeof u === "object" && u !== null && "name" in u && "make" in u && typeof u.make === "function"
+
+/** Those that have a name: the usual ones, and those that are looked for or take their time. */
+export const namedSenders: ReadonlyArray<Sender.Sender> = [...Lab.senders, References.resilience4jBest, ...Peers.all]
 
 /** What a file holds: a scenario alone, or a module with senders besides. */
 interface Own {
@@ -34,7 +38,7 @@ export interface Catalogue {
 
 export const catalogueOf = async (file: string | undefined): Promise<Catalogue> => {
   const own = file === undefined ? undefined : await load(file)
-  const senders = [...(own?.senders ?? []), ...Lab.senders]
+  const senders = [...(own?.senders ?? []), ...namedSenders]
   const names = own?.senders.map(({ name }) => name) ?? []
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined) fail(`${file}: two senders are named ${twice}`)
@@ -49,7 +53,7 @@ const named: ReadonlyMap<string, Scenario.Input> = new Map(Object.entries(Scenar
 
 /** A named scenario as it is written. */
 export const scenarioNamed = (name: string): Scenario.Input =>
-  named.get(name) ?? fail(`no such scenario: ${name}; there are ${[...named.keys()].join(", ")}`)
+  named.get(name) ?? fail(`no such scenario: ${name}; there are ${[...named.keys(), frontier].join(", ")}`)
 
 export const decode = async (what: string, input: unknown): Promise<Scenario.Scenario> => {
   const result = await Effect.runPromise(Effect.result(Scenario.decode(input)))

@@ -1,7 +1,7 @@
 /** The options of `npm run lab`, and what it says of itself. */
 import { availableParallelism } from "node:os"
 import { parseArgs } from "node:util"
-import { Lab, Scenarios, Table } from "@effect-resilience/lab"
+import { Scenarios, Table } from "@effect-resilience/lab"
 
 /** What was asked for cannot be. */
 export class UsageError extends Error {}
@@ -13,8 +13,11 @@ export const fail = (message: string): never => {
 /** What runs when nothing is said: about two minutes on two cores. */
 export const quick = { scenarios: Object.keys(Scenarios.all), seeds: 3 } as const
 
+/** The map of the loads at which a sender heals by itself: many worlds instead of one. */
+export const frontier = "S12"
+
 /** Everything, and seeds enough for intervals that say something. */
-export const full = { scenarios: Object.keys(Scenarios.all), seeds: 30 } as const
+export const full = { scenarios: [...quick.scenarios, frontier], seeds: 30 } as const
 
 export const defaultReport = "lab-report.html"
 
@@ -23,10 +26,12 @@ export const help = `What would this policy do? Real policies in virtual time, a
 npm run lab -- [options]
 
   --scenario <name>  only this one; may be given several times (default: ${quick.scenarios.join(" ")})
-  --sender <name>    only this one; may be given several times (default: those of the file, or all)
+  --sender <name>    only this one; may be given several times (default: those of the file, or all but the
+                     libraries of others, which take their time)
   --seeds <n>        runs of each, whose median is shown (default: ${quick.seeds})
   --first <seed>     the first seed; the others follow it (default: 1)
-  --full             every scenario with ${full.seeds} seeds, unless one of these is said
+                     ${frontier}: at which load each heals by itself after a short fault, a map of 44 worlds
+  --full             all scenarios, ${frontier} too, all senders, ${full.seeds} seeds, unless one of these is said; takes an hour or more
   --file <file>      a scenario of your own: JSON, or TypeScript that exports \`scenario\`, and \`senders\` if it likes
   --series           goodput over time as text, below each table
   --html <file>      where the report is written (default: ${defaultReport})
@@ -40,19 +45,13 @@ The columns:
 ${Table.legend}
 `
 
-export const list = [
-  ...Object.values(Scenarios.all),
-  { name: "", title: "" },
-  ...Lab.senders.map(({ name, title }) => ({ name, title }))
-]
-  .map(({ name, title }) => `${name.padEnd(14)}${title}`.trimEnd())
-  .join("\n")
-
 export interface Options {
   /** Of the named ones; nothing when there is a file and none was asked for. */
   readonly scenarios: ReadonlyArray<string>
-  /** Nothing: all there are. */
+  /** Nothing: those of the file, or all. */
   readonly senders: ReadonlyArray<string> | undefined
+  /** All senders, those too that take their time. */
+  readonly full: boolean
   readonly seeds: number
   readonly first: number
   readonly file: string | undefined
@@ -103,6 +102,7 @@ export const read = (args: ReadonlyArray<string>): Options => {
   return {
     scenarios: values.scenario ?? (values.file === undefined || values.full ? set.scenarios : []),
     senders: values.sender,
+    full: values.full,
     seeds: values.seeds === undefined ? set.seeds : integer("seeds", values.seeds, 1),
     first: integer("first", values.first, Number.MIN_SAFE_INTEGER),
     file: values.file,
@@ -115,12 +115,13 @@ export const read = (args: ReadonlyArray<string>): Options => {
 }
 
 /** The command that makes the same again; what changes no figure is left out. */
-export const commandOf = ({ file, first, scenarios, seeds, senders }: Options): string => {
+export const commandOf = ({ file, first, full: isFull, scenarios, seeds, senders }: Options): string => {
   const quote = (text: string): string => (/^[\w./:@-]+$/.test(text) ? text : JSON.stringify(text))
-  const isQuick = file === undefined && scenarios.join() === quick.scenarios.join()
+  const usual = isFull ? full.scenarios : file === undefined ? quick.scenarios : []
   const parts = [
+    ...(isFull ? ["--full"] : []),
     ...(file === undefined ? [] : ["--file", file]),
-    ...(isQuick ? [] : scenarios.flatMap((name) => ["--scenario", name])),
+    ...(scenarios.join() === usual.join() ? [] : scenarios.flatMap((name) => ["--scenario", name])),
     ...(senders ?? []).flatMap((name) => ["--sender", name]),
     "--seeds",
     String(seeds),

@@ -6,12 +6,30 @@ export interface Progress {
   readonly ready: (comparison: Lab.Comparison) => void
 }
 
+const isTerminal = process.stderr.isTTY === true
+
+const show = (text: string): void => {
+  if (isTerminal) process.stderr.write(`\r\u001b[K${text.slice(0, (process.stderr.columns ?? 80) - 1)}`)
+}
+
+/** Of a map: told how far it is, from 0 to 1. */
+export const mapProgress = (name: string, seconds: () => number): ((cell: string, done: number) => void) => {
+  const begin = seconds()
+  let tenths = 0
+  return (cell, done) => {
+    const left = `${Math.round(((seconds() - begin) * (1 - done)) / done)} s left`
+    show(done === 1 ? "" : `[${Math.floor(100 * done)} %] ${name}, ${cell}, ${left}`)
+    if (isTerminal || Math.floor(10 * done) === tenths) return
+    tenths = Math.floor(10 * done)
+    process.stderr.write(`${name} ${10 * tenths} % done, ${left}\n`)
+  }
+}
+
 export const progressOf = (
   scenarios: ReadonlyArray<Scenario.Scenario>,
   runsEach: number,
   seconds: () => number
 ): Progress => {
-  const isTerminal = process.stderr.isTTY === true
   // A run takes about as long as it has calls.
   const weights = scenarios.map((scenario) => Scenario.span(scenario).until * scenario.rate)
   const all = weights.reduce((sum, weight) => sum + weight, 0) * runsEach
@@ -19,9 +37,6 @@ export const progressOf = (
   let complete = 0
   let shown = -Infinity
   const left = (): string => (done === 0 ? "" : `, ${Math.round((seconds() * (all - done)) / done)} s left`)
-  const show = (text: string): void => {
-    if (isTerminal) process.stderr.write(`\r\u001b[K${text.slice(0, (process.stderr.columns ?? 80) - 1)}`)
-  }
   return {
     ran: (scenario, sender) => {
       done += weights[scenario] ?? 0

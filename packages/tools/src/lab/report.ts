@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
-import type { Lab, Sender } from "@effect-resilience/lab"
+import type { Frontier, Lab, Sender } from "@effect-resilience/lab"
 import { rolldown } from "rolldown"
 import type { Page } from "../../page/data.ts"
 import { pictureOf } from "./report/data.ts"
@@ -16,7 +16,9 @@ export interface Input {
   readonly senders: ReadonlyArray<Sender.Sender>
   /** Senders whose lines are in colour at first; those of ours when it is empty. */
   readonly highlight: ReadonlyArray<string>
-  readonly frontiers: ReadonlyArray<Sections.Frontier>
+  readonly frontier?: Frontier.Frontier | undefined
+  readonly seeds: number
+  readonly first: number
   /** What makes the same report again. */
   readonly command: string
 }
@@ -51,10 +53,8 @@ const licenses = (): string => {
 
 const versionOf = (name: string): string => `${name} ${JSON.parse(fileOf(name, "package.json")).version}`
 
-const made = ({ command, comparisons }: Input): Html => {
-  const seeds = comparisons[0]?.rows[0]?.runs.map(({ seed }) => seed) ?? []
-  const [first] = seeds
-  const range = seeds.length === 1 ? `seed ${first}` : `seeds ${first} to ${seeds.at(-1)}`
+const made = ({ command, first, seeds }: Input): Html => {
+  const range = seeds === 1 ? `seed ${first}` : `seeds ${first} to ${first + seeds - 1}`
   const versions = ["effect-resilience", "effect", "echarts"].map(versionOf).join(", ")
   return html`<section id="made" aria-labelledby="made-title">
 <h2 id="made-title">How this was made</h2>
@@ -69,7 +69,7 @@ again, to the byte:</p>
 const policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 export const reportOf = async (input: Input): Promise<string> => {
-  const { comparisons, frontiers, highlight, senders } = input
+  const { comparisons, frontier, highlight, seeds, senders } = input
   const names = senders.map(({ name }) => name)
   const chosen = highlight.some((name) => names.includes(name)) ? highlight : names.filter(isOurs)
   const data: Page = {
@@ -77,7 +77,6 @@ export const reportOf = async (input: Input): Promise<string> => {
     chosen: chosen.length === 0 ? names.slice(0, 1) : chosen,
     pictures: comparisons.map(pictureOf)
   }
-  const seeds = comparisons[0]?.rows[0]?.runs.length ?? 0
   const style = readFileSync(new URL("style.css", page), "utf8")
   const code = await bundle()
   return html`<!doctype html>
@@ -97,13 +96,13 @@ export const reportOf = async (input: Input): Promise<string> => {
 ${seeds === 1 ? "seed" : "seeds"} each: real policies in virtual time, against a dependency that has a bad time, beside the best that any
 sender could do.</p>
 <nav aria-label="Sections"><a href="#summary">At a glance</a>${
-    frontiers.length === 0 ? undefined : html`<a href="#frontier">Frontier</a>`
+    frontier === undefined ? undefined : html`<a href="#frontier">Frontier</a>`
   }${comparisons.map(({ scenario }, index) => html`<a href="#${Sections.anchor(index)}">${scenario.name}</a>`)}<a
 href="#legend">Legend</a><a href="#made">How it was made</a></nav>
 </header>
 <main>
-${Sections.summary(comparisons)}
-${Sections.frontier(frontiers)}
+${comparisons.length === 0 ? undefined : Sections.summary(comparisons)}
+${frontier && Sections.frontier(frontier)}
 ${comparisons.map(Sections.scenario)}
 ${Sections.legend(senders)}
 ${made(input)}

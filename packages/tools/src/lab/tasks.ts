@@ -1,5 +1,5 @@
 /** Runs of the lab as tasks for threads: everything by name, for functions cannot be sent. */
-import { Lab, type Scenario } from "@effect-resilience/lab"
+import { Frontier, Lab, type Scenario } from "@effect-resilience/lab"
 import { run } from "./pool.ts"
 
 /** What every thread is told at its start. */
@@ -11,12 +11,24 @@ export interface Setting {
   readonly series: boolean
 }
 
+/** A run. */
 export interface Task {
   /** Its place in {@link Setting.scenarios}. */
   readonly scenario: number
   readonly sender: string
   readonly seed: number
 }
+
+/** A cell of the frontier. */
+export interface CellTask {
+  readonly sender: string
+  readonly trigger: string
+  readonly load: number
+  readonly seeds: number
+  readonly first: number
+}
+
+const script = new URL("./worker.ts", import.meta.url)
 
 export interface Options {
   readonly scenarios: ReadonlyArray<{ readonly input: unknown; readonly scenario: Scenario.Scenario }>
@@ -64,7 +76,7 @@ export const compareAll = async (options: Options): Promise<ReadonlyArray<Lab.Co
     series: options.series ?? false
   }
   await run<Task, Lab.Run>({
-    script: new URL("./worker.ts", import.meta.url),
+    script,
     data: setting,
     workers: options.workers,
     tasks,
@@ -77,4 +89,32 @@ export const compareAll = async (options: Options): Promise<ReadonlyArray<Lab.Co
     }
   })
   return comparisons
+}
+
+/** The frontier of senders, in threads: what {@link Frontier.of} says, to the digit. */
+export const frontierOf = async (
+  options: Pick<Options, "file" | "first" | "seeds" | "senders" | "workers"> & {
+    readonly triggers?: ReadonlyArray<Frontier.Trigger> | undefined
+    readonly loads?: ReadonlyArray<number> | undefined
+    /** Told of each cell as it ends, in whatever order. */
+    readonly progress?: ((cell: Frontier.Cell, done: number) => void) | undefined
+  }
+): Promise<Frontier.Frontier> => {
+  const { file, first, loads = Frontier.loads, progress, seeds, senders, triggers = Frontier.triggers } = options
+  const tasks = senders.flatMap((sender) =>
+    triggers.flatMap(({ name }) => loads.map((load) => ({ sender, trigger: name, load, seeds, first })))
+  )
+  const setting: Setting = { scenarios: [], file, series: false }
+  let done = 0
+  const cells = await run<CellTask, Frontier.Cell>({
+    script,
+    data: setting,
+    workers: options.workers,
+    tasks,
+    done: (_, cell) => {
+      done += 1
+      progress?.(cell, done / tasks.length)
+    }
+  })
+  return { senders, triggers: triggers.map(({ name, title }) => ({ name, title })), loads, seeds, cells }
 }

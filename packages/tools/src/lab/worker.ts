@@ -1,20 +1,33 @@
-/** A thread of `npm run lab`: one run after the other. */
-import { Lab } from "@effect-resilience/lab"
+/** A thread of `npm run lab`: one run, or one cell of the frontier, after the other. */
+import { Frontier, Lab } from "@effect-resilience/lab"
 import { catalogueOf, decode, senderNamed } from "./catalogue.ts"
 import { serve } from "./pool.ts"
-import type { Setting, Task } from "./tasks.ts"
+import type { CellTask, Setting, Task } from "./tasks.ts"
 
-await serve<Setting, Task, Lab.Run>(async ({ file, scenarios: inputs, series }) => {
+/** Says whose failure it is. */
+const naming = <A>(what: string, perform: () => A): A => {
+  try {
+    return perform()
+  } catch (error) {
+    throw new Error(`${what}: ${error instanceof Error ? error.message : error}`, { cause: error })
+  }
+}
+
+await serve<Setting, CellTask | Task, Frontier.Cell | Lab.Run>(async ({ file, scenarios: inputs, series }) => {
   const catalogue = await catalogueOf(file)
   const scenarios = await Promise.all(inputs.map((input, index) => decode(`scenario ${index}`, input)))
-  return async ({ scenario: index, seed, sender: name }) => {
-    const scenario = scenarios[index]
-    if (scenario === undefined) throw new Error(`no scenario ${index}`)
-    try {
-      return Lab.run({ scenario, sender: senderNamed(catalogue, name), seed, series })
-    } catch (error) {
-      const message = error instanceof Error ? error.message : String(error)
-      throw new Error(`${scenario.name}, ${name}, seed ${seed}: ${message}`, { cause: error })
+  return async (task) => {
+    const sender = senderNamed(catalogue, task.sender)
+    if ("trigger" in task) {
+      const trigger = Frontier.triggers.find(({ name }) => name === task.trigger)
+      if (trigger === undefined) throw new Error(`no trigger ${task.trigger}`)
+      return naming(`${trigger.name} at ${task.load}, ${sender.name}`, () =>
+        Frontier.cell({ ...task, sender, trigger })
+      )
     }
+    const scenario = scenarios[task.scenario]
+    if (scenario === undefined) throw new Error(`no scenario ${task.scenario}`)
+    const { seed } = task
+    return naming(`${scenario.name}, ${sender.name}, seed ${seed}`, () => Lab.run({ scenario, sender, seed, series }))
   }
 })

@@ -14,11 +14,14 @@ const labelOf = (fault: Scenario.Fault): string => {
       return `${percent(fault.rate)} errors`
     case "slow":
       return `${tenth(fault.factor)}× as slow`
+    case "cold":
+      return `cold: ${tenth(fault.factor)}× as slow`
     case "surge":
       return `${tenth(fault.factor)}× the calls`
     case "capacity":
       return `${percent(fault.factor)} of the workers`
-    default:
+    case "down":
+    case "hang":
       return fault.kind
   }
 }

@@ -1,22 +1,8 @@
 /** The parts of the report that need no script. */
-import { type Lab, type Scenario, type Sender, Table } from "@effect-resilience/lab"
+import { type Frontier, type Lab, type Scenario, type Sender, Table } from "@effect-resilience/lab"
 import { colours, dashes } from "../../../page/data.ts"
 import { type Html, html } from "./html.ts"
 import { standingOf } from "./standing.ts"
-
-/** Where a sender heals by itself: for each load, how many of the seeds did, and how long the median one took. */
-export interface Frontier {
-  readonly sender: string
-  readonly trigger: string
-  readonly cells: ReadonlyArray<{
-    /** The share of the workers that healthy traffic keeps busy. */
-    readonly load: number
-    /** The share of the seeds. */
-    readonly healed: number
-    /** From the end of the trigger; `Infinity` for never. */
-    readonly seconds: number
-  }>
-}
 
 /** A link to a section; what users call a scenario need not be an identifier. */
 export const anchor = (index: number): string => `scenario-${index + 1}`
@@ -81,30 +67,26 @@ ${scale("regret in percent", "as good as the oracle", "nothing answered")}
 </table></div></section>`
 }
 
-const seconds = (value: number): string => (value === Infinity ? "never" : `${value.toFixed(value < 10 ? 1 : 0)} s`)
+const healed = ({ healed, time }: Frontier.Cell): Html =>
+  heatCell(1 - healed, `${Math.round(100 * healed)} %`, time === Infinity ? "never" : `${time.toFixed(0)} s`)
 
-export const frontier = (frontiers: ReadonlyArray<Frontier>): Html | undefined => {
-  if (frontiers.length === 0) return undefined
-  const maps = [...new Set(frontiers.map(({ trigger }) => trigger))].map((trigger) => {
-    const rows = frontiers.filter((one) => one.trigger === trigger)
-    const loads = [...new Set(rows.flatMap(({ cells }) => cells.map(({ load }) => load)))].sort((a, b) => a - b)
-    return html`<h3>${trigger}</h3>
-<div class="scroll" tabindex="0" role="region" aria-label="${`Frontier: ${trigger}`}"><table class="matrix">
+export const frontier = ({ cells, loads, seeds, senders, triggers }: Frontier.Frontier): Html => {
+  const maps = triggers.map(
+    ({ name, title }) => html`<h3>${title}</h3>
+<div class="scroll" tabindex="0" role="region" aria-label="${`Frontier: ${title}`}"><table class="matrix">
 <thead><tr><th scope="col">load</th>${loads.map((load) => html`<th scope="col">${load.toFixed(2)}</th>`)}</tr></thead>
-<tbody>${rows.map(
-      ({ cells, sender }) =>
+<tbody>${senders.map(
+      (sender) =>
         html`<tr><th scope="row">${sender}</th>${loads.map((load) => {
-          const cell = cells.find((one) => one.load === load)
-          return cell === undefined
-            ? html`<td></td>`
-            : heatCell(1 - cell.healed, `${Math.round(100 * cell.healed)} %`, seconds(cell.seconds))
+          const cell = cells.find((one) => one.sender === sender && one.trigger === name && one.load === load)
+          return cell === undefined ? html`<td></td>` : healed(cell)
         })}</tr>`
     )}</tbody></table></div>`
-  })
+  )
   return html`<section id="frontier" aria-labelledby="frontier-title">
-<h2 id="frontier-title">Where it heals by itself</h2>
-<p>A trigger comes and goes. The share of the seeds whose goodput was healthy again before the end of the run, and the median time that
-it took; by load, which is the share of the workers that healthy traffic keeps busy.</p>
+<h2 id="frontier-title"><span>S12</span> where it heals by itself</h2>
+<p>A short fault comes and goes. The share of ${seeds} ${seeds === 1 ? "seed" : "seeds"} whose goodput was healthy within 30 seconds of
+its end, and the median of the seconds that it took; by load, which is the share of the workers that healthy traffic keeps busy.</p>
 ${scale("seeds that did not heal, in percent", "all heal", "none heals")}
 ${maps}</section>`
 }
