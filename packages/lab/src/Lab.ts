@@ -209,3 +209,34 @@ export const compare = (options: {
   }))
   return gather(scenario, rows)
 }
+
+/**
+ * One sender's regret in many scenarios.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Standing {
+  readonly sender: string
+  /** The median over the seeds, in the order of the scenarios. */
+  readonly regrets: ReadonlyArray<number>
+  /** Over the scenarios in which there is one. */
+  readonly mean: number
+}
+
+const mean = (values: ReadonlyArray<number>): number => {
+  const numbers = values.filter((value) => !Number.isNaN(value))
+  return numbers.length === 0 ? NaN : numbers.reduce((sum, value) => sum + value, 0) / numbers.length
+}
+
+/**
+ * How every sender stands over all scenarios, for comparisons of the same senders.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const standings = (comparisons: ReadonlyArray<Comparison>): ReadonlyArray<Standing> =>
+  (comparisons[0]?.rows ?? []).map(({ sender }, row) => {
+    const regrets = comparisons.map(({ rows }) => rows[row]?.summary.regret.median ?? NaN)
+    return { sender, regrets, mean: mean(regrets) }
+  })

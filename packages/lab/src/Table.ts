@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { Comparison, Row } from "./Lab.ts"
+import { type Comparison, type Row, standings } from "./Lab.ts"
 import type { Metrics } from "./Metrics.ts"
 import * as Oracle from "./Oracle.ts"
 import { span } from "./Scenario.ts"
@@ -135,6 +135,19 @@ export const cell = (
 export const perfect = ({ of, show }: Column, oracle: number): string =>
   of === "goodput" ? show(oracle) : of === "regret" ? show(0) : ""
 
+/** Rows of cells in columns, the first of which is text. */
+const aligned = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
+        .join("  ")
+        .trimEnd()
+    )
+    .join("\n")
+}
+
 /**
  * A row per sender, the oracle's first. Each figure is the median over the seeds.
  *
@@ -152,15 +165,23 @@ export const render = ({ oracle, rows, scenario }: Comparison): string => {
       return [median, interval, worst].filter((part) => part !== undefined).join(" ")
     })
   ])
-  const all = [head, best, ...body]
-  const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)))
-  const line = (row: ReadonlyArray<string>): string =>
-    row
-      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
-      .join("  ")
-      .trimEnd()
   const title = `${scenario.name}  ${scenario.title}  (${seeds} ${seeds === 1 ? "seed" : "seeds"})`
-  return [title, ...all.map(line)].join("\n")
+  return [title, aligned([head, best, ...body])].join("\n")
+}
+
+/**
+ * The regret of every sender in every scenario, and its mean: a row per sender, in percent.
+ *
+ * **Details** All comparisons must have the same senders.
+ *
+ * @category rendering
+ * @since 0.1.0
+ */
+export const renderRegret = (comparisons: ReadonlyArray<Comparison>): string => {
+  const names = comparisons.map(({ scenario }) => scenario.name)
+  const show = (value: number): string => fixed(1)(100 * value)
+  const body = standings(comparisons).map(({ mean, regrets, sender }) => [sender, show(mean), ...regrets.map(show)])
+  return ["regret in percent", aligned([["sender", "mean", ...names], ...body])].join("\n")
 }
 
 /**

@@ -79,6 +79,7 @@ const main = async (options: Options): Promise<void> => {
       if (options.series) console.log(`${Table.renderSeries(comparison)}\n`)
     }
   })
+  if (comparisons.length > 1) console.log(`${Table.renderRegret(comparisons)}\n`)
   if (calls > 0) {
     const { system, user } = process.cpuUsage()
     const perSecond = Math.round(calls / ((system + user) / 1e6)).toLocaleString("en")

@@ -1,5 +1,5 @@
 /** The parts of the report that need no script. */
-import { type Frontier, type Lab, type Scenario, type Sender, Table } from "@effect-resilience/lab"
+import { type Frontier, Lab, type Scenario, type Sender, Table } from "@effect-resilience/lab"
 import { colours, dashes } from "../../../page/data.ts"
 import { type Html, html } from "./html.ts"
 import { standingOf } from "./standing.ts"
@@ -21,11 +21,6 @@ const minus = (text: string): string => text.replaceAll(/-(?=\d)/g, "−")
 
 const regretText = (regret: number): string =>
   Number.isNaN(regret) ? "–" : minus((100 * (Math.abs(regret) < 0.0005 ? 0 : regret)).toFixed(1))
-
-const mean = (values: ReadonlyArray<number>): number => {
-  const numbers = values.filter((value) => !Number.isNaN(value))
-  return numbers.length === 0 ? NaN : numbers.reduce((sum, value) => sum + value, 0) / numbers.length
-}
 
 /** The cells of a row that no other beats; none when all are alike. */
 const bestOf = (values: ReadonlyArray<string>): string | undefined => {
@@ -51,7 +46,7 @@ ${rows.map(({ summary: { goodput, regret } }, row) =>
   heatCell(regret.median, texts[row] ?? "", `G ${goodput.median.toFixed(3)}`, texts[row] === best)
 )}</tr>`
   })
-  const means = senders.map((_, at) => mean(comparisons.map(({ rows }) => rows[at]?.summary.regret.median ?? NaN)))
+  const means = Lab.standings(comparisons).map(({ mean }) => mean)
   const texts = means.map(regretText)
   const best = bestOf(texts)
   const last = html`<tr class="mean"><th scope="row">mean <small>of the scenarios</small></th><td class="oracle"></td>

@@ -1,0 +1,70 @@
+/** What the quick set said when it was last accepted, and whether it says anything worse now. */
+import { type Lab, Metrics } from "@effect-resilience/lab"
+
+/** The median, and where it lies. What never came about is "never", what makes no sense is null. */
+type Kept = number | "never" | null
+
+export type Golden = Readonly<
+  Record<string, Readonly<Record<string, Readonly<Record<keyof Metrics.Metrics, readonly [Kept, Kept, Kept]>>>>>
+>
+
+const keep = (value: number): Kept =>
+  Number.isNaN(value) ? null : value === Infinity ? "never" : Number(value.toPrecision(6))
+
+const value = (kept: Kept): number => (kept === null ? NaN : kept === "never" ? Infinity : kept)
+
+export const goldenOf = (comparisons: ReadonlyArray<Lab.Comparison>): Golden =>
+  Object.fromEntries(
+    comparisons.map(({ rows, scenario }) => [
+      scenario.name,
+      Object.fromEntries(
+        rows.map(({ sender, summary }) => {
+          const figures = Metrics.names.map((name) => {
+            const { high, low, median } = summary[name]
+            return [name, [keep(median), keep(low), keep(high)]]
+          })
+          return [sender, Object.fromEntries(figures)]
+        })
+      )
+    ])
+  )
+
+/** Differences that nobody would see: of a figure whose seeds all agree, or that is near nothing. */
+const grains: Readonly<Record<keyof Metrics.Metrics, number>> = {
+  goodput: 0.002,
+  amplification: 0.02,
+  peak: 0.05,
+  leak: 0.005,
+  detection: 100,
+  recovery: 1,
+  lost: 0.1,
+  falseRejects: 0.002,
+  p99: 5,
+  p999: 20,
+  waste: 0.005,
+  regret: 0.002
+}
+
+/** How much worse than the accepted median a figure may be: its interval, or 2 %, or its grain. */
+const allowance = (name: keyof Metrics.Metrics, median: number, low: number, high: number): number =>
+  // Between two that never came about there is no interval.
+  Math.max(high === low ? 0 : high - low, Math.abs(median * 0.02), grains[name])
+
+/** A line for each figure that is worse than what was accepted, and for each that was never accepted. */
+export const worseThan = (golden: Golden, comparisons: ReadonlyArray<Lab.Comparison>): ReadonlyArray<string> =>
+  comparisons.flatMap(({ rows, scenario }) =>
+    rows.flatMap(({ sender, summary }) => {
+      const accepted = golden[scenario.name]?.[sender]
+      if (accepted === undefined) return [`${scenario.name}, ${sender}: nothing was ever accepted`]
+      return Metrics.names.flatMap((name) => {
+        const [median, low, high] = [value(accepted[name][0]), value(accepted[name][1]), value(accepted[name][2])]
+        const now = summary[name].median
+        // A figure that makes no sense in a scenario says nothing; one that has come to make sense is not worse for it.
+        if (Number.isNaN(median) || now === median) return []
+        const lost = name === "goodput" ? median - now : now - median
+        return lost <= allowance(name, median, low, high)
+          ? []
+          : [`${scenario.name}, ${sender}: ${name} was ${keep(median)} and is ${keep(now)}`]
+      })
+    })
+  )

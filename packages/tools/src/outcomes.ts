@@ -1,0 +1,19 @@
+// `npm run outcomes -- a.json …`: writes what `npm run lab -- --json` found into docs/outcomes.md and docs/outcomes/full.txt.
+// Several files have the same scenarios and different senders.
+import { readFileSync, writeFileSync } from "node:fs"
+import { Table } from "@effect-resilience/lab"
+import { join, pageOf, read, replaceIn } from "./lab/outcomes.ts"
+
+const files = process.argv.slice(2)
+if (files.length === 0) {
+  console.error("npm run outcomes -- <file.json> …: files that npm run lab -- --full --json has written")
+  process.exit(1)
+}
+const comparisons = join(files.map((file) => read(readFileSync(file, "utf8"))))
+const page = new URL("../../../docs/outcomes.md", import.meta.url)
+writeFileSync(page, replaceIn(readFileSync(page, "utf8"), pageOf(comparisons)))
+writeFileSync(
+  new URL("../../../docs/outcomes/full.txt", import.meta.url),
+  [...comparisons.map(Table.render), Table.renderRegret(comparisons)].map((text) => `${text}\n`).join("\n")
+)
+console.log("written: docs/outcomes.md, docs/outcomes/full.txt")

@@ -1,0 +1,87 @@
+import { readFileSync } from "node:fs"
+import { availableParallelism } from "node:os"
+import { assert, describe, it } from "@effect/vitest"
+import { Lab, References, Scenario, Sender } from "@effect-resilience/lab"
+import { scenarioNamed } from "../../packages/tools/src/lab/catalogue.ts"
+import { type Golden, goldenOf, worseThan } from "../../packages/tools/src/lab/golden.ts"
+import { quick } from "../../packages/tools/src/lab/options.ts"
+import { compareAll } from "../../packages/tools/src/lab/tasks.ts"
+
+const golden = JSON.parse(readFileSync(new URL("golden.json", import.meta.url), "utf8")) as Golden // npm run golden:update
+
+describe("what was accepted", () => {
+  it("has the quick set, whole", () => {
+    assert.deepStrictEqual(Object.keys(golden), quick.scenarios)
+    for (const rows of Object.values(golden)) {
+      assert.deepStrictEqual(
+        Object.keys(rows),
+        Lab.senders.map(({ name }) => name)
+      )
+    }
+  })
+
+  it("is not better than what our policies do now, in any figure of any scenario", { timeout: 240_000 }, async () => {
+    const comparisons = await compareAll({
+      scenarios: quick.scenarios.map((name) => {
+        const input = scenarioNamed(name)
+        return { input, scenario: Scenario.make(input) }
+      }),
+      senders: [Sender.ours, Sender.oursRetryOnly].map(({ name }) => name),
+      seeds: quick.seeds,
+      first: 1,
+      workers: availableParallelism()
+    })
+    assert.deepStrictEqual(worseThan(golden, comparisons), [], "if it must be so: npm run golden:update, and say why")
+  })
+})
+
+describe("worse", () => {
+  const scenario = Scenario.make({
+    name: "small",
+    rate: 200,
+    warmUp: "2 seconds",
+    after: "4 seconds",
+    faults: [{ kind: "errors", rate: 0.2, lasts: "4 seconds" }]
+  })
+  const lineOf = (sender: Sender.Sender) => {
+    const comparison = Lab.compare({ scenario, senders: [sender], seeds: 3 })
+    return { ...comparison, rows: comparison.rows.map((row) => ({ ...row, sender: "one" })) }
+  }
+  const patient = lineOf(References.jitter)
+  const hasty = lineOf(References.none)
+
+  it("is nothing that is the same", () => {
+    assert.deepStrictEqual(worseThan(goldenOf([patient]), [patient]), [])
+  })
+
+  it("is a figure that has lost more than its interval, by name, with both values", () => {
+    const lines = worseThan(goldenOf([patient]), [hasty])
+    assert.isTrue(
+      lines.some((line) => /^small, one: goodput was (1|0\.99\d*) and is 0\.[78]\d*$/.test(line)),
+      lines.join("\n")
+    )
+  })
+
+  it("is nothing that is better", () => {
+    const lines = worseThan(goldenOf([hasty]), [patient])
+    assert.deepStrictEqual(
+      lines.filter((line) => line.includes("goodput") || line.includes("regret")),
+      []
+    )
+  })
+
+  it("is what never comes about any more", () => {
+    const row = patient.rows[0]!
+    const lost = { ...row, summary: { ...row.summary, recovery: { ...row.summary.recovery, median: Infinity } } }
+    assert.deepStrictEqual(worseThan(goldenOf([patient]), [{ ...patient, rows: [lost] }]), [
+      "small, one: recovery was 0 and is never"
+    ])
+  })
+
+  it("is a sender that nobody has accepted", () => {
+    const row = { ...patient.rows[0]!, sender: "other" }
+    assert.deepStrictEqual(worseThan(goldenOf([patient]), [{ ...patient, rows: [row] }]), [
+      "small, other: nothing was ever accepted"
+    ])
+  })
+})
