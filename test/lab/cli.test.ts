@@ -79,6 +79,30 @@ describe("npm run lab", () => {
     })
   )
 
+  it("replays a recording, as it is or as a scenario says", () => {
+    const calls = readFileSync("test/lab/calls.csv", "utf8")
+    const trace = write("calls.csv", calls)
+    const senders = ["--sender", "none", "--seeds", "1", "--no-html"]
+    const alone = lab("--trace", trace, ...senders)
+    assert.strictEqual(alone.status, 0, alone.stderr)
+    assert.include(alone.stdout, "calls.csv  522 recorded calls  (1 seed)")
+    const named = write("named.json", JSON.stringify({ ...tiny, replay: { calls: "calls.csv" } }))
+    const beside = lab("--file", named, ...senders)
+    assert.strictEqual(beside.status, 0, beside.stderr)
+    const both = lab("--trace", trace, "--file", write("own.json", JSON.stringify({ name: "mine" })), ...senders)
+    assert.include(both.stdout, "mine  522 recorded calls  (1 seed)")
+  })
+
+  it("says where a recording cannot be read", () => {
+    const bad = write("broken.csv", "time,latency,status\n1,2,200\nx,3,200\n")
+    const { status, stderr } = lab("--trace", bad)
+    assert.strictEqual(status, 1)
+    assert.include(stderr, "broken.csv, line 3, column time: expected milliseconds since 1970")
+    const gone = lab("--file", write("gone.json", JSON.stringify({ ...tiny, replay: { calls: "gone.csv" } })))
+    assert.strictEqual(gone.status, 1)
+    assert.include(gone.stderr, "gone.csv cannot be read")
+  })
+
   it("says what is wrong with a scenario", () => {
     const { status, stderr } = lab("--file", write("bad.json", JSON.stringify({ ...tiny, clients: 0 })))
     assert.strictEqual(status, 1)

@@ -42,12 +42,12 @@ const mapOf = async (
 }
 
 const main = async (options: Options): Promise<void> => {
-  const catalogue = await catalogueOf(options.file)
+  const catalogue = await catalogueOf(options.file, options.trace)
   const { own } = catalogue
   const all = own !== undefined && own.senders.length > 0 ? own.senders : options.full ? namedSenders : Lab.senders
   const senders = options.senders?.map((name) => senderNamed(catalogue, name)) ?? all
   const inputs = [
-    ...(own === undefined ? [] : [{ what: options.file ?? "", input: own.scenario }]),
+    ...(own === undefined ? [] : [{ what: options.file ?? options.trace ?? "", input: own.scenario }]),
     ...options.scenarios
       .filter((name) => name !== frontier)
       .map((name) => ({ what: name, input: scenarioNamed(name) as unknown }))

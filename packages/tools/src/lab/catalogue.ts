@@ -1,11 +1,11 @@
 /** The scenarios and senders that there are: the named ones, and those of a file. */
 import { readFileSync } from "node:fs"
-import { resolve } from "node:path"
+import { basename, dirname, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
-import { Lab, References, Scenario, Scenarios, type Sender } from "@effect-resilience/lab"
+import { Lab, References, Scenario, Scenarios, type Sender, Trace } from "@effect-resilience/lab"
 import * as Peers from "@effect-resilience/lab/Peers"
 import * as Effect from "effect/Effect"
-import { fail, frontier } from "./options.ts"
+import { fail, frontier, UsageError } from "./options.ts"
 
 const isSender = (u: unknown): u is Sender.Sender =>
   typeof u === "object" && u !== null && "name" in u && "make" in u && typeof u.make === "function"
@@ -19,6 +19,12 @@ interface Own {
   readonly senders: ReadonlyArray<Sender.Sender>
 }
 
+const unreadable = (file: string, error: unknown): UsageError =>
+  new UsageError(`${file} cannot be read: ${error instanceof Error ? error.message : error}`)
+
+const textOf = (file: string): Effect.Effect<string, UsageError> =>
+  Effect.try({ try: () => readFileSync(file, "utf8"), catch: (error) => unreadable(file, error) })
+
 const load = async (file: string): Promise<Own> => {
   try {
     if (!file.endsWith(".ts")) return { scenario: JSON.parse(readFileSync(file, "utf8")), senders: [] }
@@ -26,8 +32,22 @@ const load = async (file: string): Promise<Own> => {
     if (!Array.isArray(senders) || !senders.every(isSender)) throw new Error("`senders` must be an array of senders")
     return { scenario, senders }
   } catch (error) {
-    return fail(`${file} cannot be read: ${error instanceof Error ? error.message : error}`)
+    throw unreadable(file, error)
   }
+}
+
+/** What a user brought: a file, whose scenario may name recordings beside it, or a recording to replay, or both. */
+const ownOf = async (file: string | undefined, trace: string | undefined): Promise<Own | undefined> => {
+  const brought = file === undefined ? undefined : await load(file)
+  if (trace === undefined && brought === undefined) return undefined
+  const scenario = Effect.gen(function* () {
+    const folder = dirname(file ?? "")
+    const written = yield* Trace.load(brought?.scenario, (name) => textOf(resolve(folder, name)))
+    if (trace === undefined) return written
+    const recorded = yield* Effect.flatMap(textOf(trace), (text) => Trace.decode(text, { file: trace }))
+    return { ...Trace.scenario(basename(trace), recorded), ...(written as object | undefined) } // decoded later
+  })
+  return { scenario: await Effect.runPromise(scenario), senders: brought?.senders ?? [] }
 }
 
 export interface Catalogue {
@@ -36,8 +56,8 @@ export interface Catalogue {
   readonly own: Own | undefined
 }
 
-export const catalogueOf = async (file: string | undefined): Promise<Catalogue> => {
-  const own = file === undefined ? undefined : await load(file)
+export const catalogueOf = async (file: string | undefined, trace?: string): Promise<Catalogue> => {
+  const own = await ownOf(file, trace)
   const senders = [...(own?.senders ?? []), ...namedSenders]
   const names = own?.senders.map(({ name }) => name) ?? []
   const twice = names.find((name, index) => names.indexOf(name) !== index)

@@ -33,6 +33,7 @@ npm run lab -- [options]
                      ${frontier}: at which load each heals by itself after a short fault, a map of 44 worlds
   --full             all scenarios, ${frontier} too, all senders, ${full.seeds} seeds, unless one of these is said; takes an hour or more
   --file <file>      a scenario of your own: JSON, or TypeScript that exports \`scenario\`, and \`senders\` if it likes
+  --trace <file>     replays recorded calls: CSV, or a JSON object per line; with --file as its scenario says
   --series           goodput over time as text, below each table
   --html <file>      where the report is written (default: ${defaultReport})
   --no-html          writes no report
@@ -55,6 +56,7 @@ export interface Options {
   readonly seeds: number
   readonly first: number
   readonly file: string | undefined
+  readonly trace: string | undefined
   readonly series: boolean
   readonly html: string | undefined
   readonly json: string | undefined
@@ -80,6 +82,7 @@ const parse = (args: ReadonlyArray<string>) => {
         first: { type: "string", default: "1" },
         full: { type: "boolean", default: false },
         file: { type: "string" },
+        trace: { type: "string" },
         series: { type: "boolean", default: false },
         html: { type: "string" },
         "no-html": { type: "boolean", default: false },
@@ -100,12 +103,13 @@ export const read = (args: ReadonlyArray<string>): Options => {
   if (values.html !== undefined && values["no-html"]) fail("--html and --no-html contradict each other")
   const set = values.full ? full : quick
   return {
-    scenarios: values.scenario ?? (values.file === undefined || values.full ? set.scenarios : []),
+    scenarios: values.scenario ?? ((values.file ?? values.trace) === undefined || values.full ? set.scenarios : []),
     senders: values.sender,
     full: values.full,
     seeds: values.seeds === undefined ? set.seeds : integer("seeds", values.seeds, 1),
     first: integer("first", values.first, Number.MIN_SAFE_INTEGER),
     file: values.file,
+    trace: values.trace,
     series: values.series,
     html: values["no-html"] ? undefined : (values.html ?? defaultReport),
     json: values.json,
@@ -115,12 +119,13 @@ export const read = (args: ReadonlyArray<string>): Options => {
 }
 
 /** The command that makes the same again; what changes no figure is left out. */
-export const commandOf = ({ file, first, full: isFull, scenarios, seeds, senders }: Options): string => {
+export const commandOf = ({ file, first, full: isFull, scenarios, seeds, senders, trace }: Options): string => {
   const quote = (text: string): string => (/^[\w./:@-]+$/.test(text) ? text : JSON.stringify(text))
-  const usual = isFull ? full.scenarios : file === undefined ? quick.scenarios : []
+  const usual = isFull ? full.scenarios : (file ?? trace) === undefined ? quick.scenarios : []
   const parts = [
     ...(isFull ? ["--full"] : []),
     ...(file === undefined ? [] : ["--file", file]),
+    ...(trace === undefined ? [] : ["--trace", trace]),
     ...(scenarios.join() === usual.join() ? [] : scenarios.flatMap((name) => ["--scenario", name])),
     ...(senders ?? []).flatMap((name) => ["--sender", name]),
     "--seeds",
