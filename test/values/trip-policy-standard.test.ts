@@ -1,4 +1,5 @@
-import { assert, describe, it } from "@effect/vitest"
+import { afterAll, assert, describe, it } from "@effect/vitest"
+import * as Schema from "effect/Schema"
 import { TripPolicy } from "effect-resilience"
 
 const { standard } = TripPolicy
@@ -82,6 +83,105 @@ describe("TripPolicy.standard", () => {
       "consecutive.limit": 10,
       "consecutive.millis": 250,
       "consecutive.lasting": 500
+    })
+  })
+})
+
+/** What it stands for, with evidence of several objects. */
+const rate = TripPolicy.failureRate()
+const row = TripPolicy.consecutive(10, { lasting: "500 millis" })
+const either = TripPolicy.any(rate, row)
+
+/** A timer of 32 bits comes to its end after 25 days. */
+const days25 = 2 ** 31
+
+describe("TripPolicy.standard and the same by any", () => {
+  /** Which parts have tripped: calls of which none trips would show nothing. */
+  const seen = new Set<string>()
+  afterAll(() => assert.deepStrictEqual([...seen].sort(), ["", "rate", "rate and row", "row"]))
+
+  const steps = [0, 0, 0.3, 1, 7.75, 49.9, 55, 55.5, 100, 499.999, 900, 1000, 4000, 10_000, -0.4, -30, -2500]
+  const Calls = Schema.Array(
+    Schema.Struct({ draw: Schema.Literals([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]), step: Schema.Literals(steps) })
+  ).check(Schema.isMinLength(1), Schema.isMaxLength(200))
+
+  it.prop(
+    "trip at the same calls, and show the same",
+    {
+      start: Schema.Literals([0, 0.25, 86_399_999.5, days25 - 2000.5, days25 + 0.5, 2 ** 40]),
+      failing: Schema.Literals([5, 8, 9, 10]),
+      longest: Schema.Literals([1, 60, 1000, 10_000]),
+      calls: Calls
+    },
+    ({ calls, failing, longest, start }) => {
+      const evidence = standard.initial()
+      const parts = either.initial()
+      const [ofRate, ofRow] = [rate.initial(), row.initial()]
+      let now = start
+      for (const { draw, step } of calls) {
+        now = Math.max(0, now + Math.max(-longest, Math.min(step, longest)))
+        const failed = draw < failing
+        standard.record(evidence, failed, 1, now)
+        either.record(parts, failed, 1, now)
+        rate.record(ofRate, failed, 1, now)
+        row.record(ofRow, failed, 1, now)
+        assert.strictEqual(standard.trips(evidence, now), either.trips(parts, now))
+        assert.deepStrictEqual(standard.figures(evidence, now), either.figures(parts, now))
+        const tripped = [rate.trips(ofRate, now) ? ["rate"] : [], row.trips(ofRow, now) ? ["row"] : []]
+        seen.add(tripped.flat().join(" and "))
+      }
+    },
+    { arbitrary: { runs: 400, size: 200, seed: 1 } }
+  )
+})
+
+describe("TripPolicy.standard in a process that lives for months", () => {
+  const starts = [days25 - 250, days25, 2 * days25 - 250, 2 * days25, 10 * days25 + 0.5]
+
+  it.each(starts)("from %d ms on it opens at the same calls as at first", (start) => {
+    const opens = (failures: number, apart: number) => {
+      const evidence = standard.initial()
+      for (let n = 1; n <= failures; n++) {
+        const now = start + (n - 1) * apart
+        standard.record(evidence, true, 1, now)
+        if (standard.trips(evidence, now)) return n
+      }
+      return 0
+    }
+    assert.deepStrictEqual(
+      [opens(10, 60), opens(10, 51), opens(11, 51), opens(19, 0), opens(20, 0)],
+      [10, 0, 11, 0, 20]
+    )
+  })
+
+  it("a circuit of the first day goes on in the second month", () => {
+    const evidence = standard.initial()
+    for (let i = 0; i < 5; i++) standard.record(evidence, true, 1, i)
+    for (let now = 0; now < 3 * days25; now += days25 / 4) standard.record(evidence, false, 1, now)
+    const start = 3 * days25 + 0.5
+    for (let i = 0; i < 10; i++) {
+      assert.isFalse(standard.trips(evidence, start + i * 60))
+      standard.record(evidence, true, 1, start + i * 60)
+    }
+    assert.isTrue(standard.trips(evidence, start + 540))
+    assert.strictEqual(standard.figures(evidence, start + 540)["consecutive.millis"], 539)
+    assert.strictEqual(standard.figures(evidence, start + 540)["failureRate.calls"], 10)
+  })
+})
+
+describe("the evidence of TripPolicy.standard", () => {
+  it("is one object beside its counters, of numbers that take no box", () => {
+    const evidence = standard.initial() as Record<string, unknown>
+    for (const at of [0.4, 12.6, 5000.7]) standard.record(evidence, true, 1, at)
+    const { calls, marked, ...numbers } = evidence
+    assert.isTrue(Array.isArray(calls) && Array.isArray(marked))
+    assert.deepStrictEqual(numbers, {
+      width: 1000,
+      tick: 5,
+      totalCalls: 3,
+      totalMarked: 3,
+      failures: 3,
+      since: 1
     })
   })
 })
