@@ -20,7 +20,7 @@ interface Own {
 }
 
 const unreadable = (file: string, error: unknown): UsageError =>
-  new UsageError(`${file} cannot be read: ${error instanceof Error ? error.message : error}`)
+  new UsageError({ message: `${file} cannot be read: ${error instanceof Error ? error.message : error}` })
 
 const textOf = (file: string): Effect.Effect<string, UsageError> =>
   Effect.try({ try: () => readFileSync(file, "utf8"), catch: (error) => unreadable(file, error) })

@@ -2,12 +2,13 @@
 import { availableParallelism } from "node:os"
 import { parseArgs } from "node:util"
 import { Scenarios, Table } from "@effect-resilience/lab"
+import * as Data from "effect/Data"
 
 /** What was asked for cannot be. */
-export class UsageError extends Error {}
+export class UsageError extends Data.TaggedError("UsageError")<{ readonly message: string }> {}
 
 export const fail = (message: string): never => {
-  throw new UsageError(message)
+  throw new UsageError({ message })
 }
 
 /** What runs when nothing is said: about two minutes on two cores. */
