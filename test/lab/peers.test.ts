@@ -28,7 +28,7 @@ const expected: ReadonlyArray<Expected> = [
   ["S2b", References.naive, "recovery", Infinity, 0],
   ["S4", References.none, "goodput", 0.9, 0.005],
   ["S5", References.none, "goodput", 0.02, 0.01],
-  ["S6", References.none, "goodput", 0.5, 0.01],
+  ["S6", References.none, "goodput", 5 / 11, 0.01],
   ["S7", References.none, "goodput", 0.009, 0.005]
 ]
 

@@ -81,8 +81,8 @@ describe("a scenario", () => {
   it("ends when the last fault has, repeats included", () => {
     assert.deepStrictEqual(Scenario.span(Scenario.make(Scenarios.all.S6)), {
       from: 20_000,
-      clear: 80_000,
-      until: 120_000
+      clear: 75_000,
+      until: 115_000
     })
     assert.deepStrictEqual(Scenario.span(Scenario.make(Scenarios.all.S7)), {
       from: 20_000,
@@ -104,7 +104,7 @@ describe("the oracle", () => {
     ["S3 whose work is cancelled", { ...Scenarios.all.S3, cancels: true }, 100 / 1400],
     ["S4", Scenarios.all.S4, 0.9],
     ["S5", Scenarios.all.S5, 0.5],
-    ["S6", Scenarios.all.S6, 0.5],
+    ["S6", Scenarios.all.S6, 5 / 11],
     ["S7", Scenarios.all.S7, (20_000 / 22 / 1400) * 0.25],
     ["S8", Scenarios.all.S8, 1],
     ["S8b", Scenarios.all.S8b, 1],

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Check from "./internal/check.ts"
 import { figuresOf } from "./internal/figures.ts"
 import { Recorder } from "./internal/recorder.ts"
@@ -105,6 +106,12 @@ export const run = (options: Options): Run => {
     options.progress?.(Math.min(1, now / books.until))
     return false
   })
+  if (world.defect !== undefined) {
+    const { name } = options.sender
+    throw new Error(`${name} died in ${options.scenario.name}, seed ${seed}:\n${Cause.pretty(world.defect)}`, {
+      cause: Cause.squash(world.defect)
+    })
+  }
   return {
     seed,
     metrics: figuresOf(books, Oracle.of(options.scenario)),

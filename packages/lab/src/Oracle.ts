@@ -1,5 +1,5 @@
 /**
- * The best that any sender could do, which knows at every moment what the dependency can serve.
+ * The best that a sender with the scenario's timeout could do, which knows at every moment what the dependency can serve.
  *
  * @since 0.1.0
  */
@@ -27,8 +27,9 @@ const attempts = 4
 /**
  * The oracle of a scenario.
  *
- * **Details** Per shard: what its workers can finish within the timeout, less what fails, and no call is tried more than
- * four times in any tier. A call of many parts is good when all of them are, each by chance of its own. Slots of clients
+ * **Details** Per shard: what its workers can finish within the timeout of an attempt and the deadline, less what fails,
+ * and no call is tried more than four times in any tier. So it is the best with this timeout: whoever waits longer for an
+ * attempt may pass it. A call of many parts is good when all of them are, each by chance of its own. Slots of clients
  * hold no more than they can. A cold cache is as warm as if all workers had done nothing but warm it. Of a dependency that
  * behaves as it was recorded: the share that four attempts at that moment would get answered. It queues nothing and pays
  * nothing to learn, so it is a bound, not a policy: a mean over arrivals, which a single run may pass by a little.
@@ -46,18 +47,21 @@ export const of = (scenario: Scenario): Oracle => {
     const offered = (pieceAt(timeline, moment).rate * fanOut) / 1000
     let reached = 0
     let served = 0
+    let whole = 1
     let perSlot = 0
     for (const [shard, { busy, held, workers, works }] of ceilings(moment).entries()) {
-      if (works === 0 || workers === 0) continue
-      const weight = weights[shard] ?? 0
-      const reach = 1 - (1 - works) ** (attempts ** tiers)
+      const weight = (weights[shard] ?? 0) / total
+      const reach = works === 0 ? 0 : 1 - (1 - works) ** (attempts ** tiers)
+      const serves = reach === 0 || workers === 0 ? 0 : Math.min(reach, ((workers / busy) * works) / (offered * weight))
       reached += weight * reach
-      served += weight * Math.min(reach, ((workers / busy) * works) / ((offered * weight) / total))
-      perSlot = Math.max(perSlot, works / held)
+      served += weight * serves
+      // Calls that have a part for this shard, and of them those whose part it can serve.
+      whole = Math.min(whole, 1 - (1 - (1 - weight) ** fanOut) * (1 - serves))
+      if (serves > 0) perSlot = Math.max(perSlot, works / held)
     }
     if (served === 0) return 0
     const slots = pool === undefined ? Infinity : (clients * pool.slots * perSlot) / offered
-    return Math.min(served / total, (reached / total) ** fanOut, slots)
+    return Math.min(fanOut === 1 ? served : whole, reached ** fanOut, slots)
   }
   const { clear, from } = span(scenario)
   let good = 0

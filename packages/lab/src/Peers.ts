@@ -13,7 +13,7 @@ import * as Exit from "effect/Exit"
 import type Opossum from "opossum"
 import type { Engine } from "./Engine.ts"
 import { type Realm, realmOf } from "./internal/realm.ts"
-import type { Call, Circuits, Client, Sender } from "./Sender.ts"
+import { type Call, type Circuits, type Client, permits, type Sender } from "./Sender.ts"
 
 const worldOf = ({ engine }: Client): Engine => {
   if (engine === undefined) throw new Error("a library of others is driven in virtual time only")
@@ -123,6 +123,8 @@ export interface Cockatiel {
   readonly halfOpenAfter?: number | undefined
   /** Attempts after the first, with its exponential backoff. Default: 3. */
   readonly retries?: number | undefined
+  /** A bulkhead for as many as a client has at once on a healthy day (`Sender.permits`)? Default: false. */
+  readonly bulkhead?: boolean | undefined
 }
 
 /**
@@ -134,7 +136,7 @@ export interface Cockatiel {
  * @since 0.1.0
  */
 export const cockatielWith = (name: string, title: string, options: Cockatiel): Sender => {
-  const { breaker = { consecutive: 5 }, halfOpenAfter = 10_000, retries = 3 } = options
+  const { breaker = { consecutive: 5 }, bulkhead = false, halfOpenAfter = 10_000, retries = 3 } = options
   return cockatielPolicy(name, title, (cockatiel, { circuits, scenario }) => {
     const { CircuitState, ConsecutiveBreaker, ExponentialBackoff, SamplingBreaker, TimeoutStrategy, handleAll } =
       cockatiel
@@ -145,6 +147,8 @@ export const cockatielWith = (name: string, title: string, options: Cockatiel): 
     circuits(() => circuitIn(circuit.state === CircuitState.HalfOpen, circuit.state === CircuitState.Open))
     return cockatiel.wrap(
       cockatiel.retry(handleAll, { maxAttempts: retries, backoff: new ExponentialBackoff() }),
+      // Outside the breaker, to which a full bulkhead is no failure of the dependency.
+      ...(bulkhead ? [cockatiel.bulkhead(permits(scenario))] : []),
       circuit,
       cockatiel.timeout(scenario.timeout, TimeoutStrategy.Aggressive)
     )
@@ -167,7 +171,11 @@ const signalOf = (breaker: Opossum): AbortSignal | undefined =>
  * @category constructors
  * @since 0.1.0
  */
-export const opossumWith = (name: string, title: string, options: Opossum.Options): Sender => ({
+export const opossumWith = (
+  name: string,
+  title: string,
+  options: Opossum.Options | ((client: Client) => Opossum.Options)
+): Sender => ({
   name,
   title,
   make: (client) =>
@@ -177,7 +185,7 @@ export const opossumWith = (name: string, title: string, options: Opossum.Option
       const breaker = new Breaker(
         (call: Call): Promise<void> => attemptOf(realm, client, call, signalOf(breaker)),
         // It writes its defaults into what it is given.
-        { timeout: client.scenario.timeout, ...options }
+        { timeout: client.scenario.timeout, ...(typeof options === "function" ? options(client) : options) }
       )
       client.circuits(() => circuitIn(breaker.halfOpen, breaker.opened))
       return (call) => ended(realm, () => breaker.fire(call))
@@ -218,28 +226,35 @@ export const cockatielSampling: Sender = cockatielWith(
 export const opossum: Sender = opossumWith("opossum", "opossum at its defaults: 50 % of 10 s, 30 s, no retries", {})
 
 /**
- * cockatiel at the best of a grid of 54 settings, by mean regret over nine scenarios (`npm run tune`).
+ * cockatiel at the best of a grid of 54 settings, by mean regret over nine scenarios (`npm run tune`), and with the
+ * permits that ours has (`Sender.permits`).
  *
  * @category senders
  * @since 0.1.0
  */
 export const cockatielBest: Sender = cockatielWith(
   "cockatiel-best",
-  "cockatiel, best of a grid: 1 retry, ConsecutiveBreaker(20), 0.5 s",
-  { breaker: { consecutive: 20 }, halfOpenAfter: 500, retries: 1 }
+  "cockatiel, best of a grid: 1 retry, ConsecutiveBreaker(20), 0.5 s; permits as ours",
+  { breaker: { consecutive: 20 }, halfOpenAfter: 500, retries: 1, bulkhead: true }
 )
 
 /**
- * opossum at the best of a grid of 48 settings, by mean regret over nine scenarios (`npm run tune`).
+ * opossum at the best of a grid of 48 settings, by mean regret over nine scenarios (`npm run tune`), and with the permits
+ * that ours has (`Sender.permits`).
  *
  * @category senders
  * @since 0.1.0
  */
-export const opossumBest: Sender = opossumWith("opossum-best", "opossum, best of a grid: 50 % of 10 s, 0.5 s", {
-  errorThresholdPercentage: 50,
-  rollingCountTimeout: 10_000,
-  resetTimeout: 500
-})
+export const opossumBest: Sender = opossumWith(
+  "opossum-best",
+  "opossum, best of a grid: 50 % of 10 s, 0.5 s; permits as ours",
+  ({ scenario }) => ({
+    errorThresholdPercentage: 50,
+    rollingCountTimeout: 10_000,
+    resetTimeout: 500,
+    capacity: permits(scenario)
+  })
+)
 
 /**
  * All of them.

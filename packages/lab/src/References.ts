@@ -6,9 +6,9 @@
  */
 import * as Check from "./internal/check.ts"
 import { breakerOf } from "./internal/count-breaker.ts"
-import { byRule, type Cause } from "./internal/rule.ts"
+import { byRule, type Cause, limitedTo, type Rule } from "./internal/rule.ts"
 import { Slots } from "./internal/slots.ts"
-import type { Client, Sender } from "./Sender.ts"
+import { type Client, permits, type Sender } from "./Sender.ts"
 
 /** Between nothing and base, twice the base, … */
 const fullJitter = (client: Client, base: number, attempt: number, cap = Infinity): number =>
@@ -21,6 +21,16 @@ const fullJitter = (client: Client, base: number, attempt: number, cap = Infinit
  * @since 0.1.0
  */
 export const none: Sender = byRule("none", "one attempt, no policy", () => ({}))
+
+/**
+ * One attempt per call, and at most so many at once as a client has on a healthy day (`Sender.permits`).
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const bulkhead: Sender = byRule("bulkhead", "one attempt, permits for a healthy day", ({ scenario }) =>
+  limitedTo(permits(scenario), {})
+)
 
 /**
  * Three retries at once.
@@ -98,8 +108,8 @@ export const aws: Sender = byRule("aws", "AWS SDK standard: 3 attempts, 500 toke
   let tokens = 500
   const priceOf = (cause: Cause): number => (cause === "timeout" ? 10 : 5)
   return {
-    ended: (_now, cause, attempt) => {
-      if (cause === undefined) tokens = Math.min(500, tokens + (attempt === 1 ? 1 : 5))
+    ended: (_now, cause, _attempt, before) => {
+      if (cause === undefined) tokens = Math.min(500, tokens + (before === undefined ? 1 : priceOf(before)))
     },
     retry: (_now, cause, attempt) => {
       if (attempt > 2 || tokens < priceOf(cause)) return undefined
@@ -163,6 +173,8 @@ export interface Resilience4j {
   readonly retries?: number | undefined
   /** Milliseconds between attempts. Default: 500. */
   readonly wait?: number | undefined
+  /** At most so many attempts at once as a client has on a healthy day (`Sender.permits`)? Default: false. */
+  readonly bulkhead?: boolean | undefined
 }
 
 /**
@@ -187,10 +199,13 @@ export const resilience4jWith = (name: string, title: string, options: Resilienc
   Check.integer(where, "minimum", minimum, 1)
   Check.integer(where, "retries", retries, 0)
   if (!(wait >= 0)) Check.refuse(where, "wait", ">= 0", wait)
-  return byRule(name, title, () => ({
-    ...breakerOf(breaker),
-    retry: (_now, _cause, attempt) => (attempt <= retries ? wait : undefined)
-  }))
+  return byRule(name, title, ({ scenario }) => {
+    const rule: Rule = {
+      ...breakerOf(breaker),
+      retry: (_now, _cause, attempt) => (attempt <= retries ? wait : undefined)
+    }
+    return options.bulkhead === true ? limitedTo(permits(scenario), rule) : rule
+  })
 }
 
 /**
@@ -207,15 +222,16 @@ export const resilience4j: Sender = resilience4jWith(
 )
 
 /**
- * resilience4j at the best of a grid of 48 settings, by mean regret over nine scenarios (`npm run tune`).
+ * resilience4j at the best of a grid of 48 settings, by mean regret over nine scenarios (`npm run tune`), and with the
+ * permits that ours has (`Sender.permits`).
  *
  * @category senders
  * @since 0.1.0
  */
 export const resilience4jBest: Sender = resilience4jWith(
   "resilience4j-best",
-  "resilience4j, best of a grid: 80 % of 20 calls, 0.5 s, 3 probes, 3 attempts",
-  { window: 20, rate: 0.8, open: 500, probes: 3 }
+  "resilience4j, best of a grid: 80 % of 20 calls, 0.5 s, 3 probes, 3 attempts; permits as ours",
+  { window: 20, rate: 0.8, open: 500, probes: 3, bulkhead: true }
 )
 
 /**
@@ -224,4 +240,4 @@ export const resilience4jBest: Sender = resilience4jWith(
  * @category senders
  * @since 0.1.0
  */
-export const all: ReadonlyArray<Sender> = [none, naive, jitter, grpc, finagle, aws, google, resilience4j]
+export const all: ReadonlyArray<Sender> = [none, bulkhead, naive, jitter, grpc, finagle, aws, google, resilience4j]

@@ -92,6 +92,12 @@ const Replay = Schema.Struct({
   within: by(PositiveMillis, "1 second")
 })
 
+/** Workers are whole: half of one worker is one, or none. */
+const isRoundedAway = (workers: number, factor: number): boolean => {
+  const left = Math.round(workers * factor)
+  return (left === workers && factor !== 1) || (left === 0 && factor !== 0)
+}
+
 /**
  * A scenario: load, dependency, limits, faults. Everything but the name has a default, which together are the base model:
  * 1,400 calls a second from 50 clients on 20 workers that take 10 ms on average.
@@ -174,6 +180,14 @@ export const Scenario = Schema.Struct({
       ...((fault.kind === "capacity" || fault.kind === "cold") && scenario.replay !== undefined
         ? [{ path: ["faults", index, "kind"], issue: `Expected no ${fault.kind}: a replay has no workers` }]
         : []),
+      ...(fault.kind === "capacity" && isRoundedAway(scenario.workers / scenario.shards, fault.factor)
+        ? [
+            {
+              path: ["faults", index, "factor"],
+              issue: `Expected a factor that leaves another whole number of the ${scenario.workers / scenario.shards} workers of a shard, and none only if it is 0`
+            }
+          ]
+        : []),
       ...(fault.shards ?? [])
         .filter((shard) => shard >= scenario.shards)
         .map((shard) => ({
@@ -238,13 +252,13 @@ export const make = (input: Input): Scenario => {
 }
 
 /**
- * When the faults begin and end, in milliseconds since the world began, and when the run does.
+ * When the faults begin and when the last of them ends, in milliseconds since the world began, and when the run does.
  *
  * @category accessors
  * @since 0.1.0
  */
 export const span = (self: Scenario): { readonly from: number; readonly clear: number; readonly until: number } => {
-  const ends = self.faults.map(({ at, every, lasts, times }) => at + (times > 1 ? (every ?? lasts) * times : lasts))
+  const ends = self.faults.map(({ at, every = 0, lasts, times }) => at + every * (times - 1) + lasts)
   const clear = self.warmUp + Math.max(self.window, ...ends)
   return { from: self.warmUp, clear, until: clear + self.after }
 }

@@ -8,6 +8,7 @@ import { Policy, Retry, Transient } from "effect-resilience"
 import * as Distribution from "./Distribution.ts"
 import type { Engine } from "./Engine.ts"
 import type { Scenario } from "./Scenario.ts"
+import type * as Trace from "./Trace.ts"
 
 /**
  * Why an attempt failed: `refused` by a dependency that is down, `failed` after the work, `full` because its queue was,
@@ -148,11 +149,28 @@ export const policy = <O extends Policy.Options>(
     })
 })
 
+/** Calls in the second that has most of them. */
+const busiestSecond = (times: ReadonlyArray<number>): number => {
+  const seconds = new Map<number, number>()
+  for (const time of times) {
+    const second = Math.floor(time / 1000)
+    seconds.set(second, (seconds.get(second) ?? 0) + 1)
+  }
+  return Math.max(0, ...seconds.values())
+}
+
+/** Milliseconds that calls took which were answered well. */
+const meanWell = (calls: ReadonlyArray<Trace.Call>): number => {
+  const well = calls.filter(({ outcome }) => outcome === "ok")
+  return well.reduce((sum, { latency }) => sum + latency, 0) / Math.max(1, well.length)
+}
+
 /**
  * How many calls to one key a client process has at the same time while all is well, at the most: a number for a bulkhead.
  *
  * **Details** By Little's law, from its share of the calls to the busiest shard and the mean of the work: the calls in
- * flight, three standard deviations (arrivals are random), and three calls more. The parts of a call come together.
+ * flight, three standard deviations (arrivals are random), and three calls more. The parts of a call come together. Of
+ * recorded calls: the busiest second, and the mean of those that were answered well.
  *
  * **Example** (The base model)
  *
@@ -166,11 +184,13 @@ export const policy = <O extends Policy.Options>(
  * @category accessors
  * @since 0.1.0
  */
-export const permits = ({ clients, fanOut, rate, rtt, service, weights, ...scenario }: Scenario): number => {
-  const weight = weights ?? Array.from({ length: scenario.shards }, () => 1)
+export const permits = (scenario: Scenario): number => {
+  const { arrivals, clients, fanOut, replay, rtt, service, shards, weights } = scenario
+  const weight = weights ?? Array.from({ length: shards }, () => 1)
   const busiest = Math.max(...weight) / weight.reduce((sum, one) => sum + one, 0)
-  const seconds = (Distribution.cut(service, Infinity).mean + rtt) / 1000
-  const inFlight = ((rate * fanOut) / clients) * busiest * seconds
+  const rate = arrivals === undefined ? scenario.rate : busiestSecond(arrivals.times) * arrivals.factor
+  const millis = replay === undefined ? Distribution.cut(service, Infinity).mean + rtt : meanWell(replay.calls)
+  const inFlight = ((rate * fanOut) / clients) * busiest * (millis / 1000)
   return Math.ceil(inFlight + 3 * Math.sqrt(inFlight * fanOut) + 3 * fanOut)
 }
 
@@ -181,15 +201,18 @@ export const permits = ({ clients, fanOut, rate, rtt, service, weights, ...scena
  * @category senders
  * @since 0.1.0
  */
-export const ours: Sender = policy("ours", "effect-resilience, the whole policy at its defaults", ({ scenario }) =>
-  Policy.make("ours", {
-    deadline: scenario.deadline,
-    retry: Retry.backoff(),
-    budget: {},
-    breaker: {},
-    bulkhead: { maxConcurrent: permits(scenario) },
-    timeout: scenario.timeout
-  })
+export const ours: Sender = policy(
+  "ours",
+  "effect-resilience, the whole policy at its defaults, permits for a healthy day",
+  ({ scenario }) =>
+    Policy.make("ours", {
+      deadline: scenario.deadline,
+      retry: Retry.backoff(),
+      budget: {},
+      breaker: {},
+      bulkhead: { maxConcurrent: permits(scenario) },
+      timeout: scenario.timeout
+    })
 )
 
 /**
@@ -200,7 +223,7 @@ export const ours: Sender = policy("ours", "effect-resilience, the whole policy 
  */
 export const oursWithoutBreaker: Sender = policy(
   "ours-bulkhead",
-  "effect-resilience: retry, budget, bulkhead, timeout and deadline at their defaults",
+  "effect-resilience: retry, budget, timeout and deadline at their defaults, permits for a healthy day",
   ({ scenario }) =>
     Policy.make("ours-bulkhead", {
       deadline: scenario.deadline,

@@ -6,11 +6,12 @@ export class Errand {
   readonly shard: number
   /** Attempts that have reached the dependency. */
   sent = 0
-  /** When it was over for its caller, whoever still works on it. */
-  over = Infinity
+  /** When its caller does not wait for it any more, whoever still works on it. */
+  over: number
 
-  constructor(shard: number) {
+  constructor(shard: number, due: number) {
     this.shard = shard
+    this.over = due
   }
 }
 
@@ -23,6 +24,8 @@ export class Attempt {
   readonly cause: Attempt | undefined
   /** When it went off. */
   sent: number
+  /** Does it stand in a queue? */
+  waits = false
   /** When work on it began, or -1. */
   started = -1
   /** When its client did not wait for it any more. */

@@ -7,6 +7,8 @@ import { pieceAt, timelineOf, unreachable } from "./timeline.ts"
 export const slot = 100
 
 export class Books {
+  /** When the first slot begins: at or shortly before the world, so that one begins when the faults do. */
+  readonly origin: number
   readonly from: number
   readonly clear: number
   readonly until: number
@@ -36,10 +38,11 @@ export class Books {
 
   constructor(scenario: Scenario) {
     const { clear, from, until } = span(scenario)
+    this.origin = from - Math.ceil(from / slot) * slot
     this.from = from
     this.clear = clear
     this.until = until
-    const slots = Math.ceil(until / slot)
+    const slots = Math.ceil((until - this.origin) / slot)
     this.offered = new Float64Array(slots)
     this.good = new Float64Array(slots)
     this.attempts = new Float64Array(slots)
@@ -50,7 +53,7 @@ export class Books {
     this.parts = scenario.fanOut
     const timeline = timelineOf(scenario)
     this.unreachable = Uint8Array.from({ length: slots }, (_, index) =>
-      pieceAt(timeline, index * slot).shards.every(unreachable) ? 1 : 0
+      pieceAt(timeline, begins(this, index)).shards.every(unreachable) ? 1 : 0
     )
   }
 
@@ -62,8 +65,17 @@ export class Books {
   }
 
   /** One more in a slot. What calls do that outlive the run is in none. */
-  static add(to: Float64Array, at: number): void {
-    const index = Math.floor(at / slot)
+  add(to: Float64Array, at: number): void {
+    const index = Math.floor((at - this.origin) / slot)
     if (index < to.length) to[index]! += 1
   }
 }
+
+/** What figures are made of: books may come from another process. */
+export type Kept = { readonly [K in keyof Books as Books[K] extends (...args: never) => unknown ? never : K]: Books[K] }
+
+/** When a slot begins. */
+export const begins = ({ origin }: Pick<Books, "origin">, index: number): number => origin + index * slot
+
+/** The slot that begins at a moment, or next to it. */
+export const place = ({ origin }: Pick<Books, "origin">, moment: number): number => Math.round((moment - origin) / slot)

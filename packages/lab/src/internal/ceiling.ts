@@ -28,9 +28,9 @@ type CeilingOf = (condition: Condition, cold?: Coldness) => Ceiling
 const step = 10
 
 const ceilingOf = (scenario: Scenario): CeilingOf => {
-  const { cancels, rtt, service, shards, tiers, timeout, workers } = scenario
+  const { cancels, rtt, service, shards, tiers, workers } = scenario
   // There and back in every tier, within the timeout of the first.
-  const limit = Math.max(0, timeout - rtt * tiers)
+  const limit = Math.max(0, patienceOf(scenario) - rtt * tiers)
   const cuts = new Map<number, ReturnType<typeof Distribution.cut>>()
   const slowed = (factor: number): ReturnType<typeof Distribution.cut> => {
     const known = cuts.get(factor)

@@ -70,6 +70,8 @@ class Shard {
   private readonly mean: number
   private readonly waiting: Line
   private readonly working = new Set<Attempt>()
+  /** Attempts that wait although nobody waits for them: where hanging up cancels, they take no room. */
+  private gone = 0
   private condition: Condition
   private cache: Cache | undefined = undefined
 
@@ -81,12 +83,12 @@ class Shard {
     this.chance = chance
     this.workers = scenario.workers / scenario.shards
     this.room = Math.floor(scenario.queue / scenario.shards)
-    this.waiting = lineOf(scenario.discipline, (attempt) => this.reply(attempt, new Failure("dropped")))
+    this.waiting = lineOf(scenario.discipline, (attempt) => this.reply(this.left(attempt), new Failure("dropped")))
     this.mean = Distribution.cut(scenario.service, Infinity).mean
   }
 
   get queued(): number {
-    return this.waiting.size
+    return this.waiting.size - this.gone
   }
 
   private get capacity(): number {
@@ -100,7 +102,7 @@ class Shard {
     const free = this.working.size < this.capacity
     const wait = free ? 0 : ((this.waiting.ahead(now) + 1) * time) / this.capacity
     return (
-      this.waiting.size < this.room + (free ? 1 : 0) &&
+      this.queued < this.room + (free ? 1 : 0) &&
       wait <= this.waiting.patience(now) &&
       wait + time + this.scenario.rtt <= this.scenario.timeout
     )
@@ -111,13 +113,15 @@ class Shard {
     if (this.condition.hangs) return
     if (this.condition.down) this.reply(attempt, new Failure("refused"))
     else if (this.working.size < this.capacity) this.begin(attempt)
-    else if (this.waiting.size < this.room) this.waiting.push(attempt)
+    else if (this.queued < this.room) this.queue(attempt)
     else this.reply(attempt, new Failure("full"))
   }
 
   abandon(attempt: Attempt): void {
     attempt.abandoned = this.engine.now
-    if (!this.scenario.cancels || !this.working.has(attempt)) return
+    if (!this.scenario.cancels) return
+    if (attempt.waits) this.gone += 1
+    if (!this.working.has(attempt)) return
     attempt.done?.cancel()
     this.end(attempt)
     this.next()
@@ -129,6 +133,18 @@ class Shard {
     if (condition.empties !== undefined) this.cache = new Cache(condition.empties)
     if (fell) this.crash()
     this.next()
+  }
+
+  private queue(attempt: Attempt): void {
+    attempt.waits = true
+    this.waiting.push(attempt)
+  }
+
+  /** It is in the queue no more. */
+  private left(attempt: Attempt): Attempt {
+    attempt.waits = false
+    if (this.scenario.cancels && attempt.abandoned < Infinity) this.gone -= 1
+    return attempt
   }
 
   private begin(attempt: Attempt): void {
@@ -160,6 +176,7 @@ class Shard {
     while (this.working.size < this.capacity) {
       const attempt = this.waiting.take(this.engine.now)
       if (attempt === undefined) return
+      this.left(attempt)
       if (this.scenario.cancels && attempt.abandoned < Infinity) continue
       this.begin(attempt)
     }
@@ -172,7 +189,7 @@ class Shard {
       this.reply(attempt, new Failure("refused"))
     }
     for (let attempt = this.waiting.shift(); attempt !== undefined; attempt = this.waiting.shift()) {
-      this.reply(attempt, new Failure("refused"))
+      this.reply(this.left(attempt), new Failure("refused"))
     }
   }
 

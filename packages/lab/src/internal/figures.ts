@@ -1,17 +1,15 @@
 /** The figures of a run, from its books. */
 import type { Metrics } from "../Metrics.ts"
 import type { Oracle } from "../Oracle.ts"
-import { type Books, slot } from "./books.ts"
+import { begins, type Kept, place, slot } from "./books.ts"
 import { quantile, sorted } from "./statistics.ts"
 
 const perSecond = 1000 / slot
 
-const place = (moment: number): number => Math.round(moment / slot)
-
 const sum = (of: Float64Array, begin: number, end: number): number =>
   of.subarray(begin, end).reduce((total, one) => total + one, 0)
 
-const share = ({ offered }: Books, of: Float64Array, begin: number, end: number): number =>
+const share = ({ offered }: Kept, of: Float64Array, begin: number, end: number): number =>
   sum(of, begin, end) / sum(offered, begin, end)
 
 /** Attempts below this share of the calls mean that the outage is known. */
@@ -21,8 +19,8 @@ const known = 0.05
 const healthy = 0.95
 
 /** Second by second, from the end of the fault up to a moment. */
-const goodputsAfter = (books: Books, moment: number): ReadonlyArray<number> => {
-  const [clear, end] = [place(books.clear), place(moment)]
+const goodputsAfter = (books: Kept, moment: number): ReadonlyArray<number> => {
+  const [clear, end] = [place(books, books.clear), place(books, moment)]
   return Array.from({ length: Math.max(0, Math.ceil((end - clear) / perSecond)) }, (_, second) => {
     const begin = clear + second * perSecond
     return share(books, books.good, begin, Math.min(end, begin + perSecond))
@@ -31,20 +29,20 @@ const goodputsAfter = (books: Books, moment: number): ReadonlyArray<number> => {
 
 /** The first second of three in a row that have the goodput of before. */
 const recoveredAt = (goodputs: ReadonlyArray<number>, before: number): number => {
-  const isHealthy = (second: number): boolean => (goodputs[second] ?? 0) >= healthy * before
+  // A second without calls says nothing.
+  const isHealthy = (second: number): boolean => second < goodputs.length && !(goodputs[second]! < healthy * before)
   const found = goodputs.findIndex((_, second) => [0, 1, 2].every((more) => isHealthy(second + more)))
   return found === -1 ? Infinity : found
 }
 
 /** Seconds from the end of the fault until nearly all calls are answered in time, as far as it is known at a moment. */
-export const healedAfter = (books: Books, moment: number): number => recoveredAt(goodputsAfter(books, moment), 1)
+export const healedAfter = (books: Kept, moment: number): number => recoveredAt(goodputsAfter(books, moment), 1)
 
-export const figuresOf = (books: Books, oracle: Oracle): Metrics => {
-  const [from, clear, until] = [place(books.from), place(books.clear), place(books.until)]
+export const figuresOf = (books: Kept, oracle: Oracle): Metrics => {
+  const [from, clear, until] = [place(books, books.from), place(books, books.clear), place(books, books.until)]
   const before = from === 0 ? 1 : share(books, books.good, 0, from)
   const goodputs = goodputsAfter(books, books.until)
-  let possible = 0
-  for (let at = from; at < until; at++) possible += oracle.at((at + 0.5) * slot) * (books.offered[at] ?? 0)
+  const possible = Float64Array.from(books.offered, (offered, at) => oracle.at(begins(books, at) + slot / 2) * offered)
   const latencies = sorted(books.latencies)
   return {
     goodput: share(books, books.good, from, clear),
@@ -52,31 +50,42 @@ export const figuresOf = (books: Books, oracle: Oracle): Metrics => {
     peak: peak(books, from, until),
     leak: leak(books, from, clear),
     detection: detection(books, from, clear),
-    recovery: goodputs.length < 3 ? NaN : recoveredAt(goodputs, before),
+    recovery: goodputs.length < 3 || !(before > 0) ? NaN : recoveredAt(goodputs, before),
     lost: goodputs.reduce((lost, goodput) => lost + (Number.isNaN(goodput) ? 0 : 1 - goodput / before), 0),
-    falseRejects: share(books, books.falselyRejected, from, until),
+    falseRejects: falseRejects(books, possible, from, until),
     p99: quantile(latencies, 0.99),
     p999: quantile(latencies, 0.999),
     waste: books.worked === 0 ? 0 : books.wasted / books.worked,
-    regret: possible === 0 ? NaN : 1 - sum(books.good, from, until) / possible
+    regret: sum(possible, from, until) === 0 ? NaN : 1 - sum(books.good, from, until) / sum(possible, from, until)
   }
 }
 
-const peak = ({ attempts, offered, parts }: Books, from: number, until: number): number => {
+/** In no second more than were left to be answered by the best: each one alone would have been served, not all of them. */
+const falseRejects = (books: Kept, possible: Float64Array, from: number, until: number): number => {
+  let rejects = 0
+  for (let second = from; second < until; second += perSecond) {
+    const end = Math.min(until, second + perSecond)
+    const left = sum(possible, second, end) - sum(books.good, second, end)
+    rejects += Math.min(sum(books.falselyRejected, second, end), Math.max(0, left))
+  }
+  return rejects / sum(books.offered, from, until)
+}
+
+const peak = ({ attempts, offered, parts }: Kept, from: number, until: number): number => {
   let most = 0
   for (let at = from; at + perSecond <= until; at++) {
     let sent = 0
     let calls = 0
-    for (let slot = at; slot < at + perSecond; slot++) {
-      sent += attempts[slot]!
-      calls += offered[slot]!
+    for (let index = at; index < at + perSecond; index++) {
+      sent += attempts[index]!
+      calls += offered[index]!
     }
     if (calls > 0) most = Math.max(most, sent / calls / parts)
   }
   return most
 }
 
-const leak = ({ attempts, offered, parts, unreachable }: Books, from: number, clear: number): number => {
+const leak = ({ attempts, offered, parts, unreachable }: Kept, from: number, clear: number): number => {
   let sent = 0
   let calls = 0
   for (let at = from; at < clear; at++) {
@@ -87,7 +96,7 @@ const leak = ({ attempts, offered, parts, unreachable }: Books, from: number, cl
   return sent / calls / parts
 }
 
-const detection = ({ attempts, offered, parts, unreachable }: Books, from: number, clear: number): number => {
+const detection = ({ attempts, offered, parts, unreachable }: Kept, from: number, clear: number): number => {
   if (unreachable[from] !== 1) return NaN
   for (let at = from; at < clear && unreachable[at] === 1; at++) {
     if (attempts[at]! < known * offered[at]! * parts) return (at - from) * slot

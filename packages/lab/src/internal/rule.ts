@@ -9,8 +9,8 @@ export type Cause = Failure["reason"] | "rejected"
 export interface Rule {
   /** May an attempt be sent now? It is counted as sent when it may. */
   readonly admits?: (now: number) => boolean
-  /** An attempt that was sent has ended. */
-  readonly ended?: (now: number, cause: Cause | undefined, attempt: number) => void
+  /** An attempt that was sent has ended; `before` is how the one before it did. */
+  readonly ended?: (now: number, cause: Cause | undefined, attempt: number, before: Cause | undefined) => void
   /** The pause before the next attempt, or nothing: the call has failed. */
   readonly retry?: (now: number, cause: Cause, attempt: number) => number | undefined
   /** How its circuit is, if it has one. */
@@ -22,16 +22,16 @@ const rejected = Effect.fail("rejected")
 const sendBy =
   (rule: Rule, client: Client) =>
   (call: Call): Effect.Effect<void, unknown> => {
-    const attempt = (n: number): Effect.Effect<void, unknown> =>
+    const attempt = (n: number, before: Cause | undefined): Effect.Effect<void, unknown> =>
       Effect.suspend(() => {
         if (rule.admits?.(client.now()) === false) return next(n, "rejected")
         return Effect.matchEffect(call.limited, {
           onSuccess: () => {
-            rule.ended?.(client.now(), undefined, n)
+            rule.ended?.(client.now(), undefined, n, before)
             return Effect.void
           },
           onFailure: ({ reason }) => {
-            rule.ended?.(client.now(), reason, n)
+            rule.ended?.(client.now(), reason, n, before)
             return next(n, reason)
           }
         })
@@ -40,9 +40,9 @@ const sendBy =
       const now = client.now()
       const delay = rule.retry?.(now, cause, n)
       if (delay === undefined || now + delay >= call.due) return cause === "rejected" ? rejected : Effect.fail(cause)
-      return delay === 0 ? attempt(n + 1) : Effect.andThen(Effect.sleep(delay), attempt(n + 1))
+      return delay === 0 ? attempt(n + 1, cause) : Effect.andThen(Effect.sleep(delay), attempt(n + 1, cause))
     }
-    return attempt(1)
+    return attempt(1, undefined)
   }
 
 export const byRule = (name: string, title: string, make: (client: Client) => Rule): Sender => ({
@@ -56,3 +56,20 @@ export const byRule = (name: string, title: string, make: (client: Client) => Ru
       return sendBy(rule, client)
     })
 })
+
+/** The rule, with at most so many attempts under way at once: more are refused. */
+export const limitedTo = (permits: number, rule: Rule): Rule => {
+  let running = 0
+  return {
+    ...rule,
+    admits: (now) => {
+      if (running >= permits || rule.admits?.(now) === false) return false
+      running += 1
+      return true
+    },
+    ended: (now, cause, attempt, before) => {
+      running -= 1
+      rule.ended?.(now, cause, attempt, before)
+    }
+  }
+}

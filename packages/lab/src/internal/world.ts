@@ -1,4 +1,5 @@
 /** One run: a scenario, a sender, a seed. */
+import type * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import * as Engine from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
@@ -29,6 +30,8 @@ export class World {
   private readonly spread: () => number
   private readonly shardAt: (share: number) => number
   private readonly fleets: Array<Fleet> = []
+  /** The first bug of the sender that came to light. */
+  defect: Cause.Cause<unknown> | undefined = undefined
 
   constructor(scenario: Scenario, sender: Sender, seed: number) {
     this.scenario = scenario
@@ -40,7 +43,7 @@ export class World {
     this.spread = this.engine.random("spread")
     const { books, engine } = this
     const work: Work = {
-      sent: () => Books.add(books.attempts, engine.now),
+      sent: () => books.add(books.attempts, engine.now),
       waited: (millis) => {
         books.waits += 1
         books.waited += millis
@@ -129,18 +132,21 @@ export class World {
     const { books, scenario } = this
     const process = this.callers.at(this.spread())
     books.calls += 1
-    Books.add(books.offered, at)
+    books.add(books.offered, at)
     const call = new Parts(scenario.fanOut)
     for (let part = 0; part < scenario.fanOut; part++) {
-      const errand = new Errand(scenario.shards === 1 ? 0 : this.shardAt(this.spread()))
-      const fiber = process.call(errand, at + scenario.deadline)
-      fiber.addObserver((exit) => this.ended(at, call, errand, Exit.isSuccess(exit)))
+      const errand = new Errand(scenario.shards === 1 ? 0 : this.shardAt(this.spread()), at + scenario.deadline)
+      const fiber = process.call(errand, errand.over)
+      fiber.addObserver((exit) => {
+        if (this.defect === undefined && Exit.isFailure(exit) && Exit.hasDies(exit)) this.defect = exit.cause
+        this.ended(at, call, errand, Exit.isSuccess(exit))
+      })
     }
   }
 
   private ended(at: number, call: Parts, errand: Errand, isAnswered: boolean): void {
     const { books, engine, scenario } = this
-    errand.over = engine.now
+    errand.over = Math.min(errand.over, engine.now)
     const latency = engine.now - at
     const isGood = isAnswered && latency <= scenario.deadline
     books.part(at, errand.shard, isGood)
@@ -153,11 +159,11 @@ export class World {
     if (call.left > 0) return
     books.ended += 1
     if (call.areGood) {
-      Books.add(books.good, at)
+      books.add(books.good, at)
       if (at >= books.from && at < books.clear) books.latencies.push(latency)
     } else if (call.isRejected) {
-      Books.add(books.rejected, at)
-      if (call.isFalselyRejected) Books.add(books.falselyRejected, at)
+      books.add(books.rejected, at)
+      if (call.isFalselyRejected) books.add(books.falselyRejected, at)
     }
   }
 }

@@ -50,7 +50,7 @@ const client = (index: number) => {
     let sent = 0
     const attempt = Effect.suspend(() => {
       sent += 1
-      Books.add(books.attempts, now())
+      books.add(books.attempts, now())
       return request(agent)
     })
     const limited = Effect.timeoutOrElse(attempt, {
@@ -62,10 +62,10 @@ const client = (index: number) => {
       const latency = now() - at
       if (Exit.isSuccess(exit)) {
         if (latency > scenario.deadline) return
-        Books.add(books.good, at)
+        books.add(books.good, at)
         if (at >= books.from && at < books.clear) books.latencies.push(latency)
       } else if (sent === 0) {
-        Books.add(books.rejected, at)
+        books.add(books.rejected, at)
       }
       tellWhenDone()
     })
@@ -88,7 +88,7 @@ const goOn = (due: number): void => {
   for (; at <= now() && at < books.until; at = nextCall(timeline, at, chance())) {
     lateness.add(now() - at)
     books.calls += 1
-    Books.add(books.offered, at)
+    books.add(books.offered, at)
     clients[Math.floor(spread() * scenario.clients)]?.(at)
   }
   if (at < books.until) {

@@ -76,11 +76,10 @@ export const start = async ({ scenario, seed, sender, signal }: Options): Promis
     dependency.tell({ _tag: "Report" })
     const served = await dependency.reportWithin(limit)
     await end()
-    books.worked = served.worked
-    books.wasted = served.wasted
+    const { wasted, worked } = served
     return {
       seed,
-      metrics: { ...figuresOf(books, Oracle.of(scenario)), falseRejects: NaN },
+      metrics: { ...figuresOf({ ...books, wasted, worked }, Oracle.of(scenario)), falseRejects: NaN },
       calls: books.calls,
       lag: { clients: lag, dependency: served.lag }
     }
