@@ -1,7 +1,7 @@
 /** A thread of `npm run lab`: one run, or one cell of the frontier, after the other. */
 import { Frontier, Lab } from "@effect-resilience/lab"
 import { catalogueOf, decode, senderNamed } from "./catalogue.ts"
-import { serve } from "./pool.ts"
+import { serve } from "./threads.ts"
 import type { CellTask, Setting, Task } from "./tasks.ts"
 
 /** Says whose failure it is. */
