@@ -4,8 +4,8 @@ import { join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Frontier, Lab, References, Scenario, Sender } from "@effect-resilience/lab"
-import { run } from "../../packages/tools/src/lab/threads.ts"
 import { compareAll, frontierOf } from "../../packages/tools/src/lab/tasks.ts"
+import { run } from "../../packages/tools/src/lab/threads.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "threads-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))

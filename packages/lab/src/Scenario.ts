@@ -8,15 +8,18 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { Distribution } from "./Distribution.ts"
 import { Millis, PositiveMillis } from "./internal/duration.ts"
+import { explained } from "./internal/explain.ts"
 import * as Trace from "./Trace.ts"
 
-const between = (minimum: number, maximum: number) => Schema.Finite.check(Schema.isBetween({ minimum, maximum }))
-
-const integer = (minimum: number, maximum: number) =>
+const between = (minimum: number, maximum: number) =>
   Schema.Finite.check(
-    Schema.isInt({ expected: `an integer between ${minimum} and ${maximum}` }),
-    Schema.isBetween({ minimum, maximum })
+    Schema.isBetween({ minimum, maximum }, { expected: `a number between ${minimum} and ${maximum}` })
   )
+
+const integer = (minimum: number, maximum: number) => {
+  const expected = `an integer between ${minimum} and ${maximum}`
+  return Schema.Finite.check(Schema.isInt({ expected }), Schema.isBetween({ minimum, maximum }, { expected }))
+}
 
 const by = <const S extends Schema.Constraint & { readonly Encoded: unknown }>(schema: S, value: S["Encoded"]) =>
   Schema.withDecodingDefaultKey(Effect.succeed(value))(schema)
@@ -91,6 +94,11 @@ const Replay = Schema.Struct({
   /** of those at most so far away. */
   within: by(PositiveMillis, "1 second")
 })
+
+const everyOf = ({ every, lasts }: Fault): string => {
+  const got = every === undefined ? "nothing" : `${every} ms`
+  return `Expected at least \`lasts\` (${lasts} ms), because \`times\` is above 1; got ${got}`
+}
 
 /**
  * A scenario: load, dependency, limits, faults. Everything but the name has a default, which together are the base model:
@@ -169,7 +177,7 @@ export const Scenario = Schema.Struct({
   Schema.makeFilter((scenario) =>
     scenario.faults.flatMap((fault, index) => [
       ...(fault.times > 1 && (fault.every ?? 0) < fault.lasts
-        ? [{ path: ["faults", index, "every"], issue: "Expected at least `lasts`, because `times` is above 1" }]
+        ? [{ path: ["faults", index, "every"], issue: everyOf(fault) }]
         : []),
       ...((fault.kind === "capacity" || fault.kind === "cold") && scenario.replay !== undefined
         ? [{ path: ["faults", index, "kind"], issue: `Expected no ${fault.kind}: a replay has no workers` }]
@@ -207,9 +215,9 @@ export type Input = typeof Scenario.Encoded
  * @since 0.1.0
  */
 export const decode: (input: unknown) => Effect.Effect<Scenario, Schema.SchemaError> = (input) =>
-  Effect.suspend(() => Schema.decodeUnknownEffect(Scenario)(input, strict))
+  Effect.suspend(() => Effect.mapError(Schema.decodeUnknownEffect(Scenario)(input, strict), explained))
 
-const strict = { onExcessProperty: "error", errors: "all" } as const
+const strict = { onExcessProperty: "error", errors: "all", reportInput: true } as const
 
 /**
  * Makes a scenario.
@@ -233,7 +241,7 @@ const strict = { onExcessProperty: "error", errors: "all" } as const
  */
 export const make = (input: Input): Scenario => {
   const result = Schema.decodeResult(Scenario)(input, strict)
-  if (Result.isFailure(result)) throw new RangeError(`Scenario.make: ${result.failure.message}`)
+  if (Result.isFailure(result)) throw new RangeError(`Scenario.make: ${explained(result.failure).message}`)
   return result.success
 }
 
