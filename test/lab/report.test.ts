@@ -169,11 +169,11 @@ describe("the sentence on how far ours is from the oracle", () => {
 
 describe("the command in the report", () => {
   it.each([
-    [[], "npm run lab -- --seeds 3"],
+    [[], "npm run lab -- --seeds 2"],
     [["--full", "--workers", "1", "--no-html"], "npm run lab -- --full --seeds 30"],
     [
       ["--scenario", "S1", "--sender", "a b", "--first", "7"],
-      'npm run lab -- --scenario S1 --sender "a b" --seeds 3 --first 7'
+      'npm run lab -- --scenario S1 --sender "a b" --seeds 2 --first 7'
     ],
     [["--file", "my.json", "--seeds", "4"], "npm run lab -- --file my.json --seeds 4"]
   ])("of %j makes the same again", (args, command) => {
