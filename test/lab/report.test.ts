@@ -23,7 +23,7 @@ const senders: ReadonlyArray<Sender.Sender> = [
 const make = (): Input => ({
   comparisons: scenarios.map((scenario) => Lab.compare({ scenario, senders, seeds: 2, series: true })),
   senders,
-  highlight: [],
+  yours: [],
   frontier: {
     senders: ["ours"],
     triggers: [{ name: "down", title: "outage of 10 s" }],
@@ -127,7 +127,7 @@ describe("the report", () => {
 
   it("highlights ours, or what the user brought", async () => {
     assert.deepStrictEqual(data().chosen, ["ours", "ours-budget"])
-    const other = await reportOf({ ...input, highlight: ["none"] })
+    const other = await reportOf({ ...input, yours: ["none"] })
     assert.include(other, `"chosen":["none"]`)
   })
 })

@@ -101,6 +101,15 @@ const watcher = new IntersectionObserver(
 )
 for (const container of drawings.keys()) watcher.observe(container)
 
+/** What goes on to the right fades out there. */
+const scrolling = document.querySelectorAll<HTMLElement>(".scroll")
+const showMore = (box: HTMLElement): void => {
+  box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 1)
+}
+for (const box of scrolling) box.addEventListener("scroll", () => showMore(box), { passive: true })
+const resized = new ResizeObserver(() => scrolling.forEach(showMore))
+resized.observe(document.body)
+
 let width = innerWidth
 addEventListener("resize", () => {
   if (innerWidth === width) return

@@ -7,7 +7,6 @@ export interface Theme {
   readonly grid: string
   readonly muted: string
   readonly oracle: string
-  readonly load: string
   readonly fault: string
   readonly open: string
   readonly halfOpen: string
@@ -26,7 +25,6 @@ export const readTheme = (): Theme => {
     grid: of("grid"),
     muted: of("muted"),
     oracle: of("oracle"),
-    load: of("load"),
     fault: of("fault"),
     open: of("open"),
     halfOpen: of("half-open"),

@@ -93,11 +93,11 @@ const main = async (options: Options): Promise<void> => {
 
   if (options.json !== undefined) writeFileSync(here(options.json), jsonOf(comparisons, map))
   if (options.html !== undefined) {
-    const highlight = own === undefined ? [] : own.senders.map(({ name }) => name)
+    const yours = (own?.senders ?? []).filter((sender) => !namedSenders.includes(sender)).map(({ name }) => name)
     const { first, seeds } = options
     writeFileSync(
       here(options.html),
-      await reportOf({ comparisons, senders, highlight, frontier: map, seeds, first, command: commandOf(options) })
+      await reportOf({ comparisons, senders, yours, frontier: map, seeds, first, command: commandOf(options) })
     )
     console.error(`report: ${options.html}`)
   }
