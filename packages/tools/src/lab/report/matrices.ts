@@ -76,9 +76,12 @@ ${rows.map(({ summary: { goodput, leak, regret } }, at) => {
 const regrets = (comparisons: ReadonlyArray<Lab.Comparison>): Html => {
   const means = Lab.standings(comparisons).map(({ mean }) => mean)
   const texts = means.map(regretText)
-  const best = bestOf(texts)
+  const may = means.map((_, at) =>
+    comparisons.every((comparison) => comparison.rows[at] !== undefined && mayBeBest(comparison, comparison.rows[at]))
+  )
+  const best = bestOf(texts, may)
   const last = html`<tr class="mean"><th scope="row">mean <small>of the scenarios</small></th><td class="oracle"></td>
-${means.map((value, at) => heatCell(value, texts[at] ?? "", "", texts[at] === best))}</tr>`
+${means.map((value, at) => heatCell(value, texts[at] ?? "", "", may[at] === true && texts[at] === best))}</tr>`
   return matrix({
     label: "Regret by scenario and sender",
     heads: ["scenario", "oracle", ...sendersOf(comparisons)],
@@ -145,7 +148,7 @@ const frontierOf = (map: Frontier.Frontier, { name, title }: Frontier.Frontier["
 <h3>${title}</h3>
 ${matrix({
   label: `Frontier: ${title}`,
-  heads: ["load", "heals up to", ...map.loads.map((load) => load.toFixed(2))],
+  heads: ["sender", "heals up to", ...map.loads.map((load) => load.toFixed(2))],
   rows: map.senders.map((sender) => {
     const edge = Frontier.edge(map, sender, name)
     return html`<tr><th scope="row">${sender}</th><td class="edge">${edge === 0 ? "none" : edge.toFixed(2)}</td>

@@ -14,14 +14,23 @@ const percent = (value: number): string => `${(100 * Math.abs(value)).toFixed(1)
 export const mayBeBest = ({ oracle }: Lab.Comparison, { summary }: Lab.Row): boolean =>
   oracle > 0 || !(summary.leak.median >= 1)
 
+interface Best {
+  readonly row: Lab.Row
+  /** One that fares better, but is no example. */
+  readonly reckless?: Lab.Row | undefined
+}
+
 /** The least regret; where there is none to have, the most goodput. */
-const best = (comparison: Lab.Comparison, isOne: (sender: string) => boolean): Lab.Row | undefined => {
-  const rows = comparison.rows.filter(({ sender }) => isOne(sender))
-  const able = rows.filter((row) => mayBeBest(comparison, row))
-  return (able.length === 0 ? rows : able).toSorted(
-    ({ summary: a }, { summary: b }) =>
-      (a.regret.median || 0) - (b.regret.median || 0) || b.goodput.median - a.goodput.median
-  )[0]
+const best = (comparison: Lab.Comparison, isOne: (sender: string) => boolean): Best | undefined => {
+  const rows = comparison.rows
+    .filter(({ sender }) => isOne(sender))
+    .toSorted(
+      ({ summary: a }, { summary: b }) =>
+        (a.regret.median || 0) - (b.regret.median || 0) || b.goodput.median - a.goodput.median
+    )
+  const [first] = rows
+  const row = rows.find((one) => mayBeBest(comparison, one)) ?? first
+  return row && (row === first ? { row } : { row, reckless: first })
 }
 
 /** Less than this cannot be seen in a figure. */
@@ -38,28 +47,45 @@ const rangeOf = ({ high, low }: Metrics.Summary): string => {
   return from === to ? "" : ` (between ${from} and ${to})`
 }
 
-const during = (oracle: number, { goodput, leak }: Lab.Row["summary"]): string => {
-  if (oracle > 0)
-    return `; while something is wrong ${goodput.median.toFixed(3)} of all calls, where ${oracle.toFixed(3)} is possible`
-  return Number.isNaN(leak.median)
-    ? ""
-    : `; while nothing can be reached it sends ${leak.median.toFixed(3)} attempts per call`
+/** What it sends to where nothing can be reached, and who sends more and fares better. */
+const sent = ({ reckless, row }: Best): string => {
+  const { median } = row.summary.leak
+  const also =
+    reckless === undefined
+      ? ""
+      : ` (${reckless.sender}, which sends ${reckless.summary.leak.median.toFixed(3)}: ${apart(reckless.summary.regret.median, "")})`
+  return Number.isNaN(median) ? "" : `${median.toFixed(3)} attempts per call${also}`
+}
+
+const during = (oracle: number, best: Best): string => {
+  if (oracle > 0) {
+    const { median } = best.row.summary.goodput
+    return `; while something is wrong ${median.toFixed(3)} of all calls, where ${oracle.toFixed(3)} is possible`
+  }
+  const attempts = sent(best)
+  return attempts === "" ? "" : `; while nothing can be reached it sends ${attempts}`
+}
+
+const another = (oracle: number, best: Best): string => {
+  const attempts = oracle > 0 ? "" : sent(best)
+  return `${apart(best.row.summary.regret.median, "")}${attempts === "" ? "" : `, with ${attempts}`}`
 }
 
 /** `yours` are the senders that a user brought. */
 export const standingOf = (comparison: Lab.Comparison, yours: ReadonlySet<string> = new Set()): string => {
+  const { oracle } = comparison
   const groups = [
-    { whose: "of yours", row: best(comparison, (sender) => yours.has(sender)) },
-    { whose: "of ours", row: best(comparison, (sender) => !yours.has(sender) && isOurs(sender)) },
-    { whose: "of the others", row: best(comparison, (sender) => !yours.has(sender) && !isOurs(sender)) }
-  ].flatMap(({ row, whose }) => (row === undefined ? [] : [{ row, whose }]))
+    { whose: "of yours", one: best(comparison, (sender) => yours.has(sender)) },
+    { whose: "of ours", one: best(comparison, (sender) => !yours.has(sender) && isOurs(sender)) },
+    { whose: "of the others", one: best(comparison, (sender) => !yours.has(sender) && !isOurs(sender)) }
+  ].flatMap(({ one, whose }) => (one === undefined ? [] : [{ one, whose }]))
   const [first, ...rest] = groups
   if (first === undefined) return ""
-  const { sender, summary } = first.row
+  const { sender, summary } = first.one.row
   const which = first.whose === "of the others" ? "The best here" : `The best ${first.whose} here`
   const many = apart(summary.regret.median, " calls answered in time")
   return [
-    `${which} is ${sender}: from the fault on, ${many}${rangeOf(summary.regret)}${during(comparison.oracle, summary)}.`,
-    ...rest.map(({ row, whose }) => `The best ${whose} is ${row.sender}: ${apart(row.summary.regret.median, "")}.`)
+    `${which} is ${sender}: from the fault on, ${many}${rangeOf(summary.regret)}${during(oracle, first.one)}.`,
+    ...rest.map(({ one, whose }) => `The best ${whose} is ${one.row.sender}: ${another(oracle, one)}.`)
   ].join(" ")
 }
