@@ -50,7 +50,7 @@ export const layoutOf = (
     top += heading[kind] + heights[kind] * scale + gap[kind]
   }
   add("goodput", "Goodput: answered in time, % of the calls that came")
-  add("attempts", `Attempts a second${isAmplified(picture) ? " (log scale)" : ""}; dashed: calls that came`)
+  add("attempts", `Attempts a second${isAmplified(picture) ? " (log)" : ""}; dashed: calls that came`)
   add("refused", "Refused without an attempt, % of the calls")
   add("queue", "Queue of the dependency, attempts")
   for (const sender of chosen) {
