@@ -103,6 +103,50 @@ describe("npm run lab", () => {
     assert.include(gone.stderr, "gone.csv cannot be read")
   })
 
+  it("takes paths from where the user stands, and shows them as they were written", () => {
+    write("here.json", JSON.stringify({ ...tiny, replay: { calls: "here.csv" } }))
+    write("here.csv", "time,latency,status\n1,2,200\n2,2,200\n")
+    const run = (...args: ReadonlyArray<string>) =>
+      spawnSync(process.execPath, [...flags, "--sender", "none", "--seeds", "1", ...args], {
+        encoding: "utf8",
+        env: { ...process.env, INIT_CWD: folder }
+      })
+    const { status, stderr } = run("--file", "here.json", "--json", "here-out.json", "--html", "here-out.html")
+    assert.strictEqual(status, 0, stderr)
+    assert.strictEqual(JSON.parse(readFileSync(join(folder, "here-out.json"), "utf8"))[0].scenario.name, "tiny")
+    assert.include(readFileSync(join(folder, "here-out.html"), "utf8"), "--file here.json")
+    assert.include(stderr, "report: here-out.html\n")
+    assert.match(run("--file", "absent.json").stderr, /^absent\.json cannot be read: there is no such file\n/)
+    assert.match(run("--trace", "absent.csv").stderr, /^absent\.csv cannot be read: there is no such file\n/)
+  })
+
+  it.each([
+    ["--json", "nowhere/out.json", "there is no folder nowhere"],
+    ["--html", "docs", "it is a folder"]
+  ] as const)("refuses %s %s before anything runs", (option, path, reason) => {
+    const { status, stderr, stdout } = lab("--full", option, path)
+    assert.strictEqual(status, 1)
+    assert.match(stderr, new RegExp(`^${option} ${path} cannot be written: ${reason}\n`))
+    assert.strictEqual(stdout, "")
+  })
+
+  it("replays the recording that the page shows", () => {
+    const page = readFileSync("docs/lab/traces.md", "utf8")
+    const [, json = ""] = /^```json\n([\s\S]*?)^```$/m.exec(page) ?? []
+    write("calls.csv", readFileSync("test/lab/calls.csv", "utf8"))
+    const { status, stderr, stdout } = lab(
+      "--file",
+      write("page.json", json),
+      "--sender",
+      "none",
+      "--seeds",
+      "1",
+      "--no-html"
+    )
+    assert.strictEqual(status, 0, stderr)
+    assert.include(stdout, JSON.parse(json).name)
+  })
+
   it("says what is wrong with a scenario", () => {
     const { status, stderr } = lab("--file", write("bad.json", JSON.stringify({ ...tiny, clients: 0 })))
     assert.strictEqual(status, 1)
@@ -142,7 +186,31 @@ describe("npm run lab", () => {
       )
     assert.include(await messageOf(twins), "two senders are named twin")
     assert.include(await messageOf(join(folder, "nowhere.json")), "nowhere.json cannot be read")
-    assert.include(await messageOf(write("nobody.ts", "export const senders = [1]")), "must be an array of senders")
+  })
+
+  const good = `{ name: "good", title: "", make: () => {} }`
+  it.each([
+    ["one.ts", "export const senders = 1", "`senders` must be an array of senders"],
+    ["number.ts", `export const senders = [${good}, 1]`, "senders[1] is no sender, but 1"],
+    ["nameless.ts", "export const senders = [{ make: () => {} }]", "senders[0] has no name"],
+    ["idle.ts", `export const senders = [${good}, { name: "bad" }]`, 'senders[1] "bad" has no make'],
+    ["name.yaml", "name: tiny", "name.yaml: only .json and .ts"],
+    ["name.mjs", "export const scenario = {}", "name.mjs: only .json and .ts"],
+    ["text.json", "{ name }", "text.json cannot be read: "]
+  ] as const)("refuses %s: %s", async (name, text, message) => {
+    const error: Error = await catalogueOf(write(name, text)).then(
+      () => new Error("nothing"),
+      (error) => error
+    )
+    assert.include(error.message, message)
+  })
+
+  it("refuses a file without a scenario, and one that has been made already", () => {
+    const bare = lab("--file", write("bare.ts", `export const senders = [${good}]`))
+    assert.match(bare.stderr, /bare\.ts has no scenario: export `scenario`\n/)
+    const made = JSON.stringify(Scenario.make({ name: "made", faults: [{ kind: "down", lasts: "1 second" }] }))
+    const { stderr } = lab("--file", write("made.ts", `export const scenario = ${made}`))
+    assert.match(stderr, /made\.ts: export the scenario as it is written, not what Scenario\.make made of it\n/)
   })
 
   it("ends when it is told to", async () => {

@@ -1,7 +1,8 @@
 import { assert, beforeAll, describe, it } from "@effect/vitest"
 import { Lab, References, Scenario, Sender, Table } from "@effect-resilience/lab"
 import { commandOf, read } from "../../packages/tools/src/lab/options.ts"
-import { standingOf } from "../../packages/tools/src/lab/report/standing.ts"
+import { frontier, summary } from "../../packages/tools/src/lab/report/matrices.ts"
+import { isOurs, standingOf } from "../../packages/tools/src/lab/report/standing.ts"
 import { type Input, reportOf } from "../../packages/tools/src/lab/report.ts"
 
 const evil = `</script><script>alert("1")</script>`
@@ -23,7 +24,7 @@ const senders: ReadonlyArray<Sender.Sender> = [
 const make = (): Input => ({
   comparisons: scenarios.map((scenario) => Lab.compare({ scenario, senders, seeds: 2, series: true })),
   senders,
-  highlight: [],
+  yours: [],
   frontier: {
     senders: ["ours"],
     triggers: [{ name: "down", title: "outage of 10 s" }],
@@ -97,7 +98,14 @@ describe("the report", () => {
 
   it("shows where a sender heals", () => {
     const [, map = ""] = body().split(`id="frontier"`)
-    assert.match(map, /outage of 10 s[\s\S]*0\.50[\s\S]*0\.95[\s\S]*100 %[\s\S]*2 s[\s\S]*25 %[\s\S]*never/)
+    assert.match(map, /outage of 10 s[\s\S]*heals up to[\s\S]*0\.50[\s\S]*0\.95/)
+    assert.match(map, /<td class="edge">0\.50<\/td>[\s\S]*<span>1\.5 s<\/span>[\s\S]*<span>25 %<\/span>/)
+    const [soon, late] = [1, 25].map((time) => {
+      const cell = { sender: "ours", trigger: "down", load: 0.5, times: [time], healed: 1, time }
+      const { text } = frontier({ ...input.frontier!, loads: [0.5], cells: [cell] })
+      return Number(/--level:(\d+)%"><span>\d+ s<\/span><\/td>/.exec(text)?.[1])
+    })
+    assert.isAbove(late!, soon! + 40)
   })
 
   it("needs nothing from anywhere, and lets nothing be fetched", () => {
@@ -125,15 +133,49 @@ describe("the report", () => {
     assert.strictEqual(await reportOf(make()), report)
   })
 
-  it("highlights ours, or what the user brought", async () => {
+  it("highlights ours, and what the user brought", async () => {
     assert.deepStrictEqual(data().chosen, ["ours", "ours-budget"])
-    const other = await reportOf({ ...input, highlight: ["none"] })
-    assert.include(other, `"chosen":["none"]`)
+    const other = await reportOf({ ...input, yours: ["none"] })
+    assert.include(other, `"chosen":["ours","ours-budget","none"]`)
+    assert.include(other, "The best of yours here is none: from the fault on, ")
+  })
+
+  it("says what was run, and links to nothing that is not there", async () => {
+    assert.include(body(), "4 senders through 2 scenarios and 1 short fault at 2 loads each, 2 seeds each: ")
+    const map = await reportOf({ ...input, comparisons: [], senders: [Sender.ours], seeds: 1 })
+    assert.include(map, "<p>1 sender through 1 short fault at 2 loads each, 1 seed each: real policies")
+    const one = await reportOf({ ...input, comparisons: input.comparisons.slice(0, 1), frontier: undefined })
+    assert.include(one, "4 senders through 1 scenario, 2 seeds each: ")
+    for (const text of [report, map, one]) {
+      for (const [, id] of text.matchAll(/href="#([^"]*)"/g)) assert.include(text, `id="${id}"`)
+    }
+  })
+
+  it("shows what is sent to where nobody can be served, and frames nobody for it", () => {
+    const [, down] = input.comparisons
+    const { text } = summary(input.comparisons)
+    assert.strictEqual(down?.oracle, 0)
+    const [regret = "", effort = ""] = text.split("What it asks of the dependency")
+    const rows = (table: string) => table.split("<tr").filter((row) => row.includes(`href="#scenario-2"`))
+    for (const { summary } of down?.rows ?? []) {
+      for (const table of [regret, effort])
+        assert.include(rows(table)[0], `<small>leak ${summary.leak.median.toFixed(3)}`)
+    }
+    assert.notInclude(rows(regret)[0], "G 0.000")
+    const cells = [...(rows(regret)[0] ?? "").matchAll(/<td class="(heat[^"]*)"[\s\S]*?leak (\d\.\d+)/g)]
+    assert.strictEqual(cells.length, senders.length)
+    const framed = cells.filter(([, classes = ""]) => classes.includes("best"))
+    assert.isAbove(framed.length, 0)
+    for (const [, , leak] of framed) assert.isBelow(Number(leak), 1)
   })
 })
 
 describe("the sentence on how far ours is from the oracle", () => {
-  const of = (regrets: Readonly<Record<string, number>>, oracle = 0.5): string => {
+  const of = (
+    regrets: Readonly<Record<string, number>>,
+    oracle = 0.5,
+    { leaks = {}, yours = [] }: { leaks?: Readonly<Record<string, number>>; yours?: ReadonlyArray<string> } = {}
+  ): string => {
     const comparison = Lab.compare({ scenario: scenarios[0]!, senders: [References.none], seeds: 1 })
     const [row] = comparison.rows
     const rows = Object.entries(regrets).map(([sender, median]) => ({
@@ -142,11 +184,39 @@ describe("the sentence on how far ours is from the oracle", () => {
       summary: {
         ...row!.summary,
         goodput: { median: 0.4, low: 0.4, high: 0.4, worst: 0.4 },
-        regret: { median, low: median, high: median + 0.1, worst: median }
+        regret: { median, low: median, high: median + 0.1, worst: median },
+        leak: { ...row!.summary.leak, median: leaks[sender] ?? NaN }
       }
     }))
-    return standingOf({ ...comparison, oracle, rows })
+    return standingOf({ ...comparison, oracle, rows }, new Set(yours))
   }
+
+  it("knows ours by their names, and not by how they begin", () => {
+    const names = ["ours", "ours-bulkhead", "ours-budget", "ours-breaker", "ours-2", "none"]
+    assert.deepStrictEqual(names.map(isOurs), [true, true, true, true, false, false])
+  })
+
+  it("names the best of the user's first", () => {
+    const regrets = { mine: 0.3, "ours-mine": 0.2, ours: 0.1, none: 0.05 }
+    assert.strictEqual(
+      of(regrets, 0.5, { yours: ["mine", "ours-mine"] }),
+      "The best of yours here is ours-mine: from the fault on, 20.0 % fewer calls answered in time than the oracle " +
+        "(between 20.0 % and 30.0 %); while something is wrong 0.400 of all calls, where 0.500 is possible. " +
+        "The best of ours is ours: 10.0 % fewer than the oracle. The best of the others is none: 5.0 % fewer than the oracle."
+    )
+    assert.match(of({ ours: 0.1 }, 0.5, { yours: ["ours"] }), /^The best of yours here is ours: [^.]*\.[^T]*$/)
+  })
+
+  it("says what the best sends into an outage, and takes nobody for it who sends everything", () => {
+    const leaks = { ours: 0.05, "ours-budget": 1.2, none: 1 }
+    assert.strictEqual(
+      of({ ours: 0.01, "ours-budget": 0, none: 0 }, 0, { leaks }),
+      "The best of ours here is ours: from the fault on, 1.0 % fewer calls answered in time than the oracle " +
+        "(between 1.0 % and 11.0 %); while nothing can be reached it sends 0.050 attempts per call " +
+        "(ours-budget, which sends 1.200: as many as the oracle). " +
+        "The best of the others is none: as many as the oracle, with 1.000 attempts per call."
+    )
+  })
 
   it("names the best of ours and of the others", () => {
     assert.strictEqual(

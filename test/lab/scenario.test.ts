@@ -22,16 +22,40 @@ describe("a scenario", () => {
   )
 
   it.effect.each<readonly [string, object, ReadonlyArray<string>]>([
-    ["a number out of range", { rate: -1 }, [`["rate"]`, "between 0.001 and 1000000"]],
-    ["a fraction of a client", { clients: 1.5 }, [`["clients"]`, "an integer between 1 and 1000"]],
-    ["no duration", { timeout: "soon" }, [`["timeout"]`, "a valid Duration string"]],
-    ["a duration out of range", { timeout: "0 millis" }, [`["timeout"]`, "a duration above 0, up to 1 day"]],
-    ["a field that is not there", { worker: 3 }, [`["worker"]`]],
-    ["a fault of no kind", { faults: [{ kind: "fire", lasts: "1 second" }] }, [`["faults"]`, `"kind"`]],
+    ["a number out of range", { rate: -1 }, [`["rate"]`, "a number between 0.001 and 1000000, got -1"]],
+    ["a fraction of a client", { clients: 1.5 }, [`["clients"]`, "an integer between 1 and 1000, got 1.5"]],
+    ["text for a number", { clients: "5" }, [`["clients"]`, `an integer between 1 and 1000, got "5"`]],
+    ["a number for a duration", { timeout: 200 }, [`["timeout"]`, `a duration such as "200 millis", got 200`]],
+    [
+      "no duration",
+      { timeout: "1 sec" },
+      [`["timeout"]`, `a space, and nanos, micros, millis, seconds, `, `got "1 sec"`]
+    ],
+    ["a duration without a space", { rtt: "200ms" }, [`["rtt"]`, `a duration such as "200 millis" (`, `got "200ms"`]],
+    ["a duration out of range", { timeout: "0 millis" }, [`["timeout"]`, `above 0, up to 1 day, got "0 millis"`]],
+    ["too long a duration", { after: "2 days" }, [`["after"]`, `between 0 and 1 day, got "2 days"`]],
+    ["a field that is not there", { workrs: 3 }, [`There is no field workrs; did you mean workers? at ["workrs"]`]],
+    ["a field like no other", { x: 3 }, [`There is no field x; there are name, title, rate, `, `faults at ["x"]`]],
+    [
+      "a fault of no kind",
+      { faults: [{ kind: "donw", lasts: "1 second" }] },
+      [`one of down, hang, errors, slow, capacity, surge, cold, got "donw" at ["faults"][0]["kind"]`]
+    ],
+    ["a fault without a kind", { faults: [{ lasts: "1 second" }] }, [`cold, got nothing at ["faults"][0]["kind"]`]],
+    [
+      "a fault that is none",
+      { faults: ["down"] },
+      [`an object whose kind is one of down, `, `got "down" at ["faults"][0]`]
+    ],
+    [
+      "a service of no kind",
+      { service: { kind: "normal", mean: "1 millis" } },
+      [`one of constant, exponential, lognormal, bimodal, trace, got "normal" at ["service"]["kind"]`]
+    ],
     [
       "a field of a fault",
       { faults: [{ kind: "errors", lasts: "1 second", rate: 2 }] },
-      [`["faults"][0]["rate"]`, "between 0 and 1"]
+      [`["faults"][0]["rate"]`, "a number between 0 and 1, got 2"]
     ],
     ["workers that shards cannot share", { shards: 3 }, [`["workers"]`, "a multiple of shards (3), got 20"]],
     [
@@ -42,14 +66,18 @@ describe("a scenario", () => {
     [
       "a discipline that is not there",
       { discipline: "edf" },
-      [`["discipline"]`, `"fifo" | "lifo" | "codel" | "codel-lifo"`]
+      [`["discipline"]`, `one of fifo, lifo, codel, codel-lifo, got "edf"`]
     ],
     ["weights of other shards", { shards: 2, weights: [1, 2, 3] }, [`["weights"]`, "one per shard (2), got 3"]],
     ["a weight", { shards: 2, weights: [1, 0] }, [`["weights"][1]`, "between 0.001 and 1000000"]],
-    ["parts", { fanOut: 0 }, [`["fanOut"]`, "between 1 and 1000"]],
+    ["parts", { fanOut: 0 }, [`["fanOut"]`, "between 1 and 1000, got 0"]],
     ["tiers", { tiers: 7 }, [`["tiers"]`, "between 1 and 6"]],
     ["a pool", { pool: { slots: 0 } }, [`["pool"]["slots"]`, "between 1 and 100000"]],
-    ["a field of a pool", { pool: { slots: 1, maxWait: "1 second" } }, [`["pool"]["maxWait"]`]],
+    [
+      "a field of a pool",
+      { pool: { slots: 1, maxWait: "1 second" } },
+      ["There is no field maxWait; there are slots, wait", `["pool"]["maxWait"]`]
+    ],
     [
       "a cold cache",
       { faults: [{ kind: "cold", lasts: "1 second", factor: 0.5, keys: 10 }] },
@@ -58,7 +86,7 @@ describe("a scenario", () => {
     [
       "a fault that begins again before it ends",
       { faults: [{ kind: "down", lasts: "2 seconds", every: "1 second", times: 2 }] },
-      [`["every"]`, "at least `lasts`"]
+      [`["every"]`, "at least `lasts` (2000 ms)", "got 1000 ms"]
     ]
   ])("names the field and the range of %s", ([, input, parts]) =>
     Effect.gen(function* () {

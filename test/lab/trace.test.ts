@@ -53,6 +53,13 @@ describe("a recording", () => {
     for (const time of times) assert.strictEqual(Trace.make(csv(`${time},1,ok`))[0]?.time, 1_769_860_800_250)
   })
 
+  it("has numbers that look like seconds when not all do", () => {
+    assert.deepStrictEqual(
+      Trace.make(csv("999999999,1,ok", "1769860800,1,ok")).map(({ time }) => time),
+      [999_999_999, 1_769_860_800]
+    )
+  })
+
   it("knows outcomes by word and by status", () => {
     const cases: Readonly<Record<Trace.Outcome, ReadonlyArray<string>>> = {
       ok: ["ok", "OK", "success", "succeeded", "true", "200", "301", "404"],
@@ -87,6 +94,15 @@ describe("a recording", () => {
     ["a header without calls", csv(), 1, "1", "at least one call", "outcome"],
     ["nothing", "", 1, "1", "a header row and at least one call", '""'],
     ["broken JSON", '{"time":1,"latency":1,"outcome":"ok"}\n\n{"time":', 3, "1", "a JSON object", "time"],
+    ["an array", '[{"time":1,"latency":1,"outcome":"ok"}]', 1, "1", "one JSON object per line, not an array", "[{"],
+    [
+      "seconds since 1970",
+      "latency,ts,outcome\n1,1769860800,ok\n1,1769860801.5,ok",
+      2,
+      "ts",
+      "milliseconds since 1970 (all times here look like seconds",
+      '"1769860800"'
+    ],
     [
       "a key that is missing",
       '{"time":1,"latency":1}',
@@ -170,10 +186,10 @@ describe("a scenario that names files", () => {
     const half = [{ kind: "capacity", factor: 0.5, lasts: "1 second" }] as const
     for (const [input, part] of [
       [{ replay: { calls: [call(2), call(1)] } }, 'order of time, got 1 after 2\n  at ["replay"]["calls"][1]'],
-      [{ replay: { calls: [] } }, 'at least 1\n  at ["replay"]["calls"]'],
+      [{ replay: { calls: [] } }, 'at least 1, got []\n  at ["replay"]["calls"]'],
       [{ replay: { calls: [call(1)], nearest: 0 } }, 'at ["replay"]["nearest"]'],
       [{ arrivals: { times: [1, 0] } }, 'order of time, got 0 after 1\n  at ["arrivals"]["times"][1]'],
-      [{ arrivals: { times: [0], factor: 0 } }, 'between 0.001 and 1000\n  at ["arrivals"]["factor"]'],
+      [{ arrivals: { times: [0], factor: 0 } }, 'between 0.001 and 1000, got 0\n  at ["arrivals"]["factor"]'],
       [{ replay: { calls: [call(1)] }, faults: half }, 'no workers\n  at ["faults"][0]["kind"]']
     ] as const) {
       const result = Result.try(() => Scenario.make({ name: "wrong", ...input }))

@@ -33,7 +33,7 @@ export const Exponential = Schema.Struct({ kind: Schema.Literal("exponential"), 
 export const Lognormal = Schema.Struct({
   kind: Schema.Literal("lognormal"),
   mean: PositiveMillis,
-  sigma: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 3 }))
+  sigma: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 3 }, { expected: "a number between 0 and 3" }))
 })
 
 /**
@@ -46,7 +46,7 @@ export const Bimodal = Schema.Struct({
   kind: Schema.Literal("bimodal"),
   fast: PositiveMillis,
   slow: PositiveMillis,
-  share: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
+  share: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }, { expected: "a number between 0 and 1" }))
 })
 
 /**

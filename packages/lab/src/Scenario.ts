@@ -8,15 +8,18 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { Distribution } from "./Distribution.ts"
 import { Millis, PositiveMillis } from "./internal/duration.ts"
+import { explained } from "./internal/explain.ts"
 import * as Trace from "./Trace.ts"
 
-const between = (minimum: number, maximum: number) => Schema.Finite.check(Schema.isBetween({ minimum, maximum }))
-
-const integer = (minimum: number, maximum: number) =>
+const between = (minimum: number, maximum: number) =>
   Schema.Finite.check(
-    Schema.isInt({ expected: `an integer between ${minimum} and ${maximum}` }),
-    Schema.isBetween({ minimum, maximum })
+    Schema.isBetween({ minimum, maximum }, { expected: `a number between ${minimum} and ${maximum}` })
   )
+
+const integer = (minimum: number, maximum: number) => {
+  const expected = `an integer between ${minimum} and ${maximum}`
+  return Schema.Finite.check(Schema.isInt({ expected }), Schema.isBetween({ minimum, maximum }, { expected }))
+}
 
 const by = <const S extends Schema.Constraint & { readonly Encoded: unknown }>(schema: S, value: S["Encoded"]) =>
   Schema.withDecodingDefaultKey(Effect.succeed(value))(schema)
@@ -98,6 +101,11 @@ const isRoundedAway = (workers: number, factor: number): boolean => {
   return (left === workers && factor !== 1) || (left === 0 && factor !== 0)
 }
 
+const everyOf = ({ every, lasts }: Fault): string => {
+  const got = every === undefined ? "nothing" : `${every} ms`
+  return `Expected at least \`lasts\` (${lasts} ms), because \`times\` is above 1; got ${got}`
+}
+
 /**
  * A scenario: load, dependency, limits, faults. Everything but the name has a default, which together are the base model:
  * 1,400 calls a second from 50 clients on 20 workers that take 10 ms on average.
@@ -175,7 +183,7 @@ export const Scenario = Schema.Struct({
   Schema.makeFilter((scenario) =>
     scenario.faults.flatMap((fault, index) => [
       ...(fault.times > 1 && (fault.every ?? 0) < fault.lasts
-        ? [{ path: ["faults", index, "every"], issue: "Expected at least `lasts`, because `times` is above 1" }]
+        ? [{ path: ["faults", index, "every"], issue: everyOf(fault) }]
         : []),
       ...((fault.kind === "capacity" || fault.kind === "cold") && scenario.replay !== undefined
         ? [{ path: ["faults", index, "kind"], issue: `Expected no ${fault.kind}: a replay has no workers` }]
@@ -221,9 +229,9 @@ export type Input = typeof Scenario.Encoded
  * @since 0.1.0
  */
 export const decode: (input: unknown) => Effect.Effect<Scenario, Schema.SchemaError> = (input) =>
-  Effect.suspend(() => Schema.decodeUnknownEffect(Scenario)(input, strict))
+  Effect.suspend(() => Effect.mapError(Schema.decodeUnknownEffect(Scenario)(input, strict), explained))
 
-const strict = { onExcessProperty: "error", errors: "all" } as const
+const strict = { onExcessProperty: "error", errors: "all", reportInput: true } as const
 
 /**
  * Makes a scenario.
@@ -247,7 +255,7 @@ const strict = { onExcessProperty: "error", errors: "all" } as const
  */
 export const make = (input: Input): Scenario => {
   const result = Schema.decodeResult(Scenario)(input, strict)
-  if (Result.isFailure(result)) throw new RangeError(`Scenario.make: ${result.failure.message}`)
+  if (Result.isFailure(result)) throw new RangeError(`Scenario.make: ${explained(result.failure).message}`)
   return result.success
 }
 

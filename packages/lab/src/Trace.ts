@@ -83,7 +83,7 @@ export class TraceError extends Data.TaggedError("TraceError")<{
  * header row, or a JSON object per line. Columns or keys, whose case does not matter; further ones are left alone:
  *
  * - `time`, `timestamp` or `ts`: when the call began, in milliseconds since 1970, or as ISO 8601 date and time, which are
- *   UTC unless they name a zone. Calls may be in any order.
+ *   UTC unless they name a zone. Calls may be in any order. Seconds since 1970 are refused.
  * - `latency`, `latency_ms`, `duration`, `duration_ms` or `elapsed`: milliseconds from 0 to a day, written with a point.
  * - `outcome`, `status`, `result` or `success`: `ok`, `success`, `succeeded` or `true`; `error`, `failure`, `failed` or
  *   `false`; `timeout` or `timed out`. Or an HTTP status: 408, 429 and 500 to 599 are errors, all others are ok, for the

@@ -1,8 +1,8 @@
 /** A picture as the charting library wants it said. */
 import type { LineSeriesOption } from "echarts/charts"
 import type { EChartsCoreOption } from "echarts/core"
-import type { Picture } from "./data.ts"
-import { isAmplified, type Layout, type Panel, percent, pointsOf, ticksOf, valuesOf } from "./panels.ts"
+import { none, type Picture } from "./data.ts"
+import { coincide, isAmplified, type Layout, type Panel, percent, pointsOf, ticksOf, valuesOf } from "./panels.ts"
 import { strokeOf, type Theme } from "./theme.ts"
 
 export interface View {
@@ -13,9 +13,6 @@ export interface View {
   readonly theme: Theme
   readonly width: number
 }
-
-/** Below one a second is nothing to see on a logarithmic scale, which knows no zero. */
-const floor = 1
 
 /** Room beside the panels. */
 export const left = 46
@@ -28,8 +25,11 @@ const isShare = (kind: Panel["kind"]): boolean => kind === "goodput" || kind ===
 
 const plain = (value: number): number => value
 
-const changeOf = (panel: Panel, logarithmic: boolean): ((value: number) => number) =>
-  isShare(panel.kind) ? percent : panel.kind === "attempts" && logarithmic ? (value) => Math.max(floor, value) : plain
+/** A logarithmic scale knows no zero. */
+const positive = (value: number): number | null => (value > 0 ? value : null)
+
+const changeOf = (panel: Panel, logarithmic: boolean): ((value: number) => number | null) =>
+  isShare(panel.kind) ? percent : panel.kind === "attempts" && logarithmic ? positive : plain
 
 const faultsOf = ({ picture, theme, width }: View, panel: Panel, index: number): LineSeriesOption => {
   const perSecond = (width - left - right) / (picture.end - picture.begin)
@@ -77,6 +77,14 @@ const bandOf = ({ picture, theme }: View, sender: number, index: number): Readon
   ]
 }
 
+/** A line that lies on others is broken up, as often as there are others to be seen through the gaps. */
+const brokenUp = ({ chosen, picture }: View, { kind }: Panel, sender: number): Array<number> | undefined => {
+  const order = [...chosen]
+  const valuesAt = (one: number) => valuesOf(picture.lines[one] ?? none, kind)
+  const below = order.slice(order.indexOf(sender) + 1).filter((other) => coincide(valuesAt(sender), valuesAt(other)))
+  return below.length === 0 ? undefined : [8, 8 * below.length]
+}
+
 const sendersOf = (view: View, panel: Panel, index: number, logarithmic: boolean): ReadonlyArray<LineSeriesOption> => {
   const { chosen, picture, theme } = view
   return picture.lines.map((line, sender) => {
@@ -87,7 +95,9 @@ const sendersOf = (view: View, panel: Panel, index: number, logarithmic: boolean
       xAxisIndex: index,
       yAxisIndex: index,
       data: pointsOf(picture, valuesOf(line, panel.kind), changeOf(panel, logarithmic)),
-      lineStyle: isChosen ? { color, type, width: 2 } : { color: theme.muted, width: 1, opacity: 0.75 },
+      lineStyle: isChosen
+        ? { color, type: brokenUp(view, panel, sender) ?? type, width: 2 }
+        : { color: theme.muted, width: 1, opacity: 0.75 },
       // The first of the chosen lies on top.
       z: isChosen ? 20 - [...chosen].indexOf(sender) : 2
     }
@@ -108,9 +118,8 @@ const loadOf = (view: View, panel: Panel, index: number, logarithmic: boolean): 
   xAxisIndex: index,
   yAxisIndex: index,
   data: pointsOf(view.picture, view.picture.offered, changeOf(panel, logarithmic)),
-  lineStyle: { width: 0 },
-  areaStyle: { color: view.theme.load, opacity: 1, origin: "start" },
-  z: 1
+  lineStyle: { color: view.theme.oracle, type: [5, 4], width: 1.5 },
+  z: 4
 })
 
 const circuitsOf = ({ picture, theme }: View, panel: Panel, index: number): ReadonlyArray<LineSeriesOption> => {
@@ -142,7 +151,11 @@ const seriesOf = (view: View, panel: Panel, index: number, logarithmic: boolean)
 const short = (value: number): string =>
   value >= 1_000_000 ? `${value / 1_000_000}M` : value >= 1000 ? `${value / 1000}k` : String(value)
 
-const yAxisOf = ({ theme }: View, panel: Panel, index: number, logarithmic: boolean) => {
+/** Attempts are in tenths; few scales need to begin there. */
+const least = ({ lines }: Picture): number =>
+  lines.some(({ attempts }) => attempts.some((sent) => sent > 0 && sent < 1)) ? 0.1 : 1
+
+const yAxisOf = ({ picture, theme }: View, panel: Panel, index: number, logarithmic: boolean) => {
   const common = {
     gridIndex: index,
     axisLine: { show: false },
@@ -154,7 +167,7 @@ const yAxisOf = ({ theme }: View, panel: Panel, index: number, logarithmic: bool
     const interval = panel.kind === "goodput" ? 25 : panel.kind === "refused" ? 50 : 100
     return { ...common, type: "value", min: 0, max: 100, interval }
   }
-  if (panel.kind === "attempts" && logarithmic) return { ...common, type: "log", logBase: 10, min: floor }
+  if (panel.kind === "attempts" && logarithmic) return { ...common, type: "log", logBase: 10, min: least(picture) }
   return { ...common, type: "value", min: 0, splitNumber: panel.kind === "attempts" ? 4 : 2, minInterval: 1 }
 }
 

@@ -21,6 +21,9 @@ export interface Line {
   readonly circuits?: { readonly open: Shares; readonly halfOpen: Shares }
 }
 
+/** A sender whose run over time was not kept. */
+export const none: Line = { goodput: [], low: [], high: [], rejected: [], attempts: [], queued: [] }
+
 /** One scenario; times in seconds, from when the faults begin. */
 export interface Picture {
   readonly begin: number

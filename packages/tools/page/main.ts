@@ -7,7 +7,7 @@ import { optionOf, type View } from "./chart.ts"
 import type { Page, Picture } from "./data.ts"
 import { type Layout, layoutOf } from "./panels.ts"
 import { readable } from "./reading.ts"
-import { readTheme } from "./theme.ts"
+import { type Theme, themeOf } from "./theme.ts"
 
 echarts.use([LineChart, GridComponent, MarkAreaComponent, TitleComponent, SVGRenderer])
 
@@ -18,6 +18,11 @@ const chosen = new Set(page.senders.flatMap((name, index) => (page.chosen.includ
 /** Pages of paper are light, and smaller than most windows. */
 const paper = { width: 700, scale: 0.7 } as const
 let onPaper = false
+
+const readTheme = (): Theme => {
+  const style = getComputedStyle(document.documentElement)
+  return themeOf((name) => style.getPropertyValue(`--${name}`).trim(), getComputedStyle(document.body).fontFamily)
+}
 
 class Drawing {
   private readonly container: HTMLElement
@@ -100,6 +105,15 @@ const watcher = new IntersectionObserver(
   { rootMargin: "800px 0px" }
 )
 for (const container of drawings.keys()) watcher.observe(container)
+
+/** What goes on to the right fades out there. */
+const scrolling = document.querySelectorAll<HTMLElement>(".scroll")
+const showMore = (box: HTMLElement): void => {
+  box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 1)
+}
+for (const box of scrolling) box.addEventListener("scroll", () => showMore(box), { passive: true })
+const resized = new ResizeObserver(() => scrolling.forEach(showMore))
+resized.observe(document.body)
 
 let width = innerWidth
 addEventListener("resize", () => {

@@ -50,7 +50,7 @@ export const layoutOf = (
     top += heading[kind] + heights[kind] * scale + gap[kind]
   }
   add("goodput", "Goodput: answered in time, % of the calls that came")
-  add("attempts", `Attempts a second${isAmplified(picture) ? " (log scale)" : ""}; grey: calls that came`)
+  add("attempts", `Attempts a second${isAmplified(picture) ? " (log)" : ""}; dashed: calls that came`)
   add("refused", "Refused without an attempt, % of the calls")
   add("queue", "Queue of the dependency, attempts")
   for (const sender of chosen) {
@@ -73,18 +73,35 @@ export const ticksOf = ({ begin, end }: Picture, most: number): Array<number> =>
 
 type Points = Array<[number, number | null]>
 
-/** A number of a step stands at its middle; the first and the last reach to the ends. */
+/**
+ * A number of a step stands at its middle; the first and the last reach to the ends, and so do those beside a gap: to the
+ * edge of their step.
+ */
 export const pointsOf = (
   { begin, end, step }: Picture,
   values: ReadonlyArray<number | null>,
-  change: (value: number) => number
+  change: (value: number) => number | null
 ): Points => {
-  const points = values.map((value, at): Points[number] => [
-    Math.min(end, begin + (at + 0.5) * step),
-    value === null ? null : change(value)
-  ])
-  const [first, last] = [points[0], points.at(-1)]
-  return first === undefined || last === undefined ? [] : [[begin, first[1]], ...points, [end, last[1]]]
+  const changed = values.map((value) => (value === null ? null : change(value)))
+  const isGap = (at: number): boolean => changed[at] === null
+  const points = changed.flatMap((value, at): Points => {
+    const middle: Points[number] = [Math.min(end, begin + (at + 0.5) * step), value]
+    if (value === null) return [middle]
+    return [
+      ...(at === 0 || isGap(at - 1) ? [[begin + at * step, value] satisfies Points[number]] : []),
+      middle,
+      ...(isGap(at + 1) ? [[Math.min(end, begin + (at + 1) * step), value] satisfies Points[number]] : [])
+    ]
+  })
+  const last = points.at(-1)
+  return last === undefined ? [] : [...points, [end, last[1]]]
+}
+
+/** Do two lines look like one, for most of the time? */
+export const coincide = (one: ReadonlyArray<number | null>, other: ReadonlyArray<number | null>): boolean => {
+  const most = Math.max(...one.map((value) => value ?? 0), ...other.map((value) => value ?? 0))
+  const same = one.filter((value, at) => Math.abs((value ?? 0) - (other[at] ?? 0)) <= most / 60)
+  return same.length > 0.6 * one.length
 }
 
 export const percent = (thousandths: number): number => thousandths / 10

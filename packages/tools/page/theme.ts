@@ -7,7 +7,6 @@ export interface Theme {
   readonly grid: string
   readonly muted: string
   readonly oracle: string
-  readonly load: string
   readonly fault: string
   readonly open: string
   readonly halfOpen: string
@@ -17,24 +16,20 @@ export interface Theme {
   readonly font: string
 }
 
-export const readTheme = (): Theme => {
-  const style = getComputedStyle(document.documentElement)
-  const of = (name: string): string => style.getPropertyValue(`--${name}`).trim()
-  return {
-    text: of("text"),
-    faint: of("faint"),
-    grid: of("grid"),
-    muted: of("muted"),
-    oracle: of("oracle"),
-    load: of("load"),
-    fault: of("fault"),
-    open: of("open"),
-    halfOpen: of("half-open"),
-    paper: of("paper"),
-    colours: Array.from({ length: colours }, (_, index) => of(`c${index}`)),
-    font: getComputedStyle(document.body).fontFamily
-  }
-}
+/** `of` says what the style sheet has by this name. */
+export const themeOf = (of: (name: string) => string, font: string): Theme => ({
+  text: of("text"),
+  faint: of("faint"),
+  grid: of("grid"),
+  muted: of("muted"),
+  oracle: of("oracle"),
+  fault: of("fault"),
+  open: of("open"),
+  halfOpen: of("half-open"),
+  paper: of("paper"),
+  colours: Array.from({ length: colours }, (_, index) => of(`c${index}`)),
+  font
+})
 
 /** A sender keeps its colour and its kind of line, whoever else is shown. */
 export const strokeOf = (

@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs"
 import { Frontier, Lab, Scenarios, type Sender, Table } from "@effect-resilience/lab"
 import { catalogueOf, decode, namedSenders, scenarioNamed, senderNamed } from "./lab/catalogue.ts"
 import { commandOf, frontier, help, type Options, read, UsageError } from "./lab/options.ts"
+import { here, mustBeWritable } from "./lab/paths.ts"
 import { mapProgress, progressOf } from "./lab/progress.ts"
 import { reportOf } from "./lab/report.ts"
 import { compareAll, frontierOf } from "./lab/tasks.ts"
@@ -42,6 +43,8 @@ const mapOf = async (
 }
 
 const main = async (options: Options): Promise<void> => {
+  if (options.html !== undefined) mustBeWritable("--html", options.html)
+  if (options.json !== undefined) mustBeWritable("--json", options.json)
   const catalogue = await catalogueOf(options.file, options.trace)
   const { own } = catalogue
   const all = own !== undefined && own.senders.length > 0 ? own.senders : options.full ? namedSenders : Lab.senders
@@ -88,13 +91,13 @@ const main = async (options: Options): Promise<void> => {
   }
   const map = options.scenarios.includes(frontier) ? await mapOf(options, senders, seconds) : undefined
 
-  if (options.json !== undefined) writeFileSync(options.json, jsonOf(comparisons, map))
+  if (options.json !== undefined) writeFileSync(here(options.json), jsonOf(comparisons, map))
   if (options.html !== undefined) {
-    const highlight = own === undefined ? [] : own.senders.map(({ name }) => name)
+    const yours = (own?.senders ?? []).filter((sender) => !namedSenders.includes(sender)).map(({ name }) => name)
     const { first, seeds } = options
     writeFileSync(
-      options.html,
-      await reportOf({ comparisons, senders, highlight, frontier: map, seeds, first, command: commandOf(options) })
+      here(options.html),
+      await reportOf({ comparisons, senders, yours, frontier: map, seeds, first, command: commandOf(options) })
     )
     console.error(`report: ${options.html}`)
   }

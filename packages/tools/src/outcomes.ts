@@ -3,13 +3,14 @@
 import { readFileSync, writeFileSync } from "node:fs"
 import { Table } from "@effect-resilience/lab"
 import { join, pageOf, read, replaceIn } from "./lab/outcomes.ts"
+import { textOf } from "./lab/paths.ts"
 
 const files = process.argv.slice(2)
 if (files.length === 0) {
   console.error("npm run outcomes -- <file.json> …: files that npm run lab -- --full --json has written")
   process.exit(1)
 }
-const comparisons = join(files.map((file) => read(readFileSync(file, "utf8"))))
+const comparisons = join(files.map((file) => read(textOf(file))))
 const page = new URL("../../../docs/outcomes.md", import.meta.url)
 writeFileSync(page, replaceIn(readFileSync(page, "utf8"), pageOf(comparisons)))
 writeFileSync(

@@ -1,16 +1,30 @@
 /** Times in a scenario: written as Effect writes durations ("200 millis"), used as numbers of milliseconds. */
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 
-const millisOf = SchemaTransformation.transform({
-  decode: (duration: Duration.Duration) => Duration.toMillis(duration),
-  encode: (millis: number) => Duration.millis(millis)
-})
+const example = 'a duration such as "200 millis"'
 
+const units = "nanos, micros, millis, seconds, minutes, hours, days or weeks"
+
+/** Read by hand, so that an error holds what was written, and not what became of it. */
 const within = (minimum: number, maximum: number, expected: string) =>
-  Schema.DurationFromString.pipe(
-    Schema.decodeTo(Schema.Finite.check(Schema.isBetween({ minimum, maximum }, { expected })), millisOf)
+  Schema.String.annotate({ expected: example }).pipe(
+    Schema.decodeTo(
+      Schema.Finite.check(Schema.isBetween({ minimum, maximum }, { expected })),
+      SchemaTransformation.transformEffect({
+        decode: (text: string, options) => {
+          const refuse = (expected: string) => Effect.fail(new SchemaIssue.InvalidValue({ expected }, text, options))
+          const millis = Option.map(Duration.fromInput(text as Duration.Input), Duration.toMillis) // none if it is none
+          if (Option.isNone(millis)) return refuse(`${example} (a number, a space, and ${units})`)
+          return millis.value >= minimum && millis.value <= maximum ? Effect.succeed(millis.value) : refuse(expected)
+        },
+        encode: (millis: number) => Effect.succeed(`${millis} millis`)
+      })
+    )
   )
 
 const day = 86_400_000

@@ -188,6 +188,9 @@ const read = <A>({ cells, line, names }: Row, place: number, field: Field<A>): R
     : Result.succeed(value)
 }
 
+/** As seconds they are from 2001 to 2286, as milliseconds from January to April 1970: nobody has recorded those. */
+const seconds = { least: 1e9, most: 1e10 } as const
+
 const callsOf = (rows: ReadonlyArray<Row>): Result.Result<ReadonlyArray<Recorded>, Problem> =>
   Result.gen(function* () {
     const calls: Array<Recorded> = []
@@ -207,14 +210,35 @@ const callsOf = (rows: ReadonlyArray<Row>): Result.Result<ReadonlyArray<Recorded
         outcome: yield* read(row, outcome, fields.outcome)
       })
     }
+    const [first] = rows
+    const areSeconds = calls.every(({ time }) => time >= seconds.least && time < seconds.most)
+    if (first !== undefined && areSeconds) {
+      const place = yield* placeOf(first, fields.time)
+      return yield* Result.fail({
+        line: first.line,
+        column: first.names[place] ?? "",
+        expected: "milliseconds since 1970 (all times here look like seconds since 1970)",
+        found: first.cells[place]
+      })
+    }
     return calls.sort((a, b) => a.time - b.time)
   })
 
 const isJson = /^\s*\{/
 
+const isArray = /^\s*\[\s*[{[\]]/
+
+const anArray = (text: string): Problem => ({
+  line: 1,
+  column: "1",
+  expected: "one JSON object per line, not an array",
+  found: text.trimStart().slice(0, 40)
+})
+
 /** In the order of time. */
 export const parse = (text: string): Effect.Effect<ReadonlyArray<Recorded>, Problem> => {
   const plain = text.replace(/^\uFEFF/, "")
+  if (isArray.test(plain)) return Effect.fail(anArray(plain))
   const rows = isJson.test(plain) ? Effect.fromResult(fromJsonLines(plain)) : fromCsv(plain)
   return Effect.flatMap(rows, (rows) => Effect.fromResult(callsOf(rows)))
 }

@@ -1,14 +1,14 @@
 /** The scenarios and senders that there are: the named ones, and those of a file. */
-import { readFileSync } from "node:fs"
-import { basename, dirname, resolve } from "node:path"
+import { basename, dirname, isAbsolute, join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { Lab, References, Scenario, Scenarios, type Sender, Trace } from "@effect-resilience/lab"
 import * as Peers from "@effect-resilience/lab/Peers"
 import * as Effect from "effect/Effect"
+import * as Formatter from "effect/Formatter"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
 import { fail, frontier, UsageError } from "./options.ts"
-
-const isSender = (u: unknown): u is Sender.Sender =>
-  typeof u === "object" && u !== null && "name" in u && "make" in u && typeof u.make === "function"
+import { here, textOf, unreadable } from "./paths.ts"
 
 /** Those that have a name: the usual ones, and those that are looked for or take their time. */
 export const namedSenders: ReadonlyArray<Sender.Sender> = [...Lab.senders, References.resilience4jBest, ...Peers.all]
@@ -19,22 +19,38 @@ interface Own {
   readonly senders: ReadonlyArray<Sender.Sender>
 }
 
-const unreadable = (file: string, error: unknown): UsageError =>
-  new UsageError({ message: `${file} cannot be read: ${error instanceof Error ? error.message : error}` })
-
-const textOf = (file: string): Effect.Effect<string, UsageError> =>
-  Effect.try({ try: () => readFileSync(file, "utf8"), catch: (error) => unreadable(file, error) })
+const sendersOf = (file: string, senders: unknown): ReadonlyArray<Sender.Sender> => {
+  if (!Array.isArray(senders)) return fail(`${file}: \`senders\` must be an array of senders`)
+  return senders.map((sender: unknown, index) => {
+    const what = `${file}: senders[${index}]`
+    if (!Predicate.isObject(sender)) return fail(`${what} is no sender, but ${Formatter.format(sender)}`)
+    if (!Predicate.hasProperty(sender, "name") || !Predicate.isString(sender.name)) return fail(`${what} has no name`)
+    const { name } = sender
+    if (!Predicate.hasProperty(sender, "make") || !Predicate.isFunction(sender.make)) {
+      return fail(`${what} ${JSON.stringify(name)} has no make`)
+    }
+    return sender as unknown as Sender.Sender // its title is only shown
+  })
+}
 
 const load = async (file: string): Promise<Own> => {
+  const isJson = file.endsWith(".json")
+  if (!isJson && !file.endsWith(".ts")) fail(`--file ${file}: only .json and .ts`)
+  const text = textOf(file)
   try {
-    if (!file.endsWith(".ts")) return { scenario: JSON.parse(readFileSync(file, "utf8")), senders: [] }
-    const { scenario, senders = [] } = await import(pathToFileURL(resolve(file)).href)
-    if (!Array.isArray(senders) || !senders.every(isSender)) throw new Error("`senders` must be an array of senders")
-    return { scenario, senders }
+    if (isJson) return { scenario: JSON.parse(text), senders: [] }
+    const { scenario, senders = [] } = await import(pathToFileURL(here(file)).href)
+    if (Schema.is(Scenario.Scenario)(scenario)) {
+      fail(`${file}: export the scenario as it is written, not what Scenario.make made of it`)
+    }
+    return { scenario, senders: sendersOf(file, senders) }
   } catch (error) {
-    throw unreadable(file, error)
+    throw error instanceof UsageError ? error : unreadable(file, error)
   }
 }
+
+const readText = (path: string): Effect.Effect<string, UsageError> =>
+  Effect.try({ try: () => textOf(path), catch: (error) => error as UsageError }) // the only one that it throws
 
 /** What a user brought: a file, whose scenario may name recordings beside it, or a recording to replay, or both. */
 const ownOf = async (file: string | undefined, trace: string | undefined): Promise<Own | undefined> => {
@@ -42,9 +58,11 @@ const ownOf = async (file: string | undefined, trace: string | undefined): Promi
   if (trace === undefined && brought === undefined) return undefined
   const scenario = Effect.gen(function* () {
     const folder = dirname(file ?? "")
-    const written = yield* Trace.load(brought?.scenario, (name) => textOf(resolve(folder, name)))
+    const written = yield* Trace.load(brought?.scenario, (name) =>
+      readText(isAbsolute(name) ? name : join(folder, name))
+    )
     if (trace === undefined) return written
-    const recorded = yield* Effect.flatMap(textOf(trace), (text) => Trace.decode(text, { file: trace }))
+    const recorded = yield* Effect.flatMap(readText(trace), (text) => Trace.decode(text, { file: trace }))
     return { ...Trace.scenario(basename(trace), recorded), ...(written as object | undefined) } // decoded later
   })
   return { scenario: await Effect.runPromise(scenario), senders: brought?.senders ?? [] }
@@ -76,6 +94,7 @@ export const scenarioNamed = (name: string): Scenario.Input =>
   named.get(name) ?? fail(`no such scenario: ${name}; there are ${[...named.keys(), frontier].join(", ")}`)
 
 export const decode = async (what: string, input: unknown): Promise<Scenario.Scenario> => {
+  if (input === undefined) return fail(`${what} has no scenario: export \`scenario\``)
   const result = await Effect.runPromise(Effect.result(Scenario.decode(input)))
   return result._tag === "Success" ? result.success : fail(`${what} is no scenario:\n${result.failure.message}`)
 }

@@ -11,7 +11,7 @@ export const fail = (message: string): never => {
   throw new UsageError({ message })
 }
 
-/** What runs when nothing is said: about two minutes on two cores. */
+/** What runs when nothing is said: two to three minutes on two cores. */
 export const quick = { scenarios: Object.keys(Scenarios.all), seeds: 2 } as const
 
 /** The map of the loads at which a sender heals by itself: many worlds instead of one. */
@@ -33,7 +33,7 @@ npm run lab -- [options]
   --first <seed>     the first seed; the others follow it (default: 1)
                      ${frontier}: at which load each heals by itself after a short fault, a map of 44 worlds
   --full             all scenarios, ${frontier} too, all senders, ${full.seeds} seeds, unless one of these is said; takes an hour or more
-  --file <file>      a scenario of your own: JSON, or TypeScript that exports \`scenario\`, and \`senders\` if it likes
+  --file <file>      a scenario of your own: .json, or .ts that exports \`scenario\`, and \`senders\` if it likes
   --trace <file>     replays recorded calls: CSV, or a JSON object per line; with --file as its scenario says
   --series           goodput over time as text, below each table
   --html <file>      where the report is written (default: ${defaultReport})

@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs"
 import { parseArgs } from "node:util"
 import { Lab } from "@effect-resilience/lab"
+import { here } from "./paths.ts"
 import { compare, verdict } from "./real/compare.ts"
 import { facts, page, table } from "./real/page.ts"
 import { scenarios as named } from "./real/scenarios.ts"
@@ -124,7 +125,7 @@ try {
   if (options.json !== undefined) {
     // JSON knows no infinity: what never came about is "never", what makes no sense is null.
     const plain = (_key: string, value: unknown): unknown => (value === Infinity ? "never" : value)
-    writeFileSync(options.json, `${JSON.stringify(comparisons, plain, 2)}\n`)
+    writeFileSync(here(options.json), `${JSON.stringify(comparisons, plain, 2)}\n`)
   }
   if (options.write) {
     writeFileSync(target, page(comparisons, circumstances))

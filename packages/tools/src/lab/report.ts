@@ -8,14 +8,15 @@ import { rolldown } from "rolldown"
 import type { Page } from "../../page/data.ts"
 import { pictureOf } from "./report/data.ts"
 import { Html, html, json, script } from "./report/html.ts"
+import * as Matrices from "./report/matrices.ts"
 import * as Sections from "./report/sections.ts"
 import { isOurs } from "./report/standing.ts"
 
 export interface Input {
   readonly comparisons: ReadonlyArray<Lab.Comparison>
   readonly senders: ReadonlyArray<Sender.Sender>
-  /** Senders whose lines are in colour at first; those of ours when it is empty. */
-  readonly highlight: ReadonlyArray<string>
+  /** Which of the senders the user brought. */
+  readonly yours: ReadonlyArray<string>
   readonly frontier?: Frontier.Frontier | undefined
   readonly seeds: number
   readonly first: number
@@ -65,13 +66,28 @@ again, to the byte:</p>
 </section>`
 }
 
+const count = (many: number, one: string, more = `${one}s`): string => `${many} ${many === 1 ? one : more}`
+
+const lead = ({ comparisons, frontier, seeds, senders }: Input): string => {
+  const through = [
+    ...(comparisons.length === 0 ? [] : [count(comparisons.length, "scenario")]),
+    ...(frontier === undefined
+      ? []
+      : [`${count(frontier.triggers.length, "short fault")} at ${count(frontier.loads.length, "load")} each`])
+  ].join(" and ")
+  const beside = comparisons.length === 0 ? "" : ", beside the best that any sender could do"
+  return `${count(senders.length, "sender")} through ${through}, ${count(seeds, "seed")} each: real policies in virtual time, \
+against a dependency that has a bad time${beside}.`
+}
+
 /** Nothing is fetched, and the browser is told so. */
 const policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 export const reportOf = async (input: Input): Promise<string> => {
-  const { comparisons, frontier, highlight, seeds, senders } = input
+  const { comparisons, frontier, senders } = input
   const names = senders.map(({ name }) => name)
-  const chosen = highlight.some((name) => names.includes(name)) ? highlight : names.filter(isOurs)
+  const yours = new Set(input.yours)
+  const chosen = names.filter((name) => yours.has(name) || isOurs(name))
   const data: Page = {
     senders: names,
     chosen: chosen.length === 0 ? names.slice(0, 1) : chosen,
@@ -92,18 +108,16 @@ export const reportOf = async (input: Input): Promise<string> => {
 <body>
 <header>
 <h1>What would this policy do?</h1>
-<p>${senders.length} senders through ${comparisons.length} ${comparisons.length === 1 ? "scenario" : "scenarios"}, ${seeds}
-${seeds === 1 ? "seed" : "seeds"} each: real policies in virtual time, against a dependency that has a bad time, beside the best that any
-sender could do.</p>
-<nav aria-label="Sections"><a href="#summary">At a glance</a>${
+<p>${lead(input)}</p>
+<nav aria-label="Sections">${comparisons.length === 0 ? undefined : html`<a href="#summary">At a glance</a>`}${
     frontier === undefined ? undefined : html`<a href="#frontier">Frontier</a>`
   }${comparisons.map(({ scenario }, index) => html`<a href="#${Sections.anchor(index)}">${scenario.name}</a>`)}<a
 href="#legend">Legend</a><a href="#made">How it was made</a></nav>
 </header>
 <main>
-${comparisons.length === 0 ? undefined : Sections.summary(comparisons)}
-${frontier && Sections.frontier(frontier)}
-${comparisons.map(Sections.scenario)}
+${comparisons.length === 0 ? undefined : Matrices.summary(comparisons)}
+${frontier && Matrices.frontier(frontier)}
+${comparisons.map((comparison, index) => Sections.scenario(comparison, index, yours))}
 ${Sections.legend(senders)}
 ${made(input)}
 </main>

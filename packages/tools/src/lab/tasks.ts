@@ -1,6 +1,6 @@
 /** Runs of the lab as tasks for threads: everything by name, for functions cannot be sent. */
 import { Frontier, Lab, type Scenario } from "@effect-resilience/lab"
-import { run } from "./pool.ts"
+import { run } from "./threads.ts"
 
 /** What every thread is told at its start. */
 export interface Setting {

@@ -1,8 +1,8 @@
 /** A thread of `npm run lab`: one run, or one cell of the frontier, after the other. */
 import { Frontier, Lab } from "@effect-resilience/lab"
 import { catalogueOf, decode, senderNamed } from "./catalogue.ts"
-import { serve } from "./pool.ts"
 import type { CellTask, Setting, Task } from "./tasks.ts"
+import { serve } from "./threads.ts"
 
 /** Says whose failure it is. */
 const naming = <A>(what: string, perform: () => A): A => {

@@ -1,6 +1,6 @@
 /** Comparisons as the data that the page draws. */
 import { type Lab, Oracle, Scenario } from "@effect-resilience/lab"
-import type { Line, Picture } from "../../../page/data.ts"
+import { type Line, none, type Picture } from "../../../page/data.ts"
 
 const share = (value: number): number | null => (Number.isNaN(value) ? null : Math.round(1000 * value))
 
@@ -33,8 +33,6 @@ const faultsOf = ({ faults }: Scenario.Scenario): Picture["faults"] =>
       return { from, to: from + fault.lasts / 1000, label: labelOf(fault) }
     })
   )
-
-const none: Line = { goodput: [], low: [], high: [], rejected: [], attempts: [], queued: [] }
 
 const lineOf = ({ series }: Lab.Row): Line => {
   if (series === undefined) return none

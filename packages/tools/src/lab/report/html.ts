@@ -32,3 +32,6 @@ export const json = (value: unknown): Html => new Html(JSON.stringify(value).rep
 
 /** A script, within its element. */
 export const script = (code: string): Html => new Html(code.replace(/<(?=\/script|!--)/gi, "\\x3C"))
+
+/** A minus sign that is as wide as a digit; a lone dash stays one. */
+export const minus = (text: string): string => text.replaceAll(/-(?=\d)/g, "−")

@@ -1,17 +1,37 @@
-/** How far the best of ours is from the oracle, in a sentence. */
-import type { Lab, Metrics } from "@effect-resilience/lab"
+/** How far the best of ours is from the oracle, in a sentence; of yours, if there are any. */
+import { Lab, type Metrics, References } from "@effect-resilience/lab"
 
-/** The configurations of this project are named so. */
-export const isOurs = (sender: string): boolean => sender === "ours" || sender.startsWith("ours-")
+/** The configurations of this project: the lab's own senders, less those to compare with. */
+const ours: ReadonlySet<string> = new Set(
+  Lab.senders.filter((sender) => !References.all.includes(sender)).map(({ name }) => name)
+)
+
+export const isOurs = (sender: string): boolean => ours.has(sender)
 
 const percent = (value: number): string => `${(100 * Math.abs(value)).toFixed(1)} %`
 
+/** Where nobody can be served, whoever goes on sending all the same is no example, however well it fares after. */
+export const mayBeBest = ({ oracle }: Lab.Comparison, { summary }: Lab.Row): boolean =>
+  oracle > 0 || !(summary.leak.median >= 1)
+
+interface Best {
+  readonly row: Lab.Row
+  /** One that fares better, but is no example. */
+  readonly reckless?: Lab.Row | undefined
+}
+
 /** The least regret; where there is none to have, the most goodput. */
-const best = (rows: ReadonlyArray<Lab.Row>): Lab.Row | undefined =>
-  [...rows].sort(
-    ({ summary: a }, { summary: b }) =>
-      (a.regret.median || 0) - (b.regret.median || 0) || b.goodput.median - a.goodput.median
-  )[0]
+const best = (comparison: Lab.Comparison, isOne: (sender: string) => boolean): Best | undefined => {
+  const rows = comparison.rows
+    .filter(({ sender }) => isOne(sender))
+    .toSorted(
+      ({ summary: a }, { summary: b }) =>
+        (a.regret.median || 0) - (b.regret.median || 0) || b.goodput.median - a.goodput.median
+    )
+  const [first] = rows
+  const row = rows.find((one) => mayBeBest(comparison, one)) ?? first
+  return row && (row === first ? { row } : { row, reckless: first })
+}
 
 /** Less than this cannot be seen in a figure. */
 const nothing = 0.0005
@@ -27,20 +47,45 @@ const rangeOf = ({ high, low }: Metrics.Summary): string => {
   return from === to ? "" : ` (between ${from} and ${to})`
 }
 
-export const standingOf = ({ oracle, rows }: Lab.Comparison): string => {
-  const ours = best(rows.filter(({ sender }) => isOurs(sender)))
-  const other = best(rows.filter(({ sender }) => !isOurs(sender)))
-  const first = ours ?? other
-  if (first === undefined) return ""
-  const { goodput, regret } = first.summary
-  const during =
-    oracle === 0
+/** What it sends to where nothing can be reached, and who sends more and fares better. */
+const sent = ({ reckless, row }: Best): string => {
+  const { median } = row.summary.leak
+  const also =
+    reckless === undefined
       ? ""
-      : `; while something is wrong ${goodput.median.toFixed(3)} of all calls, where ${oracle.toFixed(3)} is possible`
-  const which = ours === undefined ? "The best here" : "The best of ours here"
-  const many = apart(regret.median, " calls answered in time")
-  const sentence = `${which} is ${first.sender}: from the fault on, ${many}${rangeOf(regret)}${during}.`
-  return ours === undefined || other === undefined
-    ? sentence
-    : `${sentence} The best of the others is ${other.sender}: ${apart(other.summary.regret.median, "")}.`
+      : ` (${reckless.sender}, which sends ${reckless.summary.leak.median.toFixed(3)}: ${apart(reckless.summary.regret.median, "")})`
+  return Number.isNaN(median) ? "" : `${median.toFixed(3)} attempts per call${also}`
+}
+
+const during = (oracle: number, best: Best): string => {
+  if (oracle > 0) {
+    const { median } = best.row.summary.goodput
+    return `; while something is wrong ${median.toFixed(3)} of all calls, where ${oracle.toFixed(3)} is possible`
+  }
+  const attempts = sent(best)
+  return attempts === "" ? "" : `; while nothing can be reached it sends ${attempts}`
+}
+
+const another = (oracle: number, best: Best): string => {
+  const attempts = oracle > 0 ? "" : sent(best)
+  return `${apart(best.row.summary.regret.median, "")}${attempts === "" ? "" : `, with ${attempts}`}`
+}
+
+/** `yours` are the senders that a user brought. */
+export const standingOf = (comparison: Lab.Comparison, yours: ReadonlySet<string> = new Set()): string => {
+  const { oracle } = comparison
+  const groups = [
+    { whose: "of yours", one: best(comparison, (sender) => yours.has(sender)) },
+    { whose: "of ours", one: best(comparison, (sender) => !yours.has(sender) && isOurs(sender)) },
+    { whose: "of the others", one: best(comparison, (sender) => !yours.has(sender) && !isOurs(sender)) }
+  ].flatMap(({ one, whose }) => (one === undefined ? [] : [{ one, whose }]))
+  const [first, ...rest] = groups
+  if (first === undefined) return ""
+  const { sender, summary } = first.one.row
+  const which = first.whose === "of the others" ? "The best here" : `The best ${first.whose} here`
+  const many = apart(summary.regret.median, " calls answered in time")
+  return [
+    `${which} is ${sender}: from the fault on, ${many}${rangeOf(summary.regret)}${during(oracle, first.one)}.`,
+    ...rest.map(({ one, whose }) => `The best ${whose} is ${one.row.sender}: ${another(oracle, one)}.`)
+  ].join(" ")
 }

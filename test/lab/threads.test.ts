@@ -4,10 +4,10 @@ import { join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Frontier, Lab, References, Scenario, Sender } from "@effect-resilience/lab"
-import { run } from "../../packages/tools/src/lab/pool.ts"
 import { compareAll, frontierOf } from "../../packages/tools/src/lab/tasks.ts"
+import { run } from "../../packages/tools/src/lab/threads.ts"
 
-const folder = mkdtempSync(join(tmpdir(), "pool-"))
+const folder = mkdtempSync(join(tmpdir(), "threads-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const inputs: ReadonlyArray<Scenario.Input> = [
@@ -24,8 +24,8 @@ const options = { scenarios, senders: senders.map(({ name }) => name), seeds: 2,
 /** A thread that serves tasks, which are programs of it. */
 const threadOf = (name: string, code: string): URL => {
   const file = join(folder, `${name}.ts`)
-  const pool = new URL("../../packages/tools/src/lab/pool.ts", import.meta.url).href
-  writeFileSync(file, `import { serve } from ${JSON.stringify(pool)}\n${code}`)
+  const threads = new URL("../../packages/tools/src/lab/threads.ts", import.meta.url).href
+  writeFileSync(file, `import { serve } from ${JSON.stringify(threads)}\n${code}`)
   return pathToFileURL(file)
 }
 

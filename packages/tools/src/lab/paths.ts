@@ -1,0 +1,48 @@
+/** Files by the names that users give them. */
+import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs"
+import { dirname, resolve } from "node:path"
+import { fail, UsageError } from "./options.ts"
+
+/** npm runs scripts in the root of the repository; a path means what it does where the user stands. */
+export const here = (path: string): string => resolve(process.env.INIT_CWD ?? "", path)
+
+const reasonOf = (error: unknown): string => {
+  if (!(error instanceof Error)) return String(error)
+  // What the system says of a missing file names it by another path than the user did.
+  return "code" in error && error.code === "ENOENT" && "syscall" in error ? "there is no such file" : error.message
+}
+
+export const unreadable = (path: string, error: unknown): UsageError =>
+  new UsageError({ message: `${path} cannot be read: ${reasonOf(error)}` })
+
+/** Throws a {@link UsageError} when it cannot. */
+export const textOf = (path: string): string => {
+  try {
+    return readFileSync(here(path), "utf8")
+  } catch (error) {
+    throw unreadable(path, error)
+  }
+}
+
+const isWritable = (path: string): boolean => {
+  try {
+    accessSync(path, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Throws a {@link UsageError} when nothing can be written there: sooner than after an hour. */
+export const mustBeWritable = (option: string, path: string): void => {
+  const file = here(path)
+  const folder = dirname(file)
+  const refuse = (reason: string): never => fail(`${option} ${path} cannot be written: ${reason}`)
+  if (!existsSync(folder)) refuse(`there is no folder ${dirname(path)}`)
+  if (!existsSync(file)) {
+    if (!isWritable(folder)) refuse(`nothing may be written into ${dirname(path)}`)
+    return
+  }
+  if (statSync(file).isDirectory()) refuse("it is a folder")
+  if (!isWritable(file)) refuse("it may not be changed")
+}
