@@ -113,7 +113,7 @@ export const summary = (comparisons: ReadonlyArray<Lab.Comparison>): Html => htm
 <h2 id="summary-title">At a glance</h2>
 <p>Regret in percent: how many calls fewer than the oracle were answered in time, from the fault to the end of the run. Below it G, the
 goodput while something is wrong; where nothing can be answered then, the leak: attempts per call all the same. The best of each row is
-framed, but never one that sends an attempt or more per call to where nothing can be reached.</p>
+framed; where nothing can be answered, the best of those that send less than an attempt per call.</p>
 ${scale({
   caption: "regret in percent",
   low: "as good as the oracle",
