@@ -2,12 +2,12 @@ import { readFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { assert, describe, it } from "@effect/vitest"
 import { Lab, References, Scenario, Sender } from "@effect-resilience/lab"
-import { scenarioNamed } from "../../packages/tools/src/lab/catalogue.ts"
-import { type Golden, goldenOf, worseThan } from "../../packages/tools/src/lab/golden.ts"
+import { scenariosNamed } from "../../packages/tools/src/lab/catalogue.ts"
+import { goldenOf, read, worseThan } from "../../packages/tools/src/lab/golden.ts"
 import { quick } from "../../packages/tools/src/lab/options.ts"
 import { compareAll } from "../../packages/tools/src/lab/tasks.ts"
 
-const golden = JSON.parse(readFileSync(new URL("golden.json", import.meta.url), "utf8")) as Golden // npm run golden:update
+const golden = read(readFileSync(new URL("golden.json", import.meta.url), "utf8")) // npm run golden:update
 
 describe("what was accepted", () => {
   it("has the quick set, whole", () => {
@@ -22,10 +22,7 @@ describe("what was accepted", () => {
 
   it("is not better than what our policies do now, in any figure of any scenario", { timeout: 240_000 }, async () => {
     const comparisons = await compareAll({
-      scenarios: quick.scenarios.map((name) => {
-        const input = scenarioNamed(name)
-        return { input, scenario: Scenario.make(input) }
-      }),
+      scenarios: scenariosNamed(quick.scenarios),
       senders: [Sender.ours, Sender.oursRetryOnly].map(({ name }) => name),
       seeds: quick.seeds,
       first: 1,

@@ -5,6 +5,7 @@
  */
 import { slot } from "./internal/books.ts"
 import { ceilingsOf } from "./internal/ceiling.ts"
+import { once } from "./internal/once.ts"
 import { pieceAt, timelineOf } from "./internal/timeline.ts"
 import { type Scenario, span } from "./Scenario.ts"
 
@@ -37,7 +38,7 @@ const attempts = 4
  * @category constructors
  * @since 0.1.0
  */
-export const of = (scenario: Scenario): Oracle => {
+export const of: (scenario: Scenario) => Oracle = once((scenario) => {
   const { clients, fanOut, pool, shards, tiers } = scenario
   const timeline = timelineOf(scenario)
   const ceilings = ceilingsOf(scenario, timeline)
@@ -72,4 +73,4 @@ export const of = (scenario: Scenario): Oracle => {
     offered += rate
   }
   return { goodput: offered === 0 ? at(from) : good / offered, at }
-}
+})

@@ -48,6 +48,22 @@ const ended = (realm: Realm, start: () => Promise<unknown>): Effect.Effect<void,
     )
   )
 
+/** A sender made of promises: `make` says, per client, how a call begins. */
+const inRealm = (
+  name: string,
+  title: string,
+  make: (realm: Realm, client: Client) => (call: Call) => Promise<unknown>
+): Sender => ({
+  name,
+  title,
+  make: (client) =>
+    Effect.sync(() => {
+      const realm = realmOf(worldOf(client))
+      const start = make(realm, client)
+      return (call) => ended(realm, () => start(call))
+    })
+})
+
 /**
  * A sender from a policy of cockatiel, made per client as its README makes one, with the functions of the library that is
  * handed over.
@@ -92,16 +108,11 @@ export const cockatielPolicy = (
   name: string,
   title: string,
   make: (cockatiel: typeof Library, client: Client) => Library.IPolicy
-): Sender => ({
-  name,
-  title,
-  make: (client) =>
-    Effect.sync(() => {
-      const realm = realmOf(worldOf(client))
-      const policy = make(realm.load("cockatiel") as typeof Library, client) // the package of that name
-      return (call) => ended(realm, () => policy.execute(({ signal }) => attemptOf(realm, client, call, signal)))
-    })
-})
+): Sender =>
+  inRealm(name, title, (realm, client) => {
+    const policy = make(realm.load("cockatiel") as typeof Library, client) // the package of that name
+    return (call) => policy.execute(({ signal }) => attemptOf(realm, client, call, signal))
+  })
 
 /** One circuit. */
 const circuitIn = (halfOpen: boolean, open: boolean): Circuits => ({
@@ -175,22 +186,17 @@ export const opossumWith = (
   name: string,
   title: string,
   options: Opossum.Options | ((client: Client) => Opossum.Options)
-): Sender => ({
-  name,
-  title,
-  make: (client) =>
-    Effect.sync(() => {
-      const realm = realmOf(worldOf(client))
-      const Breaker = realm.load("opossum") as typeof Opossum // the package of that name
-      const breaker = new Breaker(
-        (call: Call): Promise<void> => attemptOf(realm, client, call, signalOf(breaker)),
-        // It writes its defaults into what it is given.
-        { timeout: client.scenario.timeout, ...(typeof options === "function" ? options(client) : options) }
-      )
-      client.circuits(() => circuitIn(breaker.halfOpen, breaker.opened))
-      return (call) => ended(realm, () => breaker.fire(call))
-    })
-})
+): Sender =>
+  inRealm(name, title, (realm, client) => {
+    const Breaker = realm.load("opossum") as typeof Opossum // the package of that name
+    const breaker = new Breaker(
+      (call: Call): Promise<void> => attemptOf(realm, client, call, signalOf(breaker)),
+      // It writes its defaults into what it is given.
+      { timeout: client.scenario.timeout, ...(typeof options === "function" ? options(client) : options) }
+    )
+    client.circuits(() => circuitIn(breaker.halfOpen, breaker.opened))
+    return (call) => breaker.fire(call)
+  })
 
 /**
  * cockatiel as its README combines it: 3 retries with its exponential backoff, around a breaker that opens after 5

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import { Policy, Retry, Transient } from "effect-resilience"
 import * as Distribution from "./Distribution.ts"
 import type { Engine } from "./Engine.ts"
+import { once } from "./internal/once.ts"
 import type { Scenario } from "./Scenario.ts"
 import type * as Trace from "./Trace.ts"
 
@@ -184,7 +185,7 @@ const meanWell = (calls: ReadonlyArray<Trace.Call>): number => {
  * @category accessors
  * @since 0.1.0
  */
-export const permits = (scenario: Scenario): number => {
+export const permits: (scenario: Scenario) => number = once((scenario) => {
   const { arrivals, clients, fanOut, replay, rtt, service, shards, weights } = scenario
   const weight = weights ?? Array.from({ length: shards }, () => 1)
   const busiest = Math.max(...weight) / weight.reduce((sum, one) => sum + one, 0)
@@ -192,7 +193,10 @@ export const permits = (scenario: Scenario): number => {
   const millis = replay === undefined ? Distribution.cut(service, Infinity).mean + rtt : meanWell(replay.calls)
   const inFlight = ((rate * fanOut) / clients) * busiest * (millis / 1000)
   return Math.ceil(inFlight + 3 * Math.sqrt(inFlight * fanOut) + 3 * fanOut)
-}
+})
+
+/** What all of ours have that retry. */
+const retrying = ({ deadline, timeout }: Scenario) => ({ deadline, retry: Retry.backoff(), budget: {}, timeout })
 
 /**
  * `effect-resilience` at its defaults: the whole policy, with nothing said but what a dependency needs saying, which is
@@ -205,14 +209,7 @@ export const ours: Sender = policy(
   "ours",
   "effect-resilience, the whole policy at its defaults, permits for a healthy day",
   ({ scenario }) =>
-    Policy.make("ours", {
-      deadline: scenario.deadline,
-      retry: Retry.backoff(),
-      budget: {},
-      breaker: {},
-      bulkhead: { maxConcurrent: permits(scenario) },
-      timeout: scenario.timeout
-    })
+    Policy.make("ours", { ...retrying(scenario), breaker: {}, bulkhead: { maxConcurrent: permits(scenario) } })
 )
 
 /**
@@ -225,13 +222,7 @@ export const oursWithoutBreaker: Sender = policy(
   "ours-bulkhead",
   "effect-resilience: retry, budget, timeout and deadline at their defaults, permits for a healthy day",
   ({ scenario }) =>
-    Policy.make("ours-bulkhead", {
-      deadline: scenario.deadline,
-      retry: Retry.backoff(),
-      budget: {},
-      bulkhead: { maxConcurrent: permits(scenario) },
-      timeout: scenario.timeout
-    })
+    Policy.make("ours-bulkhead", { ...retrying(scenario), bulkhead: { maxConcurrent: permits(scenario) } })
 )
 
 /**
@@ -243,13 +234,7 @@ export const oursWithoutBreaker: Sender = policy(
 export const oursRetryOnly: Sender = policy(
   "ours-budget",
   "effect-resilience: retry, budget, timeout and deadline at their defaults",
-  ({ scenario }) =>
-    Policy.make("ours-budget", {
-      deadline: scenario.deadline,
-      retry: Retry.backoff(),
-      budget: {},
-      timeout: scenario.timeout
-    })
+  ({ scenario }) => Policy.make("ours-budget", retrying(scenario))
 )
 
 /**

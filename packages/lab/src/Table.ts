@@ -27,7 +27,13 @@ export interface Column {
   readonly worst?: boolean
 }
 
-const fixed =
+/**
+ * A figure as text, with so many digits: `-` when it makes no sense, `never` when it did not come about.
+ *
+ * @category rendering
+ * @since 0.1.0
+ */
+export const fixed =
   (digits: number) =>
   (value: number): string =>
     Number.isNaN(value)

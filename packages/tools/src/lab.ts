@@ -2,17 +2,17 @@
 import { writeFileSync } from "node:fs"
 import { Frontier, Lab, Scenarios, type Sender, Table } from "@effect-resilience/lab"
 import { catalogueOf, decode, namedSenders, scenarioNamed, senderNamed } from "./lab/catalogue.ts"
+import { plain } from "./lab/json.ts"
 import { commandOf, frontier, help, type Options, read, UsageError } from "./lab/options.ts"
 import { here, mustBeWritable } from "./lab/paths.ts"
 import { mapProgress, progressOf } from "./lab/progress.ts"
 import { reportOf } from "./lab/report.ts"
 import { compareAll, frontierOf } from "./lab/tasks.ts"
 
-/** JSON knows no infinity: what never came about is "never", what makes no sense is null. */
+/** Without the series, which are for pictures. */
 const jsonOf = (comparisons: ReadonlyArray<Lab.Comparison>, map: Frontier.Frontier | undefined): string => {
-  const plain = (key: string, value: unknown): unknown =>
-    key === "series" ? undefined : value === Infinity ? "never" : value
-  return `${JSON.stringify(map === undefined ? comparisons : [...comparisons, map], plain, 2)}\n`
+  const all = map === undefined ? comparisons : [...comparisons, map]
+  return `${JSON.stringify(all, (key, value) => (key === "series" ? undefined : plain(key, value)), 2)}\n`
 }
 
 const list = [

@@ -1,8 +1,7 @@
 // `npm run outcomes -- a.json …`: writes what `npm run lab -- --json` found into docs/outcomes.md and docs/outcomes/full.txt.
 // Several files have the same scenarios and different senders.
 import { readFileSync, writeFileSync } from "node:fs"
-import { Table } from "@effect-resilience/lab"
-import { join, pageOf, read, replaceIn } from "./lab/outcomes.ts"
+import { join, pageOf, printed, read, replaceIn } from "./lab/outcomes.ts"
 import { textOf } from "./lab/paths.ts"
 
 const files = process.argv.slice(2)
@@ -13,8 +12,5 @@ if (files.length === 0) {
 const comparisons = join(files.map((file) => read(textOf(file))))
 const page = new URL("../../../docs/outcomes.md", import.meta.url)
 writeFileSync(page, replaceIn(readFileSync(page, "utf8"), pageOf(comparisons)))
-writeFileSync(
-  new URL("../../../docs/outcomes/full.txt", import.meta.url),
-  [...comparisons.map(Table.render), Table.renderRegret(comparisons)].map((text) => `${text}\n`).join("\n")
-)
+writeFileSync(new URL("../../../docs/outcomes/full.txt", import.meta.url), printed(comparisons))
 console.log("written: docs/outcomes.md, docs/outcomes/full.txt")

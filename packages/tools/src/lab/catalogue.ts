@@ -93,6 +93,13 @@ const named: ReadonlyMap<string, Scenario.Input> = new Map(Object.entries(Scenar
 export const scenarioNamed = (name: string): Scenario.Input =>
   named.get(name) ?? fail(`no such scenario: ${name}; there are ${[...named.keys(), frontier].join(", ")}`)
 
+/** Named scenarios, as they are written and as they are. */
+export const scenariosNamed = (names: ReadonlyArray<string>) =>
+  names.map((name) => {
+    const input = scenarioNamed(name)
+    return { input, scenario: Scenario.make(input) }
+  })
+
 export const decode = async (what: string, input: unknown): Promise<Scenario.Scenario> => {
   if (input === undefined) return fail(`${what} has no scenario: export \`scenario\``)
   const result = await Effect.runPromise(Effect.result(Scenario.decode(input)))

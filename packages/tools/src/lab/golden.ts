@@ -1,17 +1,27 @@
 /** What the quick set said when it was last accepted, and whether it says anything worse now. */
 import { type Lab, Metrics } from "@effect-resilience/lab"
+import { plain, revive } from "./json.ts"
 
-/** The median, and where it lies. What never came about is "never", what makes no sense is null. */
-type Kept = number | "never" | null
+/** The median, and where it lies. */
+type Kept = readonly [median: number, low: number, high: number]
 
-export type Golden = Readonly<
-  Record<string, Readonly<Record<string, Readonly<Record<keyof Metrics.Metrics, readonly [Kept, Kept, Kept]>>>>>
->
+export type Golden = Readonly<Record<string, Readonly<Record<string, Readonly<Record<keyof Metrics.Metrics, Kept>>>>>>
 
-const keep = (value: number): Kept =>
-  Number.isNaN(value) ? null : value === Infinity ? "never" : Number(value.toPrecision(6))
+/** A golden as it was written. */
+export const read = (text: string): Golden => JSON.parse(text, revive) as Golden // by `write`
 
-const value = (kept: Kept): number => (kept === null ? NaN : kept === "never" ? Infinity : kept)
+/** A line per sender: what has changed is seen in review. */
+export const write = (golden: Golden): string => {
+  const lines = Object.entries(golden).map(([scenario, rows]) => {
+    const senders = Object.entries(rows).map(
+      ([sender, figures]) => `    "${sender}": ${JSON.stringify(figures, plain)}`
+    )
+    return `  "${scenario}": {\n${senders.join(",\n")}\n  }`
+  })
+  return `{\n${lines.join(",\n")}\n}\n`
+}
+
+const keep = (value: number): number => Number(value.toPrecision(6))
 
 export const goldenOf = (comparisons: ReadonlyArray<Lab.Comparison>): Golden =>
   Object.fromEntries(
@@ -57,14 +67,14 @@ export const worseThan = (golden: Golden, comparisons: ReadonlyArray<Lab.Compari
       const accepted = golden[scenario.name]?.[sender]
       if (accepted === undefined) return [`${scenario.name}, ${sender}: nothing was ever accepted`]
       return Metrics.names.flatMap((name) => {
-        const [median, low, high] = [value(accepted[name][0]), value(accepted[name][1]), value(accepted[name][2])]
+        const [median, low, high] = accepted[name]
         const now = summary[name].median
         // A figure that makes no sense in a scenario says nothing; one that has come to make sense is not worse for it.
         if (Number.isNaN(median) || now === median) return []
         const lost = name === "goodput" ? median - now : now - median
         return lost <= allowance(name, median, low, high)
           ? []
-          : [`${scenario.name}, ${sender}: ${name} was ${keep(median)} and is ${keep(now)}`]
+          : [`${scenario.name}, ${sender}: ${name} was ${plain(name, keep(median))} and is ${plain(name, keep(now))}`]
       })
     })
   )

@@ -1,9 +1,7 @@
 /** Where everybody stands, as Markdown: what `npm run outcomes` writes into docs/outcomes.md. */
-import { Lab, type Metrics } from "@effect-resilience/lab"
+import { Lab, type Metrics, Table } from "@effect-resilience/lab"
+import { revive } from "./json.ts"
 import { isOurs, standingOf } from "./report/standing.ts"
-
-/** What `--json` wrote of numbers that JSON does not have. */
-const revive = (_key: string, value: unknown): unknown => (value === "never" ? Infinity : value === null ? NaN : value)
 
 export const read = (text: string): ReadonlyArray<Lab.Comparison> =>
   // Written by `npm run lab`; a frontier is no comparison.
@@ -20,8 +18,11 @@ export const join = (files: ReadonlyArray<ReadonlyArray<Lab.Comparison>>): Reado
     })
   }))
 
-const percent = (value: number): string =>
-  Number.isNaN(value) ? "-" : (100 * (Math.abs(value) < 0.0005 ? 0 : value)).toFixed(1)
+const percent = (value: number): string => Table.fixed(1)(100 * value)
+
+/** What `npm run lab` prints. */
+export const printed = (comparisons: ReadonlyArray<Lab.Comparison>): string =>
+  [...comparisons.map(Table.render), Table.renderRegret(comparisons)].map((text) => `${text}\n\n`).join("")
 
 const tableOf = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   const [head = []] = rows
@@ -55,9 +56,6 @@ const matrix = (comparisons: ReadonlyArray<Lab.Comparison>, filter: (sender: str
   ])
 }
 
-const show = (digits: number, value: number): string =>
-  Number.isNaN(value) ? "-" : value === Infinity ? "never" : value.toFixed(digits)
-
 /** What our defaults do in each scenario, in more than one figure. */
 const figures = (comparisons: ReadonlyArray<Lab.Comparison>): string => {
   const columns: ReadonlyArray<readonly [string, keyof Metrics.Metrics, number]> = [
@@ -79,14 +77,14 @@ const figures = (comparisons: ReadonlyArray<Lab.Comparison>): string => {
       return [
         [
           scenario.name,
-          show(3, oracle),
-          show(3, goodput.median),
-          `${show(3, goodput.low)} to ${show(3, goodput.high)}`,
+          Table.fixed(3)(oracle),
+          Table.fixed(3)(goodput.median),
+          `${Table.fixed(3)(goodput.low)} to ${Table.fixed(3)(goodput.high)}`,
           percent(regret.median),
           percent(regret.worst),
           ...columns.map(([title, name, digits]) => {
             const { median } = ours.summary[name]
-            return show(digits, title.endsWith("%") ? 100 * median : median)
+            return Table.fixed(digits)(title.endsWith("%") ? 100 * median : median)
           })
         ]
       ]

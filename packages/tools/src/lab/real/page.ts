@@ -1,16 +1,7 @@
 /** What the comparison came to, as Markdown. */
 import { cpus, totalmem } from "node:os"
-import type { Metrics } from "@effect-resilience/lab"
+import { type Metrics, Table } from "@effect-resilience/lab"
 import { type Agreement, bars, type Comparison, verdict, verdictOfMedians } from "./compare.ts"
-
-const fixed =
-  (digits: number) =>
-  (value: number): string =>
-    Number.isNaN(value)
-      ? "-"
-      : value === Infinity
-        ? "never"
-        : (Math.abs(value) < 0.5 * 10 ** -digits ? 0 : value).toFixed(digits)
 
 /** A median, and from where to where it reaches, when that is not all the same. */
 const spread = ({ high, low, median }: Metrics.Summary, show: (value: number) => string): string =>
@@ -39,7 +30,7 @@ const word = (comparison: Comparison): string => {
 const signed =
   (digits: number) =>
   (value: number): string =>
-    `${value >= 0.5 * 10 ** -digits ? "+" : ""}${fixed(digits)(value)}`
+    `${value >= 0.5 * 10 ** -digits ? "+" : ""}${Table.fixed(digits)(value)}`
 
 export const table = (comparisons: ReadonlyArray<Comparison>): string =>
   aligned([
@@ -52,18 +43,18 @@ export const table = (comparisons: ReadonlyArray<Comparison>): string =>
       return [
         scenario.name,
         sender,
-        spread(lab.goodput, fixed(3)),
-        spread(same.goodput, fixed(3)),
-        spread(real.goodput, fixed(3)),
+        spread(lab.goodput, Table.fixed(3)),
+        spread(same.goodput, Table.fixed(3)),
+        spread(real.goodput, Table.fixed(3)),
         signed(3)(difference.goodput),
-        spread(lab.recovery, fixed(0)),
-        spread(same.recovery, fixed(0)),
-        spread(real.recovery, fixed(0)),
+        spread(lab.recovery, Table.fixed(0)),
+        spread(same.recovery, Table.fixed(0)),
+        spread(real.recovery, Table.fixed(0)),
         signed(0)(difference.recovery),
-        fixed(2)(same.amplification.median),
-        fixed(2)(real.amplification.median),
-        fixed(0)(same.p99.median),
-        fixed(0)(real.p99.median),
+        Table.fixed(2)(same.amplification.median),
+        Table.fixed(2)(real.amplification.median),
+        Table.fixed(0)(same.p99.median),
+        Table.fixed(0)(real.p99.median),
         word(comparison)
       ]
     })
@@ -75,7 +66,7 @@ export interface Circumstances {
   readonly atOnce: number
 }
 
-const worst = (numbers: ReadonlyArray<number>): string => fixed(1)(Math.max(0, ...numbers))
+const worst = (numbers: ReadonlyArray<number>): string => Table.fixed(1)(Math.max(0, ...numbers))
 
 /** What the machine was, and whether it could keep up. */
 export const facts = (comparisons: ReadonlyArray<Comparison>, { atOnce, runs, seeds }: Circumstances): string => {
@@ -97,7 +88,7 @@ const differences = (comparisons: ReadonlyArray<Comparison>): string => {
     .map((comparison) => [named(comparison), apartIn(verdictOfMedians(comparison))] as const)
     .filter(([, figures]) => figures !== "")
     .map(([name, figures]) => `${name} (${figures})`)
-  return `**${comparisons.length - apart.length} of ${comparisons.length} agree**${apart.length === 0 ? "" : ` (not: ${apart.join(", ")})`}. Seed by seed, goodput differs by ${fixed(3)(most)} at most in the median, and by ${fixed(3)(single)} in the run
+  return `**${comparisons.length - apart.length} of ${comparisons.length} agree**${apart.length === 0 ? "" : ` (not: ${apart.join(", ")})`}. Seed by seed, goodput differs by ${Table.fixed(3)(most)} at most in the median, and by ${Table.fixed(3)(single)} in the run
 that is furthest from the lab's. ${unpaired.length === 0 ? "Median less median, none is beyond the bar either." : `Median less median, instead of seed by seed, these would be beyond the bar: ${unpaired.join(", ")}.`}`
 }
 

@@ -1,5 +1,5 @@
 /** What the report shows at a glance: scenarios by senders, and loads by senders, as heat. */
-import { Frontier, Lab } from "@effect-resilience/lab"
+import { Frontier, Lab, Table } from "@effect-resilience/lab"
 import { type Html, html, minus } from "./html.ts"
 import { anchor } from "./sections.ts"
 import { mayBeBest } from "./standing.ts"
@@ -40,8 +40,7 @@ const matrix = ({ heads, label, rows }: Matrix): Html => html`
 <tbody>${rows}</tbody>
 </table></div>`
 
-const regretText = (regret: number): string =>
-  Number.isNaN(regret) ? "–" : minus((100 * (Math.abs(regret) < 0.0005 ? 0 : regret)).toFixed(1))
+const regretText = (regret: number): string => (Number.isNaN(regret) ? "–" : minus(Table.fixed(1)(100 * regret)))
 
 /** The text of the cells of a row that no other beats, of those that may; none when all are alike. */
 const bestOf = (texts: ReadonlyArray<string>, may = texts.map(() => true)): string | undefined => {
