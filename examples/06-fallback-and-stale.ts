@@ -2,7 +2,7 @@
 // answer and passes through.
 import assert from "node:assert/strict"
 import { Effect, Schedule, Schema } from "effect"
-import { Fallback, Retry, Transient } from "effect-resilience"
+import { Fallback, Retry, StaleFallback, Transient } from "effect-resilience"
 
 class Unreachable extends Transient.TaggedError<Unreachable>()("Unreachable", {}) {}
 class UnknownProduct extends Schema.TaggedError<UnknownProduct>()("UnknownProduct", { product: Schema.String }) {}
@@ -16,7 +16,7 @@ const fetchPrice = (product: string): Effect.Effect<number, Unreachable | Unknow
   })
 
 // The last good value of each key, while it is fresh enough.
-class Prices extends Fallback.Stale<Prices, number>()("app/Prices", { maxAge: "1 hour" }) {}
+class Prices extends StaleFallback.Service<Prices, number>()("app/Prices", { maxAge: "1 hour" }) {}
 
 const price = (product: string) =>
   fetchPrice(product).pipe(

@@ -2,7 +2,7 @@
 // what may go wrong and nothing else; the caller decides what an order without an answer is worth.
 import assert from "node:assert/strict"
 import { Effect, Schema } from "effect"
-import { Fallback, Policy, type Rejection, Retry, Transient, TripPolicy } from "effect-resilience"
+import { Fallback, Policy, type Rejection, Retry, type Timeout, Transient, TripPolicy } from "effect-resilience"
 
 class GatewayTimeout extends Transient.TaggedError<GatewayTimeout>()("GatewayTimeout", {}) {}
 class CardDeclined extends Schema.TaggedError<CardDeclined>()("CardDeclined", {}) {}
@@ -40,7 +40,7 @@ const pay = Payments.fn(charge)
 type Failure =
   | CardDeclined
   | Transient.Exhausted<GatewayTimeout>
-  | Transient.Exhausted<Rejection.TimedOut>
+  | Transient.Exhausted<Timeout.TimedOut>
   | Rejection.CircuitOpen
   | Rejection.BulkheadFull
   | Rejection.DeadlineExceeded

@@ -47,10 +47,10 @@ const remembered = (file: string) =>
       const fs = yield* FileSystem.FileSystem
       if (yield* fs.exists(file)) {
         const snapshot = yield* fs.readFileString(file).pipe(Effect.flatMap(Schema.decodeEffect(SnapshotFile)))
-        yield* Feed.hydrate(snapshot)
+        yield* Feed.restore(snapshot)
       }
       yield* Effect.addFinalizer(() =>
-        Feed.export.pipe(
+        Feed.snapshot.pipe(
           Effect.flatMap(Schema.encodeEffect(SnapshotFile)),
           Effect.flatMap((text) => fs.writeFileString(file, text)),
           Effect.orDie

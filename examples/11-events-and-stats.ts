@@ -18,7 +18,7 @@ const describe = (event: Event.Event): string => {
   switch (event._tag) {
     case "Transition":
       return `${event.policy}: ${event.from} -> ${event.to} (${event.cause})`
-    case "RetryDecided":
+    case "RetryScheduled":
       return `${event.policy}: retry ${event.attempt} in ${Duration.format(event.delay)}`
     case "GaveUp":
       return `${event.policy}: gave up after ${event.attempts} attempts (${event.reason})`

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Gate from "../../packages/resilience/src/machine/Gate.ts"
+import * as Queue from "../../packages/resilience/src/machine/Queue.ts"
 
 /** Counts every look at a field and every change of one, of an object and of all objects that are reached through it. */
 class Meter {
@@ -42,17 +42,17 @@ class Meter {
 /** Operations of each move at a gate where so many wait, in the middle of the queue where that matters. */
 const movesAmong = (waiting: number) => {
   const meter = new Meter()
-  const gate = meter.watch(Gate.make<number>(1, waiting + 1))
-  assert.isTrue(Gate.tryEnter(gate))
-  const places = Array.from({ length: waiting }, (_, i) => Gate.enqueue(gate, i))
+  const gate = meter.watch(Queue.make<number>(1, waiting + 1))
+  assert.isTrue(Queue.tryAcquire(gate))
+  const places = Array.from({ length: waiting }, (_, i) => Queue.enqueue(gate, i))
   const middle = meter.watch(places[waiting >> 1]!)
   const moves = {
-    refuse: meter.of(() => Gate.tryEnter(gate)),
-    enqueue: meter.of(() => Gate.enqueue(gate, waiting)),
-    leaveFromTheMiddle: meter.of(() => Gate.leaveQueue(gate, middle)),
-    exit: meter.of(() => Gate.exit(gate)),
-    admitNext: meter.of(() => Gate.admitNext(gate)),
-    admitNobody: meter.of(() => Gate.admitNext(gate))
+    refuse: meter.of(() => Queue.tryAcquire(gate)),
+    enqueue: meter.of(() => Queue.enqueue(gate, waiting)),
+    leaveFromTheMiddle: meter.of(() => Queue.leave(gate, middle)),
+    exit: meter.of(() => Queue.release(gate)),
+    admitNext: meter.of(() => Queue.grantNext(gate)),
+    admitNobody: meter.of(() => Queue.grantNext(gate))
   }
   assert.strictEqual(gate.waiting, waiting - 1)
   assert.strictEqual(gate.running, 1)
@@ -69,13 +69,13 @@ describe("the queue of a bulkhead", () => {
   it("is emptied in time that grows with its length, not faster", () => {
     const emptying = (waiting: number) => {
       const meter = new Meter()
-      const gate = meter.watch(Gate.make<number>(1, waiting))
-      Gate.tryEnter(gate)
-      for (let i = 0; i < waiting; i++) Gate.enqueue(gate, i)
+      const gate = meter.watch(Queue.make<number>(1, waiting))
+      Queue.tryAcquire(gate)
+      for (let i = 0; i < waiting; i++) Queue.enqueue(gate, i)
       const operations = meter.of(() => {
         for (let i = 0; i < waiting; i++) {
-          Gate.exit(gate)
-          Gate.admitNext(gate)
+          Queue.release(gate)
+          Queue.grantNext(gate)
         }
       })
       assert.strictEqual(gate.waiting, 0)
@@ -87,12 +87,12 @@ describe("the queue of a bulkhead", () => {
   it("would be seen to walk if it did", () => {
     const walking = (waiting: number) => {
       const meter = new Meter()
-      const gate = meter.watch(Gate.make<number>(1, waiting))
-      Gate.tryEnter(gate)
-      for (let i = 0; i < waiting; i++) Gate.enqueue(gate, i)
+      const gate = meter.watch(Queue.make<number>(1, waiting))
+      Queue.tryAcquire(gate)
+      for (let i = 0; i < waiting; i++) Queue.enqueue(gate, i)
       return meter.of(() => {
-        let at = gate.first
-        while (at !== undefined) at = at.after
+        let at = gate.waiters.first
+        while (at !== undefined) at = at.next
       })
     }
     assert.isAbove(walking(1000), 9 * walking(100))

@@ -33,7 +33,7 @@ type AnyBreaker = CircuitBreaker.CircuitBreaker<CircuitBreaker.Options>
 
 /** Makes a breaker fail until it is open. */
 export const trip = (breaker: AnyBreaker, key = "default") =>
-  Effect.exit(breaker.protect(down, { key })).pipe(
+  Effect.exit(down.pipe(breaker.protect({ key }))).pipe(
     Effect.repeat({ times: 100, until: () => Effect.map(breaker.state(key), (state) => state._tag === "open") }),
     Effect.asVoid
   )
@@ -55,7 +55,9 @@ export const tagOf = (breaker: AnyBreaker, key?: string) => Effect.map(breaker.s
 export const held = (breaker: AnyBreaker, key = "default") =>
   Effect.gen(function* () {
     const end = yield* Deferred.make<string, Failure>()
-    const fiber = yield* Effect.forkChild(breaker.protect(Deferred.await(end), { key }), { startImmediately: true })
+    const fiber = yield* Effect.forkChild(Deferred.await(end).pipe(breaker.protect({ key })), {
+      startImmediately: true
+    })
     return {
       fiber,
       succeed: Effect.andThen(Deferred.succeed(end, "ok"), Fiber.await(fiber)),

@@ -6,7 +6,6 @@ import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, Event, TripPolicy } from "effect-resilience"
-import * as Listeners from "../../packages/resilience/src/internal/listeners.ts"
 import { down, held, notFound, ok, oneProbe, outcome, strict, tagOf, trip } from "./dependency.ts"
 
 const options = { ...strict, probes: oneProbe } as const
@@ -33,11 +32,11 @@ describe("transitions", () => {
       const breaker = yield* CircuitBreaker.make("app/Users", options)
       const heard = yield* listening(breaker.transitions)
       yield* TestClock.adjust("1 second")
-      yield* outcome(breaker.protect(down, { key: "eu" }))
+      yield* outcome(down.pipe(breaker.protect({ key: "eu" })))
       yield* TestClock.adjust("5 seconds")
-      yield* outcome(breaker.protect(down, { key: "eu" }))
+      yield* outcome(down.pipe(breaker.protect({ key: "eu" })))
       yield* TestClock.adjust("10 seconds")
-      yield* outcome(breaker.protect(ok, { key: "eu" }))
+      yield* outcome(ok.pipe(breaker.protect({ key: "eu" })))
       yield* breaker.control.isolate("eu")
       yield* breaker.control.disable("eu")
       yield* breaker.control.enable("eu")
@@ -129,10 +128,10 @@ describe("events", () => {
         startImmediately: true
       })
       yield* TestClock.adjust(0)
-      assert.strictEqual(Listeners.of(hub).size, 1)
+      assert.strictEqual(Event.listenersOf(hub).size, 1)
       yield* trip(breaker)
       assert.strictEqual((yield* Fiber.join(fiber)).length, 1)
-      assert.strictEqual(Listeners.of(hub).size, 0)
+      assert.strictEqual(Event.listenersOf(hub).size, 0)
     })
   )
 })
@@ -185,7 +184,7 @@ describe("6.14 nothing is made for nobody", () => {
       }).pipe(Effect.provideService(Event.CurrentHub, hub))
       yield* program.pipe(Effect.provideService(Clock.Clock, counting))
       assert.strictEqual(stamps, 0)
-      Listeners.of(hub).add(() => {})
+      Event.listenersOf(hub).add(() => {})
       yield* program.pipe(Effect.provideService(Clock.Clock, counting))
       assert.isAbove(stamps, 0)
     })

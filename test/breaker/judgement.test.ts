@@ -77,10 +77,10 @@ describe("a judgement of one call's own", () => {
   it.effect("holds in place of the breaker's, whole, for that call alone", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...options, failures: ["NotFound"] })
-      yield* outcome(breaker.protect(notFound, { ignore: ["NotFound"] }))
-      yield* outcome(breaker.protect(notFound, { failWhen: (value) => value === "" }))
+      yield* outcome(notFound.pipe(breaker.protect({ ignore: ["NotFound"] })))
+      yield* outcome(notFound.pipe(breaker.protect({ failWhen: (value) => value === "" })))
       assert.strictEqual(yield* tagOf(breaker), "closed")
-      yield* outcome(breaker.protect(down, { ignore: ["NotFound"] }))
+      yield* outcome(down.pipe(breaker.protect({ ignore: ["NotFound"] })))
       assert.strictEqual(yield* tagOf(breaker), "open", "without `failures`, transient errors count")
     })
   )
@@ -98,7 +98,7 @@ describe("a judgement of one call's own", () => {
   it.effect("a field that is undefined is none", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...options, failures: ["NotFound"] })
-      yield* outcome(breaker.protect(notFound, { key: "default", failures: undefined, classify: undefined }))
+      yield* outcome(notFound.pipe(breaker.protect({ key: "default", failures: undefined, classify: undefined })))
       assert.strictEqual(yield* tagOf(breaker), "open")
     })
   )
@@ -124,7 +124,7 @@ describe("a judgement that throws is a defect, and loses no probe", () => {
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", options)
       yield* ready(breaker)
-      const exit = yield* Effect.exit(breaker.protect(ok, judgement as Outcome.Judgement<string, Failure>))
+      const exit = yield* Effect.exit(ok.pipe(breaker.protect(judgement as Outcome.Classification<string, Failure>)))
       assert.isTrue(Exit.isFailure(exit))
       const defect = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
       assert.match(

@@ -2,13 +2,13 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, TripPolicy } from "effect-resilience"
-import { Keyed, overflowKey } from "../../packages/resilience/src/internal/keyed.ts"
+import { Keyed, overflowKey, resolve } from "../../packages/resilience/src/engine/keyed.ts"
 import { down, ok, oneProbe, outcome, strict, tagOf, trip } from "./dependency.ts"
 
 type AnyBreaker = CircuitBreaker.CircuitBreaker<CircuitBreaker.Options>
 
 const use = (breaker: AnyBreaker, prefix: string, count: number) =>
-  Effect.forEach(Array.from({ length: count }), (_, i) => breaker.protect(ok, { key: `${prefix}${i}` }), {
+  Effect.forEach(Array.from({ length: count }), (_, i) => ok.pipe(breaker.protect({ key: `${prefix}${i}` })), {
     discard: true
   })
 
@@ -18,9 +18,9 @@ describe("one circuit per key", () => {
   it.effect("keys do not touch each other, and no key is a key of its own", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", strict)
-      yield* outcome(breaker.protect(down, { key: "a" }))
-      assert.strictEqual(yield* outcome(breaker.protect(ok, { key: "a" })), "CircuitOpen")
-      assert.strictEqual(yield* outcome(breaker.protect(ok, { key: "b" })), "ok")
+      yield* outcome(down.pipe(breaker.protect({ key: "a" })))
+      assert.strictEqual(yield* outcome(ok.pipe(breaker.protect({ key: "a" }))), "CircuitOpen")
+      assert.strictEqual(yield* outcome(ok.pipe(breaker.protect({ key: "b" }))), "ok")
       assert.strictEqual(yield* outcome(breaker.protect(ok)), "ok")
       assert.strictEqual(yield* outcome(ok.pipe(breaker.protect({ key: "a" }))), "CircuitOpen")
       assert.sameMembers(yield* keysOf(breaker), ["a", "b", "default"])
@@ -51,7 +51,7 @@ describe("one circuit per key", () => {
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", strict)
       for (const key of ["__proto__", "constructor", "toString", ""]) {
-        yield* outcome(breaker.protect(down, { key }))
+        yield* outcome(down.pipe(breaker.protect({ key })))
         assert.strictEqual(yield* tagOf(breaker, key), "open")
       }
     })
@@ -98,7 +98,7 @@ describe("6.12 keyed state is bounded", () => {
       yield* trip(breaker, "open")
       yield* trip(breaker, "half-open")
       yield* TestClock.adjust("5 seconds")
-      yield* Effect.forkChild(breaker.protect(Effect.delay(ok, "1 day"), { key: "half-open" }), {
+      yield* Effect.forkChild(Effect.delay(ok, "1 day").pipe(breaker.protect({ key: "half-open" })), {
         startImmediately: true
       })
       yield* breaker.control.isolate("isolated")
@@ -122,14 +122,16 @@ describe("6.12 keyed state is bounded", () => {
       for (let i = 0; i < 10; i++) yield* trip(breaker, `dead${i}`)
       yield* TestClock.adjust("1 hour")
       yield* trip(breaker, "new1")
-      assert.strictEqual(yield* breaker.protect(ok, { key: "new2" }), "ok")
+      assert.strictEqual(yield* ok.pipe(breaker.protect({ key: "new2" })), "ok")
     })
   )
 
   it.effect("never forgets a closed circuit with a call in it, or with a permit out", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("hosts", { ...strict, keys: { maxKeys: 2 } })
-      yield* Effect.forkChild(breaker.protect(Effect.delay(ok, "1 hour"), { key: "busy" }), { startImmediately: true })
+      yield* Effect.forkChild(Effect.delay(ok, "1 hour").pipe(breaker.protect({ key: "busy" })), {
+        startImmediately: true
+      })
       const permit = yield* breaker.acquire({ key: "out" })
       yield* use(breaker, "k", 20)
       yield* permit.fail()
@@ -144,7 +146,7 @@ describe("6.12 keyed state is bounded", () => {
       yield* trip(breaker, "a")
       yield* breaker.control.isolate("b")
       assert.strictEqual(yield* tagOf(breaker, "b"), "isolated")
-      assert.strictEqual(yield* breaker.protect(ok, { key: "c" }), "ok")
+      assert.strictEqual(yield* ok.pipe(breaker.protect({ key: "c" })), "ok")
     })
   )
 })
@@ -164,7 +166,7 @@ describe("6.12 when every kept circuit must stay, new keys share one", () => {
     Effect.gen(function* () {
       const breaker = yield* crowded
       const ends: Array<unknown> = []
-      for (let i = 0; i < 3; i++) ends.push(yield* outcome(breaker.protect(down, { key: `new${i}` })))
+      for (let i = 0; i < 3; i++) ends.push(yield* outcome(down.pipe(breaker.protect({ key: `new${i}` }))))
       assert.deepStrictEqual(ends, ["Down", "Down", "CircuitOpen"])
       yield* use(breaker, "more", 100).pipe(Effect.ignore)
       assert.strictEqual((yield* keysOf(breaker)).length, 6)
@@ -175,9 +177,9 @@ describe("6.12 when every kept circuit must stay, new keys share one", () => {
   it.effect("a key gets a circuit of its own as soon as there is room", () =>
     Effect.gen(function* () {
       const breaker = yield* crowded
-      for (let i = 0; i < 2; i++) yield* outcome(breaker.protect(down, { key: "new" }))
+      for (let i = 0; i < 2; i++) yield* outcome(down.pipe(breaker.protect({ key: "new" })))
       yield* breaker.control.close("open3")
-      assert.strictEqual(yield* outcome(breaker.protect(ok, { key: "new" })), "ok")
+      assert.strictEqual(yield* outcome(ok.pipe(breaker.protect({ key: "new" }))), "ok")
       assert.notInclude(yield* keysOf(breaker), "open3")
     })
   )
@@ -185,8 +187,8 @@ describe("6.12 when every kept circuit must stay, new keys share one", () => {
   it.effect("the shared circuit is nobody's in particular: it is not exported", () =>
     Effect.gen(function* () {
       const breaker = yield* crowded
-      for (let i = 0; i < 2; i++) yield* outcome(breaker.protect(down, { key: "new" }))
-      const { circuits } = yield* breaker.export
+      for (let i = 0; i < 2; i++) yield* outcome(down.pipe(breaker.protect({ key: "new" })))
+      const { circuits } = yield* breaker.snapshot
       assert.deepStrictEqual(
         circuits.map((circuit) => circuit.key),
         ["open0", "open1", "open2", "open3", "open4"]
@@ -199,8 +201,8 @@ describe("6.12 when every kept circuit must stay, new keys share one", () => {
       const breaker = yield* crowded
       const other = yield* CircuitBreaker.make("users", strict)
       for (const key of ["x", "y"]) yield* other.control.isolate(key)
-      yield* breaker.hydrate(yield* other.export)
-      assert.strictEqual(yield* outcome(breaker.protect(ok, { key: "new" })), "ok")
+      yield* breaker.restore(yield* other.snapshot)
+      assert.strictEqual(yield* outcome(ok.pipe(breaker.protect({ key: "new" }))), "ok")
       assert.deepStrictEqual(
         (yield* breaker.states).map((state) => state._tag),
         ["open", "open", "open", "open", "open", "closed"]
@@ -215,8 +217,7 @@ describe("lookups", () => {
       let made = 0
       let looked = 0
       const keyed = new Keyed<{ readonly key: string; lastUsed: number }>(
-        "Test",
-        undefined,
+        resolve("Test"),
         (key, now) => {
           made += 1
           return { key, lastUsed: now }
@@ -230,7 +231,7 @@ describe("lookups", () => {
       made = looked = 0
       for (let i = 0; i < 10_000; i++) {
         assert.strictEqual(keyed.get(`k${i}`, fiber), keyed.peek(`k${i}`))
-        assert.strictEqual(keyed.own(`k${i}`, 1), keyed.peek(`k${i}`))
+        assert.strictEqual(keyed.getDedicated(`k${i}`, 1), keyed.peek(`k${i}`))
       }
       assert.deepStrictEqual([made, looked], [0, 0])
       return Effect.void

@@ -53,7 +53,7 @@ describe("the statics of a class are its breaker's members", () => {
       const fetch = Users.fn((_: string) => down, { key: (host) => host })
       assert.strictEqual(yield* outcome(fetch("eu")), "Down")
       assert.strictEqual(yield* outcome(ok.pipe(Users.protect({ key: "eu" }))), "CircuitOpen")
-      assert.strictEqual(yield* outcome(Users.protect(ok, { key: "eu" })), "CircuitOpen")
+      assert.strictEqual(yield* outcome(ok.pipe(Users.protect({ key: "eu" }))), "CircuitOpen")
       assert.strictEqual(yield* outcome(Users.protect(ok)), "ok")
     }).pipe(Effect.provide(Layer.fresh(Users.layer)))
   )
@@ -63,12 +63,12 @@ describe("the statics of a class are its breaker's members", () => {
       yield* Users.control.isolate("a")
       yield* Users.control.disable("b")
       assert.strictEqual((yield* Users.state("a"))._tag, "isolated")
-      const snapshot = yield* Users.export
+      const snapshot = yield* Users.snapshot
       yield* Users.control.reset("a")
       yield* Users.control.enable("b")
       yield* Users.control.close("a")
       assert.strictEqual(yield* outcome(Effect.scoped(Effect.as(Users.acquire({ key: "a" }), "given"))), "given")
-      yield* Users.hydrate(snapshot)
+      yield* Users.restore(snapshot)
       assert.deepStrictEqual(
         (yield* Users.states).map(({ _tag, key }) => [key, _tag]),
         [

@@ -220,7 +220,7 @@ describe("6.4 a Schedule as open time", () => {
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...options, openFor: Schedule.exponential("1 second") })
       for (const key of ["a", "b", "c"]) {
-        yield* outcome(breaker.protect(down, { key }))
+        yield* outcome(down.pipe(breaker.protect({ key })))
         assert.deepInclude(yield* breaker.state(key), { retryAfter: Duration.seconds(1) })
       }
     })

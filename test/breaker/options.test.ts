@@ -3,7 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { CircuitBreaker, TripPolicy } from "effect-resilience"
-import * as Options from "../../packages/resilience/src/internal/options.ts"
+import * as Options from "../../packages/resilience/src/runtime/options.ts"
 import { refusal } from "../support/refusal.ts"
 
 // What people pass from JavaScript, or from values that were never checked.
@@ -14,7 +14,7 @@ const anyDuration = 'a duration above zero, such as "5 seconds"'
 const aTrip = "a TripPolicy, such as TripPolicy.consecutive(5)"
 const aSchedule = "a schedule that decides without waiting"
 
-const maxAlone = "openFor.max bounds openings that grow: give openFor.factor as well"
+const maxAlone = "openFor.max has no effect without openFor.factor > 1"
 
 const waits = Schedule.spaced("1 second").pipe(
   Schedule.modifyDelay(({ duration }) => Effect.delay(Effect.succeed(duration), "1 second"))
@@ -112,7 +112,7 @@ describe("6.11 a bad option of a breaker fails at construction, and says what is
   it("a judgement given with a call is checked there", () => {
     const call = Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users")
-      return refusal(() => breaker.protect(not(Effect.void), not({ failures: "x" })))
+      return refusal(() => not(Effect.void).pipe(breaker.protect(not({ failures: "x" }))))
     })
     assert.strictEqual(Effect.runSync(call), 'CircuitBreaker.protect: failures must be an array of tags, got "x"')
   })

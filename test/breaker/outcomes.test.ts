@@ -38,10 +38,9 @@ const end = (breaker: CircuitBreaker.CircuitBreaker<CircuitBreaker.Options>, how
       how === "ignored failure" ? { ignore: ["NotFound"] } : how === "permanent failure" ? undefined : {}
     // The table holds calls with different errors: their types are checked elsewhere.
     const protect = breaker.protect as (
-      self: Effect.Effect<string, any>,
-      options?: object
-    ) => Effect.Effect<string, any>
-    const fiber = yield* Effect.forkChild(protect(calls[how]!, judgement), {
+      options: object
+    ) => (self: Effect.Effect<string, any>) => Effect.Effect<string, any>
+    const fiber = yield* Effect.forkChild(calls[how]!.pipe(protect(judgement ?? {})), {
       startImmediately: true
     })
     if (how === "interrupt") yield* Fiber.interrupt(fiber)
@@ -168,9 +167,9 @@ describe("evidence", () => {
   it.effect("a rejection says who, why, since when and until when", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("app/Users", { ...strict, trip: TripPolicy.consecutive(2) })
-      for (let i = 0; i < 2; i++) yield* outcome(breaker.protect(down, { key: "eu-1" }))
+      for (let i = 0; i < 2; i++) yield* outcome(down.pipe(breaker.protect({ key: "eu-1" })))
       yield* TestClock.adjust("2 seconds")
-      const error = yield* Effect.flip(breaker.protect(down, { key: "eu-1" }))
+      const error = yield* Effect.flip(down.pipe(breaker.protect({ key: "eu-1" })))
       assert.deepStrictEqual({ ...error }, {
         _tag: "CircuitOpen",
         policy: "app/Users",

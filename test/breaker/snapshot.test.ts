@@ -12,7 +12,7 @@ type AnyBreaker = CircuitBreaker.CircuitBreaker<CircuitBreaker.Options>
 const options = { ...strict, probes: oneProbe } as const
 
 /** What a process writes down when it ends, and the next one reads. */
-const written = (breaker: AnyBreaker) => Effect.map(breaker.export, (snapshot) => JSON.stringify(snapshot))
+const written = (breaker: AnyBreaker) => Effect.map(breaker.snapshot, (snapshot) => JSON.stringify(snapshot))
 
 const read = Schema.decodeUnknownEffect(Schema.fromJsonString(CircuitBreaker.Snapshot))
 
@@ -22,7 +22,7 @@ const restarted = (breaker: AnyBreaker, away: Duration.Input, extra: CircuitBrea
     const text = yield* written(breaker)
     yield* TestClock.adjust(away)
     const next = yield* CircuitBreaker.make("users", { ...options, ...extra })
-    yield* next.hydrate(yield* read(text))
+    yield* next.restore(yield* read(text))
     return next
   })
 
@@ -104,7 +104,7 @@ describe("export and hydrate across a restart", () => {
       const text = yield* written(breaker)
       yield* TestClock.setTime(0)
       const next = yield* CircuitBreaker.make("users", options)
-      yield* next.hydrate(yield* read(text))
+      yield* next.restore(yield* read(text))
       assert.deepInclude(yield* next.state(), { _tag: "open", retryAfter: Duration.seconds(5) })
     })
   )
@@ -115,13 +115,13 @@ describe("hydrate into circuits that are in use", () => {
     Effect.gen(function* () {
       const healthy = yield* CircuitBreaker.make("users", options)
       yield* outcome(healthy.protect(ok))
-      const snapshot = yield* healthy.export
+      const snapshot = yield* healthy.snapshot
       const breaker = yield* CircuitBreaker.make("users", {
         ...options,
         trip: TripPolicy.failureRate({ threshold: 0.5, minimumCalls: 2 })
       })
       yield* trip(breaker)
-      yield* breaker.hydrate(snapshot)
+      yield* breaker.restore(snapshot)
       assert.strictEqual(yield* tagOf(breaker), "closed")
       yield* outcome(breaker.protect(ok))
       assert.strictEqual(yield* tagOf(breaker), "closed", "what had opened it is no evidence any more")
@@ -132,7 +132,7 @@ describe("hydrate into circuits that are in use", () => {
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", options)
       const late = yield* held(breaker)
-      yield* breaker.hydrate(yield* breaker.export)
+      yield* breaker.restore(yield* breaker.snapshot)
       yield* late.fail
       assert.strictEqual(yield* tagOf(breaker), "closed")
     })
@@ -142,7 +142,7 @@ describe("hydrate into circuits that are in use", () => {
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", options)
       yield* trip(breaker, "a")
-      yield* breaker.hydrate({ version: 1, at: 0, circuits: [] })
+      yield* breaker.restore({ version: 1, at: 0, circuits: [] })
       assert.strictEqual(yield* tagOf(breaker, "a"), "open")
     })
   )

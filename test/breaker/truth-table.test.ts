@@ -10,7 +10,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, Policy, TripPolicy } from "effect-resilience"
-import * as EffectBreaker from "effect-resilience/effect"
+import * as EffectBreaker from "effect-resilience/persistence/CircuitBreaker"
 import { start } from "../support/observe.ts"
 import { Down, type Failure, NotFound, oneProbe, strict } from "./dependency.ts"
 
@@ -71,7 +71,7 @@ const subjects: Record<string, Effect.Effect<Subject, never, Scope.Scope>> = {
       state: Effect.map(policy.stats(), ({ circuit }) => circuit as CircuitBreaker.State)
     })
   ),
-  "effect-resilience/effect": Effect.gen(function* () {
+  "effect-resilience/persistence/CircuitBreaker": Effect.gen(function* () {
     const breaker = yield* CircuitBreaker.make("users", options)
     const adapted = yield* EffectBreaker.fromBreaker(breaker, { ignore: options.ignore })
     return { begin: byProtect((work) => adapted.execute(work, { key: "default" })), state: breaker.state() }

@@ -192,7 +192,7 @@ describe("RetryBudget", () => {
       assert.deepStrictEqual(
         events.map((event) => [event._tag, event.policy]),
         [
-          ["BudgetSpent", "mine"],
+          ["BudgetExhausted", "mine"],
           ["GaveUp", "call"]
         ]
       )

@@ -13,14 +13,14 @@ const inLast = (times: ReadonlyArray<number>, span: number, now: number): number
   times.filter((at) => at > now - span && at <= now).length
 
 /** Hundredths, so that what is compared is exact. */
-const allowed = (percent: number, firsts: number, floor: number): number => percent * firsts + 100 * floor
+const allowed = (percent: number, firsts: number, minimum: number): number => percent * firsts + 100 * minimum
 
 describe("the account of a retry budget", () => {
   it.prop(
-    "at every decision: retries in the last window <= ratio x firsts + floor, and no fewer than its coarse clock must",
+    "at every decision: retries in the last window <= ratio x firsts + minimum, and no fewer than its coarse clock must",
     [between(1, 100), between(0, 5), Schema.Array(Step)],
-    ([percent, floor, steps]) => {
-      const tokens = Tokens.make({ ratio: percent / 100, floor, window })
+    ([percent, minimum, steps]) => {
+      const tokens = Tokens.make({ ratio: percent / 100, minimum, window })
       const firsts: Array<number> = []
       const retries: Array<number> = []
       let now = 0
@@ -34,11 +34,11 @@ describe("the account of a retry budget", () => {
           const taken = Tokens.tryWithdraw(tokens, now)
           if (taken) {
             retries.push(now)
-            const most = allowed(percent, inLast(firsts, window, now), floor)
+            const most = allowed(percent, inLast(firsts, window, now), minimum)
             assert.isAtMost(100 * inLast(retries, window, now), most, `at ${now}`)
           } else {
             // A tenth of the window each way is all that the buckets may cost.
-            const least = allowed(percent, inLast(firsts, 0.9 * window, now), floor)
+            const least = allowed(percent, inLast(firsts, 0.9 * window, now), minimum)
             assert.isBelow(least, 100 * (inLast(retries, 1.1 * window, now) + 1), `too timid at ${now}`)
           }
           assert.isAtLeast(Tokens.balance(tokens, now), 0)
@@ -52,7 +52,7 @@ describe("the account of a retry budget", () => {
     const ratio = percent / 100
     it(`is exact for the ratio ${ratio} (tower: 0.6 behaved as 1.0)`, () => {
       for (const firsts of [0, 1, 7, 10, 50, 100, 1000]) {
-        const tokens = Tokens.make({ ratio, floor: 0, window })
+        const tokens = Tokens.make({ ratio, minimum: 0, window })
         for (let i = 0; i < firsts; i++) Tokens.deposit(tokens, 500)
         const expected = Math.floor((percent * firsts) / 100)
         let taken = 0
@@ -62,7 +62,7 @@ describe("the account of a retry budget", () => {
     })
   }
 
-  it("is exact for the floor too, also where binary fractions are not", () => {
+  it("is exact for the minimum too, also where binary fractions are not", () => {
     for (const [perSecond, millis, expected] of [
       [0.29, 100_000, 29],
       [0.57, 100_000, 57],
@@ -70,7 +70,7 @@ describe("the account of a retry budget", () => {
       [0.07, 100_000, 7],
       [0.5, 1000, 0]
     ] as const) {
-      const tokens = Tokens.make({ ratio: 0, floor: (perSecond * millis) / 1000, window: millis })
+      const tokens = Tokens.make({ ratio: 0, minimum: (perSecond * millis) / 1000, window: millis })
       let taken = 0
       while (Tokens.tryWithdraw(tokens, 0)) taken += 1
       assert.strictEqual(taken, expected, `${perSecond} a second for ${millis} ms`)
@@ -78,13 +78,13 @@ describe("the account of a retry budget", () => {
   })
 
   it("is exact for a ratio of six digits, of a million first tries", () => {
-    const tokens = Tokens.make({ ratio: 0.000249, floor: 0, window })
+    const tokens = Tokens.make({ ratio: 0.000249, minimum: 0, window })
     for (let i = 0; i < 1_000_000; i++) Tokens.deposit(tokens, 0)
     assert.strictEqual(Tokens.balance(tokens, 0), 249)
   })
 
   it("takes a whole price or nothing", () => {
-    const tokens = Tokens.make({ ratio: 0.3, floor: 0, window })
+    const tokens = Tokens.make({ ratio: 0.3, minimum: 0, window })
     for (let i = 0; i < 3; i++) Tokens.deposit(tokens, 0)
     assert.strictEqual(Tokens.balance(tokens, 0), 0.9)
     assert.isFalse(Tokens.tryWithdraw(tokens, 0))
@@ -95,7 +95,7 @@ describe("the account of a retry budget", () => {
   })
 
   it("forgets what has left the window, and nothing sooner", () => {
-    const tokens = Tokens.make({ ratio: 1, floor: 0, window })
+    const tokens = Tokens.make({ ratio: 1, minimum: 0, window })
     Tokens.deposit(tokens, 50)
     assert.strictEqual(Tokens.balance(tokens, 949), 1)
     assert.strictEqual(Tokens.balance(tokens, 1050), 0)
@@ -117,7 +117,7 @@ describe("the account of a retry budget", () => {
       [99, 1000],
       [100, 1100]
     ] as const) {
-      const tokens = Tokens.make({ ratio: 1, floor: 0, window })
+      const tokens = Tokens.make({ ratio: 1, minimum: 0, window })
       Tokens.deposit(tokens, at)
       assert.strictEqual(Tokens.balance(tokens, until - 1), 1, `of ${at}, just before`)
       assert.strictEqual(Tokens.balance(tokens, until), 0, `of ${at}, then`)
@@ -125,7 +125,7 @@ describe("the account of a retry budget", () => {
   })
 
   it("gives nothing for a clock that is set back, and starts anew after any pause", () => {
-    const tokens = Tokens.make({ ratio: 0, floor: 2, window })
+    const tokens = Tokens.make({ ratio: 0, minimum: 2, window })
     assert.isTrue(Tokens.tryWithdraw(tokens, 10_000))
     assert.isTrue(Tokens.tryWithdraw(tokens, 9000))
     assert.isFalse(Tokens.tryWithdraw(tokens, 0))
@@ -135,7 +135,7 @@ describe("the account of a retry budget", () => {
   })
 
   it("keeps its totals equal to its buckets over a long and uneven run", () => {
-    const tokens = Tokens.make({ ratio: 0.2, floor: 1, window: 7 })
+    const tokens = Tokens.make({ ratio: 0.2, minimum: 1, window: 7 })
     const sum = (counts: ReadonlyArray<number>) => counts.reduce((a, b) => a + b, 0)
     let now = 0
     for (let i = 0; i < 5000; i++) {

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
-import * as Gate from "../../packages/resilience/src/machine/Gate.ts"
+import * as Queue from "../../packages/resilience/src/machine/Queue.ts"
 
 const small = (least: number, most: number) => Schema.Int.check(Schema.isBetween({ minimum: least, maximum: most }))
 
@@ -38,11 +38,11 @@ class Naive {
   }
 }
 
-const queueOf = (gate: Gate.Gate<number>): Array<number> => {
+const queueOf = (gate: Queue.Queue<number>): Array<number> => {
   const forward: Array<number> = []
-  for (let at = gate.first; at !== undefined; at = at.after) forward.push(at.value)
+  for (let at = gate.waiters.first; at !== undefined; at = at.next) forward.push(at.value)
   const backward: Array<number> = []
-  for (let at = gate.last; at !== undefined; at = at.before) backward.unshift(at.value)
+  for (let at = gate.waiters.last; at !== undefined; at = at.previous) backward.unshift(at.value)
   assert.deepStrictEqual(forward, backward)
   return forward
 }
@@ -52,12 +52,12 @@ describe("the gate", () => {
     "lets in, queues and refuses as a naive model does, across resize",
     [Schema.Array(Command), small(1, 4), small(0, 6)],
     ([commands, limit, maxQueued]) => {
-      const gate = Gate.make<number>(limit, maxQueued)
+      const gate = Queue.make<number>(limit, maxQueued)
       const naive = new Naive(limit, maxQueued)
-      const waiters = new Map<number, Gate.Waiter<number>>()
+      const waiters = new Map<number, Queue.Waiter<number>>()
       const inside: Array<number> = []
       const settle = () => {
-        for (let next = Gate.admitNext(gate); next !== undefined; next = Gate.admitNext(gate)) inside.push(next.value)
+        for (let next = Queue.grantNext(gate); next !== undefined; next = Queue.grantNext(gate)) inside.push(next.value)
         naive.settle()
       }
       let last = 0
@@ -66,11 +66,11 @@ describe("the gate", () => {
           case "arrive": {
             const who = ++last
             const expected = naive.arrive(who)
-            if (Gate.tryEnter(gate)) {
+            if (Queue.tryAcquire(gate)) {
               inside.push(who)
               assert.strictEqual(expected, "inside")
             } else {
-              const place = Gate.enqueue(gate, who)
+              const place = Queue.enqueue(gate, who)
               assert.strictEqual(place === undefined ? "refused" : "waiting", expected)
               if (place !== undefined) waiters.set(who, place)
             }
@@ -80,7 +80,7 @@ describe("the gate", () => {
             const waiter = waiters.get(command.who)
             const at = naive.queue.indexOf(command.who)
             if (at >= 0) naive.queue.splice(at, 1)
-            if (waiter !== undefined) assert.strictEqual(Gate.leaveQueue(gate, waiter), at >= 0)
+            if (waiter !== undefined) assert.strictEqual(Queue.leave(gate, waiter), at >= 0)
             break
           }
           case "finish": {
@@ -88,7 +88,7 @@ describe("the gate", () => {
             if (at < 0) break
             naive.inside.splice(at, 1)
             inside.splice(inside.indexOf(command.who), 1)
-            Gate.exit(gate)
+            Queue.release(gate)
             settle()
             break
           }
@@ -107,35 +107,35 @@ describe("the gate", () => {
   )
 
   it("does not let a later caller in while a permit is free and another waits", () => {
-    const gate = Gate.make<string>(1, 9)
-    assert.isTrue(Gate.tryEnter(gate))
-    Gate.enqueue(gate, "first")
-    Gate.exit(gate)
+    const gate = Queue.make<string>(1, 9)
+    assert.isTrue(Queue.tryAcquire(gate))
+    Queue.enqueue(gate, "first")
+    Queue.release(gate)
     assert.strictEqual(gate.running, 0)
-    assert.isFalse(Gate.tryEnter(gate))
-    assert.strictEqual(Gate.admitNext(gate)?.value, "first")
+    assert.isFalse(Queue.tryAcquire(gate))
+    assert.strictEqual(Queue.grantNext(gate)?.value, "first")
   })
 
   it("refuses to leave a queue twice, or after the permit came", () => {
-    const gate = Gate.make<string>(1, 9)
-    Gate.tryEnter(gate)
-    const one = Gate.enqueue(gate, "one")!
-    const two = Gate.enqueue(gate, "two")!
-    assert.isTrue(Gate.leaveQueue(gate, one))
-    assert.isFalse(Gate.leaveQueue(gate, one))
-    Gate.exit(gate)
-    Gate.admitNext(gate)
-    assert.isFalse(Gate.leaveQueue(gate, two))
+    const gate = Queue.make<string>(1, 9)
+    Queue.tryAcquire(gate)
+    const one = Queue.enqueue(gate, "one")!
+    const two = Queue.enqueue(gate, "two")!
+    assert.isTrue(Queue.leave(gate, one))
+    assert.isFalse(Queue.leave(gate, one))
+    Queue.release(gate)
+    Queue.grantNext(gate)
+    assert.isFalse(Queue.leave(gate, two))
     assert.strictEqual(gate.waiting, 0)
   })
 
   it("who has left the queue holds no one who is still in it", () => {
-    const gate = Gate.make<string>(1, 9)
-    Gate.enqueue(gate, "one")
-    const two = Gate.enqueue(gate, "two")!
-    Gate.enqueue(gate, "three")
-    Gate.leaveQueue(gate, two)
-    assert.deepStrictEqual([two.before, two.after], [undefined, undefined])
+    const gate = Queue.make<string>(1, 9)
+    Queue.enqueue(gate, "one")
+    const two = Queue.enqueue(gate, "two")!
+    Queue.enqueue(gate, "three")
+    Queue.leave(gate, two)
+    assert.deepStrictEqual([two.previous, two.next], [undefined, undefined])
   })
 })
 
@@ -170,21 +170,21 @@ const counted = () => {
 
 const stepsWith = (waiting: number) => {
   const { count, wrap } = counted()
-  const gate = wrap(Gate.make<number>(1, waiting + 1))
-  Gate.tryEnter(gate)
-  const waiters = Array.from({ length: waiting }, (_, i) => wrap(Gate.enqueue(gate, i)!))
+  const gate = wrap(Queue.make<number>(1, waiting + 1))
+  Queue.tryAcquire(gate)
+  const waiters = Array.from({ length: waiting }, (_, i) => wrap(Queue.enqueue(gate, i)!))
   const steps = (operation: () => unknown) => {
     const before = count.steps
     operation()
     return count.steps - before
   }
   return {
-    enter: steps(() => Gate.tryEnter(gate)),
-    join: steps(() => Gate.enqueue(gate, waiting)),
-    leaveMiddle: steps(() => Gate.leaveQueue(gate, waiters[waiting / 2]!)),
-    leaveFirst: steps(() => Gate.leaveQueue(gate, waiters[0]!)),
-    exit: steps(() => Gate.exit(gate)),
-    admit: steps(() => Gate.admitNext(gate))
+    enter: steps(() => Queue.tryAcquire(gate)),
+    join: steps(() => Queue.enqueue(gate, waiting)),
+    leaveMiddle: steps(() => Queue.leave(gate, waiters[waiting / 2]!)),
+    leaveFirst: steps(() => Queue.leave(gate, waiters[0]!)),
+    exit: steps(() => Queue.release(gate)),
+    admit: steps(() => Queue.grantNext(gate))
   }
 }
 

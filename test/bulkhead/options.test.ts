@@ -28,7 +28,10 @@ const cases: ReadonlyArray<readonly [options: unknown, message: string]> = [
     { maxConcurrent: 1, maxQueued: 1, maxWait: NaN },
     'maxWait must be a duration of zero or more, such as "5 seconds", got NaN'
   ],
-  [{ maxConcurrent: 1, maxWait: "1 second" }, "maxWait needs maxQueued > 0, got maxQueued 0: nobody could wait"],
+  [
+    { maxConcurrent: 1, maxWait: "1 second" },
+    "maxWait requires maxQueued >= 1, got maxQueued 0: without a queue no call waits"
+  ],
   [{ maxConcurrent: 1, keys: { maxKeys: 0 } }, "keys.maxKeys must be an integer >= 1, got 0"],
   [
     { maxConcurrent: 1, keys: { idleTimeToLive: 0 } },

@@ -25,7 +25,7 @@ describe("Bulkhead, the queue", () => {
       const error = full(yield* Effect.exit(bulkhead.protect(Effect.void)))
       assert.deepInclude({ ...error }, { policy: "db", key: "default", reason: "full", running: 2, waiting: 0 })
       assert.strictEqual(error.message, "db: the bulkhead is full (2 running, 0 waiting)")
-      assert.isTrue(Rejection.neverRan(error))
+      assert.isTrue(Rejection.neverStarted(error))
     })
   )
 
@@ -159,12 +159,12 @@ describe("Bulkhead, the queue", () => {
     Effect.gen(function* () {
       const keys = { maxKeys: 2, idleTimeToLive: "1 second" } as const
       const bulkhead = yield* Bulkhead.make("db", { maxConcurrent: 1, keys })
-      yield* start(bulkhead.protect(Effect.sleep("1 hour"), { key: "held" }))
+      yield* start(Effect.sleep("1 hour").pipe(bulkhead.protect({ key: "held" })))
       for (let i = 0; i < 50; i++) {
-        yield* bulkhead.protect(Effect.void, { key: `passing ${i}` })
+        yield* Effect.void.pipe(bulkhead.protect({ key: `passing ${i}` }))
         yield* TestClock.adjust("1 second")
       }
-      assert.strictEqual(full(yield* Effect.exit(bulkhead.protect(Effect.void, { key: "held" }))).running, 1)
+      assert.strictEqual(full(yield* Effect.exit(Effect.void.pipe(bulkhead.protect({ key: "held" })))).running, 1)
     })
   )
 

@@ -19,7 +19,7 @@ describe("The books, whatever happens:", () => {
       for (const seed of seeds) {
         const events: Array<Event.Event> = []
         const policy = yield* recording(events)(Policy.make("p", options))
-        yield* recording(events)(play(seed, [policy], (work, key) => policy.protect(work, { key }), true))
+        yield* recording(events)(play(seed, [policy], (work, key) => work.pipe(policy.protect({ key })), true))
         for (const { key, totals } of yield* policy.allStats) {
           const told: Record<string, number> = {}
           for (const event of events) {
@@ -31,8 +31,8 @@ describe("The books, whatever happens:", () => {
           const booked = {
             ...totals.rejections,
             ...totals.giveUps,
-            RetryDecided: totals.retries,
-            TimeoutFired: totals.timeouts
+            RetryScheduled: totals.retries,
+            TimedOut: totals.timeouts
           }
           for (const [name, n] of Object.entries(booked)) {
             assert.strictEqual(n, told[name] ?? 0, `${name} of ${key}, seed ${seed}`)
@@ -41,7 +41,7 @@ describe("The books, whatever happens:", () => {
         }
       }
       const all = ["CircuitOpen", "BulkheadFull", "DeadlineExceeded", "attempts", "budget", "deadline", "rejected"]
-      assert.includeMembers([...seen], [...all, "RetryDecided", "TimeoutFired"])
+      assert.includeMembers([...seen], [...all, "RetryScheduled", "TimedOut"])
     })
   )
 })

@@ -70,10 +70,10 @@ const whole =
   (seed) =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", parts)
-      yield* play(seed, [policy], (work, key) => policy.protect(work, { key }), interrupts)
+      yield* play(seed, [policy], (work, key) => work.pipe(policy.protect({ key })), interrupts)
       for (const key of keys) {
         yield* policy.control.reset(key)
-        const permits = (hold: Effect.Effect<string, Down>) => policy.protect(hold, { key })
+        const permits = (hold: Effect.Effect<string, Down>) => hold.pipe(policy.protect({ key }))
         yield* Conservation.permits(3, permits)
       }
     })
@@ -90,13 +90,13 @@ const byHand: Books = (seed) =>
       (work, key) =>
         work.pipe(
           Timeout.after("2 seconds"),
-          (self) => bulkhead.protect(self, { key }),
-          (self) => breaker.protect(self, { key }),
+          (self) => self.pipe(bulkhead.protect({ key })),
+          (self) => self.pipe(breaker.protect({ key })),
           Retry.transient(schedule)
         ),
       true
     )
-    for (const key of keys) yield* Conservation.permits(3, (hold) => bulkhead.protect(hold, { key }))
+    for (const key of keys) yield* Conservation.permits(3, (hold) => hold.pipe(bulkhead.protect({ key })))
     yield* Conservation.tokens(budget)
   })
 

@@ -74,7 +74,7 @@ export const chaos = (seed: number) =>
       const key = pick(keys)
       if (dice < 0.6) {
         seen.calls += 1
-        return Effect.map(start(policy.protect(work(key), { key })), (fiber) => fibers.push(fiber))
+        return Effect.map(start(work(key).pipe(policy.protect({ key }))), (fiber) => fibers.push(fiber))
       }
       if (dice < 0.7) return Effect.sync(() => fibers.length > 0 && pick(fibers).interruptUnsafe())
       if (dice < 0.95) return TestClock.adjust(Math.floor(next() * 1000))
@@ -118,11 +118,11 @@ export const chaosLaws: ReadonlyArray<readonly [name: string, holds: (seed: numb
         for (const key of keys) {
           yield* policy.control.reset(key)
           const calls = yield* Effect.forEach(Array.from({ length: permits + 4 }), () =>
-            start(policy.protect(hang, { key }))
+            start(hang.pipe(policy.protect({ key })))
           )
           const { running, waiting } = yield* policy.stats(key)
           assert.deepEqual([running, waiting], [permits, 4], `seed ${seed}`)
-          const refused = yield* Effect.result(policy.protect(ok, { key }))
+          const refused = yield* Effect.result(ok.pipe(policy.protect({ key })))
           assert.ok(refused._tag === "Failure" && refused.failure instanceof Rejection.BulkheadFull, `seed ${seed}`)
           yield* Fiber.interruptAll(calls)
         }
@@ -137,11 +137,11 @@ export const chaosLaws: ReadonlyArray<readonly [name: string, holds: (seed: numb
           const before = (yield* policy.stats(key)).circuit?._tag
           if (before === "isolated" || before === "disabled") yield* policy.control.close(key)
           for (let i = 0; i < 80 && (yield* policy.stats(key)).circuit?._tag !== "closed"; i++) {
-            yield* Effect.ignore(policy.protect(ok, { key }))
+            yield* Effect.ignore(ok.pipe(policy.protect({ key })))
             yield* TestClock.adjust("1 second")
           }
           assert.equal((yield* policy.stats(key)).circuit?._tag, "closed", `seed ${seed}`)
-          assert.equal(yield* Effect.orDie(policy.protect(ok, { key })), "ok")
+          assert.equal(yield* Effect.orDie(ok.pipe(policy.protect({ key }))), "ok")
         }
       })
   ]

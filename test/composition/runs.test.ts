@@ -89,10 +89,15 @@ describe("one protected effect", () => {
       const circuit = yield* CircuitBreaker.make("c", breaker)
       const gate = yield* Bulkhead.make("b", { maxConcurrent: 9 })
       const policy = yield* Policy.make("p", { breaker, bulkhead: { maxConcurrent: 9 } })
-      for (const protect of [circuit.protect, gate.protect, policy.protect]) {
+      const protections = [
+        (work: Effect.Effect<string, Busy>) => Effect.exit(work.pipe(circuit.protect)),
+        (work: Effect.Effect<string, Busy>) => Effect.exit(work.pipe(gate.protect)),
+        (work: Effect.Effect<string, Busy>) => Effect.exit(work.pipe(policy.protect))
+      ]
+      for (const protect of protections) {
         const { gates, work } = yield* turns
         const call = protect(work)
-        const fibers = yield* Effect.forEach([0, 1, 2], () => start(Effect.exit(call)))
+        const fibers = yield* Effect.forEach([0, 1, 2], () => start(call))
         yield* Effect.forEach(gates, (gate) => Deferred.fail(gate, new Busy()))
         yield* Effect.forEach(fibers, Fiber.join)
       }

@@ -64,9 +64,9 @@ describe("Config", () => {
 
   it.effect("circuitBreaker: a row of failures, and how long it must last", () =>
     Effect.gen(function* () {
-      const x = { trip: { type: "consecutive", failures: "10", lasting: "500 millis" } }
+      const x = { trip: { type: "consecutive", failures: "10", minDuration: "500 millis" } }
       assert.deepStrictEqual(yield* read(Config.circuitBreaker("x")).pipe(from({ x })), {
-        trip: { type: "consecutive", failures: 10, lasting: 500 }
+        trip: { type: "consecutive", failures: 10, minDuration: 500 }
       })
     })
   )

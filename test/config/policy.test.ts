@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
-import { Config, Deadline, Policy, Rejection, Retry, RetryBudget, TripPolicy } from "effect-resilience"
+import { Config, Deadline, Policy, Retry, RetryBudget, Timeout, TripPolicy } from "effect-resilience"
 import { down, hang, ok, pauses, Refused, script, start } from "../policy/support.ts"
 import { configError, from, fromEnv } from "./support.ts"
 
@@ -28,13 +28,13 @@ const seen = Effect.gen(function* () {
     Effect.as(ok, 0).pipe(Effect.andThen(Effect.map(Deadline.remaining, Duration.toMillis)))
   )
   const dependency = script(down)
-  const call = yield* start(Effect.exit(Payments.protect(dependency.call, { key: "retry" })))
+  const call = yield* start(Effect.exit(dependency.call.pipe(Payments.protect({ key: "retry" }))))
   yield* TestClock.adjust("1 minute")
   yield* Fiber.join(call)
   let failures = 0
   while ((yield* Payments.stats("trip")).circuit?._tag === "closed") {
     failures += 1
-    const one = yield* start(Effect.exit(Payments.protect(down, { key: "trip" })))
+    const one = yield* start(Effect.exit(down.pipe(Payments.protect({ key: "trip" }))))
     yield* TestClock.adjust("1 minute")
     yield* Fiber.join(one)
   }
@@ -175,7 +175,7 @@ describe("Policy.layerConfig", () => {
       assert.deepStrictEqual([circuit, maxConcurrent, balance], [undefined, undefined, undefined])
       const call = yield* start(Effect.flip(Plain.protect(Effect.never)))
       yield* TestClock.adjust("2 seconds")
-      assert.instanceOf(yield* Fiber.join(call), Rejection.TimedOut)
+      assert.instanceOf(yield* Fiber.join(call), Timeout.TimedOut)
     }).pipe(Effect.provide(Plain.layerConfig("plain")), from(settings))
   })
 

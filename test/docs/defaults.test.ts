@@ -1,13 +1,10 @@
 import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect } from "effect"
-import { Deadline, Event, Timeout, TripPolicy } from "effect-resilience"
-import * as Budget from "../../packages/resilience/src/internal/budget.ts"
-import * as Circuit from "../../packages/resilience/src/internal/circuit.ts"
-import * as Gate from "../../packages/resilience/src/internal/gate.ts"
-import * as Keyed from "../../packages/resilience/src/internal/keyed.ts"
-import * as Retry from "../../packages/resilience/src/internal/retry.ts"
-import * as Stats from "../../packages/resilience/src/internal/stats.ts"
+import { Duration, Effect, Option } from "effect"
+import { Bulkhead, CircuitBreaker, Deadline, Event, Retry, RetryBudget, Timeout, TripPolicy } from "effect-resilience"
+import * as Counters from "../../packages/resilience/src/engine/counters.ts"
+import * as Keyed from "../../packages/resilience/src/engine/keyed.ts"
+import type { Growth } from "../../packages/resilience/src/engine/openTime.ts"
 
 type Defaults = Readonly<Record<string, string>>
 
@@ -19,22 +16,57 @@ const shown = (value: string | number): string => (typeof value === "number" ? v
 const shownAll = (values: Readonly<Record<string, string | number>>, prefix = ""): Defaults =>
   Object.fromEntries(Object.entries(values).map(([name, value]) => [prefix + name, shown(value)]))
 
-const keys = shownAll(Keyed.defaults, "keys.")
+/** A duration as it is compared: the pages write `1 hour`, the settings hold milliseconds. */
+const millis = (value: number): string => `${value} ms`
+
+/** A value of a page: a duration in milliseconds, everything else as it is. */
+const normalized = (text: string): string => {
+  const duration = /^[\d,]+ [a-z]+$/.test(text)
+    ? Duration.fromInput(text.replaceAll(",", "") as Duration.Input)
+    : undefined
+  return duration !== undefined && Option.isSome(duration) ? millis(Duration.toMillis(duration.value)) : text
+}
+
+const keySettings = ({ idleTimeToLive, maxKeys }: Keyed.KeySettings): Defaults => ({
+  maxKeys: shown(maxKeys),
+  idleTimeToLive: millis(idleTimeToLive)
+})
+
+const keys = shownAll(keySettings(Keyed.resolve("Test")), "keys.")
 
 /** The name under which the module exports a trip policy. */
 const nameOf = (trip: TripPolicy.TripPolicy): string =>
   Object.entries(TripPolicy).find(([, exported]) => exported === trip)?.[0] ?? "no constant of TripPolicy"
 
-const circuit = (): Defaults => {
-  const { factor, jitter, max, maxRetryAfter, openFor, probes, trip, ...unknown } = Circuit.defaults
+const breaker = (): Defaults => {
+  const { classify: _, keys: __, maxRetryAfter, openFor, probes, trip, ...unknown } = CircuitBreaker.resolve("test", {})
   assert.deepStrictEqual(unknown, {}, "a default that no page tells")
+  const { factor, initial, jitter, max } = openFor as Growth
   return {
-    ...shownAll({ trip: `\`${nameOf(trip)}\``, openFor, maxRetryAfter }),
-    ...shownAll({ factor, jitter, max }, "openFor."),
-    ...shownAll(probes, "probes."),
-    ...keys
+    trip: nameOf(trip),
+    openFor: millis(initial),
+    maxRetryAfter: millis(maxRetryAfter),
+    "openFor.factor": shown(factor),
+    "openFor.jitter": shown(jitter),
+    "openFor.max": millis(max),
+    "probes.permitted": shown(probes.permitted),
+    "probes.successes": shown(probes.successes),
+    "probes.lease": millis(probes.lease)
   }
 }
+
+const budget = (): Defaults => {
+  const { minPerSecond, ratio, window } = RetryBudget.resolve("test", {})
+  return { minPerSecond: shown(minPerSecond), ratio: shown(ratio), window: millis(window) }
+}
+
+const retry = (): Defaults => {
+  const { base, cap, jitter, times } = Retry.resolveBackoff({})
+  const { maxRetryAfter } = Retry.resolve("test", Retry.backoff())
+  return { times: shown(times), base: millis(base), cap: millis(cap), jitter, maxRetryAfter: millis(maxRetryAfter) }
+}
+
+const maxQueued = shown(Bulkhead.resolve("test", { maxConcurrent: 1 }).maxQueued)
 
 /** What stands in the code of rates, found by watching them: they have no table of their own to ask. */
 const rates = (): Defaults => {
@@ -53,16 +85,16 @@ const rates = (): Defaults => {
   // Failures so far apart that the first has left the window when the last comes never trip.
   const seconds = atLeast((s) => !tripsAfter(minimumCalls, (s * 1000) / (minimumCalls - 1)))
   const threshold = rate.figures(rate.initial(), 0).threshold!
-  return shownAll({ threshold, window: `${seconds} seconds`, minimumCalls })
+  return shownAll({ threshold, window: millis(seconds * 1000), minimumCalls })
 }
 
 const pages: Readonly<Record<string, () => Defaults>> = {
-  "circuit-breaker": circuit,
+  "circuit-breaker": () => ({ ...breaker(), trip: `\`${breaker().trip}\``, ...keys }),
   "trip-policies": () => ({ ...rates(), calls: "none", slowerThan: "required" }),
-  bulkhead: () => ({ ...shownAll(Gate.defaults), maxConcurrent: "required", maxWait: "none", ...keys }),
-  "retry-budget": () => shownAll(Budget.defaults),
+  bulkhead: () => ({ maxQueued, maxConcurrent: "required", maxWait: "none", ...keys }),
+  "retry-budget": budget,
   retry: () => ({
-    ...shownAll(Retry.defaults),
+    ...retry(),
     unprocessedOnly: "false",
     onRetry: "none",
     while: "none",
@@ -74,7 +106,7 @@ const pages: Readonly<Record<string, () => Defaults>> = {
     when: "rejected",
     name: "Fallback",
     maxAge: "required",
-    maxKeys: shown(Keyed.defaults.maxKeys)
+    maxKeys: keySettings(Keyed.resolve("Test")).maxKeys!
   }),
   policy: () => ({
     ...Object.fromEntries(
@@ -86,7 +118,7 @@ const pages: Readonly<Record<string, () => Defaults>> = {
   "events-and-stats": () => ({
     "Event.CurrentHub": "one for the process",
     lag: "1,024",
-    "recent.window": `${Duration.toSeconds(Stats.window)} seconds`
+    "recent.window": millis(Duration.toMillis(Counters.window))
   })
 }
 
@@ -101,8 +133,8 @@ const defaultsOf = (page: string): Defaults => {
     if (header !== "| option | range | default | meaning |" || line === header || line.startsWith("|---")) continue
     const [, option = "", , value = ""] = line.split(/(?<!\\)\|/).map((cell) => cell.trim())
     const name = option.replaceAll("`", "")
-    assert.isTrue(rows[name] === undefined || rows[name] === value, `${page}: two defaults of ${name}`)
-    rows[name] = value
+    assert.isTrue(rows[name] === undefined || rows[name] === normalized(value), `${page}: two defaults of ${name}`)
+    rows[name] = normalized(value)
   }
   return rows
 }
@@ -124,22 +156,24 @@ const documented = (module: string, option: string): string | undefined => {
     if (groups?.name !== option) continue
     const text = groups.comment!.replaceAll(/\s*\n\s*\* ?/g, " ")
     const value = text.match(/Default: [`"]*(?<value>.+?)[`"()]*(?:, |: |\.(?:\s|$))/)?.groups?.value
-    if (value !== undefined) return value
+    if (value !== undefined) return normalized(value)
   }
   return undefined
 }
 
 describe("the defaults in the doc comments are those of the code", () => {
-  const { factor, jitter, max, maxRetryAfter, openFor, probes, trip } = Circuit.defaults
   const modules: Readonly<Record<string, () => Defaults>> = {
-    CircuitBreaker: () =>
-      shownAll({ trip: `TripPolicy.${nameOf(trip)}`, openFor, maxRetryAfter, factor, jitter, max, ...probes }),
+    CircuitBreaker: () => {
+      const short = Object.entries(breaker()).map(([name, value]) => [name.replace(/^\w+\./, ""), value])
+      return { ...Object.fromEntries(short), trip: `TripPolicy.${breaker().trip}` }
+    },
     TripPolicy: rates,
-    Bulkhead: () => shownAll(Gate.defaults),
-    RetryBudget: () => shownAll(Budget.defaults),
-    Retry: () => shownAll(Retry.defaults),
-    "internal/keyed": () => shownAll(Keyed.defaults),
-    Fallback: () => ({ maxKeys: shown(Keyed.defaults.maxKeys), name: "Fallback" })
+    Bulkhead: () => ({ maxQueued }),
+    RetryBudget: budget,
+    Retry: retry,
+    Types: () => keySettings(Keyed.resolve("Test")),
+    Fallback: () => ({ name: "Fallback" }),
+    StaleFallback: () => ({ maxKeys: keySettings(Keyed.resolve("Test")).maxKeys! })
   }
   for (const [module, expected] of Object.entries(modules)) {
     it(module, () => {

@@ -12,7 +12,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { Bulkhead, CircuitBreaker, Rejection, TripPolicy } from "effect-resilience"
-import * as EffectBreaker from "effect-resilience/effect"
+import * as EffectBreaker from "effect-resilience/persistence/CircuitBreaker"
 import { Busy, Denied, Later } from "../support/errors.ts"
 import { start } from "../support/observe.ts"
 
@@ -293,7 +293,11 @@ describe("layers", () => {
   it("a bad option is a RangeError at construction", () => {
     const bad = (options: object) => () => EffectBreaker.layer(options)
     assert.throws(bad({ openFor: 0 }), RangeError, "CircuitBreaker: openFor must be")
-    assert.throws(bad({ ignore: "Denied" }), RangeError, "effect-resilience/effect: ignore must be an array of tags")
+    assert.throws(
+      bad({ ignore: "Denied" }),
+      RangeError,
+      "effect-resilience/persistence/CircuitBreaker: ignore must be an array of tags"
+    )
     assert.throws(bad({ tripPolicy: {} }), RangeError, "there is no option tripPolicy")
     assert.throws(bad({ name: "" }), RangeError, "name must be a non-empty string")
     const misspelt: object = { ignores: [] }

@@ -9,7 +9,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { Bulkhead, TripPolicy } from "effect-resilience"
-import * as EffectBreaker from "effect-resilience/effect"
+import * as EffectBreaker from "effect-resilience/persistence/CircuitBreaker"
 import { Busy } from "../support/errors.ts"
 import { start } from "../support/observe.ts"
 

@@ -1,5 +1,5 @@
 /**
- * Effect's own breaker, ours behind `effect-resilience/effect`, and ours as it is, told the same: where the three mean the
+ * Effect's own breaker, ours behind `effect-resilience/persistence/CircuitBreaker`, and ours as it is, told the same: where the three mean the
  * same they must show the same, after every command. Where they differ on purpose: `differences.test.ts`.
  */
 import { assert, describe, it } from "@effect/vitest"

@@ -15,7 +15,7 @@ import * as Layer from "effect/Layer"
 import * as Persistence from "effect/persistence/CircuitBreaker"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, TripPolicy } from "effect-resilience"
-import * as EffectBreaker from "effect-resilience/effect"
+import * as EffectBreaker from "effect-resilience/persistence/CircuitBreaker"
 
 /** A server that answers with a status of one's choice, and a client that knows where it is. */
 const server = HttpServer.layerTestClient.pipe(

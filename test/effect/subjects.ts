@@ -10,7 +10,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, type Outcome, Rejection, Transient, TripPolicy } from "effect-resilience"
-import * as EffectBreaker from "effect-resilience/effect"
+import * as EffectBreaker from "effect-resilience/persistence/CircuitBreaker"
 import { start } from "../support/observe.ts"
 
 /** Counts against the dependency, and may say when to come back. */
@@ -116,7 +116,7 @@ export const adapted = (settings: CircuitBreaker.Options): Effect.Effect<Subject
 /** Our engine as it is. */
 export const ours = (settings: CircuitBreaker.Options): Effect.Effect<Subject> =>
   Effect.map(CircuitBreaker.make("ours", settings), (breaker) => ({
-    call: (work, key) => breaker.protect(work, { key, classify: judge }),
+    call: (work, key) => work.pipe(breaker.protect({ key, classify: judge })),
     state: (key) =>
       Effect.map(breaker.state(key), (state) => {
         if (state._tag === "open") return `open ${Duration.toMillis(state.retryAfter)} #${state.openings}`

@@ -7,7 +7,7 @@ import * as Persistence from "effect/persistence/CircuitBreaker"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, TripPolicy } from "effect-resilience"
-import * as EffectBreaker from "effect-resilience/effect"
+import * as EffectBreaker from "effect-resilience/persistence/CircuitBreaker"
 import { Busy } from "../support/errors.ts"
 import { start } from "../support/observe.ts"
 

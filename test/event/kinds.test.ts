@@ -4,7 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
-import { Event, Fallback, Policy, Rejection, TripPolicy } from "effect-resilience"
+import { Event, Fallback, Policy, Rejection, Timeout, TripPolicy } from "effect-resilience"
 import { type Down, down, hang, listen, ok, pauses, Refused, script, settle, start, touchy } from "../policy/support.ts"
 
 /** An event with durations in milliseconds. */
@@ -21,9 +21,9 @@ describe("Event: each kind, with its fields", () => {
       yield* TestClock.setTime(epoch)
       const policy = yield* Policy.make("p", { breaker: touchy })
       const heard = yield* listen(policy.events)
-      yield* Effect.flip(policy.protect(down, { key: "k" }))
+      yield* Effect.flip(down.pipe(policy.protect({ key: "k" })))
       yield* TestClock.adjust("5 seconds")
-      yield* policy.protect(ok, { key: "k" })
+      yield* ok.pipe(policy.protect({ key: "k" }))
       yield* policy.control.isolate("k")
       yield* settle
       const base = { _tag: "Transition", policy: "p", key: "k" }
@@ -75,36 +75,36 @@ describe("Event: each kind, with its fields", () => {
     })
   )
 
-  it.effect("RetryDecided, GaveUp and BudgetSpent", () =>
+  it.effect("RetryScheduled, GaveUp and BudgetExhausted", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", {
         retry: pauses(5),
         budget: { ratio: 0, minPerSecond: 0.1, window: "10 seconds" }
       })
       const heard = yield* listen(policy.events)
-      const call = yield* start(Effect.flip(policy.protect(down, { key: "k" })))
+      const call = yield* start(Effect.flip(down.pipe(policy.protect({ key: "k" }))))
       yield* TestClock.adjust("1 second")
       const error = yield* Fiber.join(call)
       yield* settle
       const base = { policy: "p", key: "k" }
       assert.deepStrictEqual(heard.map(plain), [
-        { _tag: "RetryDecided", ...base, at: 0, attempt: 1, delay: 100, error },
-        { _tag: "BudgetSpent", ...base, at: 100, balance: 0 },
+        { _tag: "RetryScheduled", ...base, at: 0, attempt: 1, delay: 100, error },
+        { _tag: "BudgetExhausted", ...base, at: 100, balance: 0 },
         { _tag: "GaveUp", ...base, at: 100, reason: "budget", attempts: 2, elapsed: 100, error }
       ])
     })
   )
 
-  it.effect("TimeoutFired", () =>
+  it.effect("TimedOut", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { timeout: "2 seconds" })
       const heard = yield* listen(policy.events)
       const call = yield* start(Effect.flip(policy.protect(hang)))
       yield* TestClock.adjust("2 seconds")
-      assert.instanceOf(yield* Fiber.join(call), Rejection.TimedOut)
+      assert.instanceOf(yield* Fiber.join(call), Timeout.TimedOut)
       yield* settle
       assert.deepStrictEqual(heard.map(plain), [
-        { _tag: "TimeoutFired", policy: "p", key: "default", at: 2000, after: 2000 }
+        { _tag: "TimedOut", policy: "p", key: "default", at: 2000, after: 2000 }
       ])
     })
   )
@@ -158,7 +158,7 @@ describe("Event: each kind, with its fields", () => {
       yield* settle
       assert.deepStrictEqual(
         heard.map((event) => event._tag),
-        ["TimeoutFired", "RetryDecided", "Transition", "Rejected", "GaveUp"]
+        ["TimedOut", "RetryScheduled", "Transition", "Rejected", "GaveUp"]
       )
     })
   )

@@ -5,7 +5,6 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { Bulkhead, CircuitBreaker, Event, Policy, Rejection, TripPolicy } from "effect-resilience"
-import * as Listeners from "../../packages/resilience/src/internal/listeners.ts"
 import { down, hang, listen, ok, settle, start, touchy } from "../policy/support.ts"
 
 /** Each test has a program of its own. */
@@ -76,7 +75,7 @@ describe("Event: who hears what", () => {
           ["closed"]
         )
         yield* settle
-        const listeners = Listeners.of(yield* Event.CurrentHub)
+        const listeners = Event.listenersOf(yield* Event.CurrentHub)
         assert.strictEqual(listeners.size, 0)
       })
     )
@@ -193,8 +192,8 @@ describe("Event: listeners and calls", () => {
         })
         const busy = Effect.gen(function* () {
           yield* policy.control.reset()
-          for (let i = 0; i < 4; i++) yield* Effect.exit(policy.protect(down, { ignore: [] }))
-          yield* Effect.exit(policy.protect(down, { ignore: ["Down"], failures: ["Down"] }))
+          for (let i = 0; i < 4; i++) yield* Effect.exit(down.pipe(policy.protect({ ignore: [] })))
+          yield* Effect.exit(down.pipe(policy.protect({ ignore: ["Down"], failures: ["Down"] })))
           yield* policy.control.isolate()
         }).pipe(Effect.provideService(Clock.Clock, counting))
         yield* busy

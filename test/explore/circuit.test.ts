@@ -6,16 +6,16 @@ import { type Bounds, type Bug, circuit } from "./circuit.ts"
 import { explore, violation } from "./report.ts"
 
 // Evidence is the trip policy's own business, here too.
-const inARow = TripPolicy.consecutive(2) as Circuit.Trip<unknown>
-const lasting = TripPolicy.consecutive(2, { lasting: 2 }) as Circuit.Trip<unknown>
+const inARow = TripPolicy.consecutive(2) as Circuit.TripRule<unknown>
+const lasting = TripPolicy.consecutive(2, { minDuration: 2 }) as Circuit.TripRule<unknown>
 /** How long a row has lasted, up to what it must: instants only count up. */
 const row =
   (must: number) =>
   (evidence: unknown, now: number): unknown => {
-    const { failures, since } = evidence as TripPolicy.Run
+    const { failures, since } = evidence as TripPolicy.ConsecutiveState
     return failures === 0 ? [] : [Math.min(failures, 2), Math.min(now - since, must)]
   }
-const rate: Circuit.Trip<unknown> = TripPolicy.failureRate({ calls: 3, minimumCalls: 2, threshold: 0.6 })
+const rate: Circuit.TripRule<unknown> = TripPolicy.failureRate({ calls: 3, minimumCalls: 2, threshold: 0.6 })
 
 const small: Bounds = {
   name: "small circuit",
@@ -67,7 +67,7 @@ describe("every interleaving of admissions, results, hung calls, time and comman
 
 describe("a bug in a circuit is found, by a shortest way", () => {
   const bugs: ReadonlyArray<readonly [Bug, string, number]> = [
-    ["no fencing", "I8: a result from an older era changes nothing", 9],
+    ["no fencing", "I8: a result from an older generation changes nothing", 9],
     ["probes on trust", "I1: probes that hold a place are never more than n", 8],
     ["a lease without an end", "a rejected caller knows when to come back", 7],
     ["an ignored probe is forgotten", "I1: a place that is free can be had", 8]

@@ -7,7 +7,7 @@ import * as Circuit from "../../packages/resilience/src/machine/Circuit.ts"
 
 /** A call that has been admitted and not ended. */
 interface Call {
-  readonly era: number
+  readonly generation: number
   readonly ticket: number
   readonly at: number
 }
@@ -18,20 +18,20 @@ export interface State {
   calls: Array<Call>
   /** Probes that hang, and of which nobody will ever hear again. */
   hung: Array<Call>
-  /** Probes of this half-open era whose result counted. */
+  /** Probes of this half-open generation whose result counted. */
   decided: number
   /** The last thing that happened to a call. */
   last: "admitted" | "rejected" | "success" | "failure" | "ignored" | "none"
-  /** Was it a result from an older era? */
+  /** Was it a result from an older generation? */
   stale: boolean
 }
 
 export interface Bounds {
   readonly name: string
-  readonly trip: Circuit.Trip<unknown>
+  readonly trip: Circuit.TripRule<unknown>
   /** What of the evidence can still matter; all of it when nothing is said. */
   readonly evidence?: (evidence: unknown, now: number) => unknown
-  readonly settings: Circuit.Settings
+  readonly settings: Circuit.ProbeRule
   readonly openFor: number
   /** Calls inside at the same time; how many there are in all is not bounded. */
   readonly calls: number
@@ -67,21 +67,21 @@ export const circuit = (bounds: Bounds): Explore.Machine<State> => {
 
   /** Probes that must hold a place, whatever the machine says. */
   const live = ({ calls, circuit, hung, now }: State): number =>
-    [...calls, ...hung].filter(({ at, era }) => era === circuit.era && now < at + lease).length
+    [...calls, ...hung].filter(({ at, generation }) => generation === circuit.generation && now < at + lease).length
 
-  /** Whatever happened in the half-open era before is forgotten with it. */
-  const entered = (state: State, era: number): void => {
-    if (state.circuit.era !== era) state.decided = 0
+  /** Whatever happened in the half-open generation before is forgotten with it. */
+  const entered = (state: State, generation: number): void => {
+    if (state.circuit.generation !== generation) state.decided = 0
   }
 
   const call = (state: State): State => {
     const { circuit, now } = state
-    const before = circuit.era
+    const before = circuit.generation
     const ticket = Circuit.admit(circuit, settings, now)
     entered(state, before)
     state.stale = false
     state.last = ticket === Circuit.Rejected ? "rejected" : "admitted"
-    if (ticket !== Circuit.Rejected) state.calls.push({ era: circuit.era, ticket, at: now })
+    if (ticket !== Circuit.Rejected) state.calls.push({ generation: circuit.generation, ticket, at: now })
     return state
   }
 
@@ -91,14 +91,21 @@ export const circuit = (bounds: Bounds): Explore.Machine<State> => {
       const { circuit, now } = state
       const [ended] = state.calls.splice(at, 1)
       if (ended === undefined) return state
-      const before = circuit.era
+      const before = circuit.generation
       const [name, verdict] = how
       state.last = name
-      state.stale = ended.era !== before
+      state.stale = ended.generation !== before
       if (bug === "an ignored probe is forgotten" && name === "ignored") return state
       if (circuit.phase === Circuit.HalfOpen && !state.stale && name !== "ignored") state.decided += 1
-      const era = bug === "no fencing" ? before : ended.era
-      const asked = Circuit.settle(circuit, trip, settings, era, ended.ticket, verdict, 1, now)
+      const generation = bug === "no fencing" ? before : ended.generation
+      const asked = Circuit.settle(
+        circuit,
+        trip,
+        settings,
+        { generation, probe: ended.ticket },
+        { outcome: verdict, duration: 1 },
+        now
+      )
       if (asked === Circuit.Tripped) Circuit.open(circuit, openFor, now)
       if (asked === Circuit.Recovered) Circuit.close(circuit, trip, now)
       entered(state, before)
@@ -108,7 +115,7 @@ export const circuit = (bounds: Bounds): Explore.Machine<State> => {
   const command =
     (f: (circuit: Circuit.Circuit<unknown>, now: number) => void) =>
     (state: State): State => {
-      const before = state.circuit.era
+      const before = state.circuit.generation
       f(state.circuit, state.now)
       entered(state, before)
       state.last = "none"
@@ -136,12 +143,12 @@ export const circuit = (bounds: Bounds): Explore.Machine<State> => {
   /** Instants and generations only count up: what matters is how far off they are, and not beyond what can matter. */
   const ahead = (at: number, now: number): number => Math.max(0, at - now)
   const key = ({ calls, circuit, decided, hung, last, now, stale }: State) => {
-    const { era, evidence, phase, since } = circuit
+    const { generation, phase, since, tripState } = circuit
     const { length, probeFailures, probes, probeSuccesses, until } = openingsOf(circuit)
     return {
       phase,
       openFor: length,
-      evidence: phase === Circuit.Closed ? (bounds.evidence?.(evidence, now) ?? evidence) : undefined,
+      evidence: phase === Circuit.Closed ? (bounds.evidence?.(tripState, now) ?? tripState) : undefined,
       openIn: phase === Circuit.Open ? ahead(until, now) : undefined,
       /** Until the count of openings in a row would start again. */
       healthyIn: phase === Circuit.Closed ? ahead(since + length, now) : undefined,
@@ -150,8 +157,10 @@ export const circuit = (bounds: Bounds): Explore.Machine<State> => {
         .sort(),
       probeSuccesses,
       probeFailures,
-      calls: calls.map((call) => (call.era === era ? [ahead(call.at + lease, now), call.ticket > 0] : "old")).sort(),
-      hung: hung.flatMap((call) => (call.era === era ? ahead(call.at + lease, now) || [] : [])).sort(),
+      calls: calls
+        .map((call) => (call.generation === generation ? [ahead(call.at + lease, now), call.ticket > 0] : "old"))
+        .sort(),
+      hung: hung.flatMap((call) => (call.generation === generation ? ahead(call.at + lease, now) || [] : [])).sort(),
       decided,
       last,
       stale
@@ -217,7 +226,7 @@ export const circuit = (bounds: Bounds): Explore.Machine<State> => {
         after.last !== "admitted" ||
         after.circuit.phase !== Circuit.HalfOpen ||
         live(after) + after.decided <= permitted,
-      "I8: a result from an older era changes nothing": ({ after, before }) => {
+      "I8: a result from an older generation changes nothing": ({ after, before }) => {
         if (!outcome[after.last] || !after.stale) return true
         return JSON.stringify(after.circuit) === JSON.stringify(before.circuit)
       },
@@ -225,10 +234,10 @@ export const circuit = (bounds: Bounds): Explore.Machine<State> => {
         after.last !== "ignored" || after.circuit.phase === before.circuit.phase,
       "only a failure opens": ({ after, before }) =>
         after.circuit.phase !== Circuit.Open || before.circuit.phase === Circuit.Open || after.last === "failure",
-      "each change of phase begins an era, and no era comes twice": ({ after, before }) =>
+      "each change of phase begins an generation, and no generation comes twice": ({ after, before }) =>
         after.circuit.phase === before.circuit.phase
-          ? after.circuit.era >= before.circuit.era
-          : after.circuit.era > before.circuit.era,
+          ? after.circuit.generation >= before.circuit.generation
+          : after.circuit.generation > before.circuit.generation,
       "I5: while isolated nobody is let in, while closed or disabled nobody is kept out": ({ after, before }) =>
         before.circuit.phase === Circuit.Isolated
           ? after.last !== "admitted"

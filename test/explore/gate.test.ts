@@ -1,13 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { Explore } from "@effect-resilience/testing"
 import * as Effect from "effect/Effect"
-import * as Gate from "../../packages/resilience/src/machine/Gate.ts"
+import * as Queue from "../../packages/resilience/src/machine/Queue.ts"
 import { explore, violation } from "./report.ts"
 
 /** A gate, and beside it who is inside and who waits, in order of arrival. */
 interface State {
-  readonly gate: Gate.Gate<number>
-  readonly waiters: Array<Gate.Waiter<number>>
+  readonly gate: Queue.Queue<number>
+  readonly waiters: Array<Queue.Waiter<number>>
   readonly arrived: Array<number>
   inside: Array<number>
   next: number
@@ -22,15 +22,15 @@ const machine = (limit: number, maxQueued: number, bug?: Bug): Explore.Machine<S
   const admit = (state: State): void => {
     for (;;) {
       if (bug === "last come, first served" && state.gate.running < state.gate.limit) {
-        const newest = state.waiters.findLast(({ queued }) => queued)
+        const newest = state.waiters.findLast(({ linked }) => linked)
         if (newest !== undefined) {
-          Gate.leaveQueue(state.gate, newest)
+          Queue.leave(state.gate, newest)
           state.gate.running += 1
           state.inside.push(newest.value)
           continue
         }
       }
-      const waiter = Gate.admitNext(state.gate)
+      const waiter = Queue.grantNext(state.gate)
       if (waiter === undefined) break
       state.inside.push(waiter.value)
       if (bug === "wakes one after a resize" && state.last === "resized") break
@@ -39,7 +39,7 @@ const machine = (limit: number, maxQueued: number, bug?: Bug): Explore.Machine<S
   }
   /** Who does not wait any more. */
   const forget = (state: State): void => {
-    const queued = state.waiters.filter(({ queued }) => queued)
+    const queued = state.waiters.filter(({ linked }) => linked)
     state.waiters.splice(0, Infinity, ...queued)
     const still = state.arrived.filter((caller) => queued.some(({ value }) => value === caller))
     state.arrived.splice(0, Infinity, ...still)
@@ -55,12 +55,12 @@ const machine = (limit: number, maxQueued: number, bug?: Bug): Explore.Machine<S
 
   const arrive = action("arrive", (state) => {
     const caller = state.next++
-    if (Gate.tryEnter(state.gate)) {
+    if (Queue.tryAcquire(state.gate)) {
       state.inside.push(caller)
       state.last = "in"
       return
     }
-    const waiter = Gate.enqueue(state.gate, caller)
+    const waiter = Queue.enqueue(state.gate, caller)
     state.last = waiter === undefined ? "refused" : "waits"
     if (waiter === undefined) return
     state.waiters.push(waiter)
@@ -69,14 +69,21 @@ const machine = (limit: number, maxQueued: number, bug?: Bug): Explore.Machine<S
 
   return {
     name: `gate of ${limit}, queue of ${maxQueued}`,
-    initial: () => ({ gate: Gate.make(limit, maxQueued), waiters: [], arrived: [], inside: [], next: 0, last: "left" }),
+    initial: () => ({
+      gate: Queue.make(limit, maxQueued),
+      waiters: [],
+      arrived: [],
+      inside: [],
+      next: 0,
+      last: "left"
+    }),
     actions: ({ inside, waiters }) => [
       arrive,
       ...inside.map((_, at) =>
         action(`${at} leaves`, (state) => {
           state.inside.splice(at, 1)
           state.last = "left"
-          Gate.exit(state.gate)
+          Queue.release(state.gate)
           admit(state)
         })
       ),
@@ -86,7 +93,7 @@ const machine = (limit: number, maxQueued: number, bug?: Bug): Explore.Machine<S
           if (waiter === undefined) return
           state.last = "gave up"
           if (bug === "gives up without a word") state.waiters.splice(at, 1)
-          else Gate.leaveQueue(state.gate, waiter)
+          else Queue.leave(state.gate, waiter)
           forget(state)
         })
       ),
@@ -103,7 +110,7 @@ const machine = (limit: number, maxQueued: number, bug?: Bug): Explore.Machine<S
       const order = [...inside, ...arrived].sort((a, b) => a - b)
       const rank = (caller: number) => order.indexOf(caller)
       const queue: Array<number> = []
-      for (let one = gate.first; one !== undefined; one = one.after) queue.push(rank(one.value))
+      for (let one = gate.waiters.first; one !== undefined; one = one.next) queue.push(rank(one.value))
       return {
         limit: gate.limit,
         running: gate.running,
@@ -126,8 +133,8 @@ const machine = (limit: number, maxQueued: number, bug?: Bug): Explore.Machine<S
       "the queue is whole, there and back": ({ arrived, gate }) => {
         const there: Array<number> = []
         const back: Array<number> = []
-        for (let one = gate.first; one !== undefined; one = one.after) there.push(one.value)
-        for (let one = gate.last; one !== undefined; one = one.before) back.unshift(one.value)
+        for (let one = gate.waiters.first; one !== undefined; one = one.next) there.push(one.value)
+        for (let one = gate.waiters.last; one !== undefined; one = one.previous) back.unshift(one.value)
         return `${there}` === `${arrived}` && `${back}` === `${arrived}`
       }
     },

@@ -25,7 +25,7 @@ interface Budget {
 }
 
 const ratio = 0.5
-const floor = 1
+const minimum = 1
 
 const budget = (most: number, bug?: "spends what has left the window"): Explore.Machine<Budget> => {
   const change = (name: string, f: (state: Budget) => void): Explore.Action<Budget> => ({
@@ -56,7 +56,7 @@ const budget = (most: number, bug?: "spends what has left the window"): Explore.
   return {
     name: `retry budget, ${most} first tries at a time`,
     initial: () => ({
-      tokens: Tokens.make({ ratio, floor, window: 10 }),
+      tokens: Tokens.make({ ratio, minimum, window: 10 }),
       now: 0,
       firsts: [],
       retries: [],
@@ -74,18 +74,18 @@ const budget = (most: number, bug?: "spends what has left the window"): Explore.
     },
     steps: {
       "I2: retries in the last window are never more than ratio x firsts + floor": ({ after }) =>
-        after.last !== "paid" || within(after.retries, 10) <= ratio * within(after.firsts, 10) + floor,
+        after.last !== "paid" || within(after.retries, 10) <= ratio * within(after.firsts, 10) + minimum,
       "the price of the coarse clock is one bucket: nobody is refused what all of the time before would pay": ({
         after,
         before
-      }) => after.last !== "refused" || ratio * within(before.firsts, 10) + floor < before.retries.length + 1
+      }) => after.last !== "refused" || ratio * within(before.firsts, 10) + minimum < before.retries.length + 1
     },
     invariants: {
       "the balance is what first tries earn and retries cost": ({ firsts, now, retries, tokens }) =>
         Tokens.balance(structuredClone(tokens), now) ===
-        Math.max(0, ratio * within(firsts, 10) + floor - retries.length)
+        Math.max(0, ratio * within(firsts, 10) + minimum - retries.length)
     },
-    goals: { "the floor comes back": { reached: ({ retries }) => retries.length === 0 } }
+    goals: { "the minimum comes back": { reached: ({ retries }) => retries.length === 0 } }
   }
 }
 

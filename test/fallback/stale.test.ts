@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as TestClock from "effect/testing/TestClock"
-import { type Event, Fallback } from "effect-resilience"
+import { type Event, StaleFallback } from "effect-resilience"
 import { Busy, Denied } from "../support/errors.ts"
 import { recording } from "../support/observe.ts"
 
@@ -10,14 +10,14 @@ const down = Effect.fail(new Busy()) as Effect.Effect<number, Busy>
 
 const minute = { maxAge: "1 minute", when: "any" } as const
 
-describe("Fallback.stale", () => {
+describe("StaleFallback", () => {
   it.effect("answers a failure with the last good value of its key", () =>
     Effect.gen(function* () {
-      const prices = yield* Fallback.stale<number>("prices", minute)
+      const prices = yield* StaleFallback.make<number>("prices", minute)
       const tea = prices.protect({ key: "tea" })
       assert.strictEqual(yield* tea(Effect.succeed(41)), 41)
       assert.strictEqual(yield* tea(Effect.succeed(42)), 42)
-      yield* prices.protect(Effect.succeed(7), { key: "milk" })
+      yield* Effect.succeed(7).pipe(prices.protect({ key: "milk" }))
       assert.strictEqual(yield* tea(down), 42)
       assert.strictEqual(yield* down.pipe(prices.protect({ key: "milk" })), 7)
       assert.isTrue(Exit.isFailure(yield* Effect.exit(prices.protect(down))), "nothing was kept for this key")
@@ -26,7 +26,7 @@ describe("Fallback.stale", () => {
 
   it.effect("keeps undefined and null as the values they are", () =>
     Effect.gen(function* () {
-      const kept = yield* Fallback.stale<undefined | null>("kept", minute)
+      const kept = yield* StaleFallback.make<undefined | null>("kept", minute)
       for (const value of [undefined, null]) {
         yield* kept.protect(Effect.succeed(value))
         assert.strictEqual(yield* kept.protect(Effect.fail(new Busy())), value)
@@ -36,7 +36,7 @@ describe("Fallback.stale", () => {
 
   it.effect("a value is used up to its maximum age, and no longer", () =>
     Effect.gen(function* () {
-      const prices = yield* Fallback.stale<number>("prices", minute)
+      const prices = yield* StaleFallback.make<number>("prices", minute)
       yield* prices.protect(Effect.succeed(42))
       yield* TestClock.adjust("1 minute")
       assert.strictEqual(yield* prices.protect(down), 42)
@@ -47,7 +47,7 @@ describe("Fallback.stale", () => {
 
   it.effect("an answer does not make a value younger", () =>
     Effect.gen(function* () {
-      const prices = yield* Fallback.stale<number>("prices", minute)
+      const prices = yield* StaleFallback.make<number>("prices", minute)
       yield* prices.protect(Effect.succeed(42))
       for (let i = 0; i < 4; i++) {
         yield* TestClock.adjust("15 seconds")
@@ -60,7 +60,7 @@ describe("Fallback.stale", () => {
 
   it.effect("without end with an infinite age", () =>
     Effect.gen(function* () {
-      const prices = yield* Fallback.stale<number>("prices", { maxAge: Infinity, when: "any" })
+      const prices = yield* StaleFallback.make<number>("prices", { maxAge: Infinity, when: "any" })
       yield* prices.protect(Effect.succeed(42))
       yield* TestClock.adjust("9000 days")
       assert.strictEqual(yield* prices.protect(down), 42)
@@ -69,14 +69,14 @@ describe("Fallback.stale", () => {
 
   it.effect("keeps no more than maxKeys, and drops an older value for a newer", () =>
     Effect.gen(function* () {
-      const prices = yield* Fallback.stale<number>("prices", { ...minute, maxKeys: 3 })
+      const prices = yield* StaleFallback.make<number>("prices", { ...minute, maxKeys: 3 })
       for (let i = 0; i < 5; i++) {
-        yield* prices.protect(Effect.succeed(i), { key: `${i}` })
+        yield* Effect.succeed(i).pipe(prices.protect({ key: `${i}` }))
         yield* TestClock.adjust("1 second")
       }
       const found: Array<number> = []
       for (let i = 0; i < 5; i++) {
-        const exit = yield* Effect.exit(prices.protect(down, { key: `${i}` }))
+        const exit = yield* Effect.exit(down.pipe(prices.protect({ key: `${i}` })))
         if (Exit.isSuccess(exit)) found.push(i)
       }
       assert.deepStrictEqual(found, [2, 3, 4])
@@ -85,27 +85,27 @@ describe("Fallback.stale", () => {
 
   it.effect("forgets a key when told to", () =>
     Effect.gen(function* () {
-      const prices = yield* Fallback.stale<number>("prices", minute)
+      const prices = yield* StaleFallback.make<number>("prices", minute)
       yield* prices.protect(Effect.succeed(1))
-      yield* prices.protect(Effect.succeed(2), { key: "tea" })
+      yield* Effect.succeed(2).pipe(prices.protect({ key: "tea" }))
       yield* prices.forget()
       assert.isTrue(Exit.isFailure(yield* Effect.exit(prices.protect(down))))
-      assert.strictEqual(yield* prices.protect(down, { key: "tea" }), 2)
+      assert.strictEqual(yield* down.pipe(prices.protect({ key: "tea" })), 2)
       yield* prices.forget("tea")
-      assert.isTrue(Exit.isFailure(yield* Effect.exit(prices.protect(down, { key: "tea" }))))
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(down.pipe(prices.protect({ key: "tea" })))))
     })
   )
 
   it.effect("by default answers rejections and exhausted errors only; defects and interruption never", () =>
     Effect.gen(function* () {
-      const plain = yield* Fallback.stale<number>("plain", { maxAge: "1 minute" })
-      const any = yield* Fallback.stale<number>("any", minute)
-      const some = yield* Fallback.stale<number>("some", {
+      const plain = yield* StaleFallback.make<number>("plain", { maxAge: "1 minute" })
+      const any = yield* StaleFallback.make<number>("any", minute)
+      const some = yield* StaleFallback.make<number>("some", {
         maxAge: "1 minute",
         when: (e: unknown) => e instanceof Busy
       })
       for (const fallback of [plain, any, some]) yield* fallback.protect(Effect.succeed(1))
-      const succeeds = (fallback: Fallback.Stale<number>, work: Effect.Effect<number, Busy | Denied>) =>
+      const succeeds = (fallback: StaleFallback.StaleFallback<number>, work: Effect.Effect<number, Busy | Denied>) =>
         Effect.map(Effect.exit(fallback.protect(work)), Exit.isSuccess)
       const denied = Effect.fail(new Denied())
       assert.deepStrictEqual([yield* succeeds(plain, down), yield* succeeds(plain, denied)], [false, false])
@@ -120,11 +120,11 @@ describe("Fallback.stale", () => {
 
   it.effect("each made fallback, and each layer, remembers for itself", () =>
     Effect.gen(function* () {
-      const make = Fallback.stale<number>("prices", minute)
+      const make = StaleFallback.make<number>("prices", minute)
       const [one, two] = [yield* make, yield* make]
       yield* one.protect(Effect.succeed(1))
       assert.isTrue(Exit.isFailure(yield* Effect.exit(two.protect(down))))
-      class Rates extends Fallback.Stale<Rates, number>()("app/Rates", minute) {}
+      class Rates extends StaleFallback.Service<Rates, number>()("app/Rates", minute) {}
       const twice = Effect.andThen(Rates.protect(Effect.succeed(3)), Rates.protect(down))
       assert.strictEqual(yield* twice.pipe(Effect.provide(Rates.layer)), 3)
       const forgotten = Effect.andThen(Rates.forget(), Rates.protect(down)).pipe(Effect.provide(Rates.layer))
@@ -135,10 +135,10 @@ describe("Fallback.stale", () => {
   it.effect("tells that it answered", () => {
     const events: Array<Event.Event> = []
     return Effect.gen(function* () {
-      const prices = yield* Fallback.stale<number>("prices", minute)
-      yield* Effect.exit(prices.protect(down, { key: "tea" }))
-      yield* prices.protect(Effect.succeed(1), { key: "tea" })
-      yield* prices.protect(down, { key: "tea" })
+      const prices = yield* StaleFallback.make<number>("prices", minute)
+      yield* Effect.exit(down.pipe(prices.protect({ key: "tea" })))
+      yield* Effect.succeed(1).pipe(prices.protect({ key: "tea" }))
+      yield* down.pipe(prices.protect({ key: "tea" }))
       assert.strictEqual(events.length, 1)
       assert.deepInclude({ ...events[0] }, { _tag: "FallbackUsed", policy: "prices", key: "tea" })
     }).pipe(recording(events))
@@ -154,13 +154,17 @@ describe("Fallback.stale", () => {
   ]
   for (const [options, message] of bad) {
     it(`fails at construction: ${message}`, () => {
-      const given = options as Fallback.StaleOptions
-      assert.throws(() => Fallback.stale("prices", given), RangeError, `Fallback.stale: ${message}`)
-      assert.throws(() => Fallback.Stale<never, number>()("prices", given), RangeError, `Fallback.stale: ${message}`)
+      const given = options as StaleFallback.Options
+      assert.throws(() => StaleFallback.make("prices", given), RangeError, `StaleFallback: ${message}`)
+      assert.throws(
+        () => StaleFallback.Service<never, number>()("prices", given),
+        RangeError,
+        `StaleFallback: ${message}`
+      )
     })
   }
 
   it("fails at construction: an empty name", () => {
-    assert.throws(() => Fallback.stale("", minute), RangeError, "Fallback.stale: name must be a non-empty string")
+    assert.throws(() => StaleFallback.make("", minute), RangeError, "StaleFallback: name must be a non-empty string")
   })
 })

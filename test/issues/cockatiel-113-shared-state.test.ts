@@ -13,7 +13,7 @@ it.effect("a state, a snapshot and stats stay what they were", () =>
     const one = yield* CircuitBreaker.make("users", options)
     const other = yield* CircuitBreaker.make("users", options)
     const policy = yield* Policy.make("users", { breaker: options })
-    const pictures = [yield* one.state(), yield* one.states, yield* one.export, yield* policy.stats()]
+    const pictures = [yield* one.state(), yield* one.states, yield* one.snapshot, yield* policy.stats()]
     const copies = structuredClone(pictures.map((picture) => JSON.stringify(picture)))
     for (let i = 0; i < 2; i++) {
       yield* outcome(one.protect(down))

@@ -25,7 +25,7 @@ it.effect("a suppressed retry is an event, and a reason on the cause", () =>
     assert.deepStrictEqual(
       events.map((event) => [event.policy, event._tag]),
       [
-        ["b", "BudgetSpent"],
+        ["b", "BudgetExhausted"],
         ["r", "GaveUp"]
       ]
     )

@@ -24,7 +24,7 @@ it.effect("ten deposits of a tenth are one token, and not a token more for a clo
 )
 
 it("a machine whose clock is set back gives nothing for it", () => {
-  const tokens = Tokens.make({ ratio: 0.5, floor: 1, window: 1000 })
+  const tokens = Tokens.make({ ratio: 0.5, minimum: 1, window: 1000 })
   assert.isTrue(Tokens.tryWithdraw(tokens, 5000))
   for (const now of [4000, 0, -1e6, 5000]) assert.isFalse(Tokens.tryWithdraw(tokens, now))
 })

@@ -16,16 +16,19 @@ it.effect("a keyed bulkhead, contended on the same key and beside another, loses
     for (const key of keys) {
       const swept = yield* Sweep.run({
         setup: Bulkhead.make("db", { maxConcurrent: 1, maxQueued: 3 }),
-        program: (bulkhead) => bulkhead.protect(Sweep.turns(2), { key }),
+        program: (bulkhead) => Sweep.turns(2).pipe(bulkhead.protect({ key })),
         contender: (bulkhead) =>
-          Effect.all([bulkhead.protect(Sweep.turns(3), { key: "a" }), bulkhead.protect(Sweep.turns(2), { key: "a" })], {
-            concurrency: "unbounded"
-          }),
+          Effect.all(
+            [Sweep.turns(3).pipe(bulkhead.protect({ key: "a" })), Sweep.turns(2).pipe(bulkhead.protect({ key: "a" }))],
+            {
+              concurrency: "unbounded"
+            }
+          ),
         invariant: (bulkhead) =>
           Effect.gen(function* () {
             for (const key of ["a", "b"]) {
               assert.deepInclude(yield* bulkhead.state(key), { running: 0, waiting: 0 })
-              yield* Effect.orDie(bulkhead.protect(Effect.void, { key }))
+              yield* Effect.orDie(Effect.void.pipe(bulkhead.protect({ key })))
             }
           })
       })

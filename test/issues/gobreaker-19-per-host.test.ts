@@ -12,8 +12,8 @@ it.effect("a host that is down closes the door to itself alone", () =>
     const breaker = yield* CircuitBreaker.make("hosts", strict)
     const policy = yield* Policy.make("hosts", { breaker: strict })
     for (const protect of [
-      (work: Effect.Effect<string, Failure>, key: string) => breaker.protect(work, { key }),
-      (work: Effect.Effect<string, Failure>, key: string) => policy.protect(work, { key })
+      (work: Effect.Effect<string, Failure>, key: string) => work.pipe(breaker.protect({ key })),
+      (work: Effect.Effect<string, Failure>, key: string) => work.pipe(policy.protect({ key }))
     ]) {
       yield* outcome(protect(down, "a.test"))
       assert.strictEqual(yield* outcome(protect(ok, "a.test")), "CircuitOpen")

@@ -11,7 +11,7 @@ import { down, ok, oneProbe, outcome, strict } from "./support.ts"
 it.effect("ten probes that say nothing, one after the other, each have a place", () =>
   Effect.gen(function* () {
     const breaker = yield* CircuitBreaker.make("charts", { ...strict, probes: oneProbe, classify: () => "ignored" })
-    yield* outcome(breaker.protect(down, { classify: () => "failure" }))
+    yield* outcome(down.pipe(breaker.protect({ classify: () => "failure" })))
     yield* TestClock.adjust("5 seconds")
     for (let i = 0; i < 10; i++) {
       assert.strictEqual(yield* outcome(breaker.protect(i % 2 === 0 ? ok : down)), i % 2 === 0 ? "ok" : "Down")

@@ -33,7 +33,7 @@ it.live("after 200 calls through every policy no timer is left", () =>
 it.effect("of 20,000 keys no more are kept than allowed", () =>
   Effect.gen(function* () {
     const breaker = yield* CircuitBreaker.make("users", { ...strict, keys: { maxKeys: 100 } })
-    for (let i = 0; i < 20_000; i++) yield* breaker.protect(ok, { key: `${i}` })
+    for (let i = 0; i < 20_000; i++) yield* ok.pipe(breaker.protect({ key: `${i}` }))
     assert.isAtMost((yield* breaker.states).length, 101, "and the one that keys share when there is no room")
   })
 )

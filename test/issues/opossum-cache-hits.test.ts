@@ -4,7 +4,7 @@
  */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { CircuitBreaker, Fallback, TripPolicy } from "effect-resilience"
+import { CircuitBreaker, StaleFallback, TripPolicy } from "effect-resilience"
 import { down, type Failure, ok, tagOf } from "./support.ts"
 
 it.effect("answers from the last good value do not dilute the failures", () =>
@@ -13,7 +13,7 @@ it.effect("answers from the last good value do not dilute the failures", () =>
       trip: TripPolicy.failureRate({ threshold: 0.5, minimumCalls: 10 }),
       openFor: "1 minute"
     })
-    const prices = yield* Fallback.stale<string>("prices", { maxAge: "1 day", when: "any" })
+    const prices = yield* StaleFallback.make<string>("prices", { maxAge: "1 day", when: "any" })
     const get = (work: Effect.Effect<string, Failure>) => work.pipe((work) => breaker.protect(work), prices.protect)
     assert.strictEqual(yield* get(ok), "ok")
     const answers: Array<string> = []

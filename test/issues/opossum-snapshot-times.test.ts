@@ -17,10 +17,10 @@ it.effect("restored 2 seconds into an open time of 5, after 1 second away, 2 sec
     yield* TestClock.adjust("1 hour")
     yield* trip(before)
     yield* TestClock.adjust("2 seconds")
-    const snapshot = yield* before.export
+    const snapshot = yield* before.snapshot
     yield* TestClock.adjust("1 second")
     const after = yield* CircuitBreaker.make("users", options)
-    yield* after.hydrate(snapshot)
+    yield* after.restore(snapshot)
     assert.deepInclude(yield* after.state(), {
       _tag: "open",
       since: Duration.seconds(3),

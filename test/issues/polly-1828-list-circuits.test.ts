@@ -15,8 +15,8 @@ it.effect("every key is listed with its state", () =>
       ["eu", ok],
       ["us", down]
     ] as const) {
-      yield* outcome(breaker.protect(call, { key }))
-      yield* outcome(policy.protect(call, { key }))
+      yield* outcome(call.pipe(breaker.protect({ key })))
+      yield* outcome(call.pipe(policy.protect({ key })))
     }
     const states = yield* breaker.states
     assert.deepStrictEqual(Object.fromEntries(states.map(({ _tag, key }) => [key, _tag])), { eu: "closed", us: "open" })

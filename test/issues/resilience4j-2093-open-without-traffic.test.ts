@@ -26,7 +26,7 @@ it.live("an open circuit holds no timer", () =>
     const timers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length
     const breaker = yield* CircuitBreaker.make("users", strict)
     const before = timers()
-    for (let i = 0; i < 50; i++) yield* Effect.exit(breaker.protect(down, { key: `${i}` }))
+    for (let i = 0; i < 50; i++) yield* Effect.exit(down.pipe(breaker.protect({ key: `${i}` })))
     assert.strictEqual((yield* breaker.states).filter((state) => state._tag === "open").length, 50)
     assert.isAtMost(timers(), before)
   })

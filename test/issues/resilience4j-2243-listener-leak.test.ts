@@ -7,7 +7,6 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { CircuitBreaker, Event } from "effect-resilience"
-import * as Listeners from "../../packages/resilience/src/internal/listeners.ts"
 import { start, strict } from "./support.ts"
 
 it.effect("of 1,000 listeners that came and went none is left", () =>
@@ -17,12 +16,12 @@ it.effect("of 1,000 listeners that came and went none is left", () =>
     for (let i = 0; i < 1000; i++) {
       const all = yield* start(Stream.runDrain(Event.streamFrom(hub)))
       const first = yield* start(Stream.runHead(Event.streamFrom(hub)))
-      if (i === 0) assert.strictEqual(Listeners.of(hub).size, 2)
+      if (i === 0) assert.strictEqual(Event.listenersOf(hub).size, 2)
       yield* breaker.control.isolate()
       yield* breaker.control.close()
       yield* Fiber.join(first)
       yield* Fiber.interrupt(all)
     }
-    assert.strictEqual(Listeners.of(hub).size, 0)
+    assert.strictEqual(Event.listenersOf(hub).size, 0)
   })
 )

@@ -11,16 +11,18 @@ import { CircuitBreaker } from "effect-resilience"
 import { hung, notFound, ok, oneProbe, outcome, ready, start, strict, tagOf } from "./support.ts"
 
 const probes = {
-  "is ignored": (breaker: Breaker) => outcome(breaker.protect(notFound, { ignore: ["NotFound"] })),
+  "is ignored": (breaker: Breaker) => outcome(notFound.pipe(breaker.protect({ ignore: ["NotFound"] }))),
   hangs: (breaker: Breaker) => start(breaker.protect(hung)),
   "is interrupted": (breaker: Breaker) => Effect.flatMap(start(breaker.protect(hung)), Fiber.interrupt),
   "dies in its judgement": (breaker: Breaker) =>
     Effect.exit(
-      breaker.protect(ok, {
-        classify: () => {
-          throw new Error("bug")
-        }
-      })
+      ok.pipe(
+        breaker.protect({
+          classify: () => {
+            throw new Error("bug")
+          }
+        })
+      )
     )
 } as const
 

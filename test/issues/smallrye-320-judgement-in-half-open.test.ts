@@ -17,7 +17,7 @@ it.effect("what is no failure while closed is none in a probe", () =>
     ] as const) {
       const breaker = yield* CircuitBreaker.make("users", { ...strict, probes: oneProbe })
       yield* ready(breaker)
-      yield* outcome(breaker.protect(notFound, judgement as Outcome.Judgement))
+      yield* outcome(notFound.pipe(breaker.protect(judgement as Outcome.Classification)))
       assert.strictEqual(yield* tagOf(breaker), to)
     }
   })

@@ -16,6 +16,7 @@ import {
   Rejection,
   Retry,
   RetryBudget,
+  StaleFallback,
   Timeout,
   TripPolicy
 } from "effect-resilience"
@@ -31,7 +32,7 @@ const slow = TripPolicy.slowCallRate({ slowerThan: "2 seconds", minimumCalls: 3 
 const tripPolicies: Readonly<Record<string, TripPolicy.TripPolicy<any>>> = {
   "consecutive(1)": TripPolicy.consecutive(1),
   "consecutive(5)": TripPolicy.consecutive(5),
-  "consecutive(5), lasting": TripPolicy.consecutive(5, { lasting: "500 millis" }),
+  "consecutive(5), lasting": TripPolicy.consecutive(5, { minDuration: "500 millis" }),
   standard: TripPolicy.standard,
   "failureRate()": TripPolicy.failureRate(),
   "failureRate by calls": TripPolicy.failureRate({ calls: 50, threshold: 0.2 }),
@@ -54,7 +55,7 @@ const openTimes: Readonly<Record<string, Schedule.Schedule<unknown, number>>> = 
   "fibonacci with a cap": Schedule.min([Schedule.fibonacci("1 second"), Schedule.spaced("1 minute")])
 }
 
-const judgements: Readonly<Record<string, Outcome.Judgement<string, Busy | Denied>>> = {
+const judgements: Readonly<Record<string, Outcome.Classification<string, Busy | Denied>>> = {
   "what is said when nothing is": {},
   failures: { failures: ["Denied"] },
   ignore: { ignore: ["Denied"] },
@@ -78,8 +79,8 @@ export const halfOpen = Effect.gen(function* () {
     probes: { permitted: 1, successes: 1, lease: "1000 days" }
   })
   yield* breaker.control.isolate()
-  const { at, circuits, version } = yield* breaker.export
-  yield* breaker.hydrate({
+  const { at, circuits, version } = yield* breaker.snapshot
+  yield* breaker.restore({
     version,
     at,
     circuits: circuits.map((one) => ({ ...one, state: "open", retryAfter: 0 }))
@@ -119,7 +120,7 @@ const policies: Readonly<Record<string, Make>> = {
   ),
   Fallback: Effect.succeed(Fallback.orElse((error: Laws.LawError) => Effect.fail(error), { when: "any" })),
   Stale: Effect.map(
-    Fallback.stale<unknown>("law", { maxAge: "1 minute" }),
+    StaleFallback.make<unknown>("law", { maxAge: "1 minute" }),
     ({ protect }) =>
       (work) =>
         protect(work)
@@ -170,7 +171,7 @@ export const subjects: ReadonlyArray<Subject> = [
     Laws.schedule(name, schedule, { ...options, times: Infinity })
   ),
   ...suite("judgement", judgements, (name, judgement, options) =>
-    Laws.judgement(name, judgement, { ...options, values: ["ok", ""], errors: [new Busy(), new Denied()] })
+    Laws.classification(name, judgement, { ...options, values: ["ok", ""], errors: [new Busy(), new Denied()] })
   ),
   ...suite("hook", { log: ({ attempt }: Retry.Attempt) => Effect.logDebug(`attempt ${attempt}`) }, Laws.onRetry),
   ...suite("fallback", { constant: () => Effect.succeed("cached") }, Laws.fallback),

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Circuit from "../../packages/resilience/src/machine/Circuit.ts"
 
 /** Opens at the first failure. */
-const trip: Circuit.Trip<{ failed: boolean }> = {
+const trip: Circuit.TripRule<{ failed: boolean }> = {
   initial: () => ({ failed: false }),
   record: (evidence, failed) => {
     evidence.failed = failed
@@ -10,7 +10,7 @@ const trip: Circuit.Trip<{ failed: boolean }> = {
   trips: (evidence) => evidence.failed
 }
 
-const settings: Circuit.Settings = { permitted: 3, successes: 2, lease: 1000 }
+const settings: Circuit.ProbeRule = { permitted: 3, successes: 2, lease: 1000 }
 
 const halfOpen = (of = settings) => {
   const circuit = Circuit.make(trip, 0)
@@ -19,8 +19,15 @@ const halfOpen = (of = settings) => {
   return { circuit, probe }
 }
 
-const settle = (circuit: Circuit.Circuit<{ failed: boolean }>, probe: number, said: Circuit.Said, now = 200) =>
-  Circuit.settle(circuit, trip, settings, circuit.era, probe, said, 1, now)
+const settle = (circuit: Circuit.Circuit<{ failed: boolean }>, probe: number, said: Circuit.OutcomeCode, now = 200) =>
+  Circuit.settle(
+    circuit,
+    trip,
+    settings,
+    { generation: circuit.generation, probe },
+    { outcome: said, duration: 1 },
+    now
+  )
 
 describe("the numbers of a circuit", () => {
   it("phases are places in a list of names", () => {
@@ -47,13 +54,13 @@ describe("a new circuit", () => {
   it("is closed since now, in whole milliseconds, and has the shape of every other", () => {
     assert.deepStrictEqual(
       { ...Circuit.make(trip, 5.9) },
-      { phase: Circuit.Closed, era: 0, since: 5, evidence: { failed: false }, openings: undefined }
+      { phase: Circuit.Closed, generation: 0, since: 5, tripState: { failed: false }, openings: undefined }
     )
   })
 
   it("remembers no opening", () => {
     const circuit = Circuit.make(trip, 0)
-    assert.strictEqual(Circuit.openLeft(circuit, 0), 0)
+    assert.strictEqual(Circuit.remainingOpenMs(circuit, 0), 0)
     assert.deepStrictEqual(Circuit.openingsOf(circuit), {
       until: 0,
       length: 0,
@@ -82,7 +89,7 @@ describe("admission", () => {
     const circuit = Circuit.make(trip, 0)
     change(circuit)
     assert.strictEqual(Circuit.admits(circuit, settings, 50), admits)
-    assert.strictEqual(Circuit.passes(circuit), passes)
+    assert.strictEqual(Circuit.isPassThrough(circuit), passes)
   })
 
   it("a phase begins at a whole millisecond", () => {

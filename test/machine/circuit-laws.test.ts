@@ -3,7 +3,7 @@ import * as Schema from "effect/Schema"
 import * as Circuit from "../../packages/resilience/src/machine/Circuit.ts"
 
 /** Opens on three failures in a row. */
-const trip: Circuit.Trip<{ row: number }> = {
+const trip: Circuit.TripRule<{ row: number }> = {
   initial: () => ({ row: 0 }),
   record: (evidence, failed) => {
     evidence.row = failed ? evidence.row + 1 : 0
@@ -23,7 +23,7 @@ const Command = Schema.Struct({
 })
 
 interface Running {
-  readonly era: number
+  readonly generation: number
   readonly ticket: number
   readonly admittedAt: number
 }
@@ -33,30 +33,38 @@ class World {
   now = 0
   readonly circuit = Circuit.make(trip, 0)
   readonly running: Array<Running> = []
-  /** Probes that were counted in this half-open era. */
+  /** Probes that were counted in this half-open generation. */
   decided = 0
-  era = 0
-  readonly settings: Circuit.Settings
+  generation = 0
+  readonly settings: Circuit.ProbeRule
 
-  constructor(settings: Circuit.Settings) {
+  constructor(settings: Circuit.ProbeRule) {
     this.settings = settings
   }
 
   call(): void {
     const ticket = Circuit.admit(this.circuit, this.settings, this.now)
-    if (this.circuit.era !== this.era) {
-      this.era = this.circuit.era
+    if (this.circuit.generation !== this.generation) {
+      this.generation = this.circuit.generation
       this.decided = 0
     }
-    if (ticket !== Circuit.Rejected) this.running.push({ era: this.circuit.era, ticket, admittedAt: this.now })
+    if (ticket !== Circuit.Rejected)
+      this.running.push({ generation: this.circuit.generation, ticket, admittedAt: this.now })
   }
 
-  end(which: number, said: Circuit.Said): void {
+  end(which: number, said: Circuit.OutcomeCode): void {
     if (this.running.length === 0) return
     const [call] = this.running.splice(which % this.running.length, 1)
     const { circuit } = this
-    const probing = circuit.phase === Circuit.HalfOpen && call!.era === circuit.era
-    const verdict = Circuit.settle(circuit, trip, this.settings, call!.era, call!.ticket, said, 1, this.now)
+    const probing = circuit.phase === Circuit.HalfOpen && call!.generation === circuit.generation
+    const verdict = Circuit.settle(
+      circuit,
+      trip,
+      this.settings,
+      { generation: call!.generation, probe: call!.ticket },
+      { outcome: said, duration: 1 },
+      this.now
+    )
     if (probing && said !== Circuit.Ignored) this.decided += 1
     if (verdict === Circuit.Tripped) Circuit.open(circuit, openFor, this.now)
     if (verdict === Circuit.Recovered) Circuit.close(circuit, trip, this.now)
@@ -68,10 +76,10 @@ class World {
     else this.end(which, op === "success" ? Circuit.Success : op === "failure" ? Circuit.Failure : Circuit.Ignored)
   }
 
-  /** Probes of this era that hold a place. */
+  /** Probes of this generation that hold a place. */
   get live(): number {
     const { circuit, now, running } = this
-    return running.filter((one) => one.era === circuit.era && one.admittedAt + lease > now).length
+    return running.filter((one) => one.generation === circuit.generation && one.admittedAt + lease > now).length
   }
 }
 
@@ -143,7 +151,7 @@ describe("6.3 half-open always ends", () => {
 
 describe("6.1 generation fencing", () => {
   it.prop(
-    "leaving out every result of an older era changes nothing",
+    "leaving out every result of an older generation changes nothing",
     Case,
     ({ commands, permitted, successes }) => {
       const one = worldOf(permitted, successes)
@@ -151,7 +159,7 @@ describe("6.1 generation fencing", () => {
       for (const command of commands) {
         const { op, which } = command
         const ends = op !== "call" && op !== "wait" && other.running.length > 0
-        const stale = ends && other.running[which % other.running.length]!.era !== other.circuit.era
+        const stale = ends && other.running[which % other.running.length]!.generation !== other.circuit.generation
         one.run(command)
         if (stale) other.running.splice(which % other.running.length, 1)
         else other.run(command)

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Circuit from "../../packages/resilience/src/machine/Circuit.ts"
 
 /** Opens on the second failure in all, and remembers what it was told. */
-const trip: Circuit.Trip<{ failures: number; told: Array<boolean> }> = {
+const trip: Circuit.TripRule<{ failures: number; told: Array<boolean> }> = {
   initial: () => ({ failures: 0, told: [] }),
   record: (evidence, failed) => {
     evidence.told.push(failed)
@@ -11,7 +11,7 @@ const trip: Circuit.Trip<{ failures: number; told: Array<boolean> }> = {
   trips: (evidence) => evidence.failures >= 2
 }
 
-const settings: Circuit.Settings = { permitted: 2, successes: 1, lease: 1000 }
+const settings: Circuit.ProbeRule = { permitted: 2, successes: 1, lease: 1000 }
 
 const closed = () => Circuit.make(trip, 0)
 
@@ -30,11 +30,12 @@ const halfOpen = () => {
 
 const settle = (
   circuit: ReturnType<typeof closed>,
-  era: number,
+  generation: number,
   probe: number,
-  said: Circuit.Said,
+  said: Circuit.OutcomeCode,
   now = 200
-): Circuit.Verdict => Circuit.settle(circuit, trip, settings, era, probe, said, 1, now)
+): Circuit.Verdict =>
+  Circuit.settle(circuit, trip, settings, { generation, probe }, { outcome: said, duration: 1 }, now)
 
 const said = { success: Circuit.Success, failure: Circuit.Failure, ignored: Circuit.Ignored } as const
 
@@ -46,15 +47,15 @@ describe("6.1 generation fencing: the truth table of results", () => {
       { what: "ignored", told: [] }
     ])("$what is evidence $told", ({ told, what }) => {
       const circuit = closed()
-      assert.strictEqual(settle(circuit, circuit.era, Circuit.Admitted, said[what]), Circuit.Nothing)
-      assert.deepStrictEqual(circuit.evidence.told, told)
+      assert.strictEqual(settle(circuit, circuit.generation, Circuit.Admitted, said[what]), Circuit.Nothing)
+      assert.deepStrictEqual(circuit.tripState.told, told)
       assert.strictEqual(circuit.phase, Circuit.Closed)
     })
 
     it("the failure that is enough asks for an opening", () => {
       const circuit = closed()
-      settle(circuit, circuit.era, Circuit.Admitted, Circuit.Failure)
-      assert.strictEqual(settle(circuit, circuit.era, Circuit.Admitted, Circuit.Failure), Circuit.Tripped)
+      settle(circuit, circuit.generation, Circuit.Admitted, Circuit.Failure)
+      assert.strictEqual(settle(circuit, circuit.generation, Circuit.Admitted, Circuit.Failure), Circuit.Tripped)
     })
   })
 
@@ -62,7 +63,7 @@ describe("6.1 generation fencing: the truth table of results", () => {
     it.each(Object.keys(said) as Array<keyof typeof said>)("%s changes nothing", (what) => {
       const circuit = open()
       const before = structuredClone(circuit)
-      assert.strictEqual(settle(circuit, circuit.era, Circuit.Admitted, said[what]), Circuit.Nothing)
+      assert.strictEqual(settle(circuit, circuit.generation, Circuit.Admitted, said[what]), Circuit.Nothing)
       assert.deepStrictEqual(circuit, before)
     })
   })
@@ -74,7 +75,7 @@ describe("6.1 generation fencing: the truth table of results", () => {
       { what: "ignored", verdict: Circuit.Nothing, successes: 0, failures: 0 }
     ] as const)("$what of a probe counts once and frees its place", ({ failures, successes, verdict, what }) => {
       const { circuit, probe } = halfOpen()
-      assert.strictEqual(settle(circuit, circuit.era, probe, said[what]), verdict)
+      assert.strictEqual(settle(circuit, circuit.generation, probe, said[what]), verdict)
       assert.deepStrictEqual(
         [circuit.openings?.probes.length, circuit.openings?.probeSuccesses, circuit.openings?.probeFailures],
         [0, successes, failures]
@@ -84,8 +85,8 @@ describe("6.1 generation fencing: the truth table of results", () => {
     it("the failure after which k of n is out of reach asks for an opening", () => {
       const { circuit, probe } = halfOpen()
       const second = Circuit.admit(circuit, settings, 100)
-      assert.strictEqual(settle(circuit, circuit.era, probe, Circuit.Failure), Circuit.Nothing)
-      assert.strictEqual(settle(circuit, circuit.era, second, Circuit.Failure), Circuit.Tripped)
+      assert.strictEqual(settle(circuit, circuit.generation, probe, Circuit.Failure), Circuit.Nothing)
+      assert.strictEqual(settle(circuit, circuit.generation, second, Circuit.Failure), Circuit.Tripped)
     })
   })
 
@@ -112,21 +113,21 @@ describe("6.1 generation fencing: the truth table of results", () => {
     it.each(Object.keys(said) as Array<keyof typeof said>)(`stale %s changes nothing while ${phase}`, (what) => {
       const circuit = make()
       const before = structuredClone(circuit)
-      for (let era = 0; era < circuit.era; era++) {
+      for (let generation = 0; generation < circuit.generation; generation++) {
         for (const ticket of [Circuit.Admitted, 1, 2]) {
-          assert.strictEqual(settle(circuit, era, ticket, said[what]), Circuit.Nothing)
+          assert.strictEqual(settle(circuit, generation, ticket, said[what]), Circuit.Nothing)
         }
       }
       assert.deepStrictEqual(circuit, before)
     })
   }
 
-  it("every change of phase begins a new era", () => {
+  it("every change of phase begins a new generation", () => {
     const circuit = closed()
-    const eras = [circuit.era]
+    const eras = [circuit.generation]
     const then = (change: () => void) => {
       change()
-      eras.push(circuit.era)
+      eras.push(circuit.generation)
     }
     then(() => Circuit.open(circuit, 100, 0))
     then(() => Circuit.admit(circuit, settings, 100))
@@ -181,7 +182,7 @@ describe("admission", () => {
     Circuit.admit(circuit, settings, 400)
     // The lease of the first is over, and its place has gone to another, when its result comes after all.
     Circuit.admit(circuit, settings, 1100)
-    settle(circuit, circuit.era, late, Circuit.Failure, 1100)
+    settle(circuit, circuit.generation, late, Circuit.Failure, 1100)
     assert.strictEqual(Circuit.retryAfter(circuit, settings, 1100), 1000)
     assert.strictEqual(Circuit.admit(circuit, settings, 1400), Circuit.Rejected)
     assert.isAbove(Circuit.admit(circuit, settings, 2100), 0)
@@ -198,14 +199,14 @@ describe("6.2 leases", () => {
 
   it("a probe that answers after its lease still has its say: a slow dependency can close its circuit", () => {
     const { circuit, probe } = halfOpen()
-    assert.strictEqual(settle(circuit, circuit.era, probe, Circuit.Success, 5000), Circuit.Recovered)
+    assert.strictEqual(settle(circuit, circuit.generation, probe, Circuit.Success, 5000), Circuit.Recovered)
   })
 
   it("a probe that fails after its lease still counts: a hanging dependency opens its circuit again", () => {
     const { circuit, probe } = halfOpen()
-    assert.strictEqual(settle(circuit, circuit.era, probe, Circuit.Failure, 5000), Circuit.Nothing)
+    assert.strictEqual(settle(circuit, circuit.generation, probe, Circuit.Failure, 5000), Circuit.Nothing)
     const second = Circuit.admit(circuit, settings, 5000)
-    assert.strictEqual(settle(circuit, circuit.era, second, Circuit.Failure, 9000), Circuit.Tripped)
+    assert.strictEqual(settle(circuit, circuit.generation, second, Circuit.Failure, 9000), Circuit.Tripped)
   })
 
   it("a probe that ends after its lease does not free the place of the one that took its own", () => {
@@ -213,17 +214,17 @@ describe("6.2 leases", () => {
     Circuit.admit(circuit, settings, 100)
     const third = Circuit.admit(circuit, settings, 1100)
     Circuit.admit(circuit, settings, 1100)
-    settle(circuit, circuit.era, probe, Circuit.Ignored, 1200)
+    settle(circuit, circuit.generation, probe, Circuit.Ignored, 1200)
     assert.include(circuit.openings?.probes.map((one) => one.id) ?? [], third)
     assert.strictEqual(Circuit.admit(circuit, settings, 1200), Circuit.Rejected)
   })
 })
 
 describe("6.3 places", () => {
-  it("probes that still run when the circuit closes take no places of the next half-open era", () => {
+  it("probes that still run when the circuit closes take no places of the next half-open generation", () => {
     const { circuit, probe } = halfOpen()
     Circuit.admit(circuit, settings, 100)
-    assert.strictEqual(settle(circuit, circuit.era, probe, Circuit.Success), Circuit.Recovered)
+    assert.strictEqual(settle(circuit, circuit.generation, probe, Circuit.Success), Circuit.Recovered)
     Circuit.close(circuit, trip, 200)
     Circuit.open(circuit, 100, 200)
     const admitted = [300, 300, 300].map((now) => Circuit.admit(circuit, settings, now) > 0)
@@ -254,9 +255,9 @@ describe("6.4 openings in a row", () => {
 
   it("closing begins with fresh evidence", () => {
     const circuit = closed()
-    settle(circuit, circuit.era, Circuit.Admitted, Circuit.Failure)
+    settle(circuit, circuit.generation, Circuit.Admitted, Circuit.Failure)
     Circuit.open(circuit, 100, 0)
     Circuit.close(circuit, trip, 100)
-    assert.deepStrictEqual(circuit.evidence, trip.initial())
+    assert.deepStrictEqual(circuit.tripState, trip.initial())
   })
 })

@@ -97,7 +97,7 @@ describe("6.12 keyed state is bounded", () => {
   const full = (used: ReadonlyArray<number>, count = (_: Cell) => {}) => {
     const registry = make(used.length, count)
     used.forEach((lastUsed, i) => {
-      Registry.insist(registry, `k${i}`, (key) => ({ key, lastUsed, pinned: false }))
+      Registry.ensure(registry, `k${i}`, (key) => ({ key, lastUsed, pinned: false }))
     })
     return registry
   }
@@ -131,7 +131,7 @@ describe("6.12 keyed state is bounded", () => {
     const registry = make(100, () => {
       looked += 1
     })
-    for (let i = 0; i < 10; i++) Registry.insist(registry, `k${i}`, (key) => ({ key, lastUsed: 0, pinned: true }))
+    for (let i = 0; i < 10; i++) Registry.ensure(registry, `k${i}`, (key) => ({ key, lastUsed: 0, pinned: true }))
     use(registry, "new", timeToLive)
     assert.strictEqual(looked, 4)
   })

@@ -3,14 +3,14 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Circuit from "../../packages/resilience/src/machine/Circuit.ts"
 
 /** Opens at the first failure, and remembers what it was told. */
-const trip: Circuit.Trip<Array<"failure" | "success">> = {
+const trip: Circuit.TripRule<Array<"failure" | "success">> = {
   initial: () => [],
   record: (told, failed) => {
     told.push(failed ? "failure" : "success")
   },
   trips: (told) => told.includes("failure")
 }
-const settings: Circuit.Settings = { permitted: 1, successes: 1, lease: 1000 }
+const settings: Circuit.ProbeRule = { permitted: 1, successes: 1, lease: 1000 }
 
 const results = {
   "a success": Circuit.Success,
@@ -114,17 +114,21 @@ const table: ReadonlyArray<Cell> = [
   }
 ]
 
-/** A circuit in a state, with the call whose result comes: one of now, and one of the era before. */
+/** A circuit in a state, with the call whose result comes: one of now, and one of the generation before. */
 const prepared = (state: Cell["state"]) => {
   const circuit = Circuit.make(trip, 0)
-  const old = { era: circuit.era, ticket: Circuit.admit(circuit, settings, 0) }
+  const old = { generation: circuit.generation, ticket: Circuit.admit(circuit, settings, 0) }
   Circuit.open(circuit, 100, 0)
-  if (state === "open") return { circuit, old, fresh: { era: circuit.era, ticket: Circuit.Admitted } }
-  const probe = { era: circuit.era + 1, ticket: Circuit.admit(circuit, settings, 100) }
+  if (state === "open") return { circuit, old, fresh: { generation: circuit.generation, ticket: Circuit.Admitted } }
+  const probe = { generation: circuit.generation + 1, ticket: Circuit.admit(circuit, settings, 100) }
   if (state === "half-open") return { circuit, old, fresh: probe }
   Circuit.close(circuit, trip, 100)
-  // The stale call of a closed circuit is the most dangerous one: a probe of the half-open era just before.
-  return { circuit, old: probe, fresh: { era: circuit.era, ticket: Circuit.admit(circuit, settings, 100) } }
+  // The stale call of a closed circuit is the most dangerous one: a probe of the half-open generation just before.
+  return {
+    circuit,
+    old: probe,
+    fresh: { generation: circuit.generation, ticket: Circuit.admit(circuit, settings, 100) }
+  }
 }
 
 describe("the truth table of results, of the machine", () => {
@@ -138,12 +142,22 @@ describe("the truth table of results, of the machine", () => {
     it(`${state}: ${result} ${does}`, () => {
       const { circuit, fresh, old } = prepared(state)
       const isStale = result.includes("stale")
-      const { era, ticket } = isStale ? old : fresh
+      const { generation, ticket } = isStale ? old : fresh
       const before = structuredClone(circuit)
       const { phase } = circuit
-      assert.strictEqual(Circuit.settle(circuit, trip, settings, era, ticket, results[result], 1, 150), verdict)
+      assert.strictEqual(
+        Circuit.settle(
+          circuit,
+          trip,
+          settings,
+          { generation, probe: ticket },
+          { outcome: results[result], duration: 1 },
+          150
+        ),
+        verdict
+      )
       assert.strictEqual(circuit.phase, phase, "a verdict is carried out by the caller")
-      if (evidence !== undefined) assert.deepStrictEqual(circuit.evidence, evidence)
+      if (evidence !== undefined) assert.deepStrictEqual(circuit.tripState, evidence)
       assert.strictEqual(Circuit.admits(circuit, settings, state === "open" ? 99 : 150), admits)
       if (isStale || state === "open") assert.deepStrictEqual(circuit, before, "not a trace of it")
     })

@@ -51,7 +51,7 @@ const commands: Model.Model<World, Real>["commands"] = {
           : { doing: "working", last: undefined, attempts: 1 }
     },
     run: ({ breaker, callers, wall }, { caller, key }) =>
-      callers.begin(caller, (work) => wall.within(breaker.protect(work, { key })))
+      callers.begin(caller, (work) => wall.within(work.pipe(breaker.protect({ key }))))
   }),
   end: command({
     input: Model.all({ caller, how: Model.oneOf(...endings) }),

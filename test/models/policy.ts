@@ -151,7 +151,7 @@ export const options = {
 } as const
 
 type Real = {
-  readonly policy: Policy.Policy<typeof options>
+  readonly policy: Policy.Policy<Policy.PartsOf<typeof options>, Policy.RulesOf<typeof options>>
   readonly callers: Model.Callers<string, WorkError>
   readonly wall: Model.Wall
 }
@@ -211,7 +211,10 @@ const commands: Model.Model<World, Real>["commands"] = {
 }
 
 export const policy = (
-  make: Effect.Effect<Policy.Policy<typeof options>> = Policy.make("policy", options)
+  make: Effect.Effect<Policy.Policy<Policy.PartsOf<typeof options>, Policy.RulesOf<typeof options>>> = Policy.make(
+    "policy",
+    options
+  )
 ): Model.Model<World, Real> => ({
   name: "policy",
   initial: () => new World(),

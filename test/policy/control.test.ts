@@ -112,7 +112,7 @@ describe("Policy: control", () => {
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { bulkhead: { maxConcurrent: 1, maxQueued: 10 } })
       const calls = yield* Effect.forEach(["a", "b", "a", "b", "a", "b"], (key) =>
-        start(policy.protect(takes("1 second"), { key }))
+        start(takes("1 second").pipe(policy.protect({ key })))
       )
       yield* policy.control.resize(2)
       yield* settle
@@ -126,8 +126,8 @@ describe("Policy: control", () => {
       assert.strictEqual((yield* policy.stats("a")).running, 1)
       yield* TestClock.adjust("1 second")
       assert.deepStrictEqual(yield* Effect.forEach(calls, Fiber.join), Array(6).fill("ok"))
-      yield* start(policy.protect(hang, { key: "new" }))
-      yield* start(policy.protect(hang, { key: "new" }))
+      yield* start(hang.pipe(policy.protect({ key: "new" })))
+      yield* start(hang.pipe(policy.protect({ key: "new" })))
       const fresh = yield* policy.stats("new")
       assert.deepStrictEqual([fresh.running, fresh.waiting], [1, 1])
     })
@@ -140,7 +140,7 @@ describe("Policy: control", () => {
         yield* noBreaker.control[command]("a")
       }
       assert.deepStrictEqual(yield* noBreaker.allStats, [])
-      assert.strictEqual(yield* noBreaker.protect(ok, { key: "a" }), "ok")
+      assert.strictEqual(yield* ok.pipe(noBreaker.protect({ key: "a" })), "ok")
       const noBulkhead = yield* Policy.make("p", { breaker: touchy })
       yield* noBulkhead.control.resize(1)
       yield* start(noBulkhead.protect(hang))

@@ -6,7 +6,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
-import { Deadline, Policy, Rejection, Retry } from "effect-resilience"
+import { Deadline, Policy, Rejection, Retry, Timeout } from "effect-resilience"
 import { Down, down, hang, ok, pauses, script, settle, start, takes, touchy } from "./support.ts"
 
 const reasonOf = (exit: Exit.Exit<unknown, unknown>) =>
@@ -34,7 +34,7 @@ describe("Policy: deadline", () => {
       assert.instanceOf(error, Rejection.DeadlineExceeded)
       assert.deepStrictEqual([error.policy, error.key, error.started], ["p", "default", true])
       assert.strictEqual(Duration.toMillis(error.deadline), 1000)
-      assert.isFalse(Rejection.neverRan(error))
+      assert.isFalse(Rejection.neverStarted(error))
       assert.strictEqual((yield* policy.stats()).totals.rejections.DeadlineExceeded, 1)
     })
   )
@@ -140,7 +140,7 @@ describe("Policy: deadline", () => {
       const policy = yield* Policy.make("p", { deadline: "1 second", timeout: "1 second", breaker: touchy })
       const { at, exit } = yield* endedAt(yield* start(Effect.flip(policy.protect(hang))), 2000)
       assert.strictEqual(at, 1000)
-      assert.instanceOf(yield* exit, Rejection.TimedOut)
+      assert.instanceOf(yield* exit, Timeout.TimedOut)
       assert.strictEqual((yield* policy.stats()).circuit?._tag, "open")
     })
   )
@@ -179,7 +179,9 @@ describe("Policy: deadline", () => {
       const queued = yield* start(Effect.flip(policy.protect(ok).pipe(Deadline.within("500 millis"))))
       const first = yield* endedAt(queued, 1000)
       assert.strictEqual(first.at, 500)
-      assert.isTrue(Rejection.neverRan(yield* first.exit) || (yield* first.exit) instanceof Rejection.DeadlineExceeded)
+      assert.isTrue(
+        Rejection.neverStarted(yield* first.exit) || (yield* first.exit) instanceof Rejection.DeadlineExceeded
+      )
       yield* Fiber.interrupt(holder)
       const pausing = yield* start(policy.protect(down).pipe(Deadline.within("250 millis")))
       const second = yield* endedAt(pausing, 1000)
@@ -202,7 +204,7 @@ describe("Policy: deadline", () => {
       yield* TestClock.adjust("2 seconds")
       yield* Fiber.join(call)
       assert.instanceOf(error, Rejection.DeadlineExceeded)
-      assert.isTrue(Rejection.neverRan(error))
+      assert.isTrue(Rejection.neverStarted(error))
       assert.strictEqual(dependency.calls, 0)
       const { running, totals } = yield* policy.stats()
       assert.deepStrictEqual([running, totals.rejections.DeadlineExceeded], [0, 1])

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
-import { type Rejection, Timeout } from "effect-resilience"
+import { Timeout } from "effect-resilience"
 import { bug, type Failure, hung, NotFound, ok } from "../breaker/dependency.ts"
 import { Down, start } from "./support.ts"
 
@@ -17,7 +17,7 @@ export const howItEnds = [
   "timeout"
 ] as const
 export type How = (typeof howItEnds)[number]
-export type Work = Effect.Effect<string, Failure | Down | Rejection.TimedOut>
+export type Work = Effect.Effect<string, Failure | Down | Timeout.TimedOut>
 
 export const seconds = "1 second"
 

@@ -10,7 +10,7 @@ describe("Policy: keys", () => {
   it.effect("one circuit per key", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy })
-      yield* Effect.flip(policy.protect(down, { key: "a" }))
+      yield* Effect.flip(down.pipe(policy.protect({ key: "a" })))
       const error = yield* Effect.flip(ok.pipe(policy.protect({ key: "a" })))
       assert.instanceOf(error, Rejection.CircuitOpen)
       assert.strictEqual(error.key, "a")
@@ -22,11 +22,11 @@ describe("Policy: keys", () => {
   it.effect("permits per key", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { bulkhead: { maxConcurrent: 1 } })
-      yield* start(policy.protect(hang, { key: "a" }))
-      const error = yield* Effect.flip(policy.protect(ok, { key: "a" }))
+      yield* start(hang.pipe(policy.protect({ key: "a" })))
+      const error = yield* Effect.flip(ok.pipe(policy.protect({ key: "a" })))
       assert.instanceOf(error, Rejection.BulkheadFull)
       assert.deepStrictEqual([error.key, error.running, error.waiting, error.reason], ["a", 1, 0, "full"])
-      assert.strictEqual(yield* policy.protect(ok, { key: "b" }), "ok")
+      assert.strictEqual(yield* ok.pipe(policy.protect({ key: "b" })), "ok")
     })
   )
 
@@ -37,10 +37,10 @@ describe("Policy: keys", () => {
         bulkhead: { maxConcurrent: 1 },
         keys: { maxKeys: 2, idleTimeToLive: "1 minute" }
       })
-      yield* start(policy.protect(hang, { key: "held" }))
+      yield* start(hang.pipe(policy.protect({ key: "held" })))
       yield* TestClock.adjust("1 hour")
-      yield* Effect.flip(policy.protect(down, { key: "open" }))
-      for (let i = 0; i < 20; i++) yield* policy.protect(ok, { key: `k${i}` })
+      yield* Effect.flip(down.pipe(policy.protect({ key: "open" })))
+      for (let i = 0; i < 20; i++) yield* ok.pipe(policy.protect({ key: `k${i}` }))
       assert.strictEqual((yield* policy.stats("open")).totals.failures, 1)
       assert.strictEqual((yield* policy.stats("held")).running, 1)
       assert.isAtMost((yield* policy.allStats).length, 3)
@@ -50,8 +50,8 @@ describe("Policy: keys", () => {
   it.effect("nor is a key with a call that runs, whatever parts the policy has", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { timeout: "1 hour", keys: { maxKeys: 1 } })
-      yield* start(policy.protect(hang, { key: "busy" }))
-      yield* policy.protect(ok, { key: "other" })
+      yield* start(hang.pipe(policy.protect({ key: "busy" })))
+      yield* ok.pipe(policy.protect({ key: "other" }))
       assert.strictEqual((yield* policy.stats("busy")).running, 1)
     })
   )
@@ -60,7 +60,7 @@ describe("Policy: keys", () => {
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy, keys: { maxKeys: 3 } })
       for (let i = 0; i < 100; i++) {
-        yield* policy.protect(ok, { key: `k${i}` })
+        yield* ok.pipe(policy.protect({ key: `k${i}` }))
         // Keys used at the same instant have no order.
         yield* TestClock.adjust(1)
       }
@@ -89,7 +89,7 @@ describe("Policy: judgements", () => {
   it.effect("of one call: in place of the policy's", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", trips)
-      yield* Effect.flip(policy.protect(wrong, { failures: ["Down"] }))
+      yield* Effect.flip(wrong.pipe(policy.protect({ failures: ["Down"] })))
       assert.strictEqual(yield* state(policy), "closed")
       yield* Effect.flip(wrong.pipe(policy.protect({ classify: () => "failure" })))
       assert.strictEqual(yield* state(policy), "open")
@@ -120,11 +120,13 @@ describe("Policy: judgements", () => {
       const policy = yield* Policy.make("p", { breaker: touchy, bulkhead: { maxConcurrent: 1 } })
       const bug = new Error("bug")
       const exit = yield* Effect.exit(
-        policy.protect(ok, {
-          classify: () => {
-            throw bug
-          }
-        })
+        ok.pipe(
+          policy.protect({
+            classify: () => {
+              throw bug
+            }
+          })
+        )
       )
       assert.isTrue(Exit.isFailure(exit) && exit.cause.reasons.some((r) => r._tag === "Die" && r.defect === bug))
       const { running, totals } = yield* policy.stats()

@@ -155,7 +155,7 @@ describe("Policy: rejections", () => {
       for (const rejection of [full, open]) {
         assert.isFalse(Object.hasOwn(rejection, "stack"))
         assert.isTrue(Rejection.is(rejection))
-        assert.isTrue(Rejection.neverRan(rejection))
+        assert.isTrue(Rejection.neverStarted(rejection))
         assert.isFalse(Transient.is(rejection))
       }
     })

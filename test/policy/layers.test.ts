@@ -56,7 +56,7 @@ describe("Policy: layers", () => {
       const fetch = Users.fn((key: string) => Effect.as(ok, key), { key: (key) => key })
       assert.strictEqual(yield* fetch("a"), "a")
       assert.strictEqual(yield* ok.pipe(Users.protect({ key: "b" })), "ok")
-      assert.strictEqual(yield* Users.protect(ok, { key: "c" }), "ok")
+      assert.strictEqual(yield* ok.pipe(Users.protect({ key: "c" })), "ok")
       for (const [command, state] of [
         ["isolate", "isolated"],
         ["close", "closed"],

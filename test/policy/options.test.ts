@@ -24,7 +24,7 @@ const wrong: ReadonlyArray<readonly [options: unknown, text: string]> = [
   [{ timeout: Number.NaN }, `Policy: timeout ${above}`],
   [
     { deadline: "1 second", timeout: "2 seconds" },
-    "Policy: timeout must be at most the deadline (1000 ms), got 2000 ms: an attempt could never use it up"
+    "Policy: timeout must be at most the deadline (1000 ms), got 2000 ms: the deadline would always fire first"
   ],
   [{ retry: "often" }, 'Policy: retry must be a Schedule, such as Retry.backoff(), or options with one, got "often"'],
   [{ retry: { times: 3 } }, "Policy: retry must be a Schedule, such as Retry.backoff(), or options with one, got"],
@@ -46,7 +46,7 @@ const wrong: ReadonlyArray<readonly [options: unknown, text: string]> = [
   [{ bulkhead: { maxConcurrent: 1, maxQueued: -1 } }, "Policy.bulkhead: maxQueued must be an integer >= 0, got -1"],
   [
     { bulkhead: { maxConcurrent: 1, maxWait: "1 second" } },
-    "Policy.bulkhead: maxWait needs maxQueued > 0, got maxQueued 0: nobody could wait"
+    "Policy.bulkhead: maxWait requires maxQueued >= 1, got maxQueued 0: without a queue no call waits"
   ],
   [{ bulkhead: { maxConcurrent: 1, maxQueued: 1, maxWait: "x" } }, "Policy.bulkhead: maxWait must be a duration"],
   [{ breaker: { openFor: 0 } }, `Policy.breaker: openFor ${above} 0`],
@@ -64,7 +64,7 @@ const wrong: ReadonlyArray<readonly [options: unknown, text: string]> = [
   ],
   [
     { breaker: { openFor: { initial: "5 seconds", max: "1 minute" } } },
-    "Policy.breaker: openFor.max bounds openings that grow: give openFor.factor as well"
+    "Policy.breaker: openFor.max has no effect without openFor.factor > 1"
   ],
   [{ breaker: { maxRetryAfter: 0 } }, "Policy.breaker: maxRetryAfter must be a duration above zero"],
   [{ breaker: { probes: { permitted: 0 } } }, "Policy.breaker: probes.permitted must be an integer >= 1, got 0"],
@@ -132,8 +132,8 @@ describe("Policy: one bad option is a RangeError at construction", () => {
   it.effect("a judgement given with one call is checked where it is given", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy })
-      const protect = policy.protect as (self: unknown, options: unknown) => unknown
-      const text = refusal(() => protect(ok, { failures: "Down" }))
+      const protect = policy.protect as (options: unknown) => unknown
+      const text = refusal(() => protect({ failures: "Down" }))
       assert.include(text, "Policy.protect: failures must be an array of tags")
     })
   )

@@ -3,7 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
-import { Policy, Rejection, TripPolicy } from "effect-resilience"
+import { Policy, Rejection, Timeout, TripPolicy } from "effect-resilience"
 import { Down, down, hang, ok, pauses, script, settle, start, takes, touchy } from "./support.ts"
 
 describe("Policy: order of breaker, bulkhead, timeout and call", () => {
@@ -128,7 +128,7 @@ describe("Policy: order of breaker, bulkhead, timeout and call", () => {
       assert.instanceOf(yield* Effect.flip(policy.protect(ok)), Rejection.BulkheadFull)
       yield* TestClock.adjust("1 second")
       const error = yield* Fiber.join(call)
-      assert.instanceOf(error, Rejection.TimedOut)
+      assert.instanceOf(error, Timeout.TimedOut)
       assert.deepStrictEqual([error.policy, error.key, Duration.toMillis(error.after)], ["p", "default", 1000])
       assert.strictEqual((yield* policy.stats()).running, 0)
     })
@@ -153,7 +153,7 @@ describe("Policy: order of breaker, bulkhead, timeout and call", () => {
       const policy = yield* Policy.make("p", { breaker: touchy, timeout: "1 second" })
       const call = yield* start(Effect.flip(policy.protect(hang)))
       yield* TestClock.adjust("1 second")
-      assert.instanceOf(yield* Fiber.join(call), Rejection.TimedOut)
+      assert.instanceOf(yield* Fiber.join(call), Timeout.TimedOut)
       assert.strictEqual((yield* policy.stats()).circuit?._tag, "open")
     })
   )

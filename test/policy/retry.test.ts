@@ -22,7 +22,7 @@ describe("Policy: retry", () => {
       const policy = yield* Policy.make("p", { retry: pauses(3), breaker: { trip: TripPolicy.consecutive(2) } })
       const dependency = script(down)
       const call = yield* start(Effect.exit(policy.protect(dependency.call)))
-      yield* Effect.flip(policy.protect(wrong, { failures: ["Wrong"] }))
+      yield* Effect.flip(wrong.pipe(policy.protect({ failures: ["Wrong"] })))
       yield* TestClock.adjust("100 millis")
       const exit = yield* Fiber.join(call)
       assert.instanceOf(errorOf(exit), Down)
@@ -173,12 +173,12 @@ describe("Policy: retry", () => {
         bulkhead: { maxConcurrent: 1 },
         keys: { maxKeys: 1 }
       })
-      const call = yield* start(policy.protect(script(down, takes("1 second")).call, { key: "a" }))
+      const call = yield* start(script(down, takes("1 second")).call.pipe(policy.protect({ key: "a" })))
       // Only one key is kept: this one drops "a", of which nothing is held.
-      yield* policy.protect(ok, { key: "b" })
+      yield* ok.pipe(policy.protect({ key: "b" }))
       yield* TestClock.adjust("100 millis")
       assert.strictEqual((yield* policy.stats("a")).running, 1)
-      assert.instanceOf(yield* Effect.flip(policy.protect(ok, { key: "a" })), Rejection.BulkheadFull)
+      assert.instanceOf(yield* Effect.flip(ok.pipe(policy.protect({ key: "a" }))), Rejection.BulkheadFull)
       yield* TestClock.adjust("1 second")
       assert.strictEqual(yield* Fiber.join(call), "ok")
     })

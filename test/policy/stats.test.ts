@@ -39,11 +39,11 @@ describe("Policy: stats", () => {
   it.effect("looking at a key does not keep it", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy, keys: { maxKeys: 2 } })
-      yield* policy.protect(ok, { key: "a" })
+      yield* ok.pipe(policy.protect({ key: "a" }))
       yield* TestClock.adjust("1 second")
-      yield* policy.protect(ok, { key: "b" })
+      yield* ok.pipe(policy.protect({ key: "b" }))
       yield* policy.stats("a")
-      yield* policy.protect(ok, { key: "c" })
+      yield* ok.pipe(policy.protect({ key: "c" }))
       assert.deepStrictEqual(
         (yield* policy.allStats).map((stats) => stats.key),
         ["b", "c"]
@@ -177,7 +177,7 @@ describe("Policy: stats", () => {
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy })
       yield* policy.protect(ok)
-      yield* Effect.flip(policy.protect(down, { key: "b" }))
+      yield* Effect.flip(down.pipe(policy.protect({ key: "b" })))
       const seen = (yield* policy.allStats).map(({ circuit, key, totals }) => [key, circuit?._tag, totals.calls])
       assert.deepStrictEqual(seen, [
         ["default", "closed", 1],

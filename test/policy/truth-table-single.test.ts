@@ -118,7 +118,7 @@ describe("how the work ends: Fallback", () => {
       it.effect(`${how}, when "${when}": ${answers ? "answered" : "left as it is"}`, () =>
         Effect.gen(function* () {
           // To have something to answer by default, the work may be refused too.
-          const self: Effect.Effect<string, Failure | Down | Rejection.TimedOut | Rejection.BulkheadFull> = work[how]
+          const self: Effect.Effect<string, Failure | Down | Timeout.TimedOut | Rejection.BulkheadFull> = work[how]
           const call = self.pipe(Fallback.value("instead", { when }))
           assert.strictEqual(yield* toItsEnd(call, how), answers ? "instead" : bare[how])
         })

@@ -17,17 +17,19 @@ interface Circuit {
 }
 
 /** The judgement that makes a permanent failure an ignored one. */
-const judgement = (how: How): Outcome.Judgement => ({ ignore: how === "ignored failure" ? ["NotFound"] : undefined })
+const judgement = (how: How): Outcome.Classification => ({
+  ignore: how === "ignored failure" ? ["NotFound"] : undefined
+})
 
 const circuits: Record<string, Effect.Effect<Circuit>> = {
   CircuitBreaker: Effect.map(CircuitBreaker.make("users", touchy), (breaker) => ({
-    call: (how) => breaker.protect(work[how], judgement(how)),
+    call: (how) => work[how].pipe(breaker.protect(judgement(how))),
     state: Effect.map(breaker.state(), (state) => state._tag)
   })),
   "Policy with a breaker": Effect.map(
     Policy.make("users", { breaker: touchy, bulkhead: { maxConcurrent: 1 }, timeout: seconds }),
     (policy) => ({
-      call: (how) => policy.protect(how === "timeout" ? hung : work[how], judgement(how)),
+      call: (how) => (how === "timeout" ? hung : work[how]).pipe(policy.protect(judgement(how))),
       state: Effect.map(policy.stats(), ({ circuit }) => circuit?._tag)
     })
   )
@@ -95,7 +97,7 @@ describe("how an attempt ends: a whole Policy", () => {
           tried += 1
           return how === "timeout" ? hung : work[how]
         })
-        assert.strictEqual(yield* toItsEnd(policy.protect(counted, judgement(how)), how), bare[how])
+        assert.strictEqual(yield* toItsEnd(counted.pipe(policy.protect(judgement(how))), how), bare[how])
         yield* settle
         const { running, totals, waiting } = yield* policy.stats()
         assert.strictEqual(tried, attempts)

@@ -84,8 +84,8 @@ describe("Retry, giving up", () => {
       const delay = Duration.seconds(1)
       const common = { policy: "charge", key: "default" }
       assert.deepStrictEqual(events, [
-        { _tag: "RetryDecided", ...common, at: 1000, attempt: 1, delay, error: errors[0] },
-        { _tag: "RetryDecided", ...common, at: 3000, attempt: 2, delay, error: errors[1] },
+        { _tag: "RetryScheduled", ...common, at: 1000, attempt: 1, delay, error: errors[0] },
+        { _tag: "RetryScheduled", ...common, at: 3000, attempt: 2, delay, error: errors[1] },
         {
           _tag: "GaveUp",
           ...common,

@@ -1,14 +1,13 @@
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { Event } from "effect-resilience"
-import * as Listeners from "../../packages/resilience/src/internal/listeners.ts"
 
 /** Runs an effect in a program of its own, whose events go to the array. */
 export const recording =
   (events: Array<Event.Event>) =>
   <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
     const hub = Event.makeHub()
-    Listeners.of(hub).add((event) => events.push(event))
+    Event.listenersOf(hub).add((event) => events.push(event))
     return Effect.provideService(self, Event.CurrentHub, hub)
   }
 

@@ -175,26 +175,26 @@ describe("a judgement that breaks the law", () => {
   let turn = 0
   catches<ReadonlyArray<Laws.Law>>(
     {
-      "answers success, failure or ignored for every exit": Laws.judgement(
+      "answers success, failure or ignored for every exit": Laws.classification(
         "mine",
         // JavaScript would let it.
         { classify: (exit) => (exit._tag === "Success" ? "success" : (undefined as never)) },
         options
       ),
-      "the same exit gives the same answer": Laws.judgement(
+      "the same exit gives the same answer": Laws.classification(
         "mine",
         { classify: () => (++turn % 2 === 0 ? "success" : "failure") },
         options
       ),
-      "a defect is no success": Laws.judgement("mine", { classify: () => "success" }, options),
-      "a rejection says nothing about the dependency": Laws.judgement(
+      "a defect is no success": Laws.classification("mine", { classify: () => "success" }, options),
+      "a rejection says nothing about the dependency": Laws.classification(
         "mine",
         { classify: (exit) => (exit._tag === "Success" ? "success" : "failure") },
         options
       ),
-      "tells good from bad": Laws.judgement("mine", { failures: ["No"] }, options)
+      "tells good from bad": Laws.classification("mine", { failures: ["No"] }, options)
     },
-    // `Outcome.judge` sees to this law whatever is given; it is here to keep it so.
+    // `Outcome.classifier` sees to this law whatever is given; it is here to keep it so.
     (laws) => laws.filter(({ name }) => name !== "an interruption says nothing about the dependency")
   )
 })

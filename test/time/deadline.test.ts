@@ -66,7 +66,7 @@ describe("Deadline", () => {
       const error = exceeded(ended(fiber))
       const expected = { policy: "checkout", key: "default", deadline: Duration.seconds(1), started: true }
       assert.deepInclude({ ...error }, expected)
-      assert.isFalse(Rejection.neverRan(error))
+      assert.isFalse(Rejection.neverStarted(error))
       assert.isTrue(Rejection.is(error))
     })
   )
@@ -79,7 +79,7 @@ describe("Deadline", () => {
       })
       const none = exceeded(yield* Effect.exit(work.pipe(Deadline.within(0))))
       assert.isFalse(none.started)
-      assert.isTrue(Rejection.neverRan(none))
+      assert.isTrue(Rejection.neverStarted(none))
       const outlived = Effect.andThen(Effect.sleep("2 seconds"), Effect.exit(work.pipe(Deadline.within("1 hour"))))
       const fiber = yield* start(outlived.pipe(Effect.uninterruptible, Deadline.within("1 second")))
       yield* TestClock.adjust("2 seconds")

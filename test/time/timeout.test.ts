@@ -47,7 +47,7 @@ describe("Timeout", () => {
       yield* TestClock.adjust("1 millis")
       assert.isTrue(interrupted)
       const error = errorOf(ended(fiber))
-      assert.instanceOf(error, Rejection.TimedOut)
+      assert.instanceOf(error, Timeout.TimedOut)
       assert.deepInclude({ ...error }, { policy: "users", key: "default", after: Duration.seconds(1) })
       assert.isTrue(Transient.is(error))
       assert.isFalse(Transient.isUnprocessed(error))
@@ -61,7 +61,7 @@ describe("Timeout", () => {
       yield* TestClock.adjust("10 seconds")
       assert.isUndefined(fiber.pollUnsafe())
       yield* TestClock.adjust("1 second")
-      assert.instanceOf(errorOf(ended(fiber)), Rejection.TimedOut)
+      assert.instanceOf(errorOf(ended(fiber)), Timeout.TimedOut)
     })
   )
 
@@ -96,7 +96,7 @@ describe("Timeout", () => {
       assert.isUndefined(fiber.pollUnsafe())
       // Twice as long as the region took, at the most.
       yield* TestClock.adjust("5 seconds")
-      assert.instanceOf(errorOf(ended(fiber)), Rejection.TimedOut)
+      assert.instanceOf(errorOf(ended(fiber)), Timeout.TimedOut)
       const before = after
       yield* TestClock.adjust("1 minute")
       assert.strictEqual(after, before)
@@ -210,7 +210,7 @@ describe("Timeout", () => {
       yield* TestClock.adjust("59 days")
       assert.isUndefined(long.pollUnsafe())
       yield* TestClock.adjust("1 day")
-      assert.instanceOf(errorOf(ended(long)), Rejection.TimedOut)
+      assert.instanceOf(errorOf(ended(long)), Timeout.TimedOut)
       yield* TestClock.adjust("840 days")
       assert.deepStrictEqual(ended(forever), Exit.succeed("late"))
     })
@@ -223,7 +223,7 @@ describe("Timeout", () => {
       assert.strictEqual(yield* work.pipe(Timeout.after(Infinity)), "done")
       assert.strictEqual(yield* work.pipe(Timeout.after("1 minute")), "done")
       const [elapsed, error] = yield* Effect.timed(Effect.flip(Effect.never.pipe(Timeout.after(10))))
-      assert.instanceOf(error, Rejection.TimedOut)
+      assert.instanceOf(error, Timeout.TimedOut)
       assert.isBelow(Duration.toMillis(elapsed), 5000)
     })
   )
@@ -246,7 +246,7 @@ describe("Timeout", () => {
       yield* TestClock.adjust("2 seconds")
       assert.isTrue(Exit.isFailure(ended(fiber)))
       assert.deepStrictEqual(events, [
-        { _tag: "TimeoutFired", policy: "slow", key: "default", at: 2000, after: Duration.seconds(2) }
+        { _tag: "TimedOut", policy: "slow", key: "default", at: 2000, after: Duration.seconds(2) }
       ])
     }).pipe(recording(events))
   })

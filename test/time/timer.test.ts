@@ -3,8 +3,8 @@ import { execFile } from "node:child_process"
 import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { Timeout } from "effect-resilience"
-import * as Time from "../../packages/resilience/src/internal/time.ts"
-import * as Timer from "../../packages/resilience/src/internal/timer.ts"
+import * as Time from "../../packages/resilience/src/runtime/clock.ts"
+import * as Timer from "../../packages/resilience/src/runtime/timer.ts"
 
 /** Starts timers on the live clock and answers what they did by the time that the slowest of them has ended. */
 const ringing = (

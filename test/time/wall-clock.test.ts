@@ -4,7 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
-import { Bulkhead, Deadline, Fallback, Policy, Retry, Timeout, TripPolicy } from "effect-resilience"
+import { Bulkhead, Deadline, Policy, Retry, StaleFallback, Timeout, TripPolicy } from "effect-resilience"
 import { Busy } from "../support/errors.ts"
 import { start } from "../support/observe.ts"
 
@@ -130,7 +130,7 @@ describe("6.5 a wall clock that is set changes no interval", () => {
   it.effect.each(bothWays)("of a stale value: it is good for as long as it was, set %s", ([, by]) =>
     withWall((setWall) =>
       Effect.gen(function* () {
-        const prices = yield* Fallback.stale<number>("prices", { maxAge: "10 seconds", when: "any" })
+        const prices = yield* StaleFallback.make<number>("prices", { maxAge: "10 seconds", when: "any" })
         const ask = tagOf(prices.protect(Effect.fail(new Busy())))
         yield* prices.protect(Effect.succeed(42))
         yield* setWall(by)

@@ -6,7 +6,7 @@ const check = (files: Record<string, string>) => checkFloors(new Map(Object.entr
 const none = "export {}"
 
 describe("floors", () => {
-  test("each floor may import those below, and mates where the floor has mates", () => {
+  test("each minimum may import those below, and mates where the minimum has mates", () => {
     const complaints = check({
       "machine/Circuit.ts": `import * as Window from "./Window.ts"`,
       "machine/Window.ts": none,
@@ -27,13 +27,13 @@ describe("floors", () => {
   })
 
   test.each([
-    ["machine/Circuit.ts", "Transient.ts", "floor 0", "floor 1"],
-    ["Transient.ts", "Retry.ts", "floor 1", "floor 2"],
-    ["internal/timer.ts", "internal/gate.ts", "floor 1", "floor 2, internal"],
-    ["internal/gate.ts", "Bulkhead.ts", "floor 2, internal", "floor 2"],
-    ["Retry.ts", "Policy.ts", "floor 2", "floor 3"],
-    ["Config.ts", "redis/Store.ts", "floor 3", "floor 4"],
-    ["http/Client.ts", "index.ts", "floor 4", "floor 5"]
+    ["machine/Circuit.ts", "Transient.ts", "minimum 0", "minimum 1"],
+    ["Transient.ts", "Retry.ts", "minimum 1", "minimum 2"],
+    ["internal/timer.ts", "internal/gate.ts", "minimum 1", "minimum 2, internal"],
+    ["internal/gate.ts", "Bulkhead.ts", "minimum 2, internal", "minimum 2"],
+    ["Retry.ts", "Policy.ts", "minimum 2", "minimum 3"],
+    ["Config.ts", "redis/Store.ts", "minimum 3", "minimum 4"],
+    ["http/Client.ts", "index.ts", "minimum 4", "minimum 5"]
   ])("%s must not import %s", (from, to, fromFloor, toFloor) => {
     const up = "../".repeat(from.split("/").length - 1) || "./"
     const complaint = `src/${from} (${fromFloor}) imports src/${to} (${toFloor}): a module imports only from floors below`
@@ -46,9 +46,9 @@ describe("floors", () => {
   })
 
   test.each([
-    ["Retry.ts", "./RetryBudget.ts", "modules of this floor never import each other"],
-    ["Policy.ts", "./Config.ts", "modules of this floor never import each other"],
-    ["http/Client.ts", "../sql/Client.ts", "folders of floor 4 never import each other"]
+    ["Retry.ts", "./RetryBudget.ts", "modules of this minimum never import each other"],
+    ["Policy.ts", "./Config.ts", "modules of this minimum never import each other"],
+    ["http/Client.ts", "../sql/Client.ts", "folders of minimum 4 never import each other"]
   ])("%s must not import its neighbour %s", (from, specifier, rule) => {
     const to = specifier.replace(/^\.+\//, "")
     expect(check({ [from]: `import "${specifier}"`, [to]: none })).toEqual([expect.stringContaining(rule)])
@@ -86,9 +86,9 @@ describe("floors", () => {
     expect(check({ [file]: text })).toEqual([expect.stringContaining(rule)])
   })
 
-  test("every module has a floor, and every public one is in the barrel", () => {
+  test("every module has a minimum, and every public one is in the barrel", () => {
     expect(check({ "Hedge.ts": none })).toEqual([
-      "src/Hedge.ts stands on no floor: name it in the table of packages/tools/src/floors.ts"
+      "src/Hedge.ts stands on no minimum: name it in the table of packages/tools/src/floors.ts"
     ])
     expect(check({ "Retry.ts": none, "index.ts": none })).toEqual(["src/index.ts does not export src/Retry.ts"])
     expect(check({ "Retry.ts": `import "./Gone.ts"` })).toEqual([

@@ -10,6 +10,7 @@ import {
   Rejection,
   Retry,
   RetryBudget,
+  StaleFallback,
   Timeout,
   type Transient
 } from "effect-resilience"
@@ -22,9 +23,9 @@ type Settings = Config.ConfigError
 // Timeout and Deadline.
 
 const cut = fetchUser(1).pipe(Timeout.after("1 second"))
-exactly<typeof cut, Effect.Effect<User, Own | Rejection.TimedOut>>(true)
+exactly<typeof cut, Effect.Effect<User, Own | Timeout.TimedOut>>(true)
 const cutFirst = Timeout.after(fetchUser(1), "1 second", { name: "users" })
-exactly<typeof cutFirst, Effect.Effect<User, Own | Rejection.TimedOut>>(true)
+exactly<typeof cutFirst, Effect.Effect<User, Own | Timeout.TimedOut>>(true)
 
 const late = fetchUser(1).pipe(Deadline.within("1 second"))
 exactly<typeof late, Effect.Effect<User, Own | Rejection.DeadlineExceeded>>(true)
@@ -34,7 +35,7 @@ const enough = fetchUser(1).pipe(Deadline.atLeast("200 millis"))
 exactly<typeof enough, Effect.Effect<User, Own | Rejection.DeadlineExceeded>>(true)
 
 const cutTwice = findUser(1).pipe(Timeout.after("1 second"), Retry.transient(Retry.backoff()))
-exactly<typeof cutTwice, Effect.Effect<User, NotFound | Transient.Exhausted<Rejection.TimedOut>>>(true)
+exactly<typeof cutTwice, Effect.Effect<User, NotFound | Transient.Exhausted<Timeout.TimedOut>>>(true)
 
 // Bulkhead.
 
@@ -45,7 +46,7 @@ const seated = fetchUser(1).pipe(Seats.protect)
 exactly<typeof seated, Seated>(true)
 const seatedKeyed = fetchUser(1).pipe(Seats.protect({ key: host }))
 exactly<typeof seatedKeyed, Seated>(true)
-const seatedFirst = Seats.protect(fetchUser(1), { key: host })
+const seatedFirst = fetchUser(1).pipe(Seats.protect({ key: host }))
 exactly<typeof seatedFirst, Seated>(true)
 const seat = Seats.fn(fetchUser, { key: (id) => String(id) })
 exactly<typeof seat, (id: number) => Seated>(true)
@@ -61,21 +62,21 @@ exactly<typeof anySeats, Effect.Effect<Bulkhead.Bulkhead>>(true)
 // A bulkhead and a timeout protect any effect, also of a type that is not known yet.
 const generic = <A, E, R>(self: Effect.Effect<A, E, R>) => self.pipe(Timeout.after("1 second"), Seats.protect)
 const infallible = generic(Effect.succeed(1))
-exactly<typeof infallible, Effect.Effect<number, Rejection.TimedOut | Rejection.BulkheadFull, Seats>>(true)
+exactly<typeof infallible, Effect.Effect<number, Timeout.TimedOut | Rejection.BulkheadFull, Seats>>(true)
 
 // CircuitBreaker.
 
 const state = Users.state(host)
 exactly<typeof state, Effect.Effect<CircuitBreaker.State, never, Users>>(true)
-exactly<CircuitBreaker.State["_tag"], Event.CircuitPhase>(true)
+exactly<CircuitBreaker.State["_tag"], Event.CircuitState>(true)
 exactly<
   typeof Users.states,
   Effect.Effect<ReadonlyArray<CircuitBreaker.State & { readonly key: string }>, never, Users>
 >(true)
 exactly<typeof Users.transitions, Stream.Stream<Event.Transition, never, Users>>(true)
 exactly<typeof Users.events, Stream.Stream<Event.Event, never, Users>>(true)
-exactly<typeof Users.export, Effect.Effect<CircuitBreaker.Snapshot, never, Users>>(true)
-const hydrated = Users.export.pipe(Effect.flatMap(Users.hydrate))
+exactly<typeof Users.snapshot, Effect.Effect<CircuitBreaker.Snapshot, never, Users>>(true)
+const hydrated = Users.snapshot.pipe(Effect.flatMap(Users.restore))
 exactly<typeof hydrated, Effect.Effect<void, never, Users>>(true)
 exactly<keyof typeof Users.control, "isolate" | "close" | "reset" | "disable" | "enable">(true)
 const isolated = Users.control.isolate(host)
@@ -98,14 +99,13 @@ const named = findUser(1).pipe(Users.protect({ failures: ["NotFound"] }))
 exactly<typeof named, Found>(true)
 const valued = findUser(1).pipe(Users.protect({ failWhen: (user: User) => user.id === 0 }))
 exactly<typeof valued, Found>(true)
-const valuedFirst = Users.protect(findUser(1), { failWhen: (user: User) => user.id === 0 })
+const valuedFirst = findUser(1).pipe(Users.protect({ failWhen: (user: User) => user.id === 0 }))
 exactly<typeof valuedFirst, Found>(true)
-const classifiedFirst = Users.protect(fetchUser(1), {
-  classify: (exit) => {
-    exactly<typeof exit, Exit.Exit<User, Own>>(true)
-    return Exit.isSuccess(exit) ? "success" : "failure"
-  }
-})
+const classifiedFirst = fetchUser(1).pipe(
+  Users.protect({
+    classify: (exit: Exit.Exit<User, Own>) => (Exit.isSuccess(exit) ? "success" : "failure")
+  })
+)
 exactly<typeof classifiedFirst, Effect.Effect<User, Own | Rejection.CircuitOpen, Users>>(true)
 // Data last the effect is not known yet: the value and the exit are unknown unless they are given a type.
 const classified = fetchUser(1).pipe(
@@ -198,7 +198,7 @@ declare const untyped: Effect.Effect<string, any>
 const answersUntyped = untyped.pipe(Fallback.value(null))
 exactly<typeof answersUntyped, Effect.Effect<string | null, any>>(true)
 
-class LastUser extends Fallback.Stale<LastUser, User>()("app/LastUser", { maxAge: "1 hour" }) {}
+class LastUser extends StaleFallback.Service<LastUser, User>()("app/LastUser", { maxAge: "1 hour" }) {}
 const remembered = open.pipe(LastUser.protect)
 exactly<typeof remembered, Effect.Effect<User, Own | Rejection.CircuitOpen, Users | LastUser>>(true)
 exactly<typeof LastUser.layer, Layer.Layer<LastUser>>(true)
@@ -209,7 +209,7 @@ const telling = open.pipe(Effect.mapError((error) => (Rejection.is(error) ? erro
 exactly<typeof telling, Effect.Effect<User, Own | string, Users>>(true)
 
 const late1 = late.pipe(
-  Effect.catchIf(Rejection.neverRan, ({ started }) => {
+  Effect.catchIf(Rejection.neverStarted, ({ started }) => {
     exactly<typeof started, false>(true)
     return Effect.succeed("not begun")
   })

@@ -5,7 +5,7 @@ import { join, resolve } from "node:path"
 
 const imports = `import { Effect, Exit, Schedule } from "effect"
 import {
-  Bulkhead, CircuitBreaker, Deadline, Fallback, Policy, Rejection, Retry, RetryBudget, Timeout, Transient, TripPolicy
+  Bulkhead, CircuitBreaker, Deadline, Fallback, Policy, Rejection, Retry, RetryBudget, StaleFallback, Timeout, Transient, TripPolicy
 } from "effect-resilience"
 import {
   charge, fetchUser, findUser, order, Payments, PaymentsBudget, schedule, Users, type NotFound, type Order, type User

@@ -1,6 +1,6 @@
 /** Which errors and which requirements each combination of a policy's parts adds: those of the parts given, no other. */
 import type { Config, Effect, Layer } from "effect"
-import { Policy, type Rejection, Retry, type Transient } from "effect-resilience"
+import { Policy, type Rejection, Retry, type Timeout, type Transient } from "effect-resilience"
 import { type Equal, exactly } from "./exactly.ts"
 import { fetchUser, type NotFound, PaymentsBudget, type Unavailable, type User } from "./world.ts"
 
@@ -12,9 +12,9 @@ interface Wrong<Actual, Expected> {
 /** A call protected with these parts fails with exactly `Expected`. */
 declare const fails: <Expected>() => <const O extends Policy.Options>(
   parts: O & Policy.Sensible<O>,
-  same: Equal<Policy.ErrorOf<Unavailable | NotFound, O>, Expected> extends true
+  same: Equal<Policy.ErrorOf<Unavailable | NotFound, Policy.PartsOf<O>>, Expected> extends true
     ? true
-    : Wrong<Policy.ErrorOf<Unavailable | NotFound, O>, Expected>
+    : Wrong<Policy.ErrorOf<Unavailable | NotFound, Policy.PartsOf<O>>, Expected>
 ) => void
 
 const deadline = "3 seconds"
@@ -25,8 +25,8 @@ const bulkhead = { maxConcurrent: 1 }
 
 type Own = Unavailable | NotFound
 type Once = Transient.Exhausted<Unavailable> | NotFound
-type Cut = Rejection.TimedOut
-type CutOnce = Transient.Exhausted<Rejection.TimedOut>
+type Cut = Timeout.TimedOut
+type CutOnce = Transient.Exhausted<Timeout.TimedOut>
 type Late = Rejection.DeadlineExceeded
 type Open = Rejection.CircuitOpen
 type Full = Rejection.BulkheadFull
@@ -81,7 +81,7 @@ const piped = fetchUser(1).pipe(some.protect)
 exactly<typeof piped, Some>(true)
 const keyed = fetchUser(1).pipe(some.protect({ key: "eu" }))
 exactly<typeof keyed, Some>(true)
-const first = some.protect(fetchUser(1), { key: "eu" })
+const first = fetchUser(1).pipe(some.protect({ key: "eu" }))
 exactly<typeof first, Some>(true)
 const wrapped = some.fn((id: number) => fetchUser(id))
 exactly<typeof wrapped, (id: number) => Some>(true)

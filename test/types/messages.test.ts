@@ -13,7 +13,7 @@ const notLast = "`gated` must be the last combinator of the schedule: what comes
 const neverOpens =
   "No error of this effect is Transient: the circuit could never open. Mark its errors with Transient, or pass `failures` or `classify`"
 const nothingToFallBackFrom =
-  "No error of this effect is a rejection or an exhausted error: there is nothing to fall back from. The option `when` lets it answer others"
+  "No error of this effect is a rejection or an exhausted error: there is nothing to fall back from. Use the option `when` to handle other errors"
 
 const breaker = (options: string) =>
   `class Breaker extends CircuitBreaker.Service<Breaker>()("app/Breaker", ${options}) {}\n`
@@ -95,10 +95,6 @@ fetchUser(1).pipe(Retry.transient(numbers))`,
     program: `fetchUser(1).pipe(Users.protect({ failures: ["Unavailible"] }))`,
     says: "`failures` names Unavailible, which is not the _tag of an error of this effect"
   },
-  misspeltFirst: {
-    program: `Users.protect(fetchUser(1), { failures: ["Unavailible"] })`,
-    says: "`failures` names Unavailible, which is not the _tag of an error of this effect"
-  },
   misspeltInPolicy: {
     program: `${policy(`{ breaker: { failures: ["Gone"] } }`)}fetchUser(1).pipe(Whole.protect)`,
     says: "`failures` names Gone, which is not the _tag of an error of this effect"
@@ -125,7 +121,7 @@ fetchUser(1).pipe(Retry.transient(numbers))`,
   },
   gatedInPolicy: {
     program: policy("{ retry: schedule }"),
-    says: "The schedule of `retry` is gated: a policy pays from its own `budget`, give the budget there"
+    says: "The schedule of `retry` is gated: a policy charges its own `budget`, give the budget there"
   },
   policyTwice: {
     program: "charge(order).pipe(Payments.protect, Payments.protect)",
@@ -156,9 +152,9 @@ fetchUser(1).pipe(Retry.transient(numbers))`,
     says: nothingToFallBackFrom
   },
   staleOfOthers: {
-    program: `class Last extends Fallback.Stale<Last, number>()("app/Last", { maxAge: "1 hour" }) {}
+    program: `class Last extends StaleFallback.Service<Last, number>()("app/Last", { maxAge: "1 hour" }) {}
 fetchUser(1).pipe(Last.protect)`,
-    says: "The values of this effect are not those that this fallback remembers"
+    says: "The values of this effect are not those that this fallback stores"
   },
   notKnown: {
     program: "findUser(1).pipe(Transient.known)",

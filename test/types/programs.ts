@@ -1,6 +1,14 @@
 /** The programs of the contract, each with exactly the types it must have. Compiled, never run. */
 import { type Config, type Duration, Effect, type Layer } from "effect"
-import { Fallback, type Policy, type Rejection, Retry, type RetryBudget, type Transient } from "effect-resilience"
+import {
+  Fallback,
+  type Policy,
+  type Rejection,
+  Retry,
+  type RetryBudget,
+  type Timeout,
+  type Transient
+} from "effect-resilience"
 import { exactly } from "./exactly.ts"
 import {
   type CardDeclined,
@@ -35,7 +43,7 @@ exactly<typeof keyed, Protected>(true)
 const dataFirst = Users.protect(fetchUser(1))
 exactly<typeof dataFirst, Protected>(true)
 
-const dataFirstKeyed = Users.protect(fetchUser(1), { key: host })
+const dataFirstKeyed = fetchUser(1).pipe(Users.protect({ key: host }))
 exactly<typeof dataFirstKeyed, Protected>(true)
 
 const provided = hello.pipe(Effect.provide(Users.layer))
@@ -69,7 +77,7 @@ exactly<typeof caught, Effect.Effect<Receipt | Duration.Duration, CardDeclined, 
 // Everything that a dependency needs.
 
 type PaymentRejection = Rejection.CircuitOpen | Rejection.BulkheadFull | Rejection.DeadlineExceeded
-type Spent = Transient.Exhausted<GatewayTimeout> | Transient.Exhausted<Rejection.TimedOut>
+type Spent = Transient.Exhausted<GatewayTimeout> | Transient.Exhausted<Timeout.TimedOut>
 type Paid = Effect.Effect<Receipt, CardDeclined | Spent | PaymentRejection, Payments>
 
 const paid = charge(order).pipe(Payments.protect)
@@ -81,7 +89,7 @@ exactly<typeof paidKeyed, Paid>(true)
 const paidFirst = Payments.protect(charge(order))
 exactly<typeof paidFirst, Paid>(true)
 
-const paidFirstKeyed = Payments.protect(charge(order), { key: host })
+const paidFirstKeyed = charge(order).pipe(Payments.protect({ key: host }))
 exactly<typeof paidFirstKeyed, Paid>(true)
 
 const pay = Payments.fn((order: Order) => charge(order))

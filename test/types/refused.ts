@@ -10,6 +10,7 @@ import {
   Policy,
   Retry,
   type RetryBudget,
+  StaleFallback,
   Timeout,
   Transient,
   TripPolicy
@@ -122,7 +123,7 @@ Misspelt.fn(fetchUser)
 fetchUser(1).pipe(Users.protect({ failures: ["Unavailible"] }))
 
 // @ts-expect-error The same, data first.
-Users.protect(fetchUser(1), { failures: ["Unavailible"] })
+fetchUser(1).pipe(Users.protect({ failures: ["Unavailible"] }))
 
 // @ts-expect-error `ignore` of the class names a tag that is not in E.
 fetchUser(1).pipe(Ignores.protect)
@@ -131,7 +132,7 @@ fetchUser(1).pipe(Ignores.protect)
 fetchUser(1).pipe(Users.protect({ ignore: ["Gone"] }))
 
 // @ts-expect-error The same, data first.
-Users.protect(fetchUser(1), { ignore: ["Gone"] })
+fetchUser(1).pipe(Users.protect({ ignore: ["Gone"] }))
 
 // @ts-expect-error With no failures the circuit could never open.
 fetchUser(1).pipe(Empty.protect)
@@ -199,11 +200,6 @@ fetchUser(1).pipe(Users.protect({ key: "eu", failWhn: () => true }))
 // @ts-expect-error A misspelt option of a retry.
 fetchUser(1).pipe(Retry.transient(backoff, { name: "users", unprocesedOnly: true }))
 
-Effect.fn("pay")(function* (of: typeof order) {
-  return yield* charge(of)
-  // @ts-expect-error In `Effect.fn` the arguments follow the effect: the order would be taken for options.
-}, Payments.protect)
-
 // @ts-expect-error A policy that retries around one that does, timeouts or not.
 charge(order).pipe(Payments.protect, Payments.protect)
 
@@ -267,7 +263,7 @@ fetchUser(1).pipe(Fallback.value(null))
 // @ts-expect-error The same for `orElse`.
 fetchUser(1).pipe(Fallback.orElse(() => findUser(2)))
 
-class LastNumber extends Fallback.Stale<LastNumber, number>()("app/LastNumber", { maxAge: "1 hour" }) {}
+class LastNumber extends StaleFallback.Service<LastNumber, number>()("app/LastNumber", { maxAge: "1 hour" }) {}
 
 // @ts-expect-error It remembers numbers, not users.
 fetchUser(1).pipe(LastNumber.protect)

@@ -10,6 +10,7 @@ import {
   Policy,
   Retry,
   RetryBudget,
+  StaleFallback,
   Timeout,
   TripPolicy
 } from "effect-resilience"
@@ -41,7 +42,7 @@ const refused: ReadonlyArray<readonly [() => unknown, string]> = [
   [() => Timeout.after("1 second", not({ label: "x" })), "Timeout.after: there is no option label; there are name"],
   [() => Deadline.within("1 second", not("x")), 'Deadline.within: options must be an object, got "x"'],
   [() => Fallback.value(1, not({ on: "any" })), "Fallback: there is no option on; there are when, name"],
-  [() => Fallback.stale("s", not({ maxAge: "1 second", ttl: 1 })), "Fallback.stale: there is no option ttl"],
+  [() => StaleFallback.make("s", not({ maxAge: "1 second", ttl: 1 })), "StaleFallback: there is no option ttl"],
   [() => TripPolicy.failureRate(not({ treshold: 0.5 })), "TripPolicy.failureRate: there is no option treshold"],
   [() => TripPolicy.failureRate(not(0.5)), "TripPolicy.failureRate: options must be an object, got 0.5"],
   [() => TripPolicy.slowCallRate(not({ slower: 1 })), "TripPolicy.slowCallRate: there is no option slower"],
@@ -55,13 +56,10 @@ const refused: ReadonlyArray<readonly [() => unknown, string]> = [
   ],
   [() => breaker.protect(not({ kee: "a" })), "CircuitBreaker.protect: there is no option kee; there are key"],
   [() => breaker.protect(not({ key: 5 })), "CircuitBreaker.protect: key must be a string, got 5"],
-  [
-    () => breaker.protect(not(undefined)),
-    "CircuitBreaker.protect: its argument must be an Effect, or an object of options"
-  ],
-  [() => breaker.protect(not(Promise.resolve(1))), "its argument must be an Effect, or an object of options"],
-  [() => not(bulkhead.protect({ key: "a" }))(() => 1), "Bulkhead.protect: what it is given must be an Effect"],
-  [() => bulkhead.fn(not(Effect.void)), "Bulkhead.fn: its argument must be a function that returns an Effect"]
+  [() => breaker.protect(not(undefined)), "CircuitBreaker.protect: the argument must be an Effect or options"],
+  [() => breaker.protect(not(Promise.resolve(1))), "the argument must be an Effect or options"],
+  [() => not(bulkhead.protect({ key: "a" }))(() => 1), "Bulkhead.protect: the argument must be an Effect"],
+  [() => bulkhead.fn(not(Effect.void)), "Bulkhead.fn: the argument must be a function that returns an Effect"]
 ]
 
 describe("6.11 plain JavaScript", () => {

@@ -3,7 +3,7 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
-import { Outcome, Rejection, Transient } from "effect-resilience"
+import { Outcome, Rejection, Timeout, Transient } from "effect-resilience"
 
 class Down extends Transient.TaggedError<Down>()("Down", {}) {}
 class NotFound extends Schema.TaggedError<NotFound>()("NotFound", {}) {}
@@ -14,7 +14,7 @@ const rejection = new Rejection.CircuitOpen({
   state: "open",
   retryAfter: Duration.seconds(1)
 })
-const timedOut = new Rejection.TimedOut({ policy: "inner", key: "default", after: Duration.seconds(1) })
+const timedOut = new Timeout.TimedOut({ policy: "inner", key: "default", after: Duration.seconds(1) })
 
 const both = <E, F>(one: Cause.Cause<E>, other: Cause.Cause<F>) => Exit.failCause(Cause.combine(one, other))
 
@@ -44,11 +44,11 @@ describe("classify: what an exit says about the dependency", () => {
 describe("judge: what counts instead", () => {
   it("without a judgement, or an empty one, is the default itself", () => {
     for (const nothing of [undefined, {}, { failures: undefined, ignore: undefined }]) {
-      assert.strictEqual(Outcome.judge(nothing), Outcome.classify)
+      assert.strictEqual(Outcome.classifier(nothing), Outcome.classify)
     }
   })
 
-  const table: Array<[string, Outcome.Judgement<unknown, unknown>, Record<string, Outcome.Outcome>]> = [
+  const table: Array<[string, Outcome.Classification<unknown, unknown>, Record<string, Outcome.Outcome>]> = [
     ["failures names the only errors that count", { failures: ["NotFound"] }, { NotFound: "failure", Down: "success" }],
     ["ignore names errors that are neutral", { ignore: ["Down"] }, { Down: "ignored", NotFound: "success" }],
     [
@@ -70,24 +70,24 @@ describe("judge: what counts instead", () => {
   }
 
   it.each(table)("%s", (_, judgement, expected) => {
-    const judge = Outcome.judge(judgement)
+    const judge = Outcome.classifier(judgement)
     for (const [name, outcome] of Object.entries(expected)) assert.strictEqual(judge(exits[name]!), outcome, name)
   })
 
   it.each(table)("%s; defects still count, interruption and rejections never do", (_, judgement) => {
-    const judge = Outcome.judge(judgement)
+    const judge = Outcome.classifier(judgement)
     assert.strictEqual(judge(Exit.die("bug")), "failure")
     assert.strictEqual(judge(Exit.interrupt(1)), "ignored")
     assert.strictEqual(judge(Exit.fail(rejection)), "ignored")
   })
 
   it("a rejection is never a failure, even one that is named", () => {
-    assert.strictEqual(Outcome.judge({ failures: ["CircuitOpen"] })(Exit.fail(rejection)), "ignored")
+    assert.strictEqual(Outcome.classifier({ failures: ["CircuitOpen"] })(Exit.fail(rejection)), "ignored")
   })
 
   it("classify decides alone, and is never asked about interruption", () => {
     const asked: Array<unknown> = []
-    const judge = Outcome.judge({
+    const judge = Outcome.classifier({
       failures: ["NotFound"],
       classify: (exit) => {
         asked.push(exit)
@@ -103,10 +103,10 @@ describe("judge: what counts instead", () => {
 
 describe("isJudgement", () => {
   it("is told by a field that is there: an undefined one is not", () => {
-    assert.isTrue(Outcome.isJudgement({ ignore: [] }))
-    assert.isTrue(Outcome.isJudgement({ classify: Outcome.classify, key: "a" }))
-    assert.isFalse(Outcome.isJudgement({ failures: undefined, failWhen: undefined }))
-    assert.isFalse(Outcome.isJudgement({}))
-    assert.isFalse(Outcome.isJudgement(undefined))
+    assert.isTrue(Outcome.isClassification({ ignore: [] }))
+    assert.isTrue(Outcome.isClassification({ classify: Outcome.classify, key: "a" }))
+    assert.isFalse(Outcome.isClassification({ failures: undefined, failWhen: undefined }))
+    assert.isFalse(Outcome.isClassification({}))
+    assert.isFalse(Outcome.isClassification(undefined))
   })
 })

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
-import { Rejection, Transient } from "effect-resilience"
+import { Rejection, Timeout, Transient } from "effect-resilience"
 
 const who = { policy: "app/Users", key: "default" }
 const evidence = { trip: "failureRate", figures: { calls: 40, failures: 25, rate: 0.625, threshold: 0.5 } }
@@ -16,9 +16,9 @@ const isolated = Rejection.circuitOpen({ ...who, state: "isolated", retryAfter: 
 const full = Rejection.bulkheadFull({ ...who, reason: "full", running: 20, waiting: 40 })
 const late = Rejection.deadlineExceeded({ ...who, deadline: Duration.seconds(3), started: false })
 const cut = Rejection.deadlineExceeded({ ...who, deadline: Duration.seconds(3), started: true })
-const timedOut = Rejection.timedOut({ ...who, after: Duration.seconds(1) })
+const timedOut = Timeout.timedOut({ ...who, after: Duration.seconds(1) })
 
-const all: Array<[Rejection.Rejection | Rejection.TimedOut, new (...args: any) => Error, string]> = [
+const all: Array<[Rejection.Rejection | Timeout.TimedOut, new (...args: any) => Error, string]> = [
   [
     circuitOpen,
     Rejection.CircuitOpen,
@@ -30,16 +30,16 @@ const all: Array<[Rejection.Rejection | Rejection.TimedOut, new (...args: any) =
   [
     Rejection.bulkheadFull({ ...who, reason: "wait", running: 1, waiting: 0 }),
     Rejection.BulkheadFull,
-    "app/Users: the bulkhead gave no permit in time (1 running, 0 waiting)"
+    "app/Users: the bulkhead had no free permit within maxWait (1 running, 0 waiting)"
   ],
   [
     Rejection.bulkheadFull({ ...who, reason: "deadline", running: 1, waiting: 0 }),
     Rejection.BulkheadFull,
-    "app/Users: the bulkhead gave no permit before the deadline (1 running, 0 waiting)"
+    "app/Users: the bulkhead had no free permit before the deadline (1 running, 0 waiting)"
   ],
   [late, Rejection.DeadlineExceeded, "app/Users: the deadline of 3s left no time to begin"],
   [cut, Rejection.DeadlineExceeded, "app/Users: the deadline of 3s passed while the call was running"],
-  [timedOut, Rejection.TimedOut, "app/Users: no answer within 1s"]
+  [timedOut, Timeout.TimedOut, "app/Users: no result within 1s"]
 ]
 
 describe("6.14 rejections cost no stack, and are whole errors all the same", () => {
@@ -96,9 +96,9 @@ describe("guards", () => {
     }
   })
 
-  it("neverRan: all but a deadline that passed while the work was running", () => {
-    for (const error of [circuitOpen, isolated, full, late]) assert.isTrue(Rejection.neverRan(error))
-    for (const error of [cut, timedOut, new Error("x"), undefined]) assert.isFalse(Rejection.neverRan(error))
+  it("neverStarted: all but a deadline that passed while the work was running", () => {
+    for (const error of [circuitOpen, isolated, full, late]) assert.isTrue(Rejection.neverStarted(error))
+    for (const error of [cut, timedOut, new Error("x"), undefined]) assert.isFalse(Rejection.neverStarted(error))
   })
 
   it("rejections are never transient; our timeout is, and nobody knows whether its work was done", () => {
@@ -111,12 +111,12 @@ describe("guards", () => {
 describe("describe", () => {
   it("says evidence in one line, whole numbers as they are", () => {
     assert.strictEqual(
-      Rejection.describe({ trip: "consecutive", figures: { failures: 5, limit: 5 } }),
+      Rejection.formatEvidence({ trip: "consecutive", figures: { failures: 5, limit: 5 } }),
       "consecutive: failures 5, limit 5"
     )
   })
 
   it("without figures says the policy alone", () => {
-    assert.strictEqual(Rejection.describe({ trip: "total", figures: {} }), "total")
+    assert.strictEqual(Rejection.formatEvidence({ trip: "total", figures: {} }), "total")
   })
 })

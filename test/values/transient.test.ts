@@ -4,7 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
-import { Rejection, Transient } from "effect-resilience"
+import { Rejection, Timeout, Transient } from "effect-resilience"
 
 class GatewayTimeout extends Transient.TaggedError<GatewayTimeout>()("GatewayTimeout", { after: Schema.Duration }) {}
 
@@ -74,7 +74,7 @@ describe("is", () => {
   it("a rejection is not transient, our timeout is", () => {
     const who = { policy: "p", key: "default" }
     assert.isFalse(Transient.is(new Rejection.BulkheadFull({ ...who, reason: "full", running: 1, waiting: 0 })))
-    assert.isTrue(Transient.is(new Rejection.TimedOut({ ...who, after: Duration.seconds(1) })))
+    assert.isTrue(Transient.is(new Timeout.TimedOut({ ...who, after: Duration.seconds(1) })))
   })
 })
 

@@ -23,7 +23,7 @@ const opensAt = <S>(policy: TripPolicy.TripPolicy<S>, calls: ReadonlyArray<Call>
 const failures = (...at: ReadonlyArray<number>): ReadonlyArray<Call> => at.map((at) => ["x", at])
 
 describe("consecutive, lasting", () => {
-  const policy = TripPolicy.consecutive(3, { lasting: "500 millis" })
+  const policy = TripPolicy.consecutive(3, { minDuration: "500 millis" })
 
   it.each([
     ["enough of them, long enough", failures(0, 250, 500), 500],
@@ -53,7 +53,7 @@ describe("consecutive, lasting", () => {
   })
 
   it("of zero, or of nothing said, is a row of any length", () => {
-    for (const options of [undefined, {}, { lasting: 0 }, { lasting: undefined }, { lasting: not(null) }]) {
+    for (const options of [undefined, {}, { minDuration: 0 }, { minDuration: undefined }, { minDuration: not(null) }]) {
       const any = TripPolicy.consecutive(3, options)
       assert.strictEqual(opensAt(any, failures(5, 5, 5)), 5)
       assert.deepStrictEqual(any.figures(any.initial(), 5), { failures: 0, limit: 3 })
@@ -63,13 +63,13 @@ describe("consecutive, lasting", () => {
   it("shows how long the row has lasted, and how long it must", () => {
     const evidence = policy.initial()
     const shown = (now: number) => policy.figures(evidence, now)
-    assert.deepStrictEqual(shown(100), { failures: 0, limit: 3, millis: 0, lasting: 500 })
+    assert.deepStrictEqual(shown(100), { failures: 0, limit: 3, millis: 0, minDuration: 500 })
     policy.record(evidence, true, 1, 100)
-    assert.deepStrictEqual(shown(100), { failures: 1, limit: 3, millis: 0, lasting: 500 })
+    assert.deepStrictEqual(shown(100), { failures: 1, limit: 3, millis: 0, minDuration: 500 })
     policy.record(evidence, true, 1, 300)
-    assert.deepStrictEqual(shown(350), { failures: 2, limit: 3, millis: 250, lasting: 500 })
+    assert.deepStrictEqual(shown(350), { failures: 2, limit: 3, millis: 250, minDuration: 500 })
     policy.record(evidence, false, 1, 400)
-    assert.deepStrictEqual(shown(1000), { failures: 0, limit: 3, millis: 0, lasting: 500 })
+    assert.deepStrictEqual(shown(1000), { failures: 0, limit: 3, millis: 0, minDuration: 500 })
   })
 
   it("has the name of one that need not last, and does not look at durations", () => {
@@ -84,7 +84,7 @@ describe("consecutive, at fractions of a millisecond", () => {
   })
 
   it("never opens too early, and less than a millisecond late", () => {
-    const policy = TripPolicy.consecutive(2, { lasting: 500 })
+    const policy = TripPolicy.consecutive(2, { minDuration: 500 })
     for (const first of [0.001, 0.4, 0.5, 0.999, 7]) {
       assert.strictEqual(opensAt(policy, failures(first, first + 499.99)), -1)
       assert.isAbove(opensAt(policy, failures(first, first + 500.999)), 500)
@@ -92,13 +92,13 @@ describe("consecutive, at fractions of a millisecond", () => {
   })
 
   it("knows rows that need last less than a millisecond", () => {
-    const policy = TripPolicy.consecutive(2, { lasting: 0.5 })
+    const policy = TripPolicy.consecutive(2, { minDuration: 0.5 })
     assert.strictEqual(opensAt(policy, failures(1, 1.25)), -1)
     assert.strictEqual(opensAt(policy, failures(1, 1.5)), 1.5)
   })
 
   it("shows whole milliseconds, and none less than zero", () => {
-    const policy = TripPolicy.consecutive(3, { lasting: 500 })
+    const policy = TripPolicy.consecutive(3, { minDuration: 500 })
     const evidence = policy.initial()
     policy.record(evidence, true, 1, 0.4)
     assert.strictEqual(policy.figures(evidence, 0.5).millis, 0)
@@ -124,13 +124,13 @@ describe("6.11 a bad value of a row fails at construction, and says what is allo
     [{ seconds: -1 }, '{"seconds":-1}']
   ])("lasting %o", (lasting, shown) => {
     assert.strictEqual(
-      refusal(() => TripPolicy.consecutive(3, { lasting: not(lasting) })),
-      `TripPolicy.consecutive: lasting must be a finite duration of zero or more, such as "5 seconds", got ${shown}`
+      refusal(() => TripPolicy.consecutive(3, { minDuration: not(lasting) })),
+      `TripPolicy.consecutive: minDuration must be a finite duration of zero or more, such as "5 seconds", got ${shown}`
     )
   })
 
   it.each([
-    [{ last: 500 }, "there is no option last; there are lasting"],
+    [{ last: 500 }, "there is no option last; there are minDuration"],
     ["500 millis", 'options must be an object, got "500 millis"'],
     [500, "options must be an object, got 500"],
     [null, "options must be an object, got null"]

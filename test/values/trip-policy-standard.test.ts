@@ -82,14 +82,14 @@ describe("TripPolicy.standard", () => {
       "consecutive.failures": 3,
       "consecutive.limit": 10,
       "consecutive.millis": 250,
-      "consecutive.lasting": 500
+      "consecutive.minDuration": 500
     })
   })
 })
 
 /** What it stands for, with evidence of several objects. */
 const rate = TripPolicy.failureRate()
-const row = TripPolicy.consecutive(10, { lasting: "500 millis" })
+const row = TripPolicy.consecutive(10, { minDuration: "500 millis" })
 const either = TripPolicy.any(rate, row)
 
 /** A timer of 32 bits comes to its end after 25 days. */

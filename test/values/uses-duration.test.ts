@@ -17,7 +17,7 @@ const readings = (trip: TripPolicy.TripPolicy<any>) =>
       }
     }
     const breaker = yield* CircuitBreaker.make("users", { trip })
-    const call = breaker.protect(Effect.succeed(1), { classify: () => "success" })
+    const call = Effect.succeed(1).pipe(breaker.protect({ classify: () => "success" }))
     yield* call
     readings = 0
     yield* call.pipe(Effect.provideService(Clock.Clock, watched))
@@ -60,7 +60,7 @@ describe("usesDuration", () => {
         const durations: Array<number> = []
         const breaker = yield* CircuitBreaker.make("users", { trip: own(usesDuration, durations) })
         const work = TestClock.adjust("3 seconds")
-        yield* breaker.protect(work, { classify: () => "success" })
+        yield* work.pipe(breaker.protect({ classify: () => "success" }))
         assert.deepStrictEqual(durations, [usesDuration === false ? 0 : 3000])
       }
     })

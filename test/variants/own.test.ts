@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ownFramesWork } from "../../packages/resilience/src/internal/frame.ts"
+import { nativeFramesWork } from "../../packages/resilience/src/runtime/frameCheck.ts"
 
-describe("frames of our own", () => {
-  // When this fails, Effect's run loop has changed: everything still works, on more frames. Look at internal/primitive.ts.
+describe("native frames", () => {
+  // When this fails, Effect's run loop has changed: everything still works, on more frames. Look at runtime/primitive.ts.
   it("pass their check with this version of Effect", () => {
-    assert.isTrue(ownFramesWork)
+    assert.isTrue(nativeFramesWork)
   })
 })

@@ -1,4 +1,4 @@
 /** Runs the tests of a project on the frames that Effect's public API makes. */
-import { use } from "../../packages/resilience/src/internal/frame.ts"
+import { use } from "../../packages/resilience/src/runtime/frame.ts"
 
 use("public")

@@ -129,10 +129,10 @@ const circuitsOf = (stats: ReadonlyArray<Policy.Stats>): Circuits => {
  * @category constructors
  * @since 0.1.0
  */
-export const policy = <O extends Policy.Options>(
+export const policy = <P extends Policy.Part, Rules>(
   name: string,
   title: string,
-  make: (client: Client) => Effect.Effect<Policy.Policy<O>>
+  make: (client: Client) => Effect.Effect<Policy.Policy<P, Rules>>
 ): Sender => ({
   name,
   title,
@@ -141,7 +141,7 @@ export const policy = <O extends Policy.Options>(
       const policy = yield* make(client)
       const run = Effect.runSyncWith(yield* Effect.context<never>())
       client.circuits(() => circuitsOf(run(policy.allStats)))
-      // Whether the policy fits is decided by its options, which are known here only as O; failures are transient.
+      // Whether the policy fits an effect depends on its parts and rules, which are generic here; failures are transient.
       const protect = policy.protect as unknown as (
         self: Effect.Effect<void, Failure>,
         options: { readonly key: string }

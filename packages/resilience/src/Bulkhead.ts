@@ -1,5 +1,6 @@
 /**
- * So many calls at once, so many waiting, and the rest refused at once: one slow dependency does not take every fiber.
+ * Limits how many calls run at once and how many may queue; further calls fail immediately. A slow dependency can then no
+ * longer tie up every fiber.
  *
  * @since 0.1.0
  */
@@ -10,16 +11,16 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
-import * as ConfigOf from "./internal/config.ts"
-import { unprepared } from "./internal/frame.ts"
-import * as Gates from "./internal/gate.ts"
-import { Reporter } from "./internal/hub.ts"
-import { keep } from "./internal/keep.ts"
-import { Keyed, type KeysOptions } from "./internal/keyed.ts"
-import * as Options_ from "./internal/options.ts"
-import * as Protecting from "./internal/protect.ts"
-import type { AnyEffect, AnyFiber, Named } from "./internal/types.ts"
-import * as Rejection from "./Rejection.ts"
+import { BulkheadCall, BulkheadEngine, type BulkheadSettings } from "./engine/bulkhead.ts"
+import * as FromConfig from "./engine/config.ts"
+import * as Keyed from "./engine/keyed.ts"
+import type * as Permits from "./engine/permits.ts"
+import * as Protecting from "./engine/protect.ts"
+import type * as Rejection from "./Rejection.ts"
+import { EngineKey } from "./runtime/frame.ts"
+import * as Check from "./runtime/options.ts"
+import type * as Types from "./Types.ts"
+import { defaultKey } from "./Types.ts"
 
 /**
  * Options of a bulkhead.
@@ -28,10 +29,10 @@ import * as Rejection from "./Rejection.ts"
  *
  * | option | range | default |
  * |---|---|---|
- * | `maxConcurrent` | an integer >= 1 | none: it must be given |
- * | `maxQueued` | an integer >= 0 | 0: nobody waits |
- * | `maxWait` | a duration of zero or more | as long as the deadline allows |
- * | `keys` | see {@link Keys} | 10,000 keys, 1 hour |
+ * | `maxConcurrent` | an integer >= 1 | none: it is required |
+ * | `maxQueued` | an integer >= 0 | 0: no call waits |
+ * | `maxWait` | a duration of zero or more | until the deadline |
+ * | `keys` | see `Types.KeyOptions` | 10,000 keys, 1 hour |
  *
  * @category models
  * @since 0.1.0
@@ -41,22 +42,14 @@ export interface Options {
   readonly maxConcurrent: number
   /** Calls that may wait for a permit, per key, first come first served. An integer >= 0. Default: 0. */
   readonly maxQueued?: number | undefined
-  /** How long a call may wait. Needs `maxQueued`. Default: as long as the deadline allows. */
+  /** How long a call may wait; requires `maxQueued`. A duration of zero or more. Default: until the deadline. */
   readonly maxWait?: Duration.Input | undefined
-  /** How much keyed state is kept. */
-  readonly keys?: Keys | undefined
+  /** Limits on the state that is kept per key. */
+  readonly keys?: Types.KeyOptions | undefined
 }
 
 /**
- * How much keyed state is kept.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Keys extends KeysOptions {}
-
-/**
- * What a bulkhead holds at a moment.
+ * The calls of a bulkhead at one moment.
  *
  * @category models
  * @since 0.1.0
@@ -68,30 +61,45 @@ export interface State {
 }
 
 /**
- * What may be said for one protected effect.
+ * Options of one protected effect.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ProtectOptions {
-  /** Which compartment: each key has `maxConcurrent` permits of its own. Default: `"default"`. */
+  /** Each key has its own `maxConcurrent` permits. Default: `"default"`. */
   readonly key?: string | undefined
 }
 
 /**
- * Protects an effect, or makes a function that does.
+ * The options of a bulkhead that can be read from `Config`; what is not set stays as the class has it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConfigValues {
+  readonly maxConcurrent?: number
+  readonly maxQueued?: number
+  readonly maxWait?: Duration.Duration
+}
+
+/**
+ * Protects an effect: `effect.pipe(bulkhead.protect)`, or `effect.pipe(bulkhead.protect({ key }))`. Further arguments are ignored,
+ * so it is a transformer of `Effect.fn` as it stands.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Protect<R2> {
-  <Arg extends AnyEffect | ProtectOptions>(
-    arg: Arg,
-    options?: ProtectOptions
+  <Arg extends Types.AnyEffect | ProtectOptions>(
+    arg: Arg & Refused<Arg>,
+    ...ignored: ReadonlyArray<unknown>
   ): [Arg] extends [Effect.Effect<infer A, infer E, infer R>]
     ? Effect.Effect<A, E | Rejection.BulkheadFull, R | R2>
     : Apply<R2>
 }
+
+type Refused<Arg> = [Arg] extends [Types.AnyEffect] ? unknown : Types.NoUnknownOptions<Arg, ProtectOptions>
 
 /**
  * A function that protects effects with options already given.
@@ -100,11 +108,14 @@ export interface Protect<R2> {
  * @since 0.1.0
  */
 export interface Apply<R2> {
-  <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Rejection.BulkheadFull, R | R2>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    ...ignored: ReadonlyArray<unknown>
+  ): Effect.Effect<A, E | Rejection.BulkheadFull, R | R2>
 }
 
 /**
- * Wraps a function that returns an effect; the key may come from its arguments.
+ * Wraps a function that returns an effect; the key may be computed from its arguments.
  *
  * @category models
  * @since 0.1.0
@@ -117,106 +128,68 @@ export interface Fn<R2> {
 }
 
 /**
- * A bulkhead at work.
+ * A bulkhead. `R` is what its members require: nothing for one from {@link make}, the service for the statics of a
+ * {@link Service} class.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Bulkhead<R = never> {
-  /** Protects an effect: it runs with a permit, waits for one, or is refused with `BulkheadFull`. */
+  /** Protects an effect: it runs with a permit, waits for one, or is rejected with `BulkheadFull`. */
   readonly protect: Protect<R>
   /** Protects every call of a function. */
   readonly fn: Fn<R>
-  /** Calls running and waiting. */
+  /** The running and the waiting calls of a key. */
   readonly state: (key?: string) => Effect.Effect<State, never, R>
-  /** Changes the permits of every key. Fewer permits interrupt nobody: the running calls end first. */
+  /** Changes the permits of every key. Running calls are never interrupted: fewer permits apply once enough of them have ended. */
   readonly resize: (maxConcurrent: number) => Effect.Effect<void, never, R>
-  /** What this bulkhead does, from the moment the stream is run. */
+  /** The events of this bulkhead, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
 }
 
-interface Entry extends Gates.Cell {
-  /** When it was made: a gate at which nobody stands has no past, and may be forgotten at any time. */
-  lastUsed: number
+const where = "Bulkhead"
+
+/** The options of one call. */
+const optionNames = ["key"]
+
+/**
+ * The settings of permits; the defaults stand here.
+ *
+ * @internal
+ */
+export const resolvePermits = (where: string, options: Omit<Options, "keys">): Permits.BulkheadSettings => {
+  const { maxWait } = options
+  const maxQueued = Check.integer(where, "maxQueued", options.maxQueued ?? 0, 0)
+  const settings = {
+    maxConcurrent: Check.integer(where, "maxConcurrent", options.maxConcurrent, 1),
+    maxQueued,
+    maxWait: maxWait === undefined ? Infinity : Check.millis(where, "maxWait", maxWait, { zero: true, infinite: true })
+  }
+  if (maxQueued === 0 && maxWait !== undefined && settings.maxWait > 0) {
+    throw new RangeError(`${where}: maxWait requires maxQueued >= 1, got maxQueued 0: without a queue no call waits`)
+  }
+  return settings
 }
 
-/** One call through one gate. */
-class Call extends Protecting.Guarded<Engine> implements Gates.Pass {
-  declare held: boolean
-  declare place: Gates.Pass["place"]
-  declare wake: Gates.Pass["wake"]
-  declare private cell: Entry | undefined
+/** @internal */
+export const permitOptionNames = ["maxConcurrent", "maxQueued", "maxWait"]
 
-  constructor(
-    engine: Engine | undefined,
-    service: Protecting.Service | undefined,
-    self: AnyEffect,
-    told: Protecting.Told
-  ) {
-    super(engine, service, self, told)
-    this.held = false
-    this.place = undefined
-    this.wake = undefined
-    this.cell = undefined
-  }
-
-  protected copy(): Call {
-    return new Call(this.engine, this.service, this.self, this.told)
-  }
-
-  protected refused(engine: Engine, fiber: AnyFiber): undefined {
-    this.cell = engine.cells.get(this.told.key, fiber)
-  }
-
-  enter(fiber: AnyFiber): AnyEffect {
-    const { cell, engine } = this
-    if (cell === undefined || engine === undefined) return unprepared
-    const wait = engine.gates.enter(cell, this, fiber)
-    return wait === undefined ? this.self : Effect.flatMap(wait, () => this.self)
-  }
-
-  succeeded(): undefined {
-    this.leave()
-  }
-
-  failed(): undefined {
-    this.leave()
-  }
-
-  private leave(): void {
-    const { cell, engine } = this
-    if (cell === undefined || engine === undefined) return
-    this.cell = undefined
-    engine.gates.release(cell, this)
-  }
-}
-
-keep(new Call(undefined, undefined, Effect.void, Protecting.nothingTold))
-
-class Engine {
-  readonly gates: Gates.Gates
-  readonly cells: Keyed<Entry>
-  readonly own: Event.Hub
-
-  constructor(name: string, options: Options, program: Event.Hub) {
-    Options_.nonEmpty("Bulkhead", "name", name)
-    Options_.known("Bulkhead", options, [...Gates.names, "keys"])
-    this.own = Event.makeHub()
-    this.gates = new Gates.Gates("Bulkhead", options, new Reporter(name, this.own, program))
-    this.cells = new Keyed<Entry>(
-      "Bulkhead",
-      options.keys,
-      (key, now) => ({ ...this.gates.make(key), lastUsed: Math.floor(now) }),
-      Gates.pinned
-    )
-  }
+/**
+ * The settings of a bulkhead.
+ *
+ * @internal
+ */
+export const resolve = (name: string, options: Options): BulkheadSettings => {
+  Check.nonEmpty(where, "name", name)
+  Check.noUnknown(where, options, [...permitOptionNames, "keys"])
+  return { ...resolvePermits(where, options), keys: Keyed.resolve(where, options.keys) }
 }
 
 /**
- * Makes a bulkhead.
+ * Creates a bulkhead.
  *
- * **Details** Strictly first come, first served: a later call never overtakes one that waits. A waiting call that is
- * interrupted, or whose time is over, leaves the queue at once. Throws a `RangeError` at once when an option is out of
+ * **Details** Strictly first come, first served: a later call never overtakes a waiting one. A waiting call that is interrupted,
+ * or whose `maxWait` or deadline has passed, leaves the queue at once. Throws a `RangeError` at once when an option is out of
  * range.
  *
  * **Example** (One at a time)
@@ -228,43 +201,39 @@ class Engine {
  * const program = Effect.gen(function*() {
  *   const printer = yield* Bulkhead.make("printer", { maxConcurrent: 1, maxQueued: 1 })
  *   const print = (page: number) => Effect.as(Effect.sleep("1 millis"), page).pipe(printer.protect, Effect.flip, Effect.flip)
- *   const pages = [1, 2, 3].map((page) => print(page).pipe(Effect.catchTag("BulkheadFull", () => Effect.succeed("refused"))))
+ *   const pages = [1, 2, 3].map((page) => print(page).pipe(Effect.catchTag("BulkheadFull", () => Effect.succeed("rejected"))))
  *   return yield* Effect.all(pages, { concurrency: "unbounded" })
  * })
- * await Effect.runPromise(program) // => [1, 2, "refused"]
+ * await Effect.runPromise(program) // => [1, 2, "rejected"]
  * ```
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (name: string, options: Options): Effect.Effect<Bulkhead> => {
-  new Engine(name, options, Event.makeHub())
-  return Effect.map(Event.CurrentHub, (hub) => makeWith(name, options, hub))
+  const settings = resolve(name, options)
+  return Effect.map(Event.CurrentHub, (hub) => makeWith(name, settings, hub))
 }
 
-const makeWith = (name: string, options: Options, program: Event.Hub): Bulkhead => {
-  const engine = new Engine(name, options, program)
-  const protect = Protecting.by("Bulkhead", (self, told) => new Call(engine, undefined, self, told))
+const makeWith = (name: string, settings: BulkheadSettings, program: Event.Hub): Bulkhead => {
+  const engine = new BulkheadEngine(name, settings, program)
+  const protect = Protecting.protectWith(
+    where,
+    (self, options) => new BulkheadCall(engine, undefined, self, options),
+    optionNames
+  )
   const members: Bulkhead = {
     // The implementation handles effects of any type; the interface says which ones.
-    protect: protect as unknown as Protect<never>,
-    fn: Protecting.fn("Bulkhead", protect) as unknown as Fn<never>,
-    state: (key = Rejection.defaultKey) =>
-      Effect.sync(() => {
-        const gate = engine.cells.peek(key)?.gate
-        return {
-          running: gate?.running ?? 0,
-          waiting: gate?.waiting ?? 0,
-          maxConcurrent: engine.gates.maxConcurrent
-        }
-      }),
+    protect: protect as Protect<never>,
+    fn: Protecting.fnWith(where, protect) as Fn<never>,
+    state: (key = defaultKey) => Effect.sync(() => engine.state(key)),
     resize: (maxConcurrent) => {
-      Options_.integer("Bulkhead.resize", "maxConcurrent", maxConcurrent, 1)
-      return Effect.sync(() => engine.gates.resize(maxConcurrent, engine.cells.all()))
+      Check.integer("Bulkhead.resize", "maxConcurrent", maxConcurrent, 1)
+      return Effect.sync(() => engine.resize(maxConcurrent))
     },
-    events: Event.streamFrom(engine.own)
+    events: Event.streamFrom(engine.reporter.local)
   }
-  return Object.assign(members, { [Protecting.EngineKey]: engine })
+  return Object.assign(members, { [EngineKey]: engine })
 }
 
 /**
@@ -276,8 +245,8 @@ const makeWith = (name: string, options: Options, program: Event.Hub): Bulkhead 
 export interface Class<Self, Id extends string> extends Context.ServiceClass<Self, Id, Bulkhead>, Bulkhead<Self> {
   /** The bulkhead with the options of the class. */
   readonly layer: Layer.Layer<Self>
-  /** The bulkhead with options from `Config` over those of the class. */
-  readonly layerConfig: (config: ConfigOf.Source<ConfigOf.BulkheadSettings>) => Layer.Layer<Self, Config.ConfigError>
+  /** The bulkhead with options from `Config` over those of the class: all of them below a path, or a `Config` for some. */
+  readonly layerConfig: (config: Types.ConfigSource<ConfigValues>) => Layer.Layer<Self, Config.ConfigError>
 }
 
 /**
@@ -304,25 +273,29 @@ export interface Class<Self, Id extends string> extends Context.ServiceClass<Sel
  */
 export const Service =
   <Self = never>() =>
-  <const Id extends string>(id: Id, options: Options): Named<Self, "Bulkhead", Class<Self, Id>> => {
-    new Engine(id, options, Event.makeHub())
+  <const Id extends string>(id: Id, options: Options): Types.RequireSelf<Self, "Bulkhead", Class<Self, Id>> => {
     const service = Context.Service<Self, Bulkhead>()(id)
     const inContext = Protecting.inContext(service)
-    const protect = Protecting.by("Bulkhead", (self, told) => new Call(undefined, service, self, told))
+    const protect = Protecting.protectWith(
+      where,
+      (self, options) => new BulkheadCall(undefined, service, self, options),
+      optionNames
+    )
     const members: Omit<Class<Self, Id>, keyof Context.ServiceClass<Self, Id, Bulkhead>> = {
       // The implementation handles effects of any type; the interface says which ones.
-      protect: protect as unknown as Protect<Self>,
-      fn: Protecting.fn("Bulkhead", protect) as unknown as Fn<Self>,
+      protect: protect as Protect<Self>,
+      fn: Protecting.fnWith(where, protect) as Fn<Self>,
       state: inContext.call((bulkhead) => bulkhead.state),
       resize: inContext.call((bulkhead) => bulkhead.resize),
       events: inContext.stream((bulkhead) => bulkhead.events),
-      ...ConfigOf.layers(
+      ...FromConfig.layers(
         service,
         options,
-        ConfigOf.BulkheadSettings,
-        (settings) => settings,
-        (options, hub) => makeWith(id, options, hub)
+        FromConfig.BulkheadValues,
+        (values) => values,
+        (options) => resolve(id, options),
+        (settings, hub) => makeWith(id, settings, hub)
       )
     }
-    return Object.assign(service, members) as unknown as Named<Self, "Bulkhead", Class<Self, Id>>
+    return Object.assign(service, members) as unknown as Types.RequireSelf<Self, "Bulkhead", Class<Self, Id>>
   }

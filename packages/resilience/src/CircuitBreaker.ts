@@ -1,35 +1,35 @@
 /**
- * Stops calling a dependency that is failing, and finds out gently when it is well again.
+ * Stops calls to a failing dependency and probes it for recovery.
  *
- * A circuit is *closed* while the dependency is well, *open* while calls are refused at once, and *half-open* while a few
- * probes decide which of the two it will be. There is one circuit per key; without a key there is one in all.
+ * A circuit is *closed* while calls succeed, *open* while calls are rejected at once, and *half-open* while a few probes decide
+ * whether it closes or opens again. There is one circuit per key; calls without a key share one.
  *
  * @since 0.1.0
  */
-import type * as Cause from "effect/Cause"
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as Layer from "effect/Layer"
+import type * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
-import * as Circuits from "./internal/circuit.ts"
-import * as ConfigOf from "./internal/config.ts"
-import { unprepared } from "./internal/frame.ts"
-import { Reporter } from "./internal/hub.ts"
-import { keep } from "./internal/keep.ts"
-import { Keyed, type KeysOptions } from "./internal/keyed.ts"
-import * as Options_ from "./internal/options.ts"
-import * as Protecting from "./internal/protect.ts"
-import * as Time from "./internal/time.ts"
-import type { AnyEffect, AnyFiber, Named, NoOther } from "./internal/types.ts"
-import * as Circuit from "./machine/Circuit.ts"
+import { BreakerCall, BreakerEngine, type BreakerSettings } from "./engine/breaker.ts"
+import * as Circuits from "./engine/circuits.ts"
+import * as FromConfig from "./engine/config.ts"
+import * as Keyed from "./engine/keyed.ts"
+import * as OpenTime from "./engine/openTime.ts"
+import * as Protecting from "./engine/protect.ts"
 import * as Outcome from "./Outcome.ts"
-import * as Rejection from "./Rejection.ts"
+import type * as Rejection from "./Rejection.ts"
+import * as Time from "./runtime/clock.ts"
+import { EngineKey } from "./runtime/frame.ts"
+import * as Check from "./runtime/options.ts"
+import * as TripPolicy from "./TripPolicy.ts"
+import type * as Types from "./Types.ts"
+import { defaultKey } from "./Types.ts"
 
 /**
  * Options of a circuit breaker.
@@ -42,26 +42,26 @@ import * as Rejection from "./Rejection.ts"
  * | `openFor` | a duration above zero, growth options, or a `Schedule` | 1 second, +-20 % |
  * | `maxRetryAfter` | a duration above zero | 10 minutes |
  * | `probes` | see {@link Probes} | 1 permitted, 1 success, lease of 10 seconds |
- * | `keys` | see {@link Keys} | 10,000 keys, 1 hour |
- * | `failures`, `ignore`, `failWhen`, `classify` | see `Outcome.Judgement` | transient errors and defects count |
+ * | `keys` | see `Types.KeyOptions` | 10,000 keys, 1 hour |
+ * | `failures`, `ignore`, `failWhen`, `classify` | see `Outcome.Classification` | transient errors and defects count |
  *
  * @category models
  * @since 0.1.0
  */
-export interface Options extends Outcome.Judgement {
+export interface Options extends Outcome.Classification {
   /** When to open. Default: `TripPolicy.standard`. */
-  readonly trip?: Circuits.AnyTripPolicy | undefined
+  readonly trip?: TripPolicy.Any | undefined
   /**
-   * How long to stay open, with a jitter of 20 %. Give {@link OpenFor} to say the jitter yourself or to have openings grow,
-   * or a `Schedule` whose input is the number of the opening. Default: 1 second.
+   * How long to stay open, with a jitter of 20 %. {@link OpenFor} sets the jitter, and growth from opening to opening; a
+   * `Schedule` gets the number of the opening in a row as its input. Default: 1 second.
    */
-  readonly openFor?: Duration.Input | OpenFor | Circuits.OpenSchedule | undefined
+  readonly openFor?: Duration.Input | OpenFor | OpenSchedule | undefined
   /** A `retryAfter` on the failure that opens the circuit lengthens the open time, at most to this. Default: 10 minutes. */
   readonly maxRetryAfter?: Duration.Input | undefined
   /** How a half-open circuit decides. */
   readonly probes?: Probes | undefined
-  /** How much keyed state is kept. */
-  readonly keys?: Keys | undefined
+  /** Limits on the state that is kept per key. */
+  readonly keys?: Types.KeyOptions | undefined
 }
 
 /**
@@ -99,12 +99,12 @@ export interface Probes {
 }
 
 /**
- * How much keyed state is kept.
+ * A schedule of open times; its input is the number of the opening in a row.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Keys extends KeysOptions {}
+export type OpenSchedule = Schedule.Schedule<unknown, number>
 
 /**
  * The state of one circuit.
@@ -112,29 +112,54 @@ export interface Keys extends KeysOptions {}
  * @category models
  * @since 0.1.0
  */
-export type State = Circuits.CircuitView
+export type State =
+  | {
+      readonly _tag: "closed" | "isolated" | "disabled"
+      /** Time in this state. */
+      readonly since: Duration.Duration
+      /** Openings in a row. */
+      readonly openings: number
+    }
+  | {
+      readonly _tag: "open"
+      readonly since: Duration.Duration
+      readonly openings: number
+      /** Time before the first probe. */
+      readonly retryAfter: Duration.Duration
+      /** Why it opened. */
+      readonly evidence?: Rejection.Evidence
+    }
+  | {
+      readonly _tag: "half-open"
+      readonly since: Duration.Duration
+      readonly openings: number
+      /** Running probes. */
+      readonly probing: number
+      /** Probes that succeeded. */
+      readonly successes: number
+    }
 
 /**
- * What may be said for one protected effect: its key, and a judgement of its own in place of the breaker's.
+ * Options of one protected effect: its key, and a classification in place of the breaker's.
  *
  * @category models
  * @since 0.1.0
  */
-export interface ProtectOptions extends Outcome.Judgement {
+export interface ProtectOptions extends Outcome.Classification {
   /** Which circuit. Default: `"default"`. */
   readonly key?: string | undefined
 }
 
 /**
- * Commands of an operator, on one circuit. They hold until the next command (`isolate`, `disable`) or take effect once.
+ * Commands of an operator, on one circuit. `isolate` and `disable` hold until the next command; the others take effect once.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Control<R = never> {
-  /** Refuses every call until `close`, `reset` or `disable`. */
+  /** Rejects every call until `close`, `reset` or `disable`. */
   readonly isolate: (key?: string) => Effect.Effect<void, never, R>
-  /** Closes a circuit that is not closed, with fresh evidence; `reset` gives a closed one fresh evidence too. */
+  /** Closes a circuit that is not closed, with a fresh trip state; `reset` gives a closed one a fresh trip state too. */
   readonly close: (key?: string) => Effect.Effect<void, never, R>
   /** Closes the circuit and forgets its past openings. */
   readonly reset: (key?: string) => Effect.Effect<void, never, R>
@@ -145,8 +170,8 @@ export interface Control<R = never> {
 }
 
 /**
- * Leave to make one call, for work that cannot be wrapped as an effect. Say how the call ended with one of the three; the
- * first word counts. A permit whose scope closes unsaid is ignored.
+ * Permission for one call that cannot be wrapped as an effect. Report its outcome with `succeed`, `fail` or `ignore`; only the
+ * first report counts. If the scope closes first, the outcome is `"ignored"`.
  *
  * @category models
  * @since 0.1.0
@@ -158,7 +183,7 @@ export interface Permit {
 }
 
 /**
- * The circuits of a breaker at a moment, as JSON-safe data, for a restart to go on from.
+ * The circuits of a breaker at one moment, as JSON-safe data, to restore after a restart.
  *
  * @category models
  * @since 0.1.0
@@ -189,29 +214,50 @@ export const Snapshot = Schema.Struct({
 export type Snapshot = typeof Snapshot.Type
 
 /**
- * Protects an effect, or makes a function that does.
+ * The options of a breaker that can be read from `Config`; what is not set stays as the class has it.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Protect<Own, R2> {
-  <const Arg extends AnyEffect | ProtectOptions, const Call extends object = {}>(
-    arg: Arg & Refused<Arg, Outcome.Effective<Own, Call>>,
-    options?: Call & CallOptions<Arg> & NoOther<Call, ProtectOptions>
-  ): Protected<Arg, Own, R2>
+export interface ConfigValues {
+  readonly trip?:
+    | { readonly type: "consecutive"; readonly failures: number; readonly minDuration?: Duration.Duration }
+    | ({ readonly type: "failureRate" } & WindowValues)
+    | ({ readonly type: "slowCallRate"; readonly slowerThan: Duration.Duration } & WindowValues)
+  /** Of the first opening: growth and jitter stay as they are. */
+  readonly openFor?: Duration.Duration
+  readonly maxRetryAfter?: Duration.Duration
+  readonly probes?: { readonly permitted?: number; readonly successes?: number; readonly lease?: Duration.Duration }
 }
 
-type CallOptions<Arg> = [Arg] extends [Effect.Effect<infer A, infer E, infer _R>]
-  ? { readonly key?: string | undefined } & Outcome.Judgement<A, E>
-  : {}
+interface WindowValues {
+  readonly threshold?: number
+  readonly window?: Duration.Duration
+  readonly calls?: number
+  readonly minimumCalls?: number
+}
 
-type Refused<Arg, J> = [Arg] extends [Effect.Effect<infer A, infer E, infer _R>]
-  ? Outcome.CanTrip<A, E, J>
-  : NoOther<Arg, ProtectOptions>
+/**
+ * Protects an effect: `effect.pipe(breaker.protect)`, or `effect.pipe(breaker.protect(options))`. Further arguments are ignored,
+ * so it is a transformer of `Effect.fn` as it stands.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Protect<C, R2> {
+  <const Arg extends Types.AnyEffect | ProtectOptions>(
+    arg: Arg & Refused<Arg, C>,
+    ...ignored: ReadonlyArray<unknown>
+  ): Protected<Arg, C, R2>
+}
 
-type Protected<Arg, Own, R2> = [Arg] extends [Effect.Effect<infer A, infer E, infer R>]
+type Refused<Arg, C> = [Arg] extends [Effect.Effect<infer A, infer E, infer _R>]
+  ? Outcome.CanTrip<A, E, C>
+  : Types.NoUnknownOptions<Arg, ProtectOptions>
+
+type Protected<Arg, C, R2> = [Arg] extends [Effect.Effect<infer A, infer E, infer R>]
   ? Effect.Effect<A, E | Rejection.CircuitOpen, R | R2>
-  : Apply<Outcome.Effective<Own, Arg>, R2>
+  : Apply<Outcome.Effective<C, Arg>, R2>
 
 /**
  * A function that protects effects with options already given.
@@ -219,185 +265,105 @@ type Protected<Arg, Own, R2> = [Arg] extends [Effect.Effect<infer A, infer E, in
  * @category models
  * @since 0.1.0
  */
-export interface Apply<J, R2> {
+export interface Apply<C, R2> {
   <A, E, R>(
-    self: Effect.Effect<A, E, R> & Outcome.CanTrip<A, E, J>
+    self: Effect.Effect<A, E, R> & Outcome.CanTrip<A, E, C>,
+    ...ignored: ReadonlyArray<unknown>
   ): Effect.Effect<A, E | Rejection.CircuitOpen, R | R2>
 }
 
 /**
- * Wraps a function that returns an effect; the key may come from its arguments.
+ * Wraps a function that returns an effect; the key may be computed from its arguments.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Fn<Own, R2> {
+export interface Fn<C, R2> {
   <Args extends ReadonlyArray<unknown>, A, E, R>(
-    f: ((...args: Args) => Effect.Effect<A, E, R>) & Outcome.CanTrip<A, E, Own>,
+    f: ((...args: Args) => Effect.Effect<A, E, R>) & Outcome.CanTrip<A, E, C>,
     options?: { readonly key?: ((...args: Args) => string) | undefined }
   ): (...args: Args) => Effect.Effect<A, E | Rejection.CircuitOpen, R | R2>
 }
 
 /**
- * A circuit breaker at work. `R` is what its members need: nothing for one from {@link make}, the service for the statics
- * of a {@link Service} class.
+ * A circuit breaker. `C` is its classification; `R` is what its members require: nothing for one from {@link make}, the service
+ * for the statics of a {@link Service} class.
  *
  * @category models
  * @since 0.1.0
  */
-export interface CircuitBreaker<Own = Options, R = never> {
+export interface CircuitBreaker<C = {}, R = never> {
   /** Protects an effect: `effect.pipe(breaker.protect)`, or with options `effect.pipe(breaker.protect({ key }))`. */
-  readonly protect: Protect<Own, R>
+  readonly protect: Protect<C, R>
   /** Protects every call of a function. */
-  readonly fn: Fn<Own, R>
-  /** Takes leave for one call that cannot be wrapped. */
+  readonly fn: Fn<C, R>
+  /** Admits one call that cannot be wrapped. */
   readonly acquire: (options?: {
     readonly key?: string | undefined
   }) => Effect.Effect<Permit, Rejection.CircuitOpen, Scope.Scope | R>
-  /** The state of one circuit. A key that nobody has used is closed. */
+  /** The state of one circuit. The circuit of an unused key is closed. */
   readonly state: (key?: string) => Effect.Effect<State, never, R>
   /** The states of all circuits that are kept. */
   readonly states: Effect.Effect<ReadonlyArray<State & { readonly key: string }>, never, R>
-  /** What this breaker does, from the moment the stream is run. */
+  /** The events of this breaker, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
   /** Changes of state, from the moment the stream is run. */
   readonly transitions: Stream.Stream<Event.Transition, never, R>
   /** Commands of an operator. */
   readonly control: Control<R>
-  /** The circuits as data; evidence of closed circuits is not part of it. */
-  readonly export: Effect.Effect<Snapshot, never, R>
-  /** Takes over the circuits of a snapshot, as old as they have become since: an open time that is over is over. */
-  readonly hydrate: (snapshot: Snapshot) => Effect.Effect<void, never, R>
-}
-
-class Entry extends Circuits.Cell {
-  declare lastUsed: number
-  /** Calls admitted and not ended: their circuit must not be forgotten under them. */
-  declare running: number
-
-  constructor(key: string, trip: Circuits.AnyTripPolicy, now: number) {
-    super(key, trip, now)
-    this.lastUsed = Math.floor(now)
-    this.running = 0
-  }
-}
-
-/** One call through one circuit. */
-class Call extends Protecting.Guarded<Engine> {
-  declare private cell: Entry | undefined
-  declare private era: number
-  declare private ticket: number
-  declare private started: number
-
-  constructor(
-    engine: Engine | undefined,
-    service: Protecting.Service | undefined,
-    self: AnyEffect,
-    told: Protecting.Told
-  ) {
-    super(engine, service, self, told)
-    this.cell = undefined
-    this.era = 0
-    this.ticket = 0
-    this.started = NaN
-  }
-
-  protected copy(): Call {
-    return new Call(this.engine, this.service, this.self, this.told)
-  }
-
-  protected refused(engine: Engine, fiber: AnyFiber): AnyEffect | undefined {
-    const cell = engine.cells.get(this.told.key, fiber)
-    const refusal = Circuit.passes(cell) ? undefined : engine.refusal(cell, fiber)
-    if (refusal === undefined) this.cell = cell
-    return refusal
-  }
-
-  enter(fiber: AnyFiber): AnyEffect {
-    const { cell, engine } = this
-    if (cell === undefined || engine === undefined) return unprepared
-    const { circuits } = engine
-    // The clock is most of what a call costs: it is not read for what nobody asks.
-    const now = circuits.timed || !Circuit.passes(cell) ? Time.monotonicMillis(fiber) : 0
-    this.ticket = circuits.admit(cell, now, fiber)
-    this.era = cell.era
-    this.started = now
-    cell.running += 1
-    return this.self
-  }
-
-  succeeded(value: unknown, fiber: AnyFiber): undefined {
-    const { cell, engine } = this
-    if (cell === undefined || engine === undefined) return
-    this.settle(cell, engine, Protecting.judgeSuccess(this.told.judge ?? engine.judge, value), undefined, fiber)
-  }
-
-  failed(cause: Cause.Cause<unknown>, fiber: AnyFiber): undefined {
-    const { cell, engine } = this
-    if (cell === undefined || engine === undefined) return
-    const judged = Protecting.judgeSafely(this.told.judge ?? engine.judge, Exit.failCause(cause))
-    this.settle(cell, engine, judged, cause, fiber)
-  }
-
-  private settle(
-    cell: Entry,
-    { circuits, reporter }: Engine,
-    judged: Protecting.Judged,
-    cause: Cause.Cause<unknown> | undefined,
-    fiber: AnyFiber
-  ): void {
-    const now = Time.monotonicMillis(fiber)
-    const { outcome } = judged
-    this.cell = undefined
-    cell.running -= 1
-    cell.lastUsed = Math.floor(now)
-    const retryAfter = cause !== undefined && outcome === "failure" ? Protecting.retryAfterOf(cause) : undefined
-    const duration = circuits.timed ? now - this.started : 0
-    circuits.settle(cell, this.era, this.ticket, outcome, duration, now, fiber, retryAfter)
-    if (cause !== undefined && outcome === "ignored") reporter.ignored(cell.key, cause, fiber)
-    if (judged.threw) throw judged.defect
-  }
-}
-
-keep(new Call(undefined, undefined, Effect.void, Protecting.nothingTold))
-
-class Engine {
-  readonly circuits: Circuits.Circuits
-  readonly cells: Keyed<Entry>
-  readonly reporter: Reporter
-  readonly judge: Protecting.Judge
-
-  constructor(name: string, options: Options, program: Event.Hub) {
-    Options_.nonEmpty(where, "name", name)
-    Options_.known(where, options, [...Circuits.names, "keys", ...Options_.judgementNames])
-    Options_.judgement(where, options)
-    this.reporter = new Reporter(name, Event.makeHub(), program)
-    this.circuits = new Circuits.Circuits(where, options, this.reporter)
-    this.judge = Outcome.judge(Outcome.isJudgement(options) ? options : undefined)
-    this.cells = new Keyed<Entry>(
-      where,
-      options.keys,
-      (key, now) => new Entry(key, this.circuits.trip, now),
-      (entry, now) => entry.running > 0 || Circuits.pinned(entry, now)
-    )
-  }
-
-  /** The refusal of a call that would not be admitted. */
-  refusal(cell: Entry, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> | undefined {
-    const now = Time.monotonicMillis(fiber)
-    if (this.circuits.admits(cell, now)) return undefined
-    cell.lastUsed = Math.floor(now)
-    return this.circuits.reject(cell, now, fiber)
-  }
+  /** The circuits as data, without the trip states of closed circuits. */
+  readonly snapshot: Effect.Effect<Snapshot, never, R>
+  /** Restores the circuits of a snapshot, aged by the time since then: an open time that is over is over. */
+  readonly restore: (snapshot: Snapshot) => Effect.Effect<void, never, R>
 }
 
 const where = "CircuitBreaker"
 
 /**
- * Makes a circuit breaker.
+ * The settings of a circuit; the defaults stand here.
  *
- * **When to use** When a service class would be too much: scripts, tests, breakers made at run time. Otherwise prefer
- * {@link Service}.
+ * @internal
+ */
+export const resolveCircuit = (where: string, options: Omit<Options, "keys">): Circuits.CircuitSettings => {
+  const { maxRetryAfter, openFor, probes = {}, trip } = options
+  const resolvedTrip: TripPolicy.TripPolicy = Check.tripPolicy(where, "trip", trip ?? TripPolicy.standard)
+  Check.noUnknown(`${where}.probes`, probes, ["permitted", "successes", "lease"])
+  const permitted = Check.integer(where, "probes.permitted", probes.permitted ?? 1, 1)
+  return {
+    trip: resolvedTrip,
+    probes: {
+      permitted,
+      successes: Check.integer(where, "probes.successes", probes.successes ?? 1, 1, permitted),
+      lease: Check.millis(where, "probes.lease", probes.lease ?? "10 seconds")
+    },
+    openFor: OpenTime.resolve(where, openFor),
+    maxRetryAfter: Check.millis(where, "maxRetryAfter", maxRetryAfter ?? "10 minutes", { infinite: true })
+  }
+}
+
+/** @internal */
+export const circuitOptionNames = ["trip", "openFor", "maxRetryAfter", "probes", ...Check.classificationNames]
+
+/**
+ * The settings of a breaker.
+ *
+ * @internal
+ */
+export const resolve = (name: string, options: Options): BreakerSettings => {
+  Check.nonEmpty(where, "name", name)
+  Check.noUnknown(where, options, [...circuitOptionNames, "keys"])
+  Check.classification(where, options)
+  return {
+    ...resolveCircuit(where, options),
+    classify: Outcome.classifier(Outcome.isClassification(options) ? options : undefined),
+    keys: Keyed.resolve(where, options.keys)
+  }
+}
+
+/**
+ * Creates a circuit breaker.
+ *
+ * **When to use** For scripts, tests, and breakers that are created at run time. Otherwise prefer {@link Service}.
  *
  * **Details** Throws a `RangeError` at once when an option is out of range.
  *
@@ -422,113 +388,48 @@ const where = "CircuitBreaker"
  */
 export const make = <const O extends Options = {}>(
   name: string,
-  options?: O & Options & NoOther<O, Options>
-): Effect.Effect<CircuitBreaker<O>> => {
-  const given: Options = options ?? {}
-  check(name, given)
-  return Effect.map(Event.CurrentHub, (hub) => makeWith<O>(name, given, hub))
+  options?: O & Options & Types.NoUnknownOptions<O, Options, "probes" | "keys">
+): Effect.Effect<CircuitBreaker<Outcome.ClassificationOf<O>>> => {
+  const settings = resolve(name, options ?? {})
+  return Effect.map(Event.CurrentHub, (hub) => makeWith(name, settings, hub))
 }
 
-/** Every check of the options, without making anything that lasts. */
-const check = (name: string, options: Options): void => {
-  new Engine(name, options, Event.makeHub())
-}
-
-const makeWith = <O>(name: string, options: Options, program: Event.Hub): CircuitBreaker<O> => {
-  const engine = new Engine(name, options, program)
-  const { cells, circuits } = engine
-
-  const protect = Protecting.by(where, (self, told) => new Call(engine, undefined, self, told))
-
-  const acquire = (call?: { readonly key?: string | undefined }) =>
-    Effect.acquireRelease(
-      Effect.withFiber((fiber): Effect.Effect<Leave, Rejection.CircuitOpen> => {
-        const now = Time.monotonicMillis(fiber)
-        const cell = cells.get(call?.key ?? Rejection.defaultKey, fiber)
-        cell.lastUsed = Math.floor(now)
-        const ticket = circuits.admit(cell, now, fiber)
-        return ticket === Circuit.Rejected
-          ? circuits.reject(cell, now, fiber)
-          : Effect.succeed(new Leave(circuits, cell, ticket, now))
-      }),
-      (leave) => leave.ignore
-    )
-
-  const members: CircuitBreaker<O> = {
+const makeWith = <C>(name: string, settings: BreakerSettings, program: Event.Hub): CircuitBreaker<C> => {
+  const engine = new BreakerEngine(where, name, settings, program)
+  const protect = Protecting.protectWith(where, (self, options) => new BreakerCall(engine, undefined, self, options))
+  const members: CircuitBreaker<C> = {
     // The implementation handles effects of any type; the interface says which ones.
-    protect: protect as unknown as CircuitBreaker<O>["protect"],
-    fn: Protecting.fn(where, protect) as unknown as CircuitBreaker<O>["fn"],
-    acquire,
-    state: (key = Rejection.defaultKey) =>
-      Time.withNow((now) => {
-        const cell = cells.peek(key)
-        return cell === undefined ? { _tag: "closed", since: Duration.zero, openings: 0 } : circuits.view(cell, now)
-      }),
-    states: Time.withNow((now) => Array.from(cells.all(), (cell) => ({ key: cell.key, ...circuits.view(cell, now) }))),
-    events: Event.streamFrom(engine.reporter.own),
-    transitions: Event.streamFrom(engine.reporter.own).pipe(Stream.filter((event) => event._tag === "Transition")),
-    control: Circuits.commands((key, command, now, fiber) =>
-      circuits.control(cells.insist(key, now), command, now, fiber)
-    ),
-    export: Time.withNow((now, fiber) => ({
-      version: 1,
-      at: Time.epochMillis(fiber),
-      // Without the entry that keys share when there is no room: it is nobody's state in particular.
-      circuits: Array.from(cells.kept(), (cell) => Circuits.exported(cell, now))
-    })),
-    hydrate: (snapshot) =>
+    protect: protect as Protect<C, never>,
+    fn: Protecting.fnWith(where, protect) as Fn<C, never>,
+    acquire: (options) =>
+      Effect.acquireRelease(
+        Effect.withFiber((fiber) => engine.acquire(options?.key ?? defaultKey, fiber)),
+        (permit) => permit.ignore
+      ),
+    state: (key = defaultKey) => Time.withNow((now) => engine.state(key, now)),
+    states: Time.withNow((now) => engine.states(now)),
+    events: Event.streamFrom(engine.reporter.local),
+    transitions: Event.streamFrom(engine.reporter.local).pipe(Stream.filter((event) => event._tag === "Transition")),
+    control: Circuits.commands((key, command, now, fiber) => engine.control(key, command, now, fiber)),
+    snapshot: Time.withNow((now, fiber) => engine.snapshot(now, fiber)),
+    restore: (snapshot) =>
       Time.withNow((now, fiber) => {
-        if (!isSnapshot(snapshot)) Options_.reject("CircuitBreaker.hydrate", "its argument", "a Snapshot", snapshot)
-        const away = Math.max(0, Time.epochMillis(fiber) - snapshot.at)
-        for (const one of snapshot.circuits) {
-          const cell = cells.own(one.key, now)
-          if (cell !== undefined) circuits.restore(cell, one, away, now, fiber)
-        }
+        if (!isSnapshot(snapshot)) Check.invalid("CircuitBreaker.restore", "the argument", "a Snapshot", snapshot)
+        engine.restore(snapshot, now, fiber)
       })
   }
-  return Object.assign(members, { [Protecting.EngineKey]: engine })
+  return Object.assign(members, { [EngineKey]: engine })
 }
 
 const isSnapshot = Schema.is(Snapshot)
 
-/** A permit: tells the circuit once how the call ended. */
-class Leave implements Permit {
-  readonly succeed: Effect.Effect<void>
-  readonly fail: Permit["fail"]
-  readonly ignore: Effect.Effect<void>
-
-  constructor(circuits: Circuits.Circuits, cell: Entry, ticket: number, started: number) {
-    const era = cell.era
-    cell.running += 1
-    let told = false
-    const say = (outcome: Outcome.Outcome, retryAfter?: Duration.Input): Effect.Effect<void> =>
-      Effect.withFiber((fiber) => {
-        if (!told) {
-          const asked =
-            retryAfter === undefined
-              ? undefined
-              : Duration.millis(Options_.millis("CircuitBreaker.Permit.fail", "retryAfter", retryAfter, { zero: true }))
-          told = true
-          const now = Time.monotonicMillis(fiber)
-          cell.running -= 1
-          cell.lastUsed = Math.floor(now)
-          circuits.settle(cell, era, ticket, outcome, now - started, now, fiber, asked)
-        }
-        return Effect.void
-      })
-    this.succeed = say("success")
-    this.fail = (options) => say("failure", options?.retryAfter)
-    this.ignore = say("ignored")
-  }
-}
-
-const statics = <Self, O>(service: Context.Service<Self, CircuitBreaker<O>>): CircuitBreaker<O, Self> => {
+const statics = <Self, C>(service: Context.Service<Self, CircuitBreaker<C>>): CircuitBreaker<C, Self> => {
   const inContext = Protecting.inContext(service)
-  const protect = Protecting.by(where, (self, told) => new Call(undefined, service, self, told))
+  const protect = Protecting.protectWith(where, (self, options) => new BreakerCall(undefined, service, self, options))
   return {
     // The implementation handles effects of any type; the interface says which ones.
-    protect: protect as unknown as Protect<O, Self>,
-    fn: Protecting.fn(where, protect) as unknown as Fn<O, Self>,
+    protect: protect as Protect<C, Self>,
+    fn: Protecting.fnWith(where, protect) as Fn<C, Self>,
     acquire: inContext.call((breaker) => breaker.acquire),
     state: inContext.call((breaker) => breaker.state),
     states: inContext.effect((breaker) => breaker.states),
@@ -541,8 +442,8 @@ const statics = <Self, O>(service: Context.Service<Self, CircuitBreaker<O>>): Ci
       disable: inContext.call((breaker) => breaker.control.disable),
       enable: inContext.call((breaker) => breaker.control.enable)
     },
-    export: inContext.effect((breaker) => breaker.export),
-    hydrate: inContext.call((breaker) => breaker.hydrate)
+    snapshot: inContext.effect((breaker) => breaker.snapshot),
+    restore: inContext.call((breaker) => breaker.restore)
   }
 }
 
@@ -552,15 +453,13 @@ const statics = <Self, O>(service: Context.Service<Self, CircuitBreaker<O>>): Ci
  * @category models
  * @since 0.1.0
  */
-export interface Class<Self, Id extends string, O extends Options>
-  extends Context.ServiceClass<Self, Id, CircuitBreaker<O>>,
-    CircuitBreaker<O, Self> {
+export interface Class<Self, Id extends string, C = {}>
+  extends Context.ServiceClass<Self, Id, CircuitBreaker<C>>,
+    CircuitBreaker<C, Self> {
   /** The breaker with the options of the class. */
   readonly layer: Layer.Layer<Self>
-  /**
-   * The breaker with options from `Config` over those of the class: all of them below a path, or those you name.
-   */
-  readonly layerConfig: (config: ConfigOf.Source<ConfigOf.CircuitSettings>) => Layer.Layer<Self, Config.ConfigError>
+  /** The breaker with options from `Config` over those of the class: all of them below a path, or a `Config` for some. */
+  readonly layerConfig: (config: Types.ConfigSource<ConfigValues>) => Layer.Layer<Self, Config.ConfigError>
 }
 
 /**
@@ -596,16 +495,21 @@ export const Service =
   <Self = never>() =>
   <const Id extends string, const O extends Options = {}>(
     id: Id,
-    options?: O & Options & NoOther<O, Options>
-  ): Named<Self, "CircuitBreaker", Class<Self, Id, O>> => {
+    options?: O & Options & Types.NoUnknownOptions<O, Options, "probes" | "keys">
+  ): Types.RequireSelf<Self, "CircuitBreaker", Class<Self, Id, Outcome.ClassificationOf<O>>> => {
+    type C = Outcome.ClassificationOf<O>
     const given: Options = options ?? {}
-    check(id, given)
-    const key = Context.Service<Self, CircuitBreaker<O>>()(id)
-    const members: Omit<Class<Self, Id, O>, keyof Context.ServiceClass<Self, Id, CircuitBreaker<O>>> = {
-      ...statics<Self, O>(key),
-      ...ConfigOf.layers(key, given, ConfigOf.CircuitSettings, ConfigOf.circuit, (options, hub) =>
-        makeWith<O>(id, options, hub)
+    const key = Context.Service<Self, CircuitBreaker<C>>()(id)
+    const members: Omit<Class<Self, Id, C>, keyof Context.ServiceClass<Self, Id, CircuitBreaker<C>>> = {
+      ...statics<Self, C>(key),
+      ...FromConfig.layers(
+        key,
+        given,
+        FromConfig.CircuitValues,
+        FromConfig.toCircuitOptions,
+        (options) => resolve(id, options),
+        (settings, hub) => makeWith<C>(id, settings, hub)
       )
     }
-    return Object.assign(key, members) as unknown as Named<Self, "CircuitBreaker", Class<Self, Id, O>>
+    return Object.assign(key, members) as unknown as Types.RequireSelf<Self, "CircuitBreaker", Class<Self, Id, C>>
   }

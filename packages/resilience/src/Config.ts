@@ -1,18 +1,29 @@
 /**
- * Options of policies from Effect's `Config`: a `Config` for each, to give to `layerConfig` or to compose with your own.
+ * Reads the options of policies from Effect's `Config`: one `Config` per policy, for `layerConfig` or to compose with others.
  *
- * Every option is optional; what is not set stays as the class has it. Durations are written like `5 seconds`.
+ * Every option is optional; an option that is not set keeps the value of the class. Durations are written like `5 seconds`.
  *
  * @since 0.1.0
  */
 import type * as Config from "effect/Config"
 import type * as ConfigProvider from "effect/ConfigProvider"
-import * as ConfigOf from "./internal/config.ts"
-
-type Path = string | ConfigProvider.Path
+import type * as Bulkhead from "./Bulkhead.ts"
+import type * as CircuitBreaker from "./CircuitBreaker.ts"
+import * as FromConfig from "./engine/config.ts"
+import type * as Policy from "./Policy.ts"
+import type * as Retry from "./Retry.ts"
+import type * as RetryBudget from "./RetryBudget.ts"
 
 /**
- * Settings of a circuit breaker: `trip` (`type`, and the options of that trip policy), `openFor`, `maxRetryAfter`,
+ * A path of the `ConfigProvider`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Path = string | ConfigProvider.Path
+
+/**
+ * Options of a circuit breaker: `trip` (`type`, and the options of that trip policy), `openFor`, `maxRetryAfter`,
  * `probes` (`permitted`, `successes`, `lease`).
  *
  * **Example** (A breaker from environment variables)
@@ -37,42 +48,42 @@ type Path = string | ConfigProvider.Path
  * @category configs
  * @since 0.1.0
  */
-export const circuitBreaker = (path?: Path): Config.Config<ConfigOf.CircuitSettings> =>
-  ConfigOf.below(ConfigOf.CircuitSettings, path)
+export const circuitBreaker = (path?: Path): Config.Config<CircuitBreaker.ConfigValues> =>
+  FromConfig.fromPath(FromConfig.CircuitValues, path)
 
 /**
- * Settings of a bulkhead: `maxConcurrent`, `maxQueued`, `maxWait`.
+ * Options of a bulkhead: `maxConcurrent`, `maxQueued`, `maxWait`.
  *
  * @category configs
  * @since 0.1.0
  */
-export const bulkhead = (path?: Path): Config.Config<ConfigOf.BulkheadSettings> =>
-  ConfigOf.below(ConfigOf.BulkheadSettings, path)
+export const bulkhead = (path?: Path): Config.Config<Bulkhead.ConfigValues> =>
+  FromConfig.fromPath(FromConfig.BulkheadValues, path)
 
 /**
- * Settings of a retry budget: `ratio`, `minPerSecond`, `window`.
+ * Options of a retry budget: `ratio`, `minPerSecond`, `window`.
  *
  * @category configs
  * @since 0.1.0
  */
-export const retryBudget = (path?: Path): Config.Config<ConfigOf.BudgetSettings> =>
-  ConfigOf.below(ConfigOf.BudgetSettings, path)
+export const retryBudget = (path?: Path): Config.Config<RetryBudget.ConfigValues> =>
+  FromConfig.fromPath(FromConfig.BudgetValues, path)
 
 /**
- * Settings of `Retry.backoff`: `base`, `cap`, `times`, `jitter`.
+ * Options of `Retry.backoff`: `base`, `cap`, `times`, `jitter`.
  *
  * @category configs
  * @since 0.1.0
  */
-export const backoff = (path?: Path): Config.Config<ConfigOf.RetrySettings> =>
-  ConfigOf.below(ConfigOf.RetrySettings, path)
+export const backoff = (path?: Path): Config.Config<Retry.BackoffConfigValues> =>
+  FromConfig.fromPath(FromConfig.BackoffValues, path)
 
 /**
- * Settings of a whole policy: `deadline`, `timeout`, and below their names `retry` (a backoff), `budget`, `breaker` and
+ * Options of a whole policy: `deadline`, `timeout`, and below their names `retry` (a backoff), `budget`, `breaker` and
  * `bulkhead`.
  *
  * @category configs
  * @since 0.1.0
  */
-export const policy = (path?: Path): Config.Config<ConfigOf.PolicySettings> =>
-  ConfigOf.below(ConfigOf.PolicySettings, path)
+export const policy = (path?: Path): Config.Config<Policy.ConfigValues> =>
+  FromConfig.fromPath(FromConfig.PolicyValues, path)

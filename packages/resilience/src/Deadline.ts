@@ -1,23 +1,24 @@
 /**
- * A limit on how long the whole may take: every attempt, every pause and every wait together.
+ * Limits how long a whole call may take: every attempt, every delay and every wait together.
  *
- * The deadline travels in the fiber's context, so whatever runs inside knows how much time is left: a retry does not begin
- * a pause that would outlast it, and a bulkhead does not let anybody wait past it. A deadline inside another can only be
- * earlier. It holds as long as somebody waits for the work: a fiber detached inside outlives it.
+ * The deadline travels in the fiber's context, so all work inside can read how much time is left: a retry does not start a delay
+ * that would outlast it, and a bulkhead lets no call wait past it. A deadline inside another one can only be earlier. It applies
+ * while its owner waits: a fiber that was detached inside is no longer bound by it.
  *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Current from "./internal/deadline.ts"
-import { reporterOf } from "./internal/hub.ts"
-import * as Options_ from "./internal/options.ts"
-import * as Protecting from "./internal/protect.ts"
-import * as Time from "./internal/time.ts"
-import * as Limit from "./internal/timeout.ts"
-import type { AnyFiber } from "./internal/types.ts"
+import * as Current from "./engine/deadline.ts"
+import { reporterOf } from "./engine/reporter.ts"
+import { runWithin } from "./engine/timeLimit.ts"
 import * as Rejection from "./Rejection.ts"
+import * as Time from "./runtime/clock.ts"
+import { dual } from "./runtime/dual.ts"
+import * as Check from "./runtime/options.ts"
+import type { AnyFiber } from "./runtime/types.ts"
+import { defaultKey } from "./Types.ts"
 
 /**
  * Options of a deadline.
@@ -31,10 +32,10 @@ export interface Options {
 }
 
 /**
- * Gives the work so much time in all, and fails with `DeadlineExceeded` when it is over.
+ * Limits the work to `duration` in all, and fails with `DeadlineExceeded` when the time is over.
  *
- * **Details** The work is interrupted and waited for, as with `Timeout.after`. When no time is left to begin with, it does
- * not begin, and the error's `started` is `false`.
+ * **Details** The work is interrupted and its end awaited, as with `Timeout.after`. When no time is left at the start, the work
+ * does not begin, and the error's `started` is `false`.
  *
  * **Example** (A deadline around a retry)
  *
@@ -44,7 +45,7 @@ export interface Options {
  *
  * class Busy extends Transient.TaggedError<Busy>()("Busy", {}) {}
  *
- * // The second pause would outlast the deadline: it is not begun, and the real error comes back at once.
+ * // The second delay would outlast the deadline: it does not start, and the error of the dependency is returned at once.
  * const program = Effect.fail(new Busy()).pipe(
  *   Retry.transient(Schedule.exponential("20 millis", 100)),
  *   Deadline.within("1 second"),
@@ -68,36 +69,36 @@ export const within: {
     duration: Duration.Input,
     options?: Options
   ): Effect.Effect<A, E | Rejection.DeadlineExceeded, R>
-} = Protecting.dual((duration, options) => make(duration, options))
+} = dual((duration, options) => make(duration, options))
 
 const make = (duration: Duration.Input, options: Options | undefined) => {
-  if (options !== undefined) Options_.known("Deadline.within", options, ["name"])
-  const limit = Options_.millis("Deadline.within", "duration", duration, { zero: true, infinite: true })
-  const policy = Options_.nonEmpty("Deadline.within", "name", options?.name ?? "Deadline")
+  if (options !== undefined) Check.noUnknown("Deadline.within", options, ["name"])
+  const limit = Check.millis("Deadline.within", "duration", duration, { zero: true, infinite: true })
+  const policy = Check.nonEmpty("Deadline.within", "name", options?.name ?? "Deadline")
   const deadline = Duration.millis(limit)
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Rejection.DeadlineExceeded, R> =>
     Effect.withFiber((fiber) => {
-      if (Math.min(limit, Current.remaining(fiber)) <= 0) return refuse(policy, deadline, fiber)
-      const inside = Current.within(fiber, Time.monotonicMillis(fiber) + limit)
-      return Limit.within<A, E | Rejection.DeadlineExceeded>(self, limit, inside, fiber, () =>
-        Exit.fail(reject(policy, deadline, true, fiber))
+      if (Math.min(limit, Current.remaining(fiber)) <= 0) return fail(policy, deadline, fiber)
+      const inside = Current.nested(fiber, Time.monotonicMillis(fiber) + limit)
+      return runWithin<A, E | Rejection.DeadlineExceeded>(self, limit, inside, fiber, () =>
+        Exit.fail(rejection(policy, deadline, true, fiber))
       )
     })
 }
 
-const reject = (policy: string, deadline: Duration.Duration, started: boolean, fiber: AnyFiber) => {
-  const rejection = Rejection.deadlineExceeded({ policy, key: Rejection.defaultKey, deadline, started })
-  reporterOf(policy, fiber).rejected(Rejection.defaultKey, rejection, fiber)
-  return rejection
+const rejection = (policy: string, deadline: Duration.Duration, started: boolean, fiber: AnyFiber) => {
+  const error = Rejection.deadlineExceeded({ policy, key: defaultKey, deadline, started })
+  reporterOf(policy, fiber).rejected(defaultKey, error, fiber)
+  return error
 }
 
-const refuse = (policy: string, deadline: Duration.Duration, fiber: AnyFiber) =>
-  Effect.fail(reject(policy, deadline, false, fiber))
+const fail = (policy: string, deadline: Duration.Duration, fiber: AnyFiber) =>
+  Effect.fail(rejection(policy, deadline, false, fiber))
 
 /**
  * The time left; infinite without a deadline, zero when it has passed.
  *
- * **Example** (Telling a server how long its answer is wanted)
+ * **Example** (Sending the remaining time to a server)
  *
  * ```ts
  * import { Duration, Effect } from "effect"
@@ -116,12 +117,14 @@ export const remaining: Effect.Effect<Duration.Duration> = Effect.withFiber((fib
 )
 
 /**
- * Work that no deadline around it binds.
+ * Removes the deadline from the work inside.
  *
- * **When to use** For work that must not end with its caller's patience: an audit record, a clean-up that the caller waits
- * for. Work that goes on after its caller needs none of this: a deadline binds nobody whose owner has stopped waiting.
+ * **When to use** For work that must outlive the caller's deadline while the caller waits for it: an audit record, a clean-up. Work
+ * in a detached fiber does not need it: a deadline stops applying once its owner stops waiting.
  *
- * **Example** (Writing it down whatever the time)
+ * **Gotchas** Retries and bulkheads inside see no deadline; the deadline outside still interrupts the whole when its time is over.
+ *
+ * **Example** (Recording without a deadline)
  *
  * ```ts
  * import { Duration, Effect } from "effect"
@@ -131,8 +134,6 @@ export const remaining: Effect.Effect<Duration.Duration> = Effect.withFiber((fib
  * await Effect.runPromise(left.pipe(Deadline.detached, Deadline.within("1 second"))) // => false
  * ```
  *
- * **Gotchas** Retries and bulkheads inside see no deadline; the one outside still interrupts the whole when its time is over.
- *
  * @category deadlines
  * @since 0.1.0
  */
@@ -140,19 +141,33 @@ export const detached = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A
   Effect.provideService(self, Current.Current, undefined)
 
 /**
- * Does not begin work for which less than `minimum` is left before the deadline.
+ * Does not begin work when less than `minimum` is left before the deadline.
  *
- * **When to use** For work that would surely be cut: a query that takes 200 ms at best.
+ * **When to use** For work that would surely be interrupted: a query that takes at least 200 ms.
  *
  * @category deadlines
  * @since 0.1.0
  */
-export const atLeast = (minimum: Duration.Input, options?: Options) => {
-  const needed = Options_.millis("Deadline.atLeast", "minimum", minimum)
-  const policy = Options_.nonEmpty("Deadline.atLeast", "name", options?.name ?? "Deadline")
+export const atLeast: {
+  (
+    minimum: Duration.Input,
+    options?: Options
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | Rejection.DeadlineExceeded, R>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    minimum: Duration.Input,
+    options?: Options
+  ): Effect.Effect<A, E | Rejection.DeadlineExceeded, R>
+} = dual((minimum, options) => makeAtLeast(minimum, options))
+
+const makeAtLeast = (minimum: Duration.Input, options: Options | undefined) => {
+  const where = "Deadline.atLeast"
+  if (options !== undefined) Check.noUnknown(where, options, ["name"])
+  const needed = Check.millis(where, "minimum", minimum)
+  const policy = Check.nonEmpty(where, "name", options?.name ?? "Deadline")
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Rejection.DeadlineExceeded, R> =>
     Effect.withFiber((fiber): Effect.Effect<A, E | Rejection.DeadlineExceeded, R> => {
       const left = Current.remaining(fiber)
-      return left < needed ? refuse(policy, Duration.millis(Math.max(0, left)), fiber) : self
+      return left < needed ? fail(policy, Duration.millis(Math.max(0, left)), fiber) : self
     })
 }

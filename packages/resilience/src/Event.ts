@@ -12,7 +12,6 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
-import * as Listeners from "./internal/listeners.ts"
 import type { Evidence, Rejection } from "./Rejection.ts"
 
 interface Base<Tag extends string> {
@@ -31,7 +30,7 @@ interface Base<Tag extends string> {
  * @category models
  * @since 0.1.0
  */
-export type CircuitPhase = "closed" | "open" | "half-open" | "isolated" | "disabled"
+export type CircuitState = "closed" | "open" | "half-open" | "isolated" | "disabled"
 
 /**
  * A circuit changed its state.
@@ -40,8 +39,8 @@ export type CircuitPhase = "closed" | "open" | "half-open" | "isolated" | "disab
  * @since 0.1.0
  */
 export interface Transition extends Base<"Transition"> {
-  readonly from: CircuitPhase
-  readonly to: CircuitPhase
+  readonly from: CircuitState
+  readonly to: CircuitState
   /** `"tripped"`: enough evidence; `"probes"`: the probes decided; `"time"`: the open time was over; `"control"`: an operator. */
   readonly cause: "tripped" | "probes" | "time" | "control"
   /** What the circuit had seen, when it opened. */
@@ -68,7 +67,7 @@ export interface Rejected extends Base<"Rejected"> {
  * @category models
  * @since 0.1.0
  */
-export interface RetryDecided extends Base<"RetryDecided"> {
+export interface RetryScheduled extends Base<"RetryScheduled"> {
   /** Attempts made so far. */
   readonly attempt: number
   readonly delay: Duration.Duration
@@ -113,7 +112,7 @@ export interface FailureIgnored extends Base<"FailureIgnored"> {
  * @category models
  * @since 0.1.0
  */
-export interface BudgetSpent extends Base<"BudgetSpent"> {
+export interface BudgetExhausted extends Base<"BudgetExhausted"> {
   /** What is left, in fractions of one retry. */
   readonly balance: number
 }
@@ -124,7 +123,7 @@ export interface BudgetSpent extends Base<"BudgetSpent"> {
  * @category models
  * @since 0.1.0
  */
-export interface TimeoutFired extends Base<"TimeoutFired"> {
+export interface TimedOut extends Base<"TimedOut"> {
   readonly after: Duration.Duration
 }
 
@@ -147,42 +146,58 @@ export interface FallbackUsed extends Base<"FallbackUsed"> {
 export type Event =
   | Transition
   | Rejected
-  | RetryDecided
+  | RetryScheduled
   | GaveUp
   | FailureIgnored
-  | BudgetSpent
-  | TimeoutFired
+  | BudgetExhausted
+  | TimedOut
   | FallbackUsed
 
 /**
  * The key of a hub's mark.
  *
- * @category type ids
+ * @category type IDs
  * @since 0.1.0
  */
 export const HubTypeId = "~effect-resilience/Event/Hub" as const
 
 /**
- * Where events go. What listens to it is a stream.
+ * Distributes events to its listeners, which are streams ({@link streamFrom}).
  *
- * @category hub
+ * @category services
  * @since 0.1.0
  */
 export interface Hub {
   readonly [HubTypeId]: typeof HubTypeId
 }
 
+/** A listener runs inside a call: it must neither throw nor call a policy. The streams of this module only enqueue. */
+type Listener = (event: Event) => void
+
+class HubWithListeners implements Hub {
+  readonly [HubTypeId] = HubTypeId
+  readonly listeners = new Set<Listener>()
+}
+
 /**
- * @category hub
+ * Creates a hub without listeners.
+ *
+ * @category services
  * @since 0.1.0
  */
-export const makeHub = (): Hub => Listeners.open({ [HubTypeId]: HubTypeId })
+export const makeHub = (): Hub => new HubWithListeners()
+
+/** @internal */
+export const listenersOf = (hub: Hub): Set<Listener> => {
+  if (hub instanceof HubWithListeners) return hub.listeners
+  throw new TypeError("Event: this hub was not made by Event.makeHub")
+}
 
 /**
  * The hub of the program: every policy reports to the one it finds here when it is made. One for the process by default;
  * provide another to keep two programs (or two tests) apart.
  *
- * @category hub
+ * @category services
  * @since 0.1.0
  */
 export const CurrentHub = Context.Reference<Hub>("effect-resilience/Event/CurrentHub", { defaultValue: makeHub })
@@ -204,10 +219,10 @@ export const streamFrom = (hub: Hub): Stream.Stream<Event> =>
           const listener = (event: Event): void => {
             Queue.offerUnsafe(queue, event)
           }
-          Listeners.of(hub).add(listener)
+          listenersOf(hub).add(listener)
           return listener
         }),
-        (listener) => Effect.sync(() => Listeners.of(hub).delete(listener))
+        (listener) => Effect.sync(() => listenersOf(hub).delete(listener))
       ),
     { bufferSize: lag, strategy: "sliding" }
   )

@@ -1,19 +1,20 @@
 /**
- * What a call that has ended says about its dependency: a success, a failure, or nothing at all.
+ * How a call counts for its dependency: as a success, as a failure, or not at all.
  *
- * A circuit breaker counts outcomes, not exits: a dependency that answers "card declined" is alive, and a call that was
- * interrupted or refused by a policy of ours says nothing about it.
+ * A circuit breaker counts outcomes, not exits: a dependency that returns "card declined" is available, and a call that was
+ * interrupted or rejected by a policy tells nothing about it.
  *
  * @since 0.1.0
  */
 import type * as Exit from "effect/Exit"
 import * as Rejection from "./Rejection.ts"
 import * as Transient from "./Transient.ts"
+import type * as Types from "./Types.ts"
 
 /**
- * - `"success"`: the dependency is well.
+ * - `"success"`: the dependency is available.
  * - `"failure"`: the call counts against the dependency.
- * - `"ignored"`: the call says nothing; it is not counted at all, and a probe with this outcome is neutral.
+ * - `"ignored"`: the call is not counted, and a probe with this outcome is neutral.
  *
  * @category models
  * @since 0.1.0
@@ -21,37 +22,37 @@ import * as Transient from "./Transient.ts"
 export type Outcome = "success" | "failure" | "ignored"
 
 /**
- * Which exits count against the dependency, instead of the {@link classify | default}.
+ * Which exits count against the dependency, in place of the {@link classify | default}.
  *
  * **Details**
  *
- * `classify` decides alone. Otherwise `failures` names the only error tags that count, `ignore` the tags that never do
- * (they are neutral, not successes), and `failWhen` judges successful values. The tags are checked against the error
- * type of each protected effect.
+ * With `classify` the other options are not read. Otherwise `failures` lists the only error tags that count, `ignore` the
+ * tags that are ignored (which is not the same as a success), and `failWhen` classifies successful values. The tags are
+ * checked against the error type of each protected effect.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Judgement<in A = unknown, in E = unknown> {
+export interface Classification<in A = unknown, in E = unknown> {
   /** Only errors with these tags count as failures (defects still do). Default: transient errors. */
   readonly failures?: ReadonlyArray<string> | undefined
-  /** Errors with these tags say nothing about the dependency. Default: none. */
+  /** Errors with these tags are ignored. Default: none. */
   readonly ignore?: ReadonlyArray<string> | undefined
   /** A successful value for which this is `true` counts as a failure. The caller still gets the value. */
-  readonly failWhen?: Lenient<A, boolean> | undefined
-  /** Decides alone what an exit means. Interruption is never asked about: it is always `"ignored"`. */
-  readonly classify?: Lenient<Exit.Exit<A, E>, Outcome> | undefined
+  readonly failWhen?: Bivariant<A, boolean> | undefined
+  /** Classifies an exit. It is not called for an interruption, which is always `"ignored"`. */
+  readonly classify?: Bivariant<Exit.Exit<A, E>, Outcome> | undefined
 }
 
 /**
- * A function whose parameter may be written narrower than `In`: a judgement is checked against each protected effect, and
- * one without a type of its own takes anything.
+ * A function whose parameter may be narrower than `In`: a classification is checked against each protected effect, and one
+ * without a type of its own accepts any.
  */
-type Lenient<In, Out> = { of(value: In): Out }["of"]
+type Bivariant<In, Out> = { of(value: In): Out }["of"]
 
 /**
  * The default: a success is a success; transient errors, exhausted errors, our timeouts and defects are failures; any
- * other typed error is a success, because the dependency has answered; rejections and interruption are ignored.
+ * other typed error is a success, because the dependency has responded; rejections and interruption are ignored.
  *
  * **Example** (Classifying exits)
  *
@@ -93,15 +94,15 @@ const tagIn = (tags: ReadonlyArray<string>) => {
 }
 
 /**
- * Makes the classifying function of a judgement.
+ * The function that classifies exits as the options say.
  *
  * @category classification
  * @since 0.1.0
  */
-export const judge = <A, E>(judgement: Judgement<A, E> | undefined): ((exit: Exit.Exit<A, E>) => Outcome) => {
-  if (judgement === undefined) return classify
-  const { failures, failWhen, ignore } = judgement
-  const decide = judgement.classify
+export const classifier = <A, E>(options: Classification<A, E> | undefined): ((exit: Exit.Exit<A, E>) => Outcome) => {
+  if (options === undefined) return classify
+  const { failures, failWhen, ignore } = options
+  const decide = options.classify
   if (decide !== undefined) {
     return (exit) =>
       exit._tag === "Failure" && exit.cause.reasons.every((reason) => reason._tag === "Interrupt")
@@ -122,85 +123,96 @@ export const judge = <A, E>(judgement: Judgement<A, E> | undefined): ((exit: Exi
 
 type TagsOf<E> = E extends { readonly _tag: infer Tag extends string } ? Tag : never
 
-type Listed<J, Field extends "failures" | "ignore"> = J extends { readonly [K in Field]: ReadonlyArray<infer Tag> }
+type ListedTags<C, Field extends "failures" | "ignore"> = C extends { readonly [K in Field]: ReadonlyArray<infer Tag> }
   ? Tag & string
   : never
 
-/** The tags that a list names and the effect does not have. */
-type Unknown<E, J, Field extends "failures" | "ignore"> = Exclude<Listed<J, Field>, TagsOf<E>>
+type KnownTags<E, C, Field extends "failures" | "ignore"> = [Exclude<ListedTags<C, Field>, TagsOf<E>>] extends [
+  infer Tag extends string
+]
+  ? [Tag] extends [never]
+    ? unknown
+    : `\`${Field}\` names ${Tag}, which is not the _tag of an error of this effect`
+  : never
 
-type Has<J, Field extends keyof Judgement> = J extends { readonly [K in Field]: infer V }
+type Has<C, Field extends keyof Classification> = C extends { readonly [K in Field]: infer V }
   ? [V] extends [undefined]
     ? false
     : true
   : false
 
-/** Errors that count when nothing else is said. */
-type Counted<E, J> = Exclude<
+/** The errors that count by default. */
+type CountedErrors<E, C> = Exclude<
   Transient.TransientOf<E> | Transient.ExhaustedOf<E>,
-  { readonly _tag: Listed<J, "ignore"> }
+  { readonly _tag: ListedTags<C, "ignore"> }
 >
 
-type TakesValue<A, J> = J extends { readonly failWhen: (value: infer V) => boolean }
+type TakesSuccess<A, C> = C extends { readonly failWhen: (value: infer V) => boolean }
   ? [A] extends [V]
-    ? true
-    : false
-  : true
+    ? unknown
+    : "`failWhen` does not take the value of this effect"
+  : unknown
 
-type TakesExit<A, E, J> = J extends { readonly classify: (exit: infer X) => Outcome }
+type TakesExit<A, E, C> = C extends { readonly classify: (exit: infer X) => Outcome }
   ? [Exit.Exit<A, E>] extends [X]
-    ? true
-    : false
-  : true
+    ? unknown
+    : "`classify` does not take the exits of this effect"
+  : unknown
+
+type CountsSomething<E, C> =
+  Has<C, "failures"> extends true
+    ? [ListedTags<C, "failures">] extends [never]
+      ? "`failures` is empty: no error could ever open the circuit"
+      : unknown
+    : Has<C, "failWhen"> extends true
+      ? unknown
+      : [CountedErrors<E, C>] extends [never]
+        ? unknown extends E
+          ? "The errors of this effect have no type: give them one, for example with Effect.mapError, or pass `classify`"
+          : "No error of this effect is Transient: the circuit could never open. Mark its errors with Transient, or pass `failures` or `classify`"
+        : unknown
 
 /**
- * `unknown` when a circuit breaker with the judgement `J` can trip on an effect that succeeds with `A` and fails with
+ * `unknown` when a circuit breaker with the classification `C` can trip on an effect that succeeds with `A` and fails with
  * `E`; otherwise an English sentence that says why it never could.
  *
- * @category type-level
+ * @category utility types
  * @since 0.1.0
  */
-export type CanTrip<A, E, J> =
-  Has<J, "classify"> extends true
-    ? TakesExit<A, E, J> extends true
-      ? unknown
-      : "`classify` does not take the exits of this effect"
-    : [Unknown<E, J, "failures">] extends [never]
-      ? [Unknown<E, J, "ignore">] extends [never]
-        ? TakesValue<A, J> extends false
-          ? "`failWhen` does not take the value of this effect"
-          : Has<J, "failures"> extends true
-            ? [Listed<J, "failures">] extends [never]
-              ? "`failures` is empty: no error could ever open the circuit"
-              : unknown
-            : Has<J, "failWhen"> extends true
-              ? unknown
-              : [Counted<E, J>] extends [never]
-                ? unknown extends E
-                  ? "The errors of this effect have no type: give them one, for example with Effect.mapError, or pass `classify`"
-                  : "No error of this effect is Transient: the circuit could never open. Mark its errors with Transient, or pass `failures` or `classify`"
-                : unknown
-        : `\`ignore\` names ${Unknown<E, J, "ignore">}, which is not the _tag of an error of this effect`
-      : `\`failures\` names ${Unknown<E, J, "failures">}, which is not the _tag of an error of this effect`
+export type CanTrip<A, E, C> = Types.First<
+  Has<C, "classify"> extends true
+    ? [TakesExit<A, E, C>]
+    : [KnownTags<E, C, "failures">, KnownTags<E, C, "ignore">, TakesSuccess<A, C>, CountsSomething<E, C>]
+>
+
+/** The options of a classification among others, those that are `undefined` left out. */
+type GivenFields<O> = {
+  [K in keyof O & keyof Classification]: [O[K]] extends [undefined] ? never : K
+}[keyof O & keyof Classification]
 
 /**
- * The judgement that holds for a call: its own if it gives one, otherwise that of the policy.
+ * The classification among the options of a policy: `{}` when there is none.
  *
- * @category type-level
+ * @category utility types
  * @since 0.1.0
  */
-export type Effective<Own, Call> = [Given<Call>] extends [never] ? Own : Call
-
-/** The fields of a judgement that are there, `undefined` ones not counted. */
-type Given<Call> = {
-  [K in keyof Call & keyof Judgement]: [Call[K]] extends [undefined] ? never : K
-}[keyof Call & keyof Judgement]
+export type ClassificationOf<O> = [O] extends [infer Given] ? { readonly [K in GivenFields<Given>]: Given[K] } : never
 
 /**
- * @category classification
+ * The classification that holds for a call: its own if it has one, otherwise that of the policy.
+ *
+ * @category utility types
  * @since 0.1.0
  */
-export const isJudgement = (options: object | undefined): options is Judgement<unknown, unknown> =>
-  options !== undefined && fields.some((field) => (options as Judgement)[field] !== undefined)
+export type Effective<Policy, Call> = [GivenFields<Call>] extends [never] ? Policy : ClassificationOf<Call>
 
-const fields: ReadonlyArray<keyof Judgement> = ["failures", "ignore", "failWhen", "classify"]
+/**
+ * Do these options have a classification?
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isClassification = (options: object | undefined): options is Classification<unknown, unknown> =>
+  options !== undefined && fields.some((field) => (options as Classification)[field] !== undefined)
+
+const fields: ReadonlyArray<keyof Classification> = ["failures", "ignore", "failWhen", "classify"]

@@ -1,9 +1,9 @@
 /**
- * Everything that one dependency needs, in the one order that is safe.
+ * Combines everything that one dependency needs, in the one order that is safe.
  *
- * Outermost first: deadline, retry with its budget, circuit breaker, bulkhead, timeout, call. No permit is held during a
- * pause, a full bulkhead never counts against the dependency, a probe never stands in a queue, and each attempt is one
- * outcome. The error type shows only what is configured. For another order compose the single policies with `pipe`.
+ * Outermost first: deadline, retry with its budget, circuit breaker, bulkhead, timeout, call. No permit is held during a delay, a
+ * full bulkhead never counts against the dependency, no probe waits in a queue, and each attempt is one outcome. The error type
+ * shows only what is configured. For another order compose the single policies with `pipe`.
  *
  * @since 0.1.0
  */
@@ -14,61 +14,61 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import type * as Stream from "effect/Stream"
-import type * as Bulkhead from "./Bulkhead.ts"
-import type * as CircuitBreaker from "./CircuitBreaker.ts"
+import * as Bulkhead from "./Bulkhead.ts"
+import * as CircuitBreaker from "./CircuitBreaker.ts"
 import * as Event from "./Event.ts"
-import * as Budget from "./internal/budget.ts"
-import * as Circuits from "./internal/circuit.ts"
-import * as ConfigOf from "./internal/config.ts"
-import * as Gates from "./internal/gate.ts"
-import { Reporter } from "./internal/hub.ts"
-import type { KeysOptions } from "./internal/keyed.ts"
-import * as Options_ from "./internal/options.ts"
-import * as Engine from "./internal/policy.ts"
-import * as Protecting from "./internal/protect.ts"
-import * as Retrying from "./internal/retry.ts"
-import type * as Counters from "./internal/stats.ts"
-import * as Time from "./internal/time.ts"
-import type { AnyEffect, Named, NoOther, SureSchedule } from "./internal/types.ts"
+import { gatedScheduleOf } from "./engine/budget.ts"
+import * as Circuits from "./engine/circuits.ts"
+import * as FromConfig from "./engine/config.ts"
+import * as Keyed from "./engine/keyed.ts"
+import { PolicyCall, PolicyEngine, type PolicySettings } from "./engine/policy.ts"
+import * as Protecting from "./engine/protect.ts"
+import type { RetrySettings } from "./engine/retry.ts"
 import * as Outcome from "./Outcome.ts"
-import * as Rejection from "./Rejection.ts"
+import type * as Rejection from "./Rejection.ts"
 import * as Retry from "./Retry.ts"
 import * as RetryBudget from "./RetryBudget.ts"
+import * as Time from "./runtime/clock.ts"
+import { EngineKey } from "./runtime/frame.ts"
+import * as Check from "./runtime/options.ts"
+import * as Timeout from "./Timeout.ts"
 import type * as Transient from "./Transient.ts"
+import type * as Types from "./Types.ts"
+import { defaultKey } from "./Types.ts"
 
 /**
- * The parts of a policy. Each is there only when it is given.
+ * The parts of a policy; a part that is not configured does nothing.
  *
  * **Details**
  *
- * | part | what | default when given as `{}` |
+ * | part | meaning | default of `{}` |
  * |---|---|---|
- * | `deadline` | time for the whole | |
+ * | `deadline` | time for the whole call | |
  * | `retry` | a schedule, or one with options | |
- * | `budget` | what retries may cost | ratio 0.2, 1 a second, over 2 seconds |
+ * | `budget` | how many retries are allowed | ratio 0.2, 1 a second, over 2 seconds |
  * | `breaker` | a circuit per key | see `CircuitBreaker.Options` |
- * | `bulkhead` | permits per key | `maxConcurrent` must be given |
+ * | `bulkhead` | permits per key | `maxConcurrent` is required |
  * | `timeout` | time for one attempt | |
- * | `keys` | how much keyed state is kept | 10,000 keys, 1 hour |
+ * | `keys` | limits on the state per key | 10,000 keys, 1 hour |
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  /** Time for the whole: attempts, pauses and waits together. A duration above zero. */
+  /** Time for the whole call: attempts, delays and waits together. A duration above zero. */
   readonly deadline?: Duration.Input | undefined
-  /** When to try again. Never a gated schedule: the policy has `budget` for that. */
-  readonly retry?: SureSchedule | RetryOptions | undefined
-  /** What retries may cost: a budget of this policy's own, or the service of one that several policies share. */
+  /** When to retry. Not a gated schedule: the policy charges its own `budget`. */
+  readonly retry?: Types.InfallibleSchedule | RetryOptions | undefined
+  /** How many retries are allowed: a budget of this policy alone, or the service of one that several policies share. */
   readonly budget?: RetryBudget.Options | BudgetService | undefined
-  /** When to stop calling. */
+  /** When to stop calls. */
   readonly breaker?: Omit<CircuitBreaker.Options, "keys"> | undefined
-  /** How many calls at once. */
+  /** How many calls run at once. */
   readonly bulkhead?: Omit<Bulkhead.Options, "keys"> | undefined
   /** Time for one attempt. A duration above zero, at most the deadline. */
   readonly timeout?: Duration.Input | undefined
-  /** How much keyed state is kept. */
-  readonly keys?: Keys | undefined
+  /** Limits on the state that is kept per key. */
+  readonly keys?: Types.KeyOptions | undefined
 }
 
 /**
@@ -78,7 +78,7 @@ export interface Options {
  * @since 0.1.0
  */
 export interface RetryOptions extends Omit<Retry.Options, "while" | "name"> {
-  readonly schedule: SureSchedule
+  readonly schedule: Types.InfallibleSchedule
 }
 
 /**
@@ -91,51 +91,54 @@ export interface RetryOptions extends Omit<Retry.Options, "while" | "name"> {
 export type BudgetService = Context.Key<any, RetryBudget.RetryBudget>
 
 /**
- * How much keyed state is kept.
+ * Options of one protected effect: its key, and a classification in place of the breaker's.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Keys extends KeysOptions {}
-
-/**
- * What may be said for one protected effect: its key, and a judgement of its own in place of the breaker's.
- *
- * @category models
- * @since 0.1.0
- */
-export interface ProtectOptions extends Outcome.Judgement {
+export interface ProtectOptions extends Outcome.Classification {
   /** Which circuit and which permits. Default: `"default"`. */
   readonly key?: string | undefined
+}
+
+/**
+ * The options of a policy that can be read from `Config`; what is not set stays as the class has it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConfigValues {
+  readonly deadline?: Duration.Duration
+  readonly timeout?: Duration.Duration
+  readonly retry?: Retry.BackoffConfigValues
+  readonly budget?: RetryBudget.ConfigValues
+  readonly breaker?: CircuitBreaker.ConfigValues
+  readonly bulkhead?: Bulkhead.ConfigValues
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // What the types say
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** A part that may be there counts as there: the error type says too much rather than too little. */
-type Has<O, Part extends keyof Options> = Part extends keyof O ? ([O[Part]] extends [undefined] ? false : true) : false
-
-/** The errors of one attempt. */
-type Attempted<E, O> = Has<O, "timeout"> extends true ? E | Rejection.TimedOut : E
-
 /**
- * The error type of a protected effect: its own errors, exhausted if the policy retries, and a rejection for each part
- * that may refuse.
+ * A part of a policy that changes the types of protected effects.
  *
- * @category type-level
+ * @category models
  * @since 0.1.0
  */
-export type ErrorOf<E, O> = [O] extends [infer P]
-  ?
-      | (Has<P, "retry"> extends true ? Transient.AfterRetry<Attempted<E, P>> : Attempted<E, P>)
-      | (Has<P, "breaker"> extends true ? Rejection.CircuitOpen : never)
-      | (Has<P, "bulkhead"> extends true ? Rejection.BulkheadFull : never)
-      | (Has<P, "deadline"> extends true ? Rejection.DeadlineExceeded : never)
-  : never
+export type Part = "deadline" | "retry" | "breaker" | "bulkhead" | "timeout"
 
-/** The breaker's own judgement. */
-type Judgement<O> = O extends { readonly breaker: infer B } ? B : {}
+/**
+ * The parts among the options. An optional part counts: the error type names too much rather than too little.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type PartsOf<O> = {
+  [K in Part]: K extends keyof O ? ([O[K]] extends [undefined] ? never : K) : never
+}[Part] extends infer P extends Part
+  ? P
+  : never
 
 type ScheduleOf<O> = O extends { readonly retry?: infer S }
   ? NonNullable<S> extends { readonly schedule: infer Inner }
@@ -143,82 +146,128 @@ type ScheduleOf<O> = O extends { readonly retry?: infer S }
     : NonNullable<S>
   : never
 
+type InputOf<O> = [ScheduleOf<O>] extends [Schedule.Schedule<infer _Out, infer Input, infer _E, infer _Env>]
+  ? Input
+  : unknown
+
+type BreakerOf<O> = O extends { readonly breaker: infer B } ? B : {}
+
+/**
+ * What a policy demands of the effects that it protects: the classification of its breaker, and as `input` the errors that its
+ * schedule takes, if not all. `{}` when it demands nothing.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type RulesOf<O> =
+  unknown extends InputOf<O>
+    ? Outcome.ClassificationOf<BreakerOf<O>>
+    : Outcome.ClassificationOf<BreakerOf<O>> & { readonly input: InputOf<O> }
+
+type InputRule<Rules> = Rules extends { readonly input: infer Input } ? Input : unknown
+
+/** The errors of one attempt. */
+type AttemptErrors<E, P> = "timeout" extends P ? E | Timeout.TimedOut : E
+
+/**
+ * The error type of a protected effect: its own errors, exhausted if the policy retries, and a rejection for each part
+ * that may reject.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type ErrorOf<E, P> = [P] extends [infer Q] // so that the compiler shows the union and not its name
+  ?
+      | ("retry" extends Q ? Transient.AfterRetry<AttemptErrors<E, Q>> : AttemptErrors<E, Q>)
+      | ("breaker" extends Q ? Rejection.CircuitOpen : never)
+      | ("bulkhead" extends Q ? Rejection.BulkheadFull : never)
+      | ("deadline" extends Q ? Rejection.DeadlineExceeded : never)
+  : never
+
 /**
  * `unknown` when the policy makes sense for an effect that succeeds with `A` and fails with `E`; otherwise an English
  * sentence that says why not.
  *
- * @category type-level
+ * @category utility types
  * @since 0.1.0
  */
-export type CanProtect<A, E, O, J> =
-  Has<O, "retry"> extends true
-    ? unknown extends Retry.CanRetry<A, Attempted<E, O>, ScheduleOf<O>, {}>
-      ? CanTrip<A, E, O, J>
-      : Retry.CanRetry<A, Attempted<E, O>, ScheduleOf<O>, {}>
-    : CanTrip<A, E, O, J>
-
-type CanTrip<A, E, O, J> = Has<O, "breaker"> extends true ? Outcome.CanTrip<A, Attempted<E, O>, J> : unknown
+export type CanProtect<A, E, P, Rules> = Types.First<
+  [
+    ...("retry" extends P
+      ? [Retry.HasSomethingToRetry<AttemptErrors<E, P>>, Retry.TakesErrors<AttemptErrors<E, P>, InputRule<Rules>>]
+      : []),
+    ...("breaker" extends P ? [Outcome.CanTrip<A, AttemptErrors<E, P>, Rules>] : [])
+  ]
+>
 
 /**
  * `unknown` when the parts make a policy; otherwise an English sentence that says why not.
  *
- * @category type-level
+ * @category utility types
  * @since 0.1.0
  */
-export type Sensible<O> =
-  unknown extends NoOther<O, Options>
-    ? ScheduleOf<O> extends { readonly [RetryBudget.GatedTypeId]: unknown }
-      ? [ScheduleOf<O>] extends [never]
-        ? Whole<O>
-        : "The schedule of `retry` is gated: a policy pays from its own `budget`, give the budget there"
-      : 0 extends 1 & Schedule.Env<ScheduleOf<O>>
-        ? Whole<O>
-        : [Schedule.Env<ScheduleOf<O>>] extends [never]
-          ? Whole<O>
-          : "The schedule of `retry` needs a service: a policy takes a schedule that needs none"
-    : NoOther<O, Options>
+export type Sensible<O> = Types.First<
+  [
+    Types.NoUnknownOptions<O, Options, "breaker" | "bulkhead" | "budget" | "probes" | "keys">,
+    [ScheduleOf<O>] extends [never]
+      ? unknown
+      : ScheduleOf<O> extends { readonly [RetryBudget.GatedTypeId]: unknown }
+        ? "The schedule of `retry` is gated: a policy charges its own `budget`, give the budget there"
+        : 0 extends 1 & Schedule.Env<ScheduleOf<O>>
+          ? unknown
+          : [Schedule.Env<ScheduleOf<O>>] extends [never]
+            ? unknown
+            : "The schedule of `retry` needs a service: a policy takes a schedule that needs none",
+    IsGiven<O, "budget"> extends true
+      ? IsGiven<O, "retry"> extends true
+        ? unknown
+        : "A `budget` pays for retries: give `retry` too, or leave `budget` out"
+      : [PartsOf<O>] extends [never]
+        ? "A policy needs at least one of deadline, retry, breaker, bulkhead and timeout"
+        : unknown
+  ]
+>
 
-type Whole<O> =
-  Has<O, "budget"> extends true
-    ? Has<O, "retry"> extends true
-      ? unknown
-      : "A `budget` pays for retries: give `retry` too, or leave `budget` out"
-    : true extends Has<O, "deadline"> | Has<O, "retry"> | Has<O, "breaker"> | Has<O, "bulkhead"> | Has<O, "timeout">
-      ? unknown
-      : "A policy needs at least one of deadline, retry, breaker, bulkhead and timeout"
+type IsGiven<O, Field extends keyof Options> = Field extends keyof O
+  ? [O[Field]] extends [undefined]
+    ? false
+    : true
+  : false
 
 /**
- * The service that a policy needs for its budget, if it shares one.
+ * The service that a policy requires for its budget, if it shares one.
  *
- * @category type-level
+ * @category utility types
  * @since 0.1.0
  */
 export type Requires<O> = O extends { readonly budget: Context.Key<infer I, RetryBudget.RetryBudget> } ? I : never
 
 /**
- * Protects an effect, or makes a function that does.
+ * Protects an effect: `effect.pipe(policy.protect)`, or `effect.pipe(policy.protect(options))`. Further arguments are ignored, so
+ * it is a transformer of `Effect.fn` as it stands.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Protect<O, R2> {
-  <const Arg extends AnyEffect | ProtectOptions, const Call extends object = {}>(
-    arg: Arg & Refused<Arg, O, Outcome.Effective<Judgement<O>, Call>>,
-    options?: Call & CallOptions<Arg, O> & NoOther<Call, ProtectOptions>
-  ): Protected<Arg, O, R2>
+export interface Protect<P extends Part, Rules, R2> {
+  <const Arg extends Types.AnyEffect | ProtectOptions>(
+    arg: Arg & Refused<Arg, P, Rules>,
+    ...ignored: ReadonlyArray<unknown>
+  ): Protected<Arg, P, Rules, R2>
 }
 
-type CallOptions<Arg, O> = [Arg] extends [Effect.Effect<infer A, infer E, infer _R>]
-  ? { readonly key?: string | undefined } & Outcome.Judgement<A, Attempted<E, O>>
-  : {}
+type Refused<Arg, P extends Part, Rules> = [Arg] extends [Effect.Effect<infer A, infer E, infer _R>]
+  ? CanProtect<A, E, P, Rules>
+  : Types.NoUnknownOptions<Arg, ProtectOptions>
 
-type Refused<Arg, O, J> = [Arg] extends [Effect.Effect<infer A, infer E, infer _R>]
-  ? CanProtect<A, E, O, J>
-  : NoOther<Arg, ProtectOptions>
+type Protected<Arg, P extends Part, Rules, R2> = [Arg] extends [Effect.Effect<infer A, infer E, infer R>]
+  ? Effect.Effect<A, ErrorOf<E, P>, R | R2>
+  : Apply<P, EffectiveRules<Rules, Arg>, R2>
 
-type Protected<Arg, O, R2> = [Arg] extends [Effect.Effect<infer A, infer E, infer R>]
-  ? Effect.Effect<A, ErrorOf<E, O>, R | R2>
-  : Apply<O, Outcome.Effective<Judgement<O>, Arg>, R2>
+/** The classification of a call replaces that of the policy; the input of the schedule stays. */
+type EffectiveRules<Rules, Call> = Rules extends { readonly input: infer Input }
+  ? Outcome.Effective<Rules, Call> & { readonly input: Input }
+  : Outcome.Effective<Rules, Call>
 
 /**
  * A function that protects effects with options already given.
@@ -226,45 +275,65 @@ type Protected<Arg, O, R2> = [Arg] extends [Effect.Effect<infer A, infer E, infe
  * @category models
  * @since 0.1.0
  */
-export interface Apply<O, J, R2> {
-  <A, E, R>(self: Effect.Effect<A, E, R> & CanProtect<A, E, O, J>): Effect.Effect<A, ErrorOf<E, O>, R | R2>
+export interface Apply<P extends Part, Rules, R2> {
+  <A, E, R>(
+    self: Effect.Effect<A, E, R> & CanProtect<A, E, P, Rules>,
+    ...ignored: ReadonlyArray<unknown>
+  ): Effect.Effect<A, ErrorOf<E, P>, R | R2>
 }
 
 /**
- * Wraps a function that returns an effect; the key may come from its arguments.
+ * Wraps a function that returns an effect; the key may be computed from its arguments.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Fn<O, R2> {
+export interface Fn<P extends Part, Rules, R2> {
   <Args extends ReadonlyArray<unknown>, A, E, R>(
-    f: ((...args: Args) => Effect.Effect<A, E, R>) & CanProtect<A, E, O, Judgement<O>>,
+    f: ((...args: Args) => Effect.Effect<A, E, R>) & CanProtect<A, E, P, Rules>,
     options?: { readonly key?: ((...args: Args) => string) | undefined }
-  ): (...args: Args) => Effect.Effect<A, ErrorOf<E, O>, R | R2>
+  ): (...args: Args) => Effect.Effect<A, ErrorOf<E, P>, R | R2>
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// What a policy tells and takes
+// Stats and control
 // ---------------------------------------------------------------------------------------------------------------------
 
 /**
- * Counts since a key was first used. `calls` counts originals; `successes`, `failures` and `ignored` count attempts.
+ * Counts since a key was first used. `calls` counts calls; `successes`, `failures` and `ignored` count attempts.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Totals extends Counters.Totals {}
+export interface Totals {
+  readonly calls: number
+  readonly successes: number
+  readonly failures: number
+  readonly ignored: number
+  readonly rejections: Readonly<Record<Rejection.Rejection["_tag"], number>>
+  readonly retries: number
+  readonly giveUps: Readonly<Record<Event.GiveUpReason, number>>
+  readonly timeouts: number
+}
 
 /**
- * Success rate and latencies of the attempts of the recent past; `undefined` when there were none.
+ * Success rate and latencies of the recent attempts; `undefined` when there were none.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Recent extends Counters.Recent {}
+export interface Recent {
+  /** How far back they reach. */
+  readonly window: Duration.Duration
+  readonly attempts: number
+  readonly successRate: number | undefined
+  readonly latency:
+    | { readonly p50: Duration.Duration; readonly p90: Duration.Duration; readonly p99: Duration.Duration }
+    | undefined
+}
 
 /**
- * One key of a policy at a moment.
+ * One key of a policy at one moment.
  *
  * @category models
  * @since 0.1.0
@@ -272,7 +341,7 @@ export interface Recent extends Counters.Recent {}
 export interface Stats {
   readonly policy: string
   readonly key: string
-  /** The circuit, with its state and since when; `undefined` without a breaker. */
+  /** The state of the circuit; `undefined` without a breaker. */
   readonly circuit: CircuitBreaker.State | undefined
   /** Attempts running. */
   readonly running: number
@@ -299,61 +368,55 @@ export interface Control<R = never> extends CircuitBreaker.Control<R> {
 }
 
 /**
- * A policy at work. `R` is what its members need: nothing for one from {@link make}, the service for the statics of a
- * {@link Service} class.
+ * A policy with the parts `P` and the {@link RulesOf | rules} of its options. `R` is what its members require: nothing for one from
+ * {@link make}, the service for the statics of a {@link Service} class.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Policy<O = Options, R = never> {
+export interface Policy<P extends Part = never, Rules = {}, R = never> {
   /** Protects an effect: `effect.pipe(policy.protect)`, or with options `effect.pipe(policy.protect({ key }))`. */
-  readonly protect: Protect<O, R>
+  readonly protect: Protect<P, Rules, R>
   /** Protects every call of a function. */
-  readonly fn: Fn<O, R>
-  /** What a key has seen and holds. */
+  readonly fn: Fn<P, Rules, R>
+  /** The stats of one key. */
   readonly stats: (key?: string) => Effect.Effect<Stats, never, R>
   /** The stats of every key that is kept. */
   readonly allStats: Effect.Effect<ReadonlyArray<Stats>, never, R>
-  /** What this policy does, from the moment the stream is run. */
+  /** The events of this policy, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
   /** Commands of an operator. */
   readonly control: Control<R>
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// At work
+// Settings
 // ---------------------------------------------------------------------------------------------------------------------
 
 const where = "Policy"
 
-const planOf = (retry: NonNullable<Options["retry"]>): Retrying.Plan => {
+const resolveRetry = (retry: NonNullable<Options["retry"]>): RetrySettings => {
   const options = Schedule.isSchedule(retry) ? undefined : retry
   if (options !== undefined) {
     const given: unknown = options
     if (typeof given !== "object" || given === null || !("schedule" in given)) {
-      Options_.reject(where, "retry", "a Schedule, such as Retry.backoff(), or options with one", given)
+      Check.invalid(where, "retry", "a Schedule, such as Retry.backoff(), or options with one", given)
     }
-    Options_.known(`${where}.retry`, options, ["schedule", ...Retrying.names])
+    Check.noUnknown(`${where}.retry`, options, ["schedule", ...Retry.optionNames])
   }
-  // Whatever it takes as input: the types of `protect` see to it that the errors fit.
-  const schedule = (options === undefined ? retry : options.schedule) as Schedule.Schedule<unknown>
-  if (Budget.gateOf(schedule) !== undefined) {
+  const schedule = options === undefined ? retry : options.schedule
+  if (gatedScheduleOf(schedule) !== undefined) {
     throw new RangeError(`${where}.retry: schedule must not be gated, got one that is: give the budget as \`budget\``)
   }
-  return new Retrying.Plan(`${where}.retry`, schedule, options)
+  return Retry.resolve(`${where}.retry`, schedule, options)
 }
 
 const isService = (budget: Options["budget"]): budget is BudgetService => Context.isKey(budget)
 
-/** The parts of a policy from its options, each checked. */
-const engineOf = (
-  name: string,
-  options: Options,
-  program: Event.Hub,
-  shared: Budget.Budget | undefined
-): Engine.Engine => {
-  Options_.nonEmpty(where, "name", name)
-  Options_.known(where, options, ["deadline", "retry", "budget", "breaker", "bulkhead", "timeout", "keys"])
+/** The settings of a policy; the defaults of its parts stand in their modules. */
+const resolve = (name: string, options: Options): PolicySettings => {
+  Check.nonEmpty(where, "name", name)
+  Check.noUnknown(where, options, ["deadline", "retry", "budget", "breaker", "bulkhead", "timeout", "keys"])
   const { breaker, budget, bulkhead, deadline, retry, timeout } = options
   if ([breaker, bulkhead, deadline, retry, timeout].every((part) => part === undefined)) {
     throw new RangeError(`${where}: give at least one of deadline, retry, breaker, bulkhead and timeout, got none`)
@@ -362,73 +425,68 @@ const engineOf = (
     throw new RangeError(`${where}: budget pays for retries and needs retry, got none`)
   }
   if (breaker !== undefined) {
-    Options_.known(`${where}.breaker`, breaker, [...Circuits.names, ...Options_.judgementNames])
-    Options_.judgement(`${where}.breaker`, breaker)
+    Check.noUnknown(`${where}.breaker`, breaker, CircuitBreaker.circuitOptionNames)
+    Check.classification(`${where}.breaker`, breaker)
   }
-  if (bulkhead !== undefined) Options_.known(`${where}.bulkhead`, bulkhead, Gates.names)
+  if (bulkhead !== undefined) Check.noUnknown(`${where}.bulkhead`, bulkhead, Bulkhead.permitOptionNames)
   const limits = {
-    timeout: timeout === undefined ? Infinity : Options_.millis(where, "timeout", timeout),
-    deadline: deadline === undefined ? Infinity : Options_.millis(where, "deadline", deadline)
+    timeout: timeout === undefined ? Infinity : Check.millis(where, "timeout", timeout),
+    deadline: deadline === undefined ? Infinity : Check.millis(where, "deadline", deadline)
   }
   if (limits.timeout !== Infinity && limits.timeout > limits.deadline) {
     throw new RangeError(
-      `${where}: timeout must be at most the deadline (${limits.deadline} ms), got ${limits.timeout} ms: an attempt could never use it up`
+      `${where}: timeout must be at most the deadline (${limits.deadline} ms), got ${limits.timeout} ms: the deadline would always fire first`
     )
   }
-  const reporter = new Reporter(name, Event.makeHub(), program)
-  const own = budget === undefined || isService(budget) ? undefined : budget
-  return new Engine.Engine(where, options.keys, {
-    reporter,
-    judge: Outcome.judge(Outcome.isJudgement(breaker) ? breaker : undefined),
-    circuits: breaker && new Circuits.Circuits(`${where}.breaker`, breaker, reporter),
-    gates: bulkhead && new Gates.Gates(`${where}.bulkhead`, bulkhead, reporter),
-    retry: retry && planOf(retry),
-    budget: shared ?? (own && new Budget.Budget(`${where}.budget`, own, reporter)),
+  return {
+    classify: Outcome.classifier(Outcome.isClassification(breaker) ? breaker : undefined),
+    breaker: breaker && CircuitBreaker.resolveCircuit(`${where}.breaker`, breaker),
+    bulkhead: bulkhead && Bulkhead.resolvePermits(`${where}.bulkhead`, bulkhead),
+    retry: retry && resolveRetry(retry),
+    budget:
+      budget === undefined || isService(budget) ? undefined : RetryBudget.resolveBudget(`${where}.budget`, budget),
+    keys: Keyed.resolve(where, options.keys),
     ...limits
-  })
+  }
 }
 
-/** Every check of the options, without making anything that lasts. */
-const check = (name: string, options: Options): void => {
-  engineOf(name, options, Event.makeHub(), undefined)
-}
-
-/** The policy, with the shared budget found in the context if it has one. */
-const build = <O>(name: string, options: Options): Effect.Effect<Policy<O>, Config.ConfigError, Requires<O>> =>
+/** Creates the policy; a shared budget is found in the context. */
+const build = <O>(
+  name: string,
+  settings: PolicySettings,
+  budget: Options["budget"]
+): Effect.Effect<Policy<PartsOf<O>, RulesOf<O>>, never, Requires<O>> =>
   Effect.withFiber((fiber) => {
     const hub = fiber.getRef(Event.CurrentHub)
-    const shared = isService(options.budget)
-      ? RetryBudget.engineOf(Context.getUnsafe(fiber.context, options.budget))
-      : undefined
-    return ConfigOf.checked(() => makeWith<O>(engineOf(name, options, hub, shared)))
+    const shared = isService(budget) ? RetryBudget.engineOf(Context.getUnsafe(fiber.context, budget)) : undefined
+    const engine = new PolicyEngine(where, name, settings, hub, shared, Timeout.timedOut)
+    return Effect.succeed(makeWith<PartsOf<O>, RulesOf<O>>(engine))
   })
 
-const makeWith = <O>(engine: Engine.Engine): Policy<O> => {
-  const protect = Protecting.by(where, (self, told) => new Engine.Call(engine, undefined, self, told))
-
-  const members: Policy<O> = {
+const makeWith = <P extends Part, Rules>(engine: PolicyEngine): Policy<P, Rules> => {
+  const protect = Protecting.protectWith(where, (self, options) => new PolicyCall(engine, undefined, self, options))
+  const members: Policy<P, Rules> = {
     // The implementation handles effects of any type; the interface says which ones.
-    protect: protect as unknown as Protect<O, never>,
-    fn: Protecting.fn(where, protect) as unknown as Fn<O, never>,
-    stats: (key = Rejection.defaultKey) => Time.withNow((now, fiber) => engine.stats(key, now, fiber)),
+    protect: protect as Protect<P, Rules, never>,
+    fn: Protecting.fnWith(where, protect) as Fn<P, Rules, never>,
+    stats: (key = defaultKey) => Time.withNow((now, fiber) => engine.stats(key, now, fiber)),
     allStats: Time.withNow((now, fiber) => engine.allStats(now, fiber)),
-    events: Event.streamFrom(engine.parts.reporter.own),
+    events: Event.streamFrom(engine.reporter.local),
     control: {
       ...Circuits.commands((key, command, now, fiber) => engine.control(key, command, now, fiber)),
       resize: (maxConcurrent) => {
-        Options_.integer(`${where}.control.resize`, "maxConcurrent", maxConcurrent, 1)
+        Check.integer(`${where}.control.resize`, "maxConcurrent", maxConcurrent, 1)
         return Effect.sync(() => engine.resize(maxConcurrent))
       }
     }
   }
-  return Object.assign(members, { [Protecting.EngineKey]: engine })
+  return Object.assign(members, { [EngineKey]: engine })
 }
 
 /**
- * Makes a policy.
+ * Creates a policy.
  *
- * **When to use** When a service class would be too much: scripts, tests, policies made at run time. Otherwise prefer
- * {@link Service}.
+ * **When to use** For scripts, tests, and policies that are created at run time. Otherwise prefer {@link Service}.
  *
  * **Details** Throws a `RangeError` at once when an option is out of range.
  *
@@ -459,52 +517,48 @@ const makeWith = <O>(engine: Engine.Engine): Policy<O> => {
 export const make = <const O extends Options>(
   name: string,
   options: O & Options & Sensible<O>
-): Effect.Effect<Policy<O>, never, Requires<O>> => {
+): Effect.Effect<Policy<PartsOf<O>, RulesOf<O>>, never, Requires<O>> => {
   const given: Options = options
-  check(name, given)
-  // The options have just been checked.
-  return Effect.orDie(build<O>(name, given))
+  return build<O>(name, resolve(name, given), given.budget)
 }
 
 /**
- * The statics of a policy's service class.
+ * The statics of a policy's service class. `Budget` is the service of a shared budget.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Class<Self, Id extends string, O extends Options>
-  extends Context.ServiceClass<Self, Id, Policy<O>>,
-    Policy<O, Self> {
+export interface Class<Self, Id extends string, P extends Part, Rules, Budget>
+  extends Context.ServiceClass<Self, Id, Policy<P, Rules>>,
+    Policy<P, Rules, Self> {
   /** The policy with the options of the class. */
-  readonly layer: Layer.Layer<Self, never, Requires<O>>
+  readonly layer: Layer.Layer<Self, never, Budget>
   /**
    * The policy with options from `Config` over those of the class: everything below a path, or a `Config` per option.
    * Parts that the class does not have are not added: they would be missing from the error type.
    */
-  readonly layerConfig: (
-    config: ConfigOf.Source<ConfigOf.PolicySettings>
-  ) => Layer.Layer<Self, Config.ConfigError, Requires<O>>
+  readonly layerConfig: (config: Types.ConfigSource<ConfigValues>) => Layer.Layer<Self, Config.ConfigError, Budget>
 }
 
-/** The backoff with settings over its options (over the defaults if it is another schedule), the rest as it is. */
-const scheduled = (retry: Options["retry"], settings: ConfigOf.RetrySettings): Options["retry"] => {
+/** The backoff with values over its options (over the defaults if it is another schedule), the rest as it is. */
+const toRetry = (retry: Options["retry"], values: Retry.BackoffConfigValues): Options["retry"] => {
   const options = retry === undefined || Schedule.isSchedule(retry) ? undefined : retry
   const before = options?.schedule ?? retry
-  const schedule = Retry.backoff({ ...(before && Retry.backoffOf(before)), ...settings })
+  const schedule = Retry.backoff({ ...(before && Retry.backoffOf(before as object)), ...values })
   return options === undefined ? schedule : { ...options, schedule }
 }
 
-/** Settings as options; only of the parts that the policy has. */
-const configured = (options: Options, settings: ConfigOf.PolicySettings): Options => {
-  const { breaker, budget, retry, ...rest } = settings
+/** The values as options; only those of the parts that the policy has. */
+const toOptions = (options: Options, values: ConfigValues): Options => {
+  const { breaker, budget, retry, ...rest } = values
   const given = {
     ...rest,
     budget: isService(options.budget) ? undefined : budget,
-    breaker: breaker && ConfigOf.circuit(breaker, options.breaker ?? {}),
-    retry: retry && scheduled(options.retry, retry)
+    breaker: breaker && FromConfig.toCircuitOptions(breaker, options.breaker ?? {}),
+    retry: retry && toRetry(options.retry, retry)
   }
   const known = Object.entries(given).filter(([part]) => options[part as keyof Options] !== undefined)
-  return ConfigOf.merge(options, Object.fromEntries(known))
+  return FromConfig.merge(options, Object.fromEntries(known))
 }
 
 /**
@@ -548,16 +602,19 @@ export const Service =
   <const Id extends string, const O extends Options>(
     id: Id,
     options: O & Options & Sensible<O>
-  ): Named<Self, "Policy", Class<Self, Id, O>> => {
+  ): Types.RequireSelf<Self, "Policy", Class<Self, Id, PartsOf<O>, RulesOf<O>, Requires<O>>> => {
+    type P = PartsOf<O>
+    type Rules = RulesOf<O>
+    type Members = Class<Self, Id, P, Rules, Requires<O>>
     const given: Options = options
-    check(id, given)
-    const service = Context.Service<Self, Policy<O>>()(id)
+    const settings = resolve(id, given)
+    const service = Context.Service<Self, Policy<P, Rules>>()(id)
     const inContext = Protecting.inContext(service)
-    const protect = Protecting.by(where, (self, told) => new Engine.Call(undefined, service, self, told))
-    const members: Omit<Class<Self, Id, O>, keyof Context.ServiceClass<Self, Id, Policy<O>>> = {
+    const protect = Protecting.protectWith(where, (self, options) => new PolicyCall(undefined, service, self, options))
+    const members: Omit<Members, keyof Context.ServiceClass<Self, Id, Policy<P, Rules>>> = {
       // The implementation handles effects of any type; the interface says which ones.
-      protect: protect as unknown as Protect<O, Self>,
-      fn: Protecting.fn(where, protect) as unknown as Fn<O, Self>,
+      protect: protect as Protect<P, Rules, Self>,
+      fn: Protecting.fnWith(where, protect) as Fn<P, Rules, Self>,
       stats: inContext.call((policy) => policy.stats),
       allStats: inContext.effect((policy) => policy.allStats),
       events: inContext.stream((policy) => policy.events),
@@ -569,17 +626,15 @@ export const Service =
         enable: inContext.call((policy) => policy.control.enable),
         resize: inContext.call((policy) => policy.control.resize)
       },
-      layer: Layer.effect(service, Effect.orDie(build<O>(id, given))),
+      layer: Layer.effect(service, build<O>(id, settings, given.budget)),
       layerConfig: (config) =>
         Layer.effect(
           service,
-          Effect.flatMap(ConfigOf.load(ConfigOf.PolicySettings, config), (settings) =>
-            Effect.flatMap(
-              ConfigOf.checked(() => configured(given, settings)),
-              (options) => build<O>(id, options)
-            )
+          FromConfig.load(FromConfig.PolicyValues, config).pipe(
+            Effect.flatMap((values) => FromConfig.orConfigError(() => resolve(id, toOptions(given, values)))),
+            Effect.flatMap((settings) => build<O>(id, settings, given.budget))
           )
         )
     }
-    return Object.assign(service, members) as unknown as Named<Self, "Policy", Class<Self, Id, O>>
+    return Object.assign(service, members) as unknown as Types.RequireSelf<Self, "Policy", Members>
   }

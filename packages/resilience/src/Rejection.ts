@@ -1,34 +1,26 @@
 /**
- * The errors with which policies refuse a call, and the one with which they cut it short.
+ * The errors with which policies reject a call, and with which a deadline ends it.
  *
- * A rejection says who refused (`policy`, `key`), why, and when to come back. It is typed, costs no stack trace, is never
- * transient (a retry never repeats it by itself) and never counts against the dependency.
+ * A rejection carries the `policy` and the `key`, the reason, and when to call again. It has no stack trace, is never
+ * transient (a retry never repeats it) and never counts against the dependency.
  *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
-import { keep } from "./internal/keep.ts"
-import * as Transient from "./Transient.ts"
+import { stackless } from "./runtime/stackless.ts"
+import { defaultKey } from "./Types.ts"
 
 /**
  * The key of the mark that every rejection class carries.
  *
- * @category type ids
+ * @category type IDs
  * @since 0.1.0
  */
 export const TypeId = "~effect-resilience/Rejection" as const
 
 /**
- * The key of a call that names none.
- *
- * @category constants
- * @since 0.1.0
- */
-export const defaultKey = "default"
-
-/**
- * What a circuit had seen when it opened: the trip policy and its figures.
+ * Why a circuit opened: the trip policy and its figures at that moment.
  *
  * @category models
  * @since 0.1.0
@@ -46,16 +38,22 @@ export const Evidence = Schema.Struct({
  */
 export type Evidence = typeof Evidence.Type
 
-const who = { policy: Schema.String, key: Schema.String }
+const origin = { policy: Schema.String, key: Schema.String }
 
-const place = (self: { readonly policy: string; readonly key: string }): string =>
+/** @internal */
+export const label = (self: { readonly policy: string; readonly key: string }): string =>
   self.key === defaultKey ? self.policy : `${self.policy} [${self.key}]`
 
-const span = (duration: Duration.Duration): string =>
+/**
+ * Whole milliseconds, rounded up, for messages.
+ *
+ * @internal
+ */
+export const formatDuration = (duration: Duration.Duration): string =>
   Duration.format(Duration.millis(Math.ceil(Duration.toMillis(duration))))
 
 /**
- * The circuit breaker refused the call: the circuit is open, isolated by an operator, or half-open with every probe
+ * The circuit breaker rejected the call: the circuit is open, isolated by an operator, or half-open with every probe
  * taken. `retryAfter` is how long until it may be worth asking again: until the first probe while open, until the lease of
  * the oldest probe ends at the latest while half-open, infinite while isolated.
  *
@@ -65,17 +63,17 @@ const span = (duration: Duration.Duration): string =>
  * @since 0.1.0
  */
 export class CircuitOpen extends Schema.TaggedError<CircuitOpen>("effect-resilience/CircuitOpen")("CircuitOpen", {
-  ...who,
+  ...origin,
   state: Schema.Literals(["open", "half-open", "isolated"]),
   retryAfter: Schema.Duration,
   evidence: Schema.optionalKey(Evidence)
 }) {
   override get message(): string {
-    if (this.state === "isolated") return `${place(this)}: the circuit is isolated by an operator`
-    const figures = this.evidence === undefined ? "" : ` (${describe(this.evidence)})`
+    if (this.state === "isolated") return `${label(this)}: the circuit is isolated by an operator`
+    const figures = this.evidence === undefined ? "" : ` (${formatEvidence(this.evidence)})`
     return this.state === "open"
-      ? `${place(this)}: the circuit is open for another ${span(this.retryAfter)}${figures}`
-      : `${place(this)}: the circuit is half-open and all its probes are taken${figures}`
+      ? `${label(this)}: the circuit is open for another ${formatDuration(this.retryAfter)}${figures}`
+      : `${label(this)}: the circuit is half-open and all its probes are taken${figures}`
   }
 }
 
@@ -85,7 +83,7 @@ export class CircuitOpen extends Schema.TaggedError<CircuitOpen>("effect-resilie
  * @category formatting
  * @since 0.1.0
  */
-export const describe = (evidence: Evidence): string => {
+export const formatEvidence = (evidence: Evidence): string => {
   const figures = Object.entries(evidence.figures).map(
     ([name, value]) => `${name} ${Number.isInteger(value) ? value : value.toFixed(2)}`
   )
@@ -93,14 +91,14 @@ export const describe = (evidence: Evidence): string => {
 }
 
 /**
- * The bulkhead refused the call: every permit is taken, and the queue is full (`"full"`) or the wait in it was over
+ * The bulkhead rejected the call: every permit is taken, and the queue is full (`"full"`) or the wait in it was over
  * (`"wait"`), or could not have ended before the deadline (`"deadline"`).
  *
  * @category errors
  * @since 0.1.0
  */
 export class BulkheadFull extends Schema.TaggedError<BulkheadFull>("effect-resilience/BulkheadFull")("BulkheadFull", {
-  ...who,
+  ...origin,
   reason: Schema.Literals(["full", "wait", "deadline"]),
   running: Schema.Number,
   waiting: Schema.Number
@@ -110,9 +108,9 @@ export class BulkheadFull extends Schema.TaggedError<BulkheadFull>("effect-resil
       this.reason === "full"
         ? "is full"
         : this.reason === "wait"
-          ? "gave no permit in time"
-          : "gave no permit before the deadline"
-    return `${place(this)}: the bulkhead ${because} (${this.running} running, ${this.waiting} waiting)`
+          ? "had no free permit within maxWait"
+          : "had no free permit before the deadline"
+    return `${label(this)}: the bulkhead ${because} (${this.running} running, ${this.waiting} waiting)`
   }
 }
 
@@ -125,27 +123,12 @@ export class BulkheadFull extends Schema.TaggedError<BulkheadFull>("effect-resil
  */
 export class DeadlineExceeded extends Schema.TaggedError<DeadlineExceeded>("effect-resilience/DeadlineExceeded")(
   "DeadlineExceeded",
-  { ...who, deadline: Schema.Duration, started: Schema.Boolean }
+  { ...origin, deadline: Schema.Duration, started: Schema.Boolean }
 ) {
   override get message(): string {
-    const limit = Duration.toMillis(this.deadline) > 0 ? `the deadline of ${span(this.deadline)}` : "the deadline"
-    return `${place(this)}: ${limit} ${this.started ? "passed while the call was running" : "left no time to begin"}`
-  }
-}
-
-/**
- * One attempt took too long and was interrupted. Unlike a rejection it says something about the dependency: it is
- * transient, and it counts as a failure. Whether the work was done is not known.
- *
- * @category errors
- * @since 0.1.0
- */
-export class TimedOut extends Transient.TaggedError<TimedOut>("effect-resilience/TimedOut")("TimedOut", {
-  ...who,
-  after: Schema.Duration
-}) {
-  override get message(): string {
-    return `${place(this)}: no answer within ${span(this.after)}`
+    const limit =
+      Duration.toMillis(this.deadline) > 0 ? `the deadline of ${formatDuration(this.deadline)}` : "the deadline"
+    return `${label(this)}: ${limit} ${this.started ? "passed while the call was running" : "left no time to begin"}`
   }
 }
 
@@ -162,10 +145,10 @@ for (const error of [CircuitOpen, BulkheadFull, DeadlineExceeded]) {
 export type Rejection = CircuitOpen | BulkheadFull | DeadlineExceeded
 
 /**
- * Did a policy refuse or cut this call? `true` for every rejection.
+ * Is this error a rejection: did a policy reject the call, or a deadline end it?
  *
- * **When to use** To ask whether an error is a policy's and not the dependency's. {@link neverRan} asks the stricter
- * question whether the work never began.
+ * **When to use** To tell an error of a policy from one of the dependency. {@link neverStarted} is stricter: it holds only if the
+ * work never began.
  *
  * **Example** (Telling a rejection from a failure)
  *
@@ -188,44 +171,31 @@ export const is = <E>(error: E): error is E & Rejection =>
   typeof error === "object" && error !== null && TypeId in error
 
 /**
- * Is this error the proof that the work never began? `false` for a deadline that passed while it was running.
+ * Does this error prove that the work never began? `false` for a deadline that passed while the work was running.
  *
  * @category guards
  * @since 0.1.0
  */
-export const neverRan = <E>(
+export const neverStarted = <E>(
   error: E
 ): error is E & (CircuitOpen | BulkheadFull | (DeadlineExceeded & { readonly started: false })) =>
   is(error) && !(error instanceof DeadlineExceeded && error.started)
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Making them without a stack trace: capturing one is nearly the whole cost of a rejection. The functions below make
-// instances of the classes above without their constructors, always with the same fields in the same order.
+// Constructors without a stack trace
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** What makes the instances of an error class from their fields; `samples` are of each shape that they have. */
-const making = <Fields, E extends object>(
-  prototype: E,
-  fill: (this: Record<string, unknown>, fields: Fields) => void,
-  ...samples: ReadonlyArray<Fields>
-): ((fields: Fields) => E) => {
-  fill.prototype = prototype
-  // A function with a prototype is a constructor, which TypeScript does not see.
-  const Bare = fill as unknown as new (fields: Fields) => E
-  for (const sample of samples) keep(new Bare(sample))
-  return (fields) => new Bare(fields)
-}
-
-interface Who {
+/** The policy and the key of an error. */
+interface Origin {
   readonly policy: string
   readonly key: string
 }
 
-const nobody: Who = { policy: "", key: defaultKey }
+const noOrigin: Origin = { policy: "", key: defaultKey }
 
 /** @internal */
-export const circuitOpen = making<
-  Who & Pick<CircuitOpen, "state" | "retryAfter"> & { readonly evidence?: Evidence | undefined },
+export const circuitOpen = stackless<
+  Origin & Pick<CircuitOpen, "state" | "retryAfter"> & { readonly evidence?: Evidence | undefined },
   CircuitOpen
 >(
   CircuitOpen.prototype,
@@ -237,12 +207,12 @@ export const circuitOpen = making<
     this.retryAfter = fields.retryAfter
     if (fields.evidence !== undefined) this.evidence = fields.evidence
   },
-  { ...nobody, state: "open", retryAfter: Duration.zero, evidence: { trip: "", figures: {} } },
-  { ...nobody, state: "isolated", retryAfter: Duration.infinity }
+  { ...noOrigin, state: "open", retryAfter: Duration.zero, evidence: { trip: "", figures: {} } },
+  { ...noOrigin, state: "isolated", retryAfter: Duration.infinity }
 )
 
 /** @internal */
-export const bulkheadFull = making<Who & Pick<BulkheadFull, "reason" | "running" | "waiting">, BulkheadFull>(
+export const bulkheadFull = stackless<Origin & Pick<BulkheadFull, "reason" | "running" | "waiting">, BulkheadFull>(
   BulkheadFull.prototype,
   function (fields) {
     this._tag = "BulkheadFull"
@@ -252,11 +222,11 @@ export const bulkheadFull = making<Who & Pick<BulkheadFull, "reason" | "running"
     this.running = fields.running
     this.waiting = fields.waiting
   },
-  { ...nobody, reason: "full", running: 0, waiting: 0 }
+  { ...noOrigin, reason: "full", running: 0, waiting: 0 }
 )
 
 /** @internal */
-export const deadlineExceeded = making<Who & Pick<DeadlineExceeded, "deadline" | "started">, DeadlineExceeded>(
+export const deadlineExceeded = stackless<Origin & Pick<DeadlineExceeded, "deadline" | "started">, DeadlineExceeded>(
   DeadlineExceeded.prototype,
   function (fields) {
     this._tag = "DeadlineExceeded"
@@ -265,17 +235,5 @@ export const deadlineExceeded = making<Who & Pick<DeadlineExceeded, "deadline" |
     this.deadline = fields.deadline
     this.started = fields.started
   },
-  { ...nobody, deadline: Duration.zero, started: false }
-)
-
-/** @internal */
-export const timedOut = making<Who & Pick<TimedOut, "after">, TimedOut>(
-  TimedOut.prototype,
-  function (fields) {
-    this._tag = "TimedOut"
-    this.policy = fields.policy
-    this.key = fields.key
-    this.after = fields.after
-  },
-  { ...nobody, after: Duration.zero }
+  { ...noOrigin, deadline: Duration.zero, started: false }
 )

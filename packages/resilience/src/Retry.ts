@@ -1,10 +1,9 @@
 /**
- * Tries again what another try may cure, and nothing else.
+ * Retries transient errors, and nothing else.
  *
- * Only errors marked as transient are retried. What a retry gives up on comes back as the same error, typed as
- * exhausted, so that no second `Retry.transient` and no `Policy` with a retry can be put around it. (Effect's own
- * `Effect.retry` does not look at the mark: around a protected call it compiles, multiplies attempts and repeats
- * rejections.) A schedule says when; a budget, as its last combinator, says whether.
+ * The error of a retry that gave up is the same error, typed as exhausted, so that a second `Retry.transient` or a `Policy` with a
+ * retry around it does not compile. (Effect's own `Effect.retry` does not read the mark: around a protected call it compiles,
+ * multiplies attempts and repeats rejections.) The schedule decides when to retry; a budget, as its last combinator, whether.
  *
  * @since 0.1.0
  */
@@ -15,35 +14,45 @@ import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
-import * as Budget from "./internal/budget.ts"
-import { Protected } from "./internal/frame.ts"
-import { reporterOf } from "./internal/hub.ts"
-import { keep } from "./internal/keep.ts"
-import * as Options_ from "./internal/options.ts"
-import * as Protecting from "./internal/protect.ts"
-import * as Retrying from "./internal/retry.ts"
-import * as Time from "./internal/time.ts"
-import type { AnyEffect, AnyFiber, AnySchedule, NoOther } from "./internal/types.ts"
-import type * as Rejection from "./Rejection.ts"
-import { defaultKey } from "./Rejection.ts"
+import type * as Event from "./Event.ts"
+import { gatedScheduleOf } from "./engine/budget.ts"
+import * as Retrying from "./engine/retry.ts"
+import { dual } from "./runtime/dual.ts"
+import * as Check from "./runtime/options.ts"
 import * as Transient from "./Transient.ts"
+import type * as Types from "./Types.ts"
 
 /**
- * An attempt that failed: its number from 1, its error, the time since the first attempt began, and the pause that
- * follows (`undefined` when none does).
+ * An attempt that failed.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Attempt extends Retrying.Attempt {}
+export interface Attempt {
+  /** Its number, from 1. */
+  readonly attempt: number
+  readonly error: unknown
+  /** Time since the first attempt began. */
+  readonly elapsed: Duration.Duration
+  /** The delay before the next attempt; `undefined` when there is none. */
+  readonly delay: Duration.Duration | undefined
+}
 
 /**
- * Why a retry gave up, with the history of its attempts.
+ * Why a retry gave up.
  *
  * @category models
  * @since 0.1.0
  */
-export interface GiveUp extends Retrying.GiveUp {}
+export interface GiveUp {
+  readonly reason: Event.GiveUpReason
+  /** The error it gave up on. */
+  readonly error: unknown
+  readonly attempts: number
+  readonly elapsed: Duration.Duration
+  /** The last 100 attempts, the oldest first. */
+  readonly history: ReadonlyArray<Attempt>
+}
 
 /**
  * Options of a retry.
@@ -52,13 +61,13 @@ export interface GiveUp extends Retrying.GiveUp {}
  * @since 0.1.0
  */
 export interface Options<in Value = unknown> {
-  /** Retries only errors known to have been refused before any work was done: for work that is not idempotent. Default: `false`. */
+  /** Retries only errors that prove that no work was done (`Transient.isUnprocessed`): for work that is not idempotent. Default: `false`. */
   readonly unprocessedOnly?: boolean | undefined
-  /** An error that asks for a longer pause than this (`retryAfter`) ends the retry. A duration of zero or more. Default: 1 minute. */
+  /** An error whose `retryAfter` is longer than this ends the retry. A duration of zero or more. Default: 1 minute. */
   readonly maxRetryAfter?: Duration.Input | undefined
-  /** Runs after each decision to retry, before the pause. */
+  /** Runs after each decision to retry, before the delay. */
   readonly onRetry?: ((attempt: Attempt) => Effect.Effect<unknown>) | undefined
-  /** Retries a success too, while this holds for its value. When the retry gives up, the caller gets the last value. */
+  /** Retries a success too, while this is `true` for its value. When the retry gives up, the caller gets the last value. */
   readonly while?: { of(value: Value): boolean }["of"] | undefined
   /** The name in events. Default: `"Retry"`. */
   readonly name?: string | undefined
@@ -68,66 +77,85 @@ type HasWhile<O> = O extends { readonly while: (value: infer _V) => boolean } ? 
 
 type TakesValue<A, O> = O extends { readonly while: (value: infer V) => boolean }
   ? [A] extends [V]
-    ? true
-    : false
-  : true
+    ? unknown
+    : "`while` does not take the value of this effect"
+  : unknown
 
-/** A budget's service among the requirements of a schedule that has lost the mark of its gate. */
-type UngatedBudget<S> =
-  S extends Schedule.Schedule<infer _O, infer _I, infer _E, infer Env>
+/** The budget's service among the requirements of a schedule that has lost the mark of `gated`. */
+type UngatedBudget<S> = S extends { readonly "~effect-resilience/RetryBudget/Gated": unknown }
+  ? never
+  : S extends Schedule.Schedule<infer _O, infer _I, infer _E, infer Env>
     ? 0 extends 1 & Env
       ? never
       : Extract<Env, { readonly Service: { readonly "~effect-resilience/RetryBudget": unknown } }>
     : never
 
-type IsGated<S> = S extends { readonly [Budget.GatedTypeId]: unknown } ? true : false
+type ChargesEveryStep<S> = [UngatedBudget<S>] extends [never]
+  ? unknown
+  : "`gated` must be the last combinator of the schedule: what comes after it would not be paid for"
+
+/**
+ * `unknown` when an effect that fails with `E` has something to retry; otherwise an English sentence that says why not.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type HasSomethingToRetry<E> = [Transient.TransientOf<E>] extends [never]
+  ? unknown extends E
+    ? "The errors of this effect have no type: give them one, for example with Effect.mapError"
+    : [Transient.ExhaustedOf<E>] extends [never]
+      ? "No error of this effect is Transient: there is nothing to retry"
+      : AlreadyRetried
+  : OnlyTimedOutAgain<E> extends true
+    ? AlreadyRetried
+    : unknown
+
+type AlreadyRetried = "The errors of this effect have already been retried: a retry around a retry multiplies the load"
+
+/** `Timeout.TimedOut`, by its fields. */
+interface TimedOut {
+  readonly _tag: "TimedOut"
+  readonly policy: string
+  readonly key: string
+  readonly after: Duration.Duration
+}
+
+/** A timeout around a retry fails with a new transient error, and retrying that would repeat the retry inside. */
+type OnlyTimedOutAgain<E> = [Transient.ExhaustedOf<E>] extends [never]
+  ? false
+  : [Exclude<Transient.TransientOf<E>, TimedOut>] extends [never]
+    ? true
+    : false
+
+/**
+ * `unknown` when a schedule with the input `Input` takes the transient errors of `E`; otherwise a sentence.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type TakesErrors<E, Input> = [Transient.TransientOf<E>] extends [Input]
+  ? unknown
+  : "The schedule does not take the errors of this effect as its input"
+
+type InputOf<S> = S extends Schedule.Schedule<infer _Out, infer Input, infer _E, infer _Env> ? Input : unknown
 
 /**
  * `unknown` when an effect that fails with `E` may be retried on the schedule `S`; otherwise an English sentence that
  * says why not.
  *
- * @category type-level
+ * @category utility types
  * @since 0.1.0
  */
-export type CanRetry<A, E, S, O> =
-  IsGated<S> extends true
-    ? HasSomething<A, E, S, O>
-    : [UngatedBudget<S>] extends [never]
-      ? HasSomething<A, E, S, O>
-      : "`gated` must be the last combinator of the schedule: what comes after it would not be paid for"
-
-type HasSomething<A, E, S, O> =
-  TakesValue<A, O> extends false
-    ? "`while` does not take the value of this effect"
-    : HasWhile<O> extends true
-      ? unknown
-      : [Transient.TransientOf<E>] extends [never]
-        ? unknown extends E
-          ? "The errors of this effect have no type: give them one, for example with Effect.mapError"
-          : [Transient.ExhaustedOf<E>] extends [never]
-            ? "No error of this effect is Transient: there is nothing to retry"
-            : AlreadyRetried
-        : OnlyTimedOutAgain<E> extends true
-          ? AlreadyRetried
-          : S extends Schedule.Schedule<infer _Out, infer Input, infer _E, infer _Env>
-            ? [Transient.TransientOf<E>] extends [Input]
-              ? unknown
-              : "The schedule does not take the errors of this effect as its input"
-            : unknown
-
-type AlreadyRetried = "The errors of this effect have already been retried: a retry around a retry multiplies the load"
-
-/** A timeout around a retry makes a new transient error, and to retry that would repeat the retry inside. */
-type OnlyTimedOutAgain<E> = [Transient.ExhaustedOf<E>] extends [never]
-  ? false
-  : [Exclude<Transient.TransientOf<E>, Rejection.TimedOut>] extends [never]
-    ? true
-    : false
+export type CanRetry<A, E, S, O> = Types.First<
+  HasWhile<O> extends true
+    ? [ChargesEveryStep<S>, TakesValue<A, O>]
+    : [ChargesEveryStep<S>, HasSomethingToRetry<E>, TakesErrors<E, InputOf<S>>]
+>
 
 /**
  * The error type after a retry: permanent errors as they are, transient ones exhausted, and the errors of the schedule.
  *
- * @category type-level
+ * @category utility types
  * @since 0.1.0
  */
 export type ErrorAfter<E, S> = [S] extends [infer T] ? Transient.AfterRetry<E> | Schedule.Error<T> : never
@@ -145,15 +173,15 @@ export interface Apply<S, O> {
 }
 
 /**
- * Retries an effect while it fails with a transient error, as the schedule says.
+ * Retries an effect on a schedule while it fails with a transient error.
  *
- * **Details** Permanent errors, rejections of policies, defects and interruption are never retried. The pause is the
- * schedule's, but never shorter than a `retryAfter` of the error; a pause that would outlast the deadline is not begun.
- * When a later attempt is refused by a policy, the caller gets the last real failure. `Retry.gaveUp` reads off the cause
- * why the retry ended.
+ * **Details** Permanent errors, rejections of policies, defects and interruptions are never retried. The delay is that of the
+ * schedule, but at least the `retryAfter` of the error; a delay that would outlast the deadline does not start. When a policy
+ * rejects a later attempt, the caller gets the last failure of the dependency. `Retry.gaveUp` reads from the cause why the
+ * retry ended.
  *
- * **Gotchas** A schedule without an end (`Schedule.exponential` alone) retries for ever: give it `Schedule.upTo`, or use
- * {@link backoff}, which has one.
+ * **Gotchas** A schedule without an end (`Schedule.exponential` alone) retries for ever: add `Schedule.upTo`, or use {@link backoff},
+ * which ends.
  *
  * **Example** (Retrying what may succeed)
  *
@@ -185,121 +213,57 @@ export interface Apply<S, O> {
  * @since 0.1.0
  */
 export const transient: {
-  <S extends AnySchedule, const O extends Options = {}>(
+  <S extends Types.AnySchedule, const O extends Options = {}>(
     schedule: S,
-    options?: O & Options & NoOther<O, Options>
+    options?: O & Options & Types.NoUnknownOptions<O, Options>
   ): Apply<S, O>
-  <A, E, R, S extends AnySchedule, const O extends Options<A> = {}>(
+  <A, E, R, S extends Types.AnySchedule, const O extends Options<A> = {}>(
     self: Effect.Effect<A, E, R> & CanRetry<A, E, S, O>,
     schedule: S,
-    options?: O & Options<A> & NoOther<O, Options>
+    options?: O & Options<A> & Types.NoUnknownOptions<O, Options>
   ): Effect.Effect<A, ErrorAfter<E, S>, R | Schedule.Env<S>>
-} = Protecting.dual((schedule, options) => retry(schedule, options))
+} = dual((schedule, options) => Retrying.retry(resolveTransient(schedule, options)))
 
-/** A retry with its options checked. */
-class Plan extends Retrying.Plan {
-  readonly name: string
-  readonly gate: Budget.Gate | undefined
-  readonly again: ((value: unknown) => boolean) | undefined
-
-  constructor(schedule: AnySchedule, options: Options | undefined) {
-    const where = "Retry.transient"
-    if (options !== undefined) Options_.known(where, options, [...Retrying.names, "while", "name"])
-    const gate = Budget.gateOf(schedule)
-    super(where, gate === undefined ? schedule : gate.schedule, options)
-    this.gate = gate
-    this.name = Options_.nonEmpty(where, "name", options?.name ?? "Retry")
-    this.again = options?.while
-    if (this.again !== undefined && typeof this.again !== "function") {
-      Options_.reject(where, "while", "a function", this.again)
-    }
+/**
+ * The settings of a retry; the defaults stand here.
+ *
+ * @internal
+ */
+export const resolve = (where: string, schedule: unknown, options: Options = {}): Retrying.RetrySettings => {
+  const { maxRetryAfter, onRetry, unprocessedOnly = false } = options
+  if (!Schedule.isSchedule(schedule)) Check.invalid(where, "schedule", "a Schedule", schedule)
+  if (typeof unprocessedOnly !== "boolean") Check.invalid(where, "unprocessedOnly", "true or false", unprocessedOnly)
+  if (onRetry !== undefined && typeof onRetry !== "function") Check.invalid(where, "onRetry", "a function", onRetry)
+  return {
+    // It has just been checked.
+    schedule: schedule as Types.AnySchedule,
+    unprocessedOnly,
+    maxRetryAfter: Check.millis(where, "maxRetryAfter", maxRetryAfter ?? "1 minute", { zero: true, infinite: true }),
+    onRetry
   }
 }
 
-/** A retried effect: the frame of the attempt in flight. What only a failure needs is made at the first failure. */
-class Retried extends Protected {
-  declare private readonly plan: Plan
-  declare private readonly self: AnyEffect
-  declare private budget: Budget.Budget | undefined
-  declare private started: number
-  declare private metadata: Schedule.Metadata | undefined
-  declare private retrying: Retrying.Retrying | undefined
+/** @internal */
+export const optionNames = ["unprocessedOnly", "maxRetryAfter", "onRetry"]
 
-  constructor(plan: Plan, self: AnyEffect) {
-    super()
-    this.plan = plan
-    this.self = self
-    this.budget = undefined
-    this.started = NaN
-    this.metadata = undefined
-    this.retrying = undefined
+const resolveTransient = (schedule: unknown, options: Options | undefined): Retrying.RetryEffectSettings => {
+  const where = "Retry.transient"
+  if (options !== undefined) Check.noUnknown(where, options, [...optionNames, "while", "name"])
+  const gated = gatedScheduleOf(schedule)
+  const settings = resolve(where, gated === undefined ? schedule : gated.schedule, options)
+  const name = Check.nonEmpty(where, "name", options?.name ?? "Retry")
+  if (options?.while !== undefined && typeof options.while !== "function") {
+    Check.invalid(where, "while", "a function", options.while)
   }
-
-  protected copy(): Retried {
-    return new Retried(this.plan, this.self)
-  }
-
-  protected prepare(fiber: AnyFiber): undefined {
-    this.budget = this.plan.gate?.budget(fiber)
-    this.started = Time.monotonicMillis(fiber)
-    this.metadata = undefined
-    this.retrying = undefined
-  }
-
-  enter(): AnyEffect {
-    if (this.metadata !== undefined) {
-      return Effect.provideService(this.self, Schedule.CurrentMetadata, this.metadata)
-    }
-    this.budget?.deposit(this.started)
-    return this.self
-  }
-
-  succeeded(value: unknown, fiber: AnyFiber): AnyEffect | undefined {
-    return this.plan.again?.(value) === true
-      ? this.deciding(fiber).unsatisfied(value, fiber, (metadata) => this.attempt(metadata))
-      : undefined
-  }
-
-  failed(cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined {
-    return this.deciding(fiber).failed(cause, fiber, (metadata) => this.attempt(metadata))
-  }
-
-  private attempt(metadata: Schedule.Metadata): AnyEffect {
-    this.metadata = metadata
-    return this.again()
-  }
-
-  private deciding(fiber: AnyFiber): Retrying.Retrying {
-    this.retrying ??= new Retrying.Retrying(
-      this.plan,
-      {
-        key: defaultKey,
-        budget: this.budget,
-        reporter: reporterOf(this.plan.name, fiber)
-      },
-      this.started,
-      fiber
-    )
-    return this.retrying
-  }
-}
-
-let kept = false
-
-const retry = (schedule: AnySchedule, options: Options | undefined) => {
-  const plan = new Plan(schedule, options)
-  // Here and not in the module, of which other parts are used without a retry.
-  if (!kept) keep(new Retried(plan, Effect.void))
-  kept = true
-  return (self: AnyEffect): AnyEffect => new Retried(plan, self)
+  return { ...settings, name, gated, while: options?.while }
 }
 
 /**
  * The random part of a backoff.
  *
- * - `"full"`: anything between zero and the exponential delay; least load on the dependency.
- * - `"equal"`: half the exponential delay, and up to as much again.
- * - `"decorrelated"`: anything between the base and three times the last delay.
+ * - `"full"`: between zero and the exponential delay, which spreads the load most.
+ * - `"equal"`: between half the exponential delay and all of it.
+ * - `"decorrelated"`: between `base` and three times the last delay.
  * - `"none"`: the exponential delay.
  *
  * Source: M. Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
@@ -318,7 +282,7 @@ export type Jitter = "full" | "equal" | "decorrelated" | "none"
 export interface Backoff {
   /** The first delay before jitter. A duration above zero. Default: 100 millis. */
   readonly base?: Duration.Input | undefined
-  /** No delay is longer than this. A duration of at least `base`. Default: 5 seconds. */
+  /** The longest delay. A duration of at least `base`. Default: 5 seconds, or `base` if that is longer. */
   readonly cap?: Duration.Input | undefined
   /** Retries, an integer >= 0; 0 means no retry. Default: 2. */
   readonly times?: number | undefined
@@ -326,13 +290,26 @@ export interface Backoff {
   readonly jitter?: Jitter | undefined
 }
 
+/**
+ * The options of a backoff that can be read from `Config`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BackoffConfigValues {
+  readonly base?: Duration.Duration
+  readonly cap?: Duration.Duration
+  readonly times?: number
+  readonly jitter?: Jitter
+}
+
 const jitters: ReadonlyArray<Jitter> = ["full", "equal", "decorrelated", "none"]
 
 /**
- * An exponential backoff with jitter, a cap and an end: the schedule that most retries want.
+ * An exponential backoff with jitter, a longest delay and an end.
  *
  * **Details** Without jitter the n-th delay is `base * 2^(n-1)`, at most `cap`. A `retryAfter` of the error is a lower
- * bound that may exceed the cap. Defaults: 2 retries, 100 ms doubling to 5 seconds, full jitter.
+ * bound that may exceed `cap`, also when the schedule is used without `Retry.transient`. Defaults: 2 retries, 100 ms doubling to 5 seconds, full jitter.
  *
  * **Example** (The delays of a backoff)
  *
@@ -346,19 +323,7 @@ const jitters: ReadonlyArray<Jitter> = ["full", "equal", "decorrelated", "none"]
  * @since 0.1.0
  */
 export const backoff = (options: Backoff = {}): Schedule.Schedule<Duration.Duration> => {
-  const { defaults } = Retrying
-  const where = "Retry.backoff"
-  Options_.known(where, options, ["base", "cap", "times", "jitter"])
-  const times = Options_.integer(where, "times", options.times ?? defaults.times, 0)
-  const base = Options_.millis(where, "base", options.base ?? defaults.base)
-  const cap = Options_.millis(
-    where,
-    "cap",
-    options.cap ?? Duration.millis(Math.max(base, Duration.toMillis(Duration.fromInputUnsafe(defaults.cap))))
-  )
-  if (cap < base) Options_.reject(where, "cap", `at least base (${base} ms)`, cap)
-  const jitter = options.jitter ?? defaults.jitter
-  if (!jitters.includes(jitter)) Options_.reject(where, "jitter", `one of ${jitters.join(", ")}`, jitter)
+  const { base, cap, jitter, times } = resolveBackoff(options)
   const schedule = Schedule.fromStepWithMetadata(
     Effect.withFiber((fiber) => {
       const random = fiber.getRef(Random.Random)
@@ -367,21 +332,39 @@ export const backoff = (options: Backoff = {}): Schedule.Schedule<Duration.Durat
         if (attempt > times) return Cause.done(Duration.millis(previous))
         const exponential = Math.min(cap, base * 2 ** (attempt - 1))
         previous = jittered(jitter, exponential, base, cap, previous, random.nextDoubleUnsafe())
-        const asked = Transient.retryAfter(input)
-        const delay = Duration.millis(asked === undefined ? previous : Math.max(previous, Duration.toMillis(asked)))
+        const requested = Transient.retryAfter(input)
+        const delay = Duration.millis(
+          requested === undefined ? previous : Math.max(previous, Duration.toMillis(requested))
+        )
         return Effect.succeed<[Duration.Duration, Duration.Duration]>([delay, delay])
       })
     })
   )
-  backoffs.set(schedule, options)
-  return schedule
+  return Object.assign(schedule, { [BackoffKey]: options })
 }
 
-/** The options of the schedules that {@link backoff} made, for `Config` to change some of them. */
-const backoffs = new WeakMap<object, Backoff>()
+/**
+ * The settings of a backoff, durations in milliseconds; the defaults stand here.
+ *
+ * @internal
+ */
+export const resolveBackoff = (options: Backoff) => {
+  const where = "Retry.backoff"
+  Check.noUnknown(where, options, ["base", "cap", "times", "jitter"])
+  const times = Check.integer(where, "times", options.times ?? 2, 0)
+  const base = Check.millis(where, "base", options.base ?? "100 millis")
+  const cap = Check.millis(where, "cap", options.cap ?? Duration.millis(Math.max(base, 5000)))
+  if (cap < base) Check.invalid(where, "cap", `at least base (${base} ms)`, cap)
+  const jitter = options.jitter ?? "full"
+  if (!jitters.includes(jitter)) Check.invalid(where, "jitter", `one of ${jitters.join(", ")}`, jitter)
+  return { base, cap, jitter, times }
+}
+
+/** The property of a schedule of {@link backoff} that holds its options, over which `Config` sets others. */
+const BackoffKey = "~effect-resilience/Retry/backoff" as const
 
 /** @internal */
-export const backoffOf = (schedule: object): Backoff | undefined => backoffs.get(schedule)
+export const backoffOf = (schedule: { readonly [BackoffKey]?: Backoff }): Backoff | undefined => schedule[BackoffKey]
 
 const jittered = (jitter: Jitter, exponential: number, base: number, cap: number, previous: number, random: number) => {
   switch (jitter) {
@@ -397,7 +380,7 @@ const jittered = (jitter: Jitter, exponential: number, base: number, cap: number
 }
 
 /**
- * Why a retry gave up on this cause: reason, attempts, time and history. Nothing when no retry did.
+ * Why a retry gave up on this cause; `None` when no retry did.
  *
  * **Example** (Reading the history)
  *

@@ -1,8 +1,8 @@
 /**
- * A shared account that keeps retries from multiplying the load on a dependency that is down.
+ * Limits retries to a share of the calls, so that they cannot multiply the load on a failing dependency.
  *
- * First tries pay in, retries pay out: over any window there are at most `ratio` retries per first try, plus a floor for
- * quiet times. Backoff alone only defers load; a budget bounds it. One budget may serve many effects and policies.
+ * Each first try makes a deposit and each retry a withdrawal: over any window there are at most `ratio` retries per first try,
+ * plus a minimum for low traffic. Backoff only defers load; a budget bounds it. Many effects and policies can share a budget.
  *
  * @since 0.1.0
  */
@@ -15,14 +15,15 @@ import type * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import type * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
-import * as Budget from "./internal/budget.ts"
-import * as ConfigOf from "./internal/config.ts"
-import { Reporter } from "./internal/hub.ts"
-import * as Options_ from "./internal/options.ts"
-import * as Protecting from "./internal/protect.ts"
-import * as Time from "./internal/time.ts"
-import type { Named } from "./internal/types.ts"
-import { defaultKey } from "./Rejection.ts"
+import { Budget, type BudgetSettings, type GatedSchedule } from "./engine/budget.ts"
+import * as FromConfig from "./engine/config.ts"
+import * as Protecting from "./engine/protect.ts"
+import { Reporter } from "./engine/reporter.ts"
+import * as Time from "./runtime/clock.ts"
+import { EngineKey } from "./runtime/frame.ts"
+import * as Check from "./runtime/options.ts"
+import type * as Types from "./Types.ts"
+import { defaultKey } from "./Types.ts"
 
 /**
  * Options of a retry budget.
@@ -35,7 +36,7 @@ import { defaultKey } from "./Rejection.ts"
  * | `minPerSecond` | a number >= 0 | 1 |
  * | `window` | a duration above zero | 2 seconds |
  *
- * **Gotchas** The floor is per process: a thousand clients with ten retries a second each have no budget at all.
+ * **Gotchas** `minPerSecond` is per process: with a thousand processes, 1 a second allows a thousand retries a second.
  *
  * @category models
  * @since 0.1.0
@@ -43,22 +44,22 @@ import { defaultKey } from "./Rejection.ts"
 export interface Options {
   /** Retries allowed per first try, in [0, 1], exact to six digits. Default: 0.2. */
   readonly ratio?: number | undefined
-  /** Retries a second that are allowed whatever the traffic. Default: 1. */
+  /** Retries per second that are allowed without any deposit. A number >= 0. Default: 1. */
   readonly minPerSecond?: number | undefined
-  /** The time over which both are counted. Default: 2 seconds. */
+  /** The time over which first tries and retries are counted. A duration above zero. Default: 2 seconds. */
   readonly window?: Duration.Input | undefined
 }
 
 /**
- * The mark of a schedule that ends with a budget's gate.
+ * The mark of a schedule whose retries are charged to a budget.
  *
- * @category type ids
+ * @category type IDs
  * @since 0.1.0
  */
-export const GatedTypeId: typeof Budget.GatedTypeId = Budget.GatedTypeId
+export const GatedTypeId = "~effect-resilience/RetryBudget/Gated" as const
 
 /**
- * A schedule whose every step is paid from a budget. The gate is the last combinator: a schedule that is changed further
+ * A schedule whose every step is charged to a budget. `gated` is the last combinator: a schedule that is changed afterwards
  * loses the mark, and `Retry.transient` refuses it.
  *
  * @category models
@@ -69,15 +70,28 @@ export interface Gated<Output, Input, Error, Env> extends Schedule.Schedule<Outp
 }
 
 /**
- * The mark that tells a budget's service in the requirements of a schedule.
+ * The mark by which a budget's service is found in the requirements of a schedule.
  *
- * @category type ids
+ * @category type IDs
  * @since 0.1.0
  */
 export const TypeId = "~effect-resilience/RetryBudget" as const
 
 /**
- * A retry budget at work.
+ * The options of a budget that can be read from `Config`; what is not set stays as the class has it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConfigValues {
+  readonly ratio?: number
+  readonly minPerSecond?: number
+  readonly window?: Duration.Duration
+}
+
+/**
+ * A retry budget. `R` is what its members require: nothing for one from {@link make}, the service for the statics of a
+ * {@link Service} class.
  *
  * @category models
  * @since 0.1.0
@@ -85,28 +99,33 @@ export const TypeId = "~effect-resilience/RetryBudget" as const
 export interface RetryBudget<R = never> {
   readonly [TypeId]: typeof TypeId
   /**
-   * Makes each step of a schedule pay: the last combinator before `Retry.transient`. When nothing is left the retry ends,
-   * and the caller gets the real error.
+   * Charges each step of a schedule to the budget: the last combinator before `Retry.transient`. When the balance is too low the
+   * retry ends, and the caller gets the error of the dependency.
    */
   readonly gated: <Output, Input, Error, Env>(
     schedule: Schedule.Schedule<Output, Input, Error, Env>
   ) => Gated<Output, Input, Error, Env | R>
   /** Counts a first try. `Retry.transient` does it for a gated schedule. */
   readonly deposit: Effect.Effect<void, never, R>
-  /** Pays for one retry; `false` when nothing is left. */
+  /** Withdraws the price of one retry; `false` when the balance is too low. */
   readonly tryWithdraw: Effect.Effect<boolean, never, R>
   /** Retries that may be decided now, in fractions of one. */
   readonly balance: Effect.Effect<number, never, R>
-  /** What this budget does, from the moment the stream is run. */
+  /** The events of this budget, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
 }
 
-/** The engine behind a budget, for a retry or a policy that asks it without an effect. */
-const engines = new WeakMap<object, Budget.Budget>()
+interface WithEngine {
+  readonly [EngineKey]?: Budget | undefined
+}
 
-/** @internal */
-export const engineOf = (budget: RetryBudget): Budget.Budget => {
-  const engine = engines.get(budget)
+/**
+ * The engine of a budget, for a retry or a policy that charges it without an effect.
+ *
+ * @internal
+ */
+export const engineOf = (budget: RetryBudget & WithEngine): Budget => {
+  const engine = budget[EngineKey]
   if (engine === undefined)
     throw new TypeError("RetryBudget: this budget was not made by RetryBudget.make or its layers")
   return engine
@@ -115,28 +134,51 @@ export const engineOf = (budget: RetryBudget): Budget.Budget => {
 const gate = <Output, Input, Error, Env, R>(
   schedule: Schedule.Schedule<Output, Input, Error, Env>,
   service: Effect.Effect<RetryBudget, never, R>,
-  budget: Budget.Gate["budget"]
+  budget: GatedSchedule["budget"]
 ): Gated<Output, Input, Error, Env | R> => {
-  // What any driver of schedules runs: one step is one run of the schedule, so this is where a first try pays in.
+  // For any driver of schedules: one call takes one step function, so the deposit for the first try is made here.
   const asSchedule = Schedule.fromStep(
     Effect.gen(function* () {
-      const paying = yield* service
+      const charged = yield* service
       const step = yield* Schedule.toStep(schedule)
-      yield* paying.deposit
+      yield* charged.deposit
       return (now: number, input: Input) =>
         Effect.flatMap(step(now, input), (decided) =>
-          Effect.flatMap(paying.tryWithdraw, (paid) => (paid ? Effect.succeed(decided) : Cause.done(decided[0])))
+          Effect.flatMap(charged.tryWithdraw, (paid) => (paid ? Effect.succeed(decided) : Cause.done(decided[0])))
         )
     })
   )
-  return Object.assign(asSchedule, { [GatedTypeId]: { schedule, budget } satisfies Budget.Gate })
+  return Object.assign(asSchedule, { [GatedTypeId]: { schedule, budget } satisfies GatedSchedule })
+}
+
+const where = "RetryBudget"
+
+/**
+ * The settings of a budget; the defaults stand here.
+ *
+ * @internal
+ */
+export const resolveBudget = (where: string, options: Options): BudgetSettings => {
+  Check.noUnknown(where, options, ["ratio", "minPerSecond", "window"])
+  const window = Check.millis(where, "window", options.window ?? "2 seconds")
+  return {
+    ratio: Check.inRange(where, "ratio", options.ratio ?? 0.2, 0, 1),
+    minPerSecond: Check.inRange(where, "minPerSecond", options.minPerSecond ?? 1, 0, Infinity),
+    window
+  }
+}
+
+/** @internal */
+export const resolve = (name: string, options: Options): BudgetSettings => {
+  Check.nonEmpty(where, "name", name)
+  return resolveBudget(where, options)
 }
 
 /**
- * Makes a retry budget.
+ * Creates a retry budget.
  *
- * **Gotchas** The compiler sees that `gated` is the last combinator by the budget's service in the requirements of the
- * schedule. A budget made here has none: with it, see to the order yourself, or use {@link Service}.
+ * **Gotchas** The compiler checks that `gated` is the last combinator by the budget's service in the requirements of the
+ * schedule. A budget from `make` has no service, so the order is not checked: prefer {@link Service}.
  *
  * **Example** (What a quiet budget allows)
  *
@@ -155,18 +197,13 @@ const gate = <Output, Input, Error, Env, R>(
  * @since 0.1.0
  */
 export const make = (name: string, options: Options = {}): Effect.Effect<RetryBudget> => {
-  check(name, options)
-  return Effect.map(Event.CurrentHub, (hub) => makeWith(name, options, hub))
+  const settings = resolve(name, options)
+  return Effect.map(Event.CurrentHub, (hub) => makeWith(name, settings, hub))
 }
 
-const check = (name: string, options: Options): void => {
-  Options_.nonEmpty("RetryBudget", "name", name)
-  new Budget.Budget("RetryBudget", options, new Reporter(name, Event.makeHub(), Event.makeHub()))
-}
-
-const makeWith = (name: string, options: Options, program: Event.Hub): RetryBudget => {
-  const own = Event.makeHub()
-  const engine = new Budget.Budget("RetryBudget", options, new Reporter(name, own, program))
+const makeWith = (name: string, settings: BudgetSettings, program: Event.Hub): RetryBudget => {
+  const reporter = new Reporter(name, Event.makeHub(), program)
+  const engine = new Budget(settings, reporter)
   const budget: RetryBudget = {
     [TypeId]: TypeId,
     gated: (schedule) => gate(schedule, Effect.succeed(budget), () => engine),
@@ -176,10 +213,9 @@ const makeWith = (name: string, options: Options, program: Event.Hub): RetryBudg
     }),
     tryWithdraw: Effect.withFiber((fiber) => Effect.succeed(engine.tryWithdraw(defaultKey, fiber))),
     balance: Effect.withFiber((fiber) => Effect.succeed(engine.balance(fiber))),
-    events: Event.streamFrom(own)
+    events: Event.streamFrom(reporter.local)
   }
-  engines.set(budget, engine)
-  return budget
+  return Object.assign(budget, { [EngineKey]: engine })
 }
 
 /**
@@ -191,8 +227,8 @@ const makeWith = (name: string, options: Options, program: Event.Hub): RetryBudg
 export interface Class<Self, Id extends string> extends Context.ServiceClass<Self, Id, RetryBudget>, RetryBudget<Self> {
   /** The budget with the options of the class. */
   readonly layer: Layer.Layer<Self>
-  /** The budget with options from `Config` over those of the class. */
-  readonly layerConfig: (config: ConfigOf.Source<ConfigOf.BudgetSettings>) => Layer.Layer<Self, Config.ConfigError>
+  /** The budget with options from `Config` over those of the class: all of them below a path, or a `Config` for some. */
+  readonly layerConfig: (config: Types.ConfigSource<ConfigValues>) => Layer.Layer<Self, Config.ConfigError>
 }
 
 /**
@@ -228,8 +264,7 @@ export interface Class<Self, Id extends string> extends Context.ServiceClass<Sel
  */
 export const Service =
   <Self = never>() =>
-  <const Id extends string>(id: Id, options: Options = {}): Named<Self, "RetryBudget", Class<Self, Id>> => {
-    check(id, options)
+  <const Id extends string>(id: Id, options: Options = {}): Types.RequireSelf<Self, "RetryBudget", Class<Self, Id>> => {
     const service = Context.Service<Self, RetryBudget>()(id)
     const inContext = Protecting.inContext(service)
     const members: Omit<Class<Self, Id>, keyof Context.ServiceClass<Self, Id, RetryBudget>> = {
@@ -239,13 +274,14 @@ export const Service =
       tryWithdraw: inContext.effect((budget) => budget.tryWithdraw),
       balance: inContext.effect((budget) => budget.balance),
       events: inContext.stream((budget) => budget.events),
-      ...ConfigOf.layers(
+      ...FromConfig.layers(
         service,
         options,
-        ConfigOf.BudgetSettings,
-        (settings) => settings,
-        (options, hub) => makeWith(id, options, hub)
+        FromConfig.BudgetValues,
+        (values) => values,
+        (options) => resolve(id, options),
+        (settings, hub) => makeWith(id, settings, hub)
       )
     }
-    return Object.assign(service, members) as unknown as Named<Self, "RetryBudget", Class<Self, Id>>
+    return Object.assign(service, members) as unknown as Types.RequireSelf<Self, "RetryBudget", Class<Self, Id>>
   }

@@ -1,18 +1,51 @@
 /**
- * A limit on how long one attempt may take.
+ * Limits how long one attempt may take.
  *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Deadline from "./internal/deadline.ts"
-import { reporterOf } from "./internal/hub.ts"
-import * as Options_ from "./internal/options.ts"
-import * as Protecting from "./internal/protect.ts"
-import * as Time from "./internal/time.ts"
-import * as Limit from "./internal/timeout.ts"
+import * as Schema from "effect/Schema"
+import * as Deadline from "./engine/deadline.ts"
+import { reporterOf } from "./engine/reporter.ts"
+import { runWithin } from "./engine/timeLimit.ts"
 import * as Rejection from "./Rejection.ts"
+import * as Time from "./runtime/clock.ts"
+import { dual } from "./runtime/dual.ts"
+import * as Check from "./runtime/options.ts"
+import { stackless } from "./runtime/stackless.ts"
+import * as Transient from "./Transient.ts"
+import { defaultKey } from "./Types.ts"
+
+/**
+ * One attempt took too long and was interrupted. Whether the work was done is not known. Unlike a rejection it tells something
+ * about the dependency: it is transient, and it counts as a failure.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TimedOut extends Transient.TaggedError<TimedOut>("effect-resilience/TimedOut")("TimedOut", {
+  policy: Schema.String,
+  key: Schema.String,
+  after: Schema.Duration
+}) {
+  override get message(): string {
+    return `${Rejection.label(this)}: no result within ${Rejection.formatDuration(this.after)}`
+  }
+}
+
+/** @internal */
+export const timedOut = stackless<Pick<TimedOut, "policy" | "key" | "after">, TimedOut>(
+  TimedOut.prototype,
+  function (fields) {
+    this._tag = "TimedOut"
+    this.policy = fields.policy
+    this.key = fields.key
+    this.after = fields.after
+  },
+  { policy: "", key: defaultKey, after: Duration.zero }
+)
 
 /**
  * Options of a timeout.
@@ -26,16 +59,15 @@ export interface Options {
 }
 
 /**
- * Interrupts the work after a time, and fails with `TimedOut`.
+ * Interrupts the work after `duration`, and fails with `TimedOut`.
  *
- * **When to use** Around one attempt, inside a retry. For the time of the whole use `Deadline.within`.
+ * **When to use** Around one attempt, inside a retry. To limit the whole call use `Deadline.within`.
  *
- * **Details** The answer comes when the work has really ended, finalizers included, so whoever holds a permit for the work
- * holds it as long as the work goes on. Work that cannot be interrupted when its time is over (a commit, a finalizer) ends
- * first, and if that was the end of it, keeps its own result: to call a done deed a timeout would have it done twice. What
- * fails while the work is being interrupted, a finalizer for one, comes back as it is. `TimedOut` is transient: whether the
- * work was done is not known.
- * Inside, the time left is the deadline (`Deadline.remaining`).
+ * **Details** The caller gets the result when the work has really ended, finalizers included, so a permit for the work is held
+ * as long as the work goes on. Work in an uninterruptible region when its time is over (a commit, a finalizer) ends that region
+ * first; if the work is then complete, its own result stands, because reporting completed work as a timeout would make callers
+ * repeat it. A failure during the interruption, of a finalizer for example, is returned as it is. `TimedOut` is transient:
+ * whether the work was done is not known. Inside the work, `Deadline.remaining` is the time that is left.
  *
  * **Example** (Giving up on a slow call)
  *
@@ -45,7 +77,7 @@ export interface Options {
  *
  * const slow = Effect.sleep("1 minute").pipe(Timeout.after("10 millis"), Effect.flip)
  * const error = await Effect.runPromise(slow)
- * error.message // => "Timeout: no answer within 10ms"
+ * error.message // => "Timeout: no result within 10ms"
  * ```
  *
  * @category timeouts
@@ -55,25 +87,25 @@ export const after: {
   (
     duration: Duration.Input,
     options?: Options
-  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | Rejection.TimedOut, R>
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TimedOut, R>
   <A, E, R>(
     self: Effect.Effect<A, E, R>,
     duration: Duration.Input,
     options?: Options
-  ): Effect.Effect<A, E | Rejection.TimedOut, R>
-} = Protecting.dual((duration, options) => make(duration, options))
+  ): Effect.Effect<A, E | TimedOut, R>
+} = dual((duration, options) => make(duration, options))
 
 const make = (duration: Duration.Input, options: Options | undefined) => {
-  if (options !== undefined) Options_.known("Timeout.after", options, ["name"])
-  const limit = Options_.millis("Timeout.after", "duration", duration, { infinite: true })
-  const policy = Options_.nonEmpty("Timeout.after", "name", options?.name ?? "Timeout")
+  if (options !== undefined) Check.noUnknown("Timeout.after", options, ["name"])
+  const limit = Check.millis("Timeout.after", "duration", duration, { infinite: true })
+  const policy = Check.nonEmpty("Timeout.after", "name", options?.name ?? "Timeout")
   const error = Duration.millis(limit)
-  return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Rejection.TimedOut, R> =>
+  return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | TimedOut, R> =>
     Effect.withFiber((fiber) => {
-      const deadline = Deadline.within(fiber, Time.monotonicMillis(fiber) + limit)
-      return Limit.within<A, E | Rejection.TimedOut>(self, limit, deadline, fiber, () => {
-        reporterOf(policy, fiber).timeoutFired(Rejection.defaultKey, error, fiber)
-        return Exit.fail(Rejection.timedOut({ policy, key: Rejection.defaultKey, after: error }))
+      const deadline = Deadline.nested(fiber, Time.monotonicMillis(fiber) + limit)
+      return runWithin<A, E | TimedOut>(self, limit, deadline, fiber, () => {
+        reporterOf(policy, fiber).timedOut(defaultKey, error, fiber)
+        return Exit.fail(timedOut({ policy, key: defaultKey, after: error }))
       })
     })
 }

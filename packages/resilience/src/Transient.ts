@@ -15,17 +15,19 @@ import type * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { dual } from "./runtime/dual.ts"
+import * as EffectErrors from "./runtime/effectErrors.ts"
 
 /**
  * The key of the mark.
  *
- * @category type ids
+ * @category type IDs
  * @since 0.1.0
  */
 export const TypeId = "~effect-resilience/Transient" as const
 
 /**
- * @category type ids
+ * @category type IDs
  * @since 0.1.0
  */
 export type TypeId = typeof TypeId
@@ -57,7 +59,7 @@ export type Mark = "transient" | "exhausted"
  * @category models
  * @since 0.1.0
  */
-export interface Spent {
+export interface ExhaustedMark {
   readonly [TypeId]: "exhausted"
 }
 
@@ -67,39 +69,39 @@ export interface Spent {
  * @category models
  * @since 0.1.0
  */
-export type Exhausted<E> = E & Spent
+export type Exhausted<E> = E & ExhaustedMark
 
 /**
  * The members of `E` that another try may cure.
  *
- * @category type-level
+ * @category utility types
  * @since 0.1.0
  */
-export type TransientOf<E> = E extends Transient ? (E extends Spent ? never : E) : never
+export type TransientOf<E> = E extends Transient ? (E extends ExhaustedMark ? never : E) : never
 
 /**
  * The members of `E` that another try cannot cure, exhausted ones included.
  *
- * @category type-level
+ * @category utility types
  * @since 0.1.0
  */
-export type PermanentOf<E> = E extends Transient ? (E extends Spent ? E : never) : E
+export type PermanentOf<E> = E extends Transient ? (E extends ExhaustedMark ? E : never) : E
 
 /**
  * The members of `E` that a retry gave up on.
  *
- * @category type-level
+ * @category utility types
  * @since 0.1.0
  */
-export type ExhaustedOf<E> = E extends Spent ? E : never
+export type ExhaustedOf<E> = E extends ExhaustedMark ? E : never
 
 /**
  * `E` after a retry: permanent errors as they are, transient ones exhausted.
  *
- * @category type-level
+ * @category utility types
  * @since 0.1.0
  */
-export type AfterRetry<E> = E extends Transient ? (E extends Spent ? E : Exhausted<E>) : E
+export type AfterRetry<E> = E extends Transient ? (E extends ExhaustedMark ? E : Exhausted<E>) : E
 
 /** What is known of an error that was lifted from another library, or of a mark set by hand. */
 interface Lifted {
@@ -190,7 +192,13 @@ export const TaggedError: <Self = never>(
   return Base
 }
 
-interface LiftOptions<E> {
+/**
+ * What {@link when} records of an error beside the mark.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LiftOptions<E> {
   /** Reads how long the dependency asked to be left alone. Default: the error's own `retryAfter`. */
   readonly retryAfter?: ((error: E) => Duration.Input | undefined) | undefined
   /** Was the call refused before any work was done? Default: no. */
@@ -245,17 +253,25 @@ export const when: {
     predicate: (error: E) => boolean,
     options?: LiftOptions<E>
   ): <A, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | (E & Transient), R>
-} =
-  <E>(predicate: (error: E) => boolean, options?: LiftOptions<E>) =>
-  // The overloads say which part of `E` becomes transient; the value is the same object either way.
-  // biome-ignore lint/suspicious/noExplicitAny: see above
-  <A, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, any, R> =>
+  <A, E, R, T extends E & object>(
+    self: Effect.Effect<A, E, R>,
+    refinement: (error: E) => error is T,
+    options?: LiftOptions<T>
+  ): Effect.Effect<A, Exclude<E, T> | (T & Transient), R>
+  <A, E extends object, R>(
+    self: Effect.Effect<A, E, R>,
+    predicate: (error: E) => boolean,
+    options?: LiftOptions<E>
+  ): Effect.Effect<A, E | (E & Transient), R>
+} = dual(
+  (predicate: (error: unknown) => boolean, options?: LiftOptions<unknown>) => (self) =>
     Effect.mapError(self, (error) => {
       if (predicate(error)) lift(error, options)
       return error
     })
+)
 
-/** The errors of Effect itself that say, each in its own way, whether another try may help. */
+/** The errors of Effect that carry a convention of their own about another try. */
 type KnownTag =
   | "SqlError"
   | "AiError"
@@ -268,73 +284,26 @@ type KnownTag =
 /**
  * `E` with the transient part of Effect's own errors added.
  *
- * @category type-level
+ * @category utility types
  * @since 0.1.0
  */
 export type Known<E> = E extends { readonly _tag: KnownTag } ? (E extends Transient ? E : E | (E & Transient)) : E
-
-const transientStatus = new Set([408, 429, 500, 502, 503, 504])
-const transientSystem = new Set(["Busy", "TimedOut", "WouldBlock"])
-
-/** One question to a value of unknown shape: the field, if there is one. */
-const field = (value: unknown, name: string): unknown =>
-  typeof value === "object" && value !== null && name in value ? (value as Record<string, unknown>)[name] : undefined
 
 /**
  * Do Effect's own conventions call this error worth another try?
  *
  * **Details** In this order: `isRetryable` (`SqlError`, `AiError`, `GraphQLClientError`), `isTemporary` (`DnsError`),
  * `HttpClientError` with a transport error or a status 408, 429, 500, 502, 503 or 504, `Cause.TimeoutError`,
- * `PlatformError` with `Busy`, `TimedOut` or `WouldBlock`. Anything else is not known to be.
+ * `PlatformError` with `Busy`, `TimedOut` or `WouldBlock`. Any other error is not.
  *
  * @category guards
  * @since 0.1.0
  */
-export const isKnown = (error: unknown): boolean => {
-  const reason = field(error, "reason")
-  for (const asked of [field(error, "isRetryable"), field(reason, "isRetryable"), field(error, "isTemporary")]) {
-    if (typeof asked === "boolean") return asked
-  }
-  const kind = field(reason, "_tag")
-  switch (field(error, "_tag")) {
-    case "TimeoutError":
-      return true
-    case "HttpClientError":
-      return (
-        kind === "TransportError" ||
-        (kind === "StatusCodeError" && transientStatus.has(field(field(reason, "response"), "status") as number))
-      )
-    case "PlatformError":
-      return transientSystem.has(kind as string)
-    default:
-      return false
-  }
-}
-
-const responseOf = (error: unknown): unknown => field(field(error, "reason"), "response")
-
-/** Was it turned away before any work: 429, a 503 that says when to come back, or no connection at all? */
-const refused = (error: unknown): boolean => {
-  const response = responseOf(error)
-  const status = field(response, "status")
-  if (status === 429 || (status === 503 && field(field(response, "headers"), "retry-after") !== undefined)) return true
-  const reason = field(error, "reason")
-  return field(reason, "_tag") === "RateLimitError" || isConnectionRefused(field(reason, "cause"))
-}
-
-/** Clients wrap what the system said, `fetch` twice. */
-const isConnectionRefused = (cause: unknown, depth = 0): boolean =>
-  field(cause, "code") === "ECONNREFUSED" || (depth < 3 && isConnectionRefused(field(cause, "cause"), depth + 1))
-
-/** `Retry-After` in seconds; a date would need the wall clock, which is the HTTP adapter's business. */
-const retryAfterHeader = (error: unknown): Duration.Duration | undefined => {
-  const seconds = field(field(responseOf(error), "headers"), "retry-after")
-  return typeof seconds === "string" && /^\d+$/.test(seconds) ? Duration.seconds(Number(seconds)) : undefined
-}
+export const isKnown: (error: unknown) => boolean = EffectErrors.isTransient
 
 /**
- * Marks Effect's own errors as transient where they say so: `SqlError`, `AiError`, `HttpClientError`, `DnsError`,
- * `PlatformError`, `GraphQLClientError` and `Cause.TimeoutError`.
+ * Marks Effect's own errors as transient where their own conventions say so: `SqlError`, `AiError`, `HttpClientError`,
+ * `DnsError`, `PlatformError`, `GraphQLClientError` and `Cause.TimeoutError`.
  *
  * **Example** (A timeout of Effect's)
  *
@@ -359,9 +328,11 @@ export const known = <A, E, R>(
   self: Effect.Effect<A, E, R> &
     ([Extract<E, { readonly _tag: KnownTag }> | TransientOf<E>] extends [never] ? NothingKnown : unknown)
 ): Effect.Effect<A, Known<E>, R> =>
-  // The mark is on the side, so the value already has the wider type.
+  // The mark is kept beside the value, so the value already has the wider type.
   Effect.mapError(self as Effect.Effect<A, E, R>, (error) => {
-    if (isKnown(error)) lift(error, { unprocessed: refused(error), retryAfter: retryAfterHeader })
+    if (isKnown(error)) {
+      lift(error, { unprocessed: EffectErrors.isUnprocessed(error), retryAfter: EffectErrors.retryAfter })
+    }
     return error as Known<E>
   })
 

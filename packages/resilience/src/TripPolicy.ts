@@ -1,35 +1,51 @@
 /**
- * When a circuit opens. A trip policy is an open value: gather evidence of your own and say when it is enough, in one
+ * When a circuit opens. A trip policy is an open value: gather state of your own and say when it is enough, in one
  * file, without touching anything else.
  *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
-import * as Options from "./internal/options.ts"
-import type { Trip } from "./machine/Circuit.ts"
 import * as Window from "./machine/Window.ts"
+import * as Options from "./runtime/options.ts"
 
 /**
- * A rule for opening a circuit, with evidence of type `S`.
+ * A rule for opening a circuit, with a state of type `S` per circuit.
  *
- * **Details** `initial` makes fresh evidence (when a circuit is made and whenever it closes). `record` takes the outcome of
- * one call, and may change the evidence in place; `duration` and `now` are milliseconds on one monotonic clock. `trips`
- * says whether to open, and is asked after every call while the circuit is closed. Ignored calls are never recorded.
- * `figures` are what a `CircuitOpen` error and events show as evidence. A policy that never looks at `duration` may say so
- * with `usesDuration: false`, which saves a reading of the clock per call; its `duration` is then 0.
+ * **Details** While the circuit is closed, `record` and then `trips` are called after each call, except for ignored ones. A
+ * policy whose `record` never reads `duration` may set `usesDuration: false`, which saves one reading of the clock per call.
  *
- * **Gotchas** The policies of this module say it where it holds: who makes another of one by spreading it, with a `record`
- * that does look at durations, must say `usesDuration: true`.
+ * **Gotchas** Built-in policies set `usesDuration: false` where it applies. If you spread one and replace `record` with a
+ * function that reads `duration`, set it to `true`.
  *
  * @category models
  * @since 0.1.0
  */
-export interface TripPolicy<S = unknown> extends Trip<S> {
+export interface TripPolicy<S = unknown> {
+  /** The name in the state of `CircuitOpen` errors and events. */
   readonly name: string
-  readonly figures: (evidence: S, now: number) => Readonly<Record<string, number>>
-  /** Does `record` look at how long a call took? Default: `true`. */
+  /** Creates the state of a circuit: when the circuit is created and whenever it closes. */
+  readonly initial: () => S
+  /**
+   * Records the outcome of one call; may change the state in place. `duration` and `now` are milliseconds on one monotonic
+   * clock; `duration` is 0 with `usesDuration: false`.
+   */
+  readonly record: (state: S, failed: boolean, duration: number, now: number) => void
+  /** Whether the circuit opens now. */
+  readonly trips: (state: S, now: number) => boolean
+  /** The figures of the state. */
+  readonly figures: (state: S, now: number) => Readonly<Record<string, number>>
+  /** Whether `record` reads how long a call took. Default: `true`. */
   readonly usesDuration?: boolean | undefined
 }
+
+/**
+ * A trip policy with a state of any type.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+// biome-ignore lint/suspicious/noExplicitAny: the state is read by the policy alone
+export type Any = TripPolicy<any>
 
 /**
  * Makes a trip policy of your own.
@@ -42,9 +58,9 @@ export interface TripPolicy<S = unknown> extends Trip<S> {
  * const total = (limit: number) => TripPolicy.make({
  *   name: "total",
  *   initial: () => ({ failures: 0 }),
- *   record: (evidence, failed) => { if (failed) evidence.failures += 1 },
- *   trips: (evidence) => evidence.failures >= limit,
- *   figures: (evidence) => ({ ...evidence, limit })
+ *   record: (state, failed) => { if (failed) state.failures += 1 },
+ *   trips: (state) => state.failures >= limit,
+ *   figures: (state) => ({ ...state, limit })
  * })
  * total(5).name // => "total"
  * ```
@@ -55,9 +71,9 @@ export interface TripPolicy<S = unknown> extends Trip<S> {
 export const make = <S>(policy: {
   readonly name: string
   readonly initial: () => S
-  readonly record: (evidence: S, failed: boolean, duration: number, now: number) => void
-  readonly trips: (evidence: S, now: number) => boolean
-  readonly figures?: ((evidence: S, now: number) => Readonly<Record<string, number>>) | undefined
+  readonly record: (state: S, failed: boolean, duration: number, now: number) => void
+  readonly trips: (state: S, now: number) => boolean
+  readonly figures?: ((state: S, now: number) => Readonly<Record<string, number>>) | undefined
   readonly usesDuration?: boolean | undefined
 }): TripPolicy<S> => {
   Options.nonEmpty("TripPolicy.make", "name", policy.name)
@@ -65,25 +81,26 @@ export const make = <S>(policy: {
 }
 
 /**
- * The evidence of {@link consecutive}: how many failures in a row, and when the first of them ended.
+ * The state of {@link consecutive}: how many failures in a row, and when the first of them ended.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Run {
+export interface ConsecutiveState {
   failures: number
   /** In whole milliseconds: a number without a fraction takes no box. */
   since: number
 }
 
 /** `since` is rounded up, so it may be ahead of a failure of the same millisecond: a row of one has lasted 0, not less. */
-const lasted = (run: Run, now: number): number => (run.failures === 0 ? 0 : Math.max(0, now - run.since))
+const lasted = (state: ConsecutiveState, now: number): number =>
+  state.failures === 0 ? 0 : Math.max(0, now - state.since)
 
 /**
- * Opens after so many failures in a row, if they last as long as `lasting`.
+ * Opens after so many failures in a row, if they last as long as `minDuration`.
  *
  * **When to use** For outages, which it notices sooner than a rate does, and for little traffic, where a rate would need
- * calls you do not have. In much traffic give `lasting`: without it five failures in a row happen every few seconds at an
+ * calls you do not have. In much traffic give `minDuration`: without it five failures in a row happen every few seconds at an
  * error rate of 40 %, and one broken connection may fail ten calls at once.
  *
  * **Details**
@@ -91,14 +108,14 @@ const lasted = (run: Run, now: number): number => (run.failures === 0 ? 0 : Math
  * | option | range | default |
  * |---|---|---|
  * | `failures` | an integer >= 1 | required |
- * | `lasting` | a duration of zero or more | 0 |
+ * | `minDuration` | a duration of zero or more | 0 |
  *
  * **Example** (An outage, not a hiccup)
  *
  * ```ts
  * import { TripPolicy } from "effect-resilience"
  *
- * TripPolicy.consecutive(10, { lasting: "500 millis" }).name // => "consecutive"
+ * TripPolicy.consecutive(10, { minDuration: "500 millis" }).name // => "consecutive"
  * ```
  *
  * @param failures an integer >= 1
@@ -109,25 +126,25 @@ export const consecutive = (
   failures: number,
   options: {
     /** Time from the first failure of the row to the last, at least. A duration of zero or more. Default: 0. */
-    readonly lasting?: Duration.Input | undefined
+    readonly minDuration?: Duration.Input | undefined
   } = {}
-): TripPolicy<Run> => {
+): TripPolicy<ConsecutiveState> => {
   const where = "TripPolicy.consecutive"
   Options.integer(where, "failures", failures, 1)
-  Options.known(where, options, ["lasting"])
-  const lasting = Options.millis(where, "lasting", options.lasting ?? 0, { zero: true })
-  return make<Run>({
+  Options.noUnknown(where, options, ["minDuration"])
+  const minDuration = Options.millis(where, "minDuration", options.minDuration ?? 0, { zero: true })
+  return make<ConsecutiveState>({
     name: "consecutive",
     initial: () => ({ failures: 0, since: 0 }),
-    record: (run, failed, _duration, now) => {
-      if (!failed) run.failures = 0
-      else if (run.failures++ === 0) run.since = Math.ceil(now)
+    record: (state, failed, _duration, now) => {
+      if (!failed) state.failures = 0
+      else if (state.failures++ === 0) state.since = Math.ceil(now)
     },
-    trips: (run, now) => run.failures >= failures && lasted(run, now) >= lasting,
-    figures: (run, now) => ({
-      failures: run.failures,
+    trips: (state, now) => state.failures >= failures && lasted(state, now) >= minDuration,
+    figures: (state, now) => ({
+      failures: state.failures,
       limit: failures,
-      ...(lasting === 0 ? {} : { millis: Math.floor(lasted(run, now)), lasting })
+      ...(minDuration === 0 ? {} : { millis: Math.floor(lasted(state, now)), minDuration })
     }),
     usesDuration: false
   })
@@ -139,7 +156,7 @@ export const consecutive = (
  * @category models
  * @since 0.1.0
  */
-export interface Over {
+export interface WindowOptions {
   /** Time looked back on, in steps of a tenth. Default: 10 seconds, unless `calls` is given. */
   readonly window?: Duration.Input | undefined
   /** Number of calls looked back on, an integer >= 1, instead of a time. */
@@ -156,7 +173,7 @@ const mostCalls = 1_000_000
 
 const rateNames = ["threshold", "window", "calls", "minimumCalls"]
 
-interface Rate extends Over {
+interface Rate extends WindowOptions {
   readonly threshold?: number | undefined
 }
 
@@ -164,12 +181,12 @@ interface Rate extends Over {
 const rate = (
   name: string,
   options: Rate,
-  marks: (failed: boolean, duration: number) => boolean,
-  marked: string,
+  isMarked: (failed: boolean, duration: number) => boolean,
+  markedLabel: string,
   usesDuration: boolean
 ): TripPolicy<Window.TimeWindow> | TripPolicy<Window.CallWindow> => {
   const where = `TripPolicy.${name}`
-  Options.known(where, options, rateNames)
+  Options.noUnknown(where, options, rateNames)
   const threshold = Options.ratio(where, "threshold", options.threshold ?? defaults.threshold)
   const calls = options.calls ?? undefined
   if (calls !== undefined) {
@@ -183,20 +200,20 @@ const rate = (
     1,
     calls ?? Infinity
   )
-  const trips = (evidence: { readonly totalCalls: number; readonly totalMarked: number }): boolean =>
+  const trips = (state: { readonly totalCalls: number; readonly totalMarked: number }): boolean =>
     // Divided, not multiplied: 0.14 * 50 is a little more than 7.
-    evidence.totalCalls >= minimumCalls && evidence.totalMarked / evidence.totalCalls >= threshold
-  const figures = (evidence: { readonly totalCalls: number; readonly totalMarked: number }) => ({
-    calls: evidence.totalCalls,
-    [marked]: evidence.totalMarked,
-    rate: evidence.totalCalls === 0 ? 0 : evidence.totalMarked / evidence.totalCalls,
+    state.totalCalls >= minimumCalls && state.totalMarked / state.totalCalls >= threshold
+  const figures = (state: { readonly totalCalls: number; readonly totalMarked: number }) => ({
+    calls: state.totalCalls,
+    [markedLabel]: state.totalMarked,
+    rate: state.totalCalls === 0 ? 0 : state.totalMarked / state.totalCalls,
     threshold
   })
   if (calls !== undefined) {
     return make<Window.CallWindow>({
       name,
       initial: () => Window.makeCalls(calls),
-      record: (evidence, failed, duration) => Window.recordCall(evidence, marks(failed, duration)),
+      record: (state, failed, duration) => Window.recordCall(state, isMarked(failed, duration)),
       trips,
       figures,
       usesDuration
@@ -206,11 +223,11 @@ const rate = (
   return make<Window.TimeWindow>({
     name,
     initial: () => Window.makeTime(window),
-    record: (evidence, failed, duration, now) => Window.recordTime(evidence, marks(failed, duration), now),
+    record: (state, failed, duration, now) => Window.recordTime(state, isMarked(failed, duration), now),
     trips,
-    figures: (evidence, now) => {
-      Window.advance(evidence, now)
-      return figures(evidence)
+    figures: (state, now) => {
+      Window.advance(state, now)
+      return figures(state)
     },
     usesDuration
   })
@@ -232,7 +249,7 @@ const rate = (
  * @since 0.1.0
  */
 export const failureRate = (
-  options: Over & {
+  options: WindowOptions & {
     /** The share of failures that opens the circuit, in (0, 1]. Default: 0.8. */
     readonly threshold?: number | undefined
   } = {}
@@ -247,7 +264,7 @@ export const failureRate = (
  * @since 0.1.0
  */
 export const slowCallRate = (
-  options: Over & {
+  options: WindowOptions & {
     /** A call that takes at least this long is slow. A duration above zero. */
     readonly slowerThan: Duration.Input
     /** The share of slow calls that opens the circuit, in (0, 1]. Default: 0.8. */
@@ -255,7 +272,7 @@ export const slowCallRate = (
   }
 ): TripPolicy => {
   const where = "TripPolicy.slowCallRate"
-  Options.known(where, options, [...rateNames, "slowerThan"])
+  Options.noUnknown(where, options, [...rateNames, "slowerThan"])
   const slowerThan = Options.millis(where, "slowerThan", options.slowerThan)
   const { slowerThan: _, ...rest } = options
   return rate("slowCallRate", rest, (_, duration) => duration >= slowerThan, "slow", true) as TripPolicy
@@ -264,7 +281,7 @@ export const slowCallRate = (
 const combine = (
   name: "any" | "all",
   policies: ReadonlyArray<TripPolicy>,
-  decide: (evidence: ReadonlyArray<unknown>, now: number) => boolean
+  decide: (state: ReadonlyArray<unknown>, now: number) => boolean
 ): TripPolicy => {
   const where = `TripPolicy.${name}`
   if (policies.length === 0) throw new RangeError(`${where}: give at least one trip policy, got none`)
@@ -275,16 +292,16 @@ const combine = (
   return make<ReadonlyArray<unknown>>({
     name: `${name}(${policies.map((policy) => policy.name).join(", ")})`,
     initial: () => policies.map((policy) => policy.initial()),
-    record: (evidence, failed, duration, now) => {
+    record: (state, failed, duration, now) => {
       // No iterator: this is asked after every call.
-      for (let i = 0; i < policies.length; i++) policies[i]?.record(evidence[i], failed, duration, now)
+      for (let i = 0; i < policies.length; i++) policies[i]?.record(state[i], failed, duration, now)
     },
     trips: decide,
     usesDuration: policies.some((policy) => policy.usesDuration !== false),
-    figures: (evidence, now) =>
+    figures: (state, now) =>
       Object.fromEntries(
         policies.flatMap((policy, i) =>
-          Object.entries(policy.figures(evidence[i], now)).map(([figure, value]) => [`${names[i]}.${figure}`, value])
+          Object.entries(policy.figures(state[i], now)).map(([figure, value]) => [`${names[i]}.${figure}`, value])
         )
       )
   }) as TripPolicy
@@ -307,10 +324,9 @@ const combine = (
  * @category combinators
  * @since 0.1.0
  */
-// biome-ignore lint/suspicious/noExplicitAny: the evidence of each policy is its own business
-export const any = (...policies: ReadonlyArray<TripPolicy<any>>): TripPolicy =>
-  combine("any", policies, (evidence, now) => {
-    for (let i = 0; i < policies.length; i++) if (policies[i]?.trips(evidence[i], now)) return true
+export const any = (...policies: ReadonlyArray<Any>): TripPolicy =>
+  combine("any", policies, (state, now) => {
+    for (let i = 0; i < policies.length; i++) if (policies[i]?.trips(state[i], now)) return true
     return false
   })
 
@@ -320,30 +336,32 @@ export const any = (...policies: ReadonlyArray<TripPolicy<any>>): TripPolicy =>
  * @category combinators
  * @since 0.1.0
  */
-// biome-ignore lint/suspicious/noExplicitAny: the evidence of each policy is its own business
-export const all = (...policies: ReadonlyArray<TripPolicy<any>>): TripPolicy =>
-  combine("all", policies, (evidence, now) => policies.every((policy, i) => policy.trips(evidence[i], now)))
+export const all = (...policies: ReadonlyArray<Any>): TripPolicy =>
+  combine("all", policies, (state, now) => policies.every((policy, i) => policy.trips(state[i], now)))
 
 /**
- * What {@link any} makes of a rate and a row, with one object for the evidence of both instead of three: a breaker keeps it
+ * What {@link any} makes of a rate and a row, with one object for the state of both instead of three: a breaker keeps it
  * for every key.
  */
-const rateOrRow = (rate: TripPolicy<Window.TimeWindow>, row: TripPolicy<Run>): TripPolicy => {
-  const either = any(rate, row)
-  return make<Window.TimeWindow & Run>({
+const failureRateOrConsecutive = (
+  rate: TripPolicy<Window.TimeWindow>,
+  consecutive: TripPolicy<ConsecutiveState>
+): TripPolicy => {
+  const either = any(rate, consecutive)
+  return make<Window.TimeWindow & ConsecutiveState>({
     ...either,
     initial: () => {
       // Field by field: those that follow a spread would be in an object of their own.
       const { width, calls, marked, tick, totalCalls, totalMarked } = rate.initial()
-      const { failures, since } = row.initial()
+      const { failures, since } = consecutive.initial()
       return { width, calls, marked, tick, totalCalls, totalMarked, failures, since }
     },
-    record: (evidence, failed, duration, now) => {
-      rate.record(evidence, failed, duration, now)
-      row.record(evidence, failed, duration, now)
+    record: (state, failed, duration, now) => {
+      rate.record(state, failed, duration, now)
+      consecutive.record(state, failed, duration, now)
     },
-    trips: (evidence, now) => rate.trips(evidence, now) || row.trips(evidence, now),
-    figures: (evidence, now) => either.figures([evidence, evidence], now)
+    trips: (state, now) => rate.trips(state, now) || consecutive.trips(state, now),
+    figures: (state, now) => either.figures([state, state], now)
   }) as TripPolicy
 }
 
@@ -353,7 +371,7 @@ const rateOrRow = (rate: TripPolicy<Window.TimeWindow>, row: TripPolicy<Run>): T
  *
  * **When to use** As a part of your own, with {@link any}.
  *
- * **Details** It decides as `any(failureRate(), consecutive(10, { lasting: "500 millis" }))` does, in less memory.
+ * **Details** It decides as `any(failureRate(), consecutive(10, { minDuration: "500 millis" }))` does, in less memory.
  * The numbers come from simulated outages (ADR 0010).
  * Half of the calls failing is no reason to open: retries turn three of four of them into answers, and an open circuit none.
  *
@@ -369,7 +387,7 @@ const rateOrRow = (rate: TripPolicy<Window.TimeWindow>, row: TripPolicy<Run>): T
  * @category constants
  * @since 0.1.0
  */
-export const standard: TripPolicy = rateOrRow(
+export const standard: TripPolicy = failureRateOrConsecutive(
   failureRate() as TripPolicy<Window.TimeWindow>,
-  consecutive(10, { lasting: "500 millis" })
+  consecutive(10, { minDuration: "500 millis" })
 )

@@ -166,16 +166,16 @@ export const gated = (
 ): ReadonlyArray<Law> => Schedules.gated(name, schedule, options)
 
 /**
- * The laws of a judgement (`classify`, `failures`, `ignore`, `failWhen`): an answer for every exit, always the same;
+ * The laws of a classification (`classify`, `failures`, `ignore`, `failWhen`): an answer for every exit, always the same;
  * rejections and interruptions ignored, defects no success, and good told from bad.
  *
- * **Example** (A judgement for which nothing is a failure)
+ * **Example** (A classification for which nothing is a failure)
  *
  * ```ts
  * import { Effect } from "effect"
  * import { Laws } from "@effect-resilience/testing"
  *
- * const mine = Laws.judgement("mine", { failures: ["Down"] }, { values: ["ok"], errors: [{ _tag: "down" }] })
+ * const mine = Laws.classification("mine", { failures: ["Down"] }, { values: ["ok"], errors: [{ _tag: "down" }] })
  * const broken = await Effect.runPromise(Effect.flip(Laws.check(mine)))
  * broken.law // => "tells good from bad"
  * ```
@@ -183,16 +183,16 @@ export const gated = (
  * @category suites
  * @since 0.1.0
  */
-export const judgement = <A, E>(
+export const classification = <A, E>(
   name: string,
-  judgement: Outcome.Judgement<A, E>,
+  classification: Outcome.Classification<A, E>,
   options: Options & {
     /** Values that calls succeed with. */
     readonly values: ReadonlyArray<A>
     /** Errors that they fail with. */
     readonly errors: ReadonlyArray<E>
   }
-): ReadonlyArray<Law> => Calls.judgement(name, judgement, options)
+): ReadonlyArray<Law> => Calls.classification(name, classification, options)
 
 /**
  * The laws of an `onRetry` hook: it never fails, never holds up the retry, and ends when it is interrupted.

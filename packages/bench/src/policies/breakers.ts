@@ -205,7 +205,7 @@ export const keyedBreakers = async (count: number): Promise<ReadonlyArray<Candid
   const [key1, key2, key3, key4, key5, key6] = [0, 1, 2, 3, 4, 5].map(() => roundRobin(keys)) as Six
   const candidates = [
     inFiber({ name: names.ours, family: "ours", what: "`protect(work, { key })`, a failure rate" }, (work) =>
-      ours.protect(work, { key: key1() })
+      work.pipe(ours.protect({ key: key1() }))
     ),
     inFiber({ name: names.ownWindow, family: "floor, own primitive", what: "one record per key in a `Map`" }, (work) =>
       own(key2())(work)

@@ -72,7 +72,7 @@ const holders = (count: number, keys: ReadonlyArray<string>): ReadonlyArray<Hold
         const breaker = await Effect.runPromise(
           CircuitBreaker.make("bench", { trip: half, keys: { maxKeys: count + 1 } })
         )
-        return { held: breaker, keys: await visit(keys, (work, key) => breaker.protect(work, { key })) }
+        return { held: breaker, keys: await visit(keys, (work, key) => work.pipe(breaker.protect({ key }))) }
       }
     },
     {
@@ -89,7 +89,7 @@ const holders = (count: number, keys: ReadonlyArray<string>): ReadonlyArray<Hold
             keys: { maxKeys: count + 1 }
           })
         )
-        const visited = await visit(keys.slice(0, 100_000), (work, key) => policy.protect(work, { key }))
+        const visited = await visit(keys.slice(0, 100_000), (work, key) => work.pipe(policy.protect({ key })))
         return { held: policy, keys: visited }
       }
     },

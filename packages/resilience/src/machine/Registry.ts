@@ -61,8 +61,8 @@ const evict = <T extends Entry>(self: Registry<T>, now: number): boolean => {
   return oldest !== undefined && self.entries.delete(oldest.key)
 }
 
-/** Makes and adds the entry of a key that has none, whether there is room or not. */
-export const insist = <T extends Entry>(self: Registry<T>, key: string, make: (key: string) => T): T => {
+/** Creates and adds the entry of a key that has none, beyond `maxKeys` if need be. */
+export const ensure = <T extends Entry>(self: Registry<T>, key: string, make: (key: string) => T): T => {
   const entry = make(key)
   self.entries.set(key, entry)
   return entry
@@ -77,5 +77,5 @@ export const add = <T extends Entry>(
 ): T | undefined => {
   if (self.entries.size < self.maxKeys) forgetIdle(self, now)
   else if (!evict(self, now)) return undefined
-  return insist(self, key, make)
+  return ensure(self, key, make)
 }

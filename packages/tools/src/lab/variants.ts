@@ -23,7 +23,7 @@ const variant = (name: string, { breaker, budget, permits, retry }: Said): Sende
     })
   )
 
-const row = TripPolicy.consecutive(10, { lasting: "500 millis" })
+const row = TripPolicy.consecutive(10, { minDuration: "500 millis" })
 
 const first: Said = {
   breaker: {
@@ -55,10 +55,14 @@ export const senders = [
     breaker: { trip: TripPolicy.any(TripPolicy.failureRate(), TripPolicy.consecutive(10)) }
   }),
   variant("10 over 200 ms", {
-    breaker: { trip: TripPolicy.any(TripPolicy.failureRate(), TripPolicy.consecutive(10, { lasting: "200 millis" })) }
+    breaker: {
+      trip: TripPolicy.any(TripPolicy.failureRate(), TripPolicy.consecutive(10, { minDuration: "200 millis" }))
+    }
   }),
   variant("20 over 500 ms", {
-    breaker: { trip: TripPolicy.any(TripPolicy.failureRate(), TripPolicy.consecutive(20, { lasting: "500 millis" })) }
+    breaker: {
+      trip: TripPolicy.any(TripPolicy.failureRate(), TripPolicy.consecutive(20, { minDuration: "500 millis" }))
+    }
   }),
   variant("budget 1 s", { budget: { window: "1 second" } }),
   variant("budget 10 s", { budget: { window: "10 seconds" } }),

@@ -1,4 +1,4 @@
-/** The laws of what runs beside or instead of a call: judgements, hooks, fallbacks, and policies themselves. */
+/** The laws of what runs beside or instead of a call: classifications, hooks, fallbacks, and policies themselves. */
 import * as Arbitrary from "effect/Arbitrary"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
@@ -15,20 +15,20 @@ const who = { policy: "law", key: "default" }
 
 /** One of each kind. */
 const rejections: ReadonlyArray<Rejection.Rejection> = [
-  Rejection.circuitOpen({ ...who, state: "open", retryAfter: Duration.seconds(1) }),
-  Rejection.circuitOpen({ ...who, state: "isolated", retryAfter: Duration.infinity }),
-  Rejection.bulkheadFull({ ...who, reason: "full", running: 1, waiting: 0 }),
-  Rejection.deadlineExceeded({ ...who, deadline: Duration.seconds(1), started: true })
+  new Rejection.CircuitOpen({ ...who, state: "open", retryAfter: Duration.seconds(1) }),
+  new Rejection.CircuitOpen({ ...who, state: "isolated", retryAfter: Duration.infinity }),
+  new Rejection.BulkheadFull({ ...who, reason: "full", running: 1, waiting: 0 }),
+  new Rejection.DeadlineExceeded({ ...who, deadline: Duration.seconds(1), started: true })
 ]
 
 const chosen = <A>(values: ReadonlyArray<A>, or: A): Arbitrary.Arbitrary<A> =>
   oneOf(values[0] ?? or, ...values.slice(1))
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Judgements
+// Classifications
 // ---------------------------------------------------------------------------------------------------------------------
 
-export interface JudgementOptions<A, E> extends Options {
+export interface ClassificationOptions<A, E> extends Options {
   /** Values that calls succeed with. */
   readonly values: ReadonlyArray<A>
   /** Errors that they fail with. */
@@ -37,14 +37,14 @@ export interface JudgementOptions<A, E> extends Options {
 
 const outcomes: ReadonlyArray<unknown> = ["success", "failure", "ignored"]
 
-export const judgement = <A, E>(
+export const classification = <A, E>(
   subject: string,
-  judgement: Outcome.Judgement<A, E>,
-  options: JudgementOptions<A, E>
+  classification: Outcome.Classification<A, E>,
+  options: ClassificationOptions<A, E>
 ): ReadonlyArray<Law> => {
   const { errors, values } = options
   const { once, pure } = laws(subject, options)
-  const judge = Outcome.judge<A, E>(judgement)
+  const classify = Outcome.classifier<A, E>(classification)
   const exits: ReadonlyArray<Exit.Exit<A, E>> = [
     ...values.map((value) => Exit.succeed(value)),
     ...errors.map(Exit.fail)
@@ -71,30 +71,30 @@ export const judgement = <A, E>(
 
   return [
     pure("answers success, failure or ignored for every exit", any, (exit) => {
-      const answer: unknown = judge(exit)
+      const answer: unknown = classify(exit)
       return outcomes.includes(answer) ? undefined : `it answers ${Plain.show(answer)}`
     }),
     pure("the same exit gives the same answer", any, (exit) => {
-      const [one, other] = [judge(exit), judge(exit)]
+      const [one, other] = [classify(exit), classify(exit)]
       return one === other ? undefined : `first ${one}, then ${other}`
     }),
     once("an interruption says nothing about the dependency", () => {
-      const answer = judge(Exit.interrupt())
+      const answer = classify(Exit.interrupt())
       return answer === "ignored" ? undefined : `it is a ${answer}`
     }),
     once("a defect is no success", () =>
-      judge(Exit.die(new Error("a bug"))) === "success" ? "a call that died is a success" : undefined
+      classify(Exit.die(new Error("a bug"))) === "success" ? "a call that died is a success" : undefined
     ),
     pure(
       "a rejection says nothing about the dependency",
       chosen(rejections, rejections[0] as Rejection.Rejection),
       (one) => {
-        const answer = judge(rejected(one))
+        const answer = classify(rejected(one))
         return answer === "ignored" ? undefined : `${one._tag} is a ${answer}`
       }
     ),
     once("tells good from bad", () => {
-      const answers = new Set(exits.map(judge))
+      const answers = new Set(exits.map(classify))
       const missing = (["success", "failure"] as const).find((one) => !answers.has(one))
       return missing === undefined ? undefined : `none of the values and errors is a ${missing}`
     })

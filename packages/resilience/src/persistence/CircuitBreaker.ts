@@ -1,12 +1,11 @@
 /**
  * Effect's own `CircuitBreaker` service, on the circuits of this package.
  *
- * Code that was written for `effect/persistence/CircuitBreaker` (`HttpClient.withCircuitBreaker`, for example) asks for
+ * Code that was written for `effect/persistence/CircuitBreaker` (`HttpClient.withCircuitBreaker`, for example) requires
  * that service and fails with its `CircuitBreakerError`. A layer of this module provides it, and the code runs unchanged
- * on our engine: any trip policy, windows of time, several probes, leases, control by an operator, events, one clock that
- * nobody sets back.
+ * with any trip policy, windows of time, several probes, leases, commands of an operator, events and a monotonic clock.
  *
- * This is an adapter: it stands on a module that Effect calls experimental, and may change with it.
+ * This is an adapter: it depends on a module that Effect marks as experimental, and may change with it.
  *
  * @since 0.1.0
  */
@@ -20,21 +19,21 @@ import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Persistence from "effect/persistence/CircuitBreaker"
 import * as Queue from "effect/Queue"
-import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as CircuitBreaker from "./CircuitBreaker.ts"
-import type * as Event from "./Event.ts"
-import * as Options_ from "./internal/options.ts"
-import { retryAfterOf } from "./internal/protect.ts"
-import * as Outcome from "./Outcome.ts"
-import * as Rejection from "./Rejection.ts"
+import * as CircuitBreaker from "../CircuitBreaker.ts"
+import type * as Event from "../Event.ts"
+import { retryAfterOf } from "../engine/protect.ts"
+import * as Outcome from "../Outcome.ts"
+import * as Rejection from "../Rejection.ts"
+import * as Check from "../runtime/options.ts"
+import { stackless } from "../runtime/stackless.ts"
 
 /**
- * Options of a breaker of ours, and its name.
+ * Options of the breaker, and its name.
  *
- * **Details** The judgement (`failures`, `ignore`, `failWhen`, `classify`) is asked about calls that come without a
- * `classify` of their own. Without either every failure counts, as with Effect's breaker; rejections never do.
+ * **Details** The classification (`failures`, `ignore`, `failWhen`, `classify`) applies to calls without a `classify` of their
+ * own. Without either every failure counts, as with Effect's breaker; rejections never do.
  *
  * @category models
  * @since 0.1.0
@@ -44,31 +43,43 @@ export interface Options extends CircuitBreaker.Options {
   readonly name?: string | undefined
 }
 
-const where = "effect-resilience/effect"
+const where = "effect-resilience/persistence/CircuitBreaker"
 
-/** When to ask again at a circuit that an operator isolated: nobody knows, and who sleeps for ever never asks. */
+/** The `retryAfter` of an isolated circuit: its end is not known, and a caller that waits for ever would never call again. */
 const isolatedFor = Duration.minutes(1)
 
-/** Known to V8 alone, and so not to every library of types. */
-const stacks = Error as { stackTraceLimit?: number | undefined }
+const circuitOpen = stackless<
+  { readonly key: string; readonly retryAfter: Duration.Duration },
+  Persistence.CircuitOpen
+>(Persistence.CircuitOpen.prototype, function (fields) {
+  this._tag = "CircuitOpen"
+  this.key = fields.key
+  this.retryAfter = fields.retryAfter
+})
 
-/** Looking for a stack trace, once per class of an error, would be nearly all that a rejection costs. */
-const withoutStack = <A>(make: () => A): A => {
-  const limit = stacks.stackTraceLimit
-  stacks.stackTraceLimit = 0
-  const made = Result.try(make)
-  stacks.stackTraceLimit = limit
-  return Result.getOrThrow(made)
-}
+const circuitHalfOpen = stackless<{ readonly key: string }, Persistence.CircuitHalfOpen>(
+  Persistence.CircuitHalfOpen.prototype,
+  function (fields) {
+    this._tag = "CircuitHalfOpen"
+    this.key = fields.key
+  }
+)
+
+const circuitBreakerError = stackless<Pick<Persistence.CircuitBreakerError, "reason">, Persistence.CircuitBreakerError>(
+  Persistence.CircuitBreakerError.prototype,
+  function (fields) {
+    this._tag = "CircuitBreakerError"
+    this.reason = fields.reason
+  }
+)
 
 /** The rejection in Effect's form. */
 const errorOf = (key: string, { retryAfter, state }: Rejection.CircuitOpen): Persistence.CircuitBreakerError =>
-  withoutStack(() => {
-    const reason =
+  circuitBreakerError({
+    reason:
       state === "half-open"
-        ? new Persistence.CircuitHalfOpen({ key })
-        : new Persistence.CircuitOpen({ key, retryAfter: state === "open" ? retryAfter : isolatedFor })
-    return new Persistence.CircuitBreakerError({ reason })
+        ? circuitHalfOpen({ key })
+        : circuitOpen({ key, retryAfter: state === "open" ? retryAfter : isolatedFor })
   })
 
 /** The state in Effect's form: an isolated circuit is open, and a disabled one closed. */
@@ -86,7 +97,7 @@ const stateOf = (key: string, state: CircuitBreaker.State): Persistence.State =>
   }
 }
 
-const phaseOf: Readonly<Record<Event.CircuitPhase, "Closed" | "Open" | "HalfOpen">> = {
+const stateNameOf: Readonly<Record<Event.CircuitState, "Closed" | "Open" | "HalfOpen">> = {
   closed: "Closed",
   disabled: "Closed",
   open: "Open",
@@ -95,30 +106,30 @@ const phaseOf: Readonly<Record<Event.CircuitPhase, "Closed" | "Open" | "HalfOpen
 }
 
 /**
- * A transition in Effect's form, which knows four: who counts them must end where the circuit is, so an operator's way
- * from open to closed is told in two steps, and one between two states that are one to Effect not at all.
+ * A transition in Effect's form, which has four. Their sequence must lead to the state of the circuit, so an operator's step from
+ * open to closed becomes two transitions, and a step between two states that are one state for Effect becomes none.
  */
 const transitionsOf = (event: Event.Transition): ReadonlyArray<Persistence.Transition> => {
   const { key } = event
-  const from = phaseOf[event.from]
+  const from = stateNameOf[event.from]
   const recovers: Persistence.Transition = { key, from: "HalfOpen", to: "Closed" }
-  switch (phaseOf[event.to]) {
+  switch (stateNameOf[event.to]) {
     case "HalfOpen":
       return [{ key, from: "Open", to: "HalfOpen" }]
     case "Closed":
       return from === "Closed" ? [] : from === "HalfOpen" ? [recovers] : [{ key, from, to: "HalfOpen" }, recovers]
     case "Open": {
-      // An operator's isolation is no opening of the circuit's own.
+      // An isolation does not count as an opening of the circuit.
       const { openFor = isolatedFor, openings = 0 } = event
       return from === "Open" ? [] : [{ key, from, to: "Open", retryAfter: openFor, consecutiveOpenings: openings }]
     }
   }
 }
 
-/** The longest pause that a permit takes; the breaker's `maxRetryAfter` is shorter. */
+/** The longest `retryAfter` that a permit takes; the breaker's `maxRetryAfter` is shorter. */
 const longest = Duration.millis(Number.MAX_SAFE_INTEGER)
 
-const say = (permit: CircuitBreaker.Permit, outcome: Persistence.Outcome): Effect.Effect<void> => {
+const reportTo = (permit: CircuitBreaker.Permit, outcome: Persistence.Outcome): Effect.Effect<void> => {
   switch (outcome._tag) {
     case "Success":
       return permit.succeed
@@ -131,10 +142,10 @@ const say = (permit: CircuitBreaker.Permit, outcome: Persistence.Outcome): Effec
   }
 }
 
-type Judge = (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
+type Classify = (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
 
-/** Effect's rule: every failure counts. A rejection is none, of ours or of Effect's: it says nothing about the dependency. */
-const everyFailure: Judge = (exit) => {
+/** Effect's rule: every failure counts. A rejection, of this package or of Effect, is no failure of the dependency. */
+const everyFailure: Classify = (exit) => {
   if (Exit.isSuccess(exit)) return "success"
   return exit.cause.reasons.every((reason) => Cause.isInterruptReason(reason) || isRejection(reason))
     ? "ignored"
@@ -144,8 +155,8 @@ const everyFailure: Judge = (exit) => {
 const isRejection = (reason: Cause.Reason<unknown>): boolean =>
   Cause.isFailReason(reason) && (Rejection.is(reason.error) || reason.error instanceof Persistence.CircuitBreakerError)
 
-const judged = (judge: Judge, exit: Exit.Exit<unknown, unknown>): Persistence.Outcome => {
-  const outcome = judge(exit)
+const classified = (classify: Classify, exit: Exit.Exit<unknown, unknown>): Persistence.Outcome => {
+  const outcome = classify(exit)
   if (outcome === "success") return Persistence.success
   if (outcome === "ignored") return Persistence.ignored
   return Persistence.failure({ retryAfter: Exit.isFailure(exit) ? retryAfterOf(exit.cause) : undefined })
@@ -162,16 +173,16 @@ interface ExecuteOptions<A, E, R2> {
 type Circuits = Pick<CircuitBreaker.CircuitBreaker, "acquire" | "state" | "transitions">
 
 const executeWith =
-  (circuits: Circuits, judge: Judge) =>
+  (circuits: Circuits, fallbackClassify: Classify) =>
   <A, E, R, R2>(
     self: Effect.Effect<A, E, R>,
     { classify, key }: ExecuteOptions<A, E, R2>
   ): Effect.Effect<A, E | Persistence.CircuitBreakerError, R | R2> =>
     Effect.uninterruptibleMask((restore) => {
-      /** What the call says; the dependency's part is over by then. */
+      /** The outcome of the call, computed when the dependency is no longer involved. */
       const outcomeOf = (exit: Exit.Exit<A, E>): Effect.Effect<Persistence.Outcome, never, R2> => {
         if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return Effect.succeed(Persistence.ignored)
-        if (classify === undefined) return Effect.sync(() => judged(judge, exit))
+        if (classify === undefined) return Effect.sync(() => classified(fallbackClassify, exit))
         return restore(
           Effect.suspend(() => {
             const outcome = classify(exit)
@@ -179,10 +190,10 @@ const executeWith =
           })
         )
       }
-      /** One that does not come to an outcome leaves the permit unsaid: ignored when the scope closes. */
+      /** Without an outcome the permit is not reported: it is ignored when the scope closes. */
       const ended = (permit: CircuitBreaker.Permit, exit: Exit.Exit<A, E>): Effect.Effect<A, E, R2> =>
         Effect.matchCauseEffect(outcomeOf(exit), {
-          onSuccess: (outcome) => Effect.andThen(say(permit, outcome), exit),
+          onSuccess: (outcome) => Effect.andThen(reportTo(permit, outcome), exit),
           onFailure: (cause) => Effect.failCause(Exit.isFailure(exit) ? Cause.combine(exit.cause, cause) : cause)
         })
       return Effect.scopedWith((scope) =>
@@ -194,59 +205,59 @@ const executeWith =
       )
     })
 
-/** Transitions that one listener may lag behind before it loses the oldest: as many as with Effect's breaker. */
-const lag = 128
+/** Transitions that are buffered per listener before it loses the oldest: as many as in Effect's breaker. */
+const bufferSize = 128
 
 const transitionsUntil = (circuits: Circuits, closed: Effect.Effect<void>): Stream.Stream<Persistence.Transition> =>
   Stream.callback<Persistence.Transition>(
     (queue) => {
-      const hear = Stream.runForEach(circuits.transitions, (event) => Queue.offerAll(queue, transitionsOf(event)))
-      // Both at once: who forks the stream hears what comes after.
-      return Effect.andThen(forkNow(hear), forkNow(Effect.andThen(closed, Queue.end(queue))))
+      const forward = Stream.runForEach(circuits.transitions, (event) => Queue.offerAll(queue, transitionsOf(event)))
+      // Both at once, so that a fork of the stream receives all later transitions.
+      return Effect.andThen(forkNow(forward), forkNow(Effect.andThen(closed, Queue.end(queue))))
     },
-    { bufferSize: lag, strategy: "sliding" }
+    { bufferSize, strategy: "sliding" }
   )
 
 const forkNow = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.forkScoped(self, { startImmediately: true })
 
 /**
- * Makes Effect's service of a breaker that is there already. Its circuits are those of the breaker, with the same keys.
+ * Creates Effect's service from an existing breaker. Its circuits are those of the breaker, with the same keys.
  *
- * **When to use** When the breaker was made with `CircuitBreaker.make`. For a service class take {@link layerFrom}.
+ * **When to use** When the breaker was created with `CircuitBreaker.make`. For a service class use {@link layerFrom}.
  *
- * **Details** `judgement` is asked about calls that come without a `classify` of their own; see {@link Options}. The
- * breaker's own judgement belongs to its `protect`, and is not asked. `transitions` ends when the scope closes.
+ * **Details** `classification` applies to calls without a `classify` of their own; see {@link Options}. The breaker's own
+ * classification belongs to its `protect`, and does not apply. `transitions` ends when the scope closes.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const fromBreaker = <O>(
-  breaker: CircuitBreaker.CircuitBreaker<O>,
-  judgement?: Outcome.Judgement
-): Effect.Effect<Persistence.CircuitBreaker, never, Scope.Scope> => adapt(breaker, judgeOf(judgement))
+export const fromBreaker = <C>(
+  breaker: CircuitBreaker.CircuitBreaker<C>,
+  classification?: Outcome.Classification
+): Effect.Effect<Persistence.CircuitBreaker, never, Scope.Scope> => adapt(breaker, classifyOf(classification))
 
-/** Who decides about calls without a `classify`; a bad judgement throws here, before anything is made. */
-const judgeOf = (judgement: Outcome.Judgement | undefined): Judge => {
-  if (judgement !== undefined) {
-    Options_.known(where, judgement, Options_.judgementNames)
-    Options_.judgement(where, judgement)
+/** Classifies calls without a `classify`; bad options throw here, before anything is created. */
+const classifyOf = (classification: Outcome.Classification | undefined): Classify => {
+  if (classification !== undefined) {
+    Check.noUnknown(where, classification, Check.classificationNames)
+    Check.classification(where, classification)
   }
-  return Outcome.isJudgement(judgement) ? Outcome.judge(judgement) : everyFailure
+  return Outcome.isClassification(classification) ? Outcome.classifier(classification) : everyFailure
 }
 
-const adapt = (circuits: Circuits, judge: Judge): Effect.Effect<Persistence.CircuitBreaker, never, Scope.Scope> =>
+const adapt = (circuits: Circuits, classify: Classify): Effect.Effect<Persistence.CircuitBreaker, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(Deferred.make<void>(), (closed) => Deferred.succeed(closed, undefined)),
     (closed) => ({
       [Persistence.TypeId]: Persistence.TypeId,
-      execute: dual(2, executeWith(circuits, judge)),
+      execute: dual(2, executeWith(circuits, classify)),
       state: (key) => Effect.map(circuits.state(key), (state) => stateOf(key, state)),
       transitions: transitionsUntil(circuits, Deferred.await(closed))
     })
   )
 
 /**
- * Makes Effect's service on a breaker of its own.
+ * Creates Effect's service on a breaker of its own.
  *
  * **Details** Throws a `RangeError` at once when an option is out of range. `transitions` ends when the scope closes.
  *
@@ -255,7 +266,7 @@ const adapt = (circuits: Circuits, judge: Judge): Effect.Effect<Persistence.Circ
  * ```ts
  * import { Effect } from "effect"
  * import { TripPolicy } from "effect-resilience"
- * import * as EffectBreaker from "effect-resilience/effect"
+ * import * as EffectBreaker from "effect-resilience/persistence/CircuitBreaker"
  *
  * const program = Effect.gen(function*() {
  *   const breaker = yield* EffectBreaker.make({ trip: TripPolicy.consecutive(1), openFor: "30 seconds" })
@@ -273,30 +284,27 @@ const adapt = (circuits: Circuits, judge: Judge): Effect.Effect<Persistence.Circ
  */
 export const make = (options: Options = {}): Effect.Effect<Persistence.CircuitBreaker, never, Scope.Scope> => {
   const { classify, failures, failWhen, ignore, name = "effect/CircuitBreaker", ...rest } = options
-  const judge = judgeOf({ classify, failures, failWhen, ignore })
-  return Effect.flatMap(CircuitBreaker.make(name, rest), (breaker) => adapt(breaker, judge))
+  const classifyCall = classifyOf({ classify, failures, failWhen, ignore })
+  return Effect.flatMap(CircuitBreaker.make(name, rest), (breaker) => adapt(breaker, classifyCall))
 }
 
 /**
  * Provides Effect's `CircuitBreaker` service on a breaker of its own.
  *
- * **When to use** For code that asks for Effect's service. If the app has a breaker of ours for the same dependency, take
- * {@link layerFrom}, so that both share their circuits.
+ * **When to use** For code that requires Effect's service. If the app has a `CircuitBreaker` of this package for the same
+ * dependency, use {@link layerFrom}, so that both share their circuits.
  *
  * **Details** Throws a `RangeError` at once when an option is out of range. It needs no `CircuitBreakerStore`: state is
  * kept in memory.
  *
- * **Gotchas** Other programs that were written for Effect's breaker expect one probe: say `probes: { permitted: 1 }` if
- * yours does.
- *
- * **Example** (An HTTP client behind our circuits)
+ *  * **Example** (An HTTP client behind a circuit)
  *
  * ```ts
  * import { Effect } from "effect"
  * import { HttpClient, HttpClientResponse } from "effect/http"
  * import { CircuitBreaker } from "effect/persistence"
  * import { TripPolicy } from "effect-resilience"
- * import * as EffectBreaker from "effect-resilience/effect"
+ * import * as EffectBreaker from "effect-resilience/persistence/CircuitBreaker"
  *
  * // A server that always answers 503.
  * const server = HttpClient.make((request) =>
@@ -322,10 +330,10 @@ export const layer = (options?: Options): Layer.Layer<Persistence.CircuitBreaker
   Layer.effect(Persistence.CircuitBreaker, make(options))
 
 /**
- * Provides Effect's `CircuitBreaker` service from a breaker service of ours: the same circuits, whether they are used by
- * `Users.protect` or by code that was written for Effect.
+ * Provides Effect's `CircuitBreaker` service from a breaker service of this package: `Users.protect` and code that was written
+ * for Effect use the same circuits.
  *
- * **Details** For `judgement` see {@link fromBreaker}.
+ * **Details** For `classification` see {@link fromBreaker}.
  *
  * **Example** (One set of circuits for both)
  *
@@ -333,7 +341,7 @@ export const layer = (options?: Options): Layer.Layer<Persistence.CircuitBreaker
  * import { Effect, Layer } from "effect"
  * import { CircuitBreaker as EffectsOwn } from "effect/persistence"
  * import { CircuitBreaker, TripPolicy } from "effect-resilience"
- * import * as EffectBreaker from "effect-resilience/effect"
+ * import * as EffectBreaker from "effect-resilience/persistence/CircuitBreaker"
  *
  * class Users extends CircuitBreaker.Service<Users>()("app/Users", { trip: TripPolicy.consecutive(1) }) {}
  *
@@ -351,13 +359,13 @@ export const layer = (options?: Options): Layer.Layer<Persistence.CircuitBreaker
  * @category layers
  * @since 0.1.0
  */
-export const layerFrom = <Self, O>(
-  service: Context.Key<Self, CircuitBreaker.CircuitBreaker<O>>,
-  judgement?: Outcome.Judgement
+export const layerFrom = <Self, C>(
+  service: Context.Key<Self, CircuitBreaker.CircuitBreaker<C>>,
+  classification?: Outcome.Classification
 ): Layer.Layer<Persistence.CircuitBreaker, never, Self> => {
-  const judge = judgeOf(judgement)
+  const classify = classifyOf(classification)
   return Layer.effect(
     Persistence.CircuitBreaker,
-    Effect.flatMap(service, (breaker) => adapt(breaker, judge))
+    Effect.flatMap(service, (breaker) => adapt(breaker, classify))
   )
 }

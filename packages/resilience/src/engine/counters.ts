@@ -1,4 +1,4 @@
-/** The counters of one key of a policy: numbers that the hot path only increments, read as a snapshot. */
+/** The counters of one key of a policy: the hot path increments numbers, and stats copy them. */
 import * as Duration from "effect/Duration"
 import type { GiveUpReason } from "../Event.ts"
 import * as Histogram from "../machine/Histogram.ts"
@@ -9,26 +9,6 @@ import type { Rejection } from "../Rejection.ts"
 /** The window of success rate and latency. */
 export const window = Duration.seconds(10)
 const length = Duration.toMillis(window)
-
-export interface Totals {
-  readonly calls: number
-  readonly successes: number
-  readonly failures: number
-  readonly ignored: number
-  readonly rejections: Readonly<Record<Rejection["_tag"], number>>
-  readonly retries: number
-  readonly giveUps: Readonly<Record<GiveUpReason, number>>
-  readonly timeouts: number
-}
-
-export interface Recent {
-  readonly window: Duration.Duration
-  readonly attempts: number
-  readonly successRate: number | undefined
-  readonly latency:
-    | { readonly p50: Duration.Duration; readonly p90: Duration.Duration; readonly p99: Duration.Duration }
-    | undefined
-}
 
 export class Counters {
   calls = 0
@@ -42,7 +22,7 @@ export class Counters {
   readonly giveUps: Record<GiveUpReason, number> = { attempts: 0, budget: 0, deadline: 0, rejected: 0, retryAfter: 0 }
   private readonly outcomes = Window.makeTime(length)
   private readonly latencies = Histogram.make(length)
-  /** When the newest bucket is over: to compare costs less than to work out which bucket it is. */
+  /** The end of the newest bucket: comparing with it costs less than computing the bucket. */
   private ends = 0
 
   record(outcome: Outcome, duration: number, now: number): void {
@@ -66,7 +46,7 @@ export class Counters {
     this.ends = (outcomes.tick + 1) * outcomes.width
   }
 
-  totals(): Totals {
+  totals() {
     const { calls, failures, giveUps, ignored, rejections, retries, successes, timeouts } = this
     return {
       calls,
@@ -80,7 +60,7 @@ export class Counters {
     }
   }
 
-  recent(now: number): Recent {
+  recent(now: number) {
     this.advance(now)
     const { totalCalls, totalMarked } = this.outcomes
     const quantile = (q: number): Duration.Duration => Duration.millis(Histogram.quantile(this.latencies, q, now) ?? 0)
@@ -88,7 +68,7 @@ export class Counters {
       window,
       attempts: totalCalls,
       successRate: totalCalls === 0 ? undefined : (totalCalls - totalMarked) / totalCalls,
-      // The histogram remembers a little longer than the window.
+      // The histogram covers between one and two windows.
       latency: totalCalls === 0 ? undefined : { p50: quantile(0.5), p90: quantile(0.9), p99: quantile(0.99) }
     }
   }

@@ -1,4 +1,4 @@
-/** The one clock of the core: monotonic, from Effect's `Clock`, in milliseconds. A wall clock set back changes nothing. */
+/** Time for the core: monotonic, from Effect's `Clock`, in milliseconds. Setting the wall clock changes no interval. */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -6,17 +6,17 @@ import type { AnyFiber } from "./types.ts"
 
 export const liveClock = Context.get(Context.empty(), Clock.Clock)
 
-/** Kept here, because in Node the global is a getter, and asked for twice a call. */
+/** Read once: in Node `performance` is a getter on the global object, and it is needed twice per call. */
 const { performance } = globalThis
 
-/** What the live clock says. */
+/** The time of the live clock. */
 export const liveMillis = (): number => performance.now()
 
-/** A clock is looked up when the context is another one than last time: calls come in rows. */
+/** The clock is looked up again only when the context differs from the last one: consecutive calls often share a context. */
 let context: AnyFiber["context"] = Context.empty()
 let isLive = true
 
-/** The live clock is read without its detour over a `bigint`, which costs more than the reading. */
+/** The time of the fiber's clock. The live clock is read directly, because its `bigint` costs more than the reading. */
 export const monotonicMillis = (fiber: AnyFiber): number => {
   if (fiber.context !== context) {
     context = fiber.context
@@ -25,9 +25,9 @@ export const monotonicMillis = (fiber: AnyFiber): number => {
   return isLive ? performance.now() : Number(fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe()) / 1e6
 }
 
-/** Wall time, for stamps that people read; never for intervals. */
+/** Wall time, for timestamps that people read; never for intervals. */
 export const epochMillis = (fiber: AnyFiber): number => fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
 
-/** An effect of the present moment. */
+/** An effect that reads the current time. */
 export const withNow = <A>(f: (now: number, fiber: AnyFiber) => A): Effect.Effect<A> =>
   Effect.withFiber((fiber) => Effect.succeed(f(monotonicMillis(fiber), fiber)))

@@ -1,27 +1,27 @@
-/** Work with a time limit: a child fiber, one timer, and an answer only when the work has really ended. */
+/** Work with a time limit: a child fiber, one timer, and a result only when the work has really ended. */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Timer from "../runtime/timer.ts"
+import type { AnyFiber } from "../runtime/types.ts"
 import * as Deadline from "./deadline.ts"
-import * as Timer from "./timer.ts"
-import type { AnyFiber } from "./types.ts"
 
 /**
- * Runs `self` in a child fiber, and interrupts it after `limit` milliseconds. With a deadline, the work inside sees it, for
- * as long as it is waited for.
+ * Runs `self` in a child fiber, and interrupts it after `limit` milliseconds. With a deadline, the work inside sees it until
+ * the result is there.
  *
- * The interruption is waited for, so that whoever holds a permit for the work still holds it while the work goes on. If
- * the work then ends by itself after all, its own result stands: to call a done deed a timeout would have it done twice.
- * Otherwise `fired` says how it ended.
+ * The interruption is awaited, so a caller that holds a permit for the work holds it as long as the work goes on. If the work
+ * completes all the same, its own result stands: reporting completed work as a timeout would make callers repeat it.
+ * Otherwise `onTimeout` returns the exit.
  */
-export const within = <A, E>(
+export const runWithin = <A, E>(
   self: Effect.Effect<A, E, any>,
   limit: number,
   deadline: Deadline.Deadline | undefined,
   parent: AnyFiber,
-  fired: () => Exit.Exit<A, E>
+  onTimeout: () => Exit.Exit<A, E>
 ): Effect.Effect<A, E> =>
   Effect.callback((resume) => {
     // The context holds all that `self` needs: it runs where its parent runs.
@@ -33,11 +33,11 @@ export const within = <A, E>(
       return resume(exit)
     }
     let interrupting = false
-    const interrupt = (again: number): void => {
-      // A fiber that is interrupted inside a region that cannot be loses the region's result at its end. So a commit or a
-      // finalizer ends first; work that goes on after it is stopped then.
+    const interrupt = (delay: number): void => {
+      // A fiber that is interrupted inside an uninterruptible region loses the region's result at its end. So the region (a
+      // commit, a finalizer) ends first, and work that goes on after it is interrupted then.
       if (uninterruptible(child)) {
-        cancel = Timer.start(parent, again, () => interrupt(Math.min(again * 2, longestLook)))
+        cancel = Timer.start(parent, delay, () => interrupt(Math.min(delay * 2, longestPollMs)))
         return
       }
       interrupting = true
@@ -47,7 +47,7 @@ export const within = <A, E>(
     child.addObserver((exit) => {
       cancel()
       if (deadline !== undefined) deadline.over = true
-      resume(interrupting ? whenInterrupted(exit, fired) : exit)
+      resume(interrupting ? exitOfInterrupted(exit, onTimeout) : exit)
     })
     return Effect.suspend(() => {
       cancel()
@@ -55,16 +55,16 @@ export const within = <A, E>(
     })
   })
 
-/** Milliseconds between two looks at most, so that work that goes on after its region does not go on for long. */
-const longestLook = 50
+/** The longest delay between two polls, in milliseconds: work that goes on after its region goes on that long at most. */
+const longestPollMs = 50
 
 /** Effect keeps this on its fibers, though not in their interface. */
 const uninterruptible = (fiber: Fiber.Fiber<unknown, unknown> & { readonly interruptible?: boolean }): boolean =>
   fiber.interruptible === false
 
-/** Our own interruption is not the caller's: what else went wrong (a finalizer that failed) comes without it. */
-const whenInterrupted = <A, E>(exit: Exit.Exit<A, E>, fired: () => Exit.Exit<A, E>): Exit.Exit<A, E> => {
+/** The interruption of the limit is not the caller's: other reasons (a finalizer that failed) are returned without it. */
+const exitOfInterrupted = <A, E>(exit: Exit.Exit<A, E>, onTimeout: () => Exit.Exit<A, E>): Exit.Exit<A, E> => {
   if (exit._tag === "Success") return exit
   const reasons = exit.cause.reasons.filter((reason) => reason._tag !== "Interrupt")
-  return reasons.length === 0 ? fired() : Exit.failCause(Cause.fromReasons(reasons))
+  return reasons.length === 0 ? onTimeout() : Exit.failCause(Cause.fromReasons(reasons))
 }

@@ -1,9 +1,9 @@
 /**
  * The only module that knows how Effect's run loop is made.
  *
- * Effect's public API can put a frame of ours on a fiber's stack only inside frames of its own. The loop itself takes any
- * object that answers to its protocol, whose keys are read here off an effect that the public API made. The protocol is not
- * documented; `frame.ts` checks it at start, with every way a call can end, and does without it if the check fails.
+ * Effect's public API pushes a foreign frame only inside frames of its own. The loop itself takes any
+ * object that follows its protocol, whose keys are read here from an effect that the public API made. The protocol is not
+ * documented; `frameCheck.ts` tries it at start, with every way in which a call can end.
  */
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"

@@ -6,15 +6,12 @@ import * as Duration from "effect/Duration"
 import * as Formatter from "effect/Formatter"
 import * as Option from "effect/Option"
 
-export const reject = (where: string, field: string, range: string, value: unknown): never => {
+export const invalid = (where: string, field: string, range: string, value: unknown): never => {
   throw new RangeError(`${where}: ${field} must be ${range}, got ${Formatter.format(value)}`)
 }
 
-/**
- * Options are an object, and every name in it is that of an option. The compiler sees to both; this is for plain
- * JavaScript, where a misspelt option would be passed over without a word.
- */
-export const known = (where: string, options: unknown, names: ReadonlyArray<string>): void => {
+/** Refuses what is no object of options, and names that are no options: for plain JavaScript, which no compiler checks. */
+export const noUnknown = (where: string, options: unknown, names: ReadonlyArray<string>): void => {
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
     throw new RangeError(`${where}: options must be an object, got ${Formatter.format(options)}`)
   }
@@ -24,31 +21,31 @@ export const known = (where: string, options: unknown, names: ReadonlyArray<stri
   }
 }
 
-/** The names of a judgement's options, which several policies take among their own. */
-export const judgementNames = ["failures", "ignore", "failWhen", "classify"]
+/** The options of a classification, which several policies have among their own. */
+export const classificationNames = ["failures", "ignore", "failWhen", "classify"]
 
-/** A share of a whole that may be all of it, but not nothing. */
+/** A number in (0, 1]. */
 export const ratio = (where: string, field: string, value: number): number =>
-  typeof value === "number" && value > 0 && value <= 1 ? value : reject(where, field, "in (0, 1]", value)
+  typeof value === "number" && value > 0 && value <= 1 ? value : invalid(where, field, "in (0, 1]", value)
 
 /** A number in `[least, most]`. */
-export const within = (where: string, field: string, value: number, least: number, most: number): number =>
+export const inRange = (where: string, field: string, value: number, least: number, most: number): number =>
   typeof value === "number" && value >= least && value <= most
     ? value
-    : reject(where, field, most === Infinity ? `a number >= ${least}` : `in [${least}, ${most}]`, value)
+    : invalid(where, field, most === Infinity ? `a number >= ${least}` : `in [${least}, ${most}]`, value)
 
 export const integer = (where: string, field: string, value: number, least: number, most = Infinity): number =>
   Number.isInteger(value) && value >= least && value <= most
     ? value
-    : reject(where, field, most === Infinity ? `an integer >= ${least}` : `an integer in [${least}, ${most}]`, value)
+    : invalid(where, field, most === Infinity ? `an integer >= ${least}` : `an integer in [${least}, ${most}]`, value)
 
 export const nonEmpty = (where: string, field: string, value: string): string =>
-  typeof value === "string" && value.length > 0 ? value : reject(where, field, "a non-empty string", value)
+  typeof value === "string" && value.length > 0 ? value : invalid(where, field, "a non-empty string", value)
 
 interface DurationRange {
-  /** May it be zero? Default: no. */
+  /** Whether zero is allowed. Default: `false`. */
   readonly zero?: boolean
-  /** May it be infinite? Default: no. */
+  /** Whether infinity is allowed. Default: `false`. */
   readonly infinite?: boolean
 }
 
@@ -56,11 +53,11 @@ interface DurationRange {
 export const millis = (where: string, field: string, value: Duration.Input, range: DurationRange = {}): number => {
   const finite = range.infinite === true ? "a duration" : "a finite duration"
   const allowed = `${finite} ${range.zero === true ? "of zero or more" : "above zero"}, such as "5 seconds"`
-  // Effect takes NaN for zero.
+  // `Duration.fromInput` turns NaN into zero.
   const decoded = Number.isNaN(value) ? undefined : Option.getOrUndefined(Duration.fromInput(value))
   const result = decoded === undefined ? NaN : Duration.toMillis(decoded)
   const ok = (result > 0 || (result === 0 && range.zero === true)) && (result < Infinity || range.infinite === true)
-  return ok ? result : reject(where, field, allowed, value)
+  return ok ? result : invalid(where, field, allowed, value)
 }
 
 const hasFunctions = (value: unknown, names: ReadonlyArray<string>): boolean =>
@@ -68,23 +65,23 @@ const hasFunctions = (value: unknown, names: ReadonlyArray<string>): boolean =>
   value !== null &&
   names.every((name) => typeof (value as Record<string, unknown>)[name] === "function")
 
-/** A trip policy, and not the function that makes one. */
+/** A trip policy, and not a function that returns one. */
 export const tripPolicy = <T>(where: string, field: string, value: T): T =>
   hasFunctions(value, ["initial", "record", "trips", "figures"])
     ? value
-    : reject(where, field, "a TripPolicy, such as TripPolicy.consecutive(5)", value)
+    : invalid(where, field, "a TripPolicy, such as TripPolicy.consecutive(5)", value)
 
 const functionIfGiven = (where: string, field: string, value: unknown): void => {
-  if (value !== undefined && typeof value !== "function") reject(where, field, "a function", value)
+  if (value !== undefined && typeof value !== "function") invalid(where, field, "a function", value)
 }
 
 const tagsIfGiven = (where: string, field: string, value: unknown): void => {
   if (value === undefined || (Array.isArray(value) && value.every((tag) => typeof tag === "string"))) return
-  reject(where, field, "an array of tags", value)
+  invalid(where, field, "an array of tags", value)
 }
 
-/** The parts of a judgement: which errors and values count against the dependency. */
-export const judgement = (
+/** The options of a classification. */
+export const classification = (
   where: string,
   value: {
     readonly failures?: unknown

@@ -1,0 +1,268 @@
+/**
+ * Replaces an error with the last good value of its key (stale-if-error, RFC 5861).
+ *
+ * By default it handles only rejections and exhausted errors, as `Fallback` does. Defects and interruptions are never handled.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { examine, report, resolveWhen, type When } from "./engine/fallback.ts"
+import { Keyed, type KeySettings, resolve as resolveKeys } from "./engine/keyed.ts"
+import * as Protecting from "./engine/protect.ts"
+import * as Time from "./runtime/clock.ts"
+import { EngineKey } from "./runtime/frame.ts"
+import * as Check from "./runtime/options.ts"
+import type * as Types from "./Types.ts"
+import { defaultKey } from "./Types.ts"
+
+/**
+ * Options of a fallback to the last good value.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** A value older than this is not used. A duration above zero. */
+  readonly maxAge: Duration.Input
+  /** Values kept; when there are more, one of the oldest is dropped. An integer >= 1. Default: 10,000. */
+  readonly maxKeys?: number | undefined
+  /** Which errors are handled: `"rejected"` (rejections and exhausted errors), `"any"`, or those for which a predicate is `true`. Default: `"rejected"`. */
+  readonly when?: "rejected" | "any" | ((error: unknown) => boolean) | undefined
+}
+
+/**
+ * Options of one protected effect.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProtectOptions {
+  /** Whose value. Default: `"default"`. */
+  readonly key?: string | undefined
+}
+
+/**
+ * Protects an effect: `effect.pipe(stale.protect)`, or `effect.pipe(stale.protect({ key }))`. Further arguments are ignored, so it
+ * is a transformer of `Effect.fn` as it stands.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Protect<A, R2> {
+  <Arg extends Types.AnyEffect | ProtectOptions>(
+    arg: Arg & Refused<Arg, A>,
+    ...ignored: ReadonlyArray<unknown>
+  ): [Arg] extends [Effect.Effect<infer _A1, infer E, infer R>] ? Effect.Effect<A, E, R | R2> : Apply<A, R2>
+}
+
+/**
+ * A function that protects effects with options already given.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Apply<A, R2> {
+  <A1, E, R>(
+    self: Effect.Effect<A1, E, R> & CanStore<A1, A>,
+    ...ignored: ReadonlyArray<unknown>
+  ): Effect.Effect<A, E, R | R2>
+}
+
+type Refused<Arg, A> = [Arg] extends [Effect.Effect<infer A1, infer _E, infer _R>]
+  ? CanStore<A1, A>
+  : Types.NoUnknownOptions<Arg, ProtectOptions>
+
+type CanStore<A1, A> = [A1] extends [A] ? unknown : "The values of this effect are not those that this fallback stores"
+
+/**
+ * A fallback that stores the last good value of each key.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StaleFallback<in out A, R = never> {
+  /** Stores the successes of an effect, and replaces its errors with the last one. */
+  readonly protect: Protect<A, R>
+  /** Drops the value of one key. */
+  readonly forget: (key?: string) => Effect.Effect<void, never, R>
+}
+
+interface Stored {
+  readonly key: string
+  lastUsed: number
+  value: unknown
+  /** When the value was stored; `-Infinity` before there is one. */
+  at: number
+}
+
+interface Settings {
+  readonly name: string
+  /** Milliseconds. */
+  readonly maxAge: number
+  readonly when: When
+  readonly keys: KeySettings
+}
+
+const where = "StaleFallback"
+
+/** The settings of a stale fallback; the defaults stand here. */
+const resolve = (name: string, options: Options): Settings => {
+  Check.nonEmpty(where, "name", name)
+  Check.noUnknown(where, options, ["maxAge", "maxKeys", "when"])
+  const maxAge = Check.millis(where, "maxAge", options.maxAge, { infinite: true })
+  if (options.maxKeys !== undefined) Check.integer(where, "maxKeys", options.maxKeys, 1)
+  const keys = resolveKeys(where, { maxKeys: options.maxKeys, idleTimeToLive: Duration.millis(maxAge) })
+  return { name, maxAge, when: resolveWhen(where, options.when), keys }
+}
+
+/** The stored values, and what a call does with them. */
+class Engine {
+  private readonly settings: Settings
+  private readonly store: Keyed<Stored>
+
+  constructor(settings: Settings) {
+    this.settings = settings
+    const make = (key: string, now: number): Stored => ({
+      key,
+      lastUsed: Math.floor(now),
+      value: undefined,
+      at: -Infinity
+    })
+    this.store = new Keyed<Stored>(settings.keys, make, () => false)
+  }
+
+  protect(self: Types.AnyEffect, key: string): Types.AnyEffect {
+    const { maxAge, name, when } = this.settings
+    return Effect.matchCauseEffect(self, {
+      onSuccess: (value: unknown) =>
+        Effect.withFiber((fiber) => {
+          const now = Time.monotonicMillis(fiber)
+          const stored = this.store.get(key, fiber)
+          stored.lastUsed = Math.floor(now)
+          stored.value = value
+          stored.at = now
+          return Effect.succeed(value)
+        }),
+      onFailure: (cause) =>
+        Effect.withFiber((fiber): Types.AnyEffect => {
+          const stored = this.store.peek(key)
+          const verdict = examine(cause, when)
+          if (stored === undefined || "remaining" in verdict || Time.monotonicMillis(fiber) - stored.at > maxAge) {
+            return Effect.failCause(cause)
+          }
+          report(name, key, verdict.error, fiber)
+          return Effect.succeed(stored.value)
+        })
+    })
+  }
+
+  forget(key: string): void {
+    this.store.delete(key)
+  }
+}
+
+/**
+ * Creates a fallback to the last good value.
+ *
+ * **Example** (Yesterday's price in place of an error)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { StaleFallback, Transient } from "effect-resilience"
+ *
+ * class Down extends Transient.TaggedError<Down>()("Down", {}) {}
+ *
+ * const program = Effect.gen(function*() {
+ *   const prices = yield* StaleFallback.make<number>("prices", { maxAge: "1 day", when: "any" })
+ *   const good = yield* Effect.succeed(42).pipe(prices.protect({ key: "tea" }))
+ *   const stale = yield* Effect.fail(new Down()).pipe(prices.protect({ key: "tea" }))
+ *   return [good, stale]
+ * })
+ * await Effect.runPromise(program) // => [42, 42]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <A>(name: string, options: Options): Effect.Effect<StaleFallback<A>> => {
+  const settings = resolve(name, options)
+  return Effect.sync(() => makeWith<A>(settings))
+}
+
+const optionNames = ["key"]
+
+const makeWith = <A>(settings: Settings): StaleFallback<A> => {
+  const engine = new Engine(settings)
+  const protect = Protecting.protectWith(where, (self, { key }) => engine.protect(self, key), optionNames)
+  const members: StaleFallback<A> = {
+    // The implementation handles effects of any type; the interface says which ones.
+    protect: protect as Protect<A, never>,
+    forget: (key = defaultKey) => Effect.sync(() => engine.forget(key))
+  }
+  return Object.assign(members, { [EngineKey]: engine })
+}
+
+/**
+ * The statics of the service class of a stale fallback.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Class<Self, A, Id extends string>
+  extends Context.ServiceClass<Self, Id, StaleFallback<A>>,
+    StaleFallback<A, Self> {
+  /** The fallback with the options of the class. */
+  readonly layer: Layer.Layer<Self>
+}
+
+/**
+ * A fallback to the last good value, as a service.
+ *
+ * **Example** (The last good rates)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { StaleFallback } from "effect-resilience"
+ *
+ * class Rates extends StaleFallback.Service<Rates, number>()("app/Rates", { maxAge: "1 hour" }) {}
+ *
+ * await Effect.runPromise(Effect.succeed(1.08).pipe(Rates.protect, Effect.provide(Rates.layer))) // => 1.08
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const Service =
+  <Self, A>() =>
+  <const Id extends string>(id: Id, options: Options): Class<Self, A, Id> => {
+    const settings = resolve(id, options)
+    const service = Context.Service<Self, StaleFallback<A>>()(id)
+    const inContext = Protecting.inContext(service)
+    const protect = Protecting.protectWith(
+      where,
+      (self, { key }) =>
+        Effect.withFiber((fiber) => {
+          const fallback: StaleFallback<A> & { readonly [EngineKey]?: Engine } = Context.getUnsafe(
+            fiber.context,
+            service
+          )
+          const engine = fallback[EngineKey]
+          // A substitute in a user's test has no engine.
+          return engine === undefined ? fallback.protect({ key })(self) : engine.protect(self, key)
+        }),
+      optionNames
+    )
+    const members: Omit<Class<Self, A, Id>, keyof Context.ServiceClass<Self, Id, StaleFallback<A>>> = {
+      // The implementation handles effects of any type; the interface says which ones.
+      protect: protect as Protect<A, Self>,
+      forget: inContext.call((fallback) => fallback.forget),
+      layer: Layer.effect(
+        service,
+        Effect.sync(() => makeWith<A>(settings))
+      )
+    }
+    return Object.assign(service, members) as Class<Self, A, Id>
+  }

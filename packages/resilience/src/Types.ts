@@ -1,0 +1,121 @@
+/**
+ * Types that the signatures of several modules share, so that a library built on this one can name them.
+ *
+ * @since 0.1.0
+ */
+import type * as Config from "effect/Config"
+import type * as ConfigProvider from "effect/ConfigProvider"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Schedule from "effect/Schedule"
+
+/**
+ * Any effect.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+// biome-ignore lint/suspicious/noExplicitAny: an effect of any type is meant
+export type AnyEffect = Effect.Effect<any, any, any>
+
+/**
+ * Any schedule.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+// biome-ignore lint/suspicious/noExplicitAny: a schedule of any type is meant
+export type AnySchedule = Schedule.Schedule<any, any, any, any>
+
+/**
+ * A schedule that cannot fail, with any input and any requirements.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+// biome-ignore lint/suspicious/noExplicitAny: the input and the requirements are checked where the schedule is used
+export type InfallibleSchedule = Schedule.Schedule<unknown, any, never, any>
+
+/**
+ * The key of a call that names none.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const defaultKey = "default"
+
+/**
+ * Limits on the state that a policy keeps per key.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface KeyOptions {
+  /** Keys kept at the same time, an integer >= 1. Default: 10,000. */
+  readonly maxKeys?: number | undefined
+  /**
+   * A key that was not used for this long may be dropped, unless a call of it is running, an operator changed its circuit, or
+   * its circuit is open and not yet due for a probe. A duration above zero. Default: 1 hour.
+   */
+  readonly idleTimeToLive?: Duration.Input | undefined
+}
+
+/**
+ * Where options come from: everything below a path of the `ConfigProvider`, or a `Config` per option.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ConfigSource<Values> = string | ConfigProvider.Path | Config.Wrap<Values>
+
+/**
+ * The first of several refusals; `unknown` when there is none. A refusal is a literal type whose text is a sentence, which
+ * the compiler shows in its error.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type First<Refusals extends ReadonlyArray<unknown>> = Refusals extends readonly [infer Head, ...infer Tail]
+  ? unknown extends Head
+    ? First<Tail>
+    : Head
+  : unknown
+
+type NamesOf<Options> = Options extends unknown ? keyof Options : never
+
+type UnknownName<Given, Options, Nested extends string, Path extends string> = {
+  [K in keyof Given & string]: K extends NamesOf<Options>
+    ? K extends Nested
+      ? NonNullable<Given[K]> extends abstract new (
+          ...args: never
+        ) => unknown
+        ? never
+        : UnknownName<NonNullable<Given[K]>, NonNullable<Options[K & keyof Options]>, Nested, `${Path}${K}.`>
+      : never
+    : `${Path}${K}`
+}[keyof Given & string]
+
+/**
+ * `unknown` when `Options` has every name in `Given`; otherwise a sentence. The compiler itself does not look for misspelt
+ * options where it infers their type. `Nested` are the options that are objects of options themselves.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type NoUnknownOptions<Given, Options, Nested extends string = never> = [
+  UnknownName<Given, Options, Nested, "">
+] extends [infer Name extends string]
+  ? [Name] extends [never]
+    ? unknown
+    : `There is no option \`${Name}\``
+  : never
+
+/**
+ * The class of a service, or a sentence when the class was declared without its own type.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type RequireSelf<Self, Module extends string, Class> = [Self] extends [never]
+  ? `Name the class itself: class MyService extends ${Module}.Service<MyService>()(...)`
+  : Class

@@ -1,0 +1,228 @@
+/** A circuit breaker at run time: one circuit per key, and the frame of one call. */
+import type * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Event from "../Event.ts"
+import type { Outcome } from "../Outcome.ts"
+import type * as Rejection from "../Rejection.ts"
+import * as Time from "../runtime/clock.ts"
+import { Frame, type Service } from "../runtime/frame.ts"
+import { retainHiddenClass } from "../runtime/hiddenClass.ts"
+import * as Check from "../runtime/options.ts"
+import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
+import type * as TripPolicy from "../TripPolicy.ts"
+import {
+  CircuitCell,
+  type CircuitSettings,
+  type CircuitSnapshot,
+  Circuits,
+  type Command,
+  pinned,
+  toSnapshot
+} from "./circuits.ts"
+import { Keyed, type KeySettings } from "./keyed.ts"
+import * as Protect from "./protect.ts"
+import { Reporter } from "./reporter.ts"
+
+export interface BreakerSettings extends CircuitSettings {
+  readonly classify: Protect.Classify
+  readonly keys: KeySettings
+}
+
+export interface BreakerSnapshot {
+  /** Wall time, in milliseconds since the epoch. */
+  readonly at: number
+  readonly circuits: ReadonlyArray<CircuitSnapshot>
+}
+
+class BreakerCell extends CircuitCell {
+  declare lastUsed: number
+  /** Admitted calls that have not ended: their circuit must not be dropped. */
+  declare running: number
+
+  constructor(key: string, trip: TripPolicy.TripPolicy, now: number) {
+    super(key, trip, now)
+    this.lastUsed = Math.floor(now)
+    this.running = 0
+  }
+}
+
+/** One call through one circuit. */
+export class BreakerCall extends Frame<BreakerEngine, Protect.CallOptions> {
+  /** Set from the start of a run to its end. */
+  declare private cell: BreakerCell | undefined
+  declare private startedAt: number
+  declare generation: number
+  declare probe: number
+
+  constructor(
+    engine: BreakerEngine | undefined,
+    service: Service | undefined,
+    self: AnyEffect,
+    options: Protect.CallOptions
+  ) {
+    super(engine, service, self, options)
+    this.cell = undefined
+    this.startedAt = NaN
+    this.generation = 0
+    this.probe = 0
+  }
+
+  protected copy(): BreakerCall {
+    return new BreakerCall(this.engine, this.service, this.self, this.options)
+  }
+
+  protected prepare(engine: BreakerEngine, fiber: AnyFiber): AnyEffect | undefined {
+    const cell = engine.cells.get(this.options.key, fiber)
+    const rejection = engine.circuits.isPassThrough(cell) ? undefined : engine.check(cell, fiber)
+    if (rejection === undefined) this.cell = cell
+    return rejection
+  }
+
+  enter(fiber: AnyFiber): AnyEffect {
+    // `prepare` has just set both.
+    const cell = this.cell!
+    const { circuits } = this.engine!
+    const now = circuits.needsTime(cell) ? Time.monotonicMillis(fiber) : 0
+    // Between `prepare` and here nothing else runs, so the circuit admits the call that it did not reject.
+    circuits.admit(cell, this, now, fiber)
+    this.startedAt = now
+    cell.running += 1
+    return this.self
+  }
+
+  succeeded(value: unknown, fiber: AnyFiber): undefined {
+    const { cell, engine } = this
+    if (cell === undefined || engine === undefined) return
+    const classify = this.options.classify ?? engine.classify
+    this.settle(cell, engine, Protect.classifySuccess(classify, value), undefined, fiber)
+  }
+
+  failed(cause: Cause.Cause<unknown>, fiber: AnyFiber): undefined {
+    const { cell, engine } = this
+    if (cell === undefined || engine === undefined) return
+    const classify = this.options.classify ?? engine.classify
+    this.settle(cell, engine, Protect.classifySafely(classify, Exit.failCause(cause)), cause, fiber)
+  }
+
+  private settle(
+    cell: BreakerCell,
+    { circuits, reporter }: BreakerEngine,
+    { defect, outcome, threw }: Protect.Classified,
+    cause: Cause.Cause<unknown> | undefined,
+    fiber: AnyFiber
+  ): void {
+    const now = Time.monotonicMillis(fiber)
+    this.cell = undefined
+    cell.running -= 1
+    cell.lastUsed = Math.floor(now)
+    const retryAfter = cause !== undefined && outcome === "failure" ? Protect.retryAfterOf(cause) : undefined
+    circuits.settle(cell, this, outcome, this.startedAt, now, fiber, retryAfter)
+    if (cause !== undefined && outcome === "ignored") reporter.ignored(cell.key, cause, fiber)
+    if (threw) throw defect
+  }
+}
+
+retainHiddenClass(new BreakerCall(undefined, undefined, Effect.void, Protect.defaultOptions))
+
+export class BreakerEngine {
+  readonly circuits: Circuits
+  readonly cells: Keyed<BreakerCell>
+  readonly reporter: Reporter
+  readonly classify: Protect.Classify
+
+  constructor(where: string, name: string, settings: BreakerSettings, program: Event.Hub) {
+    this.reporter = new Reporter(name, Event.makeHub(), program)
+    this.circuits = new Circuits(where, settings, this.reporter)
+    this.classify = settings.classify
+    this.cells = new Keyed<BreakerCell>(
+      settings.keys,
+      (key, now) => new BreakerCell(key, settings.trip, now),
+      (cell, now) => cell.running > 0 || pinned(cell, now)
+    )
+  }
+
+  /** The rejection of a call that would not be admitted. */
+  check(cell: BreakerCell, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> | undefined {
+    const now = Time.monotonicMillis(fiber)
+    const rejection = this.circuits.check(cell, now, fiber)
+    if (rejection !== undefined) cell.lastUsed = Math.floor(now)
+    return rejection
+  }
+
+  /** Admits one call that is no effect. */
+  acquire(key: string, fiber: AnyFiber): Effect.Effect<BreakerPermit, Rejection.CircuitOpen> {
+    const now = Time.monotonicMillis(fiber)
+    const cell = this.cells.get(key, fiber)
+    cell.lastUsed = Math.floor(now)
+    const permit = new BreakerPermit(this.circuits, cell, now)
+    const rejection = this.circuits.admit(cell, permit, now, fiber)
+    if (rejection !== undefined) return rejection
+    cell.running += 1
+    return Effect.succeed(permit)
+  }
+
+  state(key: string, now: number) {
+    const cell = this.cells.peek(key)
+    return cell === undefined
+      ? { _tag: "closed" as const, since: Duration.zero, openings: 0 }
+      : this.circuits.view(cell, now)
+  }
+
+  states(now: number) {
+    return Array.from(this.cells.all(), (cell) => ({ key: cell.key, ...this.circuits.view(cell, now) }))
+  }
+
+  control(key: string, command: Command, now: number, fiber: AnyFiber): void {
+    this.circuits.control(this.cells.ensure(key, now), command, now, fiber)
+  }
+
+  snapshot(now: number, fiber: AnyFiber) {
+    return {
+      version: 1 as const,
+      at: Time.epochMillis(fiber),
+      // Without the entry that keys share when there is no room: it is the state of no single key.
+      circuits: Array.from(this.cells.values(), (cell) => toSnapshot(cell, now))
+    }
+  }
+
+  restore(snapshot: BreakerSnapshot, now: number, fiber: AnyFiber): void {
+    const away = Math.max(0, Time.epochMillis(fiber) - snapshot.at)
+    for (const circuit of snapshot.circuits) {
+      const cell = this.cells.getDedicated(circuit.key, now)
+      if (cell !== undefined) this.circuits.restore(cell, circuit, away, now, fiber)
+    }
+  }
+}
+
+/** A permit for one call: the first of its three reports is the outcome. */
+class BreakerPermit {
+  generation = 0
+  probe = 0
+  readonly succeed: Effect.Effect<void>
+  readonly fail: (options?: { readonly retryAfter?: Duration.Input | undefined }) => Effect.Effect<void>
+  readonly ignore: Effect.Effect<void>
+
+  constructor(circuits: Circuits, cell: BreakerCell, startedAt: number) {
+    let reported = false
+    const report = (outcome: Outcome, retryAfter?: Duration.Input): Effect.Effect<void> =>
+      Effect.withFiber((fiber) => {
+        if (!reported) {
+          const requested =
+            retryAfter === undefined
+              ? undefined
+              : Duration.millis(Check.millis("CircuitBreaker.Permit.fail", "retryAfter", retryAfter, { zero: true }))
+          reported = true
+          const now = Time.monotonicMillis(fiber)
+          cell.running -= 1
+          cell.lastUsed = Math.floor(now)
+          circuits.settle(cell, this, outcome, startedAt, now, fiber, requested)
+        }
+        return Effect.void
+      })
+    this.succeed = report("success")
+    this.fail = (options) => report("failure", options?.retryAfter)
+    this.ignore = report("ignored")
+  }
+}

@@ -1,0 +1,101 @@
+/** A bulkhead at run time: permits and a queue per key, and the frame of one call. */
+import * as Effect from "effect/Effect"
+import * as Event from "../Event.ts"
+import { Frame, type Service } from "../runtime/frame.ts"
+import { retainHiddenClass } from "../runtime/hiddenClass.ts"
+import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
+import { Keyed, type KeySettings } from "./keyed.ts"
+import * as Permits from "./permits.ts"
+import * as Protect from "./protect.ts"
+import { Reporter } from "./reporter.ts"
+
+export interface BulkheadSettings extends Permits.BulkheadSettings {
+  readonly keys: KeySettings
+}
+
+interface BulkheadCell extends Permits.PermitCell {
+  /** When it was created: a key without running or waiting calls has no history, and may be dropped at any time. */
+  lastUsed: number
+}
+
+/** One call with one permit. */
+export class BulkheadCall extends Frame<BulkheadEngine, Protect.CallOptions> implements Permits.PermitHolder {
+  declare held: boolean
+  declare waiter: Permits.PermitHolder["waiter"]
+  declare wake: Permits.PermitHolder["wake"]
+  /** Set from the start of a run to its end. */
+  declare private cell: BulkheadCell | undefined
+
+  constructor(
+    engine: BulkheadEngine | undefined,
+    service: Service | undefined,
+    self: AnyEffect,
+    options: Protect.CallOptions
+  ) {
+    super(engine, service, self, options)
+    this.held = false
+    this.waiter = undefined
+    this.wake = undefined
+    this.cell = undefined
+  }
+
+  protected copy(): BulkheadCall {
+    return new BulkheadCall(this.engine, this.service, this.self, this.options)
+  }
+
+  protected prepare(engine: BulkheadEngine, fiber: AnyFiber): undefined {
+    this.cell = engine.cells.get(this.options.key, fiber)
+  }
+
+  enter(fiber: AnyFiber): AnyEffect {
+    // `prepare` has just set both.
+    const wait = this.engine!.permits.acquire(this.cell!, this, fiber)
+    return wait === undefined ? this.self : Effect.flatMap(wait, () => this.self)
+  }
+
+  succeeded(): undefined {
+    this.release()
+  }
+
+  failed(): undefined {
+    this.release()
+  }
+
+  private release(): void {
+    const { cell, engine } = this
+    if (cell === undefined || engine === undefined) return
+    this.cell = undefined
+    engine.permits.release(cell, this)
+  }
+}
+
+retainHiddenClass(new BulkheadCall(undefined, undefined, Effect.void, Protect.defaultOptions))
+
+export class BulkheadEngine {
+  readonly permits: Permits.Permits
+  readonly cells: Keyed<BulkheadCell>
+  readonly reporter: Reporter
+
+  constructor(name: string, settings: BulkheadSettings, program: Event.Hub) {
+    this.reporter = new Reporter(name, Event.makeHub(), program)
+    this.permits = new Permits.Permits(settings, this.reporter)
+    this.cells = new Keyed<BulkheadCell>(
+      settings.keys,
+      (key, now) => ({ ...this.permits.make(key), lastUsed: Math.floor(now) }),
+      Permits.pinned
+    )
+  }
+
+  state(key: string) {
+    const queue = this.cells.peek(key)?.queue
+    return {
+      running: queue?.running ?? 0,
+      waiting: queue?.waiting ?? 0,
+      maxConcurrent: this.permits.maxConcurrent
+    }
+  }
+
+  resize(maxConcurrent: number): void {
+    this.permits.resize(maxConcurrent, this.cells.all())
+  }
+}

@@ -1,0 +1,108 @@
+/** How long a circuit stays open. */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import * as Check from "../runtime/options.ts"
+import type { AnyFiber } from "../runtime/types.ts"
+
+/** A schedule of open times; its input is the number of the opening in a row. */
+type OpenSchedule = Schedule.Schedule<unknown, number>
+
+/** Times in milliseconds. */
+export interface Growth {
+  readonly initial: number
+  readonly factor: number
+  readonly max: number
+  readonly jitter: number
+}
+
+export type OpenTimeSettings = Growth | OpenSchedule
+
+interface GrowthOptions {
+  readonly initial: Duration.Input
+  readonly factor?: number | undefined
+  readonly max?: Duration.Input | undefined
+  readonly jitter?: number | undefined
+}
+
+/** The longest opening by default, in milliseconds; also the open time of a circuit whose schedule fails. */
+export const fallback = 60_000
+
+const isGrowthOptions = (input: Duration.Input | GrowthOptions): input is GrowthOptions =>
+  typeof input === "object" && "initial" in input
+
+/** The settings of `openFor`; the defaults stand here. */
+export const resolve = (
+  where: string,
+  input: Duration.Input | GrowthOptions | OpenSchedule = "1 second"
+): OpenTimeSettings => {
+  if (Schedule.isSchedule(input)) return resolveSchedule(where, input as OpenSchedule)
+  const given = input as Duration.Input | GrowthOptions
+  const options: GrowthOptions = isGrowthOptions(given) ? given : { initial: given }
+  const field = isGrowthOptions(given) ? "openFor.initial" : "openFor"
+  Check.noUnknown(`${where}.openFor`, options, ["initial", "factor", "max", "jitter"])
+  const initial = Check.millis(where, field, options.initial)
+  const factor = Check.inRange(where, "openFor.factor", options.factor ?? 1, 1, 1000)
+  const jitter = Check.inRange(where, "openFor.jitter", options.jitter ?? 0.2, 0, 1)
+  if (options.max !== undefined && factor === 1) {
+    throw new RangeError(`${where}: openFor.max has no effect without openFor.factor > 1`)
+  }
+  const max = Check.millis(where, "openFor.max", options.max ?? Math.max(initial, fallback))
+  if (max < initial) {
+    throw new RangeError(`${where}: openFor.max must be at least openFor.initial (${initial} ms), got ${max} ms`)
+  }
+  return { initial, factor, max, jitter }
+}
+
+const immediate = "a schedule that decides without waiting"
+
+/** Steps the schedule once, so that one that cannot be used is refused here. */
+const resolveSchedule = (where: string, schedule: OpenSchedule): OpenSchedule => {
+  const first = Effect.runSyncExit(replay(schedule, 1))
+  if (first._tag === "Failure") Check.invalid(where, "openFor", immediate, Cause.squash(first.cause))
+  else Check.millis(where, "openFor (the first delay of its schedule)", first.value)
+  return schedule
+}
+
+/** The open time of the n-th opening in a row, in milliseconds. */
+export type OpenTime = (opening: number, fiber: AnyFiber) => number
+
+export const openTime = (where: string, settings: OpenTimeSettings): OpenTime => {
+  if (Schedule.isSchedule(settings)) {
+    const schedule = settings as OpenSchedule
+    return (opening, fiber) => {
+      const exit = Effect.runSyncExitWith(fiber.context)(replay(schedule, opening))
+      if (exit._tag === "Success") return exit.value
+      throw new Error(`${where}: openFor must be ${immediate}`, { cause: exit.cause })
+    }
+  }
+  const { factor, initial, jitter, max } = settings as Growth
+  return (opening, fiber) => {
+    const base = Math.min(max, initial * factor ** (opening - 1))
+    if (jitter === 0) return base
+    return base * (1 - jitter + 2 * jitter * fiber.getRef(Random.Random).nextDoubleUnsafe())
+  }
+}
+
+/** The most steps of a schedule that are replayed: later openings in a row keep the delay of this one. */
+const maxReplayed = 100
+
+/**
+ * The delay that a schedule gives to its n-th step, replayed from the start against a simulated clock, so that it depends
+ * on nothing but the number (Effect's own breaker does the same). A schedule that has ended keeps its last delay.
+ */
+const replay = (schedule: OpenSchedule, opening: number): Effect.Effect<number> =>
+  Effect.gen(function* () {
+    const step = yield* Schedule.toStep(schedule)
+    let now = 0
+    let delay = 0
+    for (let attempt = 1; attempt <= Math.min(opening, maxReplayed); attempt++) {
+      const result = yield* Effect.result(step(now, attempt))
+      if (result._tag === "Failure") break
+      delay = Duration.toMillis(result.success[1])
+      now += delay
+    }
+    return delay
+  })

@@ -1,0 +1,150 @@
+/** Permits at run time: the pure queue with its wake-ups, its time limit and its rejections. For bulkheads and policies. */
+import * as Effect from "effect/Effect"
+import * as Queue from "../machine/Queue.ts"
+import * as Rejection from "../Rejection.ts"
+import * as Timer from "../runtime/timer.ts"
+import type { AnyFiber } from "../runtime/types.ts"
+import * as Deadline from "./deadline.ts"
+import type { Reporter } from "./reporter.ts"
+
+export interface BulkheadSettings {
+  readonly maxConcurrent: number
+  readonly maxQueued: number
+  /** Milliseconds; `Infinity` without a limit. */
+  readonly maxWait: number
+}
+
+/** The permits of one key. */
+export interface PermitCell {
+  readonly key: string
+  readonly queue: Queue.Queue<PermitHolder>
+}
+
+/** A call or an attempt as its permits see it. {@link Permits.release} releases what it holds or waits for. */
+export interface PermitHolder {
+  held: boolean
+  /** Its entry in the queue, also after it has left the queue. */
+  waiter: Queue.Waiter<PermitHolder> | undefined
+  wake: (() => void) | undefined
+}
+
+export class Permits {
+  private limit: number
+  private readonly maxQueued: number
+  private readonly maxWait: number
+  private readonly reporter: Reporter
+
+  constructor({ maxConcurrent, maxQueued, maxWait }: BulkheadSettings, reporter: Reporter) {
+    this.limit = maxConcurrent
+    this.maxQueued = maxQueued
+    this.maxWait = maxWait
+    this.reporter = reporter
+  }
+
+  get maxConcurrent(): number {
+    return this.limit
+  }
+
+  make(key: string): PermitCell {
+    return { key, queue: Queue.make(this.limit, this.maxQueued) }
+  }
+
+  /**
+   * Acquires a permit. Returns `undefined` when one is free; otherwise the wait, which fails with a rejection. `deadline` is a
+   * time on the monotonic clock; the deadline in the fiber's context applies too.
+   */
+  acquire(
+    cell: PermitCell,
+    holder: PermitHolder,
+    fiber: AnyFiber,
+    deadline = Infinity
+  ): Effect.Effect<void, Rejection.BulkheadFull> | undefined {
+    if (Queue.tryAcquire(cell.queue)) {
+      holder.held = true
+      return undefined
+    }
+    const left = Deadline.remaining(fiber, deadline)
+    const limit = Math.min(this.maxWait, left)
+    if (limit <= 0) return this.reject(cell, left <= 0 ? "deadline" : "full", fiber)
+    holder.waiter = Queue.enqueue(cell.queue, holder)
+    if (holder.waiter === undefined) return this.reject(cell, "full", fiber)
+    return this.wait(cell, holder, limit, left < this.maxWait ? "deadline" : "wait", fiber)
+  }
+
+  private wait(
+    cell: PermitCell,
+    holder: PermitHolder,
+    limit: number,
+    reason: "wait" | "deadline",
+    fiber: AnyFiber
+  ): Effect.Effect<void, Rejection.BulkheadFull> {
+    return Effect.callback((resume) => {
+      if (holder.held) return resume(Effect.void)
+      // Read here: the holder may be in another run when a late timer fires.
+      const { waiter } = holder
+      const cancel = Timer.start(fiber, limit, () => {
+        holder.wake = undefined
+        // Leaving the queue and granting are one step each, so a permit that was granted first is not lost here.
+        if (waiter !== undefined && Queue.leave(cell.queue, waiter)) resume(this.reject(cell, reason, fiber))
+      })
+      holder.wake = () => {
+        holder.wake = undefined
+        cancel()
+        // Through the scheduler: each of a chain of short calls would otherwise run inside the one before it.
+        fiber.currentDispatcher.scheduleTask(() => resume(Effect.void), 0)
+      }
+      return Effect.sync(() => {
+        holder.wake = undefined
+        cancel()
+      })
+    })
+  }
+
+  private reject(
+    cell: PermitCell,
+    reason: "full" | "wait" | "deadline",
+    fiber: AnyFiber
+  ): Effect.Effect<never, Rejection.BulkheadFull> {
+    const rejection = Rejection.bulkheadFull({
+      policy: this.reporter.policy,
+      key: cell.key,
+      reason,
+      running: cell.queue.running,
+      waiting: cell.queue.waiting
+    })
+    this.reporter.rejected(cell.key, rejection, fiber)
+    return Effect.fail(rejection)
+  }
+
+  /** Releases the permit, or leaves the queue. */
+  release(cell: PermitCell, holder: PermitHolder): void {
+    if (holder.held) {
+      holder.held = false
+      Queue.release(cell.queue)
+      this.grantWaiting(cell)
+    } else if (holder.waiter !== undefined) {
+      Queue.leave(cell.queue, holder.waiter)
+    }
+  }
+
+  resize(maxConcurrent: number, cells: Iterable<PermitCell>): void {
+    this.limit = maxConcurrent
+    for (const cell of cells) {
+      cell.queue.limit = maxConcurrent
+      this.grantWaiting(cell)
+    }
+  }
+
+  private grantWaiting(cell: PermitCell): void {
+    let next = Queue.grantNext(cell.queue)
+    while (next !== undefined) {
+      const holder = next.value
+      holder.held = true
+      holder.wake?.()
+      next = Queue.grantNext(cell.queue)
+    }
+  }
+}
+
+/** A key with running or waiting calls must not be dropped. */
+export const pinned = (cell: PermitCell): boolean => cell.queue.running > 0 || cell.queue.waiting > 0

@@ -1,0 +1,398 @@
+/** A whole policy at run time: a call through deadline, retry and budget, circuit, permits and timeout, as one frame. */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Schedule from "effect/Schedule"
+import * as Event from "../Event.ts"
+import * as Rejection from "../Rejection.ts"
+import * as Time from "../runtime/clock.ts"
+import { Frame, type Service } from "../runtime/frame.ts"
+import { retainHiddenClass } from "../runtime/hiddenClass.ts"
+import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
+import { Budget, type BudgetSettings } from "./budget.ts"
+import * as Circuits from "./circuits.ts"
+import * as Counters from "./counters.ts"
+import * as Deadline from "./deadline.ts"
+import { Keyed, type KeySettings } from "./keyed.ts"
+import * as Permits from "./permits.ts"
+import * as Protect from "./protect.ts"
+import { Reporter } from "./reporter.ts"
+import { type RetryHost, RetryLoop, type RetrySettings } from "./retry.ts"
+import { runWithin } from "./timeLimit.ts"
+
+/** The parts of a policy; a part that was not configured is `undefined`. */
+export interface PolicySettings {
+  readonly classify: Protect.Classify
+  readonly breaker: Circuits.CircuitSettings | undefined
+  readonly bulkhead: Permits.BulkheadSettings | undefined
+  readonly retry: RetrySettings | undefined
+  /** The policy's own budget; a shared one is given to the engine. */
+  readonly budget: BudgetSettings | undefined
+  /** Milliseconds; `Infinity` without one. */
+  readonly timeout: number
+  readonly deadline: number
+  readonly keys: KeySettings
+}
+
+interface Origin {
+  readonly policy: string
+  readonly key: string
+}
+
+/** Creates the error of a timeout, which belongs to the module `Timeout`. */
+export type TimedOut = (fields: Origin & { readonly after: Duration.Duration }) => unknown
+
+/** The state of one key. */
+interface Entry {
+  readonly key: string
+  lastUsed: number
+  /** Set exactly when the policy has a breaker. */
+  readonly circuit: Circuits.CircuitCell | undefined
+  /** Set exactly when the policy has a bulkhead. */
+  readonly permits: Permits.PermitCell | undefined
+  readonly counters: Counters.Counters
+}
+
+/** One attempt: what it was admitted with, what it holds, and when it started. */
+class Attempt implements Circuits.Admission, Permits.PermitHolder {
+  declare generation: number
+  declare probe: number
+  declare held: boolean
+  declare waiter: Permits.PermitHolder["waiter"]
+  declare wake: Permits.PermitHolder["wake"]
+  /** The work has started and not ended. */
+  declare running: boolean
+  /** The deadline ended the work. */
+  declare deadlineHit: boolean
+  /** When it started, or asked for a permit. */
+  declare startedAt: number
+  /** What the work can read of the retry; `undefined` on the first attempt. */
+  declare metadata: Schedule.Metadata | undefined
+
+  constructor() {
+    this.generation = 0
+    this.probe = 0
+    this.held = false
+    this.waiter = undefined
+    this.wake = undefined
+    this.running = false
+    this.deadlineHit = false
+    this.startedAt = NaN
+    this.metadata = undefined
+  }
+}
+
+/** One call: the frame of its attempts, which follow each other and use one `Attempt`. */
+export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> implements RetryHost {
+  declare private readonly attempt: Attempt
+  /** Set from the start of a run to its end. */
+  declare private entry: Entry | undefined
+  declare private startedAt: number
+  /** The monotonic time of the policy's own deadline, or of the one around it if that is earlier. */
+  declare deadline: number
+  declare private attempts: number
+  declare private loop: RetryLoop | undefined
+
+  constructor(
+    engine: PolicyEngine | undefined,
+    service: Service | undefined,
+    self: AnyEffect,
+    options: Protect.CallOptions
+  ) {
+    super(engine, service, self, options)
+    this.attempt = new Attempt()
+    this.entry = undefined
+    this.startedAt = NaN
+    this.deadline = Infinity
+    this.attempts = 0
+    this.loop = undefined
+  }
+
+  protected copy(): PolicyCall {
+    return new PolicyCall(this.engine, this.service, this.self, this.options)
+  }
+
+  protected prepare(engine: PolicyEngine, fiber: AnyFiber): AnyEffect | undefined {
+    const { deadline } = engine.settings
+    const now = Time.monotonicMillis(fiber)
+    const entry = engine.entries.get(this.options.key, fiber)
+    entry.counters.calls += 1
+    const rejection = engine.circuits?.check(entry.circuit!, now, fiber)
+    if (rejection !== undefined) {
+      entry.lastUsed = Math.floor(now)
+      entry.counters.rejections.CircuitOpen += 1
+      return rejection
+    }
+    this.entry = entry
+    this.startedAt = now
+    this.attempt.startedAt = now
+    this.attempt.metadata = undefined
+    // Without a deadline of its own a policy leaves the one around it to its owner.
+    this.deadline = deadline === Infinity ? Infinity : Math.min(now + deadline, Deadline.instant(fiber))
+    this.attempts = 0
+    this.loop = undefined
+    return undefined
+  }
+
+  enter(fiber: AnyFiber): AnyEffect {
+    // `prepare` has set both before the first attempt.
+    const engine = this.engine!
+    this.attempts += 1
+    if (this.attempts === 1) return this.acquirePermit(this.entry!, engine, fiber)
+    const now = Time.monotonicMillis(fiber)
+    // Looked up for each attempt: during a delay the entry may have been dropped, and other calls use a new one.
+    const entry = engine.entries.get(this.options.key, fiber)
+    this.entry = entry
+    this.attempt.startedAt = now
+    return engine.circuits?.check(entry.circuit!, now, fiber) ?? this.acquirePermit(entry, engine, fiber)
+  }
+
+  /** The circuit has been checked, and nothing of it reserved: no probe waits in a queue. */
+  private acquirePermit(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
+    const wait = engine.permits?.acquire(entry.permits!, this.attempt, fiber, this.deadline)
+    if (wait === undefined) return this.start(entry, engine, fiber)
+    return Effect.flatMap(wait, () => {
+      this.attempt.startedAt = Time.monotonicMillis(fiber)
+      return this.start(entry, engine, fiber)
+    })
+  }
+
+  /** With the permit held: is admitted by the circuit, and starts the work. */
+  private start(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
+    const { attempt } = this
+    const { retry, timeout } = engine.settings
+    // Read from the field: as an argument the number may need a box.
+    const now = attempt.startedAt
+    const remaining = this.deadline - now
+    if (remaining <= 0) return Effect.fail(this.deadlineExceeded(entry, engine, false, fiber))
+    const rejection = engine.circuits?.admit(entry.circuit!, attempt, now, fiber)
+    if (rejection !== undefined) return rejection
+    // Only a call that reaches the dependency earns retries.
+    if (this.attempts === 1 && retry !== undefined) engine.budget?.deposit(now)
+    attempt.running = true
+    entry.counters.running += 1
+    const work =
+      attempt.metadata === undefined
+        ? this.self
+        : Effect.provideService(this.self, Schedule.CurrentMetadata, attempt.metadata)
+    const limit = Math.min(timeout, remaining)
+    if (limit === Infinity) return work
+    return runWithin<unknown, unknown>(work, limit, Deadline.nested(fiber, now + limit), fiber, () =>
+      timeout <= remaining ? this.timedOut(entry, engine, fiber) : this.onDeadline(entry, engine, fiber)
+    )
+  }
+
+  private timedOut({ counters, key }: Entry, engine: PolicyEngine, fiber: AnyFiber): Exit.Exit<never, unknown> {
+    const { reporter } = engine
+    const after = Duration.millis(engine.settings.timeout)
+    counters.timeouts += 1
+    reporter.timedOut(key, after, fiber)
+    return Exit.fail(engine.timedOut({ policy: reporter.policy, key, after }))
+  }
+
+  private onDeadline(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): Exit.Exit<never, unknown> {
+    this.attempt.deadlineHit = true
+    return Exit.fail(this.deadlineExceeded(entry, engine, true, fiber))
+  }
+
+  /** With the time that this call had in all: a deadline around it may have left less than the policy's own. */
+  private deadlineExceeded(
+    { key }: Entry,
+    { reporter }: PolicyEngine,
+    started: boolean,
+    fiber: AnyFiber
+  ): Rejection.DeadlineExceeded {
+    const deadline = Duration.millis(Math.max(0, this.deadline - this.startedAt))
+    const rejection = Rejection.deadlineExceeded({ policy: reporter.policy, key, deadline, started })
+    reporter.rejected(key, rejection, fiber)
+    return rejection
+  }
+
+  succeeded(value: unknown, fiber: AnyFiber): undefined {
+    const { engine, entry } = this
+    if (entry === undefined || engine === undefined) return
+    this.entry = undefined
+    this.loop = undefined
+    this.attempt.metadata = undefined
+    engine.permits?.release(entry.permits!, this.attempt)
+    const classify = this.options.classify ?? engine.settings.classify
+    this.settle(entry, engine, Protect.classifySuccess(classify, value), undefined, fiber)
+  }
+
+  failed(cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined {
+    const { attempt, engine, entry } = this
+    if (entry === undefined || engine === undefined) return undefined
+    // First what is held: the user's functions below may throw.
+    engine.permits?.release(entry.permits!, attempt)
+    if (attempt.running) {
+      if (attempt.deadlineHit) entry.counters.rejections.DeadlineExceeded += 1
+      this.settle(entry, engine, this.classify(engine, cause, fiber), cause, fiber)
+    } else {
+      const rejection = rejectionIn(cause)
+      if (rejection !== undefined) entry.counters.rejections[rejection._tag] += 1
+    }
+    const next = this.retry(engine, cause, fiber)
+    if (next === undefined) this.entry = undefined
+    return next
+  }
+
+  /**
+   * Classifies a failure. Work that a deadline ended, this policy's or one around it, counts as a failure of the dependency
+   * only if it had a fair share of the time that this policy gives to an attempt: otherwise a dependency that never responds
+   * would never open the circuit when calls have a deadline.
+   */
+  private classify(engine: PolicyEngine, cause: Cause.Cause<unknown>, fiber: AnyFiber): Protect.Classified {
+    const { classify, deadline, timeout } = engine.settings
+    const { deadlineHit, startedAt } = this.attempt
+    if (deadlineHit || (Cause.hasInterruptsOnly(cause) && Deadline.remaining(fiber) <= 0)) {
+      const duration = Time.monotonicMillis(fiber) - startedAt
+      return duration >= fairShare * Math.min(deadline, timeout) ? Protect.failure : Protect.ignored
+    }
+    return Protect.classifySafely(this.options.classify ?? classify, Exit.failCause(cause))
+  }
+
+  private settle(
+    entry: Entry,
+    { circuits, reporter }: PolicyEngine,
+    { defect, outcome, threw }: Protect.Classified,
+    cause: Cause.Cause<unknown> | undefined,
+    fiber: AnyFiber
+  ): void {
+    const { attempt } = this
+    const { counters, key } = entry
+    const now = Time.monotonicMillis(fiber)
+    attempt.running = false
+    attempt.deadlineHit = false
+    entry.lastUsed = Math.floor(now)
+    counters.running -= 1
+    counters.record(outcome, now - attempt.startedAt, now)
+    if (circuits !== undefined) {
+      const retryAfter = cause !== undefined && outcome === "failure" ? Protect.retryAfterOf(cause) : undefined
+      circuits.settle(entry.circuit!, attempt, outcome, attempt.startedAt, now, fiber, retryAfter)
+    }
+    if (cause !== undefined && outcome === "ignored") reporter.ignored(key, cause, fiber)
+    if (threw) throw defect
+  }
+
+  private retry(engine: PolicyEngine, cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined {
+    const { retry } = engine.settings
+    if (retry === undefined) return undefined
+    this.loop ??= new RetryLoop(retry, this, engine.reporter, this.startedAt, fiber)
+    return this.loop.onFailure(cause, fiber)
+  }
+
+  get retryKey(): string {
+    return this.entry?.key ?? this.options.key
+  }
+
+  get budget(): Budget | undefined {
+    return this.engine?.budget
+  }
+
+  rejectedFor(fiber: AnyFiber): number {
+    const circuits = this.engine?.circuits
+    return circuits === undefined ? 0 : circuits.rejectsFor(this.entry!.circuit!, Time.monotonicMillis(fiber))
+  }
+
+  onRetryScheduled(): void {
+    if (this.entry !== undefined) this.entry.counters.retries += 1
+  }
+
+  onGaveUp(reason: Event.GiveUpReason): void {
+    if (this.entry !== undefined) this.entry.counters.giveUps[reason] += 1
+  }
+
+  nextAttempt(metadata: Schedule.Metadata): AnyEffect {
+    this.attempt.metadata = metadata
+    return this.reenter()
+  }
+}
+
+retainHiddenClass(new PolicyCall(undefined, undefined, Effect.void, Protect.defaultOptions))
+
+/** The share of the time for one attempt from which on ended work counts as a failure. */
+const fairShare = 0.5
+
+const rejectionIn = (cause: Cause.Cause<unknown>): Rejection.Rejection | undefined => {
+  const reason = cause.reasons.find(Cause.isFailReason)
+  return reason !== undefined && Rejection.is(reason.error) ? reason.error : undefined
+}
+
+export class PolicyEngine {
+  readonly settings: PolicySettings
+  readonly reporter: Reporter
+  readonly circuits: Circuits.Circuits | undefined
+  readonly permits: Permits.Permits | undefined
+  readonly budget: Budget | undefined
+  readonly entries: Keyed<Entry>
+  readonly timedOut: TimedOut
+
+  constructor(
+    where: string,
+    name: string,
+    settings: PolicySettings,
+    program: Event.Hub,
+    sharedBudget: Budget | undefined,
+    timedOut: TimedOut
+  ) {
+    const { breaker, budget, bulkhead } = settings
+    const reporter = new Reporter(name, Event.makeHub(), program)
+    this.settings = settings
+    this.reporter = reporter
+    this.circuits = breaker && new Circuits.Circuits(`${where}.breaker`, breaker, reporter)
+    this.permits = bulkhead && new Permits.Permits(bulkhead, reporter)
+    this.budget = sharedBudget ?? (budget && new Budget(budget, reporter))
+    this.entries = new Keyed<Entry>(settings.keys, (key, now) => this.make(key, now), pinned)
+    this.timedOut = timedOut
+  }
+
+  private make(key: string, now: number): Entry {
+    return {
+      key,
+      lastUsed: Math.floor(now),
+      circuit: this.circuits?.make(key, now),
+      permits: this.permits?.make(key),
+      counters: new Counters.Counters()
+    }
+  }
+
+  control(key: string, command: Circuits.Command, now: number, fiber: AnyFiber): void {
+    this.circuits?.control(this.entries.ensure(key, now).circuit!, command, now, fiber)
+  }
+
+  resize(maxConcurrent: number): void {
+    this.permits?.resize(
+      maxConcurrent,
+      Array.from(this.entries.all()).flatMap((entry) => entry.permits ?? [])
+    )
+  }
+
+  /** Reading the stats of a key neither creates nor keeps it. */
+  stats(key: string, now: number, fiber: AnyFiber) {
+    return this.view(this.entries.peek(key) ?? this.make(key, now), now, fiber)
+  }
+
+  allStats(now: number, fiber: AnyFiber) {
+    return Array.from(this.entries.all(), (entry) => this.view(entry, now, fiber))
+  }
+
+  private view(entry: Entry, now: number, fiber: AnyFiber) {
+    return {
+      policy: this.reporter.policy,
+      key: entry.key,
+      circuit: entry.circuit && this.circuits?.view(entry.circuit, now),
+      running: entry.counters.running,
+      waiting: entry.permits?.queue.waiting ?? 0,
+      maxConcurrent: this.permits?.maxConcurrent,
+      balance: this.budget?.balance(fiber),
+      totals: entry.counters.totals(),
+      recent: entry.counters.recent(now)
+    }
+  }
+}
+
+const pinned = (entry: Entry, now: number): boolean =>
+  entry.counters.running > 0 ||
+  (entry.circuit !== undefined && Circuits.pinned(entry.circuit, now)) ||
+  (entry.permits !== undefined && Permits.pinned(entry.permits))

@@ -1,0 +1,148 @@
+/** What the `protect` and `fn` of every policy have in common. */
+import "../runtime/frameCheck.ts"
+import type * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Formatter from "effect/Formatter"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import * as Outcome from "../Outcome.ts"
+import { isEffect } from "../runtime/dual.ts"
+import * as Check from "../runtime/options.ts"
+import type { AnyEffect } from "../runtime/types.ts"
+import * as Transient from "../Transient.ts"
+import { defaultKey } from "../Types.ts"
+
+export type Classify = (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
+
+/** The options of one call, checked: its key, and a classification in place of the policy's. */
+export interface CallOptions {
+  readonly key: string
+  readonly classify: Classify | undefined
+}
+
+export const defaultOptions: CallOptions = { key: defaultKey, classify: undefined }
+
+interface GivenOptions extends Outcome.Classification<unknown, unknown> {
+  readonly key?: string | undefined
+}
+
+const isOptions = (arg: unknown): arg is GivenOptions =>
+  typeof arg === "object" && arg !== null && Object.getPrototypeOf(arg) === Object.prototype
+
+const resolve = (where: string, options: GivenOptions, names: ReadonlyArray<string>): CallOptions => {
+  Check.noUnknown(`${where}.protect`, options, names)
+  const key = options.key ?? defaultKey
+  if (typeof key !== "string") Check.invalid(`${where}.protect`, "key", "a string", key)
+  if (!Outcome.isClassification(options)) return key === defaultKey ? defaultOptions : { key, classify: undefined }
+  Check.classification(`${where}.protect`, options)
+  return { key, classify: Outcome.classifier(options) }
+}
+
+/** `protect(effect)` and `protect(options)(effect)` in one. */
+export type Protect = (arg: unknown) => AnyEffect | ((self: AnyEffect) => AnyEffect)
+
+/**
+ * The `protect` of a policy; `guard` creates the call of an effect. Further arguments are ignored, so that it is a transformer
+ * of `Effect.fn`, which passes the arguments of the function on.
+ */
+export const protectWith = (
+  where: string,
+  guard: (self: AnyEffect, options: CallOptions) => AnyEffect,
+  names: ReadonlyArray<string> = ["key", ...Check.classificationNames]
+): Protect => {
+  return (arg) => {
+    if (isEffect(arg)) return guard(arg, defaultOptions)
+    if (!isOptions(arg)) return Check.invalid(`${where}.protect`, "the argument", "an Effect or options", arg)
+    const options = resolve(where, arg, names)
+    return (self) => {
+      if (!isEffect(self)) Check.invalid(`${where}.protect`, "the argument", "an Effect", self)
+      return guard(self, options)
+    }
+  }
+}
+
+interface FnOptions {
+  readonly key?: ((...args: ReadonlyArray<unknown>) => string) | undefined
+}
+
+export const fnWith = (where: string, protect: Protect) => {
+  const protectWithKey = (key: string, self: AnyEffect): AnyEffect =>
+    (protect({ key }) as (self: AnyEffect) => AnyEffect)(self)
+  return (f: (...args: ReadonlyArray<unknown>) => AnyEffect, options?: FnOptions) => {
+    if (typeof f !== "function") Check.invalid(`${where}.fn`, "the argument", "a function that returns an Effect", f)
+    if (options !== undefined) Check.noUnknown(`${where}.fn`, options, ["key"])
+    const keyOf = options?.key
+    // Effect's loop does not unwind over a value that is no effect: what the call holds would be lost.
+    const work = (args: ReadonlyArray<unknown>): AnyEffect => {
+      const made: unknown = f(...args)
+      return isEffect(made)
+        ? made
+        : Check.invalid(`${where}.fn`, "the wrapped function", "one that returns an Effect", made)
+    }
+    // Suspended, so that what the functions throw is a defect of the call.
+    return keyOf === undefined
+      ? (...args: ReadonlyArray<unknown>) => protect(Effect.suspend(() => work(args)))
+      : (...args: ReadonlyArray<unknown>) => Effect.suspend(() => protectWithKey(keyOf(...args), work(args)))
+  }
+}
+
+/** The statics of a service class: members of the policy that is found in the fiber's context when they are used. */
+export const inContext = <Self, Shape extends object>(service: Context.Service<Self, Shape>) => ({
+  /** An effect of the policy. */
+  effect: <A, E, R>(of: (policy: Shape) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Self> => service.use(of),
+  /** A function of the policy. */
+  call:
+    <Args extends ReadonlyArray<unknown>, A, E, R>(of: (policy: Shape) => (...args: Args) => Effect.Effect<A, E, R>) =>
+    (...args: Args): Effect.Effect<A, E, R | Self> =>
+      service.use((policy) => of(policy)(...args)),
+  /** A stream of the policy. */
+  stream: <A>(of: (policy: Shape) => Stream.Stream<A>): Stream.Stream<A, never, Self> =>
+    Stream.unwrap(service.useSync(of))
+})
+
+/**
+ * The delay that the dependency asked for with the failure of a call. An error of the user's may be anything, a proxy or a
+ * getter that throws included; then it asked for none.
+ */
+export const retryAfterOf = (cause: Cause.Cause<unknown>): Duration.Duration | undefined => {
+  const reason = cause.reasons.find((reason) => reason._tag === "Fail")
+  return reason === undefined
+    ? undefined
+    : Result.getOrElse(
+        Result.try(() => Transient.retryAfter(reason.error)),
+        () => undefined
+      )
+}
+
+export interface Classified {
+  readonly outcome: Outcome.Outcome
+  readonly threw: boolean
+  readonly defect: unknown
+}
+
+const success: Classified = { outcome: "success", threw: false, defect: undefined }
+export const failure: Classified = { outcome: "failure", threw: false, defect: undefined }
+export const ignored: Classified = { outcome: "ignored", threw: false, defect: undefined }
+
+const plain: Readonly<Record<Outcome.Outcome, Classified>> = { success, failure, ignored }
+
+/**
+ * Classifies an exit. A classification of the user's that throws is a defect, which must wait until everything that the call
+ * holds is released; the call counts as ignored.
+ */
+export const classifySafely = (classify: Classify, exit: Exit.Exit<unknown, unknown>): Classified => {
+  const result = Result.try(() => classify(exit))
+  if (Result.isFailure(result)) return { outcome: "ignored", threw: true, defect: result.failure }
+  const classified: Classified | undefined = Object.hasOwn(plain, result.success) ? plain[result.success] : undefined
+  return classified ?? { outcome: "ignored", threw: true, defect: noOutcome(result.success) }
+}
+
+/** Classifies a success; the default needs no exit for it. */
+export const classifySuccess = (classify: Classify, value: unknown): Classified =>
+  classify === Outcome.classify ? success : classifySafely(classify, Exit.succeed(value))
+
+const noOutcome = (value: unknown): TypeError =>
+  new TypeError(`classify must return "success", "failure" or "ignored", got ${Formatter.format(value)}`)

@@ -1,0 +1,52 @@
+/** Emits the events of a policy to its own listeners and to the program's, at no cost when there are none. */
+import type * as Cause from "effect/Cause"
+import type * as Duration from "effect/Duration"
+import * as Event from "../Event.ts"
+import * as Rejection from "../Rejection.ts"
+import * as Time from "../runtime/clock.ts"
+import type { AnyFiber } from "../runtime/types.ts"
+
+export class Reporter {
+  readonly policy: string
+  readonly local: Event.Hub
+  private readonly localListeners: ReadonlySet<(event: Event.Event) => void>
+  private readonly globalListeners: ReadonlySet<(event: Event.Event) => void>
+
+  constructor(policy: string, local: Event.Hub, program: Event.Hub) {
+    this.policy = policy
+    this.local = local
+    this.localListeners = Event.listenersOf(local)
+    this.globalListeners = Event.listenersOf(program)
+  }
+
+  /** Read before an event is created. */
+  get hasListeners(): boolean {
+    return this.localListeners.size > 0 || this.globalListeners.size > 0
+  }
+
+  emit(event: Event.Event): void {
+    for (const listener of this.localListeners) listener(event)
+    for (const listener of this.globalListeners) listener(event)
+  }
+
+  rejected(key: string, rejection: Rejection.Rejection, fiber: AnyFiber): void {
+    if (!this.hasListeners) return
+    this.emit({ _tag: "Rejected", policy: this.policy, key, at: Time.epochMillis(fiber), rejection })
+  }
+
+  /** A failure that was not counted. Interruptions and rejections are no failures of the dependency. */
+  ignored(key: string, cause: Cause.Cause<unknown>, fiber: AnyFiber): void {
+    if (!this.hasListeners) return
+    if (!cause.reasons.some((reason) => reason._tag === "Fail" && !Rejection.is(reason.error))) return
+    this.emit({ _tag: "FailureIgnored", policy: this.policy, key, at: Time.epochMillis(fiber), failure: cause })
+  }
+
+  timedOut(key: string, after: Duration.Duration, fiber: AnyFiber): void {
+    if (!this.hasListeners) return
+    this.emit({ _tag: "TimedOut", policy: this.policy, key, at: Time.epochMillis(fiber), after })
+  }
+}
+
+/** For a policy without a stream of its own: it emits to the program's hub. */
+export const reporterOf = (policy: string, fiber: AnyFiber): Reporter =>
+  new Reporter(policy, Event.makeHub(), fiber.getRef(Event.CurrentHub))

@@ -1,0 +1,385 @@
+/** A retry at run time: it steps the schedule, decides, sleeps and reports; `Retry` and `Policy` bring the attempts. */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Pull from "effect/Pull"
+import * as Schedule from "effect/Schedule"
+import type * as Event from "../Event.ts"
+import * as Decision from "../machine/Retry.ts"
+import * as Rejection from "../Rejection.ts"
+import * as Time from "../runtime/clock.ts"
+import { Frame } from "../runtime/frame.ts"
+import { retainHiddenClass } from "../runtime/hiddenClass.ts"
+import type { AnyEffect, AnyFiber, AnySchedule } from "../runtime/types.ts"
+import * as Transient from "../Transient.ts"
+import { defaultKey } from "../Types.ts"
+import type { Budget, GatedSchedule } from "./budget.ts"
+import * as Deadline from "./deadline.ts"
+import { type Reporter, reporterOf } from "./reporter.ts"
+import { runWithin } from "./timeLimit.ts"
+
+/** An attempt that was followed by a retry, or was the last. */
+interface EndedAttempt {
+  readonly attempt: number
+  readonly error: unknown
+  readonly elapsed: Duration.Duration
+  readonly delay: Duration.Duration | undefined
+}
+
+/** The annotation on the cause of the error that a retry gave up on. */
+interface GiveUp {
+  readonly reason: Event.GiveUpReason
+  /** The error it gave up on. */
+  readonly error: unknown
+  readonly attempts: number
+  readonly elapsed: Duration.Duration
+  readonly history: ReadonlyArray<EndedAttempt>
+}
+
+export class GaveUp extends Context.Service<GaveUp, GiveUp>()("effect-resilience/Retry/GaveUp") {}
+
+/**
+ * Transient errors that have left a retry: what the types call exhausted. The annotation holds more, but is lost when the
+ * error is caught and failed with again. A retry does not look here: a program may fail with the same error object in many
+ * calls.
+ */
+const exhausted = new WeakSet<object>()
+
+const markExhausted = (cause: Cause.Cause<unknown>): void => {
+  for (const reason of cause.reasons) {
+    if (reason._tag === "Fail" && Transient.is(reason.error)) exhausted.add(reason.error)
+  }
+}
+
+/** Is this the failure of a retry that gave up? */
+export const isExhausted = (reason: Cause.Fail<unknown>): boolean =>
+  reason.annotations.has(GaveUp.key) ||
+  (typeof reason.error === "object" && reason.error !== null && exhausted.has(reason.error))
+
+export interface RetrySettings {
+  readonly schedule: AnySchedule
+  readonly unprocessedOnly: boolean
+  /** Milliseconds. */
+  readonly maxRetryAfter: number
+  readonly onRetry: ((attempt: EndedAttempt) => Effect.Effect<unknown>) | undefined
+}
+
+/** The call whose attempts a loop repeats. */
+export interface RetryHost {
+  readonly retryKey: string
+  readonly budget: Budget | undefined
+  /** The policy's own deadline, a monotonic time in milliseconds; the deadline in the fiber's context applies too. */
+  readonly deadline: number
+  /** Milliseconds for which an attempt would surely be rejected: waiting and paying for it would be in vain. */
+  rejectedFor(fiber: AnyFiber): number
+  /** Called for each retry that was decided, and at the end. */
+  onRetryScheduled(): void
+  onGaveUp(reason: Event.GiveUpReason): void
+  /** The next attempt; the work can read the metadata. */
+  nextAttempt(metadata: Schedule.Metadata): AnyEffect
+}
+
+/** Attempts kept in a history: an endless retry must not grow without end. */
+const historyLimit = 100
+
+type Step = (now: number, input: unknown) => Pull.Pull<[unknown, Duration.Duration], unknown, unknown, unknown>
+
+/** The failure of an attempt that another try may cure: its error, or `undefined`. */
+const retryable = (cause: Cause.Cause<unknown>, unprocessedOnly: boolean): { readonly error: unknown } | undefined => {
+  let found: { readonly error: unknown } | undefined
+  for (const reason of cause.reasons) {
+    // A defect or an interruption is never retried, also beside a failure.
+    if (reason._tag !== "Fail") return undefined
+    // Of failures that came together, one that cannot be cured is enough.
+    if (Rejection.is(reason.error) || !Transient.is(reason.error)) return undefined
+    // Already retried and given up on: retries do not multiply. A new error with this annotation is not exhausted.
+    const gaveUp = Context.getOption(Cause.reasonAnnotations(reason), GaveUp)
+    if (Option.isSome(gaveUp) && gaveUp.value.error === reason.error) return undefined
+    if (unprocessedOnly && !Transient.isUnprocessed(reason.error)) return undefined
+    found ??= { error: reason.error }
+  }
+  return found
+}
+
+/** The rejection that a cause consists of, if it does. */
+const rejectionOf = (cause: Cause.Cause<unknown>): Rejection.Rejection | undefined => {
+  const reason = cause.reasons.length === 1 ? cause.reasons[0]! : undefined
+  return reason?._tag === "Fail" && Rejection.is(reason.error) ? reason.error : undefined
+}
+
+/** What ends a retry: its reason becomes the effect that the call continues with. */
+type Stop = (reason: Event.GiveUpReason) => AnyEffect
+
+/** The retries of one call. Created at the first failure, so that a call that succeeds pays nothing. */
+export class RetryLoop {
+  private readonly settings: RetrySettings
+  private readonly host: RetryHost
+  private readonly reporter: Reporter
+  private readonly startedAt: number
+  private readonly startedEpoch: number
+  private previousEnd: number
+  /** Attempts that have ended. */
+  private attempts = 0
+  /** A ring of the last attempts: shifting an array of them would cost more than the rest of a retry. */
+  private readonly history: Array<EndedAttempt> = []
+  private historyCount = 0
+  private step: Step | undefined
+  /** The last failure of the dependency itself. */
+  private lastFailure: Cause.Cause<unknown> | undefined
+
+  /** `startedAt` is when the first attempt began. */
+  constructor(settings: RetrySettings, host: RetryHost, reporter: Reporter, startedAt: number, fiber: AnyFiber) {
+    this.settings = settings
+    this.host = host
+    this.reporter = reporter
+    this.startedAt = startedAt
+    this.startedEpoch = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+    this.previousEnd = startedAt
+  }
+
+  /** What follows the failure of an attempt: a delay and the next one, the last failure, or `undefined` for this failure. */
+  onFailure(cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined {
+    this.attempts += 1
+    const found = retryable(cause, this.settings.unprocessedOnly)
+    if (found !== undefined) {
+      this.lastFailure = cause
+      return this.next(found.error, fiber, (reason) => this.giveUp(reason, cause, fiber))
+    }
+    markExhausted(cause)
+    const rejection = this.lastFailure === undefined ? undefined : rejectionOf(cause)
+    if (rejection === undefined || this.lastFailure === undefined) return undefined
+    // An attempt that never started does not count.
+    if (Rejection.neverStarted(rejection)) this.attempts -= 1
+    return this.giveUp(rejection._tag === "DeadlineExceeded" ? "deadline" : "rejected", this.lastFailure, fiber)
+  }
+
+  /** What follows an attempt whose value asks for another try: a delay and the next one, or the value. */
+  onUnwantedValue(value: unknown, fiber: AnyFiber): AnyEffect {
+    this.attempts += 1
+    return this.next(value, fiber, (reason) => {
+      this.reportGaveUp(reason, value, fiber)
+      return Effect.succeed(value)
+    })
+  }
+
+  private next(input: unknown, fiber: AnyFiber, stop: Stop): AnyEffect {
+    const step = this.step
+    if (step !== undefined) return this.takeStep(step, input, fiber, stop)
+    return Effect.flatMap(Schedule.toStep(this.settings.schedule), (step) => {
+      this.step = step
+      return this.takeStep(step, input, fiber, stop)
+    })
+  }
+
+  private takeStep(step: Step, input: unknown, fiber: AnyFiber, stop: Stop): AnyEffect {
+    const elapsed = Time.monotonicMillis(fiber) - this.startedAt
+    // Wall time for schedules that read the calendar, advanced by the monotonic clock.
+    const now = this.startedEpoch + elapsed
+    return Pull.matchEffect(step(now, input), {
+      onSuccess: ([output, wait]) => {
+        const decision = this.decide(input, Duration.toMillis(wait), fiber)
+        if (typeof decision === "string") return this.end(decision, input, elapsed, stop)
+        const duration = Duration.millis(decision)
+        const attempt = this.record(input, duration, elapsed)
+        this.reportScheduled(attempt, duration, fiber)
+        const metadata: Schedule.Metadata = {
+          input,
+          output,
+          duration,
+          attempt: this.attempts,
+          start: this.startedEpoch,
+          now,
+          elapsed,
+          elapsedSincePrevious: this.startedAt + elapsed - this.previousEnd
+        }
+        this.previousEnd = this.startedAt + elapsed
+        const next = Effect.flatMap(Effect.sleep(decision), () => this.host.nextAttempt(metadata))
+        const hook = this.settings.onRetry
+        if (hook === undefined) return next
+        return Effect.flatMap(this.boundByDeadline(hook(attempt), fiber), () =>
+          decision >= this.remaining(fiber) ? stop("deadline") : next
+        )
+      },
+      onFailure: Effect.failCause,
+      onDone: () => this.end("attempts", input, elapsed, stop)
+    })
+  }
+
+  private end(reason: Event.GiveUpReason, input: unknown, elapsed: number, stop: Stop): AnyEffect {
+    this.record(input, undefined, elapsed)
+    return stop(reason)
+  }
+
+  /** The delay before the next attempt in milliseconds, or why there is none. The budget comes last: it is charged. */
+  private decide(input: unknown, delay: number, fiber: AnyFiber): number | Event.GiveUpReason {
+    const requested = Transient.retryAfter(input)
+    const decision = Decision.decide(
+      { delay, retryAfter: requested === undefined ? 0 : Duration.toMillis(requested) },
+      {
+        maxRetryAfter: this.settings.maxRetryAfter,
+        remaining: this.remaining(fiber),
+        rejectedFor: this.host.rejectedFor(fiber)
+      }
+    )
+    if (typeof decision === "string") return decision
+    const { budget, retryKey } = this.host
+    return budget === undefined || budget.tryWithdraw(retryKey, fiber) ? decision : "budget"
+  }
+
+  /** Milliseconds before the deadline: the policy's own or the one around it. */
+  private remaining(fiber: AnyFiber): number {
+    return Math.min(Deadline.remaining(fiber), this.host.deadline - Time.monotonicMillis(fiber))
+  }
+
+  private boundByDeadline(hook: Effect.Effect<unknown>, fiber: AnyFiber): Effect.Effect<unknown> {
+    const remaining = this.remaining(fiber)
+    return remaining === Infinity ? hook : runWithin<unknown, never>(hook, remaining, undefined, fiber, () => Exit.void)
+  }
+
+  private record(error: unknown, delay: Duration.Duration | undefined, elapsed: number): EndedAttempt {
+    const attempt: EndedAttempt = { attempt: this.attempts, error, elapsed: Duration.millis(elapsed), delay }
+    this.history[this.historyCount++ % historyLimit] = attempt
+    return attempt
+  }
+
+  private giveUp(reason: Event.GiveUpReason, cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect {
+    const last = this.history[(this.historyCount - 1) % historyLimit]
+    const gaveUp = this.reportGaveUp(reason, last?.error, fiber)
+    markExhausted(cause)
+    return Effect.failCause(Cause.annotate(cause, Context.make(GaveUp, gaveUp)))
+  }
+
+  private reportScheduled({ attempt, error }: EndedAttempt, delay: Duration.Duration, fiber: AnyFiber): void {
+    this.host.onRetryScheduled()
+    const { reporter } = this
+    if (!reporter.hasListeners) return
+    const at = Time.epochMillis(fiber)
+    reporter.emit({
+      _tag: "RetryScheduled",
+      policy: reporter.policy,
+      key: this.host.retryKey,
+      at,
+      attempt,
+      delay,
+      error
+    })
+  }
+
+  private reportGaveUp(reason: Event.GiveUpReason, error: unknown, fiber: AnyFiber): GiveUp {
+    this.host.onGaveUp(reason)
+    const { attempts } = this
+    const elapsed = Duration.millis(Time.monotonicMillis(fiber) - this.startedAt)
+    const { reporter } = this
+    if (reporter.hasListeners) {
+      const at = Time.epochMillis(fiber)
+      reporter.emit({
+        _tag: "GaveUp",
+        policy: reporter.policy,
+        key: this.host.retryKey,
+        at,
+        reason,
+        attempts,
+        elapsed,
+        error
+      })
+    }
+    const oldest = this.historyCount % historyLimit
+    const history = [...this.history.slice(oldest), ...this.history.slice(0, oldest)]
+    return { reason, error, attempts, elapsed, history }
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// `Retry.transient`
+// ---------------------------------------------------------------------------------------------------------------------
+
+export interface RetryEffectSettings extends RetrySettings {
+  readonly name: string
+  /** The budget of a gated schedule. */
+  readonly gated: GatedSchedule | undefined
+  /** Whether a successful value asks for another try. */
+  readonly while: ((value: unknown) => boolean) | undefined
+}
+
+/** A retried effect: the frame of its attempts. What only a failure needs is created at the first failure. */
+class RetryCall extends Frame<RetryEffectSettings, undefined> implements RetryHost {
+  declare budget: Budget | undefined
+  declare private startedAt: number
+  declare private metadata: Schedule.Metadata | undefined
+  declare private loop: RetryLoop | undefined
+
+  constructor(settings: RetryEffectSettings, self: AnyEffect) {
+    super(settings, undefined, self, undefined)
+    this.budget = undefined
+    this.startedAt = NaN
+    this.metadata = undefined
+    this.loop = undefined
+  }
+
+  protected copy(): RetryCall {
+    return new RetryCall(this.engine!, this.self)
+  }
+
+  protected prepare(settings: RetryEffectSettings, fiber: AnyFiber): undefined {
+    this.budget = settings.gated?.budget(fiber)
+    this.startedAt = Time.monotonicMillis(fiber)
+    this.metadata = undefined
+    this.loop = undefined
+  }
+
+  enter(): AnyEffect {
+    if (this.metadata !== undefined) {
+      return Effect.provideService(this.self, Schedule.CurrentMetadata, this.metadata)
+    }
+    this.budget?.deposit(this.startedAt)
+    return this.self
+  }
+
+  succeeded(value: unknown, fiber: AnyFiber): AnyEffect | undefined {
+    return this.engine!.while?.(value) === true ? this.retryLoop(fiber).onUnwantedValue(value, fiber) : undefined
+  }
+
+  failed(cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined {
+    return this.retryLoop(fiber).onFailure(cause, fiber)
+  }
+
+  private retryLoop(fiber: AnyFiber): RetryLoop {
+    const settings = this.engine!
+    this.loop ??= new RetryLoop(settings, this, reporterOf(settings.name, fiber), this.startedAt, fiber)
+    return this.loop
+  }
+
+  get retryKey(): string {
+    return defaultKey
+  }
+
+  get deadline(): number {
+    return Infinity
+  }
+
+  rejectedFor(): number {
+    return 0
+  }
+
+  onRetryScheduled(): void {}
+
+  onGaveUp(): void {}
+
+  nextAttempt(metadata: Schedule.Metadata): AnyEffect {
+    this.metadata = metadata
+    return this.reenter()
+  }
+}
+
+let retained = false
+
+export const retry = (settings: RetryEffectSettings) => {
+  // Here and not at the top level: other parts of this module are used without `Retry.transient`.
+  if (!retained) retainHiddenClass(new RetryCall(settings, Effect.void))
+  retained = true
+  return (self: AnyEffect): AnyEffect => new RetryCall(settings, self)
+}

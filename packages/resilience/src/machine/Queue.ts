@@ -1,0 +1,62 @@
+/**
+ * The permits of a bulkhead and the queue for them: at most `limit` permits are held, at most `maxQueued` callers wait,
+ * strictly first come, first served.
+ */
+import * as LinkedList from "./LinkedList.ts"
+
+export interface Queue<T> {
+  limit: number
+  maxQueued: number
+  running: number
+  waiting: number
+  readonly waiters: LinkedList.LinkedList<Waiter<T>>
+}
+
+export interface Waiter<T> extends LinkedList.Node<Waiter<T>> {
+  readonly value: T
+}
+
+export const make = <T>(limit: number, maxQueued: number): Queue<T> => ({
+  limit,
+  maxQueued,
+  running: 0,
+  waiting: 0,
+  waiters: LinkedList.make()
+})
+
+/** Acquires a permit if one is free and no caller waits for it. */
+export const tryAcquire = <T>(self: Queue<T>): boolean => {
+  if (self.running >= self.limit || self.waiting > 0) return false
+  self.running += 1
+  return true
+}
+
+/** Adds a waiter to the end of the queue; `undefined` when the queue is full. */
+export const enqueue = <T>(self: Queue<T>, value: T): Waiter<T> | undefined => {
+  if (self.waiting >= self.maxQueued) return undefined
+  const waiter: Waiter<T> = { value, linked: false, previous: undefined, next: undefined }
+  LinkedList.append(self.waiters, waiter)
+  self.waiting += 1
+  return waiter
+}
+
+/** Leaves the queue. `false` when the waiter was not in it any more: then it holds a permit. */
+export const leave = <T>(self: Queue<T>, waiter: Waiter<T>): boolean => {
+  if (!LinkedList.remove(self.waiters, waiter)) return false
+  self.waiting -= 1
+  return true
+}
+
+/** Gives a free permit to the first waiter, which the caller wakes. Call until it returns `undefined`. */
+export const grantNext = <T>(self: Queue<T>): Waiter<T> | undefined => {
+  const waiter = self.waiters.first
+  if (waiter === undefined || self.running >= self.limit) return undefined
+  leave(self, waiter)
+  self.running += 1
+  return waiter
+}
+
+/** Releases a permit. Follow with {@link grantNext}. */
+export const release = <T>(self: Queue<T>): void => {
+  self.running -= 1
+}
