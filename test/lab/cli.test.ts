@@ -5,13 +5,13 @@ import { join } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Lab, Scenario, Sender } from "@effect-resilience/lab"
 import * as Effect from "effect/Effect"
-import { catalogueOf, senderNamed } from "../../packages/tools/src/lab/catalogue.ts"
-import { read } from "../../packages/tools/src/lab/options.ts"
+import { catalogueOf, senderNamed } from "../../packages/lab/src/cli/catalogue.ts"
+import { read } from "../../packages/lab/src/cli/options.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "lab-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-const flags = ["--conditions=@effect-resilience/source", "packages/tools/src/lab.ts"]
+const flags = ["--conditions=@effect-resilience/source", "packages/lab/src/cli/main.ts"]
 
 const lab = (...args: ReadonlyArray<string>) => {
   const { status, stderr, stdout } = spawnSync(process.execPath, [...flags, ...args], { encoding: "utf8" })

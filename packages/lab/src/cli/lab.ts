@@ -1,13 +1,17 @@
-// `npm run lab`: senders through scenarios in virtual time, as a table and as a report.
+// Runs senders through scenarios in virtual time, as a table and as a report.
 import { writeFileSync } from "node:fs"
-import { Frontier, Lab, Scenarios, type Sender, Table } from "@effect-resilience/lab"
-import { catalogueOf, decode, namedSenders, scenarioNamed, senderNamed } from "./lab/catalogue.ts"
-import { plain } from "./lab/json.ts"
-import { commandOf, frontier, help, type Options, read, UsageError } from "./lab/options.ts"
-import { here, mustBeWritable } from "./lab/paths.ts"
-import { mapProgress, progressOf } from "./lab/progress.ts"
-import { reportOf } from "./lab/report.ts"
-import { compareAll, frontierOf } from "./lab/tasks.ts"
+import * as Frontier from "../Frontier.ts"
+import * as Lab from "../Lab.ts"
+import { reportOf } from "../report/report.ts"
+import * as Scenarios from "../Scenarios.ts"
+import type * as Sender from "../Sender.ts"
+import * as Table from "../Table.ts"
+import { catalogueOf, decode, namedSenders, scenarioNamed, senderNamed } from "./catalogue.ts"
+import { plain } from "./json.ts"
+import { command, commandOf, frontier, help, type Options, read, UsageError } from "./options.ts"
+import { mustBeWritable } from "./paths.ts"
+import { mapProgress, progressOf } from "./progress.ts"
+import { compareAll, frontierOf } from "./tasks.ts"
 
 /** Without the series, which are for pictures. */
 const jsonOf = (comparisons: ReadonlyArray<Lab.Comparison>, map: Frontier.Frontier | undefined): string => {
@@ -91,12 +95,12 @@ const main = async (options: Options): Promise<void> => {
   }
   const map = options.scenarios.includes(frontier) ? await mapOf(options, senders, seconds) : undefined
 
-  if (options.json !== undefined) writeFileSync(here(options.json), jsonOf(comparisons, map))
+  if (options.json !== undefined) writeFileSync(options.json, jsonOf(comparisons, map))
   if (options.html !== undefined) {
     const yours = (own?.senders ?? []).filter((sender) => !namedSenders.includes(sender)).map(({ name }) => name)
     const { first, seeds } = options
     writeFileSync(
-      here(options.html),
+      options.html,
       await reportOf({ comparisons, senders, yours, frontier: map, seeds, first, command: commandOf(options) })
     )
     console.error(`report: ${options.html}`)
@@ -105,11 +109,11 @@ const main = async (options: Options): Promise<void> => {
 
 try {
   const options = read(process.argv.slice(2))
-  if (options.says !== undefined) console.log(options.says === "help" ? help : list)
+  if (options.prints !== undefined) console.log(options.prints === "help" ? help : list)
   else await main(options)
 } catch (error) {
   const isUsage = error instanceof UsageError
   const message = error instanceof Error ? error.message : String(error)
-  console.error(isUsage ? `${message}\n\nnpm run lab -- --help says what there is` : message)
+  console.error(isUsage ? `${message}\n\n${command} --help lists the options` : message)
   process.exit(1)
 }
