@@ -7,7 +7,7 @@ import { quick } from "../../packages/lab/src/cli/options.ts"
 import { compareAll } from "../../packages/lab/src/cli/tasks.ts"
 import { goldenOf, read, worseThan } from "../../packages/tools/src/lab/golden.ts"
 
-const golden = read(readFileSync(new URL("golden.json", import.meta.url), "utf8")) // npm run golden:update
+const golden = read(readFileSync(new URL("golden.json", import.meta.url), "utf8")) // npm run golden -- --update
 
 describe("what was accepted", () => {
   it("has the quick set, whole", () => {
@@ -28,7 +28,11 @@ describe("what was accepted", () => {
       first: 1,
       workers: availableParallelism()
     })
-    assert.deepStrictEqual(worseThan(golden, comparisons), [], "if it must be so: npm run golden:update, and say why")
+    assert.deepStrictEqual(
+      worseThan(golden, comparisons),
+      [],
+      "if it must be so: npm run golden -- --update, and say why"
+    )
   })
 })
 

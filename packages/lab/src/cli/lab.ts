@@ -1,14 +1,17 @@
 // Runs senders through scenarios in virtual time, as a table and as a report.
 import { writeFileSync } from "node:fs"
+import * as Result from "effect/Result"
 import * as Frontier from "../Frontier.ts"
 import * as Lab from "../Lab.ts"
+import * as Peers from "../Peers.ts"
 import { reportOf } from "../report/report.ts"
+import * as Scenario from "../Scenario.ts"
 import * as Scenarios from "../Scenarios.ts"
 import type * as Sender from "../Sender.ts"
 import * as Table from "../Table.ts"
 import { catalogueOf, decode, namedSenders, scenarioNamed, senderNamed } from "./catalogue.ts"
 import { plain } from "./json.ts"
-import { command, commandOf, frontier, help, type Options, read, UsageError } from "./options.ts"
+import { command, commandOf, fail, frontier, help, type Options, read, UsageError } from "./options.ts"
 import { mustBeWritable } from "./paths.ts"
 import { mapProgress, progressOf } from "./progress.ts"
 import { compareAll, frontierOf } from "./tasks.ts"
@@ -27,6 +30,16 @@ const list = [
 ]
   .map(({ name, title }) => `${name.padEnd(18)}${title}`.trimEnd())
   .join("\n")
+
+const idle = Scenario.make({ name: "idle", rate: 1, clients: 1, warmUp: "1 second", after: "0 seconds" })
+
+/** Throws when a library that a sender drives is not installed: now, and not once the senders before it have run. */
+const mustBeInstalled = (senders: ReadonlyArray<Sender.Sender>): void => {
+  for (const sender of senders.filter((one) => Peers.all.includes(one))) {
+    const run = Result.try(() => Lab.run({ scenario: idle, sender, seed: 1 }))
+    if (Result.isFailure(run)) fail(`${sender.name}: ${(run.failure as Error).message}`) // `Lab.run` throws no other
+  }
+}
 
 const mapOf = async (
   { file, first, seeds, workers }: Options,
@@ -53,6 +66,7 @@ const main = async (options: Options): Promise<void> => {
   const { own } = catalogue
   const all = own !== undefined && own.senders.length > 0 ? own.senders : options.full ? namedSenders : Lab.senders
   const senders = options.senders?.map((name) => senderNamed(catalogue, name)) ?? all
+  mustBeInstalled(senders)
   const inputs = [
     ...(own === undefined ? [] : [{ what: options.file ?? options.trace ?? "", input: own.scenario }]),
     ...options.scenarios

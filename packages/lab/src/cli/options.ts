@@ -80,7 +80,9 @@ const integer = (name: string, text: string, least: number): number => {
 const parse = (args: ReadonlyArray<string>) => {
   try {
     return parseArgs({
-      args: [...args],
+      // npx hands on the `--` that npm takes away.
+      args: args[0] === "--" ? args.slice(1) : [...args],
+      allowPositionals: true,
       options: {
         scenario: { type: "string", multiple: true },
         sender: { type: "string", multiple: true },
@@ -97,15 +99,27 @@ const parse = (args: ReadonlyArray<string>) => {
         list: { type: "boolean", default: false },
         help: { type: "boolean", default: false }
       }
-    }).values
+    })
   } catch (error) {
     return fail(error instanceof Error ? error.message : String(error))
   }
 }
 
+/** What an argument without an option was meant as. */
+const hintOf = (argument: string): string => {
+  const option = /\.(?:json|ts)$/.test(argument)
+    ? "file"
+    : Object.hasOwn(Scenarios.all, argument)
+      ? "scenario"
+      : undefined
+  return option === undefined ? "every option begins with --" : `did you mean --${option} ${argument}?`
+}
+
 /** Throws a {@link UsageError} when there is no such option, or not with this value. */
 export const read = (args: ReadonlyArray<string>): Options => {
-  const values = parse(args)
+  const { positionals, values } = parse(args)
+  const [extra] = positionals
+  if (extra !== undefined) fail(`Unexpected argument '${extra}': ${hintOf(extra)}`)
   if (values.html !== undefined && values["no-html"]) fail("--html and --no-html contradict each other")
   const set = values.full ? full : quick
   return {
