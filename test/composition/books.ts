@@ -1,6 +1,6 @@
 /**
  * Random programs over a dependency that the kit's chaos hits: the books of every policy add up at every moment. Used by
- * the tests and by `npm run soak`.
+ * the tests and by `npx tool soak`.
  */
 import assert from "node:assert/strict"
 import { Chaos, Conservation } from "@effect-resilience/testing"

@@ -1,4 +1,4 @@
-/** Random programs against a whole policy, and what must hold when they are over. Used by the tests and by `npm run soak`. */
+/** Random programs against a whole policy, and what must hold when they are over. Used by the tests and by `npx tool soak`. */
 import assert from "node:assert/strict"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"

@@ -1,17 +1,17 @@
 import { spawn, spawnSync } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { join, resolve } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Lab, Scenario, Sender } from "@effect-resilience/lab"
 import * as Effect from "effect/Effect"
-import { catalogueOf, senderNamed } from "../../packages/tools/src/lab/catalogue.ts"
-import { read } from "../../packages/tools/src/lab/options.ts"
+import { catalogueOf, senderNamed } from "../../packages/lab/src/cli/catalogue.ts"
+import { read } from "../../packages/lab/src/cli/options.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "lab-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-const flags = ["--conditions=@effect-resilience/source", "packages/tools/src/lab.ts"]
+const flags = ["--conditions=@effect-resilience/source", resolve("packages/lab/src/cli/main.ts")]
 
 const lab = (...args: ReadonlyArray<string>) => {
   const { status, stderr, stdout } = spawnSync(process.execPath, [...flags, ...args], { encoding: "utf8" })
@@ -103,13 +103,13 @@ describe("npm run lab", () => {
     assert.include(gone.stderr, "gone.csv cannot be read")
   })
 
-  it("takes paths from where the user stands, and shows them as they were written", () => {
+  it("takes paths from the folder in which it runs, and shows them as they were written", () => {
     write("here.json", JSON.stringify({ ...tiny, replay: { calls: "here.csv" } }))
     write("here.csv", "time,latency,status\n1,2,200\n2,2,200\n")
     const run = (...args: ReadonlyArray<string>) =>
       spawnSync(process.execPath, [...flags, "--sender", "none", "--seeds", "1", ...args], {
         encoding: "utf8",
-        env: { ...process.env, INIT_CWD: folder }
+        cwd: folder
       })
     const { status, stderr } = run("--file", "here.json", "--json", "here-out.json", "--html", "here-out.html")
     assert.strictEqual(status, 0, stderr)
@@ -169,7 +169,9 @@ describe("npm run lab", () => {
     [["--first", "x"], "--first must be an integer"],
     [["--html", "a", "--no-html"], "--html and --no-html contradict each other"],
     [["--colour"], "Unknown option '--colour'"],
-    [["S1"], "Unexpected argument 'S1'"]
+    [["S1"], "Unexpected argument 'S1': did you mean --scenario S1?"],
+    [["my/own.json"], "Unexpected argument 'my/own.json': did you mean --file my/own.json?"],
+    [["naive"], "Unexpected argument 'naive': every option begins with --"]
   ] as const)("refuses %j", (args, message) => {
     assert.throws(() => read(args), message)
   })

@@ -2,12 +2,12 @@ import { readFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { assert, describe, it } from "@effect/vitest"
 import { Lab, References, Scenario, Sender } from "@effect-resilience/lab"
-import { scenariosNamed } from "../../packages/tools/src/lab/catalogue.ts"
+import { scenariosNamed } from "../../packages/lab/src/cli/catalogue.ts"
+import { quick } from "../../packages/lab/src/cli/options.ts"
+import { compareAll } from "../../packages/lab/src/cli/tasks.ts"
 import { goldenOf, read, worseThan } from "../../packages/tools/src/lab/golden.ts"
-import { quick } from "../../packages/tools/src/lab/options.ts"
-import { compareAll } from "../../packages/tools/src/lab/tasks.ts"
 
-const golden = read(readFileSync(new URL("golden.json", import.meta.url), "utf8")) // npm run golden:update
+const golden = read(readFileSync(new URL("golden.json", import.meta.url), "utf8")) // npm run golden -- --update
 
 describe("what was accepted", () => {
   it("has the quick set, whole", () => {
@@ -28,7 +28,11 @@ describe("what was accepted", () => {
       first: 1,
       workers: availableParallelism()
     })
-    assert.deepStrictEqual(worseThan(golden, comparisons), [], "if it must be so: npm run golden:update, and say why")
+    assert.deepStrictEqual(
+      worseThan(golden, comparisons),
+      [],
+      "if it must be so: npm run golden -- --update, and say why"
+    )
   })
 })
 

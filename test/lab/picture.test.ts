@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { optionOf } from "../../packages/tools/page/chart.ts"
-import { type Line, none, type Picture } from "../../packages/tools/page/data.ts"
-import { coincide, layoutOf, pointsOf } from "../../packages/tools/page/panels.ts"
+import { optionOf } from "../../packages/lab/page/chart.ts"
+import { coincide, layoutOf, pointsOf } from "../../packages/lab/page/panels.ts"
+import { type Line, none, type Picture } from "../../packages/lab/src/report/page.ts"
 
 const line = (attempts: ReadonlyArray<number>, goodput: Line["goodput"] = [1000, 0, 0, 1000]): Line => ({
   ...none,

@@ -187,7 +187,7 @@ describe("a comparison", () => {
   })
 })
 
-describe("npm run lab:real", () => {
+describe("npx tool lab:real", () => {
   it("refuses what it does not know", () => {
     for (const [args, reason] of [
       [["--sender", "nobody"], "no such sender: nobody"],
@@ -197,7 +197,7 @@ describe("npm run lab:real", () => {
       const { status, stderr } = spawnSync(process.execPath, [...flags, ...args], { encoding: "utf8" })
       assert.strictEqual(status, 1)
       assert.include(stderr, reason)
-      assert.include(stderr, "npm run lab:real -- --help")
+      assert.include(stderr, "npx tool lab:real --help")
     }
   })
 

@@ -1,9 +1,9 @@
 import { assert, beforeAll, describe, it } from "@effect/vitest"
 import { Lab, References, Scenario, Sender, Table } from "@effect-resilience/lab"
-import { commandOf, read } from "../../packages/tools/src/lab/options.ts"
-import { frontier, summary } from "../../packages/tools/src/lab/report/matrices.ts"
-import { isOurs, standingOf } from "../../packages/tools/src/lab/report/standing.ts"
-import { type Input, reportOf } from "../../packages/tools/src/lab/report.ts"
+import { commandOf, read } from "../../packages/lab/src/cli/options.ts"
+import { frontier, summary } from "../../packages/lab/src/report/matrices.ts"
+import { type Input, reportOf } from "../../packages/lab/src/report/report.ts"
+import { isOurs, standingOf } from "../../packages/lab/src/report/standing.ts"
 
 const evil = `</script><script>alert("1")</script>`
 

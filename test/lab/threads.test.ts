@@ -4,8 +4,8 @@ import { join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Frontier, Lab, References, Scenario, Sender } from "@effect-resilience/lab"
-import { compareAll, frontierOf } from "../../packages/tools/src/lab/tasks.ts"
-import { run } from "../../packages/tools/src/lab/threads.ts"
+import { compareAll, frontierOf } from "../../packages/lab/src/cli/tasks.ts"
+import { run } from "../../packages/lab/src/cli/threads.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "threads-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -24,7 +24,7 @@ const options = { scenarios, senders: senders.map(({ name }) => name), seeds: 2,
 /** A thread that serves tasks, which are programs of it. */
 const threadOf = (name: string, code: string): URL => {
   const file = join(folder, `${name}.ts`)
-  const threads = new URL("../../packages/tools/src/lab/threads.ts", import.meta.url).href
+  const threads = new URL("../../packages/lab/src/cli/threads.ts", import.meta.url).href
   writeFileSync(file, `import { serve } from ${JSON.stringify(threads)}\n${code}`)
   return pathToFileURL(file)
 }

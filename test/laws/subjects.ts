@@ -1,4 +1,4 @@
-/** Everything of ours that a law suite exists for, for the tests and for `npm run soak`. */
+/** Everything of ours that a law suite exists for, for the tests and for `npx tool soak`. */
 
 import { Laws } from "@effect-resilience/testing"
 import * as Duration from "effect/Duration"

@@ -1,4 +1,4 @@
-/** Every model of a policy, for the tests and for `npm run soak`. */
+/** Every model of a policy, for the tests and for `npx tool soak`. */
 
 import { Model } from "@effect-resilience/testing"
 import type * as Effect from "effect/Effect"

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { rolldown } from "rolldown"
+import { hello, refused, scenarioFile, scenarioJson, simulated, swept } from "./programs.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "package-"))
 const repository = join(folder, "repository")
@@ -31,7 +32,11 @@ const mustRun = async (command: string, args: ReadonlyArray<string>, cwd: string
   return output
 }
 
-const names = { resilience: "effect-resilience", testing: "@effect-resilience/testing" } as const
+const names = {
+  resilience: "effect-resilience",
+  testing: "@effect-resilience/testing",
+  lab: "@effect-resilience/lab"
+} as const
 type Package = keyof typeof names
 
 // Packing builds, and a build empties `dist`: so it is done in a copy, beside whoever builds in the repository.
@@ -41,15 +46,17 @@ const copy = () => {
   for (const path of ["tsconfig.json", "LICENSE", "README.md", "CHANGELOG.md", "packages/tools"]) {
     if (globSync(path).length > 0) cpSync(path, join(repository, path), { recursive: true })
   }
-  for (const name of ["resilience", "testing"]) {
-    for (const file of globSync(`packages/${name}/{package.json,tsconfig.json,README.md,src}`)) {
+  for (const name of Object.keys(names)) {
+    for (const file of globSync(`packages/${name}/{package.json,tsconfig.json,README.md,src,page}`)) {
       cpSync(file, join(repository, file), { recursive: true })
     }
   }
-  // The kit compiles against the library of the copy.
-  const modules = join(repository, "packages/testing/node_modules")
-  mkdirSync(modules)
-  symlinkSync(join(repository, "packages/resilience"), join(modules, "effect-resilience"), "junction")
+  // The kit and the lab compile against the library of the copy.
+  for (const name of ["testing", "lab"]) {
+    const modules = join(repository, "packages", name, "node_modules")
+    mkdirSync(modules)
+    symlinkSync(join(repository, "packages/resilience"), join(modules, "effect-resilience"), "junction")
+  }
 }
 
 const pack = async (name: Package): Promise<string> => {
@@ -58,55 +65,6 @@ const pack = async (name: Package): Promise<string> => {
   await mustRun("npm", ["pack", "--silent", "--pack-destination", packed], join(repository, "packages", name))
   return join(packed, globSync("*.tgz", { cwd: packed })[0] ?? "no tarball")
 }
-
-const hello = `import { Effect } from "effect"
-import { CircuitBreaker, Retry, Transient, TripPolicy } from "effect-resilience"
-import * as Policy from "effect-resilience/Policy"
-
-class Unavailable extends Transient.TaggedError<Unavailable>()("Unavailable", {}) {}
-
-class Users extends CircuitBreaker.Service<Users>()("app/Users", { trip: TripPolicy.consecutive(5) }) {}
-class Payments extends Policy.Service<Payments>()("app/Payments", {
-  retry: Retry.backoff({ base: "1 millis", times: 1 }),
-  bulkhead: { maxConcurrent: 1 }
-}) {}
-
-const fetchUser = (id: number): Effect.Effect<string, Unavailable> =>
-  id > 0 ? Effect.succeed(\`user \${id}\`) : Effect.fail(new Unavailable())
-
-const program = Effect.all([
-  fetchUser(1).pipe(Users.protect),
-  fetchUser(0).pipe(Payments.protect, Effect.catchTag("Unavailable", () => Effect.succeed("nobody")))
-]).pipe(Effect.provide([Users.layer, Payments.layer]))
-
-console.log(JSON.stringify(await Effect.runPromise(program)))
-`
-
-// The types have arrived, and refuse there what they refuse here.
-const refused = `import { Effect } from "effect"
-import { Retry, Timeout } from "effect-resilience"
-
-export const seconds = Timeout.after(Effect.void, "1 second")
-// @ts-expect-error An effect that cannot fail has nothing to retry.
-export const retried = Effect.succeed(1).pipe(Retry.transient(Retry.backoff()))
-`
-
-// The kit, as a user has it beside the library.
-const swept = `import { Effect } from "effect"
-import { Bulkhead } from "effect-resilience"
-import { Sweep } from "@effect-resilience/testing"
-import * as Same from "@effect-resilience/testing/Sweep"
-
-const { ended, interrupted } = await Effect.runPromise(
-  Sweep.run({
-    setup: Bulkhead.make("one", { maxConcurrent: 1 }),
-    program: (one) => one.protect(Sweep.turns(2)),
-    invariant: (one) =>
-      Effect.flatMap(one.state(), ({ running }) => (running === 0 ? Effect.void : Effect.fail("a permit was lost")))
-  })
-)
-console.log(Sweep.run === Same.run, ended, interrupted > 10)
-`
 
 const settings = ["nodenext", "bundler"].flatMap((moduleResolution) =>
   [true, false].map((exactOptionalPropertyTypes) => ({
@@ -126,36 +84,42 @@ const settings = ["nodenext", "bundler"].flatMap((moduleResolution) =>
   }))
 )
 
-const tarballs: Record<Package, string> = { resilience: "", testing: "" }
+const tarballs: Record<Package, string> = { resilience: "", testing: "", lab: "" }
 
 beforeAll(async () => {
   copy()
   // The kit first, which builds what it needs.
   tarballs.testing = await pack("testing")
+  tarballs.lab = await pack("lab")
   tarballs.resilience = await pack("resilience")
   mkdirSync(user)
   writeFileSync(join(user, "package.json"), `{ "type": "module", "private": true }`)
   writeFileSync(join(user, "hello.ts"), hello)
   writeFileSync(join(user, "refused.ts"), refused)
   writeFileSync(join(user, "swept.ts"), swept)
+  writeFileSync(join(user, "simulated.ts"), simulated)
+  writeFileSync(join(user, "scenario.ts"), scenarioFile)
+  writeFileSync(join(user, "scenario.json"), scenarioJson)
   for (const { compilerOptions, file } of settings) {
     writeFileSync(join(user, file), JSON.stringify({ include: ["*.ts"], compilerOptions }))
   }
   // Effect is linked: no download, and the very version that everything else is tested with.
   const install = ["install", "--offline", "--no-audit", "--no-fund"]
   await mustRun("npm", [...install, tarballs.resilience, resolve("node_modules/effect")], user)
-  await mustRun("npm", [...install, tarballs.testing], user)
+  await mustRun("npm", [...install, tarballs.testing, tarballs.lab], user)
 }, 120_000)
 
 const compilers = new Map<string, Promise<Ended>>()
 
 describe("the packages, installed", { timeout: 120_000 }, () => {
-  for (const name of ["resilience", "testing"] as const) {
+  for (const name of ["resilience", "testing", "lab"] as const) {
     it(`${names[name]} holds sources, build, licence, readme, changelog and nothing else`, async () => {
       const files = (await mustRun("tar", ["-tzf", tarballs[name]], folder)).trim().split("\n")
       const odd = files.filter(
         (file) =>
-          !/^package\/((dist|src)\/.+\.(ts|js|map)|(README|LICENSE|CHANGELOG|package)(\.md|\.json)?)$/.test(file)
+          !/^package\/((dist\/report\/(page\.json|licenses\.txt))|(dist|src)\/.+\.(ts|js|map)|(README|LICENSE|CHANGELOG|package)(\.md|\.json)?)$/.test(
+            file
+          )
       )
       assert.deepStrictEqual(odd, [])
       for (const file of ["LICENSE", "README.md", "package.json", "src/index.ts", "dist/index.js", "dist/index.d.ts"]) {
@@ -164,7 +128,9 @@ describe("the packages, installed", { timeout: 120_000 }, () => {
     })
 
     it(`${names[name]} lets in to every module of its index, by a path of its own`, async () => {
-      const files = globSync("*.ts", { cwd: `packages/${name}/src` }).map((file) => file.replace(".ts", ""))
+      const files = globSync("*.ts", { cwd: `packages/${name}/src`, exclude: ["Peers.ts"] }).map((file) =>
+        file.replace(".ts", "")
+      )
       // Modules have names of types; what begins small is an adapter, which is in no index.
       const [modules, adapters] = [/^[A-Z]/, /^(?!index$)[a-z]/].map((kind) => files.filter((file) => kind.test(file)))
       const program = `import * as all from "${names[name]}"
@@ -203,13 +169,16 @@ describe("the packages, installed", { timeout: 120_000 }, () => {
   it("runs", async () => {
     assert.strictEqual(await mustRun(process.execPath, ["hello.ts"], user), `["user 1","nobody"]\n`)
     assert.strictEqual(await mustRun(process.execPath, ["swept.ts"], user), "true 12 true\n")
+    assert.strictEqual(await mustRun(process.execPath, ["simulated.ts"], user), "true ours,none\n")
   })
 
   const closed = ["internal/frame", "machine/Circuit", "index", "dist/Policy.js", "src/Policy.ts", "Policy.js"]
   const inside = ["internal/check", "index", "dist/Sweep.js", "src/Sweep.ts"]
+  const within = ["internal/world", "cli/main", "report/report", "index", "dist/Lab.js"]
   for (const path of [
     ...closed.map((path) => `${names.resilience}/${path}`),
-    ...inside.map((path) => `${names.testing}/${path}`)
+    ...inside.map((path) => `${names.testing}/${path}`),
+    ...within.map((path) => `${names.lab}/${path}`)
   ]) {
     it(`does not let in to ${path}`, async () => {
       const program = `import("${path}").catch((error) => console.log(error.code))`
@@ -217,6 +186,43 @@ describe("the packages, installed", { timeout: 120_000 }, () => {
       assert.match(said, /^(ERR_PACKAGE_PATH_NOT_EXPORTED|ERR_MODULE_NOT_FOUND)$/m)
     })
   }
+
+  describe("the command of the lab", () => {
+    const lab = (...args: ReadonlyArray<string>) => mustRun("npx", ["effect-resilience-lab", ...args], user)
+
+    it("prints its options, by the name that a user types", async () => {
+      const help = await lab("--help")
+      assert.include(help, "\nnpx effect-resilience-lab [options]\n")
+      assert.notInclude(help, "npm run")
+    })
+
+    it("runs a named scenario", async () => {
+      const table = await lab("--scenario", "S0", "--sender", "none", "--seeds", "2", "--workers", "2", "--no-html")
+      assert.match(table, /^S0 .*\(2 seeds\)\n/)
+      assert.match(table, /\nnone +1\.000/)
+    })
+
+    it("runs a scenario from JSON, and writes a report that needs nothing else", async () => {
+      const table = await lab("--file", "scenario.json", "--sender", "ours", "--seeds", "1", "--html", "report.html")
+      assert.match(table, /\nours /)
+      const report = readFileSync(join(user, "report.html"), "utf8")
+      assert.include(report, "npx effect-resilience-lab --file scenario.json --sender ours --seeds 1")
+      assert.match(report, /effect-resilience \d+\.\d+\.\d+, effect 4\.\S+, echarts \d/)
+      assert.include(report, "ZRender")
+      assert.isAbove(report.length, 300_000)
+    })
+
+    it("runs a scenario and senders from TypeScript, which import what the user has installed", async () => {
+      const table = await lab("--file", "scenario.ts", "--seeds", "1", "--no-html")
+      assert.match(table, /^tiny .*[\s\S]*\ntwice [\s\S]*\nmine /)
+    })
+
+    it("names the package that a sender needs before anything runs", async () => {
+      const { code, output } = await run("npx", ["effect-resilience-lab", "--full", "--no-html"], user)
+      assert.strictEqual(code, 1)
+      assert.match(output, /^cockatiel: .* is not installed: npm install cockatiel$/m)
+    })
+  })
 
   it("leaves out of a bundle what is not used", async () => {
     writeFileSync(

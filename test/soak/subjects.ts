@@ -1,4 +1,4 @@
-/** What `npm run soak` runs again and again with new seeds. A tool of its own is one line more. */
+/** What `npx tool soak` runs again and again with new seeds. A tool of its own is one line more. */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"

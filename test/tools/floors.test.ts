@@ -134,6 +134,26 @@ describe("the testing kit", () => {
     ).toEqual(["src/index.ts does not export src/Sweep.ts"])
   })
 
+  test("may have a command, which the library does without", () => {
+    const check = (files: Readonly<Record<string, string>>) =>
+      checkKit(
+        new Map(Object.entries({ "index.ts": `export * as Lab from "./Lab.ts"`, "Lab.ts": none, ...files })),
+        { "{report,cli}/**": /^node:/ },
+        ["report", "cli"]
+      )
+    const report = { "report/html.ts": `import "../Lab.ts"\nimport "node:fs"` }
+    expect(check({ ...report, "cli/main.ts": `import "../Lab.ts"\nimport "../report/html.ts"` })).toEqual([])
+    expect(check({ "Lab.ts": `import "./report/html.ts"`, "report/html.ts": none })).toEqual([
+      "src/Lab.ts imports src/report/html.ts: nothing below report/ imports it"
+    ])
+    expect(check({ "report/html.ts": `import "../cli/main.ts"`, "cli/main.ts": none })).toEqual([
+      "src/report/html.ts imports src/cli/main.ts: nothing below cli/ imports it"
+    ])
+    expect(check({ "internal/a.ts": `import "node:fs"` })).toEqual([
+      "src/internal/a.ts imports node:fs: the kit imports nothing but effect and effect-resilience"
+    ])
+  })
+
   test("may have modules that take more, which the index leaves out", () => {
     const files = new Map([
       ["Peers.ts", `import type * as Peer from "peer"`],

@@ -9,7 +9,7 @@ const broken: Subject = {
   run: (seed) => (seed === 12 ? Effect.fail(new Error("no")) : Effect.succeed(1))
 }
 
-describe("npm run soak", () => {
+describe("npx tool soak", () => {
   it("takes the next seed in every round, until it may not go on", async () => {
     const seeds: Array<number> = []
     const one: Subject = { name: "one", run: (seed) => Effect.sync(() => seeds.push(seed)) }

@@ -232,7 +232,7 @@ export const cockatielSampling: Sender = cockatielWith(
 export const opossum: Sender = opossumWith("opossum", "opossum at its defaults: 50 % of 10 s, 30 s, no retries", {})
 
 /**
- * cockatiel at the best of a grid of 54 settings, by mean regret over nine scenarios (`npm run tune`), and with the
+ * cockatiel at the best of a grid of 54 settings, by mean regret over nine scenarios (`npx tool tune`), and with the
  * permits that ours has (`Sender.permits`).
  *
  * @category senders
@@ -245,7 +245,7 @@ export const cockatielBest: Sender = cockatielWith(
 )
 
 /**
- * opossum at the best of a grid of 48 settings, by mean regret over nine scenarios (`npm run tune`), and with the permits
+ * opossum at the best of a grid of 48 settings, by mean regret over nine scenarios (`npx tool tune`), and with the permits
  * that ours has (`Sender.permits`).
  *
  * @category senders

@@ -222,7 +222,7 @@ export const resilience4j: Sender = resilience4jWith(
 )
 
 /**
- * resilience4j at the best of a grid of 48 settings, by mean regret over nine scenarios (`npm run tune`), and with the
+ * resilience4j at the best of a grid of 48 settings, by mean regret over nine scenarios (`npx tool tune`), and with the
  * permits that ours has (`Sender.permits`).
  *
  * @category senders

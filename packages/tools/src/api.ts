@@ -15,7 +15,7 @@ interface Package {
 const packages: ReadonlyArray<Package> = [
   { name: "effect-resilience", path: "packages/resilience", hidden: ["machine/**", "internal/**"] },
   { name: "@effect-resilience/testing", path: "packages/testing", hidden: ["internal/**"] },
-  { name: "@effect-resilience/lab", path: "packages/lab", hidden: ["internal/**"] }
+  { name: "@effect-resilience/lab", path: "packages/lab", hidden: ["internal/**", "cli/**", "report/**"] }
 ]
 
 const folder = ".cache/api"
@@ -72,7 +72,7 @@ const describePackage = async ({ hidden, name, path }: Package): Promise<{ text:
       const text = describeModule(readFileSync(`${declarations}/${file}`, "utf8"))
       return `## ${heading}\n\n\`\`\`ts\n${text}\n\`\`\`\n`
     })
-  const lead = "# The public API\n\nWritten by `npm run api:update`: do not edit.\n"
+  const lead = "# The public API\n\nWritten by `npm run api -- --update`: do not edit.\n"
   return { text: [lead, ...modules].join("\n"), modules: modules.length }
 }
 
@@ -98,7 +98,7 @@ if (import.meta.main) {
         return
       }
       console.error(`${diff.stdout}${diff.stderr}`)
-      console.error(`The public API is not what ${snapshot} says. If that is meant, run: npm run api:update`)
+      console.error(`The public API is not what ${snapshot} says. If that is meant, run: npm run api -- --update`)
       process.exitCode = 1
     })
   ).catch((error: unknown) => {

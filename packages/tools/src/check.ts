@@ -16,7 +16,7 @@ const isTerminal = process.stdout.isTTY === true
 
 const all: ReadonlyArray<Step> = [
   { name: "types", command: "tsc", args: ["-p", "tsconfig.json", "--pretty", String(isTerminal)] },
-  { name: "page", command: "tsc", args: ["-p", "packages/tools/page", "--pretty", String(isTerminal)] },
+  { name: "page", command: "tsc", args: ["-p", "packages/lab/page", "--pretty", String(isTerminal)] },
   {
     name: "effect",
     command: "effect-tsgo",

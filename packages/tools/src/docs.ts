@@ -93,7 +93,9 @@ if (import.meta.main) {
   const files = [
     ...globSync("{README.md,packages/*/README.md}"),
     ...globSync("docs/**/*.md"),
-    ...globSync("packages/*/src/**/*.ts", { exclude: ["packages/tools/**", "packages/*/src/{machine,internal}/**"] })
+    ...globSync("packages/*/src/**/*.ts", {
+      exclude: ["packages/tools/**", "packages/*/src/{machine,internal,cli,report}/**"]
+    })
   ]
   const sources = files
     .map((file) => file.replaceAll("\\", "/"))

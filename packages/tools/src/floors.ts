@@ -208,28 +208,38 @@ export const checkFloors = (files: ReadonlyMap<string, string>, stability: Stabi
 
 /**
  * All complaints about a package that stands on the library (the testing kit, the lab), given as file (relative to src) →
- * text: it sees the library as its users do, so that everything it does can be done by them. Modules named in `others` may
- * import what matches besides; nobody gets them who does not ask for them, so the index has none of them.
+ * text: it sees the library as its users do, so that everything it does can be done by them. Modules that match a pattern of
+ * `others` may import what matches besides; the index has none of them, because its users may not have what they import.
+ * `folders` hold the package's command, the lowest first: what is above may import what is below, and not the other way.
  */
 export const checkKit = (
   files: ReadonlyMap<string, string>,
-  others: Readonly<Record<string, RegExp>> = {}
+  others: Readonly<Record<string, RegExp>> = {},
+  folders: ReadonlyArray<string> = []
 ): ReadonlyArray<string> => {
   const complaints: Array<string> = []
   const graph = new Map<string, ReadonlyArray<string>>()
+  const othersOf = (file: string): ReadonlyArray<RegExp> =>
+    Object.entries(others).flatMap(([pattern, may]) => (posix.matchesGlob(file, pattern) ? [may] : []))
+  const heightOf = (file: string): number => folders.findIndex((folder) => file.startsWith(`${folder}/`))
   for (const [file, text] of files) {
     const targets: Array<string> = []
     for (const { specifier } of importsOf(file, text)) {
       if (specifier.startsWith(".")) {
         const target = posix.join(posix.dirname(file), specifier)
         if (files.has(target)) targets.push(target)
-        else complaints.push(`${show(file)} imports ${specifier}, which is no module of the kit`)
-      } else if (!/^effect(-resilience)?(\/|$)/.test(specifier) && others[file]?.test(specifier) !== true) {
+        if (heightOf(target) > heightOf(file)) {
+          complaints.push(
+            `${show(file)} imports ${show(target)}: nothing below ${folders[heightOf(target)]}/ imports it`
+          )
+        } else if (!files.has(target))
+          complaints.push(`${show(file)} imports ${specifier}, which is no module of the kit`)
+      } else if (!/^effect(-resilience)?(\/|$)/.test(specifier) && !othersOf(file).some((may) => may.test(specifier))) {
         complaints.push(`${show(file)} imports ${specifier}: the kit imports nothing but effect and effect-resilience`)
       }
     }
     graph.set(file, targets)
-    const isPublic = file !== "index.ts" && !file.includes("/") && !(file in others)
+    const isPublic = file !== "index.ts" && !file.includes("/") && othersOf(file).length === 0
     if (isPublic && !files.get("index.ts")?.includes(`"./${file}"`)) {
       complaints.push(`src/index.ts does not export ${show(file)}`)
     }
@@ -254,18 +264,23 @@ const modulesIn = (root: string): ReadonlyMap<string, string> =>
       .map((file) => [file, readFileSync(`${root}/${file}`, "utf8")])
   )
 
-/** What drives the libraries of others, and what that takes. */
-const peers = {
+/** What the lab's modules that drive the libraries of others import besides, and what its command does. */
+const labImports = {
   "Peers.ts": /^(cockatiel|opossum)$/,
   "internal/realm.ts": /^node:vm$/,
-  "internal/linker.ts": /^node:/
+  "internal/linker.ts": /^node:/,
+  "{report,cli}/**": /^(?:node:|a computed name$)/
 }
 
 if (import.meta.main) {
   const library = modulesIn("packages/resilience/src")
   const kit = modulesIn("packages/testing/src")
   const lab = modulesIn("packages/lab/src")
-  const complaints = [...checkFloors(library, stabilityOfEffect), ...checkKit(kit), ...checkKit(lab, peers)]
+  const complaints = [
+    ...checkFloors(library, stabilityOfEffect),
+    ...checkKit(kit),
+    ...checkKit(lab, labImports, ["report", "cli"])
+  ]
   for (const complaint of complaints) console.error(complaint)
   if (complaints.length > 0) process.exit(1)
   console.log(`${library.size} modules, all on their floors; ${kit.size} of the kit, ${lab.size} of the lab`)

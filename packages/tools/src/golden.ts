@@ -1,13 +1,13 @@
-// `npm run golden`: is any figure of the quick set worse than what was accepted? `npm run golden:update` accepts what is.
+// Is any figure of the quick set worse than the accepted one? `--update` accepts the figures of today.
 import { readFileSync, writeFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { Lab } from "@effect-resilience/lab"
-import { scenariosNamed } from "./lab/catalogue.ts"
+import { scenariosNamed } from "../../lab/src/cli/catalogue.ts"
+import { quick } from "../../lab/src/cli/options.ts"
+import { progressOf } from "../../lab/src/cli/progress.ts"
+import { compareAll } from "../../lab/src/cli/tasks.ts"
 import { goldenOf, read, worseThan, write } from "./lab/golden.ts"
-import { quick } from "./lab/options.ts"
 import { printed } from "./lab/outcomes.ts"
-import { progressOf } from "./lab/progress.ts"
-import { compareAll } from "./lab/tasks.ts"
 
 const file = new URL("../../../test/lab/golden.json", import.meta.url)
 const table = new URL("../../../docs/outcomes/quick.txt", import.meta.url)
@@ -42,7 +42,7 @@ if (process.argv.includes("--update")) {
       ? `${worse.length} figures are worse than what was accepted`
       : isSame
         ? "the quick set is what was accepted, to the digit"
-        : "nothing is worse than what was accepted, but figures have changed: npm run golden:update"
+        : "nothing is worse than what was accepted, but figures have changed: npm run golden -- --update"
   )
   process.exitCode = worse.length > 0 ? 1 : 0
 }

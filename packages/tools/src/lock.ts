@@ -57,7 +57,9 @@ if (import.meta.main) {
     writeFileSync(file, `${JSON.stringify(lockfile, undefined, 2)}\n`)
     console.log(`${count} packages added`)
   } else if (count > 0) {
-    console.error(`${file} lacks ${count} packages of other platforms: npm ci would refuse it. Run: npm run lock`)
+    console.error(
+      `${file} lacks ${count} packages of other platforms: npm ci would refuse it. Run: npx tool lock --update`
+    )
   }
   if (bound.length > 0 || (count > 0 && !process.argv.includes("--update"))) process.exit(1)
 }

@@ -62,11 +62,11 @@ export const complaintsOf = (
 
 const help = `Mutation testing of the machines (floor 0).
 
-  npm run mutate                        all of them, a few minutes
-  npm run mutate -- --file Circuit      one module
-  npm run mutate -- --only "settle: "   mutants whose names hold this
-  npm run mutate -- --list              their names; tries none
-  npm run mutate -- --verbose           which test found which mutant
+  npx tool mutate                     all of them, a few minutes
+  npx tool mutate --file Circuit      one module
+  npx tool mutate --only "settle: "   mutants whose names hold this
+  npx tool mutate --list              their names; tries none
+  npx tool mutate --verbose           which test found which mutant
 
 Exit code 1: a survivor without a reason in packages/tools/src/mutate/survivors.ts, a reason without a survivor, or a
 module with a score below ${bar} %.`

@@ -1,12 +1,12 @@
-// `npm run outcomes -- a.json …`: writes what `npm run lab -- --json` found into docs/outcomes.md and docs/outcomes/full.txt.
+// Writes what `npm run lab -- --full --json` found into docs/outcomes.md and docs/outcomes/full.txt.
 // Several files have the same scenarios and different senders.
 import { readFileSync, writeFileSync } from "node:fs"
+import { textOf } from "../../lab/src/cli/paths.ts"
 import { join, pageOf, printed, read, replaceIn } from "./lab/outcomes.ts"
-import { textOf } from "./lab/paths.ts"
 
 const files = process.argv.slice(2)
 if (files.length === 0) {
-  console.error("npm run outcomes -- <file.json> …: files that npm run lab -- --full --json has written")
+  console.error("npx tool outcomes <file.json> …: files that npm run lab -- --full --json has written")
   process.exit(1)
 }
 const comparisons = join(files.map((file) => read(textOf(file))))

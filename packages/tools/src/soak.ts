@@ -64,11 +64,11 @@ export const soak = async (subjects: ReadonlyArray<Subject>, options: Options): 
 
 const help = `Runs models, laws and chaos with new seeds.
 
-  npm run soak -- --minutes 10       for ten minutes (default: 1)
-  npm run soak -- --only "model: "   only what is named so
-  npm run soak -- --seed 42          from this seed on (default: a new one)
-  npm run soak -- --seed 42 --once   with this seed only
-  npm run soak -- --list             what there is
+  npx tool soak --minutes 10       for ten minutes (default: 1)
+  npx tool soak --only "model: "   only what is named so
+  npx tool soak --seed 42          from this seed on (default: a new one)
+  npx tool soak --seed 42 --once   with this seed only
+  npx tool soak --list             what there is
 
 A failure ends it with exit code 1, and prints the command that shows it again.`
 
@@ -116,7 +116,7 @@ const main = async (): Promise<void> => {
   if (failure === undefined) return console.log(`clean: ${summary}`)
   console.error(
     `FAILED: ${failure.subject}, seed ${failure.seed}, after ${summary}\n\n${failure.message}\n\n` +
-      `again: npm run soak -- --only ${JSON.stringify(failure.subject)} --seed ${failure.seed} --once`
+      `again: npx tool soak --only ${JSON.stringify(failure.subject)} --seed ${failure.seed} --once`
   )
   process.exit(1)
 }

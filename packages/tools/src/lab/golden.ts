@@ -1,6 +1,6 @@
 /** What the quick set said when it was last accepted, and whether it says anything worse now. */
 import { type Lab, Metrics } from "@effect-resilience/lab"
-import { plain, revive } from "./json.ts"
+import { plain, revive } from "../../../lab/src/cli/json.ts"
 
 /** The median, and where it lies. */
 type Kept = readonly [median: number, low: number, high: number]

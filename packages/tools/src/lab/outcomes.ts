@@ -1,7 +1,7 @@
-/** Where everybody stands, as Markdown: what `npm run outcomes` writes into docs/outcomes.md. */
+/** Where everybody stands, as Markdown: what `npx tool outcomes` writes into docs/outcomes.md. */
 import { Lab, type Metrics, Table } from "@effect-resilience/lab"
-import { revive } from "./json.ts"
-import { isOurs, standingOf } from "./report/standing.ts"
+import { revive } from "../../../lab/src/cli/json.ts"
+import { isOurs, standingOf } from "../../../lab/src/report/standing.ts"
 
 export const read = (text: string): ReadonlyArray<Lab.Comparison> =>
   // Written by `npm run lab`; a frontier is no comparison.
@@ -111,7 +111,7 @@ export const pageOf = (comparisons: ReadonlyArray<Lab.Comparison>): string => {
   ].join("\n\n")
 }
 
-const marks = { begin: "<!-- made by npm run outcomes -->", end: "<!-- end of what npm run outcomes made -->" }
+const marks = { begin: "<!-- made by npx tool outcomes -->", end: "<!-- end of what npx tool outcomes made -->" }
 
 /** The page with what stands between the marks made anew. */
 export const replaceIn = (page: string, made: string): string => {

@@ -1,8 +1,7 @@
-// `npm run lab:real`: the lab beside the same runs over real sockets.
+// The lab beside the same runs over real sockets.
 import { writeFileSync } from "node:fs"
 import { parseArgs } from "node:util"
 import { Lab } from "@effect-resilience/lab"
-import { here } from "./paths.ts"
 import { compare, verdict } from "./real/compare.ts"
 import { facts, page, table } from "./real/page.ts"
 import { scenarios as named } from "./real/scenarios.ts"
@@ -13,7 +12,7 @@ const target = "docs/outcomes/real.md"
 
 const help = `Does the lab tell the truth? The same runs in virtual time and over real sockets, beside each other.
 
-npm run lab:real -- [options]
+npx tool lab:real [options]
 
   --scenario <name>  only this one; may be given several times (default: ${full.scenarios.join(" ")})
   --sender <name>    only this one; may be given several times (default: ${full.senders.join(" ")})
@@ -30,7 +29,7 @@ The exit code is 1 when a comparison is beyond the bar, or the machine was too s
 `
 
 const fail = (message: string): never => {
-  console.error(`${message}\n\nnpm run lab:real -- --help says what there is`)
+  console.error(`${message}\n\nnpx tool lab:real --help lists the options`)
   process.exit(1)
 }
 
@@ -125,10 +124,10 @@ try {
   if (options.json !== undefined) {
     // JSON knows no infinity: what never came about is "never", what makes no sense is null.
     const plain = (_key: string, value: unknown): unknown => (value === Infinity ? "never" : value)
-    writeFileSync(here(options.json), `${JSON.stringify(comparisons, plain, 2)}\n`)
+    writeFileSync(options.json, `${JSON.stringify(comparisons, plain, 2)}\n`)
   }
   if (options.write) {
-    writeFileSync(target, page(comparisons, circumstances))
+    writeFileSync(new URL(`../../../../${target}`, import.meta.url), page(comparisons, circumstances))
     console.log(`written: ${target}`)
   }
   const agree = comparisons.every((comparison) => {

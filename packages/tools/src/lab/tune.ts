@@ -1,4 +1,4 @@
-// `npm run tune`: how good can a peer be? Each of a small grid of settings through the scenarios, ranked by mean regret.
+// How good can a peer be? Each of a small grid of settings through the scenarios, ranked by mean regret.
 // First all of them in a world a fifth as large, then the best of those at full size, both with seeds from 101 on; then the
 // winner and the defaults with seeds from 1001 on, which no choice has seen.
 import { setImmediate } from "node:timers/promises"

@@ -95,7 +95,7 @@ that is furthest from the lab's. ${unpaired.length === 0 ? "Median less median, 
 export const page = (comparisons: ReadonlyArray<Comparison>, circumstances: Circumstances): string => {
   const scenarios = new Map(comparisons.map(({ scenario }) => [scenario.name, scenario.title]))
   const list = [...scenarios].map(([name, title]) => `- **${name}** ${title}`).join("\n")
-  return `<!-- Made by \`npm run lab:real -- --write\`: change packages/tools/src/lab/real, not this page. -->
+  return `<!-- Made by \`npx tool lab:real --write\`: change packages/tools/src/lab/real, not this page. -->
 
 # The lab beside real sockets
 
@@ -135,9 +135,9 @@ ${list}
   and never counted.
 
 \`\`\`sh
-npm run lab:real              # this table: about 12 minutes, on a machine that does nothing else
-npm run lab:real -- --quick   # about a minute
-npm run lab:real -- --help
+npx tool lab:real           # this table: about 12 minutes, on a machine that does nothing else
+npx tool lab:real --quick   # about a minute
+npx tool lab:real --help
 \`\`\`
 `
 }

@@ -1,7 +1,7 @@
 /** A picture as the charting library wants it said. */
 import type { LineSeriesOption } from "echarts/charts"
 import type { EChartsCoreOption } from "echarts/core"
-import { none, type Picture } from "./data.ts"
+import { none, type Picture } from "../src/report/page.ts"
 import { coincide, isAmplified, type Layout, type Panel, percent, pointsOf, ticksOf, valuesOf } from "./panels.ts"
 import { strokeOf, type Theme } from "./theme.ts"
 

@@ -1,5 +1,7 @@
 /** How far the best of ours is from the oracle, in a sentence; of yours, if there are any. */
-import { Lab, type Metrics, References } from "@effect-resilience/lab"
+import * as Lab from "../Lab.ts"
+import type * as Metrics from "../Metrics.ts"
+import * as References from "../References.ts"
 
 /** The configurations of this project: the lab's own senders, less those to compare with. */
 const ours: ReadonlySet<string> = new Set(

@@ -1,16 +1,16 @@
 /** The report: one HTML file that needs nothing else, with the pictures that the tables cannot show. */
 import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
-import { dirname, join } from "node:path"
-import { fileURLToPath } from "node:url"
-import type { Frontier, Lab, Sender } from "@effect-resilience/lab"
-import { rolldown } from "rolldown"
-import type { Page } from "../../page/data.ts"
-import { pictureOf } from "./report/data.ts"
-import { Html, html, json, script } from "./report/html.ts"
-import * as Matrices from "./report/matrices.ts"
-import * as Sections from "./report/sections.ts"
-import { isOurs } from "./report/standing.ts"
+import type * as Frontier from "../Frontier.ts"
+import type * as Lab from "../Lab.ts"
+import type * as Sender from "../Sender.ts"
+import { assets } from "./assets.ts"
+import { Html, html, json, script } from "./html.ts"
+import * as Matrices from "./matrices.ts"
+import type { Page } from "./page.ts"
+import { pictureOf } from "./picture.ts"
+import * as Sections from "./sections.ts"
+import { isOurs } from "./standing.ts"
 
 export interface Input {
   readonly comparisons: ReadonlyArray<Lab.Comparison>
@@ -24,39 +24,12 @@ export interface Input {
   readonly command: string
 }
 
-const page = new URL("../../page/", import.meta.url)
+const versionOf = (name: string): string =>
+  `${name} ${JSON.parse(readFileSync(createRequire(import.meta.url).resolve(`${name}/package.json`), "utf8")).version}`
 
-/** The script of the page, with the part of the charting library that it uses. */
-const bundle = async (): Promise<string> => {
-  const build = await rolldown({
-    input: fileURLToPath(new URL("main.ts", page)),
-    platform: "browser",
-    logLevel: "silent"
-  })
-  const { output } = await build.generate({ format: "iife", minify: true })
-  await build.close()
-  return `${licenses()}\n${output[0].code}`
-}
-
-const fileOf = (name: string, file: string, of: string = import.meta.url): string =>
-  readFileSync(join(dirname(createRequire(of).resolve(`${name}/package.json`)), file), "utf8")
-
-/** Whoever passes a report on passes these on. */
-const licenses = (): string => {
-  const notices = [
-    fileOf("echarts", "NOTICE"),
-    "Apache ECharts is licensed under the Apache License, Version 2.0: https://www.apache.org/licenses/LICENSE-2.0",
-    "ZRender:",
-    fileOf("zrender", "LICENSE", import.meta.resolve("echarts/package.json"))
-  ]
-  return `/*!\n${notices.map((notice) => notice.trim().replaceAll("*/", "* /")).join("\n\n")}\n*/`
-}
-
-const versionOf = (name: string): string => `${name} ${JSON.parse(fileOf(name, "package.json")).version}`
-
-const made = ({ command, first, seeds }: Input): Html => {
+const made = ({ command, first, seeds }: Input, echarts: string): Html => {
   const range = seeds === 1 ? `seed ${first}` : `seeds ${first} to ${first + seeds - 1}`
-  const versions = ["effect-resilience", "effect", "echarts"].map(versionOf).join(", ")
+  const versions = [...["effect-resilience", "effect"].map(versionOf), `echarts ${echarts}`].join(", ")
   return html`<section id="made" aria-labelledby="made-title">
 <h2 id="made-title">How this was made</h2>
 <p>In virtual time, by the real policies in simulated worlds, ${range}; one seed is one world, so this command gives the same report
@@ -93,8 +66,7 @@ export const reportOf = async (input: Input): Promise<string> => {
     chosen: chosen.length === 0 ? names.slice(0, 1) : chosen,
     pictures: comparisons.map(pictureOf)
   }
-  const style = readFileSync(new URL("style.css", page), "utf8")
-  const code = await bundle()
+  const { echarts, script: code, style } = await assets()
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -119,7 +91,7 @@ ${comparisons.length === 0 ? undefined : Matrices.summary(comparisons)}
 ${frontier && Matrices.frontier(frontier)}
 ${comparisons.map((comparison, index) => Sections.scenario(comparison, index, yours))}
 ${Sections.legend(senders)}
-${made(input)}
+${made(input, echarts)}
 </main>
 <noscript><p>The pictures need JavaScript; the tables do not.</p></noscript>
 <script type="application/json" id="data">${json(data)}</script>

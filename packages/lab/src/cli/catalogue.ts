@@ -1,14 +1,19 @@
 /** The scenarios and senders that there are: the named ones, and those of a file. */
-import { basename, dirname, isAbsolute, join } from "node:path"
-import { pathToFileURL } from "node:url"
-import { Lab, References, Scenario, Scenarios, type Sender, Trace } from "@effect-resilience/lab"
-import * as Peers from "@effect-resilience/lab/Peers"
+import { basename, dirname, isAbsolute, join, resolve } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Formatter from "effect/Formatter"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import * as Lab from "../Lab.ts"
+import * as Peers from "../Peers.ts"
+import * as References from "../References.ts"
+import * as Scenario from "../Scenario.ts"
+import * as Scenarios from "../Scenarios.ts"
+import type * as Sender from "../Sender.ts"
+import * as Trace from "../Trace.ts"
+import { importTypeScript } from "./modules.ts"
 import { fail, frontier, UsageError } from "./options.ts"
-import { here, textOf, unreadable } from "./paths.ts"
+import { textOf, unreadable } from "./paths.ts"
 
 /** Those that have a name: the usual ones, and those that are looked for or take their time. */
 export const namedSenders: ReadonlyArray<Sender.Sender> = [...Lab.senders, References.resilience4jBest, ...Peers.all]
@@ -39,7 +44,7 @@ const load = async (file: string): Promise<Own> => {
   const text = textOf(file)
   try {
     if (isJson) return { scenario: JSON.parse(text), senders: [] }
-    const { scenario, senders = [] } = await import(pathToFileURL(here(file)).href)
+    const { scenario, senders = [] } = await importTypeScript(resolve(file))
     if (Schema.is(Scenario.Scenario)(scenario)) {
       fail(`${file}: export the scenario as it is written, not what Scenario.make made of it`)
     }

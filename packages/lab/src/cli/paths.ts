@@ -3,9 +3,6 @@ import { accessSync, constants, existsSync, readFileSync, statSync } from "node:
 import { dirname, resolve } from "node:path"
 import { fail, UsageError } from "./options.ts"
 
-/** npm runs scripts in the root of the repository; a path means what it does where the user stands. */
-export const here = (path: string): string => resolve(process.env.INIT_CWD ?? "", path)
-
 const reasonOf = (error: unknown): string => {
   if (!(error instanceof Error)) return String(error)
   // What the system says of a missing file names it by another path than the user did.
@@ -18,7 +15,7 @@ export const unreadable = (path: string, error: unknown): UsageError =>
 /** Throws a {@link UsageError} when it cannot. */
 export const textOf = (path: string): string => {
   try {
-    return readFileSync(here(path), "utf8")
+    return readFileSync(path, "utf8")
   } catch (error) {
     throw unreadable(path, error)
   }
@@ -35,7 +32,7 @@ const isWritable = (path: string): boolean => {
 
 /** Throws a {@link UsageError} when nothing can be written there: sooner than after an hour. */
 export const mustBeWritable = (option: string, path: string): void => {
-  const file = here(path)
+  const file = resolve(path)
   const folder = dirname(file)
   const refuse = (reason: string): never => fail(`${option} ${path} cannot be written: ${reason}`)
   if (!existsSync(folder)) refuse(`there is no folder ${dirname(path)}`)

@@ -1,4 +1,4 @@
-import { colours, dashes } from "./data.ts"
+import { colours, dashes } from "../src/report/page.ts"
 
 /** The colours of the page, which the style sheet decides: for light, dark and paper. */
 export interface Theme {

@@ -1,5 +1,6 @@
 /** Tasks for threads: each thread takes the next one when it is through with its last. */
 import { parentPort, Worker, workerData } from "node:worker_threads"
+import { isSource } from "../internal/origin.ts"
 
 interface Request<Task> {
   readonly index: number
@@ -45,10 +46,10 @@ export const run = <Task, Result>(options: Options<Task, Result>): Promise<Reado
       thread.postMessage(request)
     }
     const start = (): Worker => {
-      // The sources of this repository, whatever this process was started with.
+      // Sources import sources, whatever this process was started with.
       const thread = new Worker(options.script, {
         workerData: options.data,
-        execArgv: ["--conditions=@effect-resilience/source"]
+        ...(isSource ? { execArgv: ["--conditions=@effect-resilience/source"] } : {})
       })
       thread.on("message", (reply: Reply<Result>) => {
         if (over) return

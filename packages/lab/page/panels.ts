@@ -1,5 +1,5 @@
 /** The panels of a picture: one under the other, all with the same seconds from left to right. */
-import type { Line, Picture } from "./data.ts"
+import type { Line, Picture } from "../src/report/page.ts"
 
 export interface Panel {
   readonly kind: "attempts" | "circuits" | "goodput" | "queue" | "refused"

@@ -1,6 +1,8 @@
 /** Comparisons as the data that the page draws. */
-import { type Lab, Oracle, Scenario } from "@effect-resilience/lab"
-import { type Line, none, type Picture } from "../../../page/data.ts"
+import type * as Lab from "../Lab.ts"
+import * as Oracle from "../Oracle.ts"
+import * as Scenario from "../Scenario.ts"
+import { type Line, none, type Picture } from "./page.ts"
 
 const share = (value: number): number | null => (Number.isNaN(value) ? null : Math.round(1000 * value))
 

@@ -1,13 +1,20 @@
-// `npm run lab`: senders through scenarios in virtual time, as a table and as a report.
+// Runs senders through scenarios in virtual time, as a table and as a report.
 import { writeFileSync } from "node:fs"
-import { Frontier, Lab, Scenarios, type Sender, Table } from "@effect-resilience/lab"
-import { catalogueOf, decode, namedSenders, scenarioNamed, senderNamed } from "./lab/catalogue.ts"
-import { plain } from "./lab/json.ts"
-import { commandOf, frontier, help, type Options, read, UsageError } from "./lab/options.ts"
-import { here, mustBeWritable } from "./lab/paths.ts"
-import { mapProgress, progressOf } from "./lab/progress.ts"
-import { reportOf } from "./lab/report.ts"
-import { compareAll, frontierOf } from "./lab/tasks.ts"
+import * as Result from "effect/Result"
+import * as Frontier from "../Frontier.ts"
+import * as Lab from "../Lab.ts"
+import * as Peers from "../Peers.ts"
+import { reportOf } from "../report/report.ts"
+import * as Scenario from "../Scenario.ts"
+import * as Scenarios from "../Scenarios.ts"
+import type * as Sender from "../Sender.ts"
+import * as Table from "../Table.ts"
+import { catalogueOf, decode, namedSenders, scenarioNamed, senderNamed } from "./catalogue.ts"
+import { plain } from "./json.ts"
+import { command, commandOf, fail, frontier, help, type Options, read, UsageError } from "./options.ts"
+import { mustBeWritable } from "./paths.ts"
+import { mapProgress, progressOf } from "./progress.ts"
+import { compareAll, frontierOf } from "./tasks.ts"
 
 /** Without the series, which are for pictures. */
 const jsonOf = (comparisons: ReadonlyArray<Lab.Comparison>, map: Frontier.Frontier | undefined): string => {
@@ -23,6 +30,16 @@ const list = [
 ]
   .map(({ name, title }) => `${name.padEnd(18)}${title}`.trimEnd())
   .join("\n")
+
+const idle = Scenario.make({ name: "idle", rate: 1, clients: 1, warmUp: "1 second", after: "0 seconds" })
+
+/** Throws when a library that a sender drives is not installed: now, and not once the senders before it have run. */
+const mustBeInstalled = (senders: ReadonlyArray<Sender.Sender>): void => {
+  for (const sender of senders.filter((one) => Peers.all.includes(one))) {
+    const run = Result.try(() => Lab.run({ scenario: idle, sender, seed: 1 }))
+    if (Result.isFailure(run)) fail(`${sender.name}: ${(run.failure as Error).message}`) // `Lab.run` throws no other
+  }
+}
 
 const mapOf = async (
   { file, first, seeds, workers }: Options,
@@ -49,6 +66,7 @@ const main = async (options: Options): Promise<void> => {
   const { own } = catalogue
   const all = own !== undefined && own.senders.length > 0 ? own.senders : options.full ? namedSenders : Lab.senders
   const senders = options.senders?.map((name) => senderNamed(catalogue, name)) ?? all
+  mustBeInstalled(senders)
   const inputs = [
     ...(own === undefined ? [] : [{ what: options.file ?? options.trace ?? "", input: own.scenario }]),
     ...options.scenarios
@@ -91,12 +109,12 @@ const main = async (options: Options): Promise<void> => {
   }
   const map = options.scenarios.includes(frontier) ? await mapOf(options, senders, seconds) : undefined
 
-  if (options.json !== undefined) writeFileSync(here(options.json), jsonOf(comparisons, map))
+  if (options.json !== undefined) writeFileSync(options.json, jsonOf(comparisons, map))
   if (options.html !== undefined) {
     const yours = (own?.senders ?? []).filter((sender) => !namedSenders.includes(sender)).map(({ name }) => name)
     const { first, seeds } = options
     writeFileSync(
-      here(options.html),
+      options.html,
       await reportOf({ comparisons, senders, yours, frontier: map, seeds, first, command: commandOf(options) })
     )
     console.error(`report: ${options.html}`)
@@ -105,11 +123,11 @@ const main = async (options: Options): Promise<void> => {
 
 try {
   const options = read(process.argv.slice(2))
-  if (options.says !== undefined) console.log(options.says === "help" ? help : list)
+  if (options.prints !== undefined) console.log(options.prints === "help" ? help : list)
   else await main(options)
 } catch (error) {
   const isUsage = error instanceof UsageError
   const message = error instanceof Error ? error.message : String(error)
-  console.error(isUsage ? `${message}\n\nnpm run lab -- --help says what there is` : message)
+  console.error(isUsage ? `${message}\n\n${command} --help lists the options` : message)
   process.exit(1)
 }

@@ -1,5 +1,8 @@
 /** Runs of the lab as tasks for threads: everything by name, for functions cannot be sent. */
-import { Frontier, Lab, type Scenario } from "@effect-resilience/lab"
+import * as Frontier from "../Frontier.ts"
+import { isSource } from "../internal/origin.ts"
+import * as Lab from "../Lab.ts"
+import type * as Scenario from "../Scenario.ts"
 import { run } from "./threads.ts"
 
 /** What every thread is told at its start. */
@@ -28,7 +31,7 @@ export interface CellTask {
   readonly first: number
 }
 
-const script = new URL("./worker.ts", import.meta.url)
+const script = new URL(isSource ? "worker.ts" : "worker.js", import.meta.url)
 
 export interface Options {
   readonly scenarios: ReadonlyArray<{ readonly input: unknown; readonly scenario: Scenario.Scenario }>

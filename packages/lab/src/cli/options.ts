@@ -1,8 +1,10 @@
-/** The options of `npm run lab`, and what it says of itself. */
+/** The options of the command, and its help. */
 import { availableParallelism } from "node:os"
 import { parseArgs } from "node:util"
-import { Scenarios, Table } from "@effect-resilience/lab"
 import * as Data from "effect/Data"
+import { isSource } from "../internal/origin.ts"
+import * as Scenarios from "../Scenarios.ts"
+import * as Table from "../Table.ts"
 
 /** What was asked for cannot be. */
 export class UsageError extends Data.TaggedError("UsageError")<{ readonly message: string }> {}
@@ -11,7 +13,7 @@ export const fail = (message: string): never => {
   throw new UsageError({ message })
 }
 
-/** What runs when nothing is said: two to three minutes on two cores. */
+/** What runs by default: two to three minutes on two cores. */
 export const quick = { scenarios: Object.keys(Scenarios.all), seeds: 2 } as const
 
 /** The map of the loads at which a sender heals by itself: many worlds instead of one. */
@@ -22,26 +24,29 @@ export const full = { scenarios: [...quick.scenarios, frontier], seeds: 30 } as 
 
 export const defaultReport = "lab-report.html"
 
+/** What a user types before the options. */
+export const command = isSource ? "npm run lab --" : "npx effect-resilience-lab"
+
 export const help = `What would this policy do? Real policies in virtual time, against a dependency that has a bad time.
 
-npm run lab -- [options]
+${command} [options]
 
-  --scenario <name>  only this one; may be given several times (default: ${quick.scenarios.join(" ")})
-  --sender <name>    only this one; may be given several times (default: those of the file, or all but the
-                     libraries of others, which take their time)
-  --seeds <n>        runs of each, whose median is shown (default: ${quick.seeds})
+  --scenario <name>  runs only this scenario; may be given several times (default: ${quick.scenarios.join(" ")})
+                     ${frontier}: at which load each sender heals by itself after a short fault, a map of 44 worlds
+  --sender <name>    runs only this sender; may be given several times (default: those of the file, or all but
+                     the libraries of others, which take their time)
+  --seeds <n>        runs of each sender through each scenario, whose median is shown (default: ${quick.seeds})
   --first <seed>     the first seed; the others follow it (default: 1)
-                     ${frontier}: at which load each heals by itself after a short fault, a map of 44 worlds
-  --full             all scenarios, ${frontier} too, all senders, ${full.seeds} seeds, unless one of these is said; takes an hour or more
-  --file <file>      a scenario of your own: .json, or .ts that exports \`scenario\`, and \`senders\` if it likes
-  --trace <file>     replays recorded calls: CSV, or a JSON object per line; with --file as its scenario says
-  --series           goodput over time as text, below each table
+  --full             all scenarios, ${frontier} too, all senders, ${full.seeds} seeds, unless other options set them; takes an hour or more
+  --file <file>      a scenario of your own: .json, or .ts that exports \`scenario\` and may export \`senders\`
+  --trace <file>     replays recorded calls: CSV, or a JSON object per line; with --file as its scenario configures
+  --series           prints goodput over time as text below each table
   --html <file>      where the report is written (default: ${defaultReport})
   --no-html          writes no report
   --json <file>      writes every figure of every run as JSON
-  --workers <n>      runs so many at the same time; changes no figure (default: one per core, here ${availableParallelism()})
-  --list             names the scenarios and the senders
-  --help             says this
+  --workers <n>      threads; their number changes no figure (default: one per core, here ${availableParallelism()})
+  --list             prints the names of the scenarios and the senders
+  --help             prints this text
 
 The columns:
 ${Table.legend}
@@ -62,7 +67,7 @@ export interface Options {
   readonly html: string | undefined
   readonly json: string | undefined
   readonly workers: number
-  readonly says: "help" | "list" | undefined
+  readonly prints: "help" | "list" | undefined
 }
 
 const integer = (name: string, text: string, least: number): number => {
@@ -75,7 +80,9 @@ const integer = (name: string, text: string, least: number): number => {
 const parse = (args: ReadonlyArray<string>) => {
   try {
     return parseArgs({
-      args: [...args],
+      // npx hands on the `--` that npm takes away.
+      args: args[0] === "--" ? args.slice(1) : [...args],
+      allowPositionals: true,
       options: {
         scenario: { type: "string", multiple: true },
         sender: { type: "string", multiple: true },
@@ -92,15 +99,27 @@ const parse = (args: ReadonlyArray<string>) => {
         list: { type: "boolean", default: false },
         help: { type: "boolean", default: false }
       }
-    }).values
+    })
   } catch (error) {
     return fail(error instanceof Error ? error.message : String(error))
   }
 }
 
+/** What an argument without an option was meant as. */
+const hintOf = (argument: string): string => {
+  const option = /\.(?:json|ts)$/.test(argument)
+    ? "file"
+    : Object.hasOwn(Scenarios.all, argument)
+      ? "scenario"
+      : undefined
+  return option === undefined ? "every option begins with --" : `did you mean --${option} ${argument}?`
+}
+
 /** Throws a {@link UsageError} when there is no such option, or not with this value. */
 export const read = (args: ReadonlyArray<string>): Options => {
-  const values = parse(args)
+  const { positionals, values } = parse(args)
+  const [extra] = positionals
+  if (extra !== undefined) fail(`Unexpected argument '${extra}': ${hintOf(extra)}`)
   if (values.html !== undefined && values["no-html"]) fail("--html and --no-html contradict each other")
   const set = values.full ? full : quick
   return {
@@ -115,7 +134,7 @@ export const read = (args: ReadonlyArray<string>): Options => {
     html: values["no-html"] ? undefined : (values.html ?? defaultReport),
     json: values.json,
     workers: integer("workers", values.workers, 1),
-    says: values.help ? "help" : values.list ? "list" : undefined
+    prints: values.help ? "help" : values.list ? "list" : undefined
   }
 }
 
@@ -133,5 +152,5 @@ export const commandOf = ({ file, first, full: isFull, scenarios, seeds, senders
     String(seeds),
     ...(first === 1 ? [] : ["--first", String(first)])
   ]
-  return ["npm run lab --", ...parts.map(quote)].join(" ")
+  return [command, ...parts.map(quote)].join(" ")
 }

@@ -1,5 +1,6 @@
-/** A thread of `npm run lab`: one run, or one cell of the frontier, after the other. */
-import { Frontier, Lab } from "@effect-resilience/lab"
+/** A thread of the command: one run, or one cell of the frontier, after the other. */
+import * as Frontier from "../Frontier.ts"
+import * as Lab from "../Lab.ts"
 import { catalogueOf, decode, senderNamed } from "./catalogue.ts"
 import type { CellTask, Setting, Task } from "./tasks.ts"
 import { serve } from "./threads.ts"

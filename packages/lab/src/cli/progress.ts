@@ -1,5 +1,6 @@
 /** How far it is, on standard error: a line that changes for people, one per scenario for logs. */
-import { type Lab, Scenario } from "@effect-resilience/lab"
+import type * as Lab from "../Lab.ts"
+import * as Scenario from "../Scenario.ts"
 
 export interface Progress {
   readonly ran: (scenario: number, sender: string) => void

@@ -1,7 +1,10 @@
 /** The parts of the report that need no script. */
-import { type Lab, type Scenario, type Sender, Table } from "@effect-resilience/lab"
-import { colours, dashes } from "../../../page/data.ts"
+import type * as Lab from "../Lab.ts"
+import type * as Scenario from "../Scenario.ts"
+import type * as Sender from "../Sender.ts"
+import * as Table from "../Table.ts"
 import { type Html, html, minus } from "./html.ts"
+import { colours, dashes } from "./page.ts"
 import { standingOf } from "./standing.ts"
 
 /** A link to a section; what users call a scenario need not be an identifier. */

@@ -1,5 +1,7 @@
 /** What the report shows at a glance: scenarios by senders, and loads by senders, as heat. */
-import { Frontier, Lab, Table } from "@effect-resilience/lab"
+import * as Frontier from "../Frontier.ts"
+import * as Lab from "../Lab.ts"
+import * as Table from "../Table.ts"
 import { type Html, html, minus } from "./html.ts"
 import { anchor } from "./sections.ts"
 import { mayBeBest } from "./standing.ts"
