@@ -1,6 +1,7 @@
 // Mutation testing of the machines (floor 0) with StrykerJS. A machine's name as the argument: that machine alone.
 import { readFileSync } from "node:fs"
 import { basename } from "node:path"
+import { fileURLToPath } from "node:url"
 import { Stryker } from "@stryker-mutator/core"
 
 /** Mutants that no test can kill, because they do what the original does: each with the reason. */
@@ -31,7 +32,7 @@ const nameOf = (mutant: Mutant): string => {
 const mutants = await new Stryker({
   mutate: [`packages/resilience/src/machine/${process.argv[2] ?? "*"}.ts`],
   testRunner: "vitest",
-  plugins: ["@stryker-mutator/vitest-runner"],
+  plugins: [fileURLToPath(import.meta.resolve("@stryker-mutator/vitest-runner"))],
   vitest: { configFile: "packages/tools/src/mutate/vitest.config.ts" },
   // Stryker would rewrite this file with a function that TypeScript 7 does not have; Vite needs no such file.
   tsconfigFile: "none",
