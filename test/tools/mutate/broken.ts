@@ -1,3 +1,0 @@
-import { expect, test } from "vitest"
-
-test("two and two", () => expect(2 + 2).toBe(5))
