@@ -12,24 +12,28 @@ export interface Package {
   readonly name: string
   /** From the root of the repository. */
   readonly path: string
-  /** What can be imported, without the index: `Retry`, `http/Client`. */
+  /** What can be imported by name: `Retry`, `http/Client`. */
   readonly modules: ReadonlyArray<string>
+  /** What cannot: globs, as `index` and `internal/**`. */
+  readonly hidden: ReadonlyArray<string>
 }
 
-const modulesOf = (path: string, { exports }: Manifest): ReadonlyArray<string> => {
+const describe = (path: string, { exports, name }: Manifest): Package => {
   const hidden = Object.keys(exports)
     .filter((pattern) => exports[pattern] === null)
     .map((pattern) => pattern.replace("./", "").replace(/\*$/, "**"))
-  return globSync("**/*.ts", { cwd: `${path}/src` })
+  const modules = globSync("**/*.ts", { cwd: `${path}/src` })
     .map((file) => file.replaceAll("\\", "/").replace(/\.ts$/, ""))
     .filter((module) => !hidden.some((pattern) => posix.matchesGlob(module, pattern)))
     .sort()
+  return { name, path, modules, hidden }
 }
 
-const manifests: ReadonlyArray<readonly [path: string, manifest: Manifest]> = globSync("packages/*/package.json")
-  .sort()
-  .map((file) => [posix.dirname(file.replaceAll("\\", "/")), JSON.parse(readFileSync(file, "utf8"))])
-
-export const published: ReadonlyArray<Package> = manifests
+export const published: ReadonlyArray<Package> = globSync("packages/*/package.json")
+  .map((file): readonly [string, Manifest] => [
+    posix.dirname(file.replaceAll("\\", "/")),
+    JSON.parse(readFileSync(file, "utf8"))
+  ])
   .filter(([, manifest]) => manifest.private !== true)
-  .map(([path, manifest]) => ({ name: manifest.name, path, modules: modulesOf(path, manifest) }))
+  .sort(([a], [b]) => (a < b ? -1 : 1))
+  .map(([path, manifest]) => describe(path, manifest))

@@ -1,36 +1,50 @@
-// Writes the API reference of the published packages, from their sources, to .cache/reference.
-import { mkdirSync, rmSync, writeFileSync } from "node:fs"
-import { Application, type TypeDocOptions } from "typedoc"
+// Writes the API reference of the published packages, from their sources, to .cache/reference. TypeDoc reads programs
+// through the JavaScript API of the compiler, which TypeScript 7 does not have: beside it stands TypeScript 6, in the
+// node_modules of this package.
+import { rmSync } from "node:fs"
+import { Application } from "typedoc"
 import { published } from "./packages.ts"
 
 const out = ".cache/reference"
 
-const config = ".cache/reference.json"
-const entryPoints = published.flatMap(({ modules, path }) => modules.map((module) => `${path}/src/${module}.ts`))
-mkdirSync(".cache", { recursive: true })
-writeFileSync(config, JSON.stringify({ extends: "../tsconfig.json", include: [], files: entryPoints.map((file) => `../${file}`) }))
-
-const options: TypeDocOptions = {
-  name: "effect-resilience",
-  readme: "none",
-  entryPoints,
-  displayBasePath: "packages",
-  tsconfig: config,
-  skipErrorChecking: true,
-  out,
-  githubPages: false,
-  hideGenerator: true,
-  excludePrivate: true,
-  excludeInternal: true,
-  sort: ["alphabetical"],
-  disableSources: true,
-  validation: { notExported: true, invalidLink: true, invalidPath: true, rewrittenLink: true }
-}
 rmSync(out, { force: true, recursive: true })
-const app = await Application.bootstrap(options)
+const app = await Application.bootstrap({
+  name: "effect-resilience",
+  entryPointStrategy: "packages",
+  entryPoints: published.map(({ path }) => path),
+  packageOptions: {
+    entryPoints: ["src/**/*.ts"],
+    exclude: published.flatMap(({ hidden }) =>
+      hidden.flatMap((pattern) => [`**/src/${pattern}`, `**/src/${pattern}.ts`])
+    ),
+    displayBasePath: "src",
+    readme: "none",
+    // Types are the business of `npm run check types`.
+    skipErrorChecking: true,
+    // None of the packages needs to be built first.
+    compilerOptions: { customConditions: ["@effect-resilience/source"] },
+    // What a class inherits from one of Effect's is in Effect's reference.
+    excludeExternals: true,
+    excludePrivate: true,
+    disableSources: true,
+    categorizeByGroup: false
+  },
+  readme: "none",
+  out,
+  hideGenerator: true,
+  githubPages: false,
+  categorizeByGroup: false,
+  navigation: { includeCategories: true, includeGroups: false },
+  externalSymbolLinkMappings: { effect: { "*": "#" } },
+  validation: { notExported: true, invalidLink: true, invalidPath: true, rewrittenLink: true }
+})
 const project = await app.convert()
+// A public signature that names a hidden type is reported; a broken link, or anything else, fails.
+const hidden = app.logger.warningCount
 if (project !== undefined) {
   app.validate(project)
   await app.generateOutputs(project)
 }
-console.log(app.logger.errorCount, app.logger.warningCount)
+const failed = app.logger.hasErrors() || app.logger.warningCount > hidden
+console.log(`${out}/index.html: ${published.length} packages; ${hidden} hidden types in public signatures`)
+if (failed || project === undefined) process.exitCode = 1

@@ -18,9 +18,9 @@ export const quick = { scenarios: Object.keys(Scenarios.all), seeds: 2 } as cons
 export const frontier = "S12"
 
 /** Everything, and seeds enough for intervals that say something. */
-export const full = { scenarios: [...quick.scenarios, frontier], seeds: 30 } as const
+const full = { scenarios: [...quick.scenarios, frontier], seeds: 30 } as const
 
-export const defaultReport = "lab-report.html"
+const defaultReport = "lab-report.html"
 
 export const help = `What would this policy do? Real policies in virtual time, against a dependency that has a bad time.
 
