@@ -42,7 +42,7 @@ const copy = () => {
     if (globSync(path).length > 0) cpSync(path, join(repository, path), { recursive: true })
   }
   for (const name of ["resilience", "testing"]) {
-    for (const file of globSync(`packages/${name}/{package.json,tsconfig.json,README.md,src}`)) {
+    for (const file of globSync(`packages/${name}/{package.json,tsconfig.json,README.md,AGENTS.md,llms.txt,src}`)) {
       cpSync(file, join(repository, file), { recursive: true })
     }
   }
@@ -151,11 +151,13 @@ const compilers = new Map<string, Promise<Ended>>()
 
 describe("the packages, installed", { timeout: 120_000 }, () => {
   for (const name of ["resilience", "testing"] as const) {
-    it(`${names[name]} holds sources, build, licence, readme, changelog and nothing else`, async () => {
+    it(`${names[name]} holds sources, build, licence, readme, changelog, what agents read, and nothing else`, async () => {
       const files = (await mustRun("tar", ["-tzf", tarballs[name]], folder)).trim().split("\n")
       const odd = files.filter(
         (file) =>
-          !/^package\/((dist|src)\/.+\.(ts|js|map)|(README|LICENSE|CHANGELOG|package)(\.md|\.json)?)$/.test(file)
+          !/^package\/((dist|src)\/.+\.(ts|js|map)|(README|LICENSE|CHANGELOG|AGENTS|llms|package)(\.md|\.json|\.txt)?)$/.test(
+            file
+          )
       )
       assert.deepStrictEqual(odd, [])
       for (const file of ["LICENSE", "README.md", "package.json", "src/index.ts", "dist/index.js", "dist/index.d.ts"]) {
