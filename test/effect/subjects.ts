@@ -14,13 +14,13 @@ import * as EffectBreaker from "effect-resilience/persistence/CircuitBreaker"
 import { start } from "../support/observe.ts"
 
 /** Counts against the dependency, and may say when to come back. */
-export class Down extends Transient.TaggedError<Down>()("Down", { retryAfter: Schema.optionalKey(Schema.Duration) }) {}
+class Down extends Transient.TaggedError<Down>()("Down", { retryAfter: Schema.optionalKey(Schema.Duration) }) {}
 
 /** Says nothing about the dependency. */
-export class Odd extends Schema.TaggedError<Odd>()("Odd", {}) {}
+class Odd extends Schema.TaggedError<Odd>()("Odd", {}) {}
 
 /** An answer: the dependency is well. */
-export class No extends Schema.TaggedError<No>()("No", {}) {}
+class No extends Schema.TaggedError<No>()("No", {}) {}
 
 type Work = Effect.Effect<string, Down | Odd | No>
 type WorkExit = Exit.Exit<string, Down | Odd | No>

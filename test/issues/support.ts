@@ -6,7 +6,6 @@ export {
   type Failure,
   held,
   hung,
-  NotFound,
   notFound,
   ok,
   oneProbe,

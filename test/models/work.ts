@@ -8,13 +8,13 @@ import * as Schema from "effect/Schema"
 import { type CircuitBreaker, Rejection, Transient } from "effect-resilience"
 import type { Said } from "./circuit.ts"
 
-export class Down extends Transient.TaggedError<Down>()("Down", {}) {}
+class Down extends Transient.TaggedError<Down>()("Down", {}) {}
 
 /** Asks for a pause. */
-export class Later extends Transient.TaggedError<Later>()("Later", { retryAfter: Schema.Duration }) {}
+class Later extends Transient.TaggedError<Later>()("Later", { retryAfter: Schema.Duration }) {}
 
 /** An answer: permanent, and proof that the dependency is alive. */
-export class Wrong extends Schema.TaggedError<Wrong>()("Wrong", {}) {}
+class Wrong extends Schema.TaggedError<Wrong>()("Wrong", {}) {}
 
 export type WorkError = Down | Later | Wrong
 

@@ -47,7 +47,7 @@ const copy = () => {
     if (globSync(path).length > 0) cpSync(path, join(repository, path), { recursive: true })
   }
   for (const name of Object.keys(names)) {
-    for (const file of globSync(`packages/${name}/{package.json,tsconfig.json,README.md,src,page}`)) {
+    for (const file of globSync(`packages/${name}/{package.json,tsconfig.json,README.md,AGENTS.md,llms.txt,src,page}`)) {
       cpSync(file, join(repository, file), { recursive: true })
     }
   }
@@ -113,11 +113,11 @@ const compilers = new Map<string, Promise<Ended>>()
 
 describe("the packages, installed", { timeout: 120_000 }, () => {
   for (const name of ["resilience", "testing", "lab"] as const) {
-    it(`${names[name]} holds sources, build, licence, readme, changelog and nothing else`, async () => {
+    it(`${names[name]} holds sources, build, licence, readme, changelog, what agents read, and nothing else`, async () => {
       const files = (await mustRun("tar", ["-tzf", tarballs[name]], folder)).trim().split("\n")
       const odd = files.filter(
         (file) =>
-          !/^package\/((dist\/report\/(page\.json|licenses\.txt))|(dist|src)\/.+\.(ts|js|map)|(README|LICENSE|CHANGELOG|package)(\.md|\.json)?)$/.test(
+          !/^package\/((dist\/report\/(page\.json|licenses\.txt))|(dist|src)\/.+\.(ts|js|map)|(README|LICENSE|CHANGELOG|AGENTS|llms|package)(\.md|\.json|\.txt)?)$/.test(
             file
           )
       )

@@ -9,7 +9,7 @@ import { groups as bytes } from "./tables/bytes.ts"
 import { groupName, keyCounts, oursName } from "./tables/heap.ts"
 import { queueLengths, queueName } from "./tables/time.ts"
 
-export interface Bar {
+interface Bar {
   readonly measure: string
   readonly against: string
   readonly table: string
@@ -31,7 +31,7 @@ interface Rows {
 const against = (ours: string, theirs: string, group?: string) => (rows: Rows) =>
   rows.overhead(ours, group) / rows.overhead(theirs, group)
 
-export const bars: ReadonlyArray<Bar> = [
+const bars: ReadonlyArray<Bar> = [
   {
     measure: "breaker closed, production shape, sync work",
     against: "plain public floor",
@@ -180,7 +180,7 @@ const rowsOf = (result: Result): Rows => {
   }
 }
 
-export const judge = (bar: Bar, runs: ReadonlyArray<ReadonlyArray<Result>>): Verdict => {
+const judge = (bar: Bar, runs: ReadonlyArray<ReadonlyArray<Result>>): Verdict => {
   const figures = runs
     .flatMap((results) => results.filter(({ table }) => table === bar.table))
     .map((result) => bar.figure(rowsOf(result)))

@@ -33,7 +33,7 @@ export const median = (values: ReadonlyArray<number>): number => {
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2
 }
 
-export const spread = (values: ReadonlyArray<number>): Spread => {
+const spread = (values: ReadonlyArray<number>): Spread => {
   const center = median(values)
   return { median: center, mad: median(values.map((value) => Math.abs(value - center))) }
 }

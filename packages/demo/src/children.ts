@@ -8,7 +8,7 @@ import type { Begin, Start } from "./messages.ts"
 
 export class ChildEnded extends Data.TaggedError("ChildEnded")<{ readonly message: string }> {}
 
-export interface Child {
+interface Child {
   readonly tell: (message: Start | Begin) => Effect.Effect<void>
   /** Never succeeds; fails when the process ends before its scope does. */
   readonly ended: Effect.Effect<never, ChildEnded>

@@ -4,7 +4,7 @@ import { ends, isRecovery, type Script } from "./script.ts"
 import { deadline } from "./settings.ts"
 
 /** What became of a call: milliseconds since it was due, and whether it got an answer. */
-export interface Outcome {
+interface Outcome {
   readonly latency: number
   readonly ok: boolean
 }

@@ -9,7 +9,7 @@
  */
 export type Mode = "healthy" | "slow" | "hanging" | "errors" | "down"
 
-export interface Phase {
+interface Phase {
   readonly name: string
   readonly mode: Mode
   readonly seconds: number

@@ -5,6 +5,9 @@ interface Step {
   readonly name: string
   readonly command: string
   readonly args: ReadonlyArray<string>
+  readonly cwd?: string
+  /** The step that makes what this one reads. */
+  readonly after?: string
 }
 
 const tool = (name: string): Pick<Step, "command" | "args"> => ({
@@ -30,11 +33,15 @@ const all: ReadonlyArray<Step> = [
   { name: "floors", ...tool("floors") },
   { name: "api", ...tool("api") },
   { name: "docs", ...tool("docs") },
-  { name: "lock", ...tool("lock") }
+  { name: "lock", ...tool("lock") },
+  { name: "unused", command: "knip", args: ["--no-progress", "--treat-config-hints-as-errors"] },
+  { name: "pack", ...tool("pack") },
+  { name: "size", command: "size-limit", args: [], cwd: "packages/tools", after: "pack" }
 ]
 
 const wanted = process.argv.slice(2)
-const steps = all.filter((step) => wanted.length === 0 || wanted.includes(step.name))
+const needed = all.flatMap(({ after, name }) => (wanted.includes(name) && after !== undefined ? [after] : []))
+const steps = all.filter(({ name }) => wanted.length === 0 || wanted.includes(name) || needed.includes(name))
 const unknown = wanted.filter((name) => !all.some((step) => step.name === name))
 if (unknown.length > 0) {
   console.error(`no such step: ${unknown.join(", ")}; there are ${all.map((step) => step.name).join(", ")}`)
@@ -46,16 +53,21 @@ const start = performance.now()
 const abort = new AbortController()
 console.log(`running ${steps.map((step) => step.name).join(", ")}`)
 
-await Promise.all(
-  steps.map(async ({ args, command, name }) => {
-    const { ok, output, seconds } = await run(command, args, { signal: abort.signal })
+const ends = new Map<string, Promise<void>>()
+for (const { after = "", args, command, cwd, name } of steps) {
+  const end = async (): Promise<void> => {
+    await ends.get(after)
+    if (abort.signal.aborted) return
+    const { ok, output, seconds } = await run(command, args, { cwd, signal: abort.signal })
     if (abort.signal.aborted) return
     console.log(`${ok ? "ok    " : "FAILED"}  ${name.padEnd(width)}  ${seconds.toFixed(1)} s`)
     if (ok) return
     console.log(`\n${output.trim()}\n\ncheck failed at step "${name}"; alone: npm run check ${name}`)
     process.exitCode = 1
     abort.abort()
-  })
-)
+  }
+  ends.set(name, end())
+}
+await Promise.all(ends.values())
 
 if (process.exitCode === undefined) console.log(`check passed in ${((performance.now() - start) / 1000).toFixed(1)} s`)

@@ -1,4 +1,4 @@
-// Compiles and runs the code blocks of README.md, docs/ and the doc comments of the packages.
+// Compiles and runs the code blocks of README.md, docs/, and of the readmes, AGENTS.md and doc comments of the packages.
 //
 // After ```ts a block may carry marks:
 //   continue      goes on in the module of the block before it
@@ -91,7 +91,8 @@ export const checkDocs = async (sources: ReadonlyArray<Source>, folder: string, 
 if (import.meta.main) {
   const verbose = process.argv.includes("--verbose")
   const files = [
-    ...globSync("{README.md,packages/*/README.md}"),
+    // What is packed with the library is a copy of README.md.
+    ...globSync(["README.md", "packages/*/{README,AGENTS}.md"], { exclude: ["packages/resilience/README.md"] }),
     ...globSync("docs/**/*.md"),
     ...globSync("packages/*/src/**/*.ts", {
       exclude: ["packages/tools/**", "packages/*/src/{machine,internal,cli,report}/**"]

@@ -15,7 +15,7 @@ const hour = 3_600_000
 export const half = TripPolicy.failureRate({ threshold: 0.5 })
 const slow = TripPolicy.slowCallRate({ slowerThan: "1 second", threshold: 0.5 })
 
-export class Users extends CircuitBreaker.Service<Users>()("bench/Users", { trip: half }) {}
+class Users extends CircuitBreaker.Service<Users>()("bench/Users", { trip: half }) {}
 
 const consecutive = BuiltIn.consecutive(5)
 const rate = BuiltIn.rate({ threshold: 0.5, size: 100, minimumCalls: 20 })

@@ -5,7 +5,7 @@ import { compared, type Result, type Row } from "../model.ts"
 
 export const whole = (value: number): string => Math.round(value).toLocaleString("en-US")
 
-export const ratio = (value: number): string =>
+const ratio = (value: number): string =>
   value >= 100 ? whole(value) : value >= 10 ? value.toFixed(1) : value.toFixed(2)
 
 /** A bar or a figure: a part is written as one over something, as in "1/15". */
@@ -22,7 +22,7 @@ export const groupsOf = (rows: ReadonlyArray<Row>): ReadonlyArray<string> => [
 ]
 
 /** The row of a group that the others are compared with: the first of ours. */
-export const reference = (rows: ReadonlyArray<Row>, group: string): Row | undefined =>
+const reference = (rows: ReadonlyArray<Row>, group: string): Row | undefined =>
   rows.find((row) => row.group === group && row.family === "ours")
 
 /** How many times the cost of ours; nothing for ours itself, for bare work, and where noise ate the figure. */

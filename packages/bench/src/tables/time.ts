@@ -93,8 +93,8 @@ const firing = (): ReadonlyArray<Subject> => {
   ).map((subject) => ({ ...subject, calls: callers }))
 }
 
-export const keyCounts = [1, 1000, 100_000] as const
-export const keysName = (count: number): string => (count === 1 ? "one key" : `${count.toLocaleString("en-US")} keys`)
+const keyCounts = [1, 1000, 100_000] as const
+const keysName = (count: number): string => (count === 1 ? "one key" : `${count.toLocaleString("en-US")} keys`)
 
 export const timeTables: ReadonlyArray<TimeTable> = [
   table(

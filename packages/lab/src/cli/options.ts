@@ -20,9 +20,9 @@ export const quick = { scenarios: Object.keys(Scenarios.all), seeds: 2 } as cons
 export const frontier = "S12"
 
 /** Everything, and seeds enough for intervals that say something. */
-export const full = { scenarios: [...quick.scenarios, frontier], seeds: 30 } as const
+const full = { scenarios: [...quick.scenarios, frontier], seeds: 30 } as const
 
-export const defaultReport = "lab-report.html"
+const defaultReport = "lab-report.html"
 
 /** What a user types before the options. */
 export const command = isSource ? "npm run lab --" : "npx effect-resilience-lab"

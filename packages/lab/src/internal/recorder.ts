@@ -10,7 +10,7 @@ const second = 1000
 const most = 600
 
 /** How long a step is, so that there are not too many. */
-export const stepOf = (until: number): number => {
+const stepOf = (until: number): number => {
   let step = second
   while (until / step > most) step *= 2
   return step

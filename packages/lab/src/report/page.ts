@@ -7,7 +7,7 @@ export const colours = 7
 export const dashes = 3
 
 /** Shares are in thousandths, and nothing where there were no calls. */
-export type Shares = ReadonlyArray<number | null>
+type Shares = ReadonlyArray<number | null>
 
 /** One sender over time, a number per step. */
 export interface Line {

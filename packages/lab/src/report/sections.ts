@@ -28,7 +28,7 @@ const cells = ({ interval }: Table.Column, figure: string, range: string): Html 
 const rangeOf = ({ interval, worst }: ReturnType<typeof Table.cell>): string =>
   [...(interval === undefined ? [] : [interval]), ...(worst === undefined ? [] : [`worst ${worst}`])].join(" ")
 
-export const figures = ({ oracle, rows }: Lab.Comparison): Html => html`<table class="figures">
+const figures = ({ oracle, rows }: Lab.Comparison): Html => html`<table class="figures">
 <thead><tr><th scope="col">sender</th>${Table.columns.map(({ interval, title }) =>
   interval === true ? html`<th scope="col">${title}</th><td class="range"></td>` : html`<th scope="col">${title}</th>`
 )}</tr></thead>

@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 
 /** What a caller does: nothing, wait to be let through, or work. */
-export type Doing = "idle" | "waiting" | "working"
+type Doing = "idle" | "waiting" | "working"
 
 export interface Caller {
   readonly doing: Doing

@@ -1,0 +1,39 @@
+// The packages that are published, as their package.json describes them.
+import { globSync, readFileSync } from "node:fs"
+import { posix } from "node:path"
+
+interface Manifest {
+  readonly name: string
+  readonly private?: boolean
+  readonly exports: Readonly<Record<string, unknown>>
+}
+
+export interface Package {
+  readonly name: string
+  /** From the root of the repository. */
+  readonly path: string
+  /** What can be imported by name: `Retry`, `http/Client`. */
+  readonly modules: ReadonlyArray<string>
+  /** What cannot: globs, as `index` and `internal/**`. */
+  readonly hidden: ReadonlyArray<string>
+}
+
+const describe = (path: string, { exports, name }: Manifest): Package => {
+  const hidden = Object.keys(exports)
+    .filter((pattern) => exports[pattern] === null)
+    .map((pattern) => pattern.replace("./", "").replace(/\*$/, "**"))
+  const modules = globSync("**/*.ts", { cwd: `${path}/src` })
+    .map((file) => file.replaceAll("\\", "/").replace(/\.ts$/, ""))
+    .filter((module) => !hidden.some((pattern) => posix.matchesGlob(module, pattern)))
+    .sort()
+  return { name, path, modules, hidden }
+}
+
+export const published: ReadonlyArray<Package> = globSync("packages/*/package.json")
+  .map((file): readonly [string, Manifest] => [
+    posix.dirname(file.replaceAll("\\", "/")),
+    JSON.parse(readFileSync(file, "utf8"))
+  ])
+  .filter(([, manifest]) => manifest.private !== true)
+  .sort(([a], [b]) => (a < b ? -1 : 1))
+  .map(([path, manifest]) => describe(path, manifest))

@@ -1,0 +1,2 @@
+// Everything that the index exports.
+export * from "effect-resilience"
