@@ -1,5 +1,5 @@
 import { globSync } from "node:fs"
-import { sep } from "node:path"
+import { resolve, sep } from "node:path"
 import { defaultServerConditions } from "vite"
 import { defineConfig } from "vitest/config"
 
@@ -35,6 +35,8 @@ export default defineConfig({
     isolate: false,
     // Vitest leaves one core idle unless told not to; of two cores that is half of the machine.
     maxWorkers: "100%",
+    // Programs that tests start load their modules in half of the time.
+    env: { NODE_COMPILE_CACHE: resolve(".cache/node") },
     // No test waits, but a sweep takes its time on a busy machine.
     testTimeout: 60_000,
     projects: [

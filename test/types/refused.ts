@@ -199,10 +199,11 @@ fetchUser(1).pipe(Users.protect({ key: "eu", failWhn: () => true }))
 // @ts-expect-error A misspelt option of a retry.
 fetchUser(1).pipe(Retry.transient(backoff, { name: "users", unprocesedOnly: true }))
 
-Effect.fn("pay")(function* (of: typeof order) {
+const pay = function* (of: typeof order) {
   return yield* charge(of)
-  // @ts-expect-error In `Effect.fn` the arguments follow the effect: the order would be taken for options.
-}, Payments.protect)
+}
+// @ts-expect-error In `Effect.fn` the arguments follow the effect: the order would be taken for options.
+Effect.fn("pay")(pay, Payments.protect)
 
 // @ts-expect-error A policy that retries around one that does, timeouts or not.
 charge(order).pipe(Payments.protect, Payments.protect)
