@@ -38,7 +38,7 @@ const settle = (
 
 const said = { success: Circuit.Success, failure: Circuit.Failure, ignored: Circuit.Ignored } as const
 
-describe("6.1 generation fencing: the truth table of results", () => {
+describe("results by state and generation", () => {
   describe("closed", () => {
     it.each<{ what: keyof typeof said; told: Array<boolean> }>([
       { what: "success", told: [false] },
@@ -51,7 +51,7 @@ describe("6.1 generation fencing: the truth table of results", () => {
       assert.strictEqual(circuit.phase, Circuit.Closed)
     })
 
-    it("the failure that is enough asks for an opening", () => {
+    it("the failure that trips the policy asks for an opening", () => {
       const circuit = closed()
       settle(circuit, circuit.era, Circuit.Admitted, Circuit.Failure)
       assert.strictEqual(settle(circuit, circuit.era, Circuit.Admitted, Circuit.Failure), Circuit.Tripped)
@@ -81,7 +81,7 @@ describe("6.1 generation fencing: the truth table of results", () => {
       )
     })
 
-    it("the failure after which k of n is out of reach asks for an opening", () => {
+    it("the failure after which `successes` of `permitted` is out of reach asks for an opening", () => {
       const { circuit, probe } = halfOpen()
       const second = Circuit.admit(circuit, settings, 100)
       assert.strictEqual(settle(circuit, circuit.era, probe, Circuit.Failure), Circuit.Nothing)
@@ -121,7 +121,7 @@ describe("6.1 generation fencing: the truth table of results", () => {
     })
   }
 
-  it("every change of phase begins a new era", () => {
+  it("every change of state starts a new generation", () => {
     const circuit = closed()
     const eras = [circuit.era]
     const then = (change: () => void) => {
@@ -139,7 +139,7 @@ describe("6.1 generation fencing: the truth table of results", () => {
 })
 
 describe("admission", () => {
-  it("asking whether a call would be admitted reserves nothing and changes no phase", () => {
+  it("asking whether a call would be admitted takes no permit and changes no state", () => {
     const circuit = open()
     assert.isFalse(Circuit.admits(circuit, settings, 99))
     for (let i = 0; i < 5; i++) assert.isTrue(Circuit.admits(circuit, settings, 100))
@@ -154,7 +154,7 @@ describe("admission", () => {
     assert.strictEqual(circuit.phase, Circuit.HalfOpen)
   })
 
-  it("isolated admits nobody, disabled everybody", () => {
+  it("an isolated circuit admits no call, a disabled one every call", () => {
     const circuit = closed()
     Circuit.isolate(circuit, 0)
     assert.strictEqual(Circuit.admit(circuit, settings, 1e12), Circuit.Rejected)
@@ -162,7 +162,7 @@ describe("admission", () => {
     assert.strictEqual(Circuit.admit(circuit, settings, 0), Circuit.Admitted)
   })
 
-  it("says when to come back: the rest of the open time, the end of the first lease, never while isolated", () => {
+  it("retryAfter is the rest of the open time, the rest of the first lease, or infinite while isolated", () => {
     const circuit = open()
     assert.strictEqual(Circuit.retryAfter(circuit, settings, 30), 70)
     assert.strictEqual(Circuit.retryAfter(circuit, settings, 130), 0)
@@ -175,7 +175,7 @@ describe("admission", () => {
     assert.strictEqual(Circuit.retryAfter(circuit, settings, 400), 0)
   })
 
-  it("says when to come back: as many leases must end as late results have taken places", () => {
+  it("retryAfter counts the leases that must end before a permit is free after late results", () => {
     const circuit = open()
     const late = Circuit.admit(circuit, settings, 100)
     Circuit.admit(circuit, settings, 400)
@@ -188,15 +188,15 @@ describe("admission", () => {
   })
 })
 
-describe("6.2 leases", () => {
-  it("a probe that does not end gives its place away when its lease is over", () => {
+describe("leases of probes", () => {
+  it("a probe that does not end loses its permit when its lease ends", () => {
     const { circuit } = halfOpen()
     Circuit.admit(circuit, settings, 100)
     assert.strictEqual(Circuit.admit(circuit, settings, 1099), Circuit.Rejected)
     assert.isAbove(Circuit.admit(circuit, settings, 1100), 0)
   })
 
-  it("a probe that answers after its lease still has its say: a slow dependency can close its circuit", () => {
+  it("a probe that succeeds after its lease still counts: a slow dependency can close its circuit", () => {
     const { circuit, probe } = halfOpen()
     assert.strictEqual(settle(circuit, circuit.era, probe, Circuit.Success, 5000), Circuit.Recovered)
   })
@@ -208,7 +208,7 @@ describe("6.2 leases", () => {
     assert.strictEqual(settle(circuit, circuit.era, second, Circuit.Failure, 9000), Circuit.Tripped)
   })
 
-  it("a probe that ends after its lease does not free the place of the one that took its own", () => {
+  it("a probe that ends after its lease does not release the permit of the probe that took its own", () => {
     const { circuit, probe } = halfOpen()
     Circuit.admit(circuit, settings, 100)
     const third = Circuit.admit(circuit, settings, 1100)
@@ -219,8 +219,8 @@ describe("6.2 leases", () => {
   })
 })
 
-describe("6.3 places", () => {
-  it("probes that still run when the circuit closes take no places of the next half-open era", () => {
+describe("permits of probes", () => {
+  it("probes that still run when the circuit closes take no permits of the next half-open generation", () => {
     const { circuit, probe } = halfOpen()
     Circuit.admit(circuit, settings, 100)
     assert.strictEqual(settle(circuit, circuit.era, probe, Circuit.Success), Circuit.Recovered)
@@ -231,8 +231,8 @@ describe("6.3 places", () => {
   })
 })
 
-describe("6.4 openings in a row", () => {
-  it("count on across closings that were shorter than the last opening, and start again after one as long", () => {
+describe("openings in a row", () => {
+  it("the count continues across closed times shorter than the last open time, and restarts after one as long", () => {
     const circuit = closed()
     Circuit.open(circuit, 100, 0)
     assert.strictEqual(circuit.openings?.count, 1)
@@ -244,7 +244,7 @@ describe("6.4 openings in a row", () => {
     assert.strictEqual(Circuit.nextOpening(circuit, 1e9), 3)
   })
 
-  it("closing remembers them, resetting forgets them", () => {
+  it("closing keeps the count, resetting clears it", () => {
     const circuit = open()
     Circuit.close(circuit, trip, 50)
     assert.deepStrictEqual([circuit.openings?.count, circuit.openings?.length], [1, 100])
