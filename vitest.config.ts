@@ -1,8 +1,30 @@
+import { globSync } from "node:fs"
+import { resolve, sep } from "node:path"
 import { defaultServerConditions } from "vite"
 import { defineConfig } from "vitest/config"
 
-// `effect-resilience` means its sources: no build is needed first.
+// `effect-resilience` resolves to its sources, so no build is needed first.
 const conditions = ["@effect-resilience/source", ...defaultServerConditions]
+
+// Each folder of test/ with tests in it, in the one project that runs it. `frames` runs some of them once more.
+const folders = {
+  unit: "breaker budget bulkhead composition config effect event fallback issues machine policy retry time types values variants",
+  kit: "explore laws models testing",
+  system: "bench demo docs examples lab package tools"
+}
+
+const filesOf = (names: string) => `test/{${names.replaceAll(" ", ",")}}/**/*.test.ts`
+
+const known = Object.values(folders).flatMap((names) => names.split(" "))
+const found = new Set(globSync("test/**/*.test.ts").map((file) => file.split(sep).slice(1, -1)[0] ?? "."))
+for (const folder of found) {
+  if (known.includes(folder)) continue
+  throw new Error(`vitest.config.ts: test/${folder} has tests but no project runs it: name it in \`folders\``)
+}
+for (const folder of known) {
+  if (found.has(folder)) continue
+  throw new Error(`vitest.config.ts: test/${folder} is named in \`folders\` but has no tests: remove it there`)
+}
 
 export default defineConfig({
   resolve: { conditions },
@@ -11,20 +33,26 @@ export default defineConfig({
     pool: "threads",
     // Loading Effect anew for every file would take most of the time. So files share modules: keep no global state.
     isolate: false,
-    // Nothing here waits; but two busy cores take their time over a sweep.
+    // Vitest leaves one core idle unless told not to; of two cores that is half of the machine.
+    maxWorkers: "100%",
+    // Programs that tests start load their modules in half of the time.
+    env: { NODE_COMPILE_CACHE: resolve(".cache/node") },
+    // No test waits, but a sweep takes its time on a busy machine.
     testTimeout: 60_000,
     projects: [
-      { extends: true, test: { name: "all", include: ["test/**/*.test.ts"] } },
+      { extends: true, test: { name: "unit", include: [filesOf(folders.unit)] } },
       {
-        // What stands on a frame, once more without the frames of our own.
+        // What stands on a frame, once more on the frames that Effect's public API makes.
         extends: true,
         test: {
-          name: "public frames",
-          include: ["test/{breaker,bulkhead,retry,policy,composition,issues}/**/*.test.ts"],
+          name: "frames",
+          include: [filesOf("breaker bulkhead composition issues policy retry")],
           exclude: ["test/policy/frames.test.ts", "test/bulkhead/cost.test.ts"],
           setupFiles: ["test/variants/public.ts"]
         }
-      }
+      },
+      { extends: true, test: { name: "kit", include: [filesOf(folders.kit)] } },
+      { extends: true, test: { name: "system", include: [filesOf(folders.system)] } }
     ]
   }
 })

@@ -4,7 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, TripPolicy } from "effect-resilience"
-import { down, held, ok, oneProbe, outcome, strict, tagOf, trip } from "./dependency.ts"
+import { down, held, ok, oneProbe, outcome, strict, tagOf, trip } from "../support/dependency.ts"
 
 /** The test's clock, with a wall that can be moved while its intervals stay as they are. */
 const withWall = <A, E, R>(f: (setWall: (millis: number) => void) => Effect.Effect<A, E, R>) =>
@@ -22,10 +22,10 @@ const withWall = <A, E, R>(f: (setWall: (millis: number) => void) => Effect.Effe
 
 const hour = 3_600_000
 
-describe("6.5 all intervals are monotonic", () => {
+describe("a wall clock that is set does not change any interval of a breaker", () => {
   it.effect.each([
     ["back", -hour],
-    ["forth", hour]
+    ["forward", hour]
   ] as const)("a wall clock set %s an hour moves no open time, no lease and no window", ([, by]) =>
     withWall((setWall) =>
       Effect.gen(function* () {

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, TripPolicy } from "effect-resilience"
-import { down, held, ok, oneProbe, outcome, strict, tagOf, trip } from "./dependency.ts"
+import { down, held, ok, oneProbe, outcome, strict, tagOf, trip } from "../support/dependency.ts"
 
 type AnyBreaker = CircuitBreaker.CircuitBreaker<CircuitBreaker.Options>
 
@@ -81,7 +81,7 @@ describe("commands of an operator, in every state", () => {
   )
 
   it.effect.each(pairs.filter(({ state, to }) => state === "half-open" && to !== "half-open"))(
-    "6.1 $command while half-open: the probe that was running says nothing any more",
+    "$command while half-open: the result of the probe that was running is ignored",
     ({ command, to }) =>
       Effect.gen(function* () {
         const breaker = yield* CircuitBreaker.make("users", { ...strict, probes: oneProbe })
@@ -94,17 +94,19 @@ describe("commands of an operator, in every state", () => {
       })
   )
 
-  it.effect("isolated lasts, however much time passes, and says that it has no end", () =>
-    Effect.gen(function* () {
-      const breaker = yield* inState("isolated")
-      yield* TestClock.adjust("365 days")
-      const error = yield* Effect.flip(breaker.protect(down))
-      assert.deepInclude(error, { _tag: "CircuitOpen", state: "isolated" })
-      assert.strictEqual(String(error._tag === "CircuitOpen" && error.retryAfter), "Infinity")
-    })
+  it.effect(
+    "an isolated circuit stays isolated however much time passes, and its rejection has an infinite retryAfter",
+    () =>
+      Effect.gen(function* () {
+        const breaker = yield* inState("isolated")
+        yield* TestClock.adjust("365 days")
+        const error = yield* Effect.flip(breaker.protect(down))
+        assert.deepInclude(error, { _tag: "CircuitOpen", state: "isolated" })
+        assert.strictEqual(String(error._tag === "CircuitOpen" && error.retryAfter), "Infinity")
+      })
   )
 
-  it.effect("disabled counts nothing: enabled again, the circuit has seen none of it", () =>
+  it.effect("a disabled circuit records no results: once enabled, it has fresh evidence", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...strict, trip: TripPolicy.consecutive(2) })
       yield* breaker.control.disable()
@@ -125,7 +127,7 @@ describe("commands of an operator, in every state", () => {
       return (yield* breaker.state()).openings
     })
 
-  it.effect("close remembers openings in a row, reset forgets them", () =>
+  it.effect("close keeps the count of openings in a row, reset sets it to zero", () =>
     Effect.gen(function* () {
       assert.strictEqual(yield* reopens("close"), 2)
       assert.strictEqual(yield* reopens("reset"), 1)
@@ -142,7 +144,7 @@ describe("commands of an operator, in every state", () => {
     })
   )
 
-  it.effect("a command is for one key alone", () =>
+  it.effect("a command changes the circuit of one key only", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", strict)
       const control = (breaker as AnyBreaker).control

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker } from "effect-resilience"
-import { down, held, ok, outcome, tagOf } from "./dependency.ts"
+import { down, held, ok, outcome, tagOf } from "../support/dependency.ts"
 
 const make = CircuitBreaker.make("users")
 
@@ -18,8 +18,8 @@ const failures = (breaker: CircuitBreaker.CircuitBreaker, times: number, apart: 
     }
   })
 
-describe("a breaker of which nothing is said", () => {
-  it.effect("opens in an outage: at ten failures in a row that last half a second, and says so", () =>
+describe("a breaker with default options", () => {
+  it.effect("opens after ten failures in a row over at least half a second, and shows them as evidence", () =>
     Effect.gen(function* () {
       const breaker = yield* make
       yield* failures(breaker, 9, 100)
@@ -42,7 +42,7 @@ describe("a breaker of which nothing is said", () => {
     })
   )
 
-  it.effect("is open for a second, give or take a fifth, every time; then one probe decides", () =>
+  it.effect("stays open for one second plus or minus 20 %, every time; then one probe decides", () =>
     Effect.gen(function* () {
       const breaker = yield* make
       yield* failures(breaker, 10, 100)

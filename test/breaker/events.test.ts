@@ -6,7 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, Event, TripPolicy } from "effect-resilience"
-import { down, held, notFound, ok, oneProbe, outcome, strict, tagOf, trip } from "./dependency.ts"
+import { down, held, notFound, ok, oneProbe, outcome, strict, tagOf, trip } from "../support/dependency.ts"
 
 const options = { ...strict, probes: oneProbe } as const
 
@@ -27,7 +27,7 @@ const listening = <A>(stream: Stream.Stream<A>) =>
   })
 
 describe("transitions", () => {
-  it.effect("every change of state, in order, with its cause, its evidence and its open time", () =>
+  it.effect("are emitted for every change of state, in order, with cause, evidence and open time", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("app/Users", options)
       const heard = yield* listening(breaker.transitions)
@@ -73,7 +73,7 @@ describe("transitions", () => {
     })
   )
 
-  it.effect("a command that changes nothing is no transition", () =>
+  it.effect("are not emitted by a command that does not change the state", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", options)
       const heard = yield* listening(breaker.transitions)
@@ -84,7 +84,7 @@ describe("transitions", () => {
 })
 
 describe("events", () => {
-  it.effect("a rejection, and a failure that was not counted; interruption is neither", () =>
+  it.effect("are emitted for a rejection and for an ignored failure, not for interruption", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...options, ignore: ["NotFound"] })
       const heard = yield* listening(breaker.events)
@@ -102,7 +102,7 @@ describe("events", () => {
     })
   )
 
-  it.effect("of one breaker are not another's; the program's listener hears them all", () =>
+  it.effect("of one breaker do not reach the stream of another; the program's hub receives all of them", () =>
     Effect.gen(function* () {
       const [one, other] = [yield* CircuitBreaker.make("one", options), yield* CircuitBreaker.make("other", options)]
       const own = yield* listening(one.events)
@@ -120,7 +120,7 @@ describe("events", () => {
     }).pipe(Effect.provideService(Event.CurrentHub, Event.makeHub()))
   )
 
-  it.effect("a stream that ends stops listening (resilience4j #2243)", () =>
+  it.effect("a stream that ends removes its listener (resilience4j #2243)", () =>
     Effect.gen(function* () {
       const hub = Event.makeHub()
       const breaker = yield* CircuitBreaker.make("users", options).pipe(Effect.provideService(Event.CurrentHub, hub))
@@ -136,8 +136,8 @@ describe("events", () => {
   )
 })
 
-describe("6.13 a listener may call the policy it listens to", () => {
-  it.effect("it resets the circuit that opens, and calls through it", () =>
+describe("a listener may use the breaker that it listens to", () => {
+  it.effect("a listener can reset the circuit that opened and make a protected call", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", options)
       const answers: Array<unknown> = []
@@ -162,8 +162,8 @@ describe("6.13 a listener may call the policy it listens to", () => {
   )
 })
 
-describe("6.14 nothing is made for nobody", () => {
-  it.effect("without a listener no event is stamped, however the circuit changes", () =>
+describe("events are built only while there is a listener", () => {
+  it.effect("without a listener no event is built, whichever way the circuit changes", () =>
     Effect.gen(function* () {
       const clock = yield* Clock.Clock
       let stamps = 0

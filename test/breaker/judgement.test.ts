@@ -3,11 +3,23 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { CircuitBreaker, type Outcome, Transient, TripPolicy } from "effect-resilience"
-import { Down, down, type Failure, held, notFound, ok, oneProbe, outcome, ready, strict, tagOf } from "./dependency.ts"
+import {
+  Down,
+  down,
+  type Failure,
+  held,
+  notFound,
+  ok,
+  oneProbe,
+  outcome,
+  ready,
+  strict,
+  tagOf
+} from "../support/dependency.ts"
 
 const options = { ...strict, probes: oneProbe } as const
 
-describe("a judgement of the breaker's own", () => {
+describe("a judgement in the options of the breaker", () => {
   it.effect("failures: only these errors count", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...options, failures: ["NotFound"] })
@@ -18,7 +30,7 @@ describe("a judgement of the breaker's own", () => {
     })
   )
 
-  it.effect("ignore: these errors say nothing", () =>
+  it.effect("ignore: these errors count neither as success nor as failure", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", {
         ...options,
@@ -44,7 +56,7 @@ describe("a judgement of the breaker's own", () => {
     })
   )
 
-  it.effect("classify: decides alone", () =>
+  it.effect("classify: replaces every other judgement", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", {
         ...options,
@@ -73,8 +85,8 @@ describe("a judgement of the breaker's own", () => {
   )
 })
 
-describe("a judgement of one call's own", () => {
-  it.effect("holds in place of the breaker's, whole, for that call alone", () =>
+describe("a judgement in the options of one call", () => {
+  it.effect("replaces the whole judgement of the breaker, for that call only", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...options, failures: ["NotFound"] })
       yield* outcome(notFound.pipe(breaker.protect({ ignore: ["NotFound"] })))
@@ -85,7 +97,7 @@ describe("a judgement of one call's own", () => {
     })
   )
 
-  it.effect("as data last: the same", () =>
+  it.effect("works the same when the options come before the effect", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...options, failures: ["NotFound"] })
       yield* outcome(notFound.pipe(breaker.protect({ ignore: ["NotFound"] })))
@@ -95,7 +107,7 @@ describe("a judgement of one call's own", () => {
     })
   )
 
-  it.effect("a field that is undefined is none", () =>
+  it.effect("a field that is undefined counts as absent", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...options, failures: ["NotFound"] })
       yield* outcome(notFound.pipe(breaker.protect({ key: "default", failures: undefined, classify: undefined })))
@@ -104,7 +116,7 @@ describe("a judgement of one call's own", () => {
   )
 })
 
-describe("a judgement that throws is a defect, and loses no probe", () => {
+describe("a judgement that throws becomes a defect, and the probe gives its permit back", () => {
   const broken = {
     classify: {
       classify: (): Outcome.Outcome => {
@@ -140,7 +152,7 @@ describe("a judgement that throws is a defect, and loses no probe", () => {
   )
 })
 
-describe("a trip policy that throws is a defect, and breaks no circuit", () => {
+describe("a trip policy that throws becomes a defect, and the circuit stays consistent", () => {
   const parts = {
     name: "own",
     initial: () => ({ failures: 0 }),
@@ -153,7 +165,7 @@ describe("a trip policy that throws is a defect, and breaks no circuit", () => {
     throw new Error("bad trip policy")
   }
 
-  it.effect("in its figures: the circuit opens, without them", () =>
+  it.effect("in `figures`: the circuit opens, without figures", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", {
         ...options,
@@ -175,7 +187,7 @@ describe("a trip policy that throws is a defect, and breaks no circuit", () => {
     })
   )
 
-  it.effect("in making fresh evidence: a recovered circuit is closed", () =>
+  it.effect("in `initial`: a recovered circuit is closed", () =>
     Effect.gen(function* () {
       let broken = false
       const initial = () => (broken ? throws() : { failures: 0 })
@@ -187,7 +199,7 @@ describe("a trip policy that throws is a defect, and breaks no circuit", () => {
     })
   )
 
-  it.effect("the work of the call is over by then: interruption still frees what it held", () =>
+  it.effect("a call interrupted while its result is recorded still releases its permit", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", {
         ...options,
@@ -200,7 +212,7 @@ describe("a trip policy that throws is a defect, and breaks no circuit", () => {
     })
   )
 
-  it.effect("an error whose retryAfter throws counts all the same", () =>
+  it.effect("an error whose retryAfter throws still counts as a failure", () =>
     Effect.gen(function* () {
       class Odd {
         readonly [Transient.TypeId]: Transient.Mark = "transient"

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, TripPolicy } from "effect-resilience"
 import { Keyed, overflowKey, resolve } from "../../packages/resilience/src/engine/keyed.ts"
-import { down, ok, oneProbe, outcome, strict, tagOf, trip } from "./dependency.ts"
+import { down, ok, oneProbe, outcome, strict, tagOf, trip } from "../support/dependency.ts"
 
 type AnyBreaker = CircuitBreaker.CircuitBreaker<CircuitBreaker.Options>
 
@@ -15,7 +15,7 @@ const use = (breaker: AnyBreaker, prefix: string, count: number) =>
 const keysOf = (breaker: AnyBreaker) => Effect.map(breaker.states, (states) => states.map((state) => state.key))
 
 describe("one circuit per key", () => {
-  it.effect("keys do not touch each other, and no key is a key of its own", () =>
+  it.effect("circuits of different keys are independent, and calls without a key share one circuit", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", strict)
       yield* outcome(down.pipe(breaker.protect({ key: "a" })))
@@ -39,7 +39,7 @@ describe("one circuit per key", () => {
     })
   )
 
-  it.effect("asking for the state of a key nobody has used makes none", () =>
+  it.effect("reading the state of an unused key does not create its circuit", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", strict)
       assert.deepInclude(yield* breaker.state("nobody"), { _tag: "closed", openings: 0 })
@@ -47,7 +47,7 @@ describe("one circuit per key", () => {
     })
   )
 
-  it.effect("names of properties of objects are keys like any other", () =>
+  it.effect("names such as `constructor` and `__proto__` are ordinary keys", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", strict)
       for (const key of ["__proto__", "constructor", "toString", ""]) {
@@ -58,7 +58,7 @@ describe("one circuit per key", () => {
   )
 })
 
-describe("6.12 keyed state is bounded", () => {
+describe("the number of circuits is bounded", () => {
   it.effect("never holds more than maxKeys", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...strict, keys: { maxKeys: 10 } })
@@ -67,7 +67,7 @@ describe("6.12 keyed state is bounded", () => {
     })
   )
 
-  it.effect("by default holds 10,000 keys", () =>
+  it.effect("holds up to 10,000 keys by default", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", strict)
       yield* use(breaker, "k", 10_050)
@@ -75,7 +75,7 @@ describe("6.12 keyed state is bounded", () => {
     })
   )
 
-  it.effect("forgets keys that nobody uses, by default after an hour", () =>
+  it.effect("removes idle keys, after one hour by default", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", strict)
       yield* use(breaker, "old", 20)
@@ -88,32 +88,34 @@ describe("6.12 keyed state is bounded", () => {
     })
   )
 
-  it.effect("never forgets a circuit that is open, probing, isolated or disabled: not when full, not when idle", () =>
-    Effect.gen(function* () {
-      const breaker = yield* CircuitBreaker.make("users", {
-        ...strict,
-        probes: oneProbe,
-        keys: { maxKeys: 10, idleTimeToLive: "1 minute" }
+  it.effect(
+    "never removes a circuit that is open, half-open with probes, isolated or disabled, neither when full nor when idle",
+    () =>
+      Effect.gen(function* () {
+        const breaker = yield* CircuitBreaker.make("users", {
+          ...strict,
+          probes: oneProbe,
+          keys: { maxKeys: 10, idleTimeToLive: "1 minute" }
+        })
+        yield* trip(breaker, "open")
+        yield* trip(breaker, "half-open")
+        yield* TestClock.adjust("5 seconds")
+        yield* Effect.forkChild(Effect.delay(ok, "1 day").pipe(breaker.protect({ key: "half-open" })), {
+          startImmediately: true
+        })
+        yield* breaker.control.isolate("isolated")
+        yield* breaker.control.disable("disabled")
+        yield* TestClock.adjust("1 hour")
+        yield* trip(breaker, "open")
+        yield* use(breaker, "k", 500)
+        for (const key of ["open", "half-open", "isolated", "disabled"]) {
+          assert.strictEqual(yield* tagOf(breaker, key), key)
+        }
+        assert.strictEqual((yield* keysOf(breaker)).length, 10)
       })
-      yield* trip(breaker, "open")
-      yield* trip(breaker, "half-open")
-      yield* TestClock.adjust("5 seconds")
-      yield* Effect.forkChild(Effect.delay(ok, "1 day").pipe(breaker.protect({ key: "half-open" })), {
-        startImmediately: true
-      })
-      yield* breaker.control.isolate("isolated")
-      yield* breaker.control.disable("disabled")
-      yield* TestClock.adjust("1 hour")
-      yield* trip(breaker, "open")
-      yield* use(breaker, "k", 500)
-      for (const key of ["open", "half-open", "isolated", "disabled"]) {
-        assert.strictEqual(yield* tagOf(breaker, key), key)
-      }
-      assert.strictEqual((yield* keysOf(breaker)).length, 10)
-    })
   )
 
-  it.effect("forgets a circuit whose open time was over long ago: dead hosts must not fill the map", () =>
+  it.effect("removes an idle circuit whose open time has ended, so that dead hosts do not fill the map", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("hosts", {
         ...strict,
@@ -126,7 +128,7 @@ describe("6.12 keyed state is bounded", () => {
     })
   )
 
-  it.effect("never forgets a closed circuit with a call in it, or with a permit out", () =>
+  it.effect("never removes a closed circuit while a call runs or a permit is held", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("hosts", { ...strict, keys: { maxKeys: 2 } })
       yield* Effect.forkChild(Effect.delay(ok, "1 hour").pipe(breaker.protect({ key: "busy" })), {
@@ -140,7 +142,7 @@ describe("6.12 keyed state is bounded", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("keeps the word of an operator for a key of its own, when there is no room too", () =>
+  it.effect("applies a command of an operator to one key even when there is no room for another circuit", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("hosts", { ...strict, keys: { maxKeys: 1 } })
       yield* trip(breaker, "a")
@@ -151,7 +153,7 @@ describe("6.12 keyed state is bounded", () => {
   )
 })
 
-describe("6.12 when every kept circuit must stay, new keys share one", () => {
+describe("when no circuit can be removed, new keys share one circuit", () => {
   const crowded = Effect.gen(function* () {
     const breaker = yield* CircuitBreaker.make("users", {
       ...strict,
@@ -162,7 +164,7 @@ describe("6.12 when every kept circuit must stay, new keys share one", () => {
     return breaker
   })
 
-  it.effect("they are still protected, and memory stays bounded", () =>
+  it.effect("calls of new keys are still protected, and memory stays bounded", () =>
     Effect.gen(function* () {
       const breaker = yield* crowded
       const ends: Array<unknown> = []
@@ -174,7 +176,7 @@ describe("6.12 when every kept circuit must stay, new keys share one", () => {
     })
   )
 
-  it.effect("a key gets a circuit of its own as soon as there is room", () =>
+  it.effect("a key gets its own circuit as soon as there is room", () =>
     Effect.gen(function* () {
       const breaker = yield* crowded
       for (let i = 0; i < 2; i++) yield* outcome(down.pipe(breaker.protect({ key: "new" })))
@@ -184,7 +186,7 @@ describe("6.12 when every kept circuit must stay, new keys share one", () => {
     })
   )
 
-  it.effect("the shared circuit is nobody's in particular: it is not exported", () =>
+  it.effect("the shared circuit is not part of a snapshot", () =>
     Effect.gen(function* () {
       const breaker = yield* crowded
       for (let i = 0; i < 2; i++) yield* outcome(down.pipe(breaker.protect({ key: "new" })))
@@ -196,23 +198,25 @@ describe("6.12 when every kept circuit must stay, new keys share one", () => {
     })
   )
 
-  it.effect("a snapshot with more circuits than there is room for overwrites neither them nor the shared one", () =>
-    Effect.gen(function* () {
-      const breaker = yield* crowded
-      const other = yield* CircuitBreaker.make("users", strict)
-      for (const key of ["x", "y"]) yield* other.control.isolate(key)
-      yield* breaker.restore(yield* other.snapshot)
-      assert.strictEqual(yield* outcome(ok.pipe(breaker.protect({ key: "new" }))), "ok")
-      assert.deepStrictEqual(
-        (yield* breaker.states).map((state) => state._tag),
-        ["open", "open", "open", "open", "open", "closed"]
-      )
-    })
+  it.effect(
+    "a snapshot with more circuits than there is room for overwrites neither the kept circuits nor the shared one",
+    () =>
+      Effect.gen(function* () {
+        const breaker = yield* crowded
+        const other = yield* CircuitBreaker.make("users", strict)
+        for (const key of ["x", "y"]) yield* other.control.isolate(key)
+        yield* breaker.restore(yield* other.snapshot)
+        assert.strictEqual(yield* outcome(ok.pipe(breaker.protect({ key: "new" }))), "ok")
+        assert.deepStrictEqual(
+          (yield* breaker.states).map((state) => state._tag),
+          ["open", "open", "open", "open", "open", "closed"]
+        )
+      })
   )
 })
 
 describe("lookups", () => {
-  it.effect("of a known key make nothing and look at nobody else, with 10,000 keys", () =>
+  it.effect("of a known key allocate nothing and visit no other entry, with 10,000 keys", () =>
     Effect.withFiber((fiber) => {
       let made = 0
       let looked = 0

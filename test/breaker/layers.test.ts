@@ -4,7 +4,7 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker } from "effect-resilience"
-import { down, ok, oneProbe, outcome, strict } from "./dependency.ts"
+import { down, ok, oneProbe, outcome, strict } from "../support/dependency.ts"
 
 class Users extends CircuitBreaker.Service<Users>()("app/Users", { ...strict, probes: oneProbe }) {}
 
@@ -14,7 +14,7 @@ const tripped = Effect.andThen(outcome(down.pipe(Users.protect)), outcome(ok.pip
 const asked = outcome(ok.pipe(Users.protect))
 
 describe("layers of one class", () => {
-  it.effect("provided twice share nothing", () =>
+  it.effect("provided twice, make two breakers", () =>
     Effect.gen(function* () {
       assert.strictEqual(yield* tripped.pipe(Effect.provide(Layer.fresh(Users.layer))), "CircuitOpen")
       assert.strictEqual(yield* asked.pipe(Effect.provide(Layer.fresh(Users.layer))), "ok")
@@ -23,7 +23,7 @@ describe("layers of one class", () => {
     })
   )
 
-  it.effect("memoized, it is one breaker for all that need it", () =>
+  it.effect("memoized, make one breaker for all consumers", () =>
     Effect.gen(function* () {
       const one = Layer.effectDiscard(tripped)
       const seen: Array<unknown> = []
@@ -38,7 +38,7 @@ describe("layers of one class", () => {
     })
   )
 
-  it.effect("built once, it is one breaker for every fiber", () =>
+  it.effect("built once, make one breaker for every fiber", () =>
     Effect.gen(function* () {
       yield* Effect.forEach([1, 2, 3], () => Effect.forkChild(outcome(down.pipe(Users.protect))), { discard: true })
       yield* TestClock.adjust(0)

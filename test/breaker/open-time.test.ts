@@ -5,7 +5,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, TripPolicy } from "effect-resilience"
-import { Down, down, type Failure, ok, oneProbe, outcome, strict, tagOf, trip } from "./dependency.ts"
+import { Down, down, type Failure, ok, oneProbe, outcome, strict, tagOf, trip } from "../support/dependency.ts"
 
 type AnyBreaker = CircuitBreaker.CircuitBreaker<CircuitBreaker.Options>
 
@@ -30,7 +30,7 @@ const failing = (retryAfter: Duration.Duration): Effect.Effect<string, Failure> 
 
 const options = { trip: TripPolicy.consecutive(1), probes: oneProbe } as const
 
-describe("6.4 growth over openings in a row", () => {
+describe("open time over openings in a row", () => {
   const cases: Array<[string, CircuitBreaker.Options["openFor"], Array<number>]> = [
     [
       "with a factor of 2 doubles to a minute",
@@ -38,8 +38,8 @@ describe("6.4 growth over openings in a row", () => {
       [5000, 10_000, 20_000, 40_000, 60_000, 60_000]
     ],
     ["grows by its factor to its max", { initial: 100, factor: 3, max: "1 second", jitter: 0 }, [100, 300, 900, 1000]],
-    ["a factor of 1 does not grow", { initial: 100, factor: 1, jitter: 0 }, [100, 100, 100]],
-    ["does not grow when nothing is said", { initial: "5 seconds", jitter: 0 }, [5000, 5000, 5000]],
+    ["does not grow with a factor of 1", { initial: 100, factor: 1, jitter: 0 }, [100, 100, 100]],
+    ["does not grow by default", { initial: "5 seconds", jitter: 0 }, [5000, 5000, 5000]],
     [
       "an initial time above a minute is its own max",
       { initial: "2 minutes", factor: 2, jitter: 0 },
@@ -54,7 +54,7 @@ describe("6.4 growth over openings in a row", () => {
     })
   )
 
-  it.effect("is a second, give or take a fifth, when nothing is said", () =>
+  it.effect("is one second plus or minus 20 % by default", () =>
     Effect.gen(function* () {
       const breakers = yield* Effect.replicateEffect(CircuitBreaker.make("users", options), 200)
       const times = yield* Effect.forEach(breakers, (breaker) =>
@@ -79,7 +79,7 @@ describe("6.4 growth over openings in a row", () => {
   )
 })
 
-describe("6.4 the row ends after a healthy stretch as long as the last opening", () => {
+describe("the count of openings in a row restarts after the circuit was closed for as long as its last open time", () => {
   const reopened = (healthyFor: Duration.Input) =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", {
@@ -95,20 +95,20 @@ describe("6.4 the row ends after a healthy stretch as long as the last opening",
       return { openings, time: yield* left(breaker) }
     })
 
-  it.effect("a shorter one goes on with the growth", () =>
+  it.effect("after a shorter closed time the open time goes on growing", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* reopened("9999 millis"), { openings: 2, time: 20_000 })
     })
   )
 
-  it.effect("as long a one starts again", () =>
+  it.effect("after a closed time of that length the open time starts at its initial value", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* reopened("10 seconds"), { openings: 0, time: 5000 })
     })
   )
 })
 
-describe("6.4 jitter", () => {
+describe("jitter of the open time", () => {
   const sample = (jitter: number | undefined, seed: string) =>
     Effect.gen(function* () {
       const times: Array<number> = []
@@ -120,7 +120,7 @@ describe("6.4 jitter", () => {
       return times
     }).pipe(Random.withSeed(seed))
 
-  it.effect("moves the open time by up to a fifth of itself when nothing is said", () =>
+  it.effect("moves the open time by up to 20 % by default", () =>
     Effect.gen(function* () {
       const times = yield* sample(undefined, "one")
       assert.isAtLeast(Math.min(...times), 800)
@@ -130,7 +130,7 @@ describe("6.4 jitter", () => {
     })
   )
 
-  it.effect("by as much as it is told, and not at all at 0", () =>
+  it.effect("moves the open time by up to the given ratio, and not at all at 0", () =>
     Effect.gen(function* () {
       const wide = yield* sample(1, "two")
       assert.isBelow(Math.min(...wide), 100)
@@ -147,7 +147,7 @@ describe("6.4 jitter", () => {
   )
 })
 
-describe("6.4 retryAfter of the failure that opens the circuit", () => {
+describe("retryAfter of the failure that opens the circuit", () => {
   const openedBy = (retryAfter: Duration.Duration, extra: CircuitBreaker.Options = {}) =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...strict, ...extra })
@@ -162,7 +162,7 @@ describe("6.4 retryAfter of the failure that opens the circuit", () => {
     ["below zero changes nothing", Duration.seconds(-5), {}, 5000],
     ["lengthens it to 10 minutes at the most", Duration.days(1), {}, 600_000],
     ["to `maxRetryAfter` at the most", Duration.days(1), { maxRetryAfter: "1 minute" }, 60_000],
-    ["to less than the open time not at all", Duration.days(1), { maxRetryAfter: "1 second" }, 5000],
+    ["is ignored when `maxRetryAfter` is below the open time", Duration.days(1), { maxRetryAfter: "1 second" }, 5000],
     ["that is infinite is capped as well", Duration.infinity, {}, 600_000]
   ]
   it.effect.each(cases)("%s", ([, retryAfter, extra, expected]) =>
@@ -171,7 +171,7 @@ describe("6.4 retryAfter of the failure that opens the circuit", () => {
     })
   )
 
-  it.effect("counts for a probe that fails, and for how long the circuit must then be healthy", () =>
+  it.effect("applies to a probe that fails, and to the closed time after which the count of openings restarts", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...strict, probes: oneProbe })
       yield* trip(breaker)
@@ -188,8 +188,8 @@ describe("6.4 retryAfter of the failure that opens the circuit", () => {
   )
 })
 
-describe("6.4 a Schedule as open time", () => {
-  it.effect("gives the n-th opening in a row its n-th delay", () =>
+describe("a Schedule as open time", () => {
+  it.effect("gives opening number n in a row delay number n", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...options, openFor: Schedule.exponential("1 second") })
       assert.deepStrictEqual(yield* openTimes(breaker, 4), [1000, 2000, 4000, 8000])
@@ -216,7 +216,7 @@ describe("6.4 a Schedule as open time", () => {
     })
   )
 
-  it.effect("one schedule serves many keys: no opening moves another's", () =>
+  it.effect("is stepped for each key independently", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...options, openFor: Schedule.exponential("1 second") })
       for (const key of ["a", "b", "c"]) {

@@ -87,7 +87,7 @@ const table: Array<[options: object, text: string | RegExp]> = [
   [{ classify: "success" }, 'classify must be a function, got "success"']
 ]
 
-describe("6.11 a bad option of a breaker fails at construction, and says what is allowed", () => {
+describe("a bad option of a breaker throws a RangeError at construction that names what is allowed", () => {
   it.each(table)("%o", (options, text) => {
     for (const message of [
       refusal(() => CircuitBreaker.make("users", not(options))),
@@ -109,7 +109,7 @@ describe("6.11 a bad option of a breaker fails at construction, and says what is
     }
   })
 
-  it("a judgement given with a call is checked there", () => {
+  it("a judgement given with a call is checked when it is given", () => {
     const call = Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users")
       return refusal(() => not(Effect.void).pipe(breaker.protect(not({ failures: "x" }))))
@@ -117,7 +117,7 @@ describe("6.11 a bad option of a breaker fails at construction, and says what is
     assert.strictEqual(Effect.runSync(call), 'CircuitBreaker.protect: failures must be an array of tags, got "x"')
   })
 
-  it("undefined in an object is nothing said", () => {
+  it("an option that is undefined takes its default", () => {
     const nothing = undefined
     const everything = CircuitBreaker.make("users", {
       trip: nothing,
@@ -134,7 +134,7 @@ describe("6.11 a bad option of a breaker fails at construction, and says what is
     for (const made of [everything, parts, CircuitBreaker.make("users", nothing)]) assert.isTrue(Effect.isEffect(made))
   })
 
-  it("NaN is no duration, even where zero would be one", () => {
+  it("NaN is refused as a duration, also where zero is allowed", () => {
     assert.strictEqual(
       refusal(() => Options.millis("Bulkhead", "maxWait", Number.NaN, { zero: true })),
       'Bulkhead: maxWait must be a finite duration of zero or more, such as "5 seconds", got NaN'

@@ -5,7 +5,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, TripPolicy } from "effect-resilience"
-import { ok, oneProbe, outcome, ready, strict, tagOf, trip } from "./dependency.ts"
+import { ok, oneProbe, outcome, ready, strict, tagOf, trip } from "../support/dependency.ts"
 
 const make = CircuitBreaker.make("users", { ...strict, probes: oneProbe })
 
@@ -17,13 +17,13 @@ const taken = (breaker: Effect.Success<typeof make>, key?: string) =>
     return { ...permit, close: Scope.close(scope, Exit.void) }
   })
 
-describe("acquire: leave to make one call", () => {
+describe("acquire: a permit for one call", () => {
   const words = [
     { word: "succeed", closed: "closed", probe: "closed" },
     { word: "fail", closed: "open", probe: "open" },
     { word: "ignore", closed: "closed", probe: "half-open" }
   ] as const
-  it.effect.each(words)("$word: closed then $closed, half-open then $probe", ({ closed, probe, word }) =>
+  it.effect.each(words)("$word: a closed circuit becomes $closed, a half-open one $probe", ({ closed, probe, word }) =>
     Effect.gen(function* () {
       for (const [prepare, then] of [
         [(_: Effect.Success<typeof make>) => Effect.void, closed],
@@ -38,7 +38,7 @@ describe("acquire: leave to make one call", () => {
     })
   )
 
-  it.effect("the first word counts; a second one, and the end of the scope, say nothing", () =>
+  it.effect("only the first result of a permit counts; a second result and the end of the scope are ignored", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...strict, trip: TripPolicy.consecutive(2) })
       const permit = yield* taken(breaker)
@@ -52,20 +52,22 @@ describe("acquire: leave to make one call", () => {
     })
   )
 
-  it.effect("unsaid when its scope closes, it is ignored: a probe's place is free again", () =>
-    Effect.gen(function* () {
-      const breaker = yield* make
-      yield* ready(breaker)
-      const permit = yield* taken(breaker)
-      assert.strictEqual(yield* outcome(Effect.scoped(breaker.acquire())), "CircuitOpen")
-      yield* permit.close
-      yield* permit.fail()
-      assert.deepInclude(yield* breaker.state(), { _tag: "half-open", probing: 0 })
-      assert.strictEqual(yield* outcome(breaker.protect(ok)), "ok")
-    })
+  it.effect(
+    "a permit without a result when its scope closes counts as ignored, and the permit of a probe is released",
+    () =>
+      Effect.gen(function* () {
+        const breaker = yield* make
+        yield* ready(breaker)
+        const permit = yield* taken(breaker)
+        assert.strictEqual(yield* outcome(Effect.scoped(breaker.acquire())), "CircuitOpen")
+        yield* permit.close
+        yield* permit.fail()
+        assert.deepInclude(yield* breaker.state(), { _tag: "half-open", probing: 0 })
+        assert.strictEqual(yield* outcome(breaker.protect(ok)), "ok")
+      })
   )
 
-  it.effect("its scope may fail or be interrupted: the same", () =>
+  it.effect("a permit whose scope fails or is interrupted without a result counts as ignored", () =>
     Effect.gen(function* () {
       const breaker = yield* make
       yield* ready(breaker)
@@ -76,7 +78,7 @@ describe("acquire: leave to make one call", () => {
     })
   )
 
-  it.effect("an open circuit gives none", () =>
+  it.effect("an open circuit rejects acquire", () =>
     Effect.gen(function* () {
       const breaker = yield* make
       yield* trip(breaker, "eu")
@@ -86,7 +88,7 @@ describe("acquire: leave to make one call", () => {
     })
   )
 
-  it.effect("fail takes what the dependency asked for", () =>
+  it.effect("fail takes the retryAfter of the dependency", () =>
     Effect.gen(function* () {
       const breaker = yield* make
       const { fail } = yield* taken(breaker)
@@ -95,7 +97,7 @@ describe("acquire: leave to make one call", () => {
     })
   )
 
-  it.effect("the time until the first word is the call's duration", () =>
+  it.effect("the duration of the call ends with the first result", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", {
         ...strict,
@@ -108,7 +110,7 @@ describe("acquire: leave to make one call", () => {
     })
   )
 
-  it.effect("6.1 a word from an older era changes nothing", () =>
+  it.effect("a result of a permit acquired in an older generation never changes the state", () =>
     Effect.gen(function* () {
       const breaker = yield* make
       const permit = yield* taken(breaker)

@@ -5,9 +5,20 @@ import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, TripPolicy } from "effect-resilience"
-import { down, type Failure, held, notFound, ok, oneProbe, outcome, ready, strict, tagOf } from "./dependency.ts"
+import {
+  down,
+  type Failure,
+  held,
+  notFound,
+  ok,
+  oneProbe,
+  outcome,
+  ready,
+  strict,
+  tagOf
+} from "../support/dependency.ts"
 
-describe("6.3 probes: n means n", () => {
+describe("a half-open circuit admits at most `permitted` probes", () => {
   it.effect.each([1, 3, 10])("of 1,000 concurrent callers %i run (resilience4j #1432, Polly #216)", (permitted) =>
     Effect.gen(function* () {
       let running = 0
@@ -34,22 +45,24 @@ describe("6.3 probes: n means n", () => {
     })
   )
 
-  it.effect("successes of a half-open circuit free no places: a fourth call waits for the verdict", () =>
-    Effect.gen(function* () {
-      const breaker = yield* CircuitBreaker.make("users", { ...strict, probes: { permitted: 3, successes: 3 } })
-      yield* ready(breaker)
-      const [first, second, third] = [yield* held(breaker), yield* held(breaker), yield* held(breaker)]
-      yield* first.succeed
-      yield* second.succeed
-      assert.strictEqual(yield* outcome(breaker.protect(ok)), "CircuitOpen")
-      assert.deepInclude(yield* breaker.state(), { _tag: "half-open", probing: 1, successes: 2 })
-      yield* third.succeed
-      assert.strictEqual(yield* tagOf(breaker), "closed")
-    })
+  it.effect(
+    "a probe that succeeded keeps its permit: a fourth call is rejected until the circuit closes or opens",
+    () =>
+      Effect.gen(function* () {
+        const breaker = yield* CircuitBreaker.make("users", { ...strict, probes: { permitted: 3, successes: 3 } })
+        yield* ready(breaker)
+        const [first, second, third] = [yield* held(breaker), yield* held(breaker), yield* held(breaker)]
+        yield* first.succeed
+        yield* second.succeed
+        assert.strictEqual(yield* outcome(breaker.protect(ok)), "CircuitOpen")
+        assert.deepInclude(yield* breaker.state(), { _tag: "half-open", probing: 1, successes: 2 })
+        yield* third.succeed
+        assert.strictEqual(yield* tagOf(breaker), "closed")
+      })
   )
 })
 
-describe("6.3 k of n", () => {
+describe("`successes` of `permitted` probes close the circuit", () => {
   const cases = [
     { permitted: 3, successes: 2, answers: "ss", ends: "closed" },
     { permitted: 3, successes: 2, answers: "sfs", ends: "closed" },
@@ -91,7 +104,7 @@ describe("6.3 k of n", () => {
 
   const { probes: _, ...unsaid } = strict
 
-  it.effect("by default one probe decides, and it is the only one", () =>
+  it.effect("by default one probe is admitted, and its result decides", () =>
     Effect.gen(function* () {
       for (const probes of [undefined, {}, { permitted: 1 }]) {
         for (const [end, state] of [
@@ -109,7 +122,7 @@ describe("6.3 k of n", () => {
     })
   )
 
-  it.effect("one success closes when only the number of probes is said", () =>
+  it.effect("one success closes when only `permitted` is given", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...unsaid, probes: { permitted: 3 } })
       yield* ready(breaker)
@@ -121,8 +134,8 @@ describe("6.3 k of n", () => {
   )
 })
 
-describe("6.2 probes that do not end well", () => {
-  it.effect("a hung probe gives its place away after its lease (gobreaker, opossum #658)", () =>
+describe("probes that hang, are interrupted or fail", () => {
+  it.effect("a hung probe loses its permit after its lease (gobreaker, opossum #658)", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...strict, probes: { ...oneProbe, lease: "3 seconds" } })
       yield* ready(breaker)
@@ -135,7 +148,7 @@ describe("6.2 probes that do not end well", () => {
     })
   )
 
-  it.effect("whose lease is over is not shown as probing, though nobody has asked for its place yet", () =>
+  it.effect("a probe whose lease has ended is not shown as probing, also before another call takes its permit", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...strict, probes: { ...oneProbe, lease: "3 seconds" } })
       yield* ready(breaker)
@@ -147,7 +160,7 @@ describe("6.2 probes that do not end well", () => {
     })
   )
 
-  it.effect("the lease is 10 seconds when nothing is said", () =>
+  it.effect("the lease is 10 seconds by default", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...strict, probes: oneProbe })
       yield* ready(breaker)
@@ -159,7 +172,7 @@ describe("6.2 probes that do not end well", () => {
     })
   )
 
-  it.effect("a dependency that answers well, but slower than the lease, closes its circuit", () =>
+  it.effect("a probe that succeeds after its lease closes the circuit", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...strict, probes: { ...oneProbe, lease: "1 second" } })
       yield* ready(breaker)
@@ -170,7 +183,7 @@ describe("6.2 probes that do not end well", () => {
     })
   )
 
-  it.effect("a cancelled probe frees its place and says nothing (Polly #1979, cockatiel)", () =>
+  it.effect("an interrupted probe releases its permit and counts as ignored (Polly #1979, cockatiel)", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...strict, probes: oneProbe })
       yield* ready(breaker)
@@ -185,7 +198,7 @@ describe("6.2 probes that do not end well", () => {
     })
   )
 
-  it.effect("6.6 interrupted at any yield point, a probe never keeps its place", () =>
+  it.effect("a probe interrupted at any yield point releases its permit", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", { ...strict, probes: { permitted: 2, successes: 2 } })
       const steps: Effect.Effect<string, Failure> = Effect.yieldNow.pipe(
@@ -205,13 +218,13 @@ describe("6.2 probes that do not end well", () => {
   )
 })
 
-describe("6.3 half-open always ends", () => {
+describe("a half-open circuit always closes or opens", () => {
   const Command = Schema.Struct({
     op: Schema.Literals(["start", "start", "succeed", "fail", "reject", "interrupt", "wait"]),
     which: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 20 }))
   })
   it.effect.prop(
-    "whatever calls, cancellations and pauses came before, a healthy dependency and traffic close it",
+    "after any calls, interruptions and pauses, calls to a healthy dependency close the circuit",
     {
       permitted: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 4 })),
       commands: Schema.Array(Command).check(Schema.isMaxLength(60))

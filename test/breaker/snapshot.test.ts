@@ -5,7 +5,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, TripPolicy } from "effect-resilience"
-import { Down, down, type Failure, held, ok, oneProbe, outcome, strict, tagOf, trip } from "./dependency.ts"
+import { Down, down, type Failure, held, ok, oneProbe, outcome, strict, tagOf, trip } from "../support/dependency.ts"
 
 type AnyBreaker = CircuitBreaker.CircuitBreaker<CircuitBreaker.Options>
 
@@ -27,7 +27,7 @@ const restarted = (breaker: AnyBreaker, away: Duration.Input, extra: CircuitBrea
   })
 
 describe("export and hydrate across a restart", () => {
-  it.effect("an open circuit goes on with what is left of its open time", () =>
+  it.effect("an open circuit continues with the rest of its open time", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", options)
       yield* trip(breaker)
@@ -42,7 +42,7 @@ describe("export and hydrate across a restart", () => {
     })
   )
 
-  it.effect("an open time that has ended meanwhile has ended: the first call is a probe", () =>
+  it.effect("after the open time ended during the restart, the first call is a probe", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", options)
       yield* trip(breaker)
@@ -54,7 +54,7 @@ describe("export and hydrate across a restart", () => {
     })
   )
 
-  it.effect("a half-open circuit has lost its probes: it begins with new ones", () =>
+  it.effect("a half-open circuit is restored as open with no open time left, without its probes", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", options)
       yield* trip(breaker)
@@ -66,7 +66,7 @@ describe("export and hydrate across a restart", () => {
     })
   )
 
-  it.effect("isolated and disabled hold until the next command", () =>
+  it.effect("isolated and disabled last until the next command", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", options)
       yield* breaker.control.isolate("a")
@@ -83,7 +83,7 @@ describe("export and hydrate across a restart", () => {
     ["4999 millis", 2, 10],
     ["5 seconds", 1, 5]
   ] as const)(
-    "closed, its openings in a row are kept, and time away is healthy time: %s",
+    "a closed circuit keeps its openings in a row, and the time of the restart counts as closed time: %s",
     ([away, openings, seconds]) =>
       Effect.gen(function* () {
         const breaker = yield* CircuitBreaker.make("users", options)
@@ -96,7 +96,7 @@ describe("export and hydrate across a restart", () => {
       })
   )
 
-  it.effect("a wall clock that was set back while the process was down makes nothing longer", () =>
+  it.effect("a wall clock that was set back during the restart lengthens no open time", () =>
     Effect.gen(function* () {
       yield* TestClock.setTime(1e12)
       const breaker = yield* CircuitBreaker.make("users", options)
@@ -111,7 +111,7 @@ describe("export and hydrate across a restart", () => {
 })
 
 describe("hydrate into circuits that are in use", () => {
-  it.effect("the snapshot's state takes over, with fresh evidence", () =>
+  it.effect("the state of the snapshot replaces the present one, with fresh evidence", () =>
     Effect.gen(function* () {
       const healthy = yield* CircuitBreaker.make("users", options)
       yield* outcome(healthy.protect(ok))
@@ -128,7 +128,7 @@ describe("hydrate into circuits that are in use", () => {
     })
   )
 
-  it.effect("6.1 calls that are running belong to the circuit that was here before", () =>
+  it.effect("results of calls admitted before hydrate are ignored", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", options)
       const late = yield* held(breaker)
@@ -138,7 +138,7 @@ describe("hydrate into circuits that are in use", () => {
     })
   )
 
-  it.effect("keys that the snapshot does not name stay as they are", () =>
+  it.effect("circuits of keys that the snapshot does not name do not change", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", options)
       yield* trip(breaker, "a")
@@ -149,7 +149,7 @@ describe("hydrate into circuits that are in use", () => {
 })
 
 describe("what a snapshot may hold", () => {
-  it.effect("an open time without end is written as a number that JSON has", () =>
+  it.effect("an infinite open time is written as a number that JSON can hold", () =>
     Effect.gen(function* () {
       const forever = Duration.infinity
       const breaker = yield* CircuitBreaker.make("users", { ...options, maxRetryAfter: forever })
@@ -164,10 +164,10 @@ describe("what a snapshot may hold", () => {
   const sound = { key: "a", state: "open", since: 0, retryAfter: 5, openFor: 5, openings: 1 }
   const bad = [
     ["another version", { version: 2, at: 0, circuits: [] }],
-    ["a state that is not one", { version: 1, at: 0, circuits: [{ ...sound, state: "half-open" }] }],
+    ["an unknown state", { version: 1, at: 0, circuits: [{ ...sound, state: "half-open" }] }],
     ["no number of openings", { version: 1, at: 0, circuits: [{ ...sound, openings: null }] }],
-    ["half an opening", { version: 1, at: 0, circuits: [{ ...sound, openings: 0.5 }] }],
-    ["fewer than no openings", { version: 1, at: 0, circuits: [{ ...sound, openings: -1 }] }],
+    ["a fraction of an opening", { version: 1, at: 0, circuits: [{ ...sound, openings: 0.5 }] }],
+    ["a negative number of openings", { version: 1, at: 0, circuits: [{ ...sound, openings: -1 }] }],
     ["a time that JSON could not write", { version: 1, at: 0, circuits: [{ ...sound, retryAfter: null }] }],
     ["nothing", null]
   ] as const
@@ -177,7 +177,7 @@ describe("what a snapshot may hold", () => {
     })
   )
 
-  it.effect("a snapshot of growth by schedule goes on where it was", () =>
+  it.effect("a circuit whose open time is a Schedule continues at the opening it had reached", () =>
     Effect.gen(function* () {
       const openFor = Schedule.exponential("1 second")
       const breaker = yield* CircuitBreaker.make("users", { ...options, openFor })

@@ -11,8 +11,8 @@ import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, Policy, TripPolicy } from "effect-resilience"
 import * as EffectBreaker from "effect-resilience/persistence/CircuitBreaker"
+import { Down, type Failure, NotFound, oneProbe, strict } from "../support/dependency.ts"
 import { start } from "../support/observe.ts"
-import { Down, type Failure, NotFound, oneProbe, strict } from "./dependency.ts"
 
 /** Opens at the second failure in a row for 5 seconds, closes at the first success. */
 const options = { ...strict, trip: TripPolicy.consecutive(2), ignore: ["NotFound"], probes: oneProbe } as const

@@ -30,15 +30,17 @@ const reasonOf = (exit: Exit.Exit<unknown, unknown>) =>
   Exit.isFailure(exit) ? Option.getOrUndefined(Retry.gaveUp(exit.cause))?.reason : undefined
 
 describe("RetryBudget", () => {
-  it.effect("pays for retries until nothing is left, and the caller gets the real error, reason budget", () =>
-    Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.2, window: "10 seconds" })
-      const { made, work } = failing(100)
-      const exit = yield* Effect.exit(work.pipe(Retry.transient(budget.gated(Schedule.recurs(50)))))
-      assert.strictEqual(made.length, 3)
-      assert.strictEqual(reasonOf(exit), "budget")
-      assert.isTrue(Exit.isFailure(exit) && Cause.squash(exit.cause) === made[2])
-    })
+  it.effect(
+    "pays for retries until no token is left; then the caller gets the original error, with reason `budget`",
+    () =>
+      Effect.gen(function* () {
+        const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.2, window: "10 seconds" })
+        const { made, work } = failing(100)
+        const exit = yield* Effect.exit(work.pipe(Retry.transient(budget.gated(Schedule.recurs(50)))))
+        assert.strictEqual(made.length, 3)
+        assert.strictEqual(reasonOf(exit), "budget")
+        assert.isTrue(Exit.isFailure(exit) && Cause.squash(exit.cause) === made[2])
+      })
   )
 
   it.effect("is charged when a retry is decided, not when it is made (Envoy #30205)", () =>
@@ -56,7 +58,7 @@ describe("RetryBudget", () => {
     })
   )
 
-  it.effect("never touches running work when it is spent", () =>
+  it.effect("does not interrupt running work when it is spent", () =>
     Effect.gen(function* () {
       const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.1, window: "10 seconds" })
       const schedule = budget.gated(Schedule.spaced("1 second"))
@@ -72,7 +74,7 @@ describe("RetryBudget", () => {
     })
   )
 
-  it.effect("a retry that is interrupted in its pause stays paid", () =>
+  it.effect("a retry that is interrupted in its delay is not refunded", () =>
     Effect.gen(function* () {
       const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.2, window: "10 seconds" })
       const fiber = yield* start(failing(9).work.pipe(Retry.transient(budget.gated(Schedule.spaced("1 hour")))))
@@ -81,7 +83,7 @@ describe("RetryBudget", () => {
     })
   )
 
-  it.effect("is shared by every effect that uses it: first tries of one pay for retries of another", () =>
+  it.effect("is shared by every effect that uses it: first attempts of one pay for retries of another", () =>
     Effect.gen(function* () {
       class Shared extends RetryBudget.Service<Shared>()("app/Shared", {
         ratio: 0.5,
@@ -113,34 +115,32 @@ describe("RetryBudget", () => {
     })
   )
 
-  it.effect(
-    "a gated schedule that ends by itself is not charged for its end, and times 0 means no retry (Effect #5924)",
-    () =>
-      Effect.gen(function* () {
-        const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 1, window: "10 seconds" })
-        const once = failing(100)
-        yield* Effect.exit(
-          once.work.pipe(
-            Retry.transient(Retry.backoff({ times: 1 }).pipe(budget.gated)),
-            start,
-            Effect.flatMap((fiber) => Effect.andThen(TestClock.adjust("1 second"), Fiber.join(fiber)))
-          )
+  it.effect("a gated schedule that ends costs no token, and times 0 means no retry (Effect #5924)", () =>
+    Effect.gen(function* () {
+      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 1, window: "10 seconds" })
+      const once = failing(100)
+      yield* Effect.exit(
+        once.work.pipe(
+          Retry.transient(Retry.backoff({ times: 1 }).pipe(budget.gated)),
+          start,
+          Effect.flatMap((fiber) => Effect.andThen(TestClock.adjust("1 second"), Fiber.join(fiber)))
         )
-        assert.strictEqual(once.made.length, 2)
-        assert.strictEqual(yield* budget.balance, 9)
-        for (const schedule of [Retry.backoff({ times: 0 }), Schedule.recurs(0)]) {
-          const never = failing(100)
-          const exit = yield* Effect.exit(
-            never.work.pipe(Retry.transient(budget.gated(schedule as Schedule.Schedule<unknown>)))
-          )
-          assert.strictEqual(never.made.length, 1)
-          assert.strictEqual(reasonOf(exit), "attempts")
-        }
-        assert.strictEqual(yield* budget.balance, 9)
-      })
+      )
+      assert.strictEqual(once.made.length, 2)
+      assert.strictEqual(yield* budget.balance, 9)
+      for (const schedule of [Retry.backoff({ times: 0 }), Schedule.recurs(0)]) {
+        const never = failing(100)
+        const exit = yield* Effect.exit(
+          never.work.pipe(Retry.transient(budget.gated(schedule as Schedule.Schedule<unknown>)))
+        )
+        assert.strictEqual(never.made.length, 1)
+        assert.strictEqual(reasonOf(exit), "attempts")
+      }
+      assert.strictEqual(yield* budget.balance, 9)
+    })
   )
 
-  it.effect("an error of the schedule itself comes out as it is, and costs nothing", () =>
+  it.effect("an error of the schedule itself is returned unchanged, and costs no token", () =>
     Effect.gen(function* () {
       const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 1, window: "10 seconds" })
       const schedule = Schedule.forever.pipe(
@@ -153,7 +153,7 @@ describe("RetryBudget", () => {
     })
   )
 
-  it.effect("first tries in flight count, failed or not", () =>
+  it.effect("first attempts in flight count, failed or not", () =>
     Effect.gen(function* () {
       const budget = yield* RetryBudget.make("b", { ratio: 0.1, minPerSecond: 0, window: "10 seconds" })
       const call = Effect.sleep("1 hour").pipe(
@@ -170,7 +170,7 @@ describe("RetryBudget", () => {
     })
   )
 
-  it.effect("counts on the monotonic clock: a wall clock that is set gives nothing back", () =>
+  it.effect("counts on the monotonic clock: a wall clock that is set refunds no token", () =>
     Effect.gen(function* () {
       const clock = yield* TestClock.testClockWith(Effect.succeed)
       let offset = 0
@@ -184,7 +184,7 @@ describe("RetryBudget", () => {
     })
   )
 
-  it.effect("tells when it is spent", () => {
+  it.effect("emits BudgetExhausted when it is spent", () => {
     const events: Array<Event.Event> = []
     return Effect.gen(function* () {
       const budget = yield* RetryBudget.make("mine", { ratio: 0.3, minPerSecond: 0, window: "10 seconds" })
@@ -221,7 +221,7 @@ describe("RetryBudget", () => {
     })
   }
 
-  it.effect("looks back on as long a time as it is told", () =>
+  it.effect("counts over the given window", () =>
     Effect.gen(function* () {
       const budget = yield* RetryBudget.make("b", { window: "10 seconds" })
       assert.strictEqual(yield* budget.balance, 10)
@@ -234,7 +234,7 @@ describe("RetryBudget", () => {
     })
   )
 
-  it.effect("takes the defaults: ratio 0.2, one a second, two seconds", () =>
+  it.effect("takes the defaults: ratio 0.2, one retry per second, a window of two seconds", () =>
     Effect.gen(function* () {
       const budget = yield* RetryBudget.make("b")
       assert.strictEqual(yield* budget.balance, 2)

@@ -15,9 +15,9 @@ const inLast = (times: ReadonlyArray<number>, span: number, now: number): number
 /** Hundredths, so that what is compared is exact. */
 const allowed = (percent: number, firsts: number, minimum: number): number => percent * firsts + 100 * minimum
 
-describe("the account of a retry budget", () => {
+describe("the tokens of a retry budget", () => {
   it.prop(
-    "at every decision: retries in the last window <= ratio x firsts + minimum, and no fewer than its coarse clock must",
+    "retries in the last window never exceed ratio x first attempts + minimum, and a refusal is due to at most one bucket of time",
     [between(1, 100), between(0, 5), Schema.Array(Step)],
     ([percent, minimum, steps]) => {
       const tokens = Tokens.make({ ratio: percent / 100, minimum, window })
@@ -62,7 +62,7 @@ describe("the account of a retry budget", () => {
     })
   }
 
-  it("is exact for the minimum too, also where binary fractions are not", () => {
+  it("is exact for the minimum also where binary fractions are not", () => {
     for (const [perSecond, millis, expected] of [
       [0.29, 100_000, 29],
       [0.57, 100_000, 57],
@@ -83,7 +83,7 @@ describe("the account of a retry budget", () => {
     assert.strictEqual(Tokens.balance(tokens, 0), 249)
   })
 
-  it("takes a whole price or nothing", () => {
+  it("withdraws a whole token or nothing", () => {
     const tokens = Tokens.make({ ratio: 0.3, minimum: 0, window })
     for (let i = 0; i < 3; i++) Tokens.deposit(tokens, 0)
     assert.strictEqual(Tokens.balance(tokens, 0), 0.9)
@@ -94,7 +94,7 @@ describe("the account of a retry budget", () => {
     assert.closeTo(Tokens.balance(tokens, 0), 0.2, 1e-9)
   })
 
-  it("forgets what has left the window, and nothing sooner", () => {
+  it("forgets attempts that have left the window, and no attempt sooner", () => {
     const tokens = Tokens.make({ ratio: 1, minimum: 0, window })
     Tokens.deposit(tokens, 50)
     assert.strictEqual(Tokens.balance(tokens, 949), 1)
@@ -111,7 +111,7 @@ describe("the account of a retry budget", () => {
     assert.strictEqual(Tokens.balance(tokens, 2199), 2)
   })
 
-  it("counts a first try to the end of the window of its bucket: ten buckets, that begin with their number", () => {
+  it("counts a first attempt until its bucket leaves the window of ten buckets", () => {
     for (const [at, until] of [
       [0, 1000],
       [99, 1000],
@@ -124,7 +124,7 @@ describe("the account of a retry budget", () => {
     }
   })
 
-  it("gives nothing for a clock that is set back, and starts anew after any pause", () => {
+  it("earns nothing from a clock that is set back, and starts anew after a pause of any length", () => {
     const tokens = Tokens.make({ ratio: 0, minimum: 2, window })
     assert.isTrue(Tokens.tryWithdraw(tokens, 10_000))
     assert.isTrue(Tokens.tryWithdraw(tokens, 9000))

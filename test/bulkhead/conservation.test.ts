@@ -133,7 +133,7 @@ describe("Bulkhead, permits are conserved", () => {
     })
   )
 
-  it.effect("no lost wake-up: as many as wait are served, whoever is interrupted", () =>
+  it.effect("every waiter that is not interrupted is served, whichever others are interrupted", () =>
     Effect.gen(function* () {
       const bulkhead = yield* Bulkhead.make("busy", { maxConcurrent: 3, maxQueued: 500 })
       let served = 0

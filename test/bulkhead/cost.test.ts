@@ -37,7 +37,7 @@ describe("a rejection", () => {
     })
   )
 
-  it.live("nor does a timeout", () =>
+  it.live("a timeout captures no stack", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(Timeout.after(Effect.never, 1))
       assert.isFalse(Object.hasOwn(error, "stack"))

@@ -17,7 +17,7 @@ const Command = Schema.Union([
 
 describe("Bulkhead, first come first served", () => {
   it.effect.prop(
-    "a later caller never overtakes, and no permit idles while somebody waits",
+    "a later caller never overtakes, and no permit is free while a call waits",
     [Schema.Array(Command)],
     ([commands]) =>
       Effect.gen(function* () {
@@ -80,7 +80,7 @@ describe("Bulkhead, first come first served", () => {
     { arbitrary: { runs: 60, size: 40, seed: 1 } }
   )
 
-  it.effect("a caller that comes as a permit is given back stands behind those who wait", () =>
+  it.effect("a call that arrives while a permit is released queues behind those that wait", () =>
     Effect.gen(function* () {
       const order: Array<string> = []
       const bulkhead = yield* Bulkhead.make("one", { maxConcurrent: 1, maxQueued: 9 })
@@ -98,7 +98,7 @@ describe("Bulkhead, first come first served", () => {
     })
   )
 
-  it.effect("resize lets as many of the first in as there is room for, and interrupts nobody", () =>
+  it.effect("resize admits the first waiters up to the new limit, and interrupts no call", () =>
     Effect.gen(function* () {
       const order: Array<number> = []
       const bulkhead = yield* Bulkhead.make("resized", { maxConcurrent: 1, maxQueued: 9 })

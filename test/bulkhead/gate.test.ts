@@ -49,7 +49,7 @@ const queueOf = (gate: Queue.Queue<number>): Array<number> => {
 
 describe("the gate", () => {
   it.prop(
-    "lets in, queues and refuses as a naive model does, across resize",
+    "admits, queues and rejects as a naive model does, across resize",
     [Schema.Array(Command), small(1, 4), small(0, 6)],
     ([commands, limit, maxQueued]) => {
       const gate = Queue.make<number>(limit, maxQueued)
@@ -106,7 +106,7 @@ describe("the gate", () => {
     { arbitrary: { runs: 500, size: 60, seed: 1 } }
   )
 
-  it("does not let a later caller in while a permit is free and another waits", () => {
+  it("does not admit a later call while a permit is free and another call waits", () => {
     const gate = Queue.make<string>(1, 9)
     assert.isTrue(Queue.tryAcquire(gate))
     Queue.enqueue(gate, "first")
@@ -116,7 +116,7 @@ describe("the gate", () => {
     assert.strictEqual(Queue.grantNext(gate)?.value, "first")
   })
 
-  it("refuses to leave a queue twice, or after the permit came", () => {
+  it("a waiter cannot leave the queue twice, nor after it got its permit", () => {
     const gate = Queue.make<string>(1, 9)
     Queue.tryAcquire(gate)
     const one = Queue.enqueue(gate, "one")!
@@ -129,7 +129,7 @@ describe("the gate", () => {
     assert.strictEqual(gate.waiting, 0)
   })
 
-  it("who has left the queue holds no one who is still in it", () => {
+  it("a waiter that has left the queue keeps no reference to those still in it", () => {
     const gate = Queue.make<string>(1, 9)
     Queue.enqueue(gate, "one")
     const two = Queue.enqueue(gate, "two")!

@@ -54,7 +54,7 @@ describe("Bulkhead, bad options", () => {
     })
   }
 
-  it.effect("refuses to resize to nothing", () =>
+  it.effect("resize refuses zero", () =>
     Effect.gen(function* () {
       const bulkhead = yield* Bulkhead.make("db", { maxConcurrent: 2 })
       for (const bad of [0, -1, 1.5, NaN, "3"]) {

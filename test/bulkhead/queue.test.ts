@@ -17,7 +17,7 @@ const full = (exit: Exit.Exit<unknown, unknown>): Rejection.BulkheadFull => {
 }
 
 describe("Bulkhead, the queue", () => {
-  it.effect("refuses at once without a queue, and says who runs and waits", () =>
+  it.effect("rejects at once without a queue, with the numbers of running and waiting calls", () =>
     Effect.gen(function* () {
       const bulkhead = yield* Bulkhead.make("db", { maxConcurrent: 2 })
       yield* start(bulkhead.protect(second))
@@ -29,7 +29,7 @@ describe("Bulkhead, the queue", () => {
     })
   )
 
-  it.effect("refuses the caller that the queue has no place for, and no other", () =>
+  it.effect("rejects the call for which the queue has no room, and no other", () =>
     Effect.gen(function* () {
       const bulkhead = yield* Bulkhead.make("db", { maxConcurrent: 1, maxQueued: 2 })
       const fibers: Array<Fiber.Fiber<void, Rejection.BulkheadFull>> = []
@@ -73,7 +73,7 @@ describe("Bulkhead, the queue", () => {
     })
   )
 
-  it.effect("maxWait 0 waits for nobody although there is a queue", () =>
+  it.effect("maxWait 0 rejects at once although there is a queue", () =>
     Effect.gen(function* () {
       const bulkhead = yield* Bulkhead.make("db", { maxConcurrent: 1, maxQueued: 5, maxWait: 0 })
       yield* start(bulkhead.protect(second))
@@ -99,7 +99,7 @@ describe("Bulkhead, the queue", () => {
     })
   )
 
-  it.effect("a caller without time left is refused by the bulkhead when no permit is free", () =>
+  it.effect("a call whose deadline has ended is rejected when no permit is free", () =>
     Effect.gen(function* () {
       const bulkhead = yield* Bulkhead.make("db", { maxConcurrent: 1, maxQueued: 1 })
       yield* start(bulkhead.protect(Effect.sleep("1 minute")))
@@ -130,7 +130,7 @@ describe("Bulkhead, the queue", () => {
     })
   )
 
-  it.effect("waits as long as it takes when nothing bounds the wait", () =>
+  it.effect("waits without limit when neither maxWait nor a deadline is set", () =>
     Effect.gen(function* () {
       const bulkhead = yield* Bulkhead.make("db", { maxConcurrent: 1, maxQueued: 1 })
       yield* start(bulkhead.protect(Effect.sleep("400 days")))
@@ -142,7 +142,7 @@ describe("Bulkhead, the queue", () => {
     })
   )
 
-  it.effect("gives each key permits of its own", () =>
+  it.effect("each key has its own permits", () =>
     Effect.gen(function* () {
       const bulkhead = yield* Bulkhead.make("db", { maxConcurrent: 1 })
       const on = bulkhead.fn((_host: string) => second, { key: (host) => host })
@@ -155,7 +155,7 @@ describe("Bulkhead, the queue", () => {
     })
   )
 
-  it.effect("a held permit and a waiter keep their key from being forgotten (cockatiel, idle keys)", () =>
+  it.effect("a key with a held permit or a waiter is never removed (cockatiel, idle keys)", () =>
     Effect.gen(function* () {
       const keys = { maxKeys: 2, idleTimeToLive: "1 second" } as const
       const bulkhead = yield* Bulkhead.make("db", { maxConcurrent: 1, keys })
@@ -168,7 +168,7 @@ describe("Bulkhead, the queue", () => {
     })
   )
 
-  it.effect("frees its permit only when work that timed out has really ended", () =>
+  it.effect("releases the permit of work that timed out only when the work has ended", () =>
     Effect.gen(function* () {
       const bulkhead = yield* Bulkhead.make("db", { maxConcurrent: 1 })
       const stubborn = Effect.never.pipe(Effect.onInterrupt(() => Effect.sleep("10 seconds")))
@@ -182,7 +182,7 @@ describe("Bulkhead, the queue", () => {
     })
   )
 
-  it.effect("reports each rejection once, to its own listeners and to the program's", () => {
+  it.effect("emits one event per rejection, to its own stream and to the program's hub", () => {
     const events: Array<Event.Event> = []
     return Effect.gen(function* () {
       const bulkhead = yield* Bulkhead.make("db", { maxConcurrent: 1, maxQueued: 1, maxWait: "1 second" })
@@ -208,7 +208,7 @@ describe("Bulkhead, the queue", () => {
     }).pipe(recording(events))
   })
 
-  it.effect("a listener may call the bulkhead it listens to", () =>
+  it.effect("a listener may use the bulkhead that it listens to", () =>
     Effect.gen(function* () {
       const bulkhead = yield* Bulkhead.make("db", { maxConcurrent: 1 })
       const seen = bulkhead.events.pipe(

@@ -6,14 +6,14 @@ import { books, options, play } from "./books.ts"
 
 const seeds = Array.from({ length: 15 }, (_, i) => 4000 + i)
 
-describe("The books, whatever happens:", () => {
-  it.effect.each(books)("they add up: %s", ([_, holds]) =>
+describe("The accounts of a policy after random calls:", () => {
+  it.effect.each(books)("%s", ([_, holds]) =>
     Effect.gen(function* () {
       for (const seed of seeds) yield* holds(seed)
     })
   )
 
-  it.effect("they are what the events have told", () =>
+  it.effect("the totals equal the counts of the events", () =>
     Effect.gen(function* () {
       const seen = new Set<string>()
       for (const seed of seeds) {

@@ -71,7 +71,7 @@ describe("a thousand callers at once", () => {
     })
   )
 
-  it.effect("beyond the queue are refused, at once and one by one", () =>
+  it.effect("beyond the queue are rejected at once", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { bulkhead: { maxConcurrent: 10, maxQueued: 100 } })
       const fibers = yield* Effect.forEach(callers, () => start(Effect.exit(policy.protect(hang))))
@@ -89,7 +89,7 @@ describe("a thousand callers at once", () => {
     })
   )
 
-  it.effect("that all go away leave nothing behind", () =>
+  it.effect("that are all interrupted leave no permit and no waiter behind", () =>
     Effect.gen(function* () {
       const policy = yield* crowded
       const fibers = yield* Effect.forEach(callers, () => start(policy.protect(hang)))

@@ -141,7 +141,7 @@ describe("Policy and the single policies piped in the same order", () => {
   }
 
   it.effect(
-    "differ on purpose when a call opens its own circuit: the policy waits for no retry that it would refuse",
+    "differ on purpose when a call opens its own circuit: the policy does not wait for a retry that it would reject",
     () =>
       Effect.gen(function* () {
         const calls = [
@@ -155,13 +155,15 @@ describe("Policy and the single policies piped in the same order", () => {
       })
   )
 
-  it.effect("differ on purpose when the deadline cuts a later attempt: the policy knows the last real failure", () =>
-    Effect.gen(function* () {
-      const calls = [{ at: 0, answers: [hang] }]
-      const ofComposed = yield* Effect.flatMap(composed, (protect) => run(protect, calls))
-      const ofPiped = yield* Effect.flatMap(piped, (protect) => run(protect, calls))
-      assert.deepStrictEqual(ofComposed, ["#0 at 3000: TimedOut after 3 (deadline), tried 3"])
-      assert.deepStrictEqual(ofPiped, ["#0 at 3000: DeadlineExceeded, tried 3"])
-    })
+  it.effect(
+    "differ on purpose when the deadline interrupts a later attempt: the policy fails with the last failure of the dependency",
+    () =>
+      Effect.gen(function* () {
+        const calls = [{ at: 0, answers: [hang] }]
+        const ofComposed = yield* Effect.flatMap(composed, (protect) => run(protect, calls))
+        const ofPiped = yield* Effect.flatMap(piped, (protect) => run(protect, calls))
+        assert.deepStrictEqual(ofComposed, ["#0 at 3000: TimedOut after 3 (deadline), tried 3"])
+        assert.deepStrictEqual(ofPiped, ["#0 at 3000: DeadlineExceeded, tried 3"])
+      })
   )
 })

@@ -48,7 +48,7 @@ const policies: ReadonlyArray<readonly [string, boolean, Make]> = [
 ]
 
 describe("one protected effect", () => {
-  it.effect.each(policies)("%s: runs at the same time do not meet", ([, , make]) =>
+  it.effect.each(policies)("%s: concurrent runs share no state", ([, , make]) =>
     Effect.gen(function* () {
       const protect = yield* make
       const { gates, work } = yield* turns
@@ -62,7 +62,7 @@ describe("one protected effect", () => {
     })
   )
 
-  it.effect.each(policies)("%s: a run knows nothing of the one before", ([, retries, make]) =>
+  it.effect.each(policies)("%s: a run does not depend on the run before", ([, retries, make]) =>
     Effect.gen(function* () {
       const protect = yield* make
       let runs = 0
@@ -84,7 +84,7 @@ describe("one protected effect", () => {
     })
   )
 
-  it.effect("each of its runs at the same time is counted, and gives back what it took", () =>
+  it.effect("each concurrent run is counted, and releases its permit", () =>
     Effect.gen(function* () {
       const circuit = yield* CircuitBreaker.make("c", breaker)
       const gate = yield* Bulkhead.make("b", { maxConcurrent: 9 })
@@ -108,7 +108,7 @@ describe("one protected effect", () => {
     })
   )
 
-  it.effect("each of its runs at the same time has retries of its own", () =>
+  it.effect("each concurrent run has its own retries", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { retry: schedule, bulkhead: { maxConcurrent: 9 } })
       const ways = [(self: Work) => self.pipe(Retry.transient(schedule)), (self: Work) => policy.protect(self)]

@@ -51,7 +51,7 @@ describe("CircuitBreaker, swept:", () => {
   }
 
   swept(
-    "a call that is refused",
+    "a call that is rejected",
     {
       setup: opened,
       program: (breaker) => breaker.protect(busy(ok)),
@@ -60,7 +60,7 @@ describe("CircuitBreaker, swept:", () => {
     5
   )
 
-  swept("a probe that takes every place, and gives it back", {
+  swept("a probe that takes the only permit, and releases it", {
     setup: halfOpen,
     program: (breaker) => breaker.protect(busy(ok)),
     invariant: (breaker) =>
@@ -71,7 +71,7 @@ describe("CircuitBreaker, swept:", () => {
       })
   })
 
-  swept("a permit, said or unsaid", {
+  swept("a permit, with or without a result", {
     setup: halfOpen,
     program: (breaker) =>
       Effect.scoped(

@@ -28,7 +28,7 @@ const plain = (settings: unknown): unknown => {
 const read = <A>(config: EffectConfig.Config<A>) => Effect.map(config, plain)
 
 describe("Config", () => {
-  it.effect("every setting is optional: nothing at the path, an empty object and no path at all read as nothing", () =>
+  it.effect("every setting is optional: an absent path, an empty object and no path all read as no settings", () =>
     Effect.gen(function* () {
       for (const config of all) {
         assert.deepStrictEqual(yield* read(config("x")).pipe(from({})), {})
@@ -62,7 +62,7 @@ describe("Config", () => {
     })
   )
 
-  it.effect("circuitBreaker: a row of failures, and how long it must last", () =>
+  it.effect("circuitBreaker: failures in a row, and how long the row must last", () =>
     Effect.gen(function* () {
       const x = { trip: { type: "consecutive", failures: "10", minDuration: "500 millis" } }
       assert.deepStrictEqual(yield* read(Config.circuitBreaker("x")).pipe(from({ x })), {
@@ -123,7 +123,7 @@ describe("Config", () => {
     })
   )
 
-  it.effect("a value that cannot be read is an error, not nothing", () =>
+  it.effect("a value that cannot be read is an error, not an absent setting", () =>
     Effect.gen(function* () {
       const cases: ReadonlyArray<readonly [Read, object]> = [
         [Config.circuitBreaker, { openFor: "soon" }],
@@ -138,7 +138,7 @@ describe("Config", () => {
     })
   )
 
-  it.effect("backoff makes a schedule of one's own", () =>
+  it.effect("backoff reads a schedule on its own", () =>
     Effect.gen(function* () {
       const schedule = Effect.map(Config.backoff("x"), Retry.backoff)
       const dependency = { calls: 0 }
@@ -220,7 +220,7 @@ describe("layerConfig of the single policies", () => {
     })
   })
 
-  it.effect("a duration for openFor is the first opening's; how it grows stays as the class has it", () => {
+  it.effect("a duration for openFor sets the initial open time, and keeps the growth of the class", () => {
     class Users extends CircuitBreaker.Service<Users>()("test/OpenForUsers", {
       trip: TripPolicy.consecutive(1),
       openFor: { initial: "1 second", factor: 3, jitter: 0 },

@@ -45,7 +45,7 @@ const seen = Effect.gen(function* () {
 const ofClass = { timeout: 1000, attempts: 2, failures: 3, maxConcurrent: 2, openings: 1 }
 
 describe("Policy.layerConfig", () => {
-  it.effect("without any setting: the options of the class", () =>
+  it.effect("without any setting it has the options of the class", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* seen.pipe(Effect.provide(Payments.layer)), ofClass)
       for (const settings of [{}, { payments: {} }, { other: { timeout: "9 seconds" } }]) {
@@ -55,7 +55,7 @@ describe("Policy.layerConfig", () => {
     })
   )
 
-  it.effect("everything below a path", () =>
+  it.effect("reads every setting below a path", () =>
     Effect.gen(function* () {
       const settings = {
         app: {
@@ -73,7 +73,7 @@ describe("Policy.layerConfig", () => {
     })
   )
 
-  it.effect("one setting leaves its neighbours as the class has them", () =>
+  it.effect("one setting keeps the other options of the class", () =>
     Effect.gen(function* () {
       const settings = { payments: { bulkhead: { maxConcurrent: 1 } } }
       yield* Effect.gen(function* () {
@@ -86,7 +86,7 @@ describe("Policy.layerConfig", () => {
     })
   )
 
-  it.effect("environment variables in constant case", () =>
+  it.effect("reads environment variables in constant case", () =>
     Effect.gen(function* () {
       const env = {
         PAYMENTS_TIMEOUT: "2 seconds",
@@ -101,7 +101,7 @@ describe("Policy.layerConfig", () => {
     })
   )
 
-  it.effect("a Config per option, with names of one's own", () =>
+  it.effect("takes a Config per option, with any names", () =>
     Effect.gen(function* () {
       const layer = Payments.layerConfig({
         timeout: EffectConfig.Duration("HOW_LONG"),
@@ -112,7 +112,7 @@ describe("Policy.layerConfig", () => {
     })
   )
 
-  it.effect("a Config of the whole", () =>
+  it.effect("takes one Config of all options", () =>
     Effect.gen(function* () {
       const layer = Payments.layerConfig(Config.policy("payments"))
       const result = yield* seen.pipe(Effect.provide(layer), from({ payments: { timeout: "250 millis" } }))
@@ -120,7 +120,7 @@ describe("Policy.layerConfig", () => {
     })
   )
 
-  it.effect("a value out of range is a ConfigError that says which", () =>
+  it.effect("a value out of range is a ConfigError that names the setting", () =>
     Effect.gen(function* () {
       const cases = [
         [{ bulkhead: { maxConcurrent: 0 } }, "Policy.bulkhead: maxConcurrent must be an integer >= 1, got 0"],
@@ -143,7 +143,7 @@ describe("Policy.layerConfig", () => {
     })
   )
 
-  it.effect("a value that cannot be read is a ConfigError that says where", () =>
+  it.effect("a value that cannot be read is a ConfigError with its path", () =>
     Effect.gen(function* () {
       for (const [payments, where] of [
         [{ timeout: "soon" }, `["timeout"]`],
@@ -179,7 +179,7 @@ describe("Policy.layerConfig", () => {
     }).pipe(Effect.provide(Plain.layerConfig("plain")), from(settings))
   })
 
-  it.effect("a retry keeps its other options: work that is not idempotent stays so", () => {
+  it.effect("a retry keeps its other options, such as unprocessedOnly", () => {
     class Orders extends Policy.Service<Orders>()("test/Orders", {
       retry: { schedule: pauses(1), unprocessedOnly: true }
     }) {}
@@ -192,7 +192,7 @@ describe("Policy.layerConfig", () => {
     }).pipe(Effect.provide(Orders.layerConfig("orders")), from({ orders: { retry: { times: 5 } } }))
   })
 
-  it.effect("a budget that is shared stays the shared one", () => {
+  it.effect("a shared budget stays shared", () => {
     class Shared extends RetryBudget.Service<Shared>()("test/SharedByConfig", {
       ratio: 0,
       minPerSecond: 3,

@@ -129,7 +129,7 @@ describe("Event: each kind, with its fields", () => {
     })
   )
 
-  it.effect("FallbackUsed: heard by the program", () =>
+  it.effect("FallbackUsed: on the program's hub", () =>
     Effect.gen(function* () {
       const heard = yield* listen(Event.stream)
       const policy = yield* Policy.make("p", { breaker: touchy })
@@ -144,7 +144,7 @@ describe("Event: each kind, with its fields", () => {
     }).pipe(Effect.provideService(Event.CurrentHub, Event.makeHub()))
   )
 
-  it.effect("a call tells its story in order", () =>
+  it.effect("the events of one call are in order", () =>
     Effect.gen(function* () {
       const breaker = { trip: TripPolicy.consecutive(2) }
       const policy = yield* Policy.make("p", { retry: pauses(2), breaker, timeout: "1 second" })

@@ -11,8 +11,8 @@ import { down, hang, listen, ok, settle, start, touchy } from "../policy/support
 const program = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.flatMap(Effect.sync(Event.makeHub), (hub) => Effect.provideService(effect, Event.CurrentHub, hub))
 
-describe("Event: who hears what", () => {
-  it.effect("a policy's stream has its own events, the program's those of all", () =>
+describe("Event: which listener receives which events", () => {
+  it.effect("the stream of a policy has its own events, the program's hub those of all", () =>
     program(
       Effect.gen(function* () {
         const a = yield* Policy.make("a", { breaker: touchy })
@@ -37,7 +37,7 @@ describe("Event: who hears what", () => {
     )
   )
 
-  it.effect("a program with a hub of its own hears nothing of others, nor they of it", () =>
+  it.effect("programs with separate hubs do not receive each other's events", () =>
     Effect.gen(function* () {
       const [mine, theirs] = [Event.makeHub(), Event.makeHub()]
       const within = (hub: Event.Hub) => Effect.provideService(Event.CurrentHub, hub)
@@ -60,7 +60,7 @@ describe("Event: who hears what", () => {
     })
   )
 
-  it.effect("listens from the moment the stream runs until it ends", () =>
+  it.effect("receives events from the start of the stream until its end", () =>
     program(
       Effect.gen(function* () {
         const policy = yield* Policy.make("p", { breaker: touchy })
@@ -81,7 +81,7 @@ describe("Event: who hears what", () => {
     )
   )
 
-  it.effect("several listeners each hear everything", () =>
+  it.effect("several listeners each receive every event", () =>
     program(
       Effect.gen(function* () {
         const policy = yield* Policy.make("p", { breaker: touchy })
@@ -113,7 +113,7 @@ describe("Event: who hears what", () => {
 })
 
 describe("Event: listeners and calls", () => {
-  it.effect("a listener may call the policy it listens to", () =>
+  it.effect("a listener may use the policy that it listens to", () =>
     program(
       Effect.gen(function* () {
         const policy = yield* Policy.make("p", { breaker: touchy, bulkhead: { maxConcurrent: 1 } })
@@ -136,7 +136,7 @@ describe("Event: listeners and calls", () => {
     )
   )
 
-  it.effect("a slow listener loses its oldest events and holds up nobody", () =>
+  it.effect("a slow listener loses its oldest events and delays no call", () =>
     program(
       Effect.gen(function* () {
         const policy = yield* Policy.make("p", { breaker: touchy })
@@ -172,7 +172,7 @@ describe("Event: listeners and calls", () => {
     )
   )
 
-  it.effect("nothing is built while nobody listens", () =>
+  it.effect("no event is built without a listener", () =>
     program(
       Effect.gen(function* () {
         const clock = yield* Clock.Clock

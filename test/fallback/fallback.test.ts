@@ -30,17 +30,17 @@ const exhausted = Effect.map(Effect.exit(Effect.fail(busy).pipe(Retry.transient(
 
 const fail = Cause.makeFailReason
 
-describe("Fallback, which causes it answers", () => {
+describe("Fallback, which causes it replaces", () => {
   const table: ReadonlyArray<
     readonly [name: string, cause: Effect.Effect<Cause.Cause<unknown>>, byDefault: boolean, any: boolean]
   > = [
     ["a rejection", Effect.map(rejection, Cause.fail), true, true],
     ["an exhausted error", exhausted, true, true],
-    ["a transient error that nobody retried", Effect.succeed(Cause.fail(new Busy())), false, true],
+    ["a transient error that was not retried", Effect.succeed(Cause.fail(new Busy())), false, true],
     ["a permanent error", Effect.succeed(Cause.fail(denied)), false, true],
     ["a defect", Effect.succeed(Cause.die(busy)), false, false],
     ["an interruption", Effect.succeed(Cause.interrupt(1)), false, false],
-    ["nothing that failed", Effect.succeed(Cause.empty), false, false],
+    ["an empty cause", Effect.succeed(Cause.empty), false, false],
     [
       "a rejection beside a defect",
       Effect.map(rejection, (error) => Cause.fromReasons<unknown>([fail(error), Cause.makeDieReason("boom")])),
@@ -86,7 +86,7 @@ describe("Fallback, which causes it answers", () => {
     })
   )
 
-  it.effect("an exhausted error that somebody caught and failed with again: the type still says so", () =>
+  it.effect("an exhausted error that was caught and failed with again, as its type tells", () =>
     Effect.gen(function* () {
       const again = Effect.fail(new Busy()).pipe(
         Retry.transient(Schedule.recurs(1)),
@@ -97,7 +97,7 @@ describe("Fallback, which causes it answers", () => {
     })
   )
 
-  it.effect("a transient error that a retry did not take, because its work may have been done", () =>
+  it.effect("a transient error that a retry did not repeat because its work may have been done", () =>
     Effect.gen(function* () {
       const answered: Effect.Effect<string> = Effect.fail(new Busy()).pipe(
         Retry.transient(Schedule.recurs(1), { unprocessedOnly: true }),
@@ -107,7 +107,7 @@ describe("Fallback, which causes it answers", () => {
     })
   )
 
-  it.effect("of failures that came together, those that are not answered stay alone", () =>
+  it.effect("of several failures in one cause, those that do not match remain", () =>
     Effect.gen(function* () {
       const cause = Cause.fromReasons<Busy | Denied>([Cause.makeFailReason(new Busy()), Cause.makeFailReason(denied)])
       const both = Effect.failCause(cause).pipe(Retry.transient(Schedule.recurs(1)), Fallback.value("answered"))
@@ -118,7 +118,7 @@ describe("Fallback, which causes it answers", () => {
 })
 
 describe("Fallback.orElse", () => {
-  it.effect("goes on with another effect, which gets the error", () =>
+  it.effect("continues with another effect, which gets the error", () =>
     Effect.gen(function* () {
       const full = yield* Bulkhead.make("full", { maxConcurrent: 1 })
       yield* start(full.protect(Effect.never))
@@ -140,7 +140,7 @@ describe("Fallback.orElse", () => {
     })
   )
 
-  it.effect("does not begin the other effect when the work succeeds", () =>
+  it.effect("does not start the other effect when the work succeeds", () =>
     Effect.gen(function* () {
       const call = (Effect.succeed("own") as Effect.Effect<string, Busy>).pipe(
         Fallback.orElse(() => Effect.die("not needed"), { when: "any" })
@@ -149,7 +149,7 @@ describe("Fallback.orElse", () => {
     })
   )
 
-  it.effect("an interruption of the caller is never answered", () =>
+  it.effect("an interruption of the caller is never replaced", () =>
     Effect.gen(function* () {
       const fiber = yield* start(
         (Effect.never as Effect.Effect<never, Busy>).pipe(Fallback.value("answered", { when: "any" }))
@@ -159,7 +159,7 @@ describe("Fallback.orElse", () => {
     })
   )
 
-  it.effect("tells that it answered, for whom and in place of what", () => {
+  it.effect("emits FallbackUsed with the name, the key and the error it replaces", () => {
     const events: Array<Event.Event> = []
     return Effect.gen(function* () {
       yield* TestClock.adjust("7 seconds")

@@ -11,7 +11,7 @@ const down = Effect.fail(new Busy()) as Effect.Effect<number, Busy>
 const minute = { maxAge: "1 minute", when: "any" } as const
 
 describe("StaleFallback", () => {
-  it.effect("answers a failure with the last good value of its key", () =>
+  it.effect("replaces a failure by the last successful value of its key", () =>
     Effect.gen(function* () {
       const prices = yield* StaleFallback.make<number>("prices", minute)
       const tea = prices.protect({ key: "tea" })
@@ -34,7 +34,7 @@ describe("StaleFallback", () => {
     })
   )
 
-  it.effect("a value is used up to its maximum age, and no longer", () =>
+  it.effect("a value is used up to its maximum age, and not after", () =>
     Effect.gen(function* () {
       const prices = yield* StaleFallback.make<number>("prices", minute)
       yield* prices.protect(Effect.succeed(42))
@@ -45,7 +45,7 @@ describe("StaleFallback", () => {
     })
   )
 
-  it.effect("an answer does not make a value younger", () =>
+  it.effect("using a value does not reset its age", () =>
     Effect.gen(function* () {
       const prices = yield* StaleFallback.make<number>("prices", minute)
       yield* prices.protect(Effect.succeed(42))
@@ -58,7 +58,7 @@ describe("StaleFallback", () => {
     })
   )
 
-  it.effect("without end with an infinite age", () =>
+  it.effect("a value is used for ever with an infinite maximum age", () =>
     Effect.gen(function* () {
       const prices = yield* StaleFallback.make<number>("prices", { maxAge: Infinity, when: "any" })
       yield* prices.protect(Effect.succeed(42))
@@ -83,7 +83,7 @@ describe("StaleFallback", () => {
     })
   )
 
-  it.effect("forgets a key when told to", () =>
+  it.effect("removes a key on request", () =>
     Effect.gen(function* () {
       const prices = yield* StaleFallback.make<number>("prices", minute)
       yield* prices.protect(Effect.succeed(1))
@@ -96,7 +96,7 @@ describe("StaleFallback", () => {
     })
   )
 
-  it.effect("by default answers rejections and exhausted errors only; defects and interruption never", () =>
+  it.effect("by default replaces rejections and exhausted errors only; defects and interruption never", () =>
     Effect.gen(function* () {
       const plain = yield* StaleFallback.make<number>("plain", { maxAge: "1 minute" })
       const any = yield* StaleFallback.make<number>("any", minute)
@@ -118,7 +118,7 @@ describe("StaleFallback", () => {
     })
   )
 
-  it.effect("each made fallback, and each layer, remembers for itself", () =>
+  it.effect("each fallback from make, and each layer, has its own values", () =>
     Effect.gen(function* () {
       const make = StaleFallback.make<number>("prices", minute)
       const [one, two] = [yield* make, yield* make]
@@ -132,7 +132,7 @@ describe("StaleFallback", () => {
     })
   )
 
-  it.effect("tells that it answered", () => {
+  it.effect("emits FallbackUsed", () => {
     const events: Array<Event.Event> = []
     return Effect.gen(function* () {
       const prices = yield* StaleFallback.make<number>("prices", minute)

@@ -11,7 +11,7 @@ import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker } from "effect-resilience"
 import { ok, oneProbe, outcome, strict, trip } from "./support.ts"
 
-it.effect.each(["back", "forth"])("a wall clock set %s an hour leaves the open time as it was", (way) =>
+it.effect.each(["back", "forward"])("a wall clock set %s an hour leaves the open time as it was", (way) =>
   Effect.gen(function* () {
     const real = yield* Clock.Clock
     let offset = 0

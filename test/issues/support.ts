@@ -1,4 +1,6 @@
 /** What the regression tests share: a dependency that fails in every way, and breakers that are easy to reason about. */
+
+export { settle } from "../policy/support.ts"
 export {
   bug,
   Down,
@@ -14,6 +16,5 @@ export {
   strict,
   tagOf,
   trip
-} from "../breaker/dependency.ts"
-export { settle } from "../policy/support.ts"
+} from "../support/dependency.ts"
 export { ended, recording, start } from "../support/observe.ts"

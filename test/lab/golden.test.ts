@@ -1,13 +1,11 @@
 import { readFileSync } from "node:fs"
-import { availableParallelism } from "node:os"
 import { assert, describe, it } from "@effect/vitest"
-import { Lab, References, Scenario, Sender } from "@effect-resilience/lab"
-import { scenariosNamed } from "../../packages/lab/src/cli/catalogue.ts"
+import { Lab, References, Scenario, type Sender } from "@effect-resilience/lab"
 import { quick } from "../../packages/lab/src/cli/options.ts"
-import { compareAll } from "../../packages/lab/src/cli/tasks.ts"
 import { goldenOf, read, worseThan } from "../../packages/tools/src/lab/golden.ts"
 
-const golden = read(readFileSync(new URL("golden.json", import.meta.url), "utf8")) // npm run golden -- --update
+// `npm run golden` compares it with what the policies do now: a minute and more, so a step of its own in `.ci/run`.
+const golden = read(readFileSync(new URL("golden.json", import.meta.url), "utf8"))
 
 describe("what was accepted", () => {
   it("has the quick set, whole", () => {
@@ -18,21 +16,6 @@ describe("what was accepted", () => {
         Lab.senders.map(({ name }) => name)
       )
     }
-  })
-
-  it("is not better than what our policies do now, in any figure of any scenario", { timeout: 240_000 }, async () => {
-    const comparisons = await compareAll({
-      scenarios: scenariosNamed(quick.scenarios),
-      senders: [Sender.ours, Sender.oursRetryOnly].map(({ name }) => name),
-      seeds: quick.seeds,
-      first: 1,
-      workers: availableParallelism()
-    })
-    assert.deepStrictEqual(
-      worseThan(golden, comparisons),
-      [],
-      "if it must be so: npm run golden -- --update, and say why"
-    )
   })
 })
 

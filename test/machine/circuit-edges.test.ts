@@ -30,7 +30,7 @@ const settle = (circuit: Circuit.Circuit<{ failed: boolean }>, probe: number, sa
   )
 
 describe("the numbers of a circuit", () => {
-  it("phases are places in a list of names", () => {
+  it("phases are indexes of a list of names", () => {
     const { Closed, Disabled, HalfOpen, Isolated, Open } = Circuit
     assert.deepStrictEqual([Closed, Open, HalfOpen, Isolated, Disabled], [0, 1, 2, 3, 4])
   })
@@ -43,7 +43,7 @@ describe("the numbers of a circuit", () => {
     assert.strictEqual(new Set<number>(numbers).size, numbers.length)
   })
 
-  it("only the identity of a probe is positive", () => {
+  it("only identities of probes are positive", () => {
     assert.isAtMost(Circuit.Admitted, 0)
     assert.isBelow(Circuit.Rejected, 0)
     assert.isAbove(halfOpen().probe, 0)
@@ -51,7 +51,7 @@ describe("the numbers of a circuit", () => {
 })
 
 describe("a new circuit", () => {
-  it("is closed since now, in whole milliseconds, and has the shape of every other", () => {
+  it("is closed since now, in whole milliseconds, with the hidden class of every other circuit", () => {
     assert.deepStrictEqual(
       { ...Circuit.make(trip, 5.9) },
       { phase: Circuit.Closed, generation: 0, since: 5, tripState: { failed: false }, openings: undefined }
@@ -72,7 +72,7 @@ describe("a new circuit", () => {
     })
   })
 
-  it("keeps nothing of the calls that it admits", () => {
+  it("keeps no record of the calls that it admits", () => {
     const circuit = Circuit.make(trip, 0)
     assert.strictEqual(Circuit.admit(circuit, settings, 1), Circuit.Admitted)
     assert.isUndefined(circuit.openings)
@@ -110,7 +110,7 @@ describe("admission", () => {
 })
 
 describe("probes", () => {
-  it("those whose lease has not ended are probing, whether anybody has asked since or not", () => {
+  it("probes count as running until their lease ends, also without another admission", () => {
     const circuit = Circuit.make(trip, 0)
     assert.strictEqual(Circuit.probing(circuit, 0), 0)
     Circuit.open(circuit, 100, 0)
@@ -136,14 +136,14 @@ describe("probes", () => {
 })
 
 describe("when to come back to a half-open circuit", () => {
-  it("at once while there is a place", () => {
+  it("at once while a permit is free", () => {
     const { circuit } = halfOpen()
     assert.strictEqual(Circuit.retryAfter(circuit, settings, 200), 0)
     Circuit.admit(circuit, settings, 200)
     assert.strictEqual(Circuit.retryAfter(circuit, settings, 200), 0)
   })
 
-  it("after the first lease when all places are taken, by those that have succeeded too", () => {
+  it("after the first lease when all permits are taken, also by probes that succeeded", () => {
     const { circuit, probe } = halfOpen()
     Circuit.admit(circuit, settings, 300)
     Circuit.admit(circuit, settings, 400)
@@ -160,7 +160,7 @@ describe("when to come back to a half-open circuit", () => {
     assert.strictEqual(Circuit.retryAfter(circuit, settings, 200), 50)
   })
 
-  it("never, as far as is known, when counted probes have taken all places that were left", () => {
+  it("at an unknown time when counted probes have taken all remaining permits", () => {
     const { circuit, probe } = halfOpen()
     settle(circuit, probe, Circuit.Failure)
     assert.strictEqual(Circuit.retryAfter(circuit, { ...settings, permitted: 1 }, 200), Infinity)

@@ -94,9 +94,9 @@ const options = { arbitrary: { runs: 300, size: 120, seed: 1 } }
 const worldOf = (permitted: number, successes: number): World =>
   new World({ permitted, successes: Math.min(successes, permitted), lease })
 
-describe("6.3 probes: n means n", () => {
+describe("a half-open circuit admits at most `permitted` probes", () => {
   it.prop(
-    "running and counted probes are never more than permitted when one is admitted",
+    "running and counted probes never exceed `permitted` at an admission",
     Case,
     ({ commands, permitted, successes }) => {
       const world = worldOf(permitted, successes)
@@ -111,9 +111,9 @@ describe("6.3 probes: n means n", () => {
   )
 })
 
-describe("6.3 half-open always ends", () => {
+describe("a half-open circuit always closes or opens", () => {
   it.prop(
-    "a healthy dependency and traffic close the circuit, whatever came before",
+    "calls to a healthy dependency close the circuit, whatever came before",
     Case,
     ({ commands, permitted, successes }) => {
       const world = worldOf(permitted, successes)
@@ -131,7 +131,7 @@ describe("6.3 half-open always ends", () => {
   )
 
   it.prop(
-    "a healthy dependency that is slower than the lease closes the circuit too",
+    "calls to a healthy dependency that is slower than the lease also close the circuit",
     Case,
     ({ commands, permitted, successes }) => {
       const world = worldOf(permitted, successes)
@@ -149,9 +149,9 @@ describe("6.3 half-open always ends", () => {
   )
 })
 
-describe("6.1 generation fencing", () => {
+describe("results of an older generation are ignored", () => {
   it.prop(
-    "leaving out every result of an older generation changes nothing",
+    "removing every result of an older generation leaves every state the same",
     Case,
     ({ commands, permitted, successes }) => {
       const one = worldOf(permitted, successes)

@@ -39,7 +39,7 @@ const settle = (
 
 const said = { success: Circuit.Success, failure: Circuit.Failure, ignored: Circuit.Ignored } as const
 
-describe("6.1 generation fencing: the truth table of results", () => {
+describe("results by state and generation", () => {
   describe("closed", () => {
     it.each<{ what: keyof typeof said; told: Array<boolean> }>([
       { what: "success", told: [false] },
@@ -52,7 +52,7 @@ describe("6.1 generation fencing: the truth table of results", () => {
       assert.strictEqual(circuit.phase, Circuit.Closed)
     })
 
-    it("the failure that is enough asks for an opening", () => {
+    it("the failure that trips the policy asks for an opening", () => {
       const circuit = closed()
       settle(circuit, circuit.generation, Circuit.Admitted, Circuit.Failure)
       assert.strictEqual(settle(circuit, circuit.generation, Circuit.Admitted, Circuit.Failure), Circuit.Tripped)
@@ -82,7 +82,7 @@ describe("6.1 generation fencing: the truth table of results", () => {
       )
     })
 
-    it("the failure after which k of n is out of reach asks for an opening", () => {
+    it("the failure after which `successes` of `permitted` is out of reach asks for an opening", () => {
       const { circuit, probe } = halfOpen()
       const second = Circuit.admit(circuit, settings, 100)
       assert.strictEqual(settle(circuit, circuit.generation, probe, Circuit.Failure), Circuit.Nothing)
@@ -122,7 +122,7 @@ describe("6.1 generation fencing: the truth table of results", () => {
     })
   }
 
-  it("every change of phase begins a new generation", () => {
+  it("every change of state starts a new generation", () => {
     const circuit = closed()
     const eras = [circuit.generation]
     const then = (change: () => void) => {
@@ -140,7 +140,7 @@ describe("6.1 generation fencing: the truth table of results", () => {
 })
 
 describe("admission", () => {
-  it("asking whether a call would be admitted reserves nothing and changes no phase", () => {
+  it("asking whether a call would be admitted takes no permit and changes no state", () => {
     const circuit = open()
     assert.isFalse(Circuit.admits(circuit, settings, 99))
     for (let i = 0; i < 5; i++) assert.isTrue(Circuit.admits(circuit, settings, 100))
@@ -155,7 +155,7 @@ describe("admission", () => {
     assert.strictEqual(circuit.phase, Circuit.HalfOpen)
   })
 
-  it("isolated admits nobody, disabled everybody", () => {
+  it("an isolated circuit admits no call, a disabled one every call", () => {
     const circuit = closed()
     Circuit.isolate(circuit, 0)
     assert.strictEqual(Circuit.admit(circuit, settings, 1e12), Circuit.Rejected)
@@ -163,7 +163,7 @@ describe("admission", () => {
     assert.strictEqual(Circuit.admit(circuit, settings, 0), Circuit.Admitted)
   })
 
-  it("says when to come back: the rest of the open time, the end of the first lease, never while isolated", () => {
+  it("retryAfter is the rest of the open time, the rest of the first lease, or infinite while isolated", () => {
     const circuit = open()
     assert.strictEqual(Circuit.retryAfter(circuit, settings, 30), 70)
     assert.strictEqual(Circuit.retryAfter(circuit, settings, 130), 0)
@@ -176,7 +176,7 @@ describe("admission", () => {
     assert.strictEqual(Circuit.retryAfter(circuit, settings, 400), 0)
   })
 
-  it("says when to come back: as many leases must end as late results have taken places", () => {
+  it("retryAfter counts the leases that must end before a permit is free after late results", () => {
     const circuit = open()
     const late = Circuit.admit(circuit, settings, 100)
     Circuit.admit(circuit, settings, 400)
@@ -189,15 +189,15 @@ describe("admission", () => {
   })
 })
 
-describe("6.2 leases", () => {
-  it("a probe that does not end gives its place away when its lease is over", () => {
+describe("leases of probes", () => {
+  it("a probe that does not end loses its permit when its lease ends", () => {
     const { circuit } = halfOpen()
     Circuit.admit(circuit, settings, 100)
     assert.strictEqual(Circuit.admit(circuit, settings, 1099), Circuit.Rejected)
     assert.isAbove(Circuit.admit(circuit, settings, 1100), 0)
   })
 
-  it("a probe that answers after its lease still has its say: a slow dependency can close its circuit", () => {
+  it("a probe that succeeds after its lease still counts: a slow dependency can close its circuit", () => {
     const { circuit, probe } = halfOpen()
     assert.strictEqual(settle(circuit, circuit.generation, probe, Circuit.Success, 5000), Circuit.Recovered)
   })
@@ -209,7 +209,7 @@ describe("6.2 leases", () => {
     assert.strictEqual(settle(circuit, circuit.generation, second, Circuit.Failure, 9000), Circuit.Tripped)
   })
 
-  it("a probe that ends after its lease does not free the place of the one that took its own", () => {
+  it("a probe that ends after its lease does not release the permit of the probe that took its own", () => {
     const { circuit, probe } = halfOpen()
     Circuit.admit(circuit, settings, 100)
     const third = Circuit.admit(circuit, settings, 1100)
@@ -220,8 +220,8 @@ describe("6.2 leases", () => {
   })
 })
 
-describe("6.3 places", () => {
-  it("probes that still run when the circuit closes take no places of the next half-open generation", () => {
+describe("permits of probes", () => {
+  it("probes that still run when the circuit closes take no permits of the next half-open generation", () => {
     const { circuit, probe } = halfOpen()
     Circuit.admit(circuit, settings, 100)
     assert.strictEqual(settle(circuit, circuit.generation, probe, Circuit.Success), Circuit.Recovered)
@@ -232,8 +232,8 @@ describe("6.3 places", () => {
   })
 })
 
-describe("6.4 openings in a row", () => {
-  it("count on across closings that were shorter than the last opening, and start again after one as long", () => {
+describe("openings in a row", () => {
+  it("the count continues across closed times shorter than the last open time, and restarts after one as long", () => {
     const circuit = closed()
     Circuit.open(circuit, 100, 0)
     assert.strictEqual(circuit.openings?.count, 1)
@@ -245,7 +245,7 @@ describe("6.4 openings in a row", () => {
     assert.strictEqual(Circuit.nextOpening(circuit, 1e9), 3)
   })
 
-  it("closing remembers them, resetting forgets them", () => {
+  it("closing keeps the count, resetting clears it", () => {
     const circuit = open()
     Circuit.close(circuit, trip, 50)
     assert.deepStrictEqual([circuit.openings?.count, circuit.openings?.length], [1, 100])

@@ -18,7 +18,7 @@ const exact = (durations: ReadonlyArray<number>, q: number): number =>
 describe("quantiles", () => {
   const Exponent = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(-4), Schema.isLessThan(20))
   it.prop(
-    "are at least the exact ones, and at most one bucket above",
+    "are at least the exact quantiles, and at most one bucket above",
     {
       exponents: Schema.Array(Exponent).check(Schema.isMinLength(1), Schema.isMaxLength(200)),
       q: Schema.Literals([0, 0.01, 0.5, 0.9, 0.99, 1])
@@ -38,7 +38,7 @@ describe("quantiles", () => {
     { arbitrary: { runs: 300, size: 200, seed: 1 } }
   )
 
-  it("there are none without calls", () => {
+  it("are undefined without calls", () => {
     assert.isUndefined(Histogram.quantile(Histogram.make(length), 0.5, 0))
   })
 
@@ -55,7 +55,7 @@ describe("quantiles", () => {
 })
 
 describe("generations", () => {
-  it("a call is seen for at least one length and at most two", () => {
+  it("a call is visible for at least one length and at most two", () => {
     for (const at of [0, 1, length / 2, length - 1]) {
       const asked = (now: number) => {
         const histogram = Histogram.make(length)
@@ -67,7 +67,7 @@ describe("generations", () => {
     }
   })
 
-  it("a gap of more than two lengths leaves nothing, and nothing comes back", () => {
+  it("after a gap of more than two lengths no earlier call is visible again", () => {
     const histogram = Histogram.make(length)
     record(histogram, 10, 0)
     record(histogram, 20, length)
@@ -76,7 +76,7 @@ describe("generations", () => {
     assert.isAbove(Histogram.quantile(histogram, 0, 10 * length)!, 999)
   })
 
-  it("a call that was seen once more a length later is gone after two", () => {
+  it("a call that is visible one length later is gone after two", () => {
     const histogram = Histogram.make(length)
     record(histogram, 10, 0)
     assert.isDefined(Histogram.quantile(histogram, 0.5, length))
@@ -97,7 +97,7 @@ describe("generations", () => {
     assert.isAbove(Histogram.quantile(histogram, 1, 5 * length)!, 19)
   })
 
-  it("cost no memory while there are no calls, and none that is new after the second", () => {
+  it("allocate nothing without calls, and nothing new after the second generation", () => {
     const histogram = Histogram.make(length)
     Histogram.advance(histogram, 5 * length)
     assert.isUndefined(histogram.previous)

@@ -27,9 +27,9 @@ const use = (registry: Registry.Registry<Cell>, key: string, now: number): Cell 
 const between = (minimum: number, maximum: number) =>
   Schema.Int.check(Schema.isGreaterThanOrEqualTo(minimum), Schema.isLessThanOrEqualTo(maximum))
 
-describe("6.12 keyed state is bounded", () => {
+describe("the number of circuits is bounded", () => {
   it.prop(
-    "never more than the bound, no pinned entry lost, refused only when full of pinned entries",
+    "never holds more than the bound, never removes a pinned entry, and refuses only when full of pinned entries",
     {
       maxKeys: between(1, 12),
       commands: Schema.Array(
@@ -61,7 +61,7 @@ describe("6.12 keyed state is bounded", () => {
     { arbitrary: { runs: 300, size: 150, seed: 1 } }
   )
 
-  it("forgets idle entries a few at a time as others come in, long before the bound", () => {
+  it("removes a few idle entries per insertion, also below the bound", () => {
     const registry = make(10_000)
     for (let i = 0; i < 100; i++) use(registry, `old${i}`, 0)
     registry.entries.get("old7")!.pinned = true
@@ -70,7 +70,7 @@ describe("6.12 keyed state is bounded", () => {
     assert.deepStrictEqual(old, ["old7"])
   })
 
-  it("keeps an entry that is used, however old", () => {
+  it("keeps an entry that is used, whatever its age", () => {
     const registry = make(10_000)
     for (let now = 0; now < 10 * timeToLive; now += timeToLive / 2) {
       use(registry, "hot", now)
@@ -79,7 +79,7 @@ describe("6.12 keyed state is bounded", () => {
     assert.isTrue(registry.entries.has("hot"))
   })
 
-  it("prefers to forget what was used longer ago", () => {
+  it("removes the entries that were used longest ago first", () => {
     const registry = make(4)
     for (const [key, now] of [
       ["a", 3],
@@ -109,13 +109,13 @@ describe("6.12 keyed state is bounded", () => {
 
   it.each([
     ["the oldest of the next four goes", [9, 8, 7, 6, 1], "k3"],
-    ["wherever it is among them", [9, 2, 7, 6, 1], "k1"],
+    ["at any position among them", [9, 2, 7, 6, 1], "k1"],
     ["of equals, the one that comes first", [9, 5, 5, 5, 1], "k1"]
   ])("%s", (_, used, key) => {
     assert.deepStrictEqual(gone(full(used)), [key])
   })
 
-  it("finds the only one that can go among the next sixty-four, and looks no further", () => {
+  it("finds the only removable entry among the next sixty-four, and looks no further", () => {
     for (const [at, found] of new Map([
       [63, ["k63"]],
       [64, []]
@@ -126,7 +126,7 @@ describe("6.12 keyed state is bounded", () => {
     }
   })
 
-  it("looks at four per insertion while there is room, all of them idle and pinned", () => {
+  it("visits four entries per insertion while there is room, all of them idle and pinned", () => {
     let looked = 0
     const registry = make(100, () => {
       looked += 1
@@ -136,7 +136,7 @@ describe("6.12 keyed state is bounded", () => {
     assert.strictEqual(looked, 4)
   })
 
-  it("looks at no more than a few entries per insertion, with 10,000 of them", () => {
+  it("visits only a few entries per insertion, with 10,000 of them", () => {
     let looked = 0
     const registry = make(10_000, () => {
       looked += 1
@@ -158,7 +158,7 @@ describe("6.12 keyed state is bounded", () => {
     assert.strictEqual(looked, 0, "a lookup looks at nothing else")
   })
 
-  it("goes round all entries, also while some are removed and others added", () => {
+  it("visits all entries in turn, also while some are removed and others added", () => {
     const looked: Array<string> = []
     const registry = make(5, (cell) => {
       looked.push(cell.key)
@@ -176,7 +176,7 @@ describe("6.12 keyed state is bounded", () => {
     assert.sameMembers([...new Set(looked)], ["k0", "k1", "k2", "k4"])
   })
 
-  it("does as much per insertion at 100,000 keys as at 1,000", () => {
+  it("visits as many entries per insertion at 100,000 keys as at 1,000", () => {
     const steps = (keys: number): number => {
       const registry = make(1_000_000)
       for (let i = 0; i < keys; i++) use(registry, `k${i}`, 0)

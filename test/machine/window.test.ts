@@ -14,7 +14,7 @@ const options = { arbitrary: { runs: 300, size: 200, seed: 1 } }
 
 describe("a window of time", () => {
   it.prop(
-    "counts what a list of all calls would, at the resolution of a bucket",
+    "counts the same calls as a list of all calls, at the resolution of a bucket",
     { start: between(0, 1_000_000), calls: Calls },
     ({ calls, start }) => {
       const length = 100
@@ -35,7 +35,7 @@ describe("a window of time", () => {
     options
   )
 
-  it("forgets a call after between nine tenths and the whole of its length, asked or not", () => {
+  it("forgets a call after 90 to 100 % of its length, with or without reads between", () => {
     const window = Window.makeTime(100)
     Window.recordTime(window, true, 5)
     Window.advance(window, 99)
@@ -64,7 +64,7 @@ describe("a window of time", () => {
 
 describe("a window of calls", () => {
   it.prop(
-    "counts what the end of a list of all calls would",
+    "counts the same calls as the end of a list of all calls",
     { size: between(1, 30), calls: Calls },
     ({ calls, size }) => {
       const window = Window.makeCalls(size)

@@ -47,7 +47,9 @@ const copy = () => {
     if (globSync(path).length > 0) cpSync(path, join(repository, path), { recursive: true })
   }
   for (const name of Object.keys(names)) {
-    for (const file of globSync(`packages/${name}/{package.json,tsconfig.json,README.md,AGENTS.md,llms.txt,src,page}`)) {
+    for (const file of globSync(
+      `packages/${name}/{package.json,tsconfig.json,README.md,AGENTS.md,llms.txt,src,page}`
+    )) {
       cpSync(file, join(repository, file), { recursive: true })
     }
   }

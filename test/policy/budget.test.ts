@@ -14,25 +14,27 @@ const many = <A, E, R>(n: number, effect: Effect.Effect<A, E, R>) =>
   Effect.forEach(Array.from({ length: n }), () => Effect.exit(effect), { discard: true })
 
 describe("Policy: budget", () => {
-  it.effect("first tries earn retries, decided retries pay, and without credit the caller gets the real error", () =>
-    Effect.gen(function* () {
-      const policy = yield* Policy.make("p", { retry: pauses(1), budget: onlyRatio })
-      yield* many(4, policy.protect(ok))
-      assert.strictEqual((yield* policy.stats()).balance, 2)
-      const calls = yield* Effect.forEach([1, 2, 3, 4, 5], () => start(Effect.exit(policy.protect(down))))
-      // Nine first tries, four retries.
-      assert.strictEqual((yield* policy.stats()).balance, 0.5)
-      yield* TestClock.adjust("100 millis")
-      const reasons = (yield* Effect.forEach(calls, Fiber.join)).map((exit) =>
-        Exit.isFailure(exit) ? Option.getOrThrow(Retry.gaveUp(exit.cause)).reason : "none"
-      )
-      assert.deepStrictEqual(reasons, ["attempts", "attempts", "attempts", "attempts", "budget"])
-      const { totals } = yield* policy.stats()
-      assert.deepStrictEqual([totals.retries, totals.giveUps.attempts, totals.giveUps.budget], [4, 4, 1])
-    })
+  it.effect(
+    "first attempts earn tokens, decided retries cost tokens, and without tokens the caller gets the original error",
+    () =>
+      Effect.gen(function* () {
+        const policy = yield* Policy.make("p", { retry: pauses(1), budget: onlyRatio })
+        yield* many(4, policy.protect(ok))
+        assert.strictEqual((yield* policy.stats()).balance, 2)
+        const calls = yield* Effect.forEach([1, 2, 3, 4, 5], () => start(Effect.exit(policy.protect(down))))
+        // Nine first tries, four retries.
+        assert.strictEqual((yield* policy.stats()).balance, 0.5)
+        yield* TestClock.adjust("100 millis")
+        const reasons = (yield* Effect.forEach(calls, Fiber.join)).map((exit) =>
+          Exit.isFailure(exit) ? Option.getOrThrow(Retry.gaveUp(exit.cause)).reason : "none"
+        )
+        assert.deepStrictEqual(reasons, ["attempts", "attempts", "attempts", "attempts", "budget"])
+        const { totals } = yield* policy.stats()
+        assert.deepStrictEqual([totals.retries, totals.giveUps.attempts, totals.giveUps.budget], [4, 4, 1])
+      })
   )
 
-  it.effect("calls that never reach the dependency earn nothing", () =>
+  it.effect("calls that never reach the dependency earn no token", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", {
         retry: pauses(1),
@@ -50,7 +52,7 @@ describe("Policy: budget", () => {
     })
   )
 
-  it.effect("retries earn nothing", () =>
+  it.effect("retries earn no token", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { retry: pauses(2), budget: { ...onlyRatio, minPerSecond: 1 } })
       const call = yield* start(Effect.exit(policy.protect(down)))
@@ -61,7 +63,7 @@ describe("Policy: budget", () => {
     })
   )
 
-  it.effect("is one for all keys", () =>
+  it.effect("is shared by all keys", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", {
         retry: pauses(1),
@@ -77,7 +79,7 @@ describe("Policy: budget", () => {
     })
   )
 
-  it.effect("one service shared by two policies is one account", () => {
+  it.effect("one service shared by two policies has one set of tokens", () => {
     class Shared extends RetryBudget.Service<Shared>()("test/Shared", onlyRatio) {}
     class A extends Policy.Service<A>()("test/A", { retry: pauses(1), budget: Shared }) {}
     class B extends Policy.Service<B>()("test/B", { retry: pauses(1), budget: Shared }) {}

@@ -9,7 +9,7 @@ const phase = (policy: { readonly stats: (key?: string) => Effect.Effect<Policy.
   Effect.map(policy.stats(key), (stats) => stats.circuit?._tag)
 
 describe("Policy: control", () => {
-  it.effect("isolate refuses every call until close", () =>
+  it.effect("isolate rejects every call until close", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy })
       yield* policy.control.isolate()
@@ -24,7 +24,7 @@ describe("Policy: control", () => {
     })
   )
 
-  it.effect("isolate holds against results of calls that began before it", () =>
+  it.effect("an isolated circuit ignores results of calls admitted before", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy })
       const calls = [
@@ -38,7 +38,7 @@ describe("Policy: control", () => {
     })
   )
 
-  it.effect("each command concerns one key", () =>
+  it.effect("each command changes one key only", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy })
       yield* policy.control.isolate("a")
@@ -47,7 +47,7 @@ describe("Policy: control", () => {
     })
   )
 
-  it.effect("close begins with fresh evidence and remembers openings, reset forgets them", () =>
+  it.effect("close clears the evidence and keeps the count of openings in a row, reset clears both", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy })
       for (const [command, openings] of [
@@ -65,7 +65,7 @@ describe("Policy: control", () => {
     })
   )
 
-  it.effect("disable lets every call through and counts nothing, enable ends it", () =>
+  it.effect("disable admits every call and records no result, until enable", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy, bulkhead: { maxConcurrent: 1 } })
       yield* policy.control.disable()
@@ -94,7 +94,7 @@ describe("Policy: control", () => {
     })
   )
 
-  it.effect("isolate reaches those who wait in the queue", () =>
+  it.effect("isolate also rejects the calls that wait in the queue", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy, bulkhead: { maxConcurrent: 1, maxQueued: 1 } })
       const holder = yield* start(policy.protect(takes("1 second")))
@@ -108,7 +108,7 @@ describe("Policy: control", () => {
     })
   )
 
-  it.effect("resize: more permits wake those who wait, fewer interrupt nobody, for every key and for new ones", () =>
+  it.effect("resize: more permits admit waiting calls, fewer interrupt no call, for present and new keys", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { bulkhead: { maxConcurrent: 1, maxQueued: 10 } })
       const calls = yield* Effect.forEach(["a", "b", "a", "b", "a", "b"], (key) =>
@@ -133,7 +133,7 @@ describe("Policy: control", () => {
     })
   )
 
-  it.effect("commands on a part that the policy does not have do nothing, and make no key", () =>
+  it.effect("commands for a part that the policy does not have do nothing, and create no key", () =>
     Effect.gen(function* () {
       const noBreaker = yield* Policy.make("p", { bulkhead: { maxConcurrent: 1 } })
       for (const command of ["isolate", "close", "reset", "disable", "enable"] as const) {

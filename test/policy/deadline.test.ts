@@ -25,7 +25,7 @@ const endedAt = <A, E>(fiber: Fiber.Fiber<A, E>, within: number) =>
   })
 
 describe("Policy: deadline", () => {
-  it.effect("cuts the attempt", () =>
+  it.effect("interrupts the attempt", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { deadline: "1 second" })
       const { at, exit } = yield* endedAt(yield* start(Effect.flip(policy.protect(hang))), 2000)
@@ -39,7 +39,7 @@ describe("Policy: deadline", () => {
     })
   )
 
-  it.effect("begins no pause that would outlast it", () =>
+  it.effect("begins no delay that would outlast it", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { deadline: "250 millis", retry: pauses(5) })
       const dependency = script(down)
@@ -51,17 +51,19 @@ describe("Policy: deadline", () => {
     })
   )
 
-  it.effect("cuts a later attempt: the last real failure, given up for the deadline", () =>
-    Effect.gen(function* () {
-      const policy = yield* Policy.make("p", { deadline: "1 second", retry: pauses(5) })
-      const dependency = script(down, hang)
-      const { at, exit } = yield* endedAt(yield* start(policy.protect(dependency.call)), 2000)
-      assert.deepStrictEqual([at, dependency.calls, reasonOf(exit)], [1000, 2, "deadline"])
-      assert.isTrue(Exit.isFailure(exit) && Cause.squash(exit.cause) instanceof Down)
-    })
+  it.effect(
+    "interrupts a later attempt: the call fails with the last failure of the dependency, reason `deadline`",
+    () =>
+      Effect.gen(function* () {
+        const policy = yield* Policy.make("p", { deadline: "1 second", retry: pauses(5) })
+        const dependency = script(down, hang)
+        const { at, exit } = yield* endedAt(yield* start(policy.protect(dependency.call)), 2000)
+        assert.deepStrictEqual([at, dependency.calls, reasonOf(exit)], [1000, 2, "deadline"])
+        assert.isTrue(Exit.isFailure(exit) && Cause.squash(exit.cause) instanceof Down)
+      })
   )
 
-  it.effect("cuts the wait in the queue, and the waiter leaves it at once", () =>
+  it.effect("ends the wait in the queue, and the waiter leaves it at once", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { deadline: "1 second", bulkhead: { maxConcurrent: 1, maxQueued: 5 } })
       yield* start(policy.protect(Effect.uninterruptible(takes("3 seconds"))))
@@ -76,7 +78,7 @@ describe("Policy: deadline", () => {
     })
   )
 
-  it.effect("leaves what remains to an attempt that waited", () =>
+  it.effect("gives an attempt that waited the time that remains", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { deadline: "1 second", bulkhead: { maxConcurrent: 1, maxQueued: 5 } })
       yield* start(policy.protect(takes("400 millis")))
@@ -98,7 +100,7 @@ describe("Policy: deadline", () => {
     })
   )
 
-  it.effect("a black hole behind a deadline without a timeout opens the circuit", () =>
+  it.effect("a dependency that never answers opens the circuit, with a deadline and no timeout", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { deadline: "1 second", breaker: touchy })
       yield* endedAt(yield* start(Effect.flip(policy.protect(hang))), 2000)
@@ -107,7 +109,7 @@ describe("Policy: deadline", () => {
     })
   )
 
-  it.effect("a cut after less than a fair share of the time says nothing about the dependency", () =>
+  it.effect("an attempt that got less than its fair share of the time counts as ignored", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", {
         deadline: "1 second",
@@ -135,7 +137,7 @@ describe("Policy: deadline", () => {
     })
   )
 
-  it.effect("a timeout that ends with it is a timeout: it says something about the dependency", () =>
+  it.effect("a timeout that ends at the same instant fires as a timeout, and counts as a failure", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { deadline: "1 second", timeout: "1 second", breaker: touchy })
       const { at, exit } = yield* endedAt(yield* start(Effect.flip(policy.protect(hang))), 2000)
@@ -145,7 +147,7 @@ describe("Policy: deadline", () => {
     })
   )
 
-  it.effect("an outer one that is over lets nobody into the queue", () =>
+  it.effect("an outer deadline that has ended admits no call to the queue", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { bulkhead: { maxConcurrent: 1, maxQueued: 5 } })
       yield* start(policy.protect(hang))
@@ -172,7 +174,7 @@ describe("Policy: deadline", () => {
     })
   )
 
-  it.effect("bounds the queue and the pause of a policy without one of its own", () =>
+  it.effect("an outer deadline bounds the queue and the delay of a policy without a deadline", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { retry: pauses(5), bulkhead: { maxConcurrent: 1, maxQueued: 5 } })
       const holder = yield* start(policy.protect(hang))
@@ -189,7 +191,7 @@ describe("Policy: deadline", () => {
     })
   )
 
-  it.effect("without time left does not begin", () =>
+  it.effect("begins no work without time left", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { deadline: "1 second", breaker: touchy, bulkhead: { maxConcurrent: 1 } })
       const dependency = script(ok)
@@ -211,7 +213,7 @@ describe("Policy: deadline", () => {
     })
   )
 
-  it.effect("is not outlived by a hook that hangs", () =>
+  it.effect("ends a call whose onRetry hangs", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", {
         deadline: "3 seconds",
@@ -223,17 +225,19 @@ describe("Policy: deadline", () => {
     })
   )
 
-  it.effect("around the policy: a black hole that had a fair share of the timeout opens the circuit", () =>
-    Effect.gen(function* () {
-      const policy = yield* Policy.make("p", { timeout: "2 seconds", breaker: touchy })
-      const fiber = yield* start(Effect.exit(policy.protect(hang).pipe(Deadline.within("1900 millis"))))
-      yield* TestClock.adjust("2 seconds")
-      yield* Fiber.join(fiber)
-      assert.strictEqual((yield* policy.stats()).circuit?._tag, "open")
-    })
+  it.effect(
+    "around the policy: a dependency that never answers within a fair share of the timeout opens the circuit",
+    () =>
+      Effect.gen(function* () {
+        const policy = yield* Policy.make("p", { timeout: "2 seconds", breaker: touchy })
+        const fiber = yield* start(Effect.exit(policy.protect(hang).pipe(Deadline.within("1900 millis"))))
+        yield* TestClock.adjust("2 seconds")
+        yield* Fiber.join(fiber)
+        assert.strictEqual((yield* policy.stats()).circuit?._tag, "open")
+      })
   )
 
-  it.effect("around the policy: work that was cut short at once says nothing", () =>
+  it.effect("around the policy: an attempt that was interrupted at once counts as ignored", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { timeout: "2 seconds", breaker: touchy })
       const fiber = yield* start(Effect.exit(policy.protect(hang).pipe(Deadline.within("100 millis"))))

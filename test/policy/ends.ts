@@ -4,7 +4,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import { Timeout } from "effect-resilience"
-import { bug, type Failure, hung, NotFound, ok } from "../breaker/dependency.ts"
+import { bug, type Failure, hung, NotFound, ok } from "../support/dependency.ts"
 import { Down, start } from "./support.ts"
 
 export const howItEnds = [

@@ -47,7 +47,7 @@ describe("frames of a call that succeeds", () => {
     })
   )
 
-  it.effect("the service class adds no more than its policy", () => {
+  it.effect("the service class adds no frame to those of its policy", () => {
     class Users extends Policy.Service<Users>()("test/FramesUsers", { breaker, bulkhead }) {}
     return Effect.gen(function* () {
       const policy = yield* Users
@@ -57,7 +57,7 @@ describe("frames of a call that succeeds", () => {
     }).pipe(Effect.provide(Users.layer))
   })
 
-  it.effect("frames do not pile up over retries", () =>
+  it.effect("retries add no frames", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { retry: pauses(50), breaker: { trip: TripPolicy.consecutive(1000) } })
       const depths: Array<number> = []

@@ -30,7 +30,7 @@ describe("Policy: keys", () => {
     })
   )
 
-  it.effect("idle keys are forgotten, an open circuit and a held permit never", () =>
+  it.effect("idle keys are removed, keys with an open circuit or a held permit never", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", {
         breaker: touchy,
@@ -47,7 +47,7 @@ describe("Policy: keys", () => {
     })
   )
 
-  it.effect("nor is a key with a call that runs, whatever parts the policy has", () =>
+  it.effect("a key with a running call is never removed, whichever parts the policy has", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { timeout: "1 hour", keys: { maxKeys: 1 } })
       yield* start(hang.pipe(policy.protect({ key: "busy" })))
@@ -56,7 +56,7 @@ describe("Policy: keys", () => {
     })
   )
 
-  it.effect("closed and idle keys make room", () =>
+  it.effect("closed and idle keys are removed when there is no room", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy, keys: { maxKeys: 3 } })
       for (let i = 0; i < 100; i++) {
@@ -86,7 +86,7 @@ describe("Policy: judgements", () => {
     })
   )
 
-  it.effect("of one call: in place of the policy's", () =>
+  it.effect("of one call: replaces that of the policy", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", trips)
       yield* Effect.flip(wrong.pipe(policy.protect({ failures: ["Down"] })))
@@ -115,7 +115,7 @@ describe("Policy: judgements", () => {
     })
   )
 
-  it.effect("one that throws is a defect, after everything is given back", () =>
+  it.effect("a judgement that throws becomes a defect, and every permit is released", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy, bulkhead: { maxConcurrent: 1 } })
       const bug = new Error("bug")
@@ -135,7 +135,7 @@ describe("Policy: judgements", () => {
     })
   )
 
-  it.effect("nested policies: the rejection of an inner one is no outcome of the outer", () =>
+  it.effect("nested policies: a rejection by the inner policy is ignored by the outer circuit", () =>
     Effect.gen(function* () {
       const inner = yield* Policy.make("inner", { breaker: touchy })
       const outer = yield* Policy.make("outer", { breaker: touchy })
@@ -174,7 +174,7 @@ describe("Policy: fn and effects as values", () => {
     })
   )
 
-  it.effect("and concurrently: each run has its own attempts and permit", () =>
+  it.effect("the same protected value may run concurrently: each run has its own attempts and permit", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { retry: pauses(1), bulkhead: { maxConcurrent: 3 }, timeout: "1 second" })
       const dependency = script(down, down, down, ok)

@@ -19,21 +19,23 @@ const openFor = (policy: { readonly stats: () => Effect.Effect<Policy.Stats> }) 
   )
 
 describe("Policy: probes", () => {
-  it.effect("a hung probe gives its place to another after the lease, and has lost its say", () =>
-    Effect.gen(function* () {
-      const policy = yield* Policy.make("p", {
-        breaker: { ...touchy, probes: { permitted: 1, successes: 1, lease: "2 seconds" } }
+  it.effect(
+    "a hung probe loses its permit after the lease, and its result is ignored once the circuit has changed",
+    () =>
+      Effect.gen(function* () {
+        const policy = yield* Policy.make("p", {
+          breaker: { ...touchy, probes: { permitted: 1, successes: 1, lease: "2 seconds" } }
+        })
+        yield* Effect.flip(policy.protect(down))
+        yield* TestClock.adjust("5 seconds")
+        const hung = yield* start(Effect.exit(policy.protect(Effect.delay(down, "10 seconds"))))
+        assert.instanceOf(yield* Effect.flip(policy.protect(ok)), Rejection.CircuitOpen)
+        yield* TestClock.adjust("2 seconds")
+        assert.strictEqual(yield* policy.protect(ok), "ok")
+        yield* TestClock.adjust("8 seconds")
+        yield* Fiber.join(hung)
+        assert.strictEqual((yield* policy.stats()).circuit?._tag, "closed")
       })
-      yield* Effect.flip(policy.protect(down))
-      yield* TestClock.adjust("5 seconds")
-      const hung = yield* start(Effect.exit(policy.protect(Effect.delay(down, "10 seconds"))))
-      assert.instanceOf(yield* Effect.flip(policy.protect(ok)), Rejection.CircuitOpen)
-      yield* TestClock.adjust("2 seconds")
-      assert.strictEqual(yield* policy.protect(ok), "ok")
-      yield* TestClock.adjust("8 seconds")
-      yield* Fiber.join(hung)
-      assert.strictEqual((yield* policy.stats()).circuit?._tag, "closed")
-    })
   )
 
   it.effect("a defect in a probe counts as failure", () =>
@@ -48,7 +50,7 @@ describe("Policy: probes", () => {
 })
 
 describe("Policy: open time", () => {
-  it.effect("a dependency that asks for a longer pause gets it, a shorter one changes nothing", () =>
+  it.effect("a retryAfter above the open time lengthens it, a shorter one does not change it", () =>
     Effect.gen(function* () {
       for (const [asked, given] of [
         ["1 second", 5000],
@@ -62,7 +64,7 @@ describe("Policy: open time", () => {
     })
   )
 
-  it.effect("grows over openings in a row, and starts again after a healthy stretch", () =>
+  it.effect("grows over openings in a row, and starts again after a closed time of the same length", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy })
       const times: Array<number | undefined> = []
@@ -82,7 +84,7 @@ describe("Policy: open time", () => {
 })
 
 describe("Policy: time", () => {
-  it.effect("a wall clock set back or forth changes nothing", () =>
+  it.effect("a wall clock that is set does not change any interval", () =>
     Effect.gen(function* () {
       const clock = yield* Clock.Clock
       let shift = 0
@@ -121,7 +123,7 @@ describe("Policy: time", () => {
 })
 
 describe("Policy: deadlines inside each other", () => {
-  it.effect("a black hole opens the circuit, whichever of two equal deadlines comes first", () =>
+  it.effect("a dependency that never answers opens the circuit, whichever of two equal deadlines fires", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { deadline: "1 second", breaker: touchy })
       const call = yield* start(Effect.flip(policy.protect(hang).pipe(Deadline.within("1 second"))))
@@ -132,7 +134,7 @@ describe("Policy: deadlines inside each other", () => {
     })
   )
 
-  it.effect("an outer deadline that leaves no fair share says nothing about the dependency", () =>
+  it.effect("an attempt to which an outer deadline leaves no fair share counts as ignored", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { deadline: "3 seconds", breaker: touchy })
       const call = yield* start(Effect.flip(policy.protect(hang).pipe(Deadline.within("1 second"))))
@@ -145,7 +147,7 @@ describe("Policy: deadlines inside each other", () => {
 })
 
 describe("Policy: rejections", () => {
-  it.effect("capture no stack, are not transient, and say that the work never ran", () =>
+  it.effect("capture no stack, are not transient, and tell that the work never started", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy, bulkhead: { maxConcurrent: 1 } })
       yield* start(policy.protect(takes("1 second")))

@@ -14,7 +14,7 @@ class Users extends Policy.Service<Users>()("test/LayerUsers", {
 }) {}
 
 describe("Policy: layers", () => {
-  it.effect("one layer is one policy, for everybody who is given it", () => {
+  it.effect("one layer makes one policy for all its consumers", () => {
     class A extends Context.Service<A, { readonly fail: Effect.Effect<unknown, unknown> }>()("test/LayerA") {}
     class B extends Context.Service<B, { readonly call: Effect.Effect<string, unknown> }>()("test/LayerB") {}
     const a = Layer.effect(
@@ -34,7 +34,7 @@ describe("Policy: layers", () => {
     }).pipe(Effect.provide(Layer.merge(a, b)))
   })
 
-  it.effect("provided anew, it begins anew", () =>
+  it.effect("provided twice, makes two policies", () =>
     Effect.gen(function* () {
       const fails = Effect.flip(Users.protect(down)).pipe(Effect.provide(Users.layer))
       assert.instanceOf(yield* fails, Down)
@@ -80,7 +80,7 @@ describe("Policy: layers", () => {
     }).pipe(Effect.provide(Users.layer))
   )
 
-  it.effect("a value protected once runs with the policy that it finds when it runs", () =>
+  it.effect("a protected value uses the policy that is provided when it runs", () =>
     Effect.gen(function* () {
       const call = Users.protect(ok)
       const open = Effect.andThen(Users.control.isolate(), call)
@@ -104,7 +104,7 @@ describe("Policy: the program of the readme", () => {
     timeout: "1 second"
   }) {}
 
-  it.effect("pays, retries, times out, opens, falls back, and recovers", () =>
+  it.effect("retries within the budget, times out, opens, falls back, and recovers", () =>
     Effect.gen(function* () {
       const pay = Payments.fn((order: Effect.Effect<string, Down>) => order)
       assert.strictEqual(yield* pay(ok), "ok")
@@ -137,7 +137,7 @@ describe("Policy: the program of the readme", () => {
     }).pipe(Effect.provide(Payments.layer))
   )
 
-  it.effect("a schedule of Effect's own serves as well", () =>
+  it.effect("takes a plain Schedule of Effect", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", {
         retry: Schedule.spaced("1 second").pipe(Schedule.upTo({ times: 2 })),

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { Policy, Retry, RetryBudget } from "effect-resilience"
 import { refusal } from "../support/refusal.ts"
-import { ok, touchy } from "./support.ts"
+import { touchy } from "./support.ts"
 
 class Budget extends RetryBudget.Service<Budget>()("test/OptionsBudget", {}) {}
 
@@ -95,7 +95,7 @@ describe("Policy: one bad option is a RangeError at construction", () => {
       )
   })
 
-  it("of Service, where the class is declared", () => {
+  it("of Service, when the class is declared", () => {
     for (const [options, text] of wrong)
       assert.include(
         refusal(() => service("test/Wrong", options)),
@@ -115,7 +115,7 @@ describe("Policy: one bad option is a RangeError at construction", () => {
     )
   })
 
-  it.effect("resize takes an integer of at least one, and says so at once", () =>
+  it.effect("resize refuses anything but a positive integer", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { bulkhead: { maxConcurrent: 2 } })
       for (const permits of [0, -1, 1.5, Number.NaN]) {
@@ -129,7 +129,7 @@ describe("Policy: one bad option is a RangeError at construction", () => {
     })
   )
 
-  it.effect("a judgement given with one call is checked where it is given", () =>
+  it.effect("a judgement given with one call is checked when it is given", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy })
       const protect = policy.protect as (options: unknown) => unknown
@@ -138,7 +138,7 @@ describe("Policy: one bad option is a RangeError at construction", () => {
     })
   )
 
-  it("a part that is undefined is a part that is not there", () => {
+  it("a part that is undefined counts as absent", () => {
     assert.include(
       refusal(() => make("p", { timeout: undefined, breaker: undefined })),
       atLeastOne

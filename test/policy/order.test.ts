@@ -7,7 +7,7 @@ import { Policy, Rejection, Timeout, TripPolicy } from "effect-resilience"
 import { Down, down, hang, ok, pauses, script, settle, start, takes, touchy } from "./support.ts"
 
 describe("Policy: order of breaker, bulkhead, timeout and call", () => {
-  it.effect("holds no permit during a backoff", () =>
+  it.effect("holds no permit during a delay", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { retry: pauses(1), bulkhead: { maxConcurrent: 1 } })
       const retried = yield* start(policy.protect(script(down, ok).call))
@@ -35,7 +35,7 @@ describe("Policy: order of breaker, bulkhead, timeout and call", () => {
     })
   )
 
-  it.effect("an open circuit answers before the bulkhead is asked", () =>
+  it.effect("an open circuit rejects before the bulkhead is consulted", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy, bulkhead: { maxConcurrent: 1 } })
       yield* start(policy.protect(hang))
@@ -44,7 +44,7 @@ describe("Policy: order of breaker, bulkhead, timeout and call", () => {
     })
   )
 
-  it.effect("asks the circuit again after the queue: open while waiting, and the permit goes back", () =>
+  it.effect("consults the circuit again after the queue: when it has opened meanwhile, the permit is released", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy, bulkhead: { maxConcurrent: 1, maxQueued: 2 } })
       const dependency = script(ok)
@@ -65,7 +65,7 @@ describe("Policy: order of breaker, bulkhead, timeout and call", () => {
     })
   )
 
-  it.effect("a probe never stands in a queue", () =>
+  it.effect("a probe never waits in a queue", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy, bulkhead: { maxConcurrent: 1, maxQueued: 5 } })
       // Admitted before the circuit opened, and still running while it is half-open.
@@ -88,7 +88,7 @@ describe("Policy: order of breaker, bulkhead, timeout and call", () => {
     })
   )
 
-  it.effect("probes: n means n, also when many waited for a permit", () =>
+  it.effect("a half-open circuit admits at most `permitted` probes, also when many calls waited for a permit", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", {
         breaker: { ...touchy, probes: { permitted: 2, successes: 2 } },
@@ -118,7 +118,7 @@ describe("Policy: order of breaker, bulkhead, timeout and call", () => {
     })
   )
 
-  it.effect("a timeout frees the permit only when the work has really ended", () =>
+  it.effect("a timeout releases the permit only when the work has ended", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { bulkhead: { maxConcurrent: 1 }, timeout: "1 second" })
       const slowToStop = Effect.never.pipe(Effect.onInterrupt(() => Effect.sleep("2 seconds")))
@@ -134,7 +134,7 @@ describe("Policy: order of breaker, bulkhead, timeout and call", () => {
     })
   )
 
-  it.effect("each attempt is one outcome for the circuit", () =>
+  it.effect("each attempt is one result for the circuit", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { retry: pauses(2), breaker: { trip: TripPolicy.consecutive(3) } })
       const call = yield* start(Effect.flip(policy.protect(down)))
@@ -158,7 +158,7 @@ describe("Policy: order of breaker, bulkhead, timeout and call", () => {
     })
   )
 
-  it.effect("a result from before an opening changes nothing after it", () =>
+  it.effect("a result of an attempt admitted before an opening never changes the state after it", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy, bulkhead: { maxConcurrent: 9 } })
       const old = yield* start(policy.protect(takes("6 seconds")))
@@ -175,7 +175,7 @@ describe("Policy: order of breaker, bulkhead, timeout and call", () => {
     })
   )
 
-  it.effect("a cancelled probe frees its place and is neutral", () =>
+  it.effect("an interrupted probe releases its permit and counts as ignored", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy, bulkhead: { maxConcurrent: 1 } })
       yield* Effect.flip(policy.protect(down))

@@ -17,24 +17,26 @@ const errorOf = (exit: Exit.Exit<unknown, unknown>) =>
   Exit.isFailure(exit) ? Cause.squash(exit.cause) : assert.fail("succeeded")
 
 describe("Policy: retry", () => {
-  it.effect("a circuit that others open in the pause: the last real failure, given up because rejected", () =>
-    Effect.gen(function* () {
-      const policy = yield* Policy.make("p", { retry: pauses(3), breaker: { trip: TripPolicy.consecutive(2) } })
-      const dependency = script(down)
-      const call = yield* start(Effect.exit(policy.protect(dependency.call)))
-      yield* Effect.flip(wrong.pipe(policy.protect({ failures: ["Wrong"] })))
-      yield* TestClock.adjust("100 millis")
-      const exit = yield* Fiber.join(call)
-      assert.instanceOf(errorOf(exit), Down)
-      const { attempts, history, reason } = gaveUp(exit)
-      assert.deepStrictEqual([reason, attempts, history.length, dependency.calls], ["rejected", 1, 1, 1])
-      const { totals } = yield* policy.stats()
-      assert.strictEqual(totals.giveUps.rejected, 1)
-      assert.strictEqual(totals.rejections.CircuitOpen, 1)
-    })
+  it.effect(
+    "a circuit that opens during the delay: the call fails with the last failure of the dependency, reason `rejected`",
+    () =>
+      Effect.gen(function* () {
+        const policy = yield* Policy.make("p", { retry: pauses(3), breaker: { trip: TripPolicy.consecutive(2) } })
+        const dependency = script(down)
+        const call = yield* start(Effect.exit(policy.protect(dependency.call)))
+        yield* Effect.flip(wrong.pipe(policy.protect({ failures: ["Wrong"] })))
+        yield* TestClock.adjust("100 millis")
+        const exit = yield* Fiber.join(call)
+        assert.instanceOf(errorOf(exit), Down)
+        const { attempts, history, reason } = gaveUp(exit)
+        assert.deepStrictEqual([reason, attempts, history.length, dependency.calls], ["rejected", 1, 1, 1])
+        const { totals } = yield* policy.stats()
+        assert.strictEqual(totals.giveUps.rejected, 1)
+        assert.strictEqual(totals.rejections.CircuitOpen, 1)
+      })
   )
 
-  it.effect("a circuit that will still be open after the pause: gives up at once, and pays for nothing", () =>
+  it.effect("a circuit that will still be open after the delay: gives up at once, and takes no token", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", {
         retry: pauses(3),
@@ -50,7 +52,7 @@ describe("Policy: retry", () => {
     })
   )
 
-  it.effect("a circuit that is open for less than the pause: the retry is its probe", () =>
+  it.effect("a circuit whose open time ends before the delay: the retry is its probe", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", {
         retry: pauses(1),
@@ -64,20 +66,22 @@ describe("Policy: retry", () => {
     })
   )
 
-  it.effect("a bulkhead that is full on the retry: the last real failure, given up because rejected", () =>
-    Effect.gen(function* () {
-      const policy = yield* Policy.make("p", { retry: pauses(3), bulkhead: { maxConcurrent: 1 } })
-      const call = yield* start(Effect.exit(policy.protect(down)))
-      yield* start(policy.protect(hang))
-      yield* TestClock.adjust("100 millis")
-      const exit = yield* Fiber.join(call)
-      assert.instanceOf(errorOf(exit), Down)
-      assert.strictEqual(gaveUp(exit).reason, "rejected")
-      assert.strictEqual((yield* policy.stats()).totals.rejections.BulkheadFull, 1)
-    })
+  it.effect(
+    "a bulkhead that is full on the retry: the call fails with the last failure of the dependency, reason `rejected`",
+    () =>
+      Effect.gen(function* () {
+        const policy = yield* Policy.make("p", { retry: pauses(3), bulkhead: { maxConcurrent: 1 } })
+        const call = yield* start(Effect.exit(policy.protect(down)))
+        yield* start(policy.protect(hang))
+        yield* TestClock.adjust("100 millis")
+        const exit = yield* Fiber.join(call)
+        assert.instanceOf(errorOf(exit), Down)
+        assert.strictEqual(gaveUp(exit).reason, "rejected")
+        assert.strictEqual((yield* policy.stats()).totals.rejections.BulkheadFull, 1)
+      })
   )
 
-  it.effect("a first attempt that is rejected: the rejection itself, and never a second try", () =>
+  it.effect("a first attempt that is rejected: the call fails with the rejection, without a retry", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { retry: pauses(3), breaker: touchy, bulkhead: { maxConcurrent: 1 } })
       yield* start(policy.protect(hang))
@@ -109,7 +113,7 @@ describe("Policy: retry", () => {
     })
   )
 
-  it.effect("honours interruption inside the backoff at once", () =>
+  it.effect("ends at once when interrupted during a delay", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { retry: pauses(1), bulkhead: { maxConcurrent: 1 } })
       const dependency = script(down, ok)
@@ -150,7 +154,7 @@ describe("Policy: retry", () => {
     })
   )
 
-  it.effect("unprocessedOnly: retries only what was refused before any work", () =>
+  it.effect("unprocessedOnly: retries only errors marked as unprocessed", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { retry: { schedule: pauses(1), unprocessedOnly: true } })
       for (const [error, calls] of [
@@ -166,7 +170,7 @@ describe("Policy: retry", () => {
     })
   )
 
-  it.effect("an attempt counts as its own in the entry of its key, though the key was forgotten in the pause", () =>
+  it.effect("an attempt is counted for its key also when the key was removed during the delay", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", {
         retry: pauses(1),
@@ -184,7 +188,7 @@ describe("Policy: retry", () => {
     })
   )
 
-  it.effect("a permanent error is an answer: it neither opens the circuit nor is tried again", () =>
+  it.effect("a permanent error neither counts as a failure of the dependency nor is retried", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { retry: pauses(2), breaker: { trip: TripPolicy.consecutive(1) } })
       assert.instanceOf(yield* Effect.flip(policy.protect(wrong)), Wrong)

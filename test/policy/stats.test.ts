@@ -18,7 +18,7 @@ const nothing = {
 }
 
 describe("Policy: stats", () => {
-  it.effect("of a key that nobody used: all zero, and the key is not made", () =>
+  it.effect("of an unused key: all zero, and the key is not created", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy, bulkhead: { maxConcurrent: 3 }, retry: pauses(1) })
       const stats = yield* policy.stats("unseen")
@@ -36,7 +36,7 @@ describe("Policy: stats", () => {
     })
   )
 
-  it.effect("looking at a key does not keep it", () =>
+  it.effect("reading the stats of a key does not keep it from being removed", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy, keys: { maxKeys: 2 } })
       yield* ok.pipe(policy.protect({ key: "a" }))
@@ -87,7 +87,7 @@ describe("Policy: stats", () => {
     })
   )
 
-  it.effect("recent: success rate and latencies of the attempts in the window, and of nothing older", () =>
+  it.effect("recent: success rate and latencies of the attempts in the window, and of no older attempt", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { bulkhead: { maxConcurrent: 100 } })
       for (const [n, time] of [
@@ -134,7 +134,7 @@ describe("Policy: stats", () => {
     })
   )
 
-  it.effect("circuit: state, since when, and what it had seen", () =>
+  it.effect("circuit: state, since when, and its evidence", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy })
       yield* TestClock.adjust("1 second")
@@ -161,7 +161,7 @@ describe("Policy: stats", () => {
     })
   )
 
-  it.effect("running is known without a bulkhead; what is not there is undefined", () =>
+  it.effect("running is counted without a bulkhead; figures of absent parts are undefined", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { timeout: "1 second" })
       yield* start(policy.protect(takes("500 millis")))
@@ -173,7 +173,7 @@ describe("Policy: stats", () => {
     })
   )
 
-  it.effect("allStats: every key that is kept", () =>
+  it.effect("allStats: every key in memory", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy })
       yield* policy.protect(ok)
@@ -186,7 +186,7 @@ describe("Policy: stats", () => {
     })
   )
 
-  it.effect("a snapshot stays what it was", () =>
+  it.effect("returned stats do not change afterwards", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { bulkhead: { maxConcurrent: 1 } })
       yield* policy.protect(ok)
@@ -197,7 +197,7 @@ describe("Policy: stats", () => {
     })
   )
 
-  it.effect("a snapshot of give-ups stays what it was", () =>
+  it.effect("returned counts of give-ups do not change afterwards", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { retry: pauses(0) })
       yield* Effect.flip(policy.protect(down))

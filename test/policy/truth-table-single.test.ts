@@ -13,7 +13,7 @@ import {
   RetryBudget,
   Timeout
 } from "effect-resilience"
-import { type Failure, hung, ok } from "../breaker/dependency.ts"
+import { type Failure, hung, ok } from "../support/dependency.ts"
 import { bare, endOf, type How, howItEnds, seconds, toItsEnd, type Work, work } from "./ends.ts"
 import { type Down, settle, start, touchy } from "./support.ts"
 

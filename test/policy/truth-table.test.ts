@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, type Outcome, Policy } from "effect-resilience"
-import { hung } from "../breaker/dependency.ts"
+import { hung } from "../support/dependency.ts"
 import { bare, type How, howItEnds, seconds, toItsEnd, type Work, work } from "./ends.ts"
 import { settle, touchy } from "./support.ts"
 
@@ -108,7 +108,7 @@ describe("how an attempt ends: a whole Policy", () => {
   }
 })
 
-describe("the ends are what they say", () => {
+describe("each way to end a call ends it so", () => {
   it.effect.each(howItEnds)("%s, without any policy", (how) =>
     Effect.gen(function* () {
       assert.strictEqual(yield* toItsEnd(work[how], how), bare[how])

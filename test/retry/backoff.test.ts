@@ -64,7 +64,7 @@ describe("Retry.backoff", () => {
     })
   )
 
-  it.effect("full jitter is uniform between nothing and the exponential delay", () =>
+  it.effect("full jitter is uniform between zero and the exponential delay", () =>
     Effect.gen(function* () {
       assertUniform(yield* samples({ base: 100, jitter: "full" }, 0, "full 1"), 0, 100)
       assertUniform(yield* samples({ base: 100, jitter: "full" }, 2, "full 3"), 0, 400)
@@ -122,7 +122,7 @@ describe("Retry.backoff", () => {
     })
   )
 
-  it.effect("takes retryAfter for a lower bound that may exceed the cap, and does not grow from it", () =>
+  it.effect("uses retryAfter as a lower bound that may exceed the cap, and does not grow from it", () =>
     Effect.gen(function* () {
       const asked = new Later({ retryAfter: Duration.seconds(9) })
       const options = { base: 100, cap: 1000, times: 3 } as const

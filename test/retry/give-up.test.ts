@@ -33,7 +33,7 @@ const plain = (attempt: Retry.Attempt) => [
 ]
 
 describe("Retry, giving up", () => {
-  it.effect("hands back the same error, with reason, attempts, time and history on the cause", () =>
+  it.effect("fails with the same error, and with reason, attempts, time and history on the cause", () =>
     Effect.gen(function* () {
       const { errors, work } = failing()
       const fiber = yield* start(work.pipe(Retry.transient(twice)))
@@ -55,7 +55,7 @@ describe("Retry, giving up", () => {
     })
   )
 
-  it.effect("does not touch the error", () =>
+  it.effect("does not change the error", () =>
     Effect.gen(function* () {
       const frozen = Object.freeze(new Busy())
       const before = Reflect.ownKeys(frozen)
@@ -65,7 +65,7 @@ describe("Retry, giving up", () => {
     })
   )
 
-  it.effect("an error that ended the retry itself is not one it gave up on", () =>
+  it.effect("a permanent error after a retry is not marked as given up", () =>
     Effect.gen(function* () {
       let made = 0
       const work = Effect.suspend(() => Effect.fail(++made === 1 ? new Busy() : new Denied()))
@@ -75,7 +75,7 @@ describe("Retry, giving up", () => {
     })
   )
 
-  it.effect("tells each decision and the end, with key, delay and error", () => {
+  it.effect("emits each decision and the end, with key, delay and error", () => {
     const events: Array<Event.Event> = []
     return Effect.gen(function* () {
       const { errors, work } = failing()
@@ -99,7 +99,7 @@ describe("Retry, giving up", () => {
     }).pipe(recording(events))
   })
 
-  it.effect("a success tells nothing", () => {
+  it.effect("a success emits no event", () => {
     const events: Array<Event.Event> = []
     const fine = Effect.void as Effect.Effect<void, Busy>
     return Effect.map(fine.pipe(Retry.transient(twice)), () => assert.deepStrictEqual(events, [])).pipe(
@@ -109,7 +109,7 @@ describe("Retry, giving up", () => {
 })
 
 describe("Retry, options", () => {
-  it.effect("onRetry runs after each decision, before the pause", () =>
+  it.effect("onRetry runs after each decision, before the delay", () =>
     Effect.gen(function* () {
       const { errors, work } = failing()
       const seen: Array<ReturnType<typeof plain>> = []
@@ -144,7 +144,7 @@ describe("Retry, options", () => {
     })
   )
 
-  it.effect("while retries on the value, and hands back the last one when it gives up", () => {
+  it.effect("while retries on the value, and returns the last value when it gives up", () => {
     const events: Array<Event.Event> = []
     return Effect.gen(function* () {
       let polls = 0
@@ -171,7 +171,7 @@ describe("Retry, options", () => {
     })
   )
 
-  it.effect("attempts see Schedule.CurrentMetadata, and what follows does not", () =>
+  it.effect("attempts see Schedule.CurrentMetadata, and effects after the retry do not", () =>
     Effect.gen(function* () {
       const seen: Array<readonly [number, number, number]> = []
       const work = Effect.gen(function* () {

@@ -29,8 +29,8 @@ const gaveUp = (exit: Exit.Exit<unknown, unknown>) => {
 
 const later = (retryAfter: Duration.Input) => () => new Later({ retryAfter: Duration.fromInputUnsafe(retryAfter) })
 
-describe("Retry, the pause", () => {
-  it.effect("is what the schedule says", () =>
+describe("Retry, the delay", () => {
+  it.effect("is the delay of the schedule", () =>
     Effect.gen(function* () {
       const { at, work } = timed(() => new Busy())
       yield* start(
@@ -86,7 +86,7 @@ describe("Retry, the pause", () => {
     })
   )
 
-  it.effect("of more than maxRetryAfter is not begun: reason retryAfter, and nothing is paid", () =>
+  it.effect("is not begun when retryAfter exceeds maxRetryAfter: reason `retryAfter`, and no token is taken", () =>
     Effect.gen(function* () {
       const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 1, window: "10 seconds" })
       const asked = timed(later("61 seconds"))
@@ -105,7 +105,7 @@ describe("Retry, the pause", () => {
     })
   )
 
-  it.effect("is not begun when it would outlast the deadline: reason deadline, at once, and nothing is paid", () =>
+  it.effect("is not begun when it would outlast the deadline: reason `deadline`, at once, and no token is taken", () =>
     Effect.gen(function* () {
       const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 1, window: "10 seconds" })
       const { at, work } = timed(() => new Busy())
@@ -120,7 +120,7 @@ describe("Retry, the pause", () => {
     })
   )
 
-  it.effect("that ends with the deadline is not begun either", () =>
+  it.effect("is not begun when it would end with the deadline", () =>
     Effect.gen(function* () {
       const { at, work } = timed(() => new Busy())
       const fiber = yield* start(work.pipe(Retry.transient(Schedule.spaced("2 seconds")), Deadline.within("2 seconds")))
@@ -129,7 +129,7 @@ describe("Retry, the pause", () => {
     })
   )
 
-  it.effect("counts the time of the monotonic clock: a wall clock that is set changes nothing", () =>
+  it.effect("is counted on the monotonic clock: a wall clock that is set does not change it", () =>
     Effect.gen(function* () {
       const clock = yield* TestClock.testClockWith(Effect.succeed)
       const skewed = (offset: () => number) => ({

@@ -26,7 +26,7 @@ const rejection = Bulkhead.make("full", { maxConcurrent: 1 }).pipe(
 const busy = Cause.makeFailReason(new Busy())
 
 describe("Retry.transient, what it retries", () => {
-  it.effect("transient errors, until one try succeeds", () =>
+  it.effect("transient errors, until one attempt succeeds", () =>
     Effect.gen(function* () {
       const { calls, work } = counting((attempt) => (attempt < 3 ? Effect.fail(new Busy()) : Effect.succeed(attempt)))
       assert.strictEqual(yield* work.pipe(Retry.transient(Schedule.recurs(5))), 3)
@@ -75,7 +75,7 @@ describe("Retry.transient, what it retries", () => {
     )
   }
 
-  it.effect("two transient errors that came together", () =>
+  it.effect("two transient errors in one cause", () =>
     Effect.gen(function* () {
       const { calls, work } = counting(() => Effect.failCause(Cause.fromReasons([busy, busy])))
       yield* Effect.exit(retryAnything(work, 2))
@@ -92,7 +92,7 @@ describe("Retry.transient, what it retries", () => {
     })
   )
 
-  it.effect("only what was refused before any work was done, with unprocessedOnly", () =>
+  it.effect("only errors marked as unprocessed, with unprocessedOnly", () =>
     Effect.gen(function* () {
       const refused = counting(() => Effect.fail(new Refused()))
       yield* Effect.exit(refused.work.pipe(Retry.transient(Schedule.recurs(2), { unprocessedOnly: true })))
@@ -111,29 +111,31 @@ describe("Retry.transient, what it retries", () => {
     })
   )
 
-  it.effect("never an open circuit: a later rejection ends it with the last real failure (go-service #2862)", () =>
-    Effect.gen(function* () {
-      const breaker = yield* CircuitBreaker.make("b", { trip: TripPolicy.consecutive(2), openFor: "1 hour" })
-      const made: Array<Busy> = []
-      const work = Effect.suspend(() => {
-        made.push(new Busy())
-        return Effect.fail(made[made.length - 1]!)
+  it.effect(
+    "never a rejection by an open circuit: it ends the retry with the last failure of the dependency (go-service #2862)",
+    () =>
+      Effect.gen(function* () {
+        const breaker = yield* CircuitBreaker.make("b", { trip: TripPolicy.consecutive(2), openFor: "1 hour" })
+        const made: Array<Busy> = []
+        const work = Effect.suspend(() => {
+          made.push(new Busy())
+          return Effect.fail(made[made.length - 1]!)
+        })
+        const exit = yield* Effect.exit(work.pipe(breaker.protect, Retry.transient(Schedule.recurs(9))))
+        assert.strictEqual(made.length, 2)
+        assert.isTrue(Exit.isFailure(exit))
+        if (Exit.isFailure(exit)) {
+          assert.strictEqual(Cause.squash(exit.cause), made[1])
+          assert.strictEqual(Option.getOrThrow(Retry.gaveUp(exit.cause)).reason, "rejected")
+        }
+        // Nothing real came before this one: the caller sees the rejection.
+        const refused = yield* Effect.flip(work.pipe(breaker.protect, Retry.transient(Schedule.recurs(9))))
+        assert.instanceOf(refused, Rejection.CircuitOpen)
+        assert.strictEqual(made.length, 2)
       })
-      const exit = yield* Effect.exit(work.pipe(breaker.protect, Retry.transient(Schedule.recurs(9))))
-      assert.strictEqual(made.length, 2)
-      assert.isTrue(Exit.isFailure(exit))
-      if (Exit.isFailure(exit)) {
-        assert.strictEqual(Cause.squash(exit.cause), made[1])
-        assert.strictEqual(Option.getOrThrow(Retry.gaveUp(exit.cause)).reason, "rejected")
-      }
-      // Nothing real came before this one: the caller sees the rejection.
-      const refused = yield* Effect.flip(work.pipe(breaker.protect, Retry.transient(Schedule.recurs(9))))
-      assert.instanceOf(refused, Rejection.CircuitOpen)
-      assert.strictEqual(made.length, 2)
-    })
   )
 
-  it.effect("retries around retries do not multiply, even when the types are escaped", () =>
+  it.effect("retries around retries do not multiply, even when a cast hides the types", () =>
     Effect.gen(function* () {
       const { calls, work } = counting(() => Effect.fail(new Busy()))
       const exit = yield* Effect.exit(retryAnything(retryAnything(retryAnything(work, 2), 2), 2))
@@ -160,7 +162,7 @@ describe("Retry.transient, what it retries", () => {
     })
   )
 
-  it.effect("a success allocates no schedule, and costs a gated one no more than its deposit", () =>
+  it.effect("a success steps no schedule, and a gated schedule only makes its deposit", () =>
     Effect.gen(function* () {
       let begun = 0
       const schedule = Schedule.fromStep(
@@ -180,7 +182,7 @@ describe("Retry.transient, what it retries", () => {
     })
   )
 
-  it.effect("runs of one retried effect share nothing", () =>
+  it.effect("runs of one retried effect share no state", () =>
     Effect.gen(function* () {
       let made = 0
       const work = Effect.suspend(() => {

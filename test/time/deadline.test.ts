@@ -47,7 +47,7 @@ describe("Deadline", () => {
     })
   )
 
-  it.effect("inside another can only be earlier", () =>
+  it.effect("inside another deadline it can only be earlier", () =>
     Effect.gen(function* () {
       const inside = (duration: Duration.Input) => left.pipe(Deadline.within(duration), Deadline.within("2 seconds"))
       assert.strictEqual(yield* inside("1 second"), 1000)
@@ -56,22 +56,24 @@ describe("Deadline", () => {
     })
   )
 
-  it.effect("interrupts the work when it is over, waits for it, and says that it had begun", () =>
-    Effect.gen(function* () {
-      const work = Effect.onInterrupt(Effect.never, () => Effect.sleep("3 seconds"))
-      const fiber = yield* start(work.pipe(Deadline.within("1 second", { name: "checkout" })))
-      yield* TestClock.adjust("3999 millis")
-      assert.isUndefined(fiber.pollUnsafe())
-      yield* TestClock.adjust("1 millis")
-      const error = exceeded(ended(fiber))
-      const expected = { policy: "checkout", key: "default", deadline: Duration.seconds(1), started: true }
-      assert.deepInclude({ ...error }, expected)
-      assert.isFalse(Rejection.neverStarted(error))
-      assert.isTrue(Rejection.is(error))
-    })
+  it.effect(
+    "interrupts the work when it ends, waits for the work, and fails with an error that tells that the work had started",
+    () =>
+      Effect.gen(function* () {
+        const work = Effect.onInterrupt(Effect.never, () => Effect.sleep("3 seconds"))
+        const fiber = yield* start(work.pipe(Deadline.within("1 second", { name: "checkout" })))
+        yield* TestClock.adjust("3999 millis")
+        assert.isUndefined(fiber.pollUnsafe())
+        yield* TestClock.adjust("1 millis")
+        const error = exceeded(ended(fiber))
+        const expected = { policy: "checkout", key: "default", deadline: Duration.seconds(1), started: true }
+        assert.deepInclude({ ...error }, expected)
+        assert.isFalse(Rejection.neverStarted(error))
+        assert.isTrue(Rejection.is(error))
+      })
   )
 
-  it.effect("begins nothing when no time is left, and says so", () =>
+  it.effect("starts no work when no time is left, and fails with an error that tells so", () =>
     Effect.gen(function* () {
       let began = 0
       const work = Effect.sync(() => {
@@ -98,7 +100,7 @@ describe("Deadline", () => {
     })
   )
 
-  it.effect("a limit of one attempt inside is cut by the deadline, not mistaken for it", () =>
+  it.effect("fires before a longer timeout inside it, with its own error", () =>
     Effect.gen(function* () {
       const attempt = Effect.never.pipe(Timeout.after("1 second"), Effect.exit, Effect.repeat({ times: 9 }))
       const fiber = yield* start(attempt.pipe(Deadline.within("2500 millis")))
@@ -107,7 +109,7 @@ describe("Deadline", () => {
     })
   )
 
-  it.effect("atLeast does not begin work for which too little time is left", () =>
+  it.effect("atLeast does not start work for which too little time is left", () =>
     Effect.gen(function* () {
       const query = Deadline.atLeast("200 millis", { name: "query" })(Effect.succeed("row"))
       assert.strictEqual(yield* query, "row")
@@ -143,7 +145,7 @@ describe("Deadline", () => {
     })
   )
 
-  it.effect("tells each refusal and each cut once", () => {
+  it.effect("emits one event per rejection and per interruption", () => {
     const events: Array<Event.Event> = []
     return Effect.gen(function* () {
       yield* Deadline.within(Effect.void, "1 second")
@@ -181,7 +183,7 @@ describe("Deadline", () => {
     })
   }
 
-  it("fails at construction: an empty name, and a minimum of nothing", () => {
+  it("fails at construction: an empty name, and a minimum of zero", () => {
     assert.throws(() => Deadline.within("1 second", { name: "" }), RangeError, "Deadline.within: name must be")
     assert.throws(() => Deadline.atLeast("1 second", { name: "" }), RangeError, "Deadline.atLeast: name must be")
     assert.throws(
@@ -191,7 +193,7 @@ describe("Deadline", () => {
     )
   })
 
-  it.effect("binds nobody whose owner has stopped waiting: a detached fiber goes on without it", () =>
+  it.effect("does not bind a detached fiber once the work it belongs to has ended", () =>
     Effect.gen(function* () {
       const later = Effect.andThen(Effect.sleep("1 minute"), Deadline.remaining)
       const fiber = yield* Effect.forkDetach(later).pipe(Deadline.within("1 second"))
@@ -200,7 +202,7 @@ describe("Deadline", () => {
     })
   )
 
-  it.effect("leaves such a fiber the deadline around it, while that one holds", () =>
+  it.effect("leaves a detached fiber the outer deadline, while the outer work runs", () =>
     Effect.gen(function* () {
       const later = Effect.andThen(Effect.sleep("2 seconds"), Deadline.remaining)
       const inner = Effect.forkDetach(later).pipe(Deadline.within("1 second"))

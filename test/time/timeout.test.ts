@@ -22,7 +22,7 @@ const limited = Timeout.after("1 second")
 const seconds = (n: number) => Effect.sleep(Duration.seconds(n))
 
 describe("Timeout", () => {
-  it.effect("leaves work that ends in time alone", () =>
+  it.effect("does not change work that ends in time", () =>
     Effect.gen(function* () {
       assert.strictEqual(yield* limited(Effect.succeed("now")), "now")
       const fiber = yield* start(limited(Effect.as(Effect.sleep("999 millis"), "just")))
@@ -55,31 +55,35 @@ describe("Timeout", () => {
     })
   )
 
-  it.effect("waits for the work to end (opossum: the permit was free while the work went on)", () =>
-    Effect.gen(function* () {
-      const fiber = yield* start(limited(Effect.onInterrupt(Effect.never, () => seconds(10))))
-      yield* TestClock.adjust("10 seconds")
-      assert.isUndefined(fiber.pollUnsafe())
-      yield* TestClock.adjust("1 second")
-      assert.instanceOf(errorOf(ended(fiber)), Timeout.TimedOut)
-    })
+  it.effect(
+    "fails only after the interrupted work has ended (opossum: the permit was free while the work went on)",
+    () =>
+      Effect.gen(function* () {
+        const fiber = yield* start(limited(Effect.onInterrupt(Effect.never, () => seconds(10))))
+        yield* TestClock.adjust("10 seconds")
+        assert.isUndefined(fiber.pollUnsafe())
+        yield* TestClock.adjust("1 second")
+        assert.instanceOf(errorOf(ended(fiber)), Timeout.TimedOut)
+      })
   )
 
-  it.effect("a success of work that could not be interrupted stands: it would be done twice", () =>
-    Effect.gen(function* () {
-      const commit = yield* start(limited(Effect.uninterruptible(Effect.as(seconds(5), "committed"))))
-      const cleaned = yield* start(
-        limited(Effect.ensuring(Effect.as(Effect.sleep("900 millis"), "answer"), seconds(3)))
-      )
-      yield* TestClock.adjust("2 seconds")
-      assert.isUndefined(commit.pollUnsafe())
-      yield* TestClock.adjust("5 seconds")
-      assert.deepStrictEqual(ended(commit), Exit.succeed("committed"))
-      assert.deepStrictEqual(ended(cleaned), Exit.succeed("answer"))
-    })
+  it.effect(
+    "a success of uninterruptible work is returned although the timeout has fired, so that it is not retried",
+    () =>
+      Effect.gen(function* () {
+        const commit = yield* start(limited(Effect.uninterruptible(Effect.as(seconds(5), "committed"))))
+        const cleaned = yield* start(
+          limited(Effect.ensuring(Effect.as(Effect.sleep("900 millis"), "answer"), seconds(3)))
+        )
+        yield* TestClock.adjust("2 seconds")
+        assert.isUndefined(commit.pollUnsafe())
+        yield* TestClock.adjust("5 seconds")
+        assert.deepStrictEqual(ended(commit), Exit.succeed("committed"))
+        assert.deepStrictEqual(ended(cleaned), Exit.succeed("answer"))
+      })
   )
 
-  it.effect("work that goes on after what could not be interrupted is stopped then", () =>
+  it.effect("work that goes on after an uninterruptible region is interrupted at its end", () =>
     Effect.gen(function* () {
       let after = 0
       const work = Effect.andThen(
@@ -103,7 +107,7 @@ describe("Timeout", () => {
     })
   )
 
-  it.effect("a typed failure during interruption stands, without the interruption", () =>
+  it.effect("a typed failure during interruption is the failure of the call, without the interruption", () =>
     Effect.gen(function* () {
       const busy = new Busy()
       const inRegion = yield* start(limited(Effect.uninterruptible(Effect.andThen(seconds(2), Effect.fail(busy)))))
@@ -117,7 +121,7 @@ describe("Timeout", () => {
     })
   )
 
-  it.effect("a defect in a finalizer surfaces, and nobody seems to be interrupted", () =>
+  it.effect("a defect in a finalizer is reported, without the interruption", () =>
     Effect.gen(function* () {
       const fiber = yield* start(limited(Effect.ensuring(Effect.never, Effect.die("finalizer"))))
       yield* TestClock.adjust("1 second")
@@ -127,7 +131,7 @@ describe("Timeout", () => {
     })
   )
 
-  it.effect("an interruption of the work by itself is not a timeout", () =>
+  it.effect("work that interrupts itself is not reported as timed out", () =>
     Effect.gen(function* () {
       const fiber = yield* start(limited(Effect.andThen(Effect.sleep("10 millis"), Effect.interrupt)))
       yield* TestClock.adjust("1 second")
@@ -238,7 +242,7 @@ describe("Timeout", () => {
     })
   )
 
-  it.effect("tells when it fired, and nothing else", () => {
+  it.effect("emits TimedOut when it fires, and no other event", () => {
     const events: Array<Event.Event> = []
     return Effect.gen(function* () {
       yield* limited(Effect.void)

@@ -38,8 +38,8 @@ const cancels = new Map<string, () => void>()
 /** Timers that would keep the process. */
 const keeping = () => process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length
 
-describe("timers of one delay", () => {
-  it.live("fire once each, in the order in which they began, and none before its time", () =>
+describe("timers with the same delay", () => {
+  it.live("fire once each, in the order of their start, and none before its time", () =>
     Effect.gen(function* () {
       const names = Array.from({ length: 50 }, (_, i) => `timer ${i}`)
       const rung = yield* ringing((start) => {
@@ -54,7 +54,7 @@ describe("timers of one delay", () => {
     })
   )
 
-  it.live("one that begins later ends later, though both share a timer", () =>
+  it.live("a timer that starts later fires later, although both share one platform timer", () =>
     Effect.gen(function* () {
       let second = 0
       const rung = yield* ringing((start, elapsed) => {
@@ -72,7 +72,7 @@ describe("timers of one delay", () => {
     })
   )
 
-  it.live("a cancelled one never fires, wherever it stands", () =>
+  it.live("a cancelled timer never fires, whichever position it had", () =>
     Effect.gen(function* () {
       const rung = yield* ringing((start) => {
         const cancels = ["a", "b", "c", "d", "e"].map((name) => start(name, 9))
@@ -86,7 +86,7 @@ describe("timers of one delay", () => {
     })
   )
 
-  it.live("one that fires may begin another of the same delay", () =>
+  it.live("a timer that fires may start another with the same delay", () =>
     Effect.gen(function* () {
       const rung = yield* ringing((start) => {
         const cancel = start("never", 6)
@@ -102,7 +102,7 @@ describe("timers of one delay", () => {
     })
   )
 
-  it.live("a cancel holds, also from one that fires at the same moment", () =>
+  it.live("a timer cancelled by another that fires in the same tick does not fire", () =>
     Effect.gen(function* () {
       const rung = yield* ringing((start, elapsed) => {
         for (const name of ["first", "canceller"]) start(name, 5)
@@ -119,7 +119,7 @@ describe("timers of one delay", () => {
     })
   )
 
-  it("one that throws takes no other with it", async () => {
+  it("a timer that throws does not stop the others", async () => {
     const program = `
       import { Effect } from "effect"
       import { Timeout } from "effect-resilience"
@@ -135,7 +135,7 @@ describe("timers of one delay", () => {
     assert.strictEqual(said, "over\n")
   })
 
-  it("who moves the platform's time moves them", async () => {
+  it("fake timers of the platform move them", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] })
     const ended = Effect.runPromise(Effect.flip(Effect.never.pipe(Timeout.after(1234))))
     await vi.advanceTimersByTimeAsync(1234)
@@ -143,7 +143,7 @@ describe("timers of one delay", () => {
     assert.strictEqual((await ended)._tag, "TimedOut")
   })
 
-  it.live("keep the process while somebody waits, and not after", () =>
+  it.live("keep the process alive while a timer is pending, and not after", () =>
     Effect.gen(function* () {
       const before = keeping()
       const [cancel, other] = yield* Effect.withFiber((fiber) =>

@@ -30,7 +30,7 @@ const hour = 3_600_000
 
 const bothWays = [
   ["back", -hour],
-  ["forth", hour]
+  ["forward", hour]
 ] as const
 
 /** The tag of the error of a call, "ok" if it succeeds. */
@@ -50,7 +50,7 @@ const endsAfter = <A, E>(fiber: Fiber.Fiber<A, E>, millis: number) =>
 
 const secondsLeft = Effect.map(Deadline.remaining, Duration.toSeconds)
 
-describe("6.5 a wall clock that is set changes no interval", () => {
+describe("a wall clock that is set does not change any interval", () => {
   it.effect.each(bothWays)("of a bulkhead: neither maxWait nor a deadline, set %s", ([, by]) =>
     withWall((setWall) =>
       Effect.gen(function* () {
@@ -85,7 +85,7 @@ describe("6.5 a wall clock that is set changes no interval", () => {
     )
   )
 
-  it.effect.each(bothWays)("of a timeout, nor what it leaves, set %s", ([, by]) =>
+  it.effect.each(bothWays)("of a timeout, nor the time that remains, set %s", ([, by]) =>
     withWall((setWall) =>
       Effect.gen(function* () {
         const seen: Array<number> = []
@@ -104,7 +104,7 @@ describe("6.5 a wall clock that is set changes no interval", () => {
     )
   )
 
-  it.effect.each(bothWays)("of a deadline: neither its end nor what may begin, set %s", ([, by]) =>
+  it.effect.each(bothWays)("of a deadline: neither its end nor atLeast, set %s", ([, by]) =>
     withWall((setWall) =>
       Effect.gen(function* () {
         const seen: Array<unknown> = []
@@ -127,7 +127,7 @@ describe("6.5 a wall clock that is set changes no interval", () => {
     )
   )
 
-  it.effect.each(bothWays)("of a stale value: it is good for as long as it was, set %s", ([, by]) =>
+  it.effect.each(bothWays)("of a stale value: its maximum age, set %s", ([, by]) =>
     withWall((setWall) =>
       Effect.gen(function* () {
         const prices = yield* StaleFallback.make<number>("prices", { maxAge: "10 seconds", when: "any" })
@@ -144,7 +144,7 @@ describe("6.5 a wall clock that is set changes no interval", () => {
     )
   )
 
-  it.effect.each(bothWays)("of a policy: neither deadline, pause, open time nor judgement, set %s", ([, by]) =>
+  it.effect.each(bothWays)("of a policy: neither deadline, delay, open time nor judgement, set %s", ([, by]) =>
     withWall((setWall) =>
       Effect.gen(function* () {
         const policy = yield* Policy.make("p", {

@@ -1,7 +1,7 @@
-import { spawnSync } from "node:child_process"
-import { copyFileSync, globSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { spawn } from "node:child_process"
+import { copyFileSync, globSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join, resolve } from "node:path"
+import { basename, join, resolve } from "node:path"
 
 const imports = `import { Effect, Exit, Schedule } from "effect"
 import {
@@ -12,41 +12,87 @@ import {
 } from "./world.ts"
 `
 
-/** What the compiler says about each program, an entry per error; the project's own type tests are the program `types`. */
-export const compile = (programs: Readonly<Record<string, string>>): ReadonlyMap<string, ReadonlyArray<string>> => {
-  const folder = mkdtempSync(join(tmpdir(), "types-"))
-  symlinkSync(resolve("node_modules"), join(folder, "node_modules"), "junction")
-  copyFileSync("test/types/world.ts", join(folder, "world.ts"))
-  writeFileSync(join(folder, "package.json"), `{ "type": "module" }`)
-  for (const [name, program] of Object.entries(programs)) {
-    writeFileSync(join(folder, `${name}.ts`), `${imports}${program}\n`)
-  }
-  const own = globSync("test/types/*.ts", { exclude: ["**/*.test.ts"] }).map((file) => resolve(file))
-  const config = {
-    extends: resolve("tsconfig.json"),
-    include: ["*.ts", ...own],
-    compilerOptions: {
-      noUnusedLocals: false,
-      noUnusedParameters: false,
-      plugins: [],
-      typeRoots: [resolve("node_modules/@types")]
-    }
-  }
-  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config))
-  const { stdout } = spawnSync(resolve("node_modules/.bin/tsc"), ["-p", "tsconfig.json", "--pretty", "false"], {
-    cwd: folder,
-    encoding: "utf8",
-    shell: process.platform === "win32"
-  })
-  rmSync(folder, { recursive: true })
+/** The compilers that the README promises, by the names of their packages in node_modules. */
+export const compilers = { "5.9": "typescript-5.9", "6.0": "typescript-6.0", "7.0": "typescript" } as const
+export type Version = keyof typeof compilers
 
-  const said = new Map<string, Array<string>>(["types", ...Object.keys(programs)].map((name) => [name, []]))
-  for (const error of stdout.split(/\n(?=\S)/)) {
+const tsc = (version: Version, args: ReadonlyArray<string>, cwd = "."): Promise<string> =>
+  new Promise((end, fail) => {
+    const script = resolve("node_modules", compilers[version], "bin/tsc")
+    const child = spawn(process.execPath, [script, ...args, "--pretty", "false"], { cwd })
+    let output = ""
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      output += text
+    })
+    child.on("error", fail)
+    child.on("close", () => end(output))
+  })
+
+/** Gives the folder a package as its users have it: its declarations, and the package.json that leads to them. */
+const install = async (folder: string, name: string, path: string): Promise<void> => {
+  const out = join(folder, "out", path)
+  const flags = ["--emitDeclarationOnly", "--declarationMap", "false", "--sourceMap", "false"]
+  const sources = ["--rootDir", ".", "--customConditions", "@effect-resilience/source", "--outDir", out]
+  const output = await tsc("7.0", ["-p", path, ...flags, ...sources])
+  if (output !== "") throw new Error(output)
+  const installed = join(folder, "node_modules", name)
+  mkdirSync(installed, { recursive: true })
+  renameSync(join(out, path, "src"), join(installed, "dist"))
+  copyFileSync(join(path, "package.json"), join(installed, "package.json"))
+}
+
+/** The errors of a compilation by the name of the program, all others by the name `types`. */
+const byProgram = (output: string, programs: ReadonlyArray<string>): ReadonlyMap<string, ReadonlyArray<string>> => {
+  const errors = new Map<string, Array<string>>(["types", ...programs].map((name) => [name, []]))
+  for (const error of output.split(/\n(?=\S)/)) {
     if (error.trim() === "") continue
     const [, name = "types"] = error.match(/^(\w+)\.ts\(\d+,\d+\): error/) ?? []
-    // What is not said about a program is said about what all of them need.
-    const errors = said.get(name) ?? said.get("types")
-    errors?.push(error)
+    const known = errors.get(name) ?? errors.get("types")
+    known?.push(error)
   }
-  return said
+  return errors
+}
+
+/**
+ * What each compiler reports about each program, an entry per error, against the declarations that users install. The
+ * project's own type tests are the program `types`.
+ */
+export const compile = async (
+  programs: Readonly<Record<string, string>>
+): Promise<Readonly<Record<Version, ReadonlyMap<string, ReadonlyArray<string>>>>> => {
+  const folder = mkdtempSync(join(tmpdir(), "types-"))
+  try {
+    await Promise.all([
+      install(folder, "effect-resilience", "packages/resilience"),
+      install(folder, "@effect-resilience/testing", "packages/testing")
+    ])
+    for (const name of ["effect", "@types"]) {
+      symlinkSync(resolve("node_modules", name), join(folder, "node_modules", name), "junction")
+    }
+    writeFileSync(join(folder, "package.json"), `{ "type": "module" }`)
+    for (const file of globSync("test/types/*.ts", { exclude: ["**/*.test.ts", "**/compile.ts"] })) {
+      copyFileSync(file, join(folder, basename(file)))
+    }
+    for (const [name, program] of Object.entries(programs)) {
+      writeFileSync(join(folder, `${name}.ts`), `${imports}${program}\n`)
+    }
+    const config = {
+      extends: resolve("tsconfig.json"),
+      include: ["*.ts"],
+      compilerOptions: {
+        customConditions: [],
+        noUnusedLocals: false,
+        noUnusedParameters: false,
+        plugins: [],
+        types: []
+      }
+    }
+    writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config))
+    const errorsOf = async (version: Version) =>
+      byProgram(await tsc(version, ["-p", "tsconfig.json"], folder), Object.keys(programs))
+    const [old, middle, current] = await Promise.all([errorsOf("5.9"), errorsOf("6.0"), errorsOf("7.0")])
+    return { "5.9": old, "6.0": middle, "7.0": current }
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 }

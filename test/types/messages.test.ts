@@ -207,31 +207,39 @@ const shown: Readonly<Record<string, readonly [program: string, type: string]>> 
 
 const probe = "interface Shown { readonly shown: unique symbol }\nexport const shown: Shown = "
 
-const said = compile({
+const reported = await compile({
   ...Object.fromEntries(Object.entries(cases).map(([name, { program }]) => [name, program])),
   ...Object.fromEntries(Object.entries(shown).map(([name, [program]]) => [name, probe + program]))
 })
 
-it("the programs of the contract have their types, and the wrong ones are refused", () => {
-  assert.deepStrictEqual(said.get("types"), [])
-})
+const wordsOf = (type: string): Array<string> => type.match(/\w+/g) ?? []
 
-describe("a wrong program gets one error, with a sentence in its first lines", () => {
-  for (const [name, { says }] of Object.entries(cases)) {
-    it(name, () => {
-      const errors = said.get(name) ?? []
-      assert.strictEqual(errors.length, 1, errors.join("\n"))
-      assert.include(errors[0]?.split("\n").slice(0, 4).join("\n"), says)
-    })
-  }
-})
+describe.each(Object.entries(reported))("TypeScript %s", (version, errorsOf) => {
+  it("gives the programs of the contract their types, and refuses the wrong ones", () => {
+    assert.deepStrictEqual(errorsOf.get("types"), [])
+  })
 
-describe("types are shown short", () => {
-  for (const [name, [program, type]] of Object.entries(shown)) {
-    it(program, () => {
-      const [, seen] = said.get(name)?.[0]?.match(/ in type '(.+?)' but required in type 'Shown'/) ?? []
-      assert.strictEqual(seen, type)
-      assert.isAtMost(type.length, 160)
-    })
-  }
+  describe("reports one error for a wrong program, with a sentence in its first lines", () => {
+    for (const [name, { says }] of Object.entries(cases)) {
+      it(name, () => {
+        const errors = errorsOf.get(name) ?? []
+        assert.strictEqual(errors.length, 1, errors.join("\n"))
+        // Before 7.0 an overload that was tried in vain is listed first.
+        const lines = version === "7.0" ? 4 : 5
+        assert.include(errors[0]?.split("\n").slice(0, lines).join("\n"), says)
+      })
+    }
+  })
+
+  describe("shows types short", () => {
+    for (const [name, [program, type]] of Object.entries(shown)) {
+      it(program, () => {
+        const [, seen = ""] = errorsOf.get(name)?.[0]?.match(/ in type '(.+?)' but required in type 'Shown'/) ?? []
+        // Before 7.0 the members of a union stand in the order in which the compiler met them.
+        if (version === "7.0") assert.strictEqual(seen, type)
+        assert.includeMembers(wordsOf(seen), wordsOf(type))
+        assert.isAtMost(seen.length, 160)
+      })
+    }
+  })
 })

@@ -62,7 +62,7 @@ const refused: ReadonlyArray<readonly [() => unknown, string]> = [
   [() => bulkhead.fn(not(Effect.void)), "Bulkhead.fn: the argument must be a function that returns an Effect"]
 ]
 
-describe("6.11 plain JavaScript", () => {
+describe("wrong options in plain JavaScript", () => {
   for (const [make, sentence] of refused) {
     it(`is told: ${sentence}`, () => {
       assert.include(refusal(make), sentence)

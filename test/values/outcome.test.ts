@@ -18,7 +18,7 @@ const timedOut = new Timeout.TimedOut({ policy: "inner", key: "default", after: 
 
 const both = <E, F>(one: Cause.Cause<E>, other: Cause.Cause<F>) => Exit.failCause(Cause.combine(one, other))
 
-describe("classify: what an exit says about the dependency", () => {
+describe("classify: which exits are successes, failures or ignored", () => {
   it.each([
     ["a success", Exit.succeed(1), "success"],
     ["a success with undefined", Exit.void, "success"],
@@ -41,7 +41,7 @@ describe("classify: what an exit says about the dependency", () => {
   })
 })
 
-describe("judge: what counts instead", () => {
+describe("judge: replaces the default classification", () => {
   it("without a judgement, or an empty one, is the default itself", () => {
     for (const nothing of [undefined, {}, { failures: undefined, ignore: undefined }]) {
       assert.strictEqual(Outcome.classifier(nothing), Outcome.classify)
@@ -81,11 +81,11 @@ describe("judge: what counts instead", () => {
     assert.strictEqual(judge(Exit.fail(rejection)), "ignored")
   })
 
-  it("a rejection is never a failure, even one that is named", () => {
+  it("a rejection is never a failure, even when its tag is listed in `failures`", () => {
     assert.strictEqual(Outcome.classifier({ failures: ["CircuitOpen"] })(Exit.fail(rejection)), "ignored")
   })
 
-  it("classify decides alone, and is never asked about interruption", () => {
+  it("classify replaces the other fields, and is not called for interruption", () => {
     const asked: Array<unknown> = []
     const judge = Outcome.classifier({
       failures: ["NotFound"],
@@ -102,7 +102,7 @@ describe("judge: what counts instead", () => {
 })
 
 describe("isJudgement", () => {
-  it("is told by a field that is there: an undefined one is not", () => {
+  it("is true for an object with at least one defined field", () => {
     assert.isTrue(Outcome.isClassification({ ignore: [] }))
     assert.isTrue(Outcome.isClassification({ classify: Outcome.classify, key: "a" }))
     assert.isFalse(Outcome.isClassification({ failures: undefined, failWhen: undefined }))

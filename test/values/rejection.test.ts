@@ -42,7 +42,7 @@ const all: Array<[Rejection.Rejection | Timeout.TimedOut, new (...args: any) => 
   [timedOut, Timeout.TimedOut, "app/Users: no result within 1s"]
 ]
 
-describe("6.14 rejections cost no stack, and are whole errors all the same", () => {
+describe("rejections capture no stack and are complete errors", () => {
   it.each(all)("%s", (error, Class, message) => {
     assert.instanceOf(error, Class)
     assert.instanceOf(error, Error)
@@ -64,7 +64,7 @@ describe("6.14 rejections cost no stack, and are whole errors all the same", () 
     })
   )
 
-  it.each(all)("%s prints fine as a cause", (error, _, message) => {
+  it.each(all)("%s is printed as a cause with its message", (error, _, message) => {
     const printed = Cause.pretty(Cause.fail(error))
     assert.include(printed, error._tag)
     assert.include(printed, message)
@@ -89,7 +89,7 @@ describe("6.14 rejections cost no stack, and are whole errors all the same", () 
 })
 
 describe("guards", () => {
-  it("is: every rejection, and not our timeout or anything else", () => {
+  it("is: every rejection, and neither TimedOut nor another value", () => {
     for (const error of [circuitOpen, isolated, full, late, cut]) assert.isTrue(Rejection.is(error))
     for (const other of [timedOut, new Error("x"), null, undefined, "CircuitOpen", { _tag: "CircuitOpen" }]) {
       assert.isFalse(Rejection.is(other))
@@ -101,7 +101,7 @@ describe("guards", () => {
     for (const error of [cut, timedOut, new Error("x"), undefined]) assert.isFalse(Rejection.neverStarted(error))
   })
 
-  it("rejections are never transient; our timeout is, and nobody knows whether its work was done", () => {
+  it("rejections are never transient; TimedOut is, and is not marked as unprocessed", () => {
     for (const error of [circuitOpen, full, late, cut]) assert.isFalse(Transient.is(error))
     assert.isTrue(Transient.is(timedOut))
     assert.isFalse(Transient.isUnprocessed(timedOut))
@@ -109,14 +109,14 @@ describe("guards", () => {
 })
 
 describe("describe", () => {
-  it("says evidence in one line, whole numbers as they are", () => {
+  it("writes evidence in one line, integers without decimals", () => {
     assert.strictEqual(
       Rejection.formatEvidence({ trip: "consecutive", figures: { failures: 5, limit: 5 } }),
       "consecutive: failures 5, limit 5"
     )
   })
 
-  it("without figures says the policy alone", () => {
+  it("writes only the name of the trip policy when there are no figures", () => {
     assert.strictEqual(Rejection.formatEvidence({ trip: "total", figures: {} }), "total")
   })
 })

@@ -41,7 +41,7 @@ const cause = new Error("driver")
 
 const refused = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" })
 
-describe("known: what Effect's own errors say", () => {
+describe("known: Effect's own errors", () => {
   const transient: Array<[string, { readonly _tag: string }]> = [
     ["SqlError, connection lost", sql(new SqlError.ConnectionError({ cause }))],
     ["SqlError, deadlock", sql(new SqlError.DeadlockError({ cause }))],
@@ -55,7 +55,7 @@ describe("known: what Effect's own errors say", () => {
     ["DnsError, server failure", dns("ServerFailure")],
     ["AiError, rate limit", ai(new AiError.RateLimitError({}))]
   ]
-  it.each(transient)("%s: another try may help", (_, error) => {
+  it.each(transient)("%s is transient", (_, error) => {
     assert.isTrue(Transient.isKnown(error))
   })
 
@@ -72,11 +72,11 @@ describe("known: what Effect's own errors say", () => {
     ["null", null],
     ["undefined", undefined]
   ]
-  it.each(permanent)("%s: not known to be", (_, error) => {
+  it.each(permanent)("%s is not transient", (_, error) => {
     assert.isFalse(Transient.isKnown(error))
   })
 
-  it("an error that says isRetryable itself is believed", () => {
+  it("an error with isRetryable is transient when that is true", () => {
     const graphql = (statusCode: number) =>
       new GraphQLClientError.GraphQLClientError({
         operation: "Users",
@@ -94,10 +94,10 @@ function decode() {
   })
 }
 
-describe("known: as an operator", () => {
+describe("known: as a combinator", () => {
   type Errors = SqlError.SqlError | HttpClientError.HttpClientError | PlatformError.PlatformError
 
-  it.effect("marks the transient ones, and gives back the same values", () =>
+  it.effect("marks the transient errors, and does not change values", () =>
     Effect.gen(function* () {
       for (const [error, marked] of [
         [sql(new SqlError.DeadlockError({ cause })), true],
@@ -127,7 +127,7 @@ describe("known: as an operator", () => {
     assert.isFalse(Transient.isKnown(new NotFound()))
   })
 
-  it.effect("a timeout of Effect's own is transient", () =>
+  it.effect("the timeout error of Effect is transient", () =>
     Effect.gen(function* () {
       const fiber = yield* Effect.never.pipe(Effect.timeout("1 second"), Transient.known, Effect.flip, Effect.forkChild)
       yield* TestClock.adjust("1 second")
@@ -140,7 +140,7 @@ describe("known: as an operator", () => {
 
   const liftedBy = (error: Errors | AiError.AiError) => Effect.fail(error).pipe(Transient.known, Effect.flip)
 
-  it.effect("reads Retry-After in seconds, of an answer and of a reason", () =>
+  it.effect("reads Retry-After in seconds, from a response and from a reason", () =>
     Effect.gen(function* () {
       const pause = (error: Errors | AiError.AiError) => Effect.map(liftedBy(error), Transient.retryAfter)
       assert.deepStrictEqual(yield* pause(status(503, { "Retry-After": "120" })), Duration.seconds(120))
@@ -153,7 +153,7 @@ describe("known: as an operator", () => {
     })
   )
 
-  it.effect("knows what was refused before any work", () =>
+  it.effect("marks errors of requests that were never processed as unprocessed", () =>
     Effect.gen(function* () {
       const table: Array<[Errors | AiError.AiError, boolean]> = [
         [status(429), true],

@@ -22,7 +22,7 @@ interface DriverError {
 const driver = (code: string): DriverError => ({ _tag: "DriverError", code })
 
 describe("TaggedError", () => {
-  it("makes an Effect error with the mark", () => {
+  it("makes an Effect error with the transient mark", () => {
     const error = new GatewayTimeout({ after: Duration.seconds(3) })
     assert.isTrue(Transient.is(error))
     assert.strictEqual(error._tag, "GatewayTimeout")
@@ -37,7 +37,7 @@ describe("TaggedError", () => {
     })
   )
 
-  it.effect("goes through JSON and comes back as itself, mark included, without the mark in the data", () =>
+  it.effect("survives encoding to JSON and back, with its mark, and the mark is not in the data", () =>
     Effect.gen(function* () {
       const codec = Schema.toCodecJson(GatewayTimeout)
       const error = new GatewayTimeout({ after: Duration.seconds(3) })
@@ -65,13 +65,13 @@ describe("TaggedError", () => {
 
 describe("is", () => {
   it.each([undefined, null, 0, "transient", Symbol.iterator, {}, [], new Error("x"), () => 0, driver("DEADLOCK")])(
-    "no mark, not transient: %s",
+    "a value without the mark is not transient: %s",
     (value) => {
       assert.isFalse(Transient.is(value))
     }
   )
 
-  it("a rejection is not transient, our timeout is", () => {
+  it("a rejection is not transient, TimedOut is", () => {
     const who = { policy: "p", key: "default" }
     assert.isFalse(Transient.is(new Rejection.BulkheadFull({ ...who, reason: "full", running: 1, waiting: 0 })))
     assert.isTrue(Transient.is(new Timeout.TimedOut({ ...who, after: Duration.seconds(1) })))
@@ -88,7 +88,7 @@ describe("retryAfter and isUnprocessed", () => {
     assert.isFalse(Transient.isUnprocessed(timeout))
   })
 
-  it("are nothing on a value that is no error, or says it in another way", () => {
+  it("are undefined and false on values that are not errors, and for fields of another type", () => {
     for (const value of [undefined, null, 5, "x", { retryAfter: 5 }, { retryAfter: "5 seconds" }, { unprocessed: 1 }]) {
       assert.isUndefined(Transient.retryAfter(value))
       assert.isFalse(Transient.isUnprocessed(value))
@@ -100,7 +100,7 @@ describe("when", () => {
   const failWith = (error: DriverError): Effect.Effect<never, DriverError> => Effect.fail(error)
   const deadlock = (error: DriverError) => error.code === "DEADLOCK"
 
-  it.effect("marks the errors for which it holds, and no others, and touches no value", () =>
+  it.effect("marks the errors that match the predicate, no others, and does not change values", () =>
     Effect.gen(function* () {
       for (const [error, marked] of [
         [Object.freeze(driver("DEADLOCK")), true],
@@ -125,7 +125,7 @@ describe("when", () => {
     })
   )
 
-  it.effect("says how long to wait, and what was refused before any work", () =>
+  it.effect("takes retryAfter and unprocessed", () =>
     Effect.gen(function* () {
       const lift = Transient.when(deadlock, {
         retryAfter: (error) => (error.code === "DEADLOCK" ? "3 seconds" : undefined),
@@ -143,7 +143,7 @@ describe("when", () => {
     })
   )
 
-  it.effect("leaves an error alone that is transient by its own class", () =>
+  it.effect("does not change an error whose class is transient", () =>
     Effect.gen(function* () {
       const busy = new Busy({ retryAfter: Duration.seconds(7) })
       const lift = Transient.when((_: Busy) => true, { retryAfter: () => "1 hour" })
@@ -154,7 +154,7 @@ describe("when", () => {
     })
   )
 
-  it.effect("leaves successes, defects and interruption as they are", () =>
+  it.effect("does not change successes, defects and interruption", () =>
     Effect.gen(function* () {
       const lift = Transient.when((_: DriverError) => true)
       assert.strictEqual(yield* Effect.succeed(1).pipe(lift), 1)
@@ -165,7 +165,7 @@ describe("when", () => {
     })
   )
 
-  it.effect("ignores errors that are no objects: they cannot be marked", () =>
+  it.effect("ignores errors that are not objects, because they cannot be marked", () =>
     Effect.gen(function* () {
       const lift: any = Transient.when(() => true)
       for (const error of ["no", 5, null, undefined]) {

@@ -8,7 +8,7 @@ const not = (value: unknown): any => value
 
 const duration = 'a finite duration above zero, such as "5 seconds"'
 
-describe("6.11 a bad value of a trip policy fails at construction, and says what is allowed", () => {
+describe("a bad option of a trip policy throws a RangeError at construction that names what is allowed", () => {
   it.each([
     [0, "0"],
     [-1, "-1"],
@@ -73,7 +73,7 @@ describe("6.11 a bad value of a trip policy fails at construction, and says what
     )
   })
 
-  it("undefined and null in an object mean the default", () => {
+  it("an option that is undefined or null takes its default", () => {
     for (const nothing of [undefined, not(null)]) {
       const policy = TripPolicy.failureRate({
         threshold: nothing,
@@ -85,7 +85,7 @@ describe("6.11 a bad value of a trip policy fails at construction, and says what
     }
   })
 
-  it("any and all need at least one trip policy, and nothing else", () => {
+  it("any and all need at least one trip policy, and take no other value", () => {
     assert.strictEqual(
       refusal(() => TripPolicy.any()),
       "TripPolicy.any: give at least one trip policy, got none"
@@ -96,7 +96,7 @@ describe("6.11 a bad value of a trip policy fails at construction, and says what
     )
   })
 
-  it("a policy of the user's own needs a name and its functions", () => {
+  it("a custom trip policy needs a name and its functions", () => {
     const parts = { name: "own", initial: () => 0, record: () => {}, trips: () => false }
     assert.strictEqual(
       refusal(() => TripPolicy.make({ ...parts, name: "" })),

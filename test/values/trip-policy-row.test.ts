@@ -37,22 +37,22 @@ describe("consecutive, lasting", () => {
     assert.strictEqual(opensAt(policy, calls), at)
   })
 
-  it("a success begins a new row: it has as much to last, and as many to fail", () => {
+  it("a success starts a new row, with the full count and the full time ahead", () => {
     const calls: ReadonlyArray<Call> = [...failures(0, 400), ["o", 450], ...failures(600, 900, 1099, 1100)]
     assert.strictEqual(opensAt(policy, calls), 1100)
     assert.strictEqual(opensAt(policy, [...failures(0, 400), ["o", 450], ...failures(600, 1100)]), -1)
   })
 
-  it("a success opens nothing, however long the row before it was", () => {
+  it("a success never trips, however long the row before it was", () => {
     assert.deepStrictEqual(told(policy, [...failures(0, 100, 200), ["o", 900]]), [false, false, false, false])
   })
 
-  it("counts from the end of its first failure, whenever that was", () => {
+  it("the time of a row counts from the end of its first failure", () => {
     assert.strictEqual(opensAt(policy, failures(86_400_000, 86_400_001, 86_400_499)), -1)
     assert.strictEqual(opensAt(policy, failures(86_400_000, 86_400_001, 86_400_500)), 86_400_500)
   })
 
-  it("of zero, or of nothing said, is a row of any length", () => {
+  it("a time of zero, the default, accepts a row of any duration", () => {
     for (const options of [undefined, {}, { minDuration: 0 }, { minDuration: undefined }, { minDuration: not(null) }]) {
       const any = TripPolicy.consecutive(3, options)
       assert.strictEqual(opensAt(any, failures(5, 5, 5)), 5)
@@ -60,7 +60,7 @@ describe("consecutive, lasting", () => {
     }
   })
 
-  it("shows how long the row has lasted, and how long it must", () => {
+  it("shows the time of the row, and the time it takes to trip", () => {
     const evidence = policy.initial()
     const shown = (now: number) => policy.figures(evidence, now)
     assert.deepStrictEqual(shown(100), { failures: 0, limit: 3, millis: 0, minDuration: 500 })
@@ -72,18 +72,18 @@ describe("consecutive, lasting", () => {
     assert.deepStrictEqual(shown(1000), { failures: 0, limit: 3, millis: 0, minDuration: 500 })
   })
 
-  it("has the name of one that need not last, and does not look at durations", () => {
+  it("has the same name as without a time, and uses no durations of calls", () => {
     assert.deepStrictEqual([policy.name, policy.usesDuration], ["consecutive", false])
   })
 })
 
 describe("consecutive, at fractions of a millisecond", () => {
-  it("opens in the millisecond in which the row began", () => {
+  it("trips in the millisecond in which the row began", () => {
     assert.strictEqual(opensAt(TripPolicy.consecutive(1), failures(12.4)), 12.4)
     assert.strictEqual(opensAt(TripPolicy.consecutive(3), failures(12.1, 12.2, 12.3)), 12.3)
   })
 
-  it("never opens too early, and less than a millisecond late", () => {
+  it("never trips early, and at most one millisecond late", () => {
     const policy = TripPolicy.consecutive(2, { minDuration: 500 })
     for (const first of [0.001, 0.4, 0.5, 0.999, 7]) {
       assert.strictEqual(opensAt(policy, failures(first, first + 499.99)), -1)
@@ -91,13 +91,13 @@ describe("consecutive, at fractions of a millisecond", () => {
     }
   })
 
-  it("knows rows that need last less than a millisecond", () => {
+  it("accepts a time below one millisecond", () => {
     const policy = TripPolicy.consecutive(2, { minDuration: 0.5 })
     assert.strictEqual(opensAt(policy, failures(1, 1.25)), -1)
     assert.strictEqual(opensAt(policy, failures(1, 1.5)), 1.5)
   })
 
-  it("shows whole milliseconds, and none less than zero", () => {
+  it("shows whole milliseconds, never negative", () => {
     const policy = TripPolicy.consecutive(3, { minDuration: 500 })
     const evidence = policy.initial()
     policy.record(evidence, true, 1, 0.4)
@@ -105,7 +105,7 @@ describe("consecutive, at fractions of a millisecond", () => {
     assert.strictEqual(policy.figures(evidence, 250.9).millis, 249)
   })
 
-  it("keeps whole numbers only: those take no box", () => {
+  it("keeps integers only, which need no allocation", () => {
     const policy = TripPolicy.consecutive(1)
     const evidence = policy.initial()
     policy.record(evidence, true, 1, 0.4)
@@ -113,7 +113,7 @@ describe("consecutive, at fractions of a millisecond", () => {
   })
 })
 
-describe("6.11 a bad value of a row fails at construction, and says what is allowed", () => {
+describe("a bad option of a row throws a RangeError at construction that names what is allowed", () => {
   it.each([
     [-1, "-1"],
     [Number.NaN, "NaN"],

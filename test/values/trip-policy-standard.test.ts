@@ -21,14 +21,14 @@ const calls = (text: string): ReadonlyArray<boolean> => Array.from(text, (call) 
 const all = (n: number) => calls("x".repeat(n))
 
 describe("TripPolicy.standard", () => {
-  it("opens when ten in a row have failed over half a second", () => {
+  it("trips when ten calls in a row have failed over half a second", () => {
     assert.strictEqual(opensAt(all(10), 60), 10)
     assert.strictEqual(opensAt(all(100), 100), 10)
     assert.strictEqual(opensAt(all(100), 5000), 10, "however little traffic there is")
     assert.strictEqual(opensAt(all(9), 5000), 0)
   })
 
-  it("not before the half second is over", () => {
+  it("does not trip before the half second has passed", () => {
     const evidence = standard.initial()
     for (let i = 0; i < 15; i++) {
       standard.record(evidence, true, 1, i === 0 ? 0 : 499)
@@ -38,12 +38,12 @@ describe("TripPolicy.standard", () => {
     assert.isTrue(standard.trips(evidence, 500))
   })
 
-  it("ten failures in one moment are a broken connection, not an outage", () => {
+  it("does not trip at ten failures in one instant", () => {
     assert.strictEqual(opensAt(all(10), 0), 0)
     assert.strictEqual(opensAt([...all(19), false], 0), 20, "by the rate: 20 calls are enough for one")
   })
 
-  it("opens at four of five of at least 20 calls in 10 seconds", () => {
+  it("trips at 80 % failures of at least 20 calls in 10 seconds", () => {
     assert.strictEqual(opensAt(calls("xxxxo".repeat(4)), 100), 20)
     assert.strictEqual(opensAt(calls("oxxxx".repeat(4)), 100), 20)
     assert.strictEqual(opensAt(calls("xxxxo".repeat(3)), 100), 0)
@@ -51,7 +51,7 @@ describe("TripPolicy.standard", () => {
     assert.strictEqual(opensAt(calls("xxxxo".repeat(1000)), 600), 0, "16 or 17 in 10 seconds are too few")
   })
 
-  it("a service of which half of the calls fail is still worth calling, for ever", () => {
+  it("never trips while half of the calls fail", () => {
     assert.strictEqual(opensAt(calls("xo".repeat(50_000)), 10), 0)
     // By chance, 100 calls a second for an hour.
     let state = 1
@@ -64,13 +64,13 @@ describe("TripPolicy.standard", () => {
     assert.strictEqual(opensAt(chance(), 10), 0)
   })
 
-  it("has one value, and each circuit evidence of its own", () => {
+  it("is one shared value, and each circuit has its own evidence", () => {
     const [one, other] = [standard.initial(), standard.initial()]
     for (let i = 0; i < 30; i++) standard.record(one, true, 1, i * 100)
     assert.deepStrictEqual([standard.trips(one, 2900), standard.trips(other, 2900)], [true, false])
   })
 
-  it("shows the figures of both parts, and does not look at durations", () => {
+  it("shows the figures of both parts, and uses no durations of calls", () => {
     assert.deepStrictEqual([standard.name, standard.usesDuration], ["any(failureRate, consecutive)", false])
     const evidence = standard.initial()
     for (const at of [0, 100, 250]) standard.record(evidence, true, 1, at)
@@ -95,7 +95,7 @@ const either = TripPolicy.any(rate, row)
 /** A timer of 32 bits comes to its end after 25 days. */
 const days25 = 2 ** 31
 
-describe("TripPolicy.standard and the same by any", () => {
+describe("TripPolicy.standard and its two parts combined with any", () => {
   /** Which parts have tripped: calls of which none trips would show nothing. */
   const seen = new Set<string>()
   afterAll(() => assert.deepStrictEqual([...seen].sort(), ["", "rate", "rate and row", "row"]))
@@ -106,7 +106,7 @@ describe("TripPolicy.standard and the same by any", () => {
   ).check(Schema.isMinLength(1), Schema.isMaxLength(200))
 
   it.prop(
-    "trip at the same calls, and show the same",
+    "trip at the same calls, and show the same figures",
     {
       start: Schema.Literals([0, 0.25, 86_399_999.5, days25 - 2000.5, days25 + 0.5, 2 ** 40]),
       failing: Schema.Literals([5, 8, 9, 10]),
@@ -138,7 +138,7 @@ describe("TripPolicy.standard and the same by any", () => {
 describe("TripPolicy.standard in a process that lives for months", () => {
   const starts = [days25 - 250, days25, 2 * days25 - 250, 2 * days25, 10 * days25 + 0.5]
 
-  it.each(starts)("from %d ms on it opens at the same calls as at first", (start) => {
+  it.each(starts)("from %d ms on it trips at the same calls as from zero", (start) => {
     const opens = (failures: number, apart: number) => {
       const evidence = standard.initial()
       for (let n = 1; n <= failures; n++) {
@@ -154,7 +154,7 @@ describe("TripPolicy.standard in a process that lives for months", () => {
     )
   })
 
-  it("a circuit of the first day goes on in the second month", () => {
+  it("keeps working over two months of one circuit", () => {
     const evidence = standard.initial()
     for (let i = 0; i < 5; i++) standard.record(evidence, true, 1, i)
     for (let now = 0; now < 3 * days25; now += days25 / 4) standard.record(evidence, false, 1, now)
@@ -170,7 +170,7 @@ describe("TripPolicy.standard in a process that lives for months", () => {
 })
 
 describe("the evidence of TripPolicy.standard", () => {
-  it("is one object beside its counters, of numbers that take no box", () => {
+  it("is one object beside its counters, with integers that need no allocation", () => {
     const evidence = standard.initial() as Record<string, unknown>
     for (const at of [0.4, 12.6, 5000.7]) standard.record(evidence, true, 1, at)
     const { calls, marked, ...numbers } = evidence

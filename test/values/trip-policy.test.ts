@@ -25,7 +25,7 @@ describe("consecutive", () => {
     assert.strictEqual(opensAt(TripPolicy.consecutive(failures), calls), at)
   })
 
-  it("shows how many it has seen and how many it takes", () => {
+  it("shows the number of failures and the number it takes to trip", () => {
     const policy = TripPolicy.consecutive(2)
     const evidence = policy.initial()
     policy.record(evidence, true, 1, 0)
@@ -34,12 +34,12 @@ describe("consecutive", () => {
 })
 
 describe("failureRate", () => {
-  it("takes no rate without enough calls", () => {
+  it("does not trip below minimumCalls", () => {
     const policy = TripPolicy.failureRate({ threshold: 0.5, minimumCalls: 4 })
     assert.deepStrictEqual(tell(policy, "xxxx"), [false, false, false, true])
   })
 
-  it("opens at the threshold, not only above it", () => {
+  it("trips at the threshold, not only above it", () => {
     assert.strictEqual(opensAt(TripPolicy.failureRate({ threshold: 0.5, minimumCalls: 4 }), "ooxx"), 4)
     assert.strictEqual(opensAt(TripPolicy.failureRate({ threshold: 0.51, minimumCalls: 4 }), "ooxx"), 0)
     assert.strictEqual(opensAt(TripPolicy.failureRate({ threshold: 1, minimumCalls: 3 }), "oxxxxxx"), 0)
@@ -69,26 +69,26 @@ describe("failureRate", () => {
     assert.deepStrictEqual(policy.figures(evidence, 1100), { calls: 2, failures: 2, rate: 1, threshold: 0.5 })
   })
 
-  it("shows figures as of now, not as of the last call", () => {
+  it("shows the figures of the present time, not of the last call", () => {
     const policy = TripPolicy.failureRate({ threshold: 0.5, window: "1 second" })
     const evidence = policy.initial()
     policy.record(evidence, true, 1, 0)
     assert.deepStrictEqual(policy.figures(evidence, 5000), { calls: 0, failures: 0, rate: 0, threshold: 0.5 })
   })
 
-  it("forgets calls beyond the last so many", () => {
+  it("forgets calls that have left the window of calls", () => {
     const policy = TripPolicy.failureRate({ threshold: 0.5, calls: 4, minimumCalls: 4 })
     assert.strictEqual(opensAt(policy, "xooooxxo"), 7)
   })
 
-  it("takes half when half is said, of at least 20 calls", () => {
+  it("trips at a threshold of one half, of at least 20 calls", () => {
     const policy = TripPolicy.failureRate({ threshold: 0.5 })
     assert.strictEqual(opensAt(policy, "x".repeat(30)), 20)
     assert.strictEqual(opensAt(policy, "xo".repeat(10)), 20)
     assert.strictEqual(opensAt(policy, `${"xo".repeat(9)}oo`), 0)
   })
 
-  it("by default takes four of five of at least 20 calls in 10 seconds", () => {
+  it("by default trips at 80 % failures of at least 20 calls in 10 seconds", () => {
     const policy = TripPolicy.failureRate()
     assert.strictEqual(opensAt(policy, "x".repeat(30)), 20)
     assert.strictEqual(opensAt(policy, "xxxxo".repeat(4)), 20)
@@ -99,7 +99,7 @@ describe("failureRate", () => {
     assert.isFalse(policy.trips(evidence, 10_000))
   })
 
-  it("over a number of calls needs at most so many", () => {
+  it("over a window of calls, the default of minimumCalls is at most the window", () => {
     assert.strictEqual(opensAt(TripPolicy.failureRate({ calls: 5 }), "xxxxx"), 5)
   })
 })
@@ -107,7 +107,7 @@ describe("failureRate", () => {
 describe("slowCallRate", () => {
   const policy = TripPolicy.slowCallRate({ slowerThan: "2 seconds", threshold: 0.5, minimumCalls: 2 })
 
-  it("counts calls that took at least so long, whether they failed or not", () => {
+  it("counts calls that took at least the threshold, failed or not", () => {
     const evidence = policy.initial()
     policy.record(evidence, true, 1999, 0)
     policy.record(evidence, true, 1999, 0)
@@ -132,7 +132,7 @@ describe("any and all", () => {
     assert.strictEqual(opensAt(TripPolicy.all(row, half), calls), all)
   })
 
-  it("name their parts, and show the figures of each", () => {
+  it("combine the names of their parts, and show the figures of each", () => {
     const both = TripPolicy.any(row, half)
     assert.strictEqual(both.name, "any(consecutive, failureRate)")
     const evidence = both.initial()
@@ -147,7 +147,7 @@ describe("any and all", () => {
     })
   })
 
-  it("show the figures of two parts of one name apart", () => {
+  it("show the figures of two parts with one name separately", () => {
     const two = TripPolicy.all(TripPolicy.consecutive(1), TripPolicy.consecutive(2))
     const evidence = two.initial()
     assert.deepStrictEqual(two.figures(evidence, 0), {
@@ -158,14 +158,14 @@ describe("any and all", () => {
     })
   })
 
-  it("nest", () => {
+  it("can be nested", () => {
     const nested = TripPolicy.any(TripPolicy.all(row, half), TripPolicy.consecutive(5))
     assert.strictEqual(nested.name, "any(all(consecutive, failureRate), consecutive)")
     assert.strictEqual(opensAt(nested, "oxxx"), 4)
   })
 })
 
-describe("6.11 trip policies are open values", () => {
+describe("custom trip policies", () => {
   const total = (limit: number) =>
     TripPolicy.make({
       name: "total",
@@ -176,12 +176,12 @@ describe("6.11 trip policies are open values", () => {
       trips: (evidence) => evidence.failures >= limit
     })
 
-  it("one of the user's own opens when it says so, and needs no figures", () => {
+  it("a custom trip policy trips when its `trips` returns true, and needs no figures", () => {
     assert.strictEqual(opensAt(total(3), "xoxoox"), 6)
     assert.deepStrictEqual(total(3).figures({ failures: 1 }, 0), {})
   })
 
-  it("combines with those of the package", () => {
+  it("a custom trip policy combines with those of the package", () => {
     assert.strictEqual(opensAt(TripPolicy.any(total(3), TripPolicy.consecutive(2)), "xoxoox"), 6)
     assert.strictEqual(opensAt(TripPolicy.any(total(3), TripPolicy.consecutive(2)), "xx"), 2)
   })

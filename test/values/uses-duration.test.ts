@@ -36,7 +36,7 @@ const own = (usesDuration: boolean | undefined, durations: Array<number> = []) =
   }) as TripPolicy.TripPolicy
 
 describe("usesDuration", () => {
-  it.effect("what looks at durations costs two readings of the clock, what does not costs one", () =>
+  it.effect("a breaker reads the clock twice per call for a trip policy that uses durations, else once", () =>
     Effect.gen(function* () {
       const slow = TripPolicy.slowCallRate({ slowerThan: "1 second" })
       for (const timed of [
@@ -54,7 +54,7 @@ describe("usesDuration", () => {
     })
   )
 
-  it.effect("a policy of your own is told durations unless it says that it does not look at them", () =>
+  it.effect("a custom trip policy receives durations unless usesDuration is false", () =>
     Effect.gen(function* () {
       for (const usesDuration of [undefined, true, false]) {
         const durations: Array<number> = []
