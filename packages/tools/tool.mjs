@@ -20,6 +20,7 @@ const commands = {
   api: { about: "compares the public API with each api.md; --update writes them" },
   floors: { about: "which module may import which" },
   reference: { about: "writes the API reference of the packages to .cache/reference" },
+  words: { about: "looks for words that were struck from the vocabulary; with parts of paths, only there" },
   lock: { about: "checks package-lock.json; --update adds the packages of other platforms" },
   examples: { about: "runs the examples; with parts of names, only these" },
   bench: { about: "measures against peers", file: "bench/src/main.ts", flags: ["--expose-gc"] },
