@@ -5,11 +5,12 @@
  *
  * @since 0.1.0
  */
+import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import type { Outcome, Rejection, Retry, RetryBudget, TripPolicy } from "effect-resilience"
+import type { Outcome, Rejection, Retry, RetryBudget, Transient, TripPolicy } from "effect-resilience"
 import * as Calls from "./internal/laws/calls.ts"
 import * as Law_ from "./internal/laws/law.ts"
 import * as Policies from "./internal/laws/policy.ts"
@@ -22,16 +23,24 @@ import * as Trip from "./internal/laws/trip.ts"
  * @category models
  * @since 0.1.0
  */
-export interface Law extends Law_.Law {}
+export interface Law {
+  readonly name: string
+  /** Fails with `Broken` when the law does not hold. */
+  readonly check: Effect.Effect<void, Broken>
+}
 
 /**
- * What all suites take: how many random inputs each law is checked with (default: 100), and the seed that decides about
- * them (default: 0, so that a test never flakes).
+ * Options of every suite.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Options extends Law_.Options {}
+export interface Options {
+  /** Random inputs per law, an integer >= 1. Default: 100. */
+  readonly runs?: number | undefined
+  /** What the inputs are drawn from. Default: 0, so that a test never flakes. */
+  readonly seed?: string | number | undefined
+}
 
 /**
  * A law does not hold. The message says why, and with which input; the smallest that was found.
@@ -39,13 +48,23 @@ export interface Options extends Law_.Options {}
  * @category errors
  * @since 0.1.0
  */
-export const Broken = Law_.Broken
+export interface Broken extends Cause.YieldableError {
+  readonly _tag: "Broken"
+  readonly subject: string
+  readonly law: string
+  readonly reason: string
+  /** The smallest input that was found for it; `undefined` for a law without one. */
+  readonly input: unknown
+  readonly seed: string | number
+}
 
 /**
+ * The class of {@link Broken}.
+ *
  * @category errors
  * @since 0.1.0
  */
-export type Broken = Law_.Broken
+export const Broken: new (fields: Pick<Broken, "subject" | "law" | "reason" | "input" | "seed">) => Broken = Law_.Broken
 
 /**
  * Checks all laws of a suite, and answers how many there are. The first that is broken fails.
@@ -234,13 +253,17 @@ export const fallback = <E = never>(
  * @category errors
  * @since 0.1.0
  */
-export const LawError = Policies.LawError
+export interface LawError extends Cause.YieldableError, Transient.Transient {
+  readonly _tag: "LawError"
+}
 
 /**
+ * The class of {@link LawError}.
+ *
  * @category errors
  * @since 0.1.0
  */
-export type LawError = Policies.LawError
+export const LawError: new () => LawError = Policies.LawError
 
 /**
  * The laws of whatever stands around a call: values, errors and defects come through as they are, the work sees its

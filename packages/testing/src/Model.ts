@@ -395,7 +395,11 @@ const same = (one: unknown, other: unknown): boolean => Plain.canonical(one) ===
  * @category callers
  * @since 0.1.0
  */
-export interface Caller extends Callers_.Caller {}
+export interface Caller {
+  readonly doing: "idle" | "waiting" | "working"
+  readonly last: string | undefined
+  readonly attempts: number
+}
 
 /**
  * A short name for how a call ended: its value, the tag of its error, `"defect"` or `"interrupted"`.
