@@ -18,7 +18,7 @@ const within = (minimum: number, maximum: number, expected: string) =>
       SchemaTransformation.transformEffect({
         decode: (text: string, options) => {
           const refuse = (expected: string) => Effect.fail(new SchemaIssue.InvalidValue({ expected }, text, options))
-          const millis = Option.map(Duration.fromInput(text as Duration.Input), Duration.toMillis) // `None` if it is not a duration
+          const millis = Option.map(Duration.fromInput(text as Duration.Input), Duration.toMillis) // or `None`
           if (Option.isNone(millis)) return refuse(`${example} (a number, a space, and ${units})`)
           return millis.value >= minimum && millis.value <= maximum ? Effect.succeed(millis.value) : refuse(expected)
         },
