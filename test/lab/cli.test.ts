@@ -193,7 +193,7 @@ describe("npm run lab", () => {
   const good = `{ name: "good", title: "", make: () => {} }`
   it.each([
     ["one.ts", "export const senders = 1", "`senders` must be an array of senders"],
-    ["number.ts", `export const senders = [${good}, 1]`, "senders[1] is no sender, but 1"],
+    ["number.ts", `export const senders = [${good}, 1]`, "senders[1] is not a sender: 1"],
     ["nameless.ts", "export const senders = [{ make: () => {} }]", "senders[0] has no name"],
     ["idle.ts", `export const senders = [${good}, { name: "bad" }]`, 'senders[1] "bad" has no make'],
     ["name.yaml", "name: tiny", "name.yaml: only .json and .ts"],

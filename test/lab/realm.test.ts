@@ -94,7 +94,7 @@ describe("the linker", () => {
   it("says what to do when a package is missing", () => {
     assert.throws(
       () => link("no-such-package", () => undefined),
-      "this sender drives the package no-such-package, which is not installed: npm install no-such-package"
+      "this sender runs the package no-such-package, which is not installed: npm install no-such-package"
     )
   })
 })

@@ -155,7 +155,7 @@ describe("the report", () => {
     const [, down] = input.comparisons
     const { text } = summary(input.comparisons)
     assert.strictEqual(down?.oracle, 0)
-    const [regret = "", effort = ""] = text.split("What it asks of the dependency")
+    const [regret = "", effort = ""] = text.split("Load on the dependency")
     const rows = (table: string) => table.split("<tr").filter((row) => row.includes(`href="#scenario-2"`))
     for (const { summary } of down?.rows ?? []) {
       for (const table of [regret, effort])
@@ -202,7 +202,7 @@ describe("the sentence on how far ours is from the oracle", () => {
       of(regrets, 0.5, { yours: ["mine", "ours-mine"] }),
       "The best of yours here is ours-mine: from the fault on, 20.0 % fewer calls answered in time than the oracle " +
         "(between 20.0 % and 30.0 %); while something is wrong 0.400 of all calls, where 0.500 is possible. " +
-        "The best of ours is ours: 10.0 % fewer than the oracle. The best of the others is none: 5.0 % fewer than the oracle."
+        "The best of effect-resilience is ours: 10.0 % fewer than the oracle. The best of the others is none: 5.0 % fewer than the oracle."
     )
     assert.match(of({ ours: 0.1 }, 0.5, { yours: ["ours"] }), /^The best of yours here is ours: [^.]*\.[^T]*$/)
   })
@@ -211,17 +211,17 @@ describe("the sentence on how far ours is from the oracle", () => {
     const leaks = { ours: 0.05, "ours-budget": 1.2, none: 1 }
     assert.strictEqual(
       of({ ours: 0.01, "ours-budget": 0, none: 0 }, 0, { leaks }),
-      "The best of ours here is ours: from the fault on, 1.0 % fewer calls answered in time than the oracle " +
+      "The best of effect-resilience here is ours: from the fault on, 1.0 % fewer calls answered in time than the oracle " +
         "(between 1.0 % and 11.0 %); while nothing can be reached it sends 0.050 attempts per call " +
         "(ours-budget, which sends 1.200: as many as the oracle). " +
         "The best of the others is none: as many as the oracle, with 1.000 attempts per call."
     )
   })
 
-  it("names the best of ours and of the others", () => {
+  it("names the best of effect-resilience and of the others", () => {
     assert.strictEqual(
       of({ ours: 0.3, "ours-budget": 0.1, ourselves: 0.05, none: 0.2 }),
-      "The best of ours here is ours-budget: from the fault on, 10.0 % fewer calls answered in time than the oracle " +
+      "The best of effect-resilience here is ours-budget: from the fault on, 10.0 % fewer calls answered in time than the oracle " +
         "(between 10.0 % and 20.0 %); while something is wrong 0.400 of all calls, where 0.500 is possible. " +
         "The best of the others is ourselves: 5.0 % fewer than the oracle."
     )

@@ -34,8 +34,8 @@ describe("a scenario", () => {
     ["a duration without a space", { rtt: "200ms" }, [`["rtt"]`, `a duration such as "200 millis" (`, `got "200ms"`]],
     ["a duration out of range", { timeout: "0 millis" }, [`["timeout"]`, `above 0, up to 1 day, got "0 millis"`]],
     ["too long a duration", { after: "2 days" }, [`["after"]`, `between 0 and 1 day, got "2 days"`]],
-    ["a field that is not there", { workrs: 3 }, [`There is no field workrs; did you mean workers? at ["workrs"]`]],
-    ["a field like no other", { x: 3 }, [`There is no field x; there are name, title, rate, `, `faults at ["x"]`]],
+    ["a field that is not there", { workrs: 3 }, [`Unknown field workrs; did you mean workers? at ["workrs"]`]],
+    ["a field like no other", { x: 3 }, [`Unknown field x; expected one of name, title, rate, `, `faults at ["x"]`]],
     [
       "a fault of no kind",
       { faults: [{ kind: "donw", lasts: "1 second" }] },
@@ -76,7 +76,7 @@ describe("a scenario", () => {
     [
       "a field of a pool",
       { pool: { slots: 1, maxWait: "1 second" } },
-      ["There is no field maxWait; there are slots, wait", `["pool"]["maxWait"]`]
+      ["Unknown field maxWait; expected one of slots, wait", `["pool"]["maxWait"]`]
     ],
     [
       "a cold cache",

@@ -1,4 +1,4 @@
-// Bundles the script of the report: while the sources run for each report, else once, when the package is built.
+// Bundles the script of the report: for each report when the sources run, otherwise once, when the package is built.
 import { readFileSync, writeFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
@@ -9,7 +9,7 @@ import type { Assets } from "../src/report/assets.ts"
 const read = (name: string, file: string, from: string = import.meta.url): string =>
   readFileSync(join(dirname(createRequire(from).resolve(`${name}/package.json`)), file), "utf8").trim()
 
-/** ECharts draws with ZRender, which is a dependency of its own. */
+/** ZRender draws for ECharts and is a dependency of ECharts. */
 const readZRender = (file: string): string => read("zrender", file, import.meta.resolve("echarts/package.json"))
 
 /** The notices that every copy of the script must carry. */

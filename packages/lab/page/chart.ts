@@ -1,4 +1,4 @@
-/** A picture as the charting library wants it said. */
+/** The options of ECharts for a picture. */
 import type { LineSeriesOption } from "echarts/charts"
 import type { EChartsCoreOption } from "echarts/core"
 import { none, type Picture } from "../src/report/page.ts"
@@ -14,18 +14,18 @@ export interface View {
   readonly width: number
 }
 
-/** Room beside the panels. */
+/** The margins of the panels. */
 export const left = 46
 export const right = 14
 
-/** Lines that only show: they answer no pointer, and do not move. A number holds for its whole step. */
+/** Lines without interaction and animation. A value holds for its whole step. */
 const still = { type: "line", step: "middle", silent: true, showSymbol: false, animation: false } as const
 
 const isShare = (kind: Panel["kind"]): boolean => kind === "goodput" || kind === "refused" || kind === "circuits"
 
 const plain = (value: number): number => value
 
-/** A logarithmic scale knows no zero. */
+/** A logarithmic scale has no zero. */
 const positive = (value: number): number | null => (value > 0 ? value : null)
 
 const changeOf = (panel: Panel, logarithmic: boolean): ((value: number) => number | null) =>
@@ -56,7 +56,7 @@ const faultsOf = ({ picture, theme, width }: View, panel: Panel, index: number):
   }
 }
 
-/** From the worst seed to the best: an invisible line, and the difference stacked on it. */
+/** The band from the worst seed to the best: an invisible line, and the difference stacked on it. */
 const bandOf = ({ picture, theme }: View, sender: number, index: number): ReadonlyArray<LineSeriesOption> => {
   const line = picture.lines[sender]
   if (line === undefined) return []
@@ -77,7 +77,7 @@ const bandOf = ({ picture, theme }: View, sender: number, index: number): Readon
   ]
 }
 
-/** A line that lies on others is broken up, as often as there are others to be seen through the gaps. */
+/** A line that covers others is dashed, with gaps for each of the others. */
 const brokenUp = ({ chosen, picture }: View, { kind }: Panel, sender: number): Array<number> | undefined => {
   const order = [...chosen]
   const valuesAt = (one: number) => valuesOf(picture.lines[one] ?? none, kind)
@@ -98,7 +98,7 @@ const sendersOf = (view: View, panel: Panel, index: number, logarithmic: boolean
       lineStyle: isChosen
         ? { color, type: brokenUp(view, panel, sender) ?? type, width: 2 }
         : { color: theme.muted, width: 1, opacity: 0.75 },
-      // The first of the chosen lies on top.
+      // The first chosen sender is on top.
       z: isChosen ? 20 - [...chosen].indexOf(sender) : 2
     }
   })
@@ -151,7 +151,7 @@ const seriesOf = (view: View, panel: Panel, index: number, logarithmic: boolean)
 const short = (value: number): string =>
   value >= 1_000_000 ? `${value / 1_000_000}M` : value >= 1000 ? `${value / 1000}k` : String(value)
 
-/** Attempts are in tenths; few scales need to begin there. */
+/** The lower end of the logarithmic scale: 0.1 if a line has values below 1. */
 const least = ({ lines }: Picture): number =>
   lines.some(({ attempts }) => attempts.some((sent) => sent > 0 && sent < 1)) ? 0.1 : 1
 

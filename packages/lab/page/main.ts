@@ -1,4 +1,4 @@
-// The script of the report: draws the pictures, and lets readers choose whose lines are in colour.
+// The script of the report: draws the pictures, and toggles which senders are in colour.
 import { LineChart } from "echarts/charts"
 import { GridComponent, MarkAreaComponent, TitleComponent } from "echarts/components"
 import * as echarts from "echarts/core"
@@ -15,7 +15,7 @@ const page = JSON.parse(document.getElementById("data")?.textContent ?? "") as P
 
 const chosen = new Set(page.senders.flatMap((name, index) => (page.chosen.includes(name) ? [index] : [])))
 
-/** Pages of paper are light, and smaller than most windows. */
+/** The size of a picture in print. */
 const paper = { width: 700, scale: 0.7 } as const
 let onPaper = false
 
@@ -41,7 +41,7 @@ class Drawing {
     this.reserve()
   }
 
-  /** Keeps the place of a picture that nobody has seen yet. */
+  /** Reserves the height of a picture before it is drawn. */
   private reserve(): void {
     this.canvas.style.height = `${this.layout.height}px`
   }
@@ -92,7 +92,7 @@ for (const button of buttons) {
     if (!chosen.delete(sender)) chosen.add(sender)
     showChoice()
     drawAll()
-    // Pictures above may have become longer or shorter: the button stays under the pointer.
+    // The pictures above may have changed their height: scroll to keep the button under the pointer.
     scrollBy({ top: button.getBoundingClientRect().top - before, behavior: "instant" })
   })
 }
@@ -106,7 +106,7 @@ const watcher = new IntersectionObserver(
 )
 for (const container of drawings.keys()) watcher.observe(container)
 
-/** What goes on to the right fades out there. */
+/** A table that continues to the right fades out there. */
 const scrolling = document.querySelectorAll<HTMLElement>(".scroll")
 const showMore = (box: HTMLElement): void => {
   box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 1)

@@ -1,4 +1,4 @@
-/** The panels of a picture: one under the other, all with the same seconds from left to right. */
+/** The panels of a picture, one below the other, with a common time axis. */
 import type { Line, Picture } from "../src/report/page.ts"
 
 export interface Panel {
@@ -7,17 +7,17 @@ export interface Panel {
   readonly titleTop: number
   readonly top: number
   readonly height: number
-  /** Of the circuits. */
+  /** The sender of a panel of circuits. */
   readonly sender?: number
 }
 
 const heights = { goodput: 190, attempts: 140, refused: 80, queue: 80, circuits: 36 } as const
 
-/** Room above a panel for its title; above the first for the names of the faults too; below it for the seconds. */
+/** The space above a panel for its title, and above the first one for the names of the faults. */
 const heading = { goodput: 42, attempts: 22, refused: 22, queue: 22, circuits: 22 } as const
 const gap = { goodput: 30, attempts: 14, refused: 14, queue: 14, circuits: 12 } as const
 
-/** Room for the seconds below the last one. */
+/** The space for the time axis below the last panel. */
 const footing = 34
 
 export interface Layout {
@@ -25,11 +25,11 @@ export interface Layout {
   readonly height: number
 }
 
-/** Does any sender send more than twice as much as is asked of it? */
+/** Whether a sender sends more than two attempts per call. */
 export const isAmplified = ({ lines, offered }: Picture): boolean =>
   lines.some(({ attempts }) => attempts.some((sent, at) => sent > 2 * (offered[at] ?? 0) && sent > 10))
 
-/** `scale` makes the panels lower, for paper. */
+/** Places the panels; `scale` reduces their height for print. */
 export const layoutOf = (
   picture: Picture,
   senders: ReadonlyArray<string>,
@@ -49,8 +49,8 @@ export const layoutOf = (
     })
     top += heading[kind] + heights[kind] * scale + gap[kind]
   }
-  add("goodput", "Goodput: answered in time, % of the calls that came")
-  add("attempts", `Attempts a second${isAmplified(picture) ? " (log)" : ""}; dashed: calls that came`)
+  add("goodput", "Goodput: answered in time, % of the calls that arrived")
+  add("attempts", `Attempts a second${isAmplified(picture) ? " (log)" : ""}; dashed: calls that arrived`)
   add("refused", "Refused without an attempt, % of the calls")
   add("queue", "Queue of the dependency, attempts")
   for (const sender of chosen) {
@@ -63,7 +63,7 @@ export const layoutOf = (
 
 const rounds = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 86_400]
 
-/** Round seconds between the ends, about so many at most. */
+/** Round seconds between the ends, about `most` of them. */
 export const ticksOf = ({ begin, end }: Picture, most: number): Array<number> => {
   const interval = rounds.find((step) => (end - begin) / step <= most) ?? end - begin
   const first = Math.ceil(begin / interval)
@@ -74,8 +74,8 @@ export const ticksOf = ({ begin, end }: Picture, most: number): Array<number> =>
 type Points = Array<[number, number | null]>
 
 /**
- * A number of a step stands at its middle; the first and the last reach to the ends, and so do those beside a gap: to the
- * edge of their step.
+ * The points of a line: a value is at the middle of its step. The first and the last value extend to the ends, and
+ * values next to a gap to the edge of their step.
  */
 export const pointsOf = (
   { begin, end, step }: Picture,
@@ -97,7 +97,7 @@ export const pointsOf = (
   return last === undefined ? [] : [...points, [end, last[1]]]
 }
 
-/** Do two lines look like one, for most of the time? */
+/** Whether two lines coincide for most of the time. */
 export const coincide = (one: ReadonlyArray<number | null>, other: ReadonlyArray<number | null>): boolean => {
   const most = Math.max(...one.map((value) => value ?? 0), ...other.map((value) => value ?? 0))
   const same = one.filter((value, at) => Math.abs((value ?? 0) - (other[at] ?? 0)) <= most / 60)
@@ -106,7 +106,7 @@ export const coincide = (one: ReadonlyArray<number | null>, other: ReadonlyArray
 
 export const percent = (thousandths: number): number => thousandths / 10
 
-/** What a panel shows of a sender. */
+/** The values of a sender in a panel. */
 export const valuesOf = (line: Line, kind: Panel["kind"]): ReadonlyArray<number | null> => {
   switch (kind) {
     case "goodput":

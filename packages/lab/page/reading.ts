@@ -1,4 +1,4 @@
-/** What a picture says at one moment: for the pointer, for a finger, and for the arrow keys. */
+/** Shows the values of a picture at one moment: for the pointer, for touch, and for the arrow keys. */
 import { left, right, type View } from "./chart.ts"
 import { strokeOf } from "./theme.ts"
 
@@ -50,7 +50,7 @@ const tableOf = ({ chosen, picture, senders, theme }: View, at: number): HTMLEle
   )
 }
 
-/** Makes a picture answer; `view` says what it shows at present. */
+/** Makes a picture readable; `view` returns what it shows at present. */
 export const readable = (container: HTMLElement, view: () => View | undefined): { readonly hide: () => void } => {
   const cursor = element("div", "cursor")
   const reading = element("div", "reading")

@@ -1,6 +1,6 @@
 import { colours, dashes } from "../src/report/page.ts"
 
-/** The colours of the page, which the style sheet decides: for light, dark and paper. */
+/** The colours of the page from the style sheet, for light, dark and print. */
 export interface Theme {
   readonly text: string
   readonly faint: string
@@ -11,12 +11,12 @@ export interface Theme {
   readonly open: string
   readonly halfOpen: string
   readonly paper: string
-  /** Of the senders, in turn. */
+  /** The colours of the senders, in turn. */
   readonly colours: ReadonlyArray<string>
   readonly font: string
 }
 
-/** `of` says what the style sheet has by this name. */
+/** `of` returns a value of the style sheet by its name. */
 export const themeOf = (of: (name: string) => string, font: string): Theme => ({
   text: of("text"),
   faint: of("faint"),
@@ -31,7 +31,7 @@ export const themeOf = (of: (name: string) => string, font: string): Theme => ({
   font
 })
 
-/** A sender keeps its colour and its kind of line, whoever else is shown. */
+/** The colour and the kind of line of a sender, which do not depend on the senders that are shown. */
 export const strokeOf = (
   theme: Theme,
   sender: number

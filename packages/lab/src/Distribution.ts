@@ -1,5 +1,5 @@
 /**
- * How long work takes.
+ * Distributions of service times.
  *
  * @since 0.1.0
  */
@@ -9,7 +9,7 @@ import { PositiveMillis, PlainMillis as Sample } from "./internal/duration.ts"
 import { quantile as normal } from "./internal/normal.ts"
 
 /**
- * Always the same time.
+ * A constant time.
  *
  * @category schemas
  * @since 0.1.0
@@ -17,7 +17,7 @@ import { quantile as normal } from "./internal/normal.ts"
 export const Constant = Schema.Struct({ kind: Schema.Literal("constant"), value: PositiveMillis })
 
 /**
- * The memoryless one, the base of queueing theory.
+ * The memoryless distribution, the usual model of queueing theory.
  *
  * @category schemas
  * @since 0.1.0
@@ -25,7 +25,7 @@ export const Constant = Schema.Struct({ kind: Schema.Literal("constant"), value:
 export const Exponential = Schema.Struct({ kind: Schema.Literal("exponential"), mean: PositiveMillis })
 
 /**
- * What latencies of real services look like most often: `sigma` 0.5 is tame, 1 has a long tail.
+ * The shape of most measured latencies: `sigma` 0.5 has a short tail, 1 a long one.
  *
  * @category schemas
  * @since 0.1.0
@@ -37,7 +37,7 @@ export const Lognormal = Schema.Struct({
 })
 
 /**
- * Mostly fast, and slow for a share: a cache and its misses.
+ * Fast, and slow for a share of the work, as with a cache and its misses.
  *
  * @category schemas
  * @since 0.1.0
@@ -50,7 +50,7 @@ export const Bimodal = Schema.Struct({
 })
 
 /**
- * As it was recorded: any of the samples, each as likely as the next. They are plain numbers of milliseconds.
+ * Recorded samples, drawn with equal probability. They are numbers of milliseconds.
  *
  * @category schemas
  * @since 0.1.0
@@ -87,7 +87,8 @@ export const Distribution = Schema.Union([Constant, Exponential, Lognormal, Bimo
 export type Distribution = typeof Distribution.Type
 
 /**
- * The time that a share `u` of the work is done within, in milliseconds; with `u` drawn from [0, 1), a sample.
+ * The quantile `u`: the milliseconds within which a share `u` of the work is done. With `u` drawn from [0, 1) it is a
+ * sample.
  *
  * @category accessors
  * @since 0.1.0
@@ -108,10 +109,10 @@ export const quantile = (self: Distribution, u: number): number => {
 }
 
 /**
- * Of work that is given up after `limit` milliseconds: the share that is done by then, and how long a worker is held on
- * average when it stops then (`held`) or goes on to the end (`mean`).
+ * The effect of a limit of `limit` milliseconds: the share of the work that is done within it (`done`), and how long a
+ * worker is busy on average if it stops at the limit (`held`) or continues to the end (`mean`).
  *
- * **Details** By 10,000 quantiles, exact to about 0.1 %.
+ * **Details** Computed from 10,000 quantiles, exact to about 0.1 %.
  *
  * @category accessors
  * @since 0.1.0

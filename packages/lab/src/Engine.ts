@@ -1,9 +1,9 @@
 /**
- * A world of its own time: one queue of events, a clock that stands still between them, and one source of chance.
+ * A discrete-event simulation: one queue of events, a virtual clock, and seeded random numbers.
  *
- * Everything that happens, happens because its event is the next in the queue, ordered by time and then by when it was
- * asked for. Fibers run in it as they are: their sleeps are events, and so are the tasks they leave to the scheduler. So
- * one seed is one world, and an hour takes as long as its events do.
+ * Events run in the order of their time, and events of one moment in the order in which they were scheduled. Fibers run
+ * unchanged: their sleeps are events, and so are the tasks of their scheduler. One seed gives one run, and a virtual
+ * hour takes as long as its events take to run.
  *
  * @since 0.1.0
  */
@@ -20,7 +20,7 @@ import { Heap } from "./internal/heap.ts"
 import { streamOf } from "./internal/random.ts"
 
 /**
- * Something that will happen.
+ * A scheduled event.
  *
  * @category models
  * @since 0.1.0
@@ -28,12 +28,12 @@ import { streamOf } from "./internal/random.ts"
 export interface Event {
   /** When, in milliseconds since the world began. */
   readonly at: number
-  /** Takes it back. It costs nothing: the event stays in the queue and does nothing. */
+  /** Cancels the event in constant time: it stays in the queue and does nothing. */
   readonly cancel: () => void
 }
 
 /**
- * A world: its time, its events, and fibers that live in it.
+ * A world: its virtual time, its events, and the fibers that run in it.
  *
  * @category models
  * @since 0.1.0
@@ -41,19 +41,19 @@ export interface Event {
 export interface Engine {
   /** Milliseconds since the world began. */
   readonly now: number
-  /** Events that have happened. */
+  /** Events that have run. */
   readonly events: number
-  /** Has `what` happen after `delay` milliseconds. */
+  /** Runs `what` after `delay` milliseconds. */
   readonly after: (delay: number, what: () => void) => Event
-  /** A stream of chance of its own, the same for the same seed and name: numbers from 0 to below 1. */
+  /** An independent stream of random numbers in [0, 1), the same for the same seed and name. */
   readonly random: (name: string) => () => number
-  /** What fibers of this world see: its clock, its chance, its scheduler. */
+  /** The services of fibers in this world: its `Clock`, `Random` and `Scheduler`. */
   readonly context: Context.Context<never>
-  /** Runs an effect in this world, from now on. */
+  /** Starts an effect in this world now. */
   readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
-  /** Runs an effect that ends at once, such as one that makes a policy. */
+  /** Runs a synchronous effect, such as one that makes a policy. */
   readonly runSync: <A, E>(effect: Effect.Effect<A, E>) => Exit.Exit<A, E>
-  /** Lets everything happen up to a moment, that moment included; answers whether anything is left. */
+  /** Runs all events up to and including `end`. Returns whether further events are scheduled. */
   readonly runUntil: (end: number) => boolean
 }
 
@@ -64,7 +64,7 @@ export interface Engine {
  * @since 0.1.0
  */
 export interface Options {
-  /** An integer. The same seed gives the same world. */
+  /** An integer. The same seed gives the same run. */
   readonly seed: number
   /** Wall time at the beginning, in milliseconds since 1970. Default: 0. */
   readonly epoch?: number | undefined
@@ -73,13 +73,13 @@ export interface Options {
 /**
  * Makes a world.
  *
- * **When to use** To run effects, policies among them, through hours of virtual time in milliseconds of real time, with
- * thousands of fibers. For one fiber and a few steps `TestClock` is simpler.
+ * **When to use** To run thousands of fibers through hours of virtual time in a short real time. For one fiber and a
+ * few steps `TestClock` is simpler.
  *
- * **Details** Intervals and sleeps are exact to the nanosecond. Fibers that yield go on at the same virtual moment.
+ * **Details** Intervals and sleeps are exact to the nanosecond. Fibers that yield continue at the same virtual moment.
  *
- * **Gotchas** Real asynchronous work (a promise, a socket) is not part of this world: a fiber that waits for it is not
- * waited for. Throws a `RangeError` when the seed is no integer.
+ * **Gotchas** Real asynchronous work (a promise, a socket) is not part of the simulation: `runUntil` does not wait for
+ * it. Throws a `RangeError` if the seed is not an integer.
  *
  * **Example** (An hour in no time)
  *
@@ -129,7 +129,7 @@ class World implements Engine, Clock.Clock, Scheduler.Scheduler, Scheduler.Sched
   private readonly epoch: number
   private readonly queue = new Heap<Planned>()
   private order = 0
-  /** The moment in nanoseconds: asked for several times in one event. */
+  /** The time in nanoseconds, cached because it is read several times per event. */
   private nanos = 0n
   private nanosAt = 0
 
@@ -144,7 +144,7 @@ class World implements Engine, Clock.Clock, Scheduler.Scheduler, Scheduler.Sched
         nextDoubleUnsafe: random,
         nextIntUnsafe: () => Math.floor((random() * 2 - 1) * Number.MAX_SAFE_INTEGER)
       })
-    ) as Context.Context<never> // references are no requirements
+    ) as Context.Context<never> // references add no requirements
     this.fork = Effect.runForkWith(this.context)
   }
 
@@ -214,7 +214,7 @@ class World implements Engine, Clock.Clock, Scheduler.Scheduler, Scheduler.Sched
     this.after(0, task)
   }
 
-  /** Asked for by `runSync`, which will not wait: everything that is due now. */
+  /** Called by `runSync`, which cannot wait: runs all events that are due now. */
   flush(): void {
     this.runUntil(this.now)
   }

@@ -1,8 +1,8 @@
 /**
- * The metastability frontier: up to which load a sender's calls heal by themselves after a short trigger.
+ * The metastability frontier: the highest load at which a system recovers by itself after a short fault.
  *
- * A system is metastable when retries (or a queue of work that nobody waits for) keep it down after what brought it down
- * has gone. Whether they do depends on the load: below the frontier it always heals.
+ * A system is metastable if retries, or a queue of abandoned work, keep it down after the fault has ended. This depends
+ * on the load: below the frontier the system always recovers.
  *
  * @since 0.1.0
  */
@@ -15,7 +15,7 @@ import * as Scenario from "./Scenario.ts"
 import type { Sender } from "./Sender.ts"
 
 /**
- * What brings it down: faults of a scenario.
+ * A short fault that may bring a system down: the faults of a scenario.
  *
  * @category models
  * @since 0.1.0
@@ -27,7 +27,7 @@ export interface Trigger {
 }
 
 /**
- * Three seconds each of: 20 times as slow, no answers, connections refused, half of the workers.
+ * Four faults of three seconds each: 20 times slower, no responses, connections refused, half of the workers.
  *
  * @category triggers
  * @since 0.1.0
@@ -44,17 +44,17 @@ export const triggers: ReadonlyArray<Trigger> = [
 ]
 
 /**
- * Loads as a share of what the workers can do, from a fifth to 95 %.
+ * Loads as a share of the capacity of the workers, from 20 % to 95 %.
  *
  * @category loads
  * @since 0.1.0
  */
 export const loads: ReadonlyArray<number> = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
 
-/** Seconds after the trigger in which healing counts. */
+/** Seconds after the trigger within which recovery counts. */
 const healWithin = 30
 
-/** Seconds in a row that are healthy when it has healed. */
+/** Consecutive healthy seconds that count as recovery. */
 const healthySeconds = 3
 
 /**
@@ -67,21 +67,21 @@ export interface Cell {
   /** The names of the sender and of the trigger. */
   readonly sender: string
   readonly trigger: string
-  /** Calls offered, as a share of what the workers can do. */
+  /** Calls offered, as a share of the capacity of the workers. */
   readonly load: number
   /**
-   * Seconds from the end of the trigger to the first of three in a row in which 95 % of the calls were answered in time,
-   * one per seed; `Infinity` when that was not within 30.
+   * Seconds from the end of the trigger to the first of three consecutive seconds in which 95 % of the calls were
+   * answered in time, one number per seed; `Infinity` if that took more than 30 seconds.
    */
   readonly times: ReadonlyArray<number>
-  /** The share of the seeds that healed. */
+  /** The share of the seeds that recovered. */
   readonly healed: number
   /** The median of `times`. */
   readonly time: number
 }
 
 /**
- * A grid of cells: every sender, every trigger, every load, in this order.
+ * A grid of cells, ordered by sender, trigger and load.
  *
  * @category models
  * @since 0.1.0
@@ -96,21 +96,21 @@ export interface Frontier {
 }
 
 /**
- * What a cell is measured with.
+ * How a cell is measured.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Settings {
-  /** How many seeds. Default: 3. */
+  /** The number of seeds. Default: 3. */
   readonly seeds?: number | undefined
   /** The first seed; the others follow it. Default: 1. */
   readonly first?: number | undefined
-  /** What the scenario is but for its load and its faults. Default: the base model. */
+  /** The scenario without its load and faults. Default: the base model. */
   readonly base?: Omit<Scenario.Input, "after" | "arrivals" | "faults" | "rate" | "replay" | "window"> | undefined
 }
 
-/** Calls a second that the workers can do. */
+/** The capacity of the workers in calls a second. */
 const capacityOf = ({ fanOut, service, workers }: Scenario.Scenario): number =>
   (1000 * workers) / Distribution.cut(service, Infinity).mean / fanOut
 
@@ -124,13 +124,13 @@ const scenarioOf = (trigger: Trigger, load: number, base: Settings["base"]): Sce
   return Scenario.make({ ...input, rate: load * capacityOf(Scenario.make(input)) })
 }
 
-/** Seconds, or never. */
+/** Seconds to recover, or `Infinity`. */
 const timeToHeal = (scenario: Scenario.Scenario, sender: Sender, seed: number): number => {
   const world = new World(scenario, sender, seed)
   const { ledger } = world
   let healed = Infinity
   world.run((now) => {
-    // Calls that came a deadline ago have been answered in time, or never will be.
+    // Only calls that arrived at least one deadline ago are decided: answered in time, or not.
     const certain = Math.min(ledger.until, now - scenario.deadline)
     healed = healedAfter(ledger, ledger.clear + Math.floor((certain - ledger.clear) / 1000) * 1000)
     return healed < Infinity || certain === ledger.until
@@ -139,10 +139,10 @@ const timeToHeal = (scenario: Scenario.Scenario, sender: Sender, seed: number): 
 }
 
 /**
- * One cell of the grid, for whoever shares the work out.
+ * Measures one cell of the grid, so that cells can be measured in parallel.
  *
- * **Details** A run ends as soon as it has healed. Throws a `RangeError` when the load is not above 0, or so high that no
- * scenario has it, or when `seeds` is no positive integer.
+ * **Details** A run ends as soon as the system has recovered. Throws a `RangeError` if the load is not above 0, if its
+ * rate is out of the range of a scenario, or if `seeds` is not a positive integer.
  *
  * @category running
  * @since 0.1.0
@@ -166,9 +166,9 @@ export const cell = (
 }
 
 /**
- * The whole grid.
+ * Measures the whole grid.
  *
- * **When to use** To see how much load a policy can bear before a short fault becomes a long outage.
+ * **When to use** To find the load above which a short fault becomes a long outage with a policy.
  *
  * **Example** (Retries without a budget)
  *
@@ -196,7 +196,7 @@ export const of = (
     readonly triggers?: ReadonlyArray<Trigger> | undefined
     /** Default: {@link loads}. */
     readonly loads?: ReadonlyArray<number> | undefined
-    /** Told of each cell, and how far it all is, from 0 to 1. */
+    /** Called with each cell, and the progress of the whole grid from 0 to 1. */
     readonly progress?: ((cell: Cell, done: number) => void) | undefined
   } & Settings
 ): Frontier => {
@@ -222,7 +222,7 @@ const rowOf = (self: Frontier, sender: string, trigger: string): ReadonlyArray<C
   self.cells.filter((cell) => cell.sender === sender && cell.trigger === trigger)
 
 /**
- * The frontier of a sender: the largest load at which, as at all loads below it, every seed heals; 0 when there is none.
+ * The frontier of a sender: the largest load up to which every seed recovers at every load; 0 if there is none.
  *
  * @category accessors
  * @since 0.1.0
@@ -239,7 +239,8 @@ export const edge = (self: Frontier, sender: string, trigger: string): number =>
 /**
  * The grid as text for a terminal: a table per trigger, a row per sender.
  *
- * **Details** A cell has the median of the seconds to heal if every seed healed, else the share that did; `-` if none.
+ * **Details** A cell shows the median seconds to recover if every seed recovered, otherwise the share of the seeds that
+ * did; `-` if none did.
  *
  * @category rendering
  * @since 0.1.0

@@ -16,7 +16,7 @@ import * as Sender from "./Sender.ts"
 import * as Series from "./Series.ts"
 
 /**
- * All senders that have a name: ours, then those to compare with.
+ * The named senders: those of `effect-resilience`, then those to compare with.
  *
  * @category senders
  * @since 0.1.0
@@ -38,16 +38,16 @@ export const senders: ReadonlyArray<Sender.Sender> = [
 export interface Options {
   readonly scenario: Scenario
   readonly sender: Sender.Sender
-  /** An integer: the same seed gives the same run, and all senders the same calls. */
+  /** An integer. The same seed gives the same run, and all senders get the same calls. */
   readonly seed: number
-  /** Told once a virtual second how far it is, from 0 to 1. */
+  /** Called once a virtual second with the progress from 0 to 1. */
   readonly progress?: ((done: number) => void) | undefined
-  /** Keep the run over time as well? Changes no figure. Default: false. */
+  /** Whether to record the run over time. It changes no figure. Default: false. */
   readonly series?: boolean | undefined
 }
 
 /**
- * One run.
+ * The result of one run.
  *
  * @category models
  * @since 0.1.0
@@ -57,18 +57,18 @@ export interface Run {
   readonly metrics: Metrics.Metrics
   /** Calls offered, warm-up included. */
   readonly calls: number
-  /** Calls that ended, well or not: all of them, unless the sender lost some. */
+  /** Calls that ended, successfully or not: all of them, unless the sender lost some. */
   readonly ended: number
   /** Calls answered in time. */
   readonly good: number
-  /** Goodput of each shard: calls answered in time, as a share of those offered to it, while something was wrong. */
+  /** Goodput of each shard during the fault: calls answered in time, as a share of those offered to it. */
   readonly shards: ReadonlyArray<number>
   readonly attempts: number
-  /** Milliseconds that an attempt stood in the dependency's queue, on average. */
+  /** Milliseconds that an attempt waited in the dependency's queue, on average. */
   readonly wait: number
   /** Events of the world. */
   readonly events: number
-  /** The run over time, if it was asked for. */
+  /** The run over time, if it was recorded. */
   readonly series?: Series.Series | undefined
 }
 
@@ -127,14 +127,14 @@ export const run = (options: Options): Run => {
 }
 
 /**
- * Senders beside each other, and how far each is from the oracle.
+ * The results of several senders in one scenario, and of the oracle.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Comparison {
   readonly scenario: Scenario
-  /** The oracle's goodput while something is wrong. */
+  /** The oracle's goodput during the fault. */
   readonly oracle: number
   readonly rows: ReadonlyArray<Row>
 }
@@ -149,14 +149,14 @@ export interface Row {
   readonly sender: string
   readonly runs: ReadonlyArray<Run>
   readonly summary: ReturnType<typeof Metrics.summarize>
-  /** All runs over time, when every one has its series. */
+  /** All runs over time, if each run has its series. */
   readonly series?: Series.Summary | undefined
 }
 
 /**
- * Puts runs beside each other that were made one by one, or elsewhere: in processes or threads of your own.
+ * Makes a comparison from runs that were made one by one, for example in your own processes or threads.
  *
- * **Details** All runs must be of this scenario, and those of a sender in the order of their seeds.
+ * **Details** All runs must be of this scenario, and the runs of each sender in the order of their seeds.
  *
  * @category constructors
  * @since 0.1.0
@@ -180,9 +180,9 @@ export const gather = (
 })
 
 /**
- * Runs senders through one scenario, each with the same seeds.
+ * Runs several senders through one scenario with the same seeds.
  *
- * **Details** Seeds are 1, 2, … unless `first` says otherwise. Throws a `RangeError` when `seeds` is no positive integer.
+ * **Details** Seeds are consecutive, from `first` on. Throws a `RangeError` if `seeds` is not a positive integer.
  *
  * @category running
  * @since 0.1.0
@@ -193,9 +193,9 @@ export const compare = (options: {
   readonly seeds: number
   /** The first seed. Default: 1. */
   readonly first?: number | undefined
-  /** Told often what runs, and how far it all is, from 0 to 1. */
+  /** Called often with the current sender, and the progress of the whole comparison from 0 to 1. */
   readonly progress?: ((sender: Sender.Sender, done: number) => void) | undefined
-  /** Keep the runs over time as well? Default: false. */
+  /** Whether to record the runs over time. Default: false. */
   readonly series?: boolean | undefined
 }): Comparison => {
   const { progress, scenario, senders, series } = options
@@ -218,16 +218,16 @@ export const compare = (options: {
 }
 
 /**
- * One sender's regret in many scenarios.
+ * The regret of one sender in many scenarios.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Standing {
   readonly sender: string
-  /** The median over the seeds, in the order of the scenarios. */
+  /** The median over the seeds of each scenario, in the order of the scenarios. */
   readonly regrets: ReadonlyArray<number>
-  /** Over the scenarios in which there is one. */
+  /** The mean over the scenarios that have a regret. */
   readonly mean: number
 }
 
@@ -237,7 +237,7 @@ const mean = (values: ReadonlyArray<number>): number => {
 }
 
 /**
- * How every sender stands over all scenarios, for comparisons of the same senders.
+ * The standing of each sender over all scenarios. All comparisons must have the same senders.
  *
  * @category accessors
  * @since 0.1.0

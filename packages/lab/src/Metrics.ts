@@ -1,39 +1,40 @@
 /**
- * What a run came to, in the figures of the field.
+ * The figures of a run.
  *
  * @since 0.1.0
  */
 import { medianPlaces, quantile, sorted } from "./internal/statistics.ts"
 
 /**
- * The figures of one run. Those that make no sense in a scenario are `NaN`; those that did not come about are `Infinity`.
+ * The figures of one run. A figure that a scenario does not define is `NaN`; a moment that was not reached is
+ * `Infinity`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Metrics {
-  /** Calls answered in time, as a share of those offered while something was wrong. */
+  /** Calls answered in time, as a share of those offered during the fault. */
   readonly goodput: number
-  /** Attempts per call, while something was wrong. */
+  /** Attempts per call during the fault. */
   readonly amplification: number
   /** The most attempts per call in any second, until the end of the run. */
   readonly peak: number
-  /** Attempts per call while nothing could be reached. */
+  /** Attempts per call while no shard could be reached. */
   readonly leak: number
   /** Milliseconds from the fault until attempts fell below 5 % of the calls. */
   readonly detection: number
-  /** Seconds from the end of the fault until three seconds in a row had 95 % of the goodput before. */
+  /** Seconds from the end of the fault to the first of three consecutive seconds with 95 % of the goodput before. */
   readonly recovery: number
   /** Seconds' worth of calls lost after the end of the fault. */
   readonly lost: number
-  /** Calls refused that the dependency would have served, as a share of those offered. */
+  /** Rejected calls that the dependency would have served, as a share of those offered. */
   readonly falseRejects: number
-  /** Milliseconds that calls answered in time took, from when they were meant to begin, while something was wrong. */
+  /** The latency in milliseconds of calls answered in time during the fault, measured from their arrival. */
   readonly p99: number
   readonly p999: number
-  /** The share of the workers' time that nobody waited for. */
+  /** The share of the workers' time that was spent on abandoned attempts. */
   readonly waste: number
-  /** How much less than the oracle, as a share of the oracle, from the fault to the end of the run. */
+  /** Goodput missing to the oracle, as a share of the oracle, from the fault to the end of the run. */
   readonly regret: number
 }
 
@@ -66,17 +67,17 @@ export const names = [
  */
 export interface Summary {
   readonly median: number
-  /** Where the median of all seeds lies with 95 % confidence; with fewer than 6 seeds, from the least to the most. */
+  /** The 95 % confidence interval of the median; with fewer than 6 seeds, the least and the greatest value. */
   readonly low: number
   readonly high: number
   readonly worst: number
 }
 
-/** More of these is better. */
+/** The figures of which more is better. */
 const better: ReadonlySet<keyof Metrics> = new Set(["goodput"])
 
 /**
- * Each figure over many runs.
+ * Summarizes each figure over many runs.
  *
  * @category constructors
  * @since 0.1.0

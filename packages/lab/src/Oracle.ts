@@ -1,5 +1,6 @@
 /**
- * The best that a sender with the scenario's timeout could do, which knows at every moment what the dependency can serve.
+ * The upper bound of goodput: an ideal sender with the scenario's timeout, which always knows what the dependency can
+ * serve.
  *
  * @since 0.1.0
  */
@@ -17,24 +18,24 @@ import { type Scenario, span } from "./Scenario.ts"
  * @since 0.1.0
  */
 export interface Oracle {
-  /** While something is wrong. */
+  /** During the fault. */
   readonly goodput: number
   /** From 0 to 1 at a moment in milliseconds since the world began. */
   readonly at: (moment: number) => number
 }
 
-/** Attempts that anybody makes per call, in one tier. */
+/** The most attempts per call that a sender makes in one tier. */
 const attempts = 4
 
 /**
  * The oracle of a scenario.
  *
- * **Details** Per shard: what its workers can finish within the timeout of an attempt and the deadline, less what fails,
- * and no call is tried more than four times in any tier. So it is the best with this timeout: whoever waits longer for an
- * attempt may pass it. A call of many parts is good when all of them are, each by chance of its own. Slots of clients
- * hold no more than they can. A cold cache is as warm as if all workers had done nothing but warm it. Of a dependency that
- * behaves as it was recorded: the share that four attempts at that moment would get answered. It queues nothing and pays
- * nothing to learn, so it is a bound, not a policy: a mean over arrivals, which a single run may pass by a little.
+ * **Details** For each shard, the calls that its workers can finish within the timeout of an attempt and the deadline,
+ * less the failures. A call gets at most four attempts in each tier. A sender that waits longer than the timeout may
+ * exceed this bound. A call of several parts is good if all parts are, and parts are independent. A pool limits the
+ * calls by its slots. A cold cache is as warm as if all workers had only warmed it. For a replay, it is the share of
+ * calls that four attempts at that moment would get answered. The oracle has no queue and needs no time to detect a
+ * fault, so it is a bound and not a policy. It is a mean over arrivals, which a single run may exceed slightly.
  *
  * @category constructors
  * @since 0.1.0
@@ -57,7 +58,7 @@ export const of: (scenario: Scenario) => Oracle = once((scenario) => {
       const serves = reach === 0 || workers === 0 ? 0 : Math.min(reach, ((workers / busy) * works) / (offered * weight))
       reached += weight * reach
       served += weight * serves
-      // Calls that have a part for this shard, and of them those whose part it can serve.
+      // Calls with a part for this shard, of which it can serve a share.
       whole = Math.min(whole, 1 - (1 - (1 - weight) ** fanOut) * (1 - serves))
       if (serves > 0) perSlot = Math.max(perSlot, works / held)
     }

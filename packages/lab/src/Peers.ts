@@ -1,8 +1,8 @@
 /**
- * Other libraries as senders: the real cockatiel and the real opossum, in virtual time.
+ * Senders that run other libraries: the real cockatiel and opossum, in virtual time.
  *
- * They are run as they are installed, in a realm of their own whose clock, timers and chance are the world's. So this
- * module needs Node, and `cockatiel` and `opossum` beside it; the rest of the lab does without.
+ * They run as installed, in their own realm, whose clock, timers and random numbers belong to the world. This module
+ * needs Node, and the packages `cockatiel` and `opossum`; the other modules of the lab do not.
  *
  * @since 0.1.0
  */
@@ -16,11 +16,11 @@ import { type Realm, realmOf } from "./internal/realm.ts"
 import { type Call, type Circuits, type Client, permits, type Sender } from "./Sender.ts"
 
 const worldOf = ({ engine }: Client): Engine => {
-  if (engine === undefined) throw new Error("a library of others is driven in virtual time only")
+  if (engine === undefined) throw new Error("senders that run other libraries need virtual time")
   return engine
 }
 
-/** A promise of the realm for one attempt. As with `fetch`: whoever aborts the signal hangs up. */
+/** A promise of the realm for one attempt. Aborting the signal hangs up, as with `fetch`. */
 const attemptOf = (realm: Realm, client: Client, call: Call, signal: AbortSignal | undefined): Promise<void> =>
   realm.promise((resolve, reject) => {
     if (signal?.aborted === true) return reject(signal.reason)
@@ -36,7 +36,7 @@ const attemptOf = (realm: Realm, client: Client, call: Call, signal: AbortSignal
     )
   })
 
-/** Ends as a promise of the realm does. */
+/** An effect with the result of a promise of the realm. */
 const ended = (realm: Realm, start: () => Promise<unknown>): Effect.Effect<void, unknown> =>
   Effect.callback((resume) =>
     realm.enter(() =>
@@ -48,7 +48,7 @@ const ended = (realm: Realm, start: () => Promise<unknown>): Effect.Effect<void,
     )
   )
 
-/** A sender made of promises: `make` says, per client, how a call begins. */
+/** A sender of promises: `make` returns, for each client, the function that starts a call. */
 const inRealm = (
   name: string,
   title: string,
@@ -65,15 +65,14 @@ const inRealm = (
 })
 
 /**
- * A sender from a policy of cockatiel, made per client as its README makes one, with the functions of the library that is
- * handed over.
+ * A sender from a policy of cockatiel, made for each client. `make` gets the functions of the library.
  *
- * **Details** An attempt hangs up when the signal of its timeout aborts. There is one policy per client, for all shards.
+ * **Details** An attempt hangs up when the signal of its timeout aborts. Each client has one policy for all shards.
  *
- * **Gotchas** Functions of your own that the policy calls must not be asynchronous: only promises of the library run in
- * virtual time. Throws when cockatiel is not installed.
+ * **Gotchas** Your functions that the policy calls must be synchronous, because only promises of the library run in
+ * virtual time. Throws if cockatiel is not installed.
  *
- * **Example** (Asks again after half a second)
+ * **Example** (Probes after half a second)
  *
  * ```ts
  * import { Lab, Scenario } from "@effect-resilience/lab"
@@ -81,7 +80,7 @@ const inRealm = (
  *
  * const quick = Peers.cockatielPolicy(
  *   "quick",
- *   "opens by share, asks again soon",
+ *   "opens by share, probes soon",
  *   ({ SamplingBreaker, TimeoutStrategy, circuitBreaker, handleAll, timeout, wrap }, { scenario }) =>
  *     wrap(
  *       circuitBreaker(handleAll, {
@@ -122,26 +121,28 @@ const circuitIn = (halfOpen: boolean, open: boolean): Circuits => ({
 })
 
 /**
- * What cockatiel is told. Its README's example holds for what is left out.
+ * The settings of cockatiel. The defaults are those of the example in its README.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Cockatiel {
-  /** Opens after failures in a row, or by their share in a window of milliseconds. Default: 5 in a row. */
+  /**
+   * Opens after consecutive failures, or by their share in a window of milliseconds. Default: 5 consecutive failures.
+   */
   readonly breaker?: { readonly consecutive: number } | Library.ISamplingBreakerOptions | undefined
-  /** Milliseconds from the opening to the next try. Default: 10,000. */
+  /** Milliseconds from the opening to the probe. Default: 10,000. */
   readonly halfOpenAfter?: number | undefined
   /** Attempts after the first, with its exponential backoff. Default: 3. */
   readonly retries?: number | undefined
-  /** A bulkhead for as many as a client has at once on a healthy day (`Sender.permits`)? Default: false. */
+  /** Whether it has a bulkhead, with `Sender.permits` permits. Default: false. */
   readonly bulkhead?: boolean | undefined
 }
 
 /**
- * A sender from cockatiel as its README combines it: retries, around a breaker, around the scenario's timeout.
+ * A sender from cockatiel as its README combines it: a retry around a breaker around the scenario's timeout.
  *
- * **Details** A range is cockatiel's own, and so is the error when an option is out of it.
+ * **Details** cockatiel checks the ranges of these settings and throws its own errors.
  *
  * @category constructors
  * @since 0.1.0
@@ -158,7 +159,7 @@ export const cockatielWith = (name: string, title: string, options: Cockatiel): 
     circuits(() => circuitIn(circuit.state === CircuitState.HalfOpen, circuit.state === CircuitState.Open))
     return cockatiel.wrap(
       cockatiel.retry(handleAll, { maxAttempts: retries, backoff: new ExponentialBackoff() }),
-      // Outside the breaker, to which a full bulkhead is no failure of the dependency.
+      // Outside the breaker, because a full bulkhead is not a failure of the dependency.
       ...(bulkhead ? [cockatiel.bulkhead(permits(scenario))] : []),
       circuit,
       cockatiel.timeout(scenario.timeout, TimeoutStrategy.Aggressive)
@@ -166,18 +167,17 @@ export const cockatielWith = (name: string, title: string, options: Cockatiel): 
   })
 }
 
-/** Its types are those of an older version, which had no signal. */
+/** The types of opossum are those of an older version without a signal. */
 const signalOf = (breaker: Opossum): AbortSignal | undefined =>
   (breaker as Opossum & { readonly getSignal: () => AbortSignal | undefined }).getSignal()
 
 /**
- * A sender from a breaker of opossum, made per client with these options and the scenario's timeout.
+ * A sender from a breaker of opossum, made for each client with these options and the scenario's timeout.
  *
- * **Details** As the library has it, an attempt whose timeout is over goes on, and nobody listens any more; with
- * `autoRenewAbortController` a timeout hangs up on all attempts of the client. There is one breaker per client, for all
- * shards.
+ * **Details** After a timeout opossum ignores the attempt, which continues. With `autoRenewAbortController` a timeout
+ * hangs up on all attempts of the client. Each client has one breaker for all shards.
  *
- * **Gotchas** Throws when opossum is not installed.
+ * **Gotchas** Throws if opossum is not installed.
  *
  * @category constructors
  * @since 0.1.0
@@ -191,7 +191,7 @@ export const opossumWith = (
     const Breaker = realm.load("opossum") as typeof Opossum // the package of that name
     const breaker = new Breaker(
       (call: Call): Promise<void> => attemptOf(realm, client, call, signalOf(breaker)),
-      // It writes its defaults into what it is given.
+      // A copy, because opossum writes its defaults into the options.
       { timeout: client.scenario.timeout, ...(typeof options === "function" ? options(client) : options) }
     )
     client.circuits(() => circuitIn(breaker.halfOpen, breaker.opened))
@@ -224,7 +224,8 @@ export const cockatielSampling: Sender = cockatielWith(
 )
 
 /**
- * opossum at its defaults: opens when more than half of the calls of 10 seconds failed, for 30 seconds. It does not retry.
+ * opossum at its defaults: opens when more than half of the calls of 10 seconds failed, for 30 seconds. It does not
+ * retry.
  *
  * @category senders
  * @since 0.1.0
@@ -232,8 +233,8 @@ export const cockatielSampling: Sender = cockatielWith(
 export const opossum: Sender = opossumWith("opossum", "opossum at its defaults: 50 % of 10 s, 30 s, no retries", {})
 
 /**
- * cockatiel at the best of a grid of 54 settings, by mean regret over nine scenarios (`npx tool tune`), and with the
- * permits that ours has (`Sender.permits`).
+ * cockatiel at the best of a grid of 54 settings, by mean regret over nine scenarios (`npx tool tune`), with the
+ * permits of `Sender.ours` (`Sender.permits`).
  *
  * @category senders
  * @since 0.1.0
@@ -245,8 +246,8 @@ export const cockatielBest: Sender = cockatielWith(
 )
 
 /**
- * opossum at the best of a grid of 48 settings, by mean regret over nine scenarios (`npx tool tune`), and with the permits
- * that ours has (`Sender.permits`).
+ * opossum at the best of a grid of 48 settings, by mean regret over nine scenarios (`npx tool tune`), with the permits
+ * of `Sender.ours` (`Sender.permits`).
  *
  * @category senders
  * @since 0.1.0
@@ -263,7 +264,7 @@ export const opossumBest: Sender = opossumWith(
 )
 
 /**
- * All of them.
+ * All senders of this module.
  *
  * @category senders
  * @since 0.1.0

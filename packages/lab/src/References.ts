@@ -1,6 +1,5 @@
 /**
- * Senders to compare with: what others do, from their published formulas and with their documented defaults. They are
- * ports of the rules, not the libraries.
+ * Senders to compare with: ports of the published formulas of other libraries, with their documented defaults.
  *
  * @since 0.1.0
  */
@@ -10,7 +9,7 @@ import { byRule, type Cause, limitedTo, type Rule } from "./internal/rule.ts"
 import { Slots } from "./internal/slots.ts"
 import { type Client, permits, type Sender } from "./Sender.ts"
 
-/** Between nothing and base, twice the base, … */
+/** A delay between 0 and `base`, then twice `base`, and so on. */
 const fullJitter = (client: Client, base: number, attempt: number, cap = Infinity): number =>
   client.random() * Math.min(cap, base * 2 ** (attempt - 1))
 
@@ -23,7 +22,7 @@ const fullJitter = (client: Client, base: number, attempt: number, cap = Infinit
 export const none: Sender = byRule("none", "one attempt, no policy", () => ({}))
 
 /**
- * One attempt per call, and at most so many at once as a client has on a healthy day (`Sender.permits`).
+ * One attempt per call, and at most `Sender.permits` attempts at once.
  *
  * @category senders
  * @since 0.1.0
@@ -33,7 +32,7 @@ export const bulkhead: Sender = byRule("bulkhead", "one attempt, permits for a h
 )
 
 /**
- * Three retries at once.
+ * Three immediate retries.
  *
  * @category senders
  * @since 0.1.0
@@ -90,7 +89,7 @@ export const finagle: Sender = byRule("finagle", "Finagle RetryBudget: 20 % + 10
     retry: (now, _cause, attempt) => {
       if (attempt > 3 || reserve + balance.total(now) < withdrawal) return undefined
       balance.add(now, -withdrawal)
-      // The next attempt follows at once, in the same moment, and is no request of its own.
+      // The next attempt follows in the same moment and does not count as a request.
       first = false
       return 0
     }
@@ -98,8 +97,8 @@ export const finagle: Sender = byRule("finagle", "Finagle RetryBudget: 20 % + 10
 })
 
 /**
- * The AWS SDK's standard mode: 500 tokens, a retry takes 5, or 10 after a timeout; 3 attempts, backoff from 100 ms up to
- * 20 seconds with full jitter.
+ * The AWS SDK's standard mode: 500 tokens, a retry takes 5, or 10 after a timeout; 3 attempts, backoff from 100 ms up
+ * to 20 seconds with full jitter.
  *
  * @category senders
  * @since 0.1.0
@@ -120,7 +119,7 @@ export const aws: Sender = byRule("aws", "AWS SDK standard: 3 attempts, 500 toke
 })
 
 /**
- * Google's adaptive throttling: refuses with probability (requests - 2 accepts) / (requests + 1) over two minutes; 3
+ * Google's adaptive throttling: rejects with probability (requests - 2 accepts) / (requests + 1) over two minutes; 3
  * attempts while retries are below 10 % of the requests.
  *
  * @category senders
@@ -153,34 +152,34 @@ export const google: Sender = byRule(
 )
 
 /**
- * What resilience4j is told. Its own defaults hold for what is left out.
+ * The settings of resilience4j. The defaults are those of the library.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Resilience4j {
-  /** Calls that are looked at. Default: 100. */
+  /** The window in calls. Default: 100. */
   readonly window?: number | undefined
-  /** Calls before it may open, at most the window. Default: 100, or the window if that is smaller. */
+  /** Calls before the breaker may open, at most the window. Default: 100, or the window if that is smaller. */
   readonly minimum?: number | undefined
   /** The share of failures at which it opens. Default: 0.5. */
   readonly rate?: number | undefined
   /** Milliseconds that it stays open. Default: 60,000. */
   readonly open?: number | undefined
-  /** Calls let through to see whether it may close. Default: 10. */
+  /** Probes in the half-open state. Default: 10. */
   readonly probes?: number | undefined
   /** Attempts after the first. Default: 2. */
   readonly retries?: number | undefined
   /** Milliseconds between attempts. Default: 500. */
   readonly wait?: number | undefined
-  /** At most so many attempts at once as a client has on a healthy day (`Sender.permits`)? Default: false. */
+  /** Whether it has a bulkhead, with `Sender.permits` permits. Default: false. */
   readonly bulkhead?: boolean | undefined
 }
 
 /**
- * resilience4j's breaker, and its retry around it, which tries again after a refusal of the breaker too.
+ * resilience4j's breaker with its retry around it, which also retries rejections of the breaker.
  *
- * **Details** Throws a `RangeError` that names the option when one is out of its range.
+ * **Details** Throws a `RangeError` that names the option if an option is out of its range.
  *
  * @category constructors
  * @since 0.1.0
@@ -222,8 +221,8 @@ export const resilience4j: Sender = resilience4jWith(
 )
 
 /**
- * resilience4j at the best of a grid of 48 settings, by mean regret over nine scenarios (`npx tool tune`), and with the
- * permits that ours has (`Sender.permits`).
+ * resilience4j at the best of a grid of 48 settings, by mean regret over nine scenarios (`npx tool tune`), with the
+ * permits of `Sender.ours` (`Sender.permits`).
  *
  * @category senders
  * @since 0.1.0
@@ -235,7 +234,7 @@ export const resilience4jBest: Sender = resilience4jWith(
 )
 
 /**
- * All of them, at their defaults.
+ * All senders of this module at their defaults.
  *
  * @category senders
  * @since 0.1.0

@@ -1,5 +1,6 @@
 /**
- * What happens to a dependency and to those who call it, as data: from JSON, from TypeScript, or one of the named ones.
+ * A scenario as data: the load, the dependency, its clients and its faults. Written in JSON or TypeScript, or one of
+ * the named scenarios.
  *
  * @since 0.1.0
  */
@@ -24,25 +25,26 @@ const integer = (minimum: number, maximum: number) => {
 const by = <const S extends Schema.Constraint & { readonly Encoded: unknown }>(schema: S, value: S["Encoded"]) =>
   Schema.withDecodingDefaultKey(Effect.succeed(value))(schema)
 
-/** When a fault is there: `at` is counted from the end of the warm-up. */
+/** When a fault occurs: `at` counts from the end of the warm-up. */
 const when = {
   at: by(Millis, "0 seconds"),
   lasts: PositiveMillis,
-  /** A fault that comes back: `times` times, beginning every so often. */
+  /** The interval of a fault that occurs `times` times. */
   every: Schema.optionalKey(PositiveMillis),
   times: by(integer(1, 10_000), 1),
-  /** Which shards; all of them by default. */
+  /** The shards that have the fault. Default: all. */
   shards: Schema.optionalKey(Schema.Array(integer(0, 999)))
 }
 
 /**
- * Something that is wrong for a while.
+ * A fault for a limited time.
  *
- * **Details** `down` refuses every attempt at once and loses what it was working on. `hang` never answers. `errors` does
- * the work and fails at this rate. `slow` takes so many times as long. `capacity` has only this share of its workers.
- * `surge` multiplies the calls that come. `cold` empties a cache of so many `keys`, shared out among the shards: work on
- * a key that is not there, a random one, takes so many times as long, and then the key is there. It goes on until all are,
- * also after `lasts`, which is only how long it counts as a fault.
+ * **Details** `down` refuses every attempt at once and loses the work in progress. `hang` never responds. `errors` does
+ * the work and then fails it at `rate`. `slow` multiplies the service time by `factor`. `capacity` multiplies the
+ * workers by `factor`. `surge` multiplies the arriving calls by `factor`. `cold` empties a cache of `keys` keys,
+ * divided among the shards: each attempt needs a random key, and takes `factor` times as long if the key is missing;
+ * then the key is cached. This continues until all keys are cached, also after `lasts`, which only limits how long it
+ * counts as a fault.
  *
  * @category schemas
  * @since 0.1.0
@@ -63,7 +65,7 @@ export const Fault = Schema.Union([
 ])
 
 /**
- * Something that is wrong for a while, its times in milliseconds.
+ * A fault, with times in milliseconds.
  *
  * @category models
  * @since 0.1.0
@@ -78,9 +80,9 @@ const inOrder = (moments: ReadonlyArray<number>) => {
 }
 
 const Arrivals = Schema.Struct({
-  /** Moments in milliseconds, of which only the differences matter. */
+  /** Moments in milliseconds; only their differences matter. */
   times: Schema.Array(Schema.Finite).check(Schema.isMinLength(1), Schema.makeFilter(inOrder)),
-  /** So many times as many calls: copies come between a call and the next. */
+  /** Multiplies the calls: copies arrive between one call and the next. */
   factor: by(between(0.001, 1000), 1)
 })
 
@@ -89,13 +91,13 @@ const Replay = Schema.Struct({
     Schema.isMinLength(1),
     Schema.makeFilter((calls) => inOrder(calls.map(({ time }) => time)))
   ),
-  /** An attempt fares as one of so many calls nearest to its moment, */
+  /** An attempt behaves like one of the `nearest` calls around its moment, */
   nearest: by(integer(1, 10_000), 20),
-  /** of those at most so far away. */
+  /** of those at most `within` away. */
   within: by(PositiveMillis, "1 second")
 })
 
-/** Workers are whole: half of one worker is one, or none. */
+/** Workers are rounded to integers, so that a factor may have no effect or leave no worker. */
 const isRoundedAway = (workers: number, factor: number): boolean => {
   const left = Math.round(workers * factor)
   return (left === workers && factor !== 1) || (left === 0 && factor !== 0)
@@ -107,8 +109,8 @@ const everyOf = ({ every, lasts }: Fault): string => {
 }
 
 /**
- * A scenario: load, dependency, limits, faults. Everything but the name has a default, which together are the base model:
- * 1,400 calls a second from 50 clients on 20 workers that take 10 ms on average.
+ * A scenario: load, dependency, limits, faults. Every field but the name has a default. The defaults are the base
+ * model: 1,400 calls a second from 50 clients to 20 workers with a mean service time of 10 ms.
  *
  * @category schemas
  * @since 0.1.0
@@ -116,52 +118,53 @@ const everyOf = ({ every, lasts }: Fault): string => {
 export const Scenario = Schema.Struct({
   name: Schema.NonEmptyString,
   title: by(Schema.String, ""),
-  /** Calls a second of all clients together, at random moments that do not wait for answers. */
+  /** Calls a second of all clients together, as a Poisson process: arrivals do not wait for responses. */
   rate: by(between(0.001, 1_000_000), 1400),
-  /** Calls at moments that were recorded, instead of at `rate`; from the first again when the last has come. */
+  /** Recorded arrivals, in place of `rate`. They start again after the last one. */
   arrivals: Schema.optionalKey(Arrivals),
-  /** Client processes, each with a policy of its own. */
+  /** Client processes, each with its own policy. */
   clients: by(integer(1, 1000), 50),
-  /** The dependency's workers, shared out evenly among its shards. */
+  /** The dependency's workers, divided evenly among its shards. */
   workers: by(integer(1, 100_000), 20),
-  /** Places in its queue; an attempt that finds none is refused. */
+  /** The length of its queue. An attempt that finds the queue full is refused. */
   queue: by(integer(0, 1_000_000), 2000),
   /**
-   * Who is served first: the oldest (`fifo`) or the newest (`lifo`). `codel` is `fifo` that drops whoever has waited for
-   * 5 ms in a queue that has not been empty for 100 ms, or for 100 ms in any; `codel-lifo` besides turns to the newest
-   * while the queue stands. Both are as in Maurer, "Fail at Scale" (ACM Queue 13(8), 2015), after CoDel (RFC 8289).
+   * Which attempt is served first: the oldest (`fifo`) or the newest (`lifo`). `codel` is `fifo` that drops attempts
+   * that have waited for 5 ms in a queue that was not empty for 100 ms, or for 100 ms in any queue. `codel-lifo` also
+   * serves the newest first while the queue has not been empty for 100 ms. Both are as in Maurer, "Fail at Scale" (ACM
+   * Queue 13(8), 2015), after CoDel (RFC 8289).
    */
   discipline: by(Schema.Literals(["fifo", "lifo", "codel", "codel-lifo"]), "fifo"),
   shards: by(integer(1, 1000), 1),
-  /** How the calls are spread over the shards: evenly, or in these proportions. */
+  /** The proportions of the calls to the shards. Default: equal. */
   weights: Schema.optionalKey(Schema.Array(between(0.001, 1_000_000))),
-  /** Each call has so many parts, sent at once; it is good when all of them are. */
+  /** The parts of each call, which are sent at once. A call is good if all its parts are. */
   fanOut: by(integer(1, 1000), 1),
   /**
-   * Services in a row, the dependency the last of them: each before it has client processes like the callers', and serves
-   * an attempt by a call of its own to the next.
+   * The number of services in a chain, of which the dependency is the last. Each service before it has client processes
+   * like the callers, and serves an attempt by its own call to the next service.
    */
   tiers: by(integer(1, 6), 1),
   /**
-   * Slots of each client process, connections or threads, which its attempts to all shards share: an attempt holds one
-   * while it is under way, and stands in line for it for `wait` at most, as part of its timeout.
+   * Slots of each client process (connections or threads), shared by its attempts to all shards. An attempt holds one
+   * slot while it is in progress, and waits for a slot for at most `wait`, which is part of its timeout.
    */
   pool: Schema.optionalKey(Schema.Struct({ slots: integer(1, 100_000), wait: Schema.optionalKey(PositiveMillis) })),
-  /** Does the dependency stop the work when the client hangs up? Most do not. */
+  /** Whether the dependency stops the work when the client hangs up. Most do not. */
   cancels: by(Schema.Boolean, false),
-  /** How long the work takes. */
+  /** The service time. */
   service: by(Distribution, { kind: "exponential", mean: "10 millis" }),
-  /** A dependency that behaves as it was recorded, instead of one with workers, queue and service times. */
+  /** A recorded dependency, in place of one with workers, queue and service times. */
   replay: Schema.optionalKey(Replay),
-  /** There and back. */
+  /** The round trip on the network. */
   rtt: by(Millis, "1 millis"),
-  /** Time for one attempt. */
+  /** The timeout of one attempt. */
   timeout: by(PositiveMillis, "200 millis"),
-  /** How long the caller waits for the whole. */
+  /** How long the caller waits for the call. */
   deadline: by(PositiveMillis, "1 second"),
   /** Healthy time before the faults. */
   warmUp: by(Millis, "20 seconds"),
-  /** Time that is measured as the fault, at least; up to the end of the last fault in any case. */
+  /** The least time that is measured as the fault. It lasts at least to the end of the last fault. */
   window: by(Millis, "0 seconds"),
   /** Healthy time after the faults. */
   after: by(Millis, "40 seconds"),
@@ -207,7 +210,7 @@ export const Scenario = Schema.Struct({
 )
 
 /**
- * A scenario, its times in milliseconds.
+ * A scenario, with times in milliseconds.
  *
  * @category models
  * @since 0.1.0
@@ -215,7 +218,7 @@ export const Scenario = Schema.Struct({
 export type Scenario = typeof Scenario.Type
 
 /**
- * A scenario as it is written: times as "200 millis", and whatever is left out has its default.
+ * A scenario as it is written: times as "200 millis", and defaults for missing fields.
  *
  * @category models
  * @since 0.1.0
@@ -223,7 +226,7 @@ export type Scenario = typeof Scenario.Type
 export type Input = typeof Scenario.Encoded
 
 /**
- * Reads a scenario from data of unknown shape, such as parsed JSON. A field that does not exist is an error too.
+ * Decodes a scenario from unknown data, such as parsed JSON. An unknown field is an error.
  *
  * @category constructors
  * @since 0.1.0
@@ -236,7 +239,7 @@ const strict = { onExcessProperty: "error", errors: "all", reportInput: true } a
 /**
  * Makes a scenario.
  *
- * **Details** Throws a `RangeError` that names each field that is wrong, and its range.
+ * **Details** Throws a `RangeError` with each wrong field and its range.
  *
  * **Example** (Half of the workers for ten seconds)
  *
@@ -260,7 +263,8 @@ export const make = (input: Input): Scenario => {
 }
 
 /**
- * When the faults begin and when the last of them ends, in milliseconds since the world began, and when the run does.
+ * When the faults begin (`from`), when the last fault ends (`clear`) and when the run ends (`until`), in milliseconds
+ * since the world began.
  *
  * @category accessors
  * @since 0.1.0

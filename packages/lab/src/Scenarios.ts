@@ -1,5 +1,5 @@
 /**
- * The scenarios that have a name, as they are written. What they do not say is the base model's.
+ * The named scenarios, as they are written. Missing fields are those of the base model.
  *
  * @since 0.1.0
  */
@@ -9,7 +9,7 @@ import type { Input } from "./Scenario.ts"
 const stragglers = { kind: "bimodal", fast: "6.71 millis", slow: "335.5 millis", share: 0.01 } as const
 
 /**
- * All of them, by name.
+ * All named scenarios.
  *
  * **Example** (A scenario varied)
  *
@@ -102,7 +102,7 @@ export const all = {
     workers: 200,
     queue: 20_000,
     service: stragglers,
-    // Nothing was better before.
+    // The stragglers are there from the start, so there is no healthy time to measure.
     warmUp: "0 seconds",
     window: "20 seconds",
     after: "5 seconds"
@@ -116,7 +116,7 @@ export const all = {
     shards: 2,
     weights: [5, 2],
     pool: { slots: 100, wait: "200 millis" },
-    // Up to 200 ms in line, then 2 s.
+    // Up to 200 ms for a slot, then 2 s.
     timeout: "2200 millis",
     deadline: "3 seconds",
     faults: [{ kind: "hang", lasts: "30 seconds", shards: [1] }]

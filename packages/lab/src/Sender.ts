@@ -1,5 +1,5 @@
 /**
- * Whoever sends calls to the dependency: a policy at work, in one client process.
+ * A sender: the code of a client process that sends calls to the dependency, usually through a policy.
  *
  * @since 0.1.0
  */
@@ -12,10 +12,10 @@ import type { Scenario } from "./Scenario.ts"
 import type * as Trace from "./Trace.ts"
 
 /**
- * Why an attempt failed: `refused` by a dependency that is down, `failed` after the work, `full` because its queue was,
- * `dropped` from that queue because it had waited for too long, `pool` because no slot of the client process was free in
- * time, `timeout` because there was no answer in time (only of {@link Call.limited}). What failed in the next tier is
- * `failed` in this one, whatever the reason there.
+ * Why an attempt failed: `refused` by a dependency that is down, `failed` after the work, `full` because the queue was
+ * full, `dropped` from the queue because it had waited too long, `pool` because no slot of the client process was free
+ * in time, `timeout` because there was no response in time (only of {@link Call.limited}). An attempt that failed in
+ * the next tier is `failed` in this one.
  *
  * @category models
  * @since 0.1.0
@@ -23,7 +23,7 @@ import type * as Trace from "./Trace.ts"
 export type Reason = "refused" | "failed" | "full" | "dropped" | "pool" | "timeout"
 
 /**
- * The failure of an attempt, as the client sees it. Every one is worth another try, as far as the client can know.
+ * The failure of an attempt, as the client sees it. Every failure is transient.
  *
  * @category models
  * @since 0.1.0
@@ -39,24 +39,24 @@ export class Failure implements Transient.Transient {
 }
 
 /**
- * One call of a caller, which a sender makes as many attempts for as it likes.
+ * One call of a caller. The sender decides how many attempts it makes for it.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Call {
-  /** The shard it goes to: `"default"` when there is only one. */
+  /** The shard of the call; `"default"` if there is one shard. */
   readonly key: string
-  /** When its caller goes away, in milliseconds since the world began. */
+  /** The deadline of its caller, in milliseconds since the world began. */
   readonly due: number
-  /** One attempt, with no limit of time: interrupt it, and the client hangs up. */
+  /** One attempt without a time limit. Interrupting it hangs up. */
   readonly attempt: Effect.Effect<void, Failure>
-  /** One attempt, within the scenario's timeout: for senders that have no timeout of their own. */
+  /** One attempt with the scenario's timeout, for senders without their own timeout. */
   readonly limited: Effect.Effect<void, Failure>
 }
 
 /**
- * How many circuits are in which state.
+ * The number of circuits in each state.
  *
  * @category models
  * @since 0.1.0
@@ -75,24 +75,24 @@ export interface Circuits {
  */
 export interface Client {
   readonly index: number
-  /** 1 for those who make the calls, 2 for the service that they call, and so on. */
+  /** 1 for the callers, 2 for the service that they call, and so on. */
   readonly tier: number
   readonly scenario: Scenario
-  /** The world it lives in. Without one, time is real. */
+  /** The world of the client. Without it, time is real. */
   readonly engine?: Engine | undefined
   /** Milliseconds since the world began. */
   readonly now: () => number
-  /** From 0 to below 1, the same for the same seed. */
+  /** Random numbers in [0, 1), the same for the same seed. */
   readonly random: () => number
   /**
-   * Says how to look at the circuits of this client, for a sender that has some. A run that keeps its series looks once a
-   * second; looking must change nothing.
+   * Registers how to read the circuits of this client, for a sender with circuits. A run that records its series reads
+   * them once a second; reading must change nothing.
    */
   readonly circuits: (look: () => Circuits) => void
 }
 
 /**
- * A way to send calls. It is made once per client, and whatever it remembers is that client's alone.
+ * A sender. `make` is called once for each client, and clients share no state.
  *
  * @category models
  * @since 0.1.0
@@ -159,18 +159,18 @@ const busiestSecond = (times: ReadonlyArray<number>): number => {
   return Math.max(0, ...seconds.values())
 }
 
-/** Milliseconds that calls took which were answered well. */
+/** The mean latency of successful calls in milliseconds. */
 const meanWell = (calls: ReadonlyArray<Trace.Call>): number => {
   const well = calls.filter(({ outcome }) => outcome === "ok")
   return well.reduce((sum, { latency }) => sum + latency, 0) / Math.max(1, well.length)
 }
 
 /**
- * How many calls to one key a client process has at the same time while all is well, at the most: a number for a bulkhead.
+ * The permits of a bulkhead: the most calls to one key that a healthy client process has at the same time.
  *
- * **Details** By Little's law, from its share of the calls to the busiest shard and the mean of the work: the calls in
- * flight, three standard deviations (arrivals are random), and three calls more. The parts of a call come together. Of
- * recorded calls: the busiest second, and the mean of those that were answered well.
+ * **Details** By Little's law, from the client's share of the calls to the busiest shard and the mean service time: the
+ * mean number of calls in flight, plus three standard deviations (arrivals are random), plus three calls. The parts of
+ * a call arrive together. For recorded calls, from the busiest second and the mean latency of successful calls.
  *
  * **Example** (The base model)
  *
@@ -194,12 +194,12 @@ export const permits: (scenario: Scenario) => number = once((scenario) => {
   return Math.ceil(inFlight + 3 * Math.sqrt(inFlight * fanOut) + 3 * fanOut)
 })
 
-/** What all of ours have that retry. */
+/** The options that the policies with a retry share. */
 const retrying = ({ deadline, timeout }: Scenario) => ({ deadline, retry: Retry.backoff(), budget: {}, timeout })
 
 /**
- * `effect-resilience` at its defaults: the whole policy, with nothing said but what a dependency needs saying, which is
- * how long an attempt and a call may take, and how many at once ({@link permits}).
+ * `effect-resilience` at its defaults: the whole policy. Only the timeout, the deadline and the permits ({@link
+ * permits}) are set, because they depend on the dependency.
  *
  * @category senders
  * @since 0.1.0
@@ -225,7 +225,7 @@ export const oursWithoutBreaker: Sender = policy(
 )
 
 /**
- * `effect-resilience` without a breaker or a bulkhead: retries that a budget pays for.
+ * `effect-resilience` without a breaker and a bulkhead: retries with a budget.
  *
  * @category senders
  * @since 0.1.0
@@ -237,7 +237,7 @@ export const oursRetryOnly: Sender = policy(
 )
 
 /**
- * `effect-resilience` with a breaker and nothing that retries or limits.
+ * `effect-resilience` with a breaker, and without retries and a bulkhead.
  *
  * @category senders
  * @since 0.1.0

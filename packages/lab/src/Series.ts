@@ -1,36 +1,38 @@
 /**
- * What happened in a run over time: the numbers behind a picture.
+ * A run over time: the numbers of a chart.
  *
  * @since 0.1.0
  */
 import { quantile, sorted } from "./internal/statistics.ts"
 
 /**
- * One run over time. Every number stands for one step: counts of what happened in it, or how it was at its end.
+ * One run over time. Every number belongs to one step: a count of its events, or a value at its end.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Series {
-  /** Milliseconds: a second, or so many that no run has more than 600 steps. */
+  /** Milliseconds: a second, doubled until the run has at most 600 steps. */
   readonly step: number
-  /** Calls, by when they came. */
+  /** Calls, by their arrival. */
   readonly offered: ReadonlyArray<number>
-  /** Those answered in time, by when they came. */
+  /** Calls answered in time, by their arrival. */
   readonly good: ReadonlyArray<number>
-  /** Those that failed without an attempt, by when they came. */
+  /** Calls that failed without an attempt, by their arrival. */
   readonly rejected: ReadonlyArray<number>
-  /** Attempts, by when they were sent. */
+  /** Attempts, by the moment at which they were sent. */
   readonly attempts: ReadonlyArray<number>
   /** Attempts in the dependency's queue, at the end of the step. */
   readonly queued: ReadonlyArray<number>
-  /** Shares of the clients' circuits that were open and half-open at the end of the step; nothing without circuits. */
+  /**
+   * Shares of the clients' circuits that were open and half-open at the end of the step; `undefined` without circuits.
+   */
   readonly circuits: { readonly open: ReadonlyArray<number>; readonly halfOpen: ReadonlyArray<number> } | undefined
 }
 
 /**
- * Many runs over time. Each number is the median over the runs; those of the circuits are means, so that they are
- * shares of all circuits of all runs. A share of no calls is `NaN`.
+ * Many runs over time. Each number is the median over the runs, except for circuits: these are means, and so shares of
+ * all circuits of all runs. A share of zero calls is `NaN`.
  *
  * @category models
  * @since 0.1.0
@@ -41,7 +43,7 @@ export interface Summary {
   readonly offered: ReadonlyArray<number>
   /** The share of the calls that were answered in time. */
   readonly goodput: ReadonlyArray<number>
-  /** The least and the most of it in any run. */
+  /** The least and the greatest goodput of any run. */
   readonly low: ReadonlyArray<number>
   readonly high: ReadonlyArray<number>
   /** The share of the calls that failed without an attempt. */
@@ -56,12 +58,12 @@ const mean = (numbers: ReadonlyArray<number>): number =>
   numbers.reduce((sum, number) => sum + number, 0) / numbers.length
 
 /**
- * Runs of one sender through one scenario, step by step.
+ * Summarizes runs of one sender through one scenario, step by step.
  *
- * **Details** `until` is the length of a run in milliseconds: the last step may be shorter than the others. Answers
- * nothing without runs.
+ * **Details** `until` is the length of a run in milliseconds: the last step may be shorter than the others. Returns
+ * `undefined` without runs.
  *
- * **Example** (A picture in one line)
+ * **Example** (A chart in one line)
  *
  * ```ts
  * import { Lab, References, Scenario, Series } from "@effect-resilience/lab"
@@ -113,7 +115,7 @@ export const summarize = (runs: ReadonlyArray<Series>, until: number): Summary |
 const blocks = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"]
 
 /**
- * Shares as text, one character each: from a blank for less than 1 in 16 to a full block. No number is a dot.
+ * Shares as text, one character each: from a blank for less than 1/16 to a full block. `NaN` is a dot.
  *
  * @category rendering
  * @since 0.1.0

@@ -18,17 +18,17 @@ import * as Series from "./Series.ts"
 export interface Column {
   readonly title: string
   readonly of: keyof Metrics
-  /** What it says, in a sentence. */
+  /** Its meaning in one sentence. */
   readonly meaning: string
   readonly show: (value: number) => string
-  /** Does it show where the median lies? */
+  /** Whether it shows the confidence interval of the median. */
   readonly interval?: boolean
-  /** And the worst seed? */
+  /** Whether it shows the worst seed. */
   readonly worst?: boolean
 }
 
 /**
- * A figure as text, with so many digits: `-` when it makes no sense, `never` when it did not come about.
+ * Formats a figure with `digits` decimal digits: `-` for `NaN`, `never` for `Infinity`.
  *
  * @category rendering
  * @since 0.1.0
@@ -56,17 +56,16 @@ export const columns: ReadonlyArray<Column> = [
     of: "goodput",
     show: fixed(3),
     interval: true,
-    meaning:
-      "calls answered in time, as a share of those offered, while something is wrong; [95 % interval of the median]"
+    meaning: "calls answered in time, as a share of those offered during the fault; [95 % interval of the median]"
   },
-  { title: "A", of: "amplification", show: fixed(2), meaning: "attempts per call, while something is wrong" },
+  { title: "A", of: "amplification", show: fixed(2), meaning: "attempts per call during the fault" },
   {
     title: "peak",
     of: "peak",
     show: fixed(2),
     meaning: "the most attempts per call in any second, until the end of the run"
   },
-  { title: "leak", of: "leak", show: fixed(3), meaning: "attempts per call while nothing can be reached" },
+  { title: "leak", of: "leak", show: fixed(3), meaning: "attempts per call while no shard can be reached" },
   {
     title: "TTD ms",
     of: "detection",
@@ -85,28 +84,32 @@ export const columns: ReadonlyArray<Column> = [
     show: fixed(1),
     meaning: "seconds' worth of calls lost after the fault, until the end of the run"
   },
-  { title: "FR", of: "falseRejects", show: percent, meaning: "calls refused that the dependency would have served" },
+  { title: "FR", of: "falseRejects", show: percent, meaning: "rejected calls that the dependency would have served" },
   {
     title: "p99 ms",
     of: "p99",
     show: fixed(0),
-    meaning:
-      "99 % of the calls answered in time took less, from when they were meant to begin, while something is wrong"
+    meaning: "99 % of the calls answered in time during the fault took less, from their arrival"
   },
   { title: "p99.9", of: "p999", show: fixed(0), meaning: "the same for 99.9 %" },
-  { title: "W", of: "waste", show: percent, meaning: "the share of the workers' time that nobody waited for" },
+  {
+    title: "W",
+    of: "waste",
+    show: percent,
+    meaning: "the share of the workers' time that was spent on abandoned attempts"
+  },
   {
     title: "regret",
     of: "regret",
     show: percent,
     interval: true,
     worst: true,
-    meaning: "how much less than the oracle, from the fault to the end of the run; [95 % interval], worst seed"
+    meaning: "goodput missing to the oracle, from the fault to the end of the run; [95 % interval], worst seed"
   }
 ]
 
 /**
- * What the columns mean, in a line each.
+ * The meanings of the columns, one line each.
  *
  * @category rendering
  * @since 0.1.0
@@ -114,7 +117,7 @@ export const columns: ReadonlyArray<Column> = [
 export const legend = columns.map(({ meaning, title }) => `${title.padEnd(8)}${meaning}`).join("\n")
 
 /**
- * One figure of one sender, as text. The interval and the worst seed are there where they say more than the median.
+ * One figure of one sender as text. The interval and the worst seed are included if they differ from the median.
  *
  * @category rendering
  * @since 0.1.0
@@ -133,7 +136,7 @@ export const cell = (
 }
 
 /**
- * What stands in the oracle's row: it has few figures.
+ * A cell in the row of the oracle, which has few figures.
  *
  * @category rendering
  * @since 0.1.0
@@ -141,7 +144,7 @@ export const cell = (
 export const perfect = ({ of, show }: Column, oracle: number): string =>
   of === "goodput" ? show(oracle) : of === "regret" ? show(0) : ""
 
-/** Rows of cells in columns, the first of which is text. */
+/** Aligns rows of cells in columns; the first column is text. */
 const aligned = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
   return rows
@@ -155,7 +158,7 @@ const aligned = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
 }
 
 /**
- * A row per sender, the oracle's first. Each figure is the median over the seeds.
+ * A row for the oracle and for each sender. Each figure is the median over the seeds.
  *
  * @category rendering
  * @since 0.1.0
@@ -176,7 +179,7 @@ export const render = ({ oracle, rows, scenario }: Comparison): string => {
 }
 
 /**
- * The regret of every sender in every scenario, and its mean: a row per sender, in percent.
+ * The regret of each sender in each scenario, and its mean: a row for each sender, in percent.
  *
  * **Details** All comparisons must have the same senders.
  *
@@ -191,8 +194,8 @@ export const renderRegret = (comparisons: ReadonlyArray<Comparison>): string => 
 }
 
 /**
- * Goodput over time, a row per sender, the oracle's first: a character per step, which is a second unless the run is
- * long, and a line above the time that is measured as the fault. Empty when the series were not kept.
+ * Goodput over time, a row for the oracle and for each sender: a character for each step, which is a second unless the
+ * run is long. A line marks the time that is measured as the fault. Empty if the series were not recorded.
  *
  * @category rendering
  * @since 0.1.0

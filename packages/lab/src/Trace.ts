@@ -1,6 +1,5 @@
 /**
- * Recorded calls: read from a file, and put into a scenario as its service times, as its arrivals, or as a dependency
- * that behaves as it did then.
+ * Recorded calls, read from a file. A scenario uses them as service times, as arrivals, or as a replayed dependency.
  *
  * @since 0.1.0
  */
@@ -15,8 +14,7 @@ import { periodOf } from "./internal/recording.ts"
 import { parse } from "./internal/records.ts"
 
 /**
- * How a recorded call ended: `ok` with an answer, `error` with a failure that is worth another try, `timeout` without
- * either.
+ * How a recorded call ended: `ok` with a response, `error` with a transient failure, `timeout` without a response.
  *
  * @category schemas
  * @since 0.1.0
@@ -32,7 +30,7 @@ export const Outcome = Schema.Literals(["ok", "error", "timeout"])
 export type Outcome = typeof Outcome.Type
 
 /**
- * One recorded call: when it began, in milliseconds since any moment; how many milliseconds it took; how it ended.
+ * One recorded call: when it began, in milliseconds since any moment; its latency in milliseconds; its outcome.
  *
  * @category schemas
  * @since 0.1.0
@@ -48,7 +46,7 @@ export const Call = Schema.Struct({ time: Schema.Finite, latency: PlainMillis, o
 export type Call = typeof Call.Type
 
 /**
- * What was recorded: calls in the order of time.
+ * Recorded calls in the order of time.
  *
  * @category models
  * @since 0.1.0
@@ -56,7 +54,7 @@ export type Call = typeof Call.Type
 export type Trace = ReadonlyArray<Call>
 
 /**
- * A recording that cannot be read: where, what may stand there, and what does.
+ * A recording that cannot be read: the place, the expected value and the value found.
  *
  * @category errors
  * @since 0.1.0
@@ -65,7 +63,7 @@ export class TraceError extends Data.TaggedError("TraceError")<{
   readonly file: string
   /** Counted from 1, the header row included. */
   readonly line: number
-  /** The name of the column, or its place, counted from 1. */
+  /** The name of the column, or its number, counted from 1. */
   readonly column: string
   readonly expected: string
   readonly found: unknown
@@ -79,18 +77,18 @@ export class TraceError extends Data.TaggedError("TraceError")<{
 /**
  * Reads a recording from the text of a file.
  *
- * **Details** Either CSV (RFC 4180; separated by commas, semicolons or tabs, whichever the header row has most of) with a
- * header row, or a JSON object per line. Columns or keys, whose case does not matter; further ones are left alone:
+ * **Details** Either CSV (RFC 4180; separated by the commas, semicolons or tabs that the header row has most of) with a
+ * header row, or a JSON object per line. Columns or keys, in upper or lower case; other columns are ignored:
  *
  * - `time`, `timestamp` or `ts`: when the call began, in milliseconds since 1970, or as ISO 8601 date and time, which are
  *   UTC unless they name a zone. Calls may be in any order. Seconds since 1970 are refused.
  * - `latency`, `latency_ms`, `duration`, `duration_ms` or `elapsed`: milliseconds from 0 to a day, written with a point.
  * - `outcome`, `status`, `result` or `success`: `ok`, `success`, `succeeded` or `true`; `error`, `failure`, `failed` or
- *   `false`; `timeout` or `timed out`. Or an HTTP status: 408, 429 and 500 to 599 are errors, all others are ok, for the
- *   dependency has answered and would answer another try alike.
+ *   `false`; `timeout` or `timed out`. Or an HTTP status: 408, 429 and 500 to 599 are errors. All others are ok,
+ *   because the dependency has responded and would respond to a retry in the same way.
  *
- * **Gotchas** A file with two columns of one meaning is refused. Access logs often note when a call ended: subtract the
- * latency first.
+ * **Gotchas** A file with two columns for one field is refused. Access logs often record the end of a call: subtract
+ * the latency first.
  *
  * @category constructors
  * @since 0.1.0
@@ -107,7 +105,7 @@ export const decode = (
 /**
  * Reads a recording from the text of a file, as {@link decode} does.
  *
- * **Details** Throws a `RangeError` that names line, column, what may stand there and what does.
+ * **Details** Throws a `RangeError` with line, column, expected value and value found.
  *
  * **Example** (A recording as a scenario)
  *
@@ -132,10 +130,10 @@ export const make = (text: string, options?: { readonly file?: string | undefine
 }
 
 /**
- * For the field `service` of a scenario: the latencies of the calls that ended well, each as likely as the next.
+ * For the field `service` of a scenario: the latencies of the successful calls, drawn with equal probability.
  *
- * **Gotchas** A recorded latency holds the way there and back, and whatever queue there was: say `rtt: "0 millis"`, and
- * take a quiet time. How long a call would have taken that timed out is not known, so these are left out.
+ * **Gotchas** A recorded latency includes the round trip and the time in the queue: set `rtt: "0 millis"`, and use a
+ * recording without load. Calls that timed out are left out, because their service time is unknown.
  *
  * @category combinators
  * @since 0.1.0
@@ -146,9 +144,9 @@ export const service = (trace: Trace): { readonly kind: "trace"; readonly sample
 })
 
 /**
- * For the field `arrivals` of a scenario: calls come when they came then.
+ * For the field `arrivals` of a scenario: calls arrive at the recorded times.
  *
- * **Gotchas** If the recording is of attempts, its retries come as calls.
+ * **Gotchas** If the recording contains attempts, its retries arrive as calls.
  *
  * @category combinators
  * @since 0.1.0
@@ -158,11 +156,11 @@ export const arrivals = (trace: Trace): { readonly times: ReadonlyArray<number> 
 })
 
 /**
- * For the field `replay` of a scenario: a dependency that behaves as it did then. An attempt takes as long as one of the
- * calls recorded around its moment, drawn by chance, and ends as that one did; one that timed out is never answered.
+ * For the field `replay` of a scenario: a dependency that behaves as recorded. An attempt has the latency and the
+ * outcome of a random call recorded around its moment. For a recorded timeout it gets no response.
  *
- * **Gotchas** There is no queue and there are no workers: more attempts do not make it slower, and fewer no faster. So it
- * says what a policy makes of such a time, but not what the policy would have made of the dependency.
+ * **Gotchas** There is no queue and there are no workers, so the number of attempts does not change the latency. A
+ * replay shows how a policy handles the recorded behaviour, but not how the policy would have changed it.
  *
  * @category combinators
  * @since 0.1.0
@@ -170,11 +168,11 @@ export const arrivals = (trace: Trace): { readonly times: ReadonlyArray<number> 
 export const replay = (trace: Trace): { readonly calls: Trace } => ({ calls: trace })
 
 /**
- * A scenario that lasts as long as a recording, with its {@link arrivals} and its {@link replay}, all of it measured as
- * the fault.
+ * A scenario that lasts as long as a recording, with its {@link arrivals} and its {@link replay}. The whole run is
+ * measured as the fault.
  *
- * **When to use** To see what a policy would have made of a recorded time. Vary it like any other: say the timeout, the
- * deadline and the clients that you have, and with `warmUp`, `window` and `after` when the bad time began and ended.
+ * **When to use** To run a policy against a recorded incident. Set your timeout, deadline and number of clients, and
+ * set `warmUp`, `window` and `after` to the beginning and end of the incident.
  *
  * @category constructors
  * @since 0.1.0
@@ -183,14 +181,14 @@ export const scenario = (name: string, trace: Trace) => ({
   name,
   title: `${trace.length} recorded calls`,
   warmUp: "0 millis",
-  // Down to the microsecond, so that the first call does not come again.
+  // Rounded down to the microsecond, so that the first call does not arrive again.
   window: `${Math.floor(1000 * periodOf(trace.map(({ time }) => time))) / 1000} millis`,
   after: "0 millis",
   arrivals: arrivals(trace),
   replay: replay(trace)
 })
 
-/** Where recordings stand in a scenario, and what is taken from them. */
+/** The fields of a scenario that hold recordings, and what they take from a recording. */
 const places: ReadonlyArray<readonly [field: string, key: string, of: (trace: Trace) => unknown]> = [
   ["service", "samples", (trace) => service(trace).samples],
   ["arrivals", "times", (trace) => arrivals(trace).times],
@@ -198,10 +196,10 @@ const places: ReadonlyArray<readonly [field: string, key: string, of: (trace: Tr
 ]
 
 /**
- * A scenario as it is written in a file, with the recordings in place of the names of their files: of `samples` in
- * `service`, `times` in `arrivals` and `calls` in `replay`.
+ * Loads the recordings that a written scenario names: a file name in `service.samples`, `arrivals.times` or
+ * `replay.calls` is replaced by the recording.
  *
- * **Details** `read` gives the text of a file, and is asked once for each. What is no name of a file stays as it is.
+ * **Details** `read` returns the text of a file, and is called once for each file. Other values stay unchanged.
  *
  * **Example** (Recordings from memory)
  *

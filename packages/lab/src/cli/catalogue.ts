@@ -1,4 +1,4 @@
-/** The scenarios and senders that there are: the named ones, and those of a file. */
+/** The scenarios and senders to choose from: the named ones, and those of a file. */
 import { basename, dirname, isAbsolute, join, resolve } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Formatter from "effect/Formatter"
@@ -15,10 +15,10 @@ import { importTypeScript } from "./modules.ts"
 import { fail, frontier, UsageError } from "./options.ts"
 import { textOf, unreadable } from "./paths.ts"
 
-/** Those that have a name: the usual ones, and those that are looked for or take their time. */
+/** All named senders: those of the lab, the tuned ones, and the other libraries, which are slow to run. */
 export const namedSenders: ReadonlyArray<Sender.Sender> = [...Lab.senders, References.resilience4jBest, ...Peers.all]
 
-/** What a file holds: a scenario alone, or a module with senders besides. */
+/** The contents of a file: a scenario, and the senders of a module. */
 interface Own {
   readonly scenario: unknown
   readonly senders: ReadonlyArray<Sender.Sender>
@@ -28,7 +28,7 @@ const sendersOf = (file: string, senders: unknown): ReadonlyArray<Sender.Sender>
   if (!Array.isArray(senders)) return fail(`${file}: \`senders\` must be an array of senders`)
   return senders.map((sender: unknown, index) => {
     const what = `${file}: senders[${index}]`
-    if (!Predicate.isObject(sender)) return fail(`${what} is no sender, but ${Formatter.format(sender)}`)
+    if (!Predicate.isObject(sender)) return fail(`${what} is not a sender: ${Formatter.format(sender)}`)
     if (!Predicate.hasProperty(sender, "name") || !Predicate.isString(sender.name)) return fail(`${what} has no name`)
     const { name } = sender
     if (!Predicate.hasProperty(sender, "make") || !Predicate.isFunction(sender.make)) {
@@ -55,9 +55,9 @@ const load = async (file: string): Promise<Own> => {
 }
 
 const readText = (path: string): Effect.Effect<string, UsageError> =>
-  Effect.try({ try: () => textOf(path), catch: (error) => error as UsageError }) // the only one that it throws
+  Effect.try({ try: () => textOf(path), catch: (error) => error as UsageError }) // `textOf` throws no other error
 
-/** What a user brought: a file, whose scenario may name recordings beside it, or a recording to replay, or both. */
+/** The user's input: a file, whose scenario may name recordings next to it, or a recording to replay, or both. */
 const ownOf = async (file: string | undefined, trace: string | undefined): Promise<Own | undefined> => {
   const brought = file === undefined ? undefined : await load(file)
   if (trace === undefined && brought === undefined) return undefined
@@ -74,7 +74,7 @@ const ownOf = async (file: string | undefined, trace: string | undefined): Promi
 }
 
 export interface Catalogue {
-  /** Those of the file, and the named ones; an own one hides a named one. */
+  /** The senders of the file, then the named ones. A sender of the file hides a named one. */
   readonly senders: ReadonlyArray<Sender.Sender>
   readonly own: Own | undefined
 }
@@ -108,5 +108,5 @@ export const scenariosNamed = (names: ReadonlyArray<string>) =>
 export const decode = async (what: string, input: unknown): Promise<Scenario.Scenario> => {
   if (input === undefined) return fail(`${what} has no scenario: export \`scenario\``)
   const result = await Effect.runPromise(Effect.result(Scenario.decode(input)))
-  return result._tag === "Success" ? result.success : fail(`${what} is no scenario:\n${result.failure.message}`)
+  return result._tag === "Success" ? result.success : fail(`${what} is not a scenario:\n${result.failure.message}`)
 }

@@ -1,6 +1,6 @@
-/** Figures as JSON, which knows no infinity: what never came about is "never", what makes no sense is null. */
+/** Figures as JSON, which has no infinity and no NaN: `Infinity` is "never", and `NaN` is null. */
 
-/** For `JSON.stringify`, which makes null of what is no number. */
+/** For `JSON.stringify`, which writes `NaN` as null. */
 export const plain = (_key: string, value: unknown): unknown => (value === Infinity ? "never" : value)
 
 /** For `JSON.parse`. */

@@ -24,7 +24,7 @@ const jsonOf = (comparisons: ReadonlyArray<Lab.Comparison>, map: Frontier.Fronti
 
 const list = [
   ...Object.values(Scenarios.all),
-  { name: frontier, title: "at which load each heals by itself after a short fault" },
+  { name: frontier, title: "the highest load at which each sender recovers by itself after a short fault" },
   { name: "", title: "" },
   ...namedSenders
 ]
@@ -33,11 +33,11 @@ const list = [
 
 const idle = Scenario.make({ name: "idle", rate: 1, clients: 1, warmUp: "1 second", after: "0 seconds" })
 
-/** Throws when a library that a sender drives is not installed: now, and not once the senders before it have run. */
+/** Throws if the library of a sender is not installed, before any sender has run. */
 const mustBeInstalled = (senders: ReadonlyArray<Sender.Sender>): void => {
   for (const sender of senders.filter((one) => Peers.all.includes(one))) {
     const run = Result.try(() => Lab.run({ scenario: idle, sender, seed: 1 }))
-    if (Result.isFailure(run)) fail(`${sender.name}: ${(run.failure as Error).message}`) // `Lab.run` throws no other
+    if (Result.isFailure(run)) fail(`${sender.name}: ${(run.failure as Error).message}`) // `Lab.run` throws only errors
   }
 }
 

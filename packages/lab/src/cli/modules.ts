@@ -1,8 +1,8 @@
-/** Imports a user's TypeScript, wherever it is: Node removes its types. */
+/** Imports a user's TypeScript from any folder. Node removes the types. */
 import { registerHooks } from "node:module"
 import { pathToFileURL } from "node:url"
 
-/** What a scenario file is made of, and this command stands on. */
+/** The packages that scenario files import and this command depends on. */
 const own = /^(?:effect|effect-resilience|@effect-resilience\/lab)(?:\/|$)/
 
 let isRegistered = false
@@ -15,11 +15,12 @@ const register = (): void => {
       const resolve = (from = context.parentURL) => next(specifier, { ...context, parentURL: from })
       try {
         const found = resolve()
-        // A package.json without `"type": "module"` (`npm init` writes such) would make CommonJS of it, without imports.
+        // A package.json without `"type": "module"` (`npm init` writes such) would make it CommonJS, which cannot
+        // import.
         return found.url.endsWith(".ts") ? { ...found, format: "module-typescript" } : found
       } catch (error) {
         if (!own.test(specifier)) throw error
-        // Not installed where the file is: then what the command itself has.
+        // Not installed next to the file: resolve from this command.
         return resolve(import.meta.url)
       }
     }

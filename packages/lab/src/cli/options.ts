@@ -6,35 +6,35 @@ import { isSource } from "../internal/origin.ts"
 import * as Scenarios from "../Scenarios.ts"
 import * as Table from "../Table.ts"
 
-/** What was asked for cannot be. */
+/** An error of the arguments. */
 export class UsageError extends Data.TaggedError("UsageError")<{ readonly message: string }> {}
 
 export const fail = (message: string): never => {
   throw new UsageError({ message })
 }
 
-/** What runs by default: two to three minutes on two cores. */
+/** The default: two to three minutes on two cores. */
 export const quick = { scenarios: Object.keys(Scenarios.all), seeds: 2 } as const
 
-/** The map of the loads at which a sender heals by itself: many worlds instead of one. */
+/** The frontier: it runs many worlds instead of one. */
 export const frontier = "S12"
 
-/** Everything, and seeds enough for intervals that say something. */
+/** Everything, with enough seeds for narrow intervals. */
 const full = { scenarios: [...quick.scenarios, frontier], seeds: 30 } as const
 
 const defaultReport = "lab-report.html"
 
-/** What a user types before the options. */
+/** The command before its options. */
 export const command = isSource ? "npm run lab --" : "npx effect-resilience-lab"
 
-export const help = `What would this policy do? Real policies in virtual time, against a dependency that has a bad time.
+export const help = `What would this policy do? Real policies in virtual time, against a simulated dependency with faults.
 
 ${command} [options]
 
   --scenario <name>  runs only this scenario; may be given several times (default: ${quick.scenarios.join(" ")})
-                     ${frontier}: at which load each sender heals by itself after a short fault, a map of 44 worlds
+                     ${frontier}: the highest load at which each sender recovers by itself after a short fault
   --sender <name>    runs only this sender; may be given several times (default: those of the file, or all but
-                     the libraries of others, which take their time)
+                     other libraries, which are slow to run)
   --seeds <n>        runs of each sender through each scenario, whose median is shown (default: ${quick.seeds})
   --first <seed>     the first seed; the others follow it (default: 1)
   --full             all scenarios, ${frontier} too, all senders, ${full.seeds} seeds, unless other options set them; takes an hour or more
@@ -53,11 +53,11 @@ ${Table.legend}
 `
 
 export interface Options {
-  /** Of the named ones; nothing when there is a file and none was asked for. */
+  /** Names of scenarios; empty if there is a file and no name was given. */
   readonly scenarios: ReadonlyArray<string>
-  /** Nothing: those of the file, or all. */
+  /** `undefined` for those of the file, or all. */
   readonly senders: ReadonlyArray<string> | undefined
-  /** All senders, those too that take their time. */
+  /** Whether to run all senders, also the slow ones. */
   readonly full: boolean
   readonly seeds: number
   readonly first: number
@@ -80,7 +80,7 @@ const integer = (name: string, text: string, least: number): number => {
 const parse = (args: ReadonlyArray<string>) => {
   try {
     return parseArgs({
-      // npx hands on the `--` that npm takes away.
+      // npx passes the `--` on, which npm removes.
       args: args[0] === "--" ? args.slice(1) : [...args],
       allowPositionals: true,
       options: {
@@ -105,7 +105,7 @@ const parse = (args: ReadonlyArray<string>) => {
   }
 }
 
-/** What an argument without an option was meant as. */
+/** The likely meaning of an argument without an option. */
 const hintOf = (argument: string): string => {
   const option = /\.(?:json|ts)$/.test(argument)
     ? "file"
@@ -115,7 +115,7 @@ const hintOf = (argument: string): string => {
   return option === undefined ? "every option begins with --" : `did you mean --${option} ${argument}?`
 }
 
-/** Throws a {@link UsageError} when there is no such option, or not with this value. */
+/** Throws a {@link UsageError} for an unknown option or a wrong value. */
 export const read = (args: ReadonlyArray<string>): Options => {
   const { positionals, values } = parse(args)
   const [extra] = positionals
@@ -138,7 +138,7 @@ export const read = (args: ReadonlyArray<string>): Options => {
   }
 }
 
-/** The command that makes the same again; what changes no figure is left out. */
+/** The command that reproduces the figures; options that change no figure are left out. */
 export const commandOf = ({ file, first, full: isFull, scenarios, seeds, senders, trace }: Options): string => {
   const quote = (text: string): string => (/^[\w./:@-]+$/.test(text) ? text : JSON.stringify(text))
   const usual = isFull ? full.scenarios : (file ?? trace) === undefined ? quick.scenarios : []

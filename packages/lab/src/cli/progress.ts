@@ -1,4 +1,4 @@
-/** How far it is, on standard error: a line that changes for people, one per scenario for logs. */
+/** Progress on standard error: one changing line in a terminal, one line per scenario in logs. */
 import type * as Lab from "../Lab.ts"
 import * as Scenario from "../Scenario.ts"
 
@@ -13,7 +13,7 @@ const show = (text: string): void => {
   if (isTerminal) process.stderr.write(`\r\u001b[K${text.slice(0, (process.stderr.columns ?? 80) - 1)}`)
 }
 
-/** Of a map: told how far it is, from 0 to 1. */
+/** The progress of the frontier, called with the share that is done, from 0 to 1. */
 export const mapProgress = (name: string, seconds: () => number): ((cell: string, done: number) => void) => {
   const begin = seconds()
   let tenths = 0

@@ -1,22 +1,22 @@
-/** Runs of the lab as tasks for threads: everything by name, for functions cannot be sent. */
+/** Runs of the lab as tasks for threads. Senders are passed by name, because functions cannot be sent to a thread. */
 import * as Frontier from "../Frontier.ts"
 import { isSource } from "../internal/origin.ts"
 import * as Lab from "../Lab.ts"
 import type * as Scenario from "../Scenario.ts"
 import { run } from "./threads.ts"
 
-/** What every thread is told at its start. */
+/** The data that every thread gets at its start. */
 export interface Setting {
   /** As they are written. */
   readonly scenarios: ReadonlyArray<unknown>
-  /** The user's, which may have senders. */
+  /** The user's file, which may have senders. */
   readonly file: string | undefined
   readonly series: boolean
 }
 
 /** A run. */
 export interface Task {
-  /** Its place in {@link Setting.scenarios}. */
+  /** Its index in {@link Setting.scenarios}. */
   readonly scenario: number
   readonly sender: string
   readonly seed: number
@@ -41,13 +41,13 @@ export interface Options {
   readonly file?: string | undefined
   readonly series?: boolean | undefined
   readonly workers: number
-  /** Told of each run as it ends, in whatever order. */
+  /** Called with each run as it ends, in any order. */
   readonly progress?: ((task: Task, run: Lab.Run) => void) | undefined
-  /** Told of each comparison as soon as it and those before it are through: in order. */
+  /** Called with each comparison as soon as it and all previous ones are complete, in order. */
   readonly ready?: ((comparison: Lab.Comparison) => void) | undefined
 }
 
-/** Every sender through every scenario with every seed, in threads: what {@link Lab.compare} says, to the digit. */
+/** Every sender through every scenario with every seed, in threads. The figures equal those of {@link Lab.compare}. */
 export const compareAll = async (options: Options): Promise<ReadonlyArray<Lab.Comparison>> => {
   const { first, scenarios, seeds, senders } = options
   const tasks = scenarios.flatMap((_, scenario) =>
@@ -94,12 +94,12 @@ export const compareAll = async (options: Options): Promise<ReadonlyArray<Lab.Co
   return comparisons
 }
 
-/** The frontier of senders, in threads: what {@link Frontier.of} says, to the digit. */
+/** The frontier of senders, in threads. The figures equal those of {@link Frontier.of}. */
 export const frontierOf = async (
   options: Pick<Options, "file" | "first" | "seeds" | "senders" | "workers"> & {
     readonly triggers?: ReadonlyArray<Frontier.Trigger> | undefined
     readonly loads?: ReadonlyArray<number> | undefined
-    /** Told of each cell as it ends, in whatever order. */
+    /** Called with each cell as it ends, in any order. */
     readonly progress?: ((cell: Frontier.Cell, done: number) => void) | undefined
   }
 ): Promise<Frontier.Frontier> => {

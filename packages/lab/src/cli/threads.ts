@@ -1,4 +1,4 @@
-/** Tasks for threads: each thread takes the next one when it is through with its last. */
+/** Runs tasks in threads. Each thread takes the next task when it has finished its last one. */
 import { parentPort, Worker, workerData } from "node:worker_threads"
 import { isSource } from "../internal/origin.ts"
 
@@ -14,17 +14,17 @@ type Reply<Result> =
 export interface Options<Task, Result> {
   /** The module that {@link serve}s. */
   readonly script: URL
-  /** What every thread is told at its start; like tasks and results it is copied. */
+  /** The data that every thread gets at its start. It is copied, as tasks and results are. */
   readonly data: unknown
   readonly workers: number
   readonly tasks: ReadonlyArray<Task>
-  /** Told of each result as it comes, in whatever order. */
+  /** Called with each result as it arrives, in any order. */
   readonly done?: ((index: number, result: Result) => void) | undefined
 }
 
 /**
- * Has every task performed, and answers with the results in the order of the tasks. The first task that fails, or thread
- * that dies, ends all threads and is the error.
+ * Runs every task and resolves with the results in the order of the tasks. The first failure of a task or a thread ends
+ * all threads and is the error.
  */
 export const run = <Task, Result>(options: Options<Task, Result>): Promise<ReadonlyArray<Result>> =>
   new Promise((resolve, reject) => {
@@ -46,7 +46,7 @@ export const run = <Task, Result>(options: Options<Task, Result>): Promise<Reado
       thread.postMessage(request)
     }
     const start = (): Worker => {
-      // Sources import sources, whatever this process was started with.
+      // Sources import sources, also if this process was started without the condition.
       const thread = new Worker(options.script, {
         workerData: options.data,
         ...(isSource ? { execArgv: ["--conditions=@effect-resilience/source"] } : {})
@@ -70,14 +70,14 @@ export const run = <Task, Result>(options: Options<Task, Result>): Promise<Reado
     if (tasks.length === 0) resolve([])
   })
 
-/** The side of a thread: makes what performs tasks from what it was told at its start. */
+/** The code of a thread: `make` returns the function that runs tasks, from the data of the start. */
 export const serve = async <Data, Task, Result>(
   make: (data: Data) => Promise<(task: Task) => Promise<Result>>
 ): Promise<void> => {
   const port = parentPort
   if (port === null) throw new Error("this module runs in a worker thread only")
-  // Requests that come before it is made wait for it.
-  const made = make(workerData as Data) // what `Options.data` said
+  // Requests that arrive earlier wait for it.
+  const made = make(workerData as Data) // `Options.data`
   port.on("message", async ({ index, task }: Request<Task>) => {
     try {
       const perform = await made

@@ -1,11 +1,11 @@
-/** A thread of the command: one run, or one cell of the frontier, after the other. */
+/** A thread of the command, which runs one run or one cell of the frontier at a time. */
 import * as Frontier from "../Frontier.ts"
 import * as Lab from "../Lab.ts"
 import { catalogueOf, decode, senderNamed } from "./catalogue.ts"
 import type { CellTask, Setting, Task } from "./tasks.ts"
 import { serve } from "./threads.ts"
 
-/** Says whose failure it is. */
+/** Adds the name of the task to an error. */
 const naming = <A>(what: string, perform: () => A): A => {
   try {
     return perform()

@@ -1,7 +1,7 @@
-/** When calls come: a Poisson process whose rate changes with the timeline. */
+/** Arrivals of calls: a Poisson process whose rate follows the timeline. */
 import type { Segment } from "./timeline.ts"
 
-/** The next call after a moment, given chance from 0 to below 1. `Infinity`, when none will come any more. */
+/** The next arrival after `from`, for a random number in [0, 1). `Infinity` if there is no further call. */
 export const nextCall = (timeline: ReadonlyArray<Segment>, from: number, random: number): number => {
   let left = -Math.log(1 - random)
   let at = from

@@ -1,12 +1,12 @@
-/** What goes from a client process to a dependency and back. */
+/** Attempts, which go from a client process to a dependency and back. */
 import type { Failure } from "../Sender.ts"
 
-/** One part of a caller: a call, or a part of it, whatever attempts are made for it. */
+/** A part of a call (the whole call without fan-out), with all its attempts. */
 export class CallPart {
   readonly shard: number
   /** Attempts that have reached the dependency. */
   sent = 0
-  /** When its caller does not wait for it any more, whoever still works on it. */
+  /** When its caller stopped waiting for it, although attempts may continue. */
   over: number
 
   constructor(shard: number, due: number) {
@@ -15,22 +15,22 @@ export class CallPart {
   }
 }
 
-/** One attempt, from when it is made to when nobody waits for it any more. */
+/** One attempt. */
 export class Attempt {
   readonly part: CallPart
-  /** Is told how it ended, after the way back: with a failure, or well. */
+  /** Called with the result after the way back: a failure, or `undefined` for a success. */
   readonly answer: (failure: Failure | undefined) => void
-  /** The attempt that it helps to serve, of the tier before. */
+  /** The attempt of the previous tier that it serves. */
   readonly cause: Attempt | undefined
-  /** When it went off. */
+  /** When it was sent. */
   sent: number
-  /** Does it stand in a queue? */
+  /** Whether it is in a queue. */
   waits = false
   /** When work on it began, or -1. */
   started = -1
-  /** When its client did not wait for it any more. */
+  /** When its client stopped waiting for it. */
   abandoned = Infinity
-  /** What will come of it by itself, and can be taken back. */
+  /** Its next event, which can be cancelled. */
   done: { readonly cancel: () => void } | undefined = undefined
 
   constructor(
@@ -45,16 +45,16 @@ export class Attempt {
     this.cause = cause
   }
 
-  /** When nobody waited for it any more, neither its client nor whoever that one works for. */
+  /** When the last of its client and the clients of the tiers before stopped waiting for it. */
   get forgotten(): number {
     const left = Math.min(this.abandoned, this.part.over)
     return this.cause === undefined ? left : Math.min(left, this.cause.forgotten)
   }
 }
 
-/** Where attempts go. */
+/** A receiver of attempts. */
 export interface Target {
   readonly send: (attempt: Attempt) => void
-  /** Its client does not wait for it any more. */
+  /** The client stops waiting for the attempt. */
   readonly abandon: (attempt: Attempt) => void
 }

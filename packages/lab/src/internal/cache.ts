@@ -1,8 +1,8 @@
-/** A cache that has been emptied, and fills with the work that is done. */
+/** A cache that was emptied and fills as work is done. */
 import type { Cold } from "./timeline.ts"
 
 export class Cache {
-  /** Work on a key that is not there takes so many times as long. */
+  /** Work on a missing key takes `factor` times as long. */
   readonly factor: number
   private readonly isThere: Uint8Array
   private left: number
@@ -13,12 +13,12 @@ export class Cache {
     this.left = keys
   }
 
-  /** How many times as long work takes on average. */
+  /** The mean factor of the service time. */
   get slowdown(): number {
     return 1 + ((this.factor - 1) * this.left) / this.isThere.length
   }
 
-  /** A key by a number from 0 to below 1, if it is not there. */
+  /** The key of a number in [0, 1), if it is missing. */
   miss(share: number): number | undefined {
     const key = Math.floor(share * this.isThere.length)
     return this.isThere[key] === 0 ? key : undefined

@@ -1,12 +1,12 @@
-/** The most that a shard can do. */
+/** The upper bound of what a shard can serve. */
 import * as Distribution from "../Distribution.ts"
 import { type Scenario, span } from "../Scenario.ts"
 import { attemptLimitOf, Recording } from "./replay.ts"
 import { type Cold, type Condition, type Segment, segmentAt, unreachable } from "./timeline.ts"
 
-/** What comes of one attempt, on average; times in milliseconds. */
+/** The mean result of one attempt; times in milliseconds. */
 export interface Ceiling {
-  /** The chance that it is good. */
+  /** The probability that it succeeds. */
   readonly works: number
   /** How long it keeps a worker. */
   readonly busy: number
@@ -17,19 +17,19 @@ export interface Ceiling {
 
 const nothing: Ceiling = { works: 0, busy: Infinity, held: Infinity, workers: 0 }
 
-/** A cache that was emptied, and the share of its keys that is still not there. */
+/** A cache that was emptied, and the share of its keys that is missing. */
 interface Coldness extends Cold {
   readonly missing: number
 }
 
 type CeilingOf = (condition: Condition, cold?: Coldness) => Ceiling
 
-/** Milliseconds between two looks at a cache that warms. */
+/** Milliseconds of one step of a warming cache. */
 const step = 10
 
 const ceilingOf = (scenario: Scenario): CeilingOf => {
   const { cancels, rtt, service, shards, tiers, workers } = scenario
-  // There and back in every tier, within the timeout of the first.
+  // One round trip in every tier, within the timeout of the first.
   const limit = Math.max(0, attemptLimitOf(scenario) - rtt * tiers)
   const cuts = new Map<number, ReturnType<typeof Distribution.cut>>()
   const slowed = (factor: number): ReturnType<typeof Distribution.cut> => {
@@ -54,7 +54,7 @@ const ceilingOf = (scenario: Scenario): CeilingOf => {
   }
 }
 
-/** How cold the caches of the shards are from step to step, when all workers do nothing but warm them. */
+/** How cold the caches of the shards are at each step, if all workers only warm them. */
 const coldnessOf = (scenario: Scenario, timeline: ReadonlyArray<Segment>, ceiling: CeilingOf) => {
   const colds: Array<ReadonlyArray<Coldness | undefined>> = []
   let now: ReadonlyArray<Coldness | undefined> = Array.from({ length: scenario.shards }, () => undefined)
@@ -92,7 +92,7 @@ export const ceilingsOf = (
   return (moment) => all.get(segmentAt(timeline, moment)) ?? []
 }
 
-/** What was recorded needs no workers. */
+/** The ceilings of a replay, which has no workers. */
 const replayed = (scenario: Scenario, recording: Recording, timeline: ReadonlyArray<Segment>) => {
   const limit = Math.max(0, attemptLimitOf(scenario) - scenario.rtt * (scenario.tiers - 1))
   const ceiling = (moment: number, condition: Condition): Ceiling => {

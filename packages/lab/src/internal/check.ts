@@ -1,4 +1,4 @@
-/** Checks of options: a bad one throws at once. */
+/** Checks of options, which throw a `RangeError`. */
 import * as Formatter from "effect/Formatter"
 
 export const refuse = (where: string, option: string, range: string, got: unknown): never => {

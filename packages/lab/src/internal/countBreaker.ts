@@ -1,4 +1,4 @@
-/** resilience4j's breaker: a window of calls, then a fixed open time, then so many probes, judged together. */
+/** resilience4j's breaker: a window of calls, a fixed open time, then `probes` probes whose failure rate decides. */
 import type { Rule } from "./rule.ts"
 
 interface Options {

@@ -1,4 +1,4 @@
-/** The dependency of a world: shards, each with workers and a queue, and whatever is wrong with them. */
+/** The dependency of a world: shards, each with workers, a queue and its faults. */
 import * as Distribution from "../Distribution.ts"
 import type { Engine } from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
@@ -8,7 +8,7 @@ import { Cache } from "./cache.ts"
 import { type WaitQueue, waitQueueOf } from "./discipline.ts"
 import { type Condition, type Segment, unreachable } from "./timeline.ts"
 
-/** What the dependency notes down, in milliseconds of its workers. */
+/** Receives the measurements of the dependency, in milliseconds of its workers. */
 export interface Work {
   readonly sent: () => void
   readonly waited: (millis: number) => void
@@ -40,7 +40,7 @@ export class Dependency implements Target {
     this.shards[attempt.part.shard]!.abandon(attempt)
   }
 
-  /** Would an attempt sent now be served before its client gives up? */
+  /** Whether an attempt sent now would be served before its timeout. */
   serves(shard: number): boolean {
     return this.shards[shard]!.serves()
   }
@@ -57,7 +57,7 @@ export class Dependency implements Target {
   }
 }
 
-/** Numbers from 0 to below 1, for each thing that is left to chance. */
+/** A stream of random numbers in [0, 1) for each random decision. */
 type Random = Readonly<Record<"service" | "errors" | "keys", () => number>>
 
 class Shard {
@@ -70,7 +70,7 @@ class Shard {
   private readonly mean: number
   private readonly waiting: WaitQueue
   private readonly working = new Set<Attempt>()
-  /** Attempts that wait although nobody waits for them: where hanging up cancels, they take no room. */
+  /** Abandoned attempts in the queue. If hanging up cancels work, they do not count against its length. */
   private gone = 0
   private condition: Condition
   private cache: Cache | undefined = undefined
@@ -109,7 +109,7 @@ class Shard {
   }
 
   send(attempt: Attempt): void {
-    // A black hole: the attempt is gone, and nobody will ever say so.
+    // A black hole: the attempt is lost without a response.
     if (this.condition.hangs) return
     if (this.condition.down) this.reply(attempt, new Failure("refused"))
     else if (this.working.size < this.capacity) this.begin(attempt)
@@ -140,7 +140,7 @@ class Shard {
     this.waiting.push(attempt)
   }
 
-  /** It is in the queue no more. */
+  /** Marks an attempt as out of the queue. */
   private left(attempt: Attempt): Attempt {
     attempt.waits = false
     if (this.scenario.cancels && attempt.abandoned < Infinity) this.gone -= 1

@@ -1,19 +1,19 @@
-/** In which order a dependency takes what waits for its workers, and what it drops. */
+/** The queue disciplines of a dependency: the order in which it serves attempts, and the attempts that it drops. */
 import type { Scenario } from "../Scenario.ts"
 import type { Attempt } from "./attempt.ts"
 import { Queue } from "./queue.ts"
 
-/** Those who wait. */
+/** The queue of attempts that wait for a worker. */
 export interface WaitQueue {
   readonly size: number
   readonly push: (attempt: Attempt) => void
-  /** Whose turn it is. */
+  /** Removes the next attempt to serve. */
   readonly take: (now: number) => Attempt | undefined
-  /** Anyone, whether or not it should be dropped: to empty the line. */
+  /** Removes an attempt without checking whether to drop it, to empty the queue. */
   readonly shift: () => Attempt | undefined
-  /** How many would be served before one that came now, as far as it can be known. */
+  /** An estimate of the attempts that would be served before one that arrives now. */
   readonly ahead: (now: number) => number
-  /** How long one that came now could wait, in milliseconds. */
+  /** How long an attempt that arrives now may wait, in milliseconds. */
   readonly maxWait: (now: number) => number
 }
 
@@ -45,10 +45,13 @@ class Lifo extends Queue<Attempt> implements WaitQueue {
   }
 }
 
-/** What may wait in a standing queue, in milliseconds: CoDel's target. */
+/** How long an attempt may wait in a standing queue, in milliseconds: CoDel's target. */
 const target = 5
 
-/** A queue that has not been empty for so long stands, in milliseconds; what waits longer in any case is dropped. */
+/**
+ * A queue that was not empty for this many milliseconds is a standing queue; attempts that wait longer in any queue are
+ * dropped.
+ */
 const interval = 100
 
 interface Waiting {
@@ -57,9 +60,9 @@ interface Waiting {
 }
 
 /**
- * Controlled delay as servers use it (Maurer, "Fail at Scale", ACM Queue 13(8), 2015, after CoDel, RFC 8289): whoever
- * comes to a queue that has not been empty for an interval may wait for the target, others for the interval. RFC 8289
- * drops more and more often until its senders slow down, which callers do not.
+ * Controlled delay as servers use it (Maurer, "Fail at Scale", ACM Queue 13(8), 2015, after CoDel, RFC 8289): an
+ * attempt may wait for the target in a queue that was not empty for an interval, and otherwise for the interval. RFC
+ * 8289 drops at a growing rate until senders slow down; callers do not slow down, so this part is left out.
  */
 class Codel implements WaitQueue {
   private readonly waiting = new Queue<Waiting>()
@@ -83,7 +86,7 @@ class Codel implements WaitQueue {
   }
 
   take(now: number): Attempt | undefined {
-    // Also of those that newer ones would hide.
+    // Also drop late attempts behind newer ones.
     while (this.isLate(this.waiting.peek(), now)) this.drop(this.shift()!)
     for (;;) {
       const next = this.newestFirst && this.stands(now) ? this.waiting.pop() : this.waiting.shift()
@@ -113,7 +116,7 @@ class Codel implements WaitQueue {
   }
 }
 
-/** The line of a discipline; `drop` is told of whoever has waited for too long. */
+/** The queue of a discipline; `drop` is called with attempts that have waited too long. */
 export const waitQueueOf = (discipline: Scenario["discipline"], drop: (attempt: Attempt) => void): WaitQueue => {
   switch (discipline) {
     case "fifo":

@@ -10,7 +10,7 @@ const example = 'a duration such as "200 millis"'
 
 const units = "nanos, micros, millis, seconds, minutes, hours, days or weeks"
 
-/** Read by hand, so that an error holds what was written, and not what became of it. */
+/** Decoded by hand, so that an error shows the text that was written and not the decoded value. */
 const within = (minimum: number, maximum: number, expected: string) =>
   Schema.String.annotate({ expected: example }).pipe(
     Schema.decodeTo(
@@ -18,7 +18,7 @@ const within = (minimum: number, maximum: number, expected: string) =>
       SchemaTransformation.transformEffect({
         decode: (text: string, options) => {
           const refuse = (expected: string) => Effect.fail(new SchemaIssue.InvalidValue({ expected }, text, options))
-          const millis = Option.map(Duration.fromInput(text as Duration.Input), Duration.toMillis) // none if it is none
+          const millis = Option.map(Duration.fromInput(text as Duration.Input), Duration.toMillis) // or `None`
           if (Option.isNone(millis)) return refuse(`${example} (a number, a space, and ${units})`)
           return millis.value >= minimum && millis.value <= maximum ? Effect.succeed(millis.value) : refuse(expected)
         },
@@ -29,13 +29,13 @@ const within = (minimum: number, maximum: number, expected: string) =>
 
 const day = 86_400_000
 
-/** From nothing to a day. */
+/** From 0 to 1 day. */
 export const Millis = within(0, day, "a duration between 0 and 1 day")
 
-/** The same, but not nothing. */
+/** Above 0, up to 1 day. */
 export const PositiveMillis = within(0.001, day, "a duration above 0, up to 1 day")
 
-/** As a number, of which there may be very many: what was recorded. */
+/** A recorded time, as a plain number because a recording may have very many. */
 export const PlainMillis = Schema.Finite.check(
   Schema.isBetween({ minimum: 0, maximum: day }, { expected: `a number of milliseconds between 0 and ${day}` })
 )

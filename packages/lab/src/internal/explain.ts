@@ -1,11 +1,11 @@
-/** What is wrong with a scenario in words: which fields and kinds there are, and what was got. */
+/** Messages for wrong scenarios: the known fields and kinds, and the value found. */
 import * as Formatter from "effect/Formatter"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import * as SchemaIssue from "effect/SchemaIssue"
 
-/** How many letters must be changed, added or left out. */
+/** The edit distance: letters to change, add or remove. */
 const distance = (a: string, b: string): number => {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index)
   for (const [index, letter] of Array.from(a).entries()) {
@@ -29,11 +29,11 @@ const noField = (key: string, ast: SchemaAST.AST): string => {
     .filter(({ far, name }) => far <= Math.max(1, Math.floor(name.length / 3)))
     .sort((a, b) => a.far - b.far)
   return nearest === undefined
-    ? `There is no field ${key}; there are ${names.join(", ")}`
-    : `There is no field ${key}; did you mean ${nearest.name}?`
+    ? `Unknown field ${key}; expected one of ${names.join(", ")}`
+    : `Unknown field ${key}; did you mean ${nearest.name}?`
 }
 
-/** What tells the members of a union apart: the members themselves, or the field `kind` of each. */
+/** The literals that distinguish the members of a union: the members themselves, or the field `kind` of each. */
 const literalsOf = (ast: SchemaAST.AST): ReadonlyArray<string> => {
   if (SchemaAST.isUnion(ast)) return ast.types.flatMap(literalsOf)
   if (SchemaAST.isLiteral(ast)) return [String(ast.literal)]
@@ -56,7 +56,7 @@ const noMember = (issue: SchemaIssue.AnyOf): SchemaIssue.Issue => {
   return new SchemaIssue.Pointer(["kind"], says(`Expected ${range}, got ${got}`))
 }
 
-/** The range belongs to the message of a wrong type as well: it may stand at the type, or at its last check. */
+/** The expected range, also for the message of a wrong type. It is an annotation of the type or of its last check. */
 const rangeOf = ({ annotations, checks }: SchemaAST.AST): unknown =>
   annotations?.expected ?? checks?.at(-1)?.annotations?.expected
 

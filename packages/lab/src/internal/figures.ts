@@ -12,13 +12,13 @@ const sum = (of: Float64Array, begin: number, end: number): number =>
 const share = ({ offered }: LedgerData, of: Float64Array, begin: number, end: number): number =>
   sum(of, begin, end) / sum(offered, begin, end)
 
-/** Attempts below this share of the calls mean that the outage is known. */
+/** Attempts below this share of the calls mean that the outage was detected. */
 const known = 0.05
 
-/** This much of the goodput before is healthy. */
+/** The share of the previous goodput that counts as healthy. */
 const healthy = 0.95
 
-/** Second by second, from the end of the fault up to a moment. */
+/** The goodput of each second from the end of the fault up to a moment. */
 const goodputsAfter = (ledger: LedgerData, moment: number): ReadonlyArray<number> => {
   const [clear, end] = [slotIndex(ledger, ledger.clear), slotIndex(ledger, moment)]
   return Array.from({ length: Math.max(0, Math.ceil((end - clear) / perSecond)) }, (_, second) => {
@@ -27,15 +27,15 @@ const goodputsAfter = (ledger: LedgerData, moment: number): ReadonlyArray<number
   })
 }
 
-/** The first second of three in a row that have the goodput of before. */
+/** The first of three consecutive seconds with the previous goodput. */
 const recoveredAt = (goodputs: ReadonlyArray<number>, before: number): number => {
-  // A second without calls says nothing.
+  // A second without calls counts as healthy.
   const isHealthy = (second: number): boolean => second < goodputs.length && !(goodputs[second]! < healthy * before)
   const found = goodputs.findIndex((_, second) => [0, 1, 2].every((more) => isHealthy(second + more)))
   return found === -1 ? Infinity : found
 }
 
-/** Seconds from the end of the fault until nearly all calls are answered in time, as far as it is known at a moment. */
+/** Seconds from the end of the fault until 95 % of the calls are answered in time, from the counts up to a moment. */
 export const healedAfter = (ledger: LedgerData, moment: number): number => recoveredAt(goodputsAfter(ledger, moment), 1)
 
 export const figuresOf = (ledger: LedgerData, oracle: Oracle): Metrics => {
@@ -67,7 +67,10 @@ export const figuresOf = (ledger: LedgerData, oracle: Oracle): Metrics => {
   }
 }
 
-/** In no second more than were left to be answered by the best: each one alone would have been served, not all of them. */
+/**
+ * In each second at most the calls that the oracle would have added: each rejected call alone would have been served,
+ * but not all of them.
+ */
 const falseRejects = (ledger: LedgerData, possible: Float64Array, from: number, until: number): number => {
   let rejects = 0
   for (let second = from; second < until; second += perSecond) {

@@ -1,4 +1,4 @@
-/** A binary heap of what is to come: earliest first, and of one moment in the order of asking. */
+/** A binary heap of events: the earliest first, and events of one moment in the order in which they were scheduled. */
 
 interface Ordered {
   readonly at: number

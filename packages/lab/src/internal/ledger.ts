@@ -1,4 +1,4 @@
-/** What is written down while a world runs, in slots of a tenth of a second. */
+/** The counts of a run, in slots of a tenth of a second. */
 import type { Scenario } from "../Scenario.ts"
 import { span } from "../Scenario.ts"
 import { segmentAt, timelineOf, unreachable } from "./timeline.ts"
@@ -7,27 +7,27 @@ import { segmentAt, timelineOf, unreachable } from "./timeline.ts"
 export const slotMs = 100
 
 export class Ledger {
-  /** When the first slot begins: at or shortly before the world, so that one begins when the faults do. */
+  /** When the first slot begins: at the start of the world or shortly before, so that a slot begins with the faults. */
   readonly origin: number
   readonly from: number
   readonly clear: number
   readonly until: number
-  /** By when the call came. */
+  /** By the arrival of the call. */
   readonly offered: Float64Array
   readonly good: Float64Array
-  /** By when the attempt was sent. */
+  /** By the moment at which the attempt was sent. */
   readonly attempts: Float64Array
-  /** Calls that failed without an attempt, by when they came; and those that would have been served. */
+  /** Calls that failed without an attempt, by their arrival, and those of them that would have been served. */
   readonly rejected: Float64Array
   readonly falselyRejected: Float64Array
-  /** By shard: parts of calls that came while something was wrong, and those that were answered in time. */
+  /** By shard: parts of calls that arrived during the fault, and those of them that were answered in time. */
   readonly offeredTo: Float64Array
   readonly goodOf: Float64Array
   /** Attempts are counted per part of a call. */
   readonly parts: number
-  /** Slots in which nothing can be reached. */
+  /** Slots in which no shard can be reached. */
   readonly unreachable: Uint8Array
-  /** Latencies of calls that came while something was wrong and were answered in time. */
+  /** Latencies of calls that arrived during the fault and were answered in time. */
   readonly latencies: Array<number> = []
   calls = 0
   ended = 0
@@ -57,28 +57,28 @@ export class Ledger {
     )
   }
 
-  /** A part of a call that came at a moment has ended. */
+  /** Counts the end of a part of a call that arrived at `at`. */
   addPart(at: number, shard: number, isGood: boolean): void {
     if (at < this.from || at >= this.clear) return
     this.offeredTo[shard]! += 1
     if (isGood) this.goodOf[shard]! += 1
   }
 
-  /** One more in a slot. What calls do that outlive the run is in none. */
+  /** Adds one to the slot of a moment. Events after the end of the run are not counted. */
   add(to: Float64Array, at: number): void {
     const index = Math.floor((at - this.origin) / slotMs)
     if (index < to.length) to[index]! += 1
   }
 }
 
-/** What figures are made of: books may come from another process. */
+/** The data of a ledger, which may come from another process. */
 export type LedgerData = {
   readonly [K in keyof Ledger as Ledger[K] extends (...args: never) => unknown ? never : K]: Ledger[K]
 }
 
-/** When a slot begins. */
+/** The beginning of a slot. */
 export const slotStart = ({ origin }: Pick<Ledger, "origin">, index: number): number => origin + index * slotMs
 
-/** The slot that begins at a moment, or next to it. */
+/** The slot that begins nearest to a moment. */
 export const slotIndex = ({ origin }: Pick<Ledger, "origin">, moment: number): number =>
   Math.round((moment - origin) / slotMs)

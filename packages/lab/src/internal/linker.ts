@@ -1,4 +1,4 @@
-/** A package's own files, as scripts that can run in another realm. */
+/** Loads the files of a package as scripts that can run in another realm. */
 import { readFileSync } from "node:fs"
 import { createRequire, isBuiltin } from "node:module"
 import { Script } from "node:vm"
@@ -6,7 +6,7 @@ import * as Result from "effect/Result"
 
 const here = createRequire(import.meta.url)
 
-/** What a file is run with, as Node runs CommonJS. */
+/** The function around a CommonJS file, as in Node. */
 type Body = (
   exports: Record<string, unknown>,
   require: (specifier: string) => unknown,
@@ -14,8 +14,9 @@ type Body = (
 ) => void
 
 /**
- * ECMAScript modules as the compiler of TypeScript prints them, a statement to a line, into the body of a function. Node
- * can load modules into another realm only behind a flag; scripts it can. What is CommonJS already has no such lines.
+ * Turns an ECMAScript module, as the TypeScript compiler prints it with one statement per line, into the body of a
+ * function. Node can load modules into another realm only behind a flag, but it can load scripts. CommonJS files stay
+ * unchanged.
  */
 const bodyOf = (text: string): string => {
   const exported: Array<string> = []
@@ -55,10 +56,10 @@ const scriptOf = (file: string): Script => {
 const find = (name: string): string => {
   const file = Result.try(() => here.resolve(name))
   if (Result.isSuccess(file)) return file.success
-  throw new Error(`this sender drives the package ${name}, which is not installed: npm install ${name}`)
+  throw new Error(`this sender runs the package ${name}, which is not installed: npm install ${name}`)
 }
 
-/** Runs a package, each of its files once; what Node itself has is Node's own. */
+/** Runs a package, each of its files once. Built-in modules of Node are shared with this process. */
 export const link = (name: string, run: (script: Script) => unknown): unknown => {
   const modules = new Map<string, { exports: unknown }>()
   const load = (file: string): unknown => {

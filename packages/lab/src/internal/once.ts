@@ -1,4 +1,4 @@
-/** What follows from a scenario alone, worked out once: every run and every client of it asks again. */
+/** Caches a value that depends on a scenario alone, because every run and every client reads it. */
 import type { Scenario } from "../Scenario.ts"
 
 export const once = <A>(make: (scenario: Scenario) => A): ((scenario: Scenario) => A) => {

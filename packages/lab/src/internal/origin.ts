@@ -1,2 +1,2 @@
-/** Whether these are the sources, and not what was built from them. */
+/** Whether this code runs from the sources, and not from the build. */
 export const isSource = import.meta.url.endsWith(".ts")

@@ -1,4 +1,4 @@
-/** Slots of a client process, of which an attempt holds one while it is under way: connections, or threads. */
+/** The slots of a client process (connections or threads). An attempt holds one slot while it is in progress. */
 import type { Engine } from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
 import { Failure } from "../Sender.ts"
@@ -35,7 +35,7 @@ export class Pool implements Target {
     }
   }
 
-  /** It has its answer. */
+  /** The attempt has its response and releases its slot. */
   leave(attempt: Attempt): void {
     if (!this.holding.delete(attempt)) return
     for (let next = this.waiting.shift(); next !== undefined; next = this.waiting.shift()) {

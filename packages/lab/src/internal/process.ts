@@ -1,4 +1,4 @@
-/** A client process: a sender at work, and the slots that its attempts share. */
+/** A client process: a sender, and the slots that its attempts share. */
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { Engine } from "../Engine.ts"
@@ -22,7 +22,9 @@ export class Process {
     this.send = Effect.runSyncWith(engine.context)(sender.make(client))
   }
 
-  /** Sees to an part whose caller goes away at `due`; `cause` is the attempt that it serves so. */
+  /**
+   * Runs a part of a call whose caller waits until `due`. `cause` is the attempt of the previous tier that it serves.
+   */
   call(part: CallPart, due: number, cause?: Attempt): Fiber.Fiber<unknown, unknown> {
     const { scenario } = this.client
     return this.engine.fork(

@@ -1,4 +1,4 @@
-/** A row of items, taken from the old end or from the new one; no item is moved more than once on average. */
+/** A queue that is read from the oldest or the newest end. An item is moved at most once on average. */
 export class Queue<A> {
   private items: Array<A> = []
   private head = 0
@@ -11,12 +11,12 @@ export class Queue<A> {
     this.items.push(item)
   }
 
-  /** The oldest, which stays. */
+  /** The oldest item, which stays in the queue. */
   peek(): A | undefined {
     return this.items[this.head]
   }
 
-  /** The oldest. */
+  /** Removes the oldest item. */
   shift(): A | undefined {
     if (this.head === this.items.length) return undefined
     const item = this.items[this.head]
@@ -28,7 +28,7 @@ export class Queue<A> {
     return item
   }
 
-  /** The newest. */
+  /** Removes the newest item. */
   pop(): A | undefined {
     return this.head === this.items.length ? undefined : this.items.pop()
   }

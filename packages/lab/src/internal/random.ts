@@ -1,6 +1,8 @@
-/** Streams of chance: sfc32, each seeded by the seed of the world and a name of its own. */
+/** Streams of random numbers (sfc32), each seeded by the seed of the world and a name. */
 
-/** So that what one part draws changes nothing for another: all senders see the same arrivals and the same work. */
+/**
+ * A stream for each use, so that the draws of one do not change another: all senders get the same arrivals and work.
+ */
 export const streamOf = (seed: number, name: string): (() => number) => {
   let hash = 0x811c9dc5
   for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193)

@@ -1,22 +1,22 @@
 /**
- * A realm in a world: JavaScript that knows only promises, timers and `Date`, and lives in virtual time all the same.
+ * A realm for JavaScript that uses promises, timers and `Date`, so that it runs in virtual time.
  *
- * A library made of promises needs two things of its surroundings: globals that tell the time, and somebody who runs its
- * microtasks. Both could be had in this realm of ours: globals put in place for the time of a run, and a run that waits
- * for the event loop after every event. But then all that runs in the process meanwhile sees the false time, and every
- * run is asynchronous, of whatever sender. So the library is loaded into a realm of its own (`node:vm`), one per world. It
- * has its own `Date`, `Math.random` and timers, which are the world's; and its own queue of microtasks, which Node runs to
- * the end whenever a script of that realm has run: so they can be run to the end at once, and the world's time does not
- * move meanwhile. Nothing of this process is touched, and it costs half a microsecond.
+ * A library of promises needs two things from its environment: globals for the time, and a run of its microtasks.
+ * Patching the globals of this process and awaiting the event loop after every event would provide both, but then all
+ * code in the process would see the virtual time, and every run would be asynchronous. So the library is loaded into
+ * its own realm (`node:vm`), one per world. The realm has its own `Date`, `Math.random` and timers, which belong to the
+ * world, and its own microtask queue. Node drains that queue whenever a script of the realm has run, so all microtasks
+ * run at once while the virtual time stands still. This process is not changed, and entering the realm costs half a
+ * microsecond.
  */
 import { constants, createContext, Script } from "node:vm"
 import type { Engine, Event } from "../Engine.ts"
 import { link } from "./linker.ts"
 
-/** The first of January 2026: there are libraries for which 1970 means "never". */
+/** 2026-01-01, because some libraries take 1970 for "never". */
 const epoch = 1_767_225_600_000
 
-/** As Node does it: whole milliseconds, and at least one. */
+/** As in Node: an integer of milliseconds, at least 1. */
 const delayOf = (millis: number | undefined): number =>
   millis !== undefined && millis >= 1 && millis < 2 ** 31 ? Math.trunc(millis) : 1
 
@@ -32,7 +32,7 @@ class Timer {
   }
 }
 
-/** What the realm is given of this one, and what it gives: its promises, and its ears, which must be its own. */
+/** What the realm exports: its own promises, and a way to observe them. */
 interface Inside {
   readonly promise: (executor: (resolve: () => void, reject: (error: unknown) => void) => void) => Promise<void>
   readonly settled: (promise: Promise<unknown>, resolved: () => void, rejected: (error: unknown) => void) => void
@@ -43,7 +43,7 @@ const prelude = new Script(`(({ now, random, ...globals }) => {
   globalThis.performance = { now }
   globalThis.queueMicrotask = (what) => void Promise.resolve().then(what)
   Math.random = random
-  Error.stackTraceLimit = 0 // nobody reads stacks, and they take a fifth of the time
+  Error.stackTraceLimit = 0 // stacks are never read, and they take a fifth of the time
   const today = () => ${epoch} + Math.floor(now())
   globalThis.Date = class extends Date {
     static now() { return today() }
@@ -60,7 +60,7 @@ const nothing = new Script("0")
 export class Realm {
   /** A promise of the realm. */
   readonly promise: Inside["promise"]
-  /** Is told what came of a promise of the realm. */
+  /** Observes the result of a promise of the realm. */
   readonly settled: Inside["settled"]
   private readonly engine: Engine
   private readonly context = createContext(constants.DONT_CONTEXTIFY, { microtaskMode: "afterEvaluate" })
@@ -69,7 +69,7 @@ export class Realm {
 
   constructor(engine: Engine) {
     this.engine = engine
-    const start = this.run(prelude) as (globals: object) => Inside // as it is written above
+    const start = this.run(prelude) as (globals: object) => Inside // the type of `prelude`
     const clear = (timer: Timer | undefined): void => timer?.event?.cancel()
     const { promise, settled } = start({
       now: () => engine.now,
@@ -85,12 +85,12 @@ export class Realm {
     this.settled = settled
   }
 
-  /** What a script of the realm comes to. */
+  /** Runs a script in the realm and returns its value. */
   run(script: Script): unknown {
     return script.runInContext(this.context)
   }
 
-  /** A package, as this realm sees it. */
+  /** Loads a package into the realm. */
   load(name: string): unknown {
     if (!this.packages.has(name)) {
       this.packages.set(
@@ -102,8 +102,8 @@ export class Realm {
   }
 
   /**
-   * Does something that promises of the realm may wait for, and lets everything happen that comes of it. Not in the middle
-   * of something else, though: no microtask runs before what runs already has come to its end.
+   * Calls a function that may settle promises of the realm, and then runs all its microtasks. Within another `enter`
+   * microtasks run when the outer call ends.
    */
   enter(what: () => void): void {
     if (this.busy) {

@@ -1,15 +1,15 @@
-/** Keeps a run over time: the books in longer steps, and what has to be looked at while the world runs. */
+/** Records a run over time: the ledger in longer steps, and the queue and circuits while the world runs. */
 import type { Circuits } from "../Sender.ts"
 import type { Series } from "../Series.ts"
 import { type Ledger, slotMs } from "./ledger.ts"
 
-/** Milliseconds: how often a run is looked at. */
+/** Milliseconds between two samples. */
 const second = 1000
 
-/** More cannot be seen, and less need not be kept. */
+/** The most steps of a series: more cannot be seen in a chart. */
 const most = 600
 
-/** How long a step is, so that there are not too many. */
+/** The length of a step that gives at most `most` steps. */
 const stepOf = (until: number): number => {
   let step = second
   while (until / step > most) step *= 2
@@ -33,7 +33,7 @@ export class Recorder {
     this.halfOpen = Array<number>(steps).fill(0)
   }
 
-  /** Once a second: the last look into a step is the one that stays. */
+  /** Called once a second. The last sample of a step is recorded. */
   look(now: number, queued: number, { closed, halfOpen, open }: Circuits): void {
     const at = Math.ceil(now / this.step) - 1
     if (at >= this.queued.length) return

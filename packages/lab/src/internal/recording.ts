@@ -1,14 +1,14 @@
-/** A recording in time: it begins with the world, and begins again whenever it has ended. */
+/** A recording in time, which begins with the world and starts again whenever it has ended. */
 
-/** Milliseconds from one beginning to the next: as if one more call had come after the last, as they came on average. */
+/** Milliseconds from one start to the next: the length of the recording and one mean interval between calls. */
 export const periodOf = (times: ArrayLike<number>): number => {
   const count = times.length
   const length = count === 0 ? 0 : times[count - 1]! - times[0]!
-  // All in one moment: once a second.
+  // All calls at one moment: once a second.
   return length === 0 ? 1000 : (length * count) / (count - 1)
 }
 
-/** The first place whose value is at least `value`. */
+/** The first index whose value is at least `value`. */
 const lowerBound = (values: Float64Array, value: number): number => {
   let low = 0
   let high = values.length
@@ -31,13 +31,13 @@ export class Moments {
     this.period = periodOf(this.times)
   }
 
-  /** When the recording comes to a call, over and over. */
+  /** The moment of the n-th call of the repeated recording. */
   nth(index: number): number {
     const count = this.times.length
     return Math.floor(index / count) * this.period + this.times[index % count]!
   }
 
-  /** Calls that come before a moment. */
+  /** The number of calls before a moment. */
   before(moment: number): number {
     const rounds = Math.floor(moment / this.period)
     return rounds * this.times.length + lowerBound(this.times, moment - rounds * this.period)

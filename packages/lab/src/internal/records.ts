@@ -14,7 +14,7 @@ interface Recorded {
   readonly outcome: "error" | "ok" | "timeout"
 }
 
-/** What is wrong, and where: lines count from 1. */
+/** What is wrong, and where. Lines count from 1. */
 export interface Problem {
   readonly line: number
   readonly column: string
@@ -25,13 +25,13 @@ export interface Problem {
 interface Row {
   readonly line: number
   readonly names: ReadonlyArray<string>
-  /** The line that says the names. */
+  /** The line of the names. */
   readonly header: number
   readonly cells: ReadonlyArray<unknown>
 }
 
 interface Field<A> {
-  /** What the column may be called; case does not matter. */
+  /** Names of the column, in upper or lower case. */
   readonly names: ReadonlyArray<string>
   readonly expected: string
   readonly read: (cell: string | number | boolean) => A | undefined
@@ -44,7 +44,7 @@ const numberOf = (cell: string | number | boolean): number =>
 
 const iso = /^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)\s*(Z|[+-]\d\d:\d\d)?$/i
 
-/** Without a zone it is UTC, so that a file says the same on every machine. */
+/** A time without a zone is UTC, so that a file means the same on every machine. */
 const momentOf = (cell: string | number | boolean): number => {
   const [, day, time, zone = "Z"] = iso.exec(String(cell)) ?? []
   if (day === undefined) return numberOf(cell)
@@ -61,7 +61,7 @@ const words: ReadonlyMap<string, Recorded["outcome"]> = new Map([
   ...["timeout", "timedout"].map((word) => [word, "timeout"] as const)
 ])
 
-/** Below 500, the dependency has answered, and would say the same again; but for these two. */
+/** The statuses below 500 that are worth a retry. For the others the dependency would respond in the same way again. */
 const again: ReadonlySet<number> = new Set([408, 429])
 
 const outcomeOf = (cell: string | number | boolean): Recorded["outcome"] | undefined => {
@@ -115,7 +115,7 @@ const fromCsv = (text: string): Effect.Effect<ReadonlyArray<Row>, Problem> =>
     Effect.mapError((error: CsvError) => ({
       line: error.line,
       column: String(error.column ?? 1),
-      expected: "CSV as RFC 4180 has it",
+      expected: "CSV by RFC 4180",
       found: error.message
     })),
     Effect.flatMap(([header = [], ...records]): Effect.Effect<ReadonlyArray<Row>, Problem> => {
@@ -188,7 +188,7 @@ const read = <A>({ cells, line, names }: Row, place: number, field: Field<A>): R
     : Result.succeed(value)
 }
 
-/** As seconds they are from 2001 to 2286, as milliseconds from January to April 1970: nobody has recorded those. */
+/** The range of seconds from 2001 to 2286. As milliseconds it is January to April 1970, when no call was recorded. */
 const seconds = { least: 1e9, most: 1e10 } as const
 
 const callsOf = (rows: ReadonlyArray<Row>): Result.Result<ReadonlyArray<Recorded>, Problem> =>

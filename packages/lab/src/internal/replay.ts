@@ -1,4 +1,4 @@
-/** A dependency that behaves as it was recorded: no workers, no queue, each attempt for itself. */
+/** A dependency that behaves as recorded: without workers and queue, each attempt independent of the others. */
 import type { Engine } from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
 import { Failure } from "../Sender.ts"
@@ -10,7 +10,7 @@ import { type Condition, type Segment, unreachable } from "./timeline.ts"
 
 type Settings = NonNullable<Scenario["replay"]>
 
-/** What was recorded around each moment. */
+/** The recorded calls around each moment. */
 export class Recording {
   private readonly calls: ReadonlyArray<Call>
   private readonly moments: Moments
@@ -24,13 +24,13 @@ export class Recording {
     this.within = within
   }
 
-  /** One of the calls around a moment, by chance. */
+  /** A random call around a moment. */
   draw(moment: number, random: number): Call {
     const [begin, end] = this.moments.around(moment, this.nearest, this.within)
     return this.calls[begin + Math.floor(random * (end - begin))]!
   }
 
-  /** Of the calls around a moment, given up after `limit` milliseconds: the share answered well, and how long they take. */
+  /** The calls around a moment with a limit of `limit` milliseconds: the share that succeeds, and the mean time. */
   cut(moment: number, limit: number): { readonly done: number; readonly held: number } {
     const [begin, end] = this.moments.around(moment, this.nearest, this.within)
     let done = 0
@@ -46,7 +46,7 @@ export class Recording {
 
 const isGood = ({ latency, outcome }: Call, limit: number): boolean => outcome === "ok" && latency <= limit
 
-/** Milliseconds of an attempt that the client waits for. */
+/** How long the client waits for an attempt, in milliseconds. */
 export const attemptLimitOf = ({ deadline, timeout }: Scenario): number => Math.min(timeout, deadline)
 
 export class Replay implements Target, Pick<Dependency, "change" | "serves"> {
@@ -85,7 +85,7 @@ export class Replay implements Target, Pick<Dependency, "change" | "serves"> {
     }
     const { latency, outcome } = this.recording.draw(this.engine.now, this.calls())
     const luck = this.errors()
-    // How long it would have taken is not known: it never ends.
+    // Its latency is unknown, so the attempt never ends.
     if (outcome === "timeout") return
     attempt.started = this.engine.now
     this.running.add(attempt)
@@ -103,7 +103,7 @@ export class Replay implements Target, Pick<Dependency, "change" | "serves"> {
     this.end(attempt)
   }
 
-  /** As likely as it was recorded. */
+  /** Draws a recorded call to decide. */
   serves(shard: number): boolean {
     const condition = this.shards[shard]!
     if (unreachable(condition)) return false

@@ -1,19 +1,19 @@
-/** A sender from a rule: published formulas as plain functions of time, chance and what they have seen. */
+/** Senders from rules: published formulas as functions of time, random numbers and past results. */
 import * as Effect from "effect/Effect"
 import type { Call, Circuits, Client, Failure, Sender } from "../Sender.ts"
 
-/** A local refusal, which a rule may retry like a failure of the dependency. */
+/** A local rejection, which a rule may retry like a failure of the dependency. */
 export type Cause = Failure["reason"] | "rejected"
 
 /** The rule of one client. Moments and delays in milliseconds. */
 export interface Rule {
-  /** May an attempt be sent now? It is counted as sent when it may. */
+  /** Whether an attempt may be sent now; if so, it counts as sent. */
   readonly admits?: (now: number) => boolean
-  /** An attempt that was sent has ended; `before` is how the one before it did. */
+  /** Called when an attempt has ended; `before` is the failure of the previous attempt. */
   readonly ended?: (now: number, cause: Cause | undefined, attempt: number, before: Cause | undefined) => void
-  /** The pause before the next attempt, or nothing: the call has failed. */
+  /** The delay before the next attempt, or `undefined` if the call fails. */
   readonly retry?: (now: number, cause: Cause, attempt: number) => number | undefined
-  /** How its circuit is, if it has one. */
+  /** The state of its circuit, if it has one. */
   readonly circuit?: () => keyof Circuits
 }
 
@@ -57,7 +57,7 @@ export const byRule = (name: string, title: string, make: (client: Client) => Ru
     })
 })
 
-/** The rule, with at most so many attempts under way at once: more are refused. */
+/** Limits a rule to `permits` attempts at once and rejects further ones. */
 export const limitedTo = (permits: number, rule: Rule): Rule => {
   let running = 0
   return {

@@ -1,4 +1,4 @@
-/** Sums over the recent past: so many slots of equal length. */
+/** A sliding sum over slots of equal length. */
 export class Slots {
   private readonly sums: Float64Array
   private readonly length: number
@@ -29,7 +29,7 @@ export class Slots {
       this.sum -= this.sums[next % count]!
       this.sums[next % count] = 0
     }
-    // All of them have gone by: what is left of the sum is rounding.
+    // All slots have passed, so the rest of the sum is rounding.
     if (slot - this.newest >= count) {
       this.sums.fill(0)
       this.sum = 0

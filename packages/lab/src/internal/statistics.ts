@@ -1,22 +1,22 @@
-/** Numbers about numbers. */
+/** Statistics of sorted numbers. */
 
-/** The value below which a share of the sorted numbers lies, between neighbours in proportion. */
+/** The quantile of sorted numbers, interpolated linearly. */
 export const quantile = (sorted: Float64Array, share: number): number => {
   if (sorted.length === 0) return NaN
   const place = (sorted.length - 1) * share
   const below = sorted[Math.floor(place)]!
   const above = sorted[Math.ceil(place)]!
-  // Never infinity less infinity.
+  // Equal neighbours are returned as they are, because Infinity - Infinity is NaN.
   return below === above ? below : below + (above - below) * (place - Math.floor(place))
 }
 
-/** Numbers first, then infinity; what is no number is left out. */
+/** Sorts numbers, infinity last, and leaves out NaN. */
 export const sorted = (numbers: ReadonlyArray<number>): Float64Array =>
   Float64Array.from(numbers.filter((number) => !Number.isNaN(number))).sort()
 
 /**
- * The places, from either end, between which the median of the distribution lies with 95 % confidence, whatever the
- * distribution: by the binomial. Up to 5 numbers cannot say it, and the answer is all of them.
+ * The indices between which the median lies with 95 % confidence, for any distribution, by the binomial test. For up to
+ * 5 numbers there is no such interval, and the indices are those of all numbers.
  */
 export const medianPlaces = (count: number): readonly [number, number] => {
   let place = 0

@@ -1,4 +1,4 @@
-/** A service between the callers and the dependency: to serve an attempt, it makes a call of its own. */
+/** A service between the callers and the dependency, which serves an attempt by its own call. */
 import * as Exit from "effect/Exit"
 import type { Engine } from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
@@ -8,7 +8,7 @@ import { Process } from "./process.ts"
 
 /** The client processes of one tier. */
 export class Fleet {
-  /** Of those that have circuits. */
+  /** Readers of the circuits of clients that have some. */
   readonly looks: Array<() => Circuits> = []
   private readonly processes: ReadonlyArray<Process>
 
@@ -23,7 +23,7 @@ export class Fleet {
     })
   }
 
-  /** One of them, by a number from 0 to below 1. */
+  /** The process of a number in [0, 1). */
   at(share: number): Process {
     return this.processes[Math.floor(share * this.processes.length)]!
   }

@@ -1,22 +1,22 @@
-/** The faults of a scenario as a row of moments at which something changes, and what holds from there on. */
+/** The faults of a scenario as segments of time with constant conditions. */
 import { type Fault, type Scenario, span } from "../Scenario.ts"
 import { Moments } from "./recording.ts"
 
 /** A cache that is empty. */
 export interface Cold {
-  /** Work on a key that is not there takes so many times as long. */
+  /** Work on a missing key takes `factor` times as long. */
   readonly factor: number
   readonly keys: number
 }
 
-/** How one shard is. */
+/** The condition of one shard. */
 export interface Condition {
   readonly down: boolean
   readonly hangs: boolean
   readonly errors: number
   readonly slow: number
   readonly capacity: number
-  /** What its cache is from here on: it does not stay so. */
+  /** The cache that is emptied at the start of the segment. */
   readonly empties: Cold | undefined
 }
 
@@ -24,7 +24,7 @@ export interface Segment {
   readonly at: number
   /** Calls a second. */
   readonly rate: number
-  /** How many times as many as without a surge. */
+  /** The factor of a surge; 1 without one. */
   readonly surge: number
   readonly shards: ReadonlyArray<Condition>
 }
@@ -100,7 +100,7 @@ export const timelineOf = (scenario: Scenario): ReadonlyArray<Segment> => {
   return scenario.arrivals === undefined ? segments : asRecorded(segments, scenario.arrivals, span(scenario).until)
 }
 
-/** Second by second, at the rate that was recorded. */
+/** Splits the segments into seconds with the recorded rates. */
 const asRecorded = (
   segments: ReadonlyArray<Segment>,
   { factor, times }: NonNullable<Scenario["arrivals"]>,
@@ -109,7 +109,7 @@ const asRecorded = (
   const moments = new Moments(times)
   return segments.flatMap((segment, index) => {
     const end = Math.max(segment.at + 1, segments[index + 1]?.at ?? until)
-    // A cache is emptied once.
+    // A cache is emptied once, at the start of the segment.
     const later = segment.shards.map((condition) => ({ ...condition, empties: undefined }))
     return Array.from({ length: Math.ceil((end - segment.at) / second) }, (_, place) => {
       const at = segment.at + place * second
@@ -127,7 +127,7 @@ const asRecorded = (
 
 const second = 1000
 
-/** What holds at a moment. */
+/** The segment of a moment. */
 export const segmentAt = (timeline: ReadonlyArray<Segment>, moment: number): Segment => {
   let low = 0
   let high = timeline.length

@@ -13,10 +13,10 @@ import { Replay } from "./replay.ts"
 import { Fleet, Tier } from "./tier.ts"
 import { type Segment, segmentAt, timelineOf } from "./timeline.ts"
 
-/** Virtual time between two looks of whoever watches, in milliseconds. */
+/** Virtual time between two calls of `watch`, in milliseconds. */
 const pollMs = 1000
 
-/** A sender that has not ended a call so long after its deadline, in deadlines, never will. */
+/** A sender that has not ended a call this many deadlines after the run has lost it. */
 const graceFactor = 10
 
 export class World {
@@ -30,7 +30,7 @@ export class World {
   private readonly randomRoute: () => number
   private readonly shardAt: (share: number) => number
   private readonly fleets: Array<Fleet> = []
-  /** The first bug of the sender that came to light. */
+  /** The first defect of the sender. */
   defect: Cause.Cause<unknown> | undefined = undefined
 
   constructor(scenario: Scenario, sender: Sender, seed: number) {
@@ -40,7 +40,7 @@ export class World {
     this.timeline = timelineOf(scenario)
     const first = this.timeline[0]!
     this.randomArrival = this.engine.random("arrivals")
-    this.randomRoute = this.engine.random("spread")
+    this.randomRoute = this.engine.random("spread") // the name decides the numbers, so it never changes
     const { ledger, engine } = this
     const work: Work = {
       sent: () => ledger.add(ledger.attempts, engine.now),
@@ -69,7 +69,10 @@ export class World {
     this.shardAt = shardsOf(scenario)
   }
 
-  /** Lets the world happen; `watch` is told how far it has come, once a second of its time, and may say that it is over. */
+  /**
+   * Runs the world. `watch` is called with the virtual time once a virtual second, and ends the run by returning
+   * `true`.
+   */
   run(watch: (now: number) => boolean): void {
     const { ledger, engine } = this
     for (const segment of this.timeline) {
@@ -102,7 +105,7 @@ export class World {
     return sum
   }
 
-  /** The next call, from a moment at which one came. */
+  /** Schedules the first call after `from`. */
   private arrive(from: number): void {
     const at = nextCall(this.timeline, from, this.randomArrival())
     if (at >= this.ledger.until) return
@@ -112,7 +115,7 @@ export class World {
     })
   }
 
-  /** The next call that was recorded: so many times as many, on average. Copies come before the one after it. */
+  /** Schedules the next recorded call, `factor` times on average. Copies arrive before the call after it. */
   private follow(factor: number, moments: Moments, index: number): void {
     const { ledger, engine } = this
     const at = moments.nth(index)
@@ -168,7 +171,7 @@ export class World {
   }
 }
 
-/** What has become of the parts of a call. */
+/** A call whose parts have not all ended. */
 class PendingCall {
   left: number
   areGood = true
@@ -180,7 +183,7 @@ class PendingCall {
   }
 }
 
-/** The shard at a number from 0 to below 1. */
+/** The shard of a number in [0, 1), by the weights. */
 const shardsOf = ({ shards, weights }: Scenario): ((share: number) => number) => {
   if (weights === undefined) return (share) => Math.floor(share * shards)
   const total = weights.reduce((sum, weight) => sum + weight, 0)

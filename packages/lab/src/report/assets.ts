@@ -1,4 +1,7 @@
-/** What the report takes from the folder `page`: its style, and its script with the part of ECharts that the script uses. */
+/**
+ * The style and the script of the report, from the folder `page`. The script includes the parts of ECharts that it
+ * uses.
+ */
 import { readFileSync } from "node:fs"
 import { isSource } from "../internal/origin.ts"
 
@@ -15,7 +18,7 @@ const built = new URL("page.json", import.meta.url)
 const bundler = new URL("../../page/bundle.ts", import.meta.url)
 
 export const assets = async (): Promise<Assets> => {
-  if (!isSource) return JSON.parse(readFileSync(built, "utf8")) as Assets // as the build has written it
+  if (!isSource) return JSON.parse(readFileSync(built, "utf8")) as Assets // written by the build
   const { bundle }: { readonly bundle: () => Promise<Assets> } = await import(bundler.href)
   return bundle()
 }

@@ -1,4 +1,4 @@
-/** HTML from templates: whatever is put in is escaped, unless it is HTML already. */
+/** HTML from templates. Values are escaped, unless they are HTML already. */
 export class Html {
   readonly text: string
 
@@ -27,11 +27,11 @@ const show = (part: Part): string => {
 export const html = (strings: TemplateStringsArray, ...parts: ReadonlyArray<Part>): Html =>
   new Html(String.raw({ raw: strings }, ...parts.map(show)))
 
-/** Data for a script, within an element: nothing in it can end the element. */
+/** Data in a script element, escaped so that it cannot end the element. */
 export const json = (value: unknown): Html => new Html(JSON.stringify(value).replaceAll("<", "\\u003c"))
 
-/** A script, within its element. */
+/** The code of a script element, escaped so that it cannot end the element. */
 export const script = (code: string): Html => new Html(code.replace(/<(?=\/script|!--)/gi, "\\x3C"))
 
-/** A minus sign that is as wide as a digit; a lone dash stays one. */
+/** Replaces a hyphen before a digit by a minus sign, which is as wide as a digit. */
 export const minus = (text: string): string => text.replaceAll(/-(?=\d)/g, "−")

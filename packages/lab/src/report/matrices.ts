@@ -1,4 +1,4 @@
-/** What the report shows at a glance: scenarios by senders, and loads by senders, as heat. */
+/** The heat maps of the report: scenarios by senders, and loads by senders. */
 import * as Frontier from "../Frontier.ts"
 import * as Lab from "../Lab.ts"
 import * as Table from "../Table.ts"
@@ -6,7 +6,7 @@ import { type Html, html, minus } from "./html.ts"
 import { anchor } from "./sections.ts"
 import { mayBeBest } from "./standing.ts"
 
-/** From 0 (as it should be) to 100, so that small losses can be told apart too. */
+/** From 0 (no loss) to 100. The square root keeps small losses distinguishable. */
 const heat = (loss: number): number => Math.round(100 * Math.sqrt(Math.min(1, Math.max(0, loss))))
 
 const heatCell = (loss: number, main: string, second: string, isBest = false): Html => {
@@ -44,7 +44,7 @@ const matrix = ({ heads, label, rows }: Matrix): Html => html`
 
 const regretText = (regret: number): string => (Number.isNaN(regret) ? "–" : minus(Table.fixed(1)(100 * regret)))
 
-/** The text of the cells of a row that no other beats, of those that may; none when all are alike. */
+/** The best text in a row, of the cells that may be best; `undefined` if all cells are equal. */
 const bestOf = (texts: ReadonlyArray<string>, may = texts.map(() => true)): string | undefined => {
   const numbers = texts.map((text) => Number(text.replace("−", "-")))
   const least = Math.min(...numbers.filter((value, at) => may[at] === true && !Number.isNaN(value)))
@@ -57,7 +57,7 @@ const headOf = ({ scenario: { name, title } }: Lab.Comparison, index: number): H
 const sendersOf = (comparisons: ReadonlyArray<Lab.Comparison>): ReadonlyArray<string> =>
   comparisons[0]?.rows.map(({ sender }) => sender) ?? []
 
-/** Where nobody can be served, what counts is what is sent all the same. */
+/** Where no call can be served, the second figure is the leak. */
 const regretRow = (comparison: Lab.Comparison, index: number): Html => {
   const { oracle, rows } = comparison
   const second = (goodput: number, leak: number): string =>
@@ -90,7 +90,7 @@ ${means.map((value, at) => heatCell(value, texts[at] ?? "", "", may[at] === true
   })
 }
 
-/** An attempt per call is what it takes; four are as hot as it gets. */
+/** One attempt per call is no excess; four attempts are the hottest. */
 const excess = (amplification: number): number => (amplification - 1) / 3
 
 const efforts = (comparisons: ReadonlyArray<Lab.Comparison>): Html =>
@@ -112,9 +112,9 @@ ${comparison.rows.map(({ summary: { amplification, leak } }) =>
 export const summary = (comparisons: ReadonlyArray<Lab.Comparison>): Html => html`
 <section id="summary" aria-labelledby="summary-title">
 <h2 id="summary-title">At a glance</h2>
-<p>Regret in percent: how many calls fewer than the oracle were answered in time, from the fault to the end of the run. Below it G, the
-goodput while something is wrong; where nothing can be answered then, the leak: attempts per call all the same. The best of each row is
-framed; where nothing can be answered, the best of those that send less than an attempt per call.</p>
+<p>Regret in percent: the share of the oracle's goodput that is missing, from the fault to the end of the run. Below it is G, the goodput
+during the fault; where no call can be answered during the fault, it is the leak, in attempts per call. The best of each row is framed;
+where no call can be answered, the best of those that send less than one attempt per call.</p>
 ${scale({
   caption: "regret in percent",
   low: "as good as the oracle",
@@ -122,8 +122,8 @@ ${scale({
   marks: [0, 0.01, 0.05, 0.1, 0.25, 0.5, 1].map((loss) => [loss, String(Math.round(100 * loss))])
 })}
 ${regrets(comparisons)}
-<h3>What it asks of the dependency</h3>
-<p>Attempts per call while something is wrong; below, the leak, where nothing can be reached for a while.</p>
+<h3>Load on the dependency</h3>
+<p>Attempts per call during the fault. Below it is the leak, if no shard can be reached for a while.</p>
 ${scale({
   caption: "attempts per call",
   low: "one or fewer",
@@ -133,10 +133,10 @@ ${scale({
 ${efforts(comparisons)}
 </section>`
 
-/** Seconds after the trigger in which healing counts. */
+/** Seconds after the trigger within which recovery counts. */
 const healWithin = 30
 
-/** Up to a half: all seeds heal, and how soon; from there on: how many do not. */
+/** Up to a half, how long all seeds take to recover; above it, the share of the seeds that do not. */
 const burden = (healed: number, time: number): number =>
   healed === 1 ? 0.5 * Math.min(1, time / healWithin) : 0.5 + 0.5 * (1 - healed)
 
@@ -162,14 +162,14 @@ ${map.loads.map((load) => {
 
 export const frontier = (map: Frontier.Frontier): Html => html`
 <section id="frontier" aria-labelledby="frontier-title">
-<h2 id="frontier-title"><span>S12</span> where it heals by itself</h2>
-<p>A short fault comes and goes. How long until goodput is healthy again, by load, which is the share of the workers that healthy
-traffic keeps busy: the median of the seconds when ${map.seeds === 1 ? "the seed" : `all ${map.seeds} seeds`} healed within
-${healWithin}, else the share of the seeds that did. A sender heals up to the largest load at which, as at all below it, every seed did.</p>
+<h2 id="frontier-title"><span>S12</span> up to which load it recovers by itself</h2>
+<p>The time from the end of a short fault until goodput is healthy again, by load. The load is the share of the workers that healthy
+traffic keeps busy. A cell shows the median seconds if ${map.seeds === 1 ? "the seed" : `all ${map.seeds} seeds`} recovered within
+${healWithin} s, otherwise the share of the seeds that did. A sender recovers up to the last load before the first at which a seed did not.</p>
 ${scale({
-  caption: "seconds to heal, or the share of the seeds that do",
+  caption: "seconds to recover, or the share of the seeds that do",
   low: "at once",
-  high: "none heals",
+  high: "none recovers",
   marks: [
     ...[1, 5, 15, 30].map((time) => [burden(1, time), `${time} s`] as const),
     [burden(0.5, 0), "50 %"],

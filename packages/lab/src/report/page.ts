@@ -1,15 +1,15 @@
-/** What the page draws, as plain data: the report writes it, the script of the page reads it. */
+/** The data of the charts: the report writes it, the script of the page reads it. */
 
-/** Senders differ by so many colours, and beyond that by the kind of their line. */
+/** The number of colours for senders; further senders differ by the kind of their line. */
 export const colours = 7
 
-/** Kinds of lines: solid, dashed, dotted. */
+/** The kinds of lines: solid, dashed, dotted. */
 export const dashes = 3
 
-/** Shares are in thousandths, and nothing where there were no calls. */
+/** Shares in thousandths; `null` where there were no calls. */
 type Shares = ReadonlyArray<number | null>
 
-/** One sender over time, a number per step. */
+/** One sender over time, one number per step. */
 export interface Line {
   readonly goodput: Shares
   readonly low: Shares
@@ -21,10 +21,10 @@ export interface Line {
   readonly circuits?: { readonly open: Shares; readonly halfOpen: Shares }
 }
 
-/** A sender whose run over time was not kept. */
+/** A sender whose run over time was not recorded. */
 export const none: Line = { goodput: [], low: [], high: [], rejected: [], attempts: [], queued: [] }
 
-/** One scenario; times in seconds, from when the faults begin. */
+/** One scenario; times in seconds since the faults began. */
 export interface Picture {
   readonly begin: number
   readonly end: number
@@ -39,7 +39,7 @@ export interface Picture {
 
 export interface Page {
   readonly senders: ReadonlyArray<string>
-  /** Those that are shown in colour at first. */
+  /** The senders that are in colour at first. */
   readonly chosen: ReadonlyArray<string>
   readonly pictures: ReadonlyArray<Picture>
 }

@@ -1,4 +1,4 @@
-/** Comparisons as the data that the page draws. */
+/** The data of a chart from a comparison. */
 import type * as Lab from "../Lab.ts"
 import * as Oracle from "../Oracle.ts"
 import * as Scenario from "../Scenario.ts"

@@ -1,4 +1,4 @@
-/** The report: one HTML file that needs nothing else, with the pictures that the tables cannot show. */
+/** The report: one self-contained HTML file with tables and charts. */
 import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import type * as Frontier from "../Frontier.ts"
@@ -15,12 +15,12 @@ import { isOurs } from "./standing.ts"
 export interface Input {
   readonly comparisons: ReadonlyArray<Lab.Comparison>
   readonly senders: ReadonlyArray<Sender.Sender>
-  /** Which of the senders the user brought. */
+  /** The user's own senders. */
   readonly yours: ReadonlyArray<string>
   readonly frontier?: Frontier.Frontier | undefined
   readonly seeds: number
   readonly first: number
-  /** What makes the same report again. */
+  /** The command that makes the same report. */
   readonly command: string
 }
 
@@ -35,7 +35,7 @@ const made = ({ command, first, seeds }: Input, echarts: string): Html => {
 <p>In virtual time, by the real policies in simulated worlds, ${range}; one seed is one world, so this command gives the same report
 again, to the byte:</p>
 <pre><code>${command}</code></pre>
-<p>${versions}. What the model leaves out stands in <code>docs/lab.md</code>, under “What it cannot tell”.</p>
+<p>${versions}. The limits of the model are in <code>docs/lab.md</code>, under “What it cannot tell”.</p>
 </section>`
 }
 
@@ -48,12 +48,12 @@ const lead = ({ comparisons, frontier, seeds, senders }: Input): string => {
       ? []
       : [`${count(frontier.triggers.length, "short fault")} at ${count(frontier.loads.length, "load")} each`])
   ].join(" and ")
-  const beside = comparisons.length === 0 ? "" : ", beside the best that any sender could do"
+  const beside = comparisons.length === 0 ? "" : ", compared with the oracle, the upper bound for any sender"
   return `${count(senders.length, "sender")} through ${through}, ${count(seeds, "seed")} each: real policies in virtual time, \
-against a dependency that has a bad time${beside}.`
+against a simulated dependency with faults${beside}.`
 }
 
-/** Nothing is fetched, and the browser is told so. */
+/** The page fetches nothing, and this policy makes the browser enforce it. */
 const policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 export const reportOf = async (input: Input): Promise<string> => {

@@ -7,7 +7,7 @@ import { type Html, html, minus } from "./html.ts"
 import { colours, dashes } from "./page.ts"
 import { standingOf } from "./standing.ts"
 
-/** A link to a section; what users call a scenario need not be an identifier. */
+/** The anchor of a section, by index, because the name of a scenario need not be an identifier. */
 export const anchor = (index: number): string => `scenario-${index + 1}`
 
 const number = (value: number): string => value.toLocaleString("en", { maximumFractionDigits: 1 })
@@ -21,7 +21,7 @@ const facts = ({ clients, deadline, queue, rate, shards, timeout, workers }: Sce
     `${time(timeout)} for an attempt, ${time(deadline)} for a call`
   ].join("; ")
 
-/** A column with an interval has a column beside it, so that figures stand below each other. */
+/** An interval has its own column, so that figures are aligned. */
 const cells = ({ interval }: Table.Column, figure: string, range: string): Html =>
   interval === true ? html`<td>${figure}</td><td class="range">${range}</td>` : html`<td>${figure}</td>`
 
@@ -67,19 +67,19 @@ ${toggles(comparison.rows.map(({ sender }) => sender))}
 
 export const legend = (senders: ReadonlyArray<Sender.Sender>): Html => html`
 <section id="legend" aria-labelledby="legend-title">
-<h2 id="legend-title">What the figures say</h2>
-<p>Each is the median over the seeds. In brackets the interval in which the median of all seeds lies with 95 % confidence; with fewer
-than 6 seeds, the least and the most. Read them together: every figure alone can be gamed.</p>
+<h2 id="legend-title">The figures</h2>
+<p>Each is the median over the seeds. In brackets is the 95 % confidence interval of the median; with fewer than 6
+seeds, the least and the greatest value. Read the figures together, because a sender can be tuned for any one of them.</p>
 <dl>${Table.columns.map(({ meaning, title }) => html`<dt>${title}</dt><dd>${meaning}</dd>`)}</dl>
 <h3>The pictures</h3>
 <dl>
-<dt>goodput</dt><dd>calls answered in time, as a share of those that came in that second; the pale band goes from the worst seed to the best</dd>
-<dt>attempts</dt><dd>attempts a second, beside the calls that came (dashed); on a logarithmic scale, which has no place for none at all, where a sender sent more than twice as many as there were calls</dd>
-<dt>refused</dt><dd>calls that failed without an attempt, as a share of those that came in that second</dd>
+<dt>goodput</dt><dd>calls answered in time, as a share of those that arrived in that second; the pale band reaches from the worst seed to the best</dd>
+<dt>attempts</dt><dd>attempts a second, and the calls that arrived (dashed); the scale is logarithmic, without zero, if a sender sent more than two attempts per call</dd>
+<dt>refused</dt><dd>calls that failed without an attempt, as a share of those that arrived in that second</dd>
 <dt>queue</dt><dd>attempts that waited in the dependency's queue at the end of the second</dd>
 <dt>circuits</dt><dd>the share of all clients' circuits that were open or half-open at the end of the second, for senders that have circuits</dd>
-<dt>lines</dt><dd>one that lies on another for most of the time is broken up, so that both can be seen</dd>
-<dt>oracle</dt><dd>the best that any sender could do: it knows at every moment what the dependency can serve, sends exactly that, and pays nothing to learn it</dd>
+<dt>lines</dt><dd>a line that covers another for most of the time is dashed, so that both can be seen</dd>
+<dt>oracle</dt><dd>the upper bound for any sender: it always knows what the dependency can serve, and sends exactly that</dd>
 </dl>
 <h3>The senders</h3>
 <dl>${senders.map(({ name, title }) => html`<dt>${name}</dt><dd>${title}</dd>`)}</dl>

@@ -1,9 +1,12 @@
-/** How far the best of ours is from the oracle, in a sentence; of yours, if there are any. */
+/**
+ * How far the best sender of each group is from the oracle, in sentences: the user's, those of `effect-resilience`,
+ * others.
+ */
 import * as Lab from "../Lab.ts"
 import type * as Metrics from "../Metrics.ts"
 import * as References from "../References.ts"
 
-/** The configurations of this project: the lab's own senders, less those to compare with. */
+/** The senders of `effect-resilience`: those of the lab without the senders to compare with. */
 const ours: ReadonlySet<string> = new Set(
   Lab.senders.filter((sender) => !References.all.includes(sender)).map(({ name }) => name)
 )
@@ -12,17 +15,17 @@ export const isOurs = (sender: string): boolean => ours.has(sender)
 
 const percent = (value: number): string => `${(100 * Math.abs(value)).toFixed(1)} %`
 
-/** Where nobody can be served, whoever goes on sending all the same is no example, however well it fares after. */
+/** Where no call can be served, a sender that sends an attempt per call or more is not counted as best. */
 export const mayBeBest = ({ oracle }: Lab.Comparison, { summary }: Lab.Row): boolean =>
   oracle > 0 || !(summary.leak.median >= 1)
 
 interface Best {
   readonly row: Lab.Row
-  /** One that fares better, but is no example. */
+  /** A sender with less regret that does not count, because it keeps sending. */
   readonly reckless?: Lab.Row | undefined
 }
 
-/** The least regret; where there is none to have, the most goodput. */
+/** The least regret; with equal regret, the most goodput. */
 const best = (comparison: Lab.Comparison, isOne: (sender: string) => boolean): Best | undefined => {
   const rows = comparison.rows
     .filter(({ sender }) => isOne(sender))
@@ -35,10 +38,10 @@ const best = (comparison: Lab.Comparison, isOne: (sender: string) => boolean): B
   return row && (row === first ? { row } : { row, reckless: first })
 }
 
-/** Less than this cannot be seen in a figure. */
+/** Differences below this round to zero. */
 const nothing = 0.0005
 
-/** `what` is counted. */
+/** The difference to the oracle in words; `what` is counted. */
 const apart = (regret: number, what: string): string =>
   Number.isNaN(regret) || Math.abs(regret) < nothing
     ? `as many${what} as the oracle`
@@ -49,7 +52,7 @@ const rangeOf = ({ high, low }: Metrics.Summary): string => {
   return from === to ? "" : ` (between ${from} and ${to})`
 }
 
-/** What it sends to where nothing can be reached, and who sends more and fares better. */
+/** The attempts while no shard can be reached, and the sender that sends more and has less regret. */
 const sent = ({ reckless, row }: Best): string => {
   const { median } = row.summary.leak
   const also =
@@ -73,12 +76,12 @@ const another = (oracle: number, best: Best): string => {
   return `${apart(best.row.summary.regret.median, "")}${attempts === "" ? "" : `, with ${attempts}`}`
 }
 
-/** `yours` are the senders that a user brought. */
+/** `yours` are the user's own senders. */
 export const standingOf = (comparison: Lab.Comparison, yours: ReadonlySet<string> = new Set()): string => {
   const { oracle } = comparison
   const groups = [
     { whose: "of yours", one: best(comparison, (sender) => yours.has(sender)) },
-    { whose: "of ours", one: best(comparison, (sender) => !yours.has(sender) && isOurs(sender)) },
+    { whose: "of effect-resilience", one: best(comparison, (sender) => !yours.has(sender) && isOurs(sender)) },
     { whose: "of the others", one: best(comparison, (sender) => !yours.has(sender) && !isOurs(sender)) }
   ].flatMap(({ one, whose }) => (one === undefined ? [] : [{ one, whose }]))
   const [first, ...rest] = groups
