@@ -18,7 +18,7 @@ const commands = {
   check: { about: "all checks but the tests; with names of steps, only these" },
   docs: { about: "compiles and runs the code blocks of the documentation" },
   api: { about: "compares the public API with each api.md; --update writes them" },
-  floors: { about: "which module may import which" },
+  layers: { about: "which module may import which" },
   reference: { about: "writes the API reference of the packages to .cache/reference" },
   words: { about: "looks for words that were struck from the vocabulary; with parts of paths, only there" },
   lock: { about: "checks package-lock.json; --update adds the packages of other platforms" },

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Bulkhead, CircuitBreaker, Fallback, Policy, Retry } from "effect-resilience"
-import type { RunningFiber } from "../../packages/bench/src/floors/internals.ts"
+import type { RunningFiber } from "../../packages/bench/src/baselines/internals.ts"
 import { frames } from "../../packages/bench/src/limits.ts"
 import type { Unavailable } from "../../packages/bench/src/policies/work.ts"
 

@@ -164,7 +164,7 @@ describe("Fallback.orElse", () => {
     return Effect.gen(function* () {
       yield* TestClock.adjust("7 seconds")
       const full = yield* Bulkhead.make("full", { maxConcurrent: 1 })
-      const nested = Effect.void.pipe(full.protect({ key: "eu" })).pipe(full.protect({ key: "eu" }))
+      const nested = Effect.void.pipe(full.protect({ key: "eu" }), full.protect({ key: "eu" }))
       yield* nested.pipe(Fallback.value(undefined, { name: "cached" }))
       yield* Effect.fail(busy).pipe(Fallback.value(undefined, { when: "any" }))
       yield* Effect.exit(

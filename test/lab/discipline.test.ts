@@ -1,16 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Lab, References, Scenario, Scenarios, type Sender } from "@effect-resilience/lab"
 import * as Effect from "effect/Effect"
-import { Attempt, Errand } from "../../packages/lab/src/internal/attempt.ts"
-import { lineOf } from "../../packages/lab/src/internal/discipline.ts"
+import { Attempt, CallPart } from "../../packages/lab/src/internal/attempt.ts"
+import { waitQueueOf } from "../../packages/lab/src/internal/discipline.ts"
 
 type Discipline = Scenario.Scenario["discipline"]
 
 /** A line, and the moments at which those were sent whom it has dropped. */
 const standing = (discipline: Discipline, sent: ReadonlyArray<number>) => {
   const dropped: Array<number> = []
-  const line = lineOf(discipline, (attempt) => dropped.push(attempt.sent))
-  for (const at of sent) line.push(new Attempt(new Errand(0, Infinity), at, () => {}, undefined))
+  const line = waitQueueOf(discipline, (attempt) => dropped.push(attempt.sent))
+  for (const at of sent) line.push(new Attempt(new CallPart(0, Infinity), at, () => {}, undefined))
   return { dropped, take: (now: number) => line.take(now)?.sent, line }
 }
 
@@ -51,7 +51,7 @@ describe("a line", () => {
   it("codel is patient again once the queue has been empty", () => {
     const { line, take } = standing("codel", [0])
     assert.strictEqual(take(200), undefined)
-    assert.strictEqual(line.patience(200), 100)
+    assert.strictEqual(line.maxWait(200), 100)
   })
 })
 

@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Oracle, Scenario } from "@effect-resilience/lab"
-import { Books } from "../../packages/lab/src/internal/books.ts"
 import { figuresOf } from "../../packages/lab/src/internal/figures.ts"
+import { Ledger } from "../../packages/lab/src/internal/ledger.ts"
 
-// Books written by hand: 10 calls in every tenth of a second, down from second 1 to second 3, until second 10.
+// A ledger written by hand: 10 calls in every tenth of a second, down from second 1 to second 3, until second 10.
 
 const scenario = Scenario.make({
   name: "by hand",
@@ -19,23 +19,23 @@ interface Slot {
   readonly refusedFalsely?: number
 }
 
-/** The figures of books whose slot at a second is as `at` says; 10 of 10 good with one attempt each where it says nothing. */
-const figures = (at: (second: number) => Slot | undefined, more: (books: Books) => void = () => {}) => {
-  const books = new Books(scenario)
-  books.offered.fill(10)
-  books.good.forEach((_, index) => {
+/** The figures of a ledger whose slot at a second is as `at` says; 10 of 10 good with one attempt each where it says nothing. */
+const figures = (at: (second: number) => Slot | undefined, more: (ledger: Ledger) => void = () => {}) => {
+  const ledger = new Ledger(scenario)
+  ledger.offered.fill(10)
+  ledger.good.forEach((_, index) => {
     const slot = at(index / 10) ?? { good: 10, attempts: 10 }
-    books.good[index] = slot.good
-    books.attempts[index] = slot.attempts
-    books.falselyRejected[index] = slot.refusedFalsely ?? 0
+    ledger.good[index] = slot.good
+    ledger.attempts[index] = slot.attempts
+    ledger.falselyRejected[index] = slot.refusedFalsely ?? 0
   })
-  more(books)
-  return figuresOf(books, Oracle.of(scenario))
+  more(ledger)
+  return figuresOf(ledger, Oracle.of(scenario))
 }
 
 const isDown = (second: number): boolean => second >= 1 && second < 3
 
-describe("the figures of books written by hand", () => {
+describe("the figures of a ledger written by hand", () => {
   it("of a sender that goes on sending", () => {
     const found = figures((second) => (isDown(second) ? { good: 0, attempts: 30 } : undefined))
     assert.deepStrictEqual(
@@ -75,10 +75,10 @@ describe("the figures of books written by hand", () => {
   it("of latencies and of work", () => {
     const found = figures(
       () => undefined,
-      (books) => {
-        for (let i = 1000; i >= 0; i--) books.latencies.push(i)
-        books.worked = 400
-        books.wasted = 100
+      (ledger) => {
+        for (let i = 1000; i >= 0; i--) ledger.latencies.push(i)
+        ledger.worked = 400
+        ledger.wasted = 100
       }
     )
     assert.deepStrictEqual([found.p99, found.p999, found.waste], [990, 999, 0.25])
@@ -86,8 +86,8 @@ describe("the figures of books written by hand", () => {
 
   it("has no leak where something can be reached", () => {
     const slow = Scenario.make({ name: "slow", faults: [{ kind: "slow", factor: 2, lasts: "1 second" }] })
-    const books = new Books(slow)
-    books.offered.fill(1)
-    assert.isNaN(figuresOf(books, Oracle.of(slow)).leak)
+    const ledger = new Ledger(slow)
+    ledger.offered.fill(1)
+    assert.isNaN(figuresOf(ledger, Oracle.of(slow)).leak)
   })
 })

@@ -86,6 +86,73 @@ const settings = ["nodenext", "bundler"].flatMap((moduleResolution) =>
   }))
 )
 
+/** What a library built on the tarballs exports: values with inferred types, classes, functions, and types of options. */
+const libraryOnTop = `import { Laws, Model } from "@effect-resilience/testing"
+import { Lab, Sender } from "@effect-resilience/lab"
+import { Effect, Schedule } from "effect"
+import {
+  Bulkhead, CircuitBreaker, Config, Deadline, Event, Fallback, Policy, Retry, RetryBudget, StaleFallback, Timeout, Transient
+} from "effect-resilience"
+import * as EffectBreaker from "effect-resilience/persistence/CircuitBreaker"
+
+export class Down extends Transient.TaggedError<Down>()("Down", {}) {}
+export class Users extends CircuitBreaker.Service<Users>()("app/Users", { failures: ["Down"] }) {}
+export class Seats extends Bulkhead.Service<Seats>()("app/Seats", { maxConcurrent: 2 }) {}
+export class Budget extends RetryBudget.Service<Budget>()("app/Budget", {}) {}
+export class Rates extends StaleFallback.Service<Rates, number>()("app/Rates", { maxAge: "1 hour" }) {}
+export class Payments extends Policy.Service<Payments>()("app/Payments", {
+  deadline: "3 seconds", retry: Retry.backoff(), budget: Budget, breaker: {}, timeout: "1 second"
+}) {}
+export const call = Effect.fail(new Down()) as Effect.Effect<string, Down>
+export const fromConfig = Users.layerConfig
+export const layers = [Users.layer, Seats.layerConfig("seats"), Budget.layerConfig("budget"), Payments.layerConfig("payments")] as const
+export const retry = Retry.transient
+export const when = Transient.when
+export const trip = (options: CircuitBreaker.Options) => options.trip
+export const openFor = (options: CircuitBreaker.Options) => options.openFor
+export const paid = call.pipe(Payments.protect)
+export const pay = Payments.fn((order: number) => Effect.as(call, order), { key: (order) => String(order) })
+export const protect = Payments.protect
+export const apply = Payments.protect({ key: "eu" })
+export const made = Policy.make("made", { breaker: {}, bulkhead: { maxConcurrent: 1 } })
+export const find = Effect.fn("find")(function* (id: number) { yield* call; return id }, Users.protect)
+export const schedule = Schedule.recurs(2).pipe(Budget.gated)
+export const retried = call.pipe(Retry.transient(schedule))
+export const limited = call.pipe(Timeout.after("1 second"), Deadline.within("2 seconds"))
+export const answered = call.pipe(Payments.protect, Fallback.value("none"))
+export const events = Event.stream
+export const stats = Payments.stats()
+export const states = Users.states
+export const snapshot = Users.snapshot
+export const gaveUp = Retry.gaveUp
+export const config = Config.policy("payments")
+export const layer = EffectBreaker.layer()
+export const laws = Laws.policy
+export const broken = (error: Laws.Broken) => error.law
+export const callers = Model.callers
+export const ours = Sender.ours
+export const senders = Lab.senders
+`
+
+const consumerOfLibrary = `import { Effect, type Layer } from "effect"
+import type { Rejection, Timeout, Transient } from "effect-resilience"
+import { answered, type Budget, call, type Down, find, limited, paid, pay, Payments, retried, Users } from "payments"
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+const exactly = <A, B>(same: Equal<A, B>): void => void same
+
+type Lost = Transient.Exhausted<Down> | Transient.Exhausted<Timeout.TimedOut>
+type Rejected = Rejection.CircuitOpen | Rejection.DeadlineExceeded
+exactly<typeof paid, Effect.Effect<string, Lost | Rejected, Payments>>(true)
+exactly<ReturnType<typeof pay>, Effect.Effect<number, Lost | Rejected, Payments>>(true)
+exactly<typeof answered, Effect.Effect<string, never, Payments>>(true)
+exactly<typeof retried, Effect.Effect<string, Transient.Exhausted<Down>, Budget>>(true)
+exactly<typeof limited, Effect.Effect<string, Down | Timeout.TimedOut | Rejection.DeadlineExceeded>>(true)
+exactly<ReturnType<typeof find>, Effect.Effect<number, Down | Rejection.CircuitOpen, Users>>(true)
+exactly<typeof Payments.layer, Layer.Layer<Payments, never, Budget>>(true)
+void call.pipe(Users.protect({ key: "eu" }), Payments.protect)
+`
+
 const tarballs: Record<Package, string> = { resilience: "", testing: "", lab: "" }
 
 beforeAll(async () => {
@@ -168,13 +235,42 @@ describe("the packages, installed", { timeout: 120_000 }, () => {
     })
   }
 
+  it("a library on top emits declarations that resolve, and its consumer gets exact types", {
+    timeout: 60_000
+  }, async () => {
+    const tsc = resolve("node_modules/.bin/tsc")
+    const library = join(user, "node_modules/payments")
+    mkdirSync(library)
+    writeFileSync(join(library, "package.json"), `{ "name": "payments", "type": "module", "exports": "./index.js" }`)
+    writeFileSync(join(library, "index.ts"), libraryOnTop)
+    const strict = ["--target", "es2024", "--module", "nodenext", "--strict"]
+    await mustRun(tsc, ["index.ts", "--declaration", "--exactOptionalPropertyTypes", ...strict], library)
+    const declarations = readFileSync(join(library, "index.d.ts"), "utf8")
+    assert.notMatch(declarations, /effect-resilience\/(engine|machine|runtime|internal)/)
+    const consumer = join(user, "consumer")
+    mkdirSync(consumer)
+    writeFileSync(join(consumer, "main.ts"), consumerOfLibrary)
+    await mustRun(tsc, ["main.ts", "--noEmit", "--skipLibCheck", "false", ...strict], consumer)
+    writeFileSync(join(consumer, "wrong.ts"), `import { fromConfig } from "payments"\nfromConfig(12345)\n`)
+    const wrong = await run(tsc, ["wrong.ts", "--noEmit", "--skipLibCheck", ...strict], consumer)
+    assert.include(wrong.output, "Argument of type 'number' is not assignable")
+  })
+
   it("runs", async () => {
     assert.strictEqual(await mustRun(process.execPath, ["hello.ts"], user), `["user 1","nobody"]\n`)
     assert.strictEqual(await mustRun(process.execPath, ["swept.ts"], user), "true 12 true\n")
     assert.strictEqual(await mustRun(process.execPath, ["simulated.ts"], user), "true ours,none\n")
   })
 
-  const closed = ["internal/frame", "machine/Circuit", "index", "dist/Policy.js", "src/Policy.ts", "Policy.js"]
+  const closed = [
+    "engine/policy",
+    "runtime/frame",
+    "machine/Circuit",
+    "index",
+    "dist/Policy.js",
+    "src/Policy.ts",
+    "Policy.js"
+  ]
   const inside = ["internal/check", "index", "dist/Sweep.js", "src/Sweep.ts"]
   const within = ["internal/world", "cli/main", "report/report", "index", "dist/Lab.js"]
   for (const path of [
@@ -244,7 +340,8 @@ describe("the packages, installed", { timeout: 120_000 }, () => {
     }
     assert.deepStrictEqual(
       modules.filter((path) => path.startsWith("machine/")),
-      []
+      // The timers' list.
+      ["machine/LinkedList.js"]
     )
   })
 })

@@ -52,7 +52,7 @@ describe("Conservation: laws", () => {
   )
 
   const wrong: Record<string, readonly [Partial<Conservation.Account>, RegExp]> = {
-    "a count below zero": [{ running: -1 }, /^running is -1, and a count is a whole number from 0$/],
+    "a count below zero": [{ running: -1 }, /^running is -1, and a count must be an integer >= 0$/],
     "half a call": [{ totals: { ...totals, calls: 12.5 } }, /^calls is 12.5/],
     "a count that is none": [{ totals: { ...totals, giveUps: { attempts: Number.NaN } } }, /^attempts is NaN/],
     "a debt": [{ balance: -0.5 }, /^its balance is -0.5, below zero$/],

@@ -130,7 +130,7 @@ describe("Explore.check", () => {
           '   0  initial                    {at: ["idle", "idle"], turn: 0, wants: [false, false]}',
           '   1  0 wants                    {at: ["wants", "idle"], turn: 0, wants: [true, false]}',
           '   2  0 lets the other go first  {at: ["waits", "idle"], turn: 1, wants: [true, false]}',
-          "(4 states, 3 transitions visited; no shorter way leads there)"
+          "(4 states, 3 transitions visited; there is no shorter path)"
         ].join("\n")
       )
     })

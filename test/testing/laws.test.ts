@@ -49,10 +49,10 @@ describe("a trip policy that breaks the law", () => {
   catches<TripPolicy.TripPolicy<Evidence>>(
     {
       // It reads "no call for ten seconds" as trouble.
-      "fresh evidence never trips, however much time passes": trip({
+      "a new state never trips, however much time passes": trip({
         trips: ({ row }, now) => row >= 5 || now > 10_000
       }),
-      "takes every call without throwing, and answers true or false": trip({
+      "records every call without throwing, and trips returns true or false": trip({
         record: (evidence, failed, duration) => {
           if (duration > 1e6) throw new RangeError("too long")
           evidence.row = failed ? evidence.row + 1 : 0
@@ -64,16 +64,16 @@ describe("a trip policy that breaks the law", () => {
           evidence.row += 1
         }
       }),
-      "the evidence of one circuit is not that of another": trip({ initial: () => shared }),
-      "the same calls give the same answers": trip({
+      "circuits do not share state": trip({ initial: () => shared }),
+      "the same calls give the same results": trip({
         record: (evidence, failed) => {
           row = failed ? row + 1 : 0
           evidence.row = Math.max(evidence.row, row)
         }
       }),
-      "to ask changes nothing": trip({ trips: (evidence) => evidence.row > 0 && ++evidence.row >= 5 }),
+      "reading changes nothing": trip({ trips: (evidence) => evidence.row > 0 && ++evidence.row >= 5 }),
       // The newest call wins, so one from a clock that was ahead stays for ever.
-      "time that stands still, jumps or goes back does no harm": trip({
+      "it works when time stands still, jumps or goes back": trip({
         record: (evidence, failed, _, now) => {
           const last = evidence.list[0] ?? 0
           if (now < last) return
@@ -81,7 +81,7 @@ describe("a trip policy that breaks the law", () => {
           evidence.row = failed ? evidence.row + 1 : 0
         }
       }),
-      "evidence stays bounded": trip({
+      "the state stays bounded": trip({
         record: (evidence, failed) => {
           evidence.list.push(failed ? 1 : 0)
           evidence.row = failed ? evidence.row + 1 : 0
@@ -113,7 +113,7 @@ describe("a schedule that breaks the law", () => {
 
   catches<ReadonlyArray<Laws.Law>>(
     {
-      "fails with nothing of its own": Laws.schedule(
+      "never fails": Laws.schedule(
         "mine",
         Schedule.modifyDelay(recurs, () => Effect.fail("no such table")),
         { cap: 1 }
@@ -136,7 +136,7 @@ describe("a schedule that breaks the law", () => {
         Schedule.modifyDelay(recurs, ({ duration }) => Effect.as(Effect.sleep(1), duration)),
         { cap: 1 }
       ),
-      "begins anew for every call": Laws.schedule(
+      "starts anew for every call": Laws.schedule(
         "mine",
         delayed(() => calls++),
         { cap: "1 day" }
@@ -162,9 +162,9 @@ describe("a gated schedule that breaks the law", () => {
 
   catches<Gate>(
     {
-      "its gate is the last combinator": (budget) => budget.gated(recurs).pipe(Schedule.upTo({ times: 2 })),
-      "pays once for each retry, and for nothing else": claims(2),
-      "does not retry what it cannot pay": claims(1)
+      "`gated` is the last combinator": (budget) => budget.gated(recurs).pipe(Schedule.upTo({ times: 2 })),
+      "takes one token for each retry, and no other": claims(2),
+      "does not retry without a token": claims(1)
     },
     (gate) => Laws.gated("mine", gate)
   )
@@ -175,27 +175,27 @@ describe("a judgement that breaks the law", () => {
   let turn = 0
   catches<ReadonlyArray<Laws.Law>>(
     {
-      "answers success, failure or ignored for every exit": Laws.classification(
+      "returns success, failure or ignored for every exit": Laws.classification(
         "mine",
         // JavaScript would let it.
         { classify: (exit) => (exit._tag === "Success" ? "success" : (undefined as never)) },
         options
       ),
-      "the same exit gives the same answer": Laws.classification(
+      "the same exit gives the same result": Laws.classification(
         "mine",
         { classify: () => (++turn % 2 === 0 ? "success" : "failure") },
         options
       ),
-      "a defect is no success": Laws.classification("mine", { classify: () => "success" }, options),
-      "a rejection says nothing about the dependency": Laws.classification(
+      "a defect is not a success": Laws.classification("mine", { classify: () => "success" }, options),
+      "a rejection is ignored": Laws.classification(
         "mine",
         { classify: (exit) => (exit._tag === "Success" ? "success" : "failure") },
         options
       ),
-      "tells good from bad": Laws.classification("mine", { failures: ["No"] }, options)
+      "returns both success and failure": Laws.classification("mine", { failures: ["No"] }, options)
     },
     // `Outcome.classifier` sees to this law whatever is given; it is here to keep it so.
-    (laws) => laws.filter(({ name }) => name !== "an interruption says nothing about the dependency")
+    (laws) => laws.filter(({ name }) => name !== "an interruption is ignored")
   )
 })
 
@@ -203,7 +203,7 @@ describe("a hook that breaks the law", () => {
   catches<(attempt: Retry.Attempt) => Effect.Effect<unknown, unknown>>(
     {
       "never fails and never dies": ({ attempt }) => (attempt > 9 ? Effect.die("no such attempt") : Effect.void),
-      "is done in time": () => Effect.sleep("2 seconds"),
+      "ends in time": () => Effect.sleep("2 seconds"),
       "ends when it is interrupted": () => Effect.uninterruptible(Effect.sleep("10 millis"))
     },
     (hook) => Laws.onRetry("mine", hook)
@@ -217,7 +217,7 @@ describe("a fallback that breaks the law", () => {
         if (Rejection.is(error) && error._tag === "BulkheadFull") throw new Error("not foreseen")
         return Effect.fail("no value either")
       },
-      "is done in time": () => Effect.never,
+      "ends in time": () => Effect.never,
       "ends when it is interrupted": () => Effect.uninterruptible(Effect.sleep("10 millis"))
     },
     (answer) => Laws.fallback("mine", answer)
@@ -250,16 +250,16 @@ describe("a policy that breaks the law", () => {
     })
   catches<() => Protect>(
     {
-      "the value comes through": () => (work) => Effect.map(work, (value) => value ?? "none"),
-      "the error comes through, unchanged": () => (work) => Effect.mapError(work, (error) => ({ error })),
-      "a defect comes through, unchanged": () => (work) => Effect.catchDefect(work, Effect.fail),
+      "the value passes through": () => (work) => Effect.map(work, (value) => value ?? "none"),
+      "the error passes through unchanged": () => (work) => Effect.mapError(work, (error) => ({ error })),
+      "a defect passes through unchanged": () => (work) => Effect.catchDefect(work, Effect.fail),
       "the work sees the context of the call": () => (work) =>
         Effect.suspend(() => Effect.promise(() => Effect.runPromise(work))),
       "nothing runs before the effect is run, and it may be run again": () => (work) =>
         Effect.runSync(Effect.cached(work)),
-      "a success is no reason to run the work twice": () => (work) => Effect.andThen(work, work),
+      "work that succeeds runs once": () => (work) => Effect.andThen(work, work),
       "an interrupted call interrupts its work, and ends when the work has": () => hasty,
-      "a call after an interrupted one is let through": leaky
+      "a call after an interrupted call is admitted": leaky
     },
     (protect) => Laws.policy("mine", Effect.sync(protect))
   )

@@ -81,8 +81,8 @@ describe("Model.check", () => {
   it.effect("prints how to see it again, and that shows it", () =>
     Effect.gen(function* () {
       const found = yield* Effect.flip(Model.check(counter(9), { seed: 3 }))
-      assert.include(found.message, "counter: the real thing looked otherwise than the model says")
-      assert.include(found.message, "0, but the model says")
+      assert.include(found.message, "counter: the state of the real system differs from the model")
+      assert.include(found.message, "0, but the model expects")
       assert.include(found.message, "Model.check(model, { seed: 3 })")
       assert.include(
         found.message,

@@ -34,8 +34,8 @@ const cases: ReadonlyArray<Case> = [
   { file: `${library}/n.ts`, text: "setTimeout(() => {}, 1)", wrong: "noRestrictedGlobals" },
   { file: `${library}/o.ts`, text: "setInterval(() => {}, 1)", wrong: "noRestrictedGlobals" },
   { file: `${library}/p.ts`, text: "globalThis.setTimeout(() => {}, 1)", wrong: "noRestrictedGlobals" },
-  { file: `${library}/internal/timer.ts`, text: "export const f = () => setTimeout(() => {}, 1)" },
-  { file: `${library}/internal/timers.ts`, text: "setTimeout(() => {}, 1)", wrong: "noRestrictedGlobals" },
+  { file: `${library}/runtime/timer.ts`, text: "export const f = () => setTimeout(() => {}, 1)" },
+  { file: `${library}/runtime/timers.ts`, text: "setTimeout(() => {}, 1)", wrong: "noRestrictedGlobals" },
   { file: `${library}/q.ts`, text: 'export { a } from "./index.ts"', wrong: "noRestrictedImports" },
   { file: `${library}/machine/r.ts`, text: 'import "../index.ts"', wrong: "noRestrictedImports" },
   { file: `${library}/s.ts`, text: "export default 1", wrong: "noDefaultExport" },
@@ -49,7 +49,7 @@ const cases: ReadonlyArray<Case> = [
     text: "// biome-ignore lint/suspicious/noExplicitAny:\nexport const f = (x: any) => x",
     wrong: "suppressions/parse"
   },
-  { file: `${library}/internal/w.ts`, text: "export const f = (x: any) => x" },
+  { file: `${library}/engine/w.ts`, text: "export const f = (x: any) => x" },
   { file: "test/x.ts", text: "export const f = async () => Date.now() + Math.random()" }
 ]
 

@@ -24,7 +24,7 @@ describe("npx tool", () => {
     const { status, stdout } = tool([])
     assert.strictEqual(status, 0)
     const names = [...stdout.matchAll(/^ {2}([a-z:]+) +\S.*$/gm)].map(([, name]) => name)
-    assert.includeMembers(names, ["soak", "mutate", "lab:real", "tune", "floors", "lock", "outcomes"])
+    assert.includeMembers(names, ["soak", "mutate", "lab:real", "tune", "layers", "lock", "outcomes"])
     const called = Object.values(scripts).flatMap((script) => /^tool (\S+)/.exec(script)?.[1] ?? [])
     assert.isAbove(called.length, 5)
     assert.includeMembers(names, called)
@@ -34,7 +34,7 @@ describe("npx tool", () => {
   it("refuses a command that there is not, and lists those that there are", () => {
     const { status, stderr } = tool(["flors"])
     assert.strictEqual(status, 1)
-    assert.match(stderr, /^there is no tool flors; there are\n[\s\S]*^ {2}floors /m)
+    assert.match(stderr, /^there is no tool flors; there are\n[\s\S]*^ {2}layers /m)
   })
 
   it.each([[["soak", "--list"]], [["soak", "--", "--list"]]])(

@@ -34,21 +34,21 @@ const against = (ours: string, theirs: string, group?: string) => (rows: Rows) =
 const bars: ReadonlyArray<Bar> = [
   {
     measure: "breaker closed, production shape, sync work",
-    against: "plain public floor",
+    against: "plain public baseline",
     table: "breaker-sync",
     bar: 1.5,
     aim: 1,
     unit: "×",
-    figure: against(breaker.production, breaker.publicFloor)
+    figure: against(breaker.production, breaker.publicBaseline)
   },
   {
     measure: "breaker closed, failure rate, sync work",
-    against: "plain public floor",
+    against: "plain public baseline",
     table: "breaker-sync",
     bar: 1.5,
     aim: 1,
     unit: "×",
-    figure: against(breaker.ours, breaker.publicFloor)
+    figure: against(breaker.ours, breaker.publicBaseline)
   },
   {
     measure: "breaker closed, failure rate, sync work",
@@ -71,12 +71,12 @@ const bars: ReadonlyArray<Bar> = [
   },
   {
     measure: "rejection, open",
-    against: "`Object.create` error from the floor on its own primitive",
+    against: "`Object.create` error from the baseline on its own primitive",
     table: "breaker-open",
     bar: 1.5,
     aim: 1.1,
     unit: "×",
-    figure: against(breaker.ours, breaker.ownFloor)
+    figure: against(breaker.ours, breaker.ownBaseline)
   },
   {
     measure: "retry, first try succeeds",

@@ -14,7 +14,7 @@ import { barsText, tableText } from "./report/text.ts"
 import { tables } from "./tables/index.ts"
 import { flagsFor } from "./worker.ts"
 
-const help = `Measures what a protected call costs, against hand-written floors and other libraries.
+const help = `Measures what a protected call costs, against hand-written baselines and other libraries.
 
 npm run bench -- [options]
 

@@ -4,8 +4,8 @@
 export type Family =
   | "bare"
   | "ours"
-  | "floor, own primitive"
-  | "floor, public API"
+  | "baseline, own primitive"
+  | "baseline, public API"
   | "Effect"
   | "cockatiel"
   | "opossum"

@@ -136,13 +136,13 @@ class World implements Engine, Clock.Clock, Scheduler.Scheduler, Scheduler.Sched
   constructor(seed: number, epoch: number) {
     this.seed = seed
     this.epoch = epoch
-    const chance = this.random("fibers")
+    const random = this.random("fibers")
     this.context = Context.empty().pipe(
       Context.add(Clock.Clock, this),
       Context.add(Scheduler.Scheduler, this),
       Context.add(Random.Random, {
-        nextDoubleUnsafe: chance,
-        nextIntUnsafe: () => Math.floor((chance() * 2 - 1) * Number.MAX_SAFE_INTEGER)
+        nextDoubleUnsafe: random,
+        nextIntUnsafe: () => Math.floor((random() * 2 - 1) * Number.MAX_SAFE_INTEGER)
       })
     ) as Context.Context<never> // references are no requirements
     this.fork = Effect.runForkWith(this.context)

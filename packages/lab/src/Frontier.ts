@@ -52,10 +52,10 @@ export const triggers: ReadonlyArray<Trigger> = [
 export const loads: ReadonlyArray<number> = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
 
 /** Seconds after the trigger in which healing counts. */
-const patience = 30
+const healWithin = 30
 
 /** Seconds in a row that are healthy when it has healed. */
-const row = 3
+const healthySeconds = 3
 
 /**
  * One sender after one trigger at one load.
@@ -118,7 +118,7 @@ const scenarioOf = (trigger: Trigger, load: number, base: Settings["base"]): Sce
   const input = {
     ...base,
     name: `${trigger.name} at ${load}`,
-    after: `${patience + row} seconds`,
+    after: `${healWithin + healthySeconds} seconds`,
     faults: trigger.faults
   } satisfies Scenario.Input
   return Scenario.make({ ...input, rate: load * capacityOf(Scenario.make(input)) })
@@ -127,13 +127,13 @@ const scenarioOf = (trigger: Trigger, load: number, base: Settings["base"]): Sce
 /** Seconds, or never. */
 const timeToHeal = (scenario: Scenario.Scenario, sender: Sender, seed: number): number => {
   const world = new World(scenario, sender, seed)
-  const { books } = world
+  const { ledger } = world
   let healed = Infinity
   world.run((now) => {
     // Calls that came a deadline ago have been answered in time, or never will be.
-    const certain = Math.min(books.until, now - scenario.deadline)
-    healed = healedAfter(books, books.clear + Math.floor((certain - books.clear) / 1000) * 1000)
-    return healed < Infinity || certain === books.until
+    const certain = Math.min(ledger.until, now - scenario.deadline)
+    healed = healedAfter(ledger, ledger.clear + Math.floor((certain - ledger.clear) / 1000) * 1000)
+    return healed < Infinity || certain === ledger.until
   })
   return healed
 }

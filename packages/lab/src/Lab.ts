@@ -99,11 +99,11 @@ const total = (numbers: Float64Array): number => numbers.reduce((sum, number) =>
 export const run = (options: Options): Run => {
   const seed = Check.seed("Lab.run", options.seed)
   const world = new World(options.scenario, options.sender, seed)
-  const { books } = world
-  const recorder = options.series === true ? new Recorder(books) : undefined
+  const { ledger } = world
+  const recorder = options.series === true ? new Recorder(ledger) : undefined
   world.run((now) => {
     recorder?.look(now, world.queued, world.circuits)
-    options.progress?.(Math.min(1, now / books.until))
+    options.progress?.(Math.min(1, now / ledger.until))
     return false
   })
   if (world.defect !== undefined) {
@@ -114,13 +114,13 @@ export const run = (options: Options): Run => {
   }
   return {
     seed,
-    metrics: figuresOf(books, Oracle.of(options.scenario)),
-    calls: books.calls,
-    ended: books.ended,
-    good: total(books.good),
-    shards: Array.from(books.goodOf, (good, shard) => good / (books.offeredTo[shard] ?? 0)),
-    attempts: total(books.attempts),
-    wait: books.waits === 0 ? 0 : books.waited / books.waits,
+    metrics: figuresOf(ledger, Oracle.of(options.scenario)),
+    calls: ledger.calls,
+    ended: ledger.ended,
+    good: total(ledger.good),
+    shards: Array.from(ledger.goodOf, (good, shard) => good / (ledger.offeredTo[shard] ?? 0)),
+    attempts: total(ledger.attempts),
+    wait: ledger.waits === 0 ? 0 : ledger.waited / ledger.waits,
     events: world.engine.events,
     ...(recorder === undefined ? {} : { series: recorder.series() })
   }
@@ -168,8 +168,8 @@ export const gather = (
   scenario,
   oracle: Oracle.of(scenario).goodput,
   rows: senders.map(({ runs, sender }) => {
-    const kept = runs.flatMap(({ series }) => series ?? [])
-    const series = kept.length === runs.length ? Series.summarize(kept, span(scenario).until) : undefined
+    const retained = runs.flatMap(({ series }) => series ?? [])
+    const series = retained.length === runs.length ? Series.summarize(retained, span(scenario).until) : undefined
     return {
       sender,
       runs,

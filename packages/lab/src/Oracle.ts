@@ -3,10 +3,11 @@
  *
  * @since 0.1.0
  */
-import { slot } from "./internal/books.ts"
+
 import { ceilingsOf } from "./internal/ceiling.ts"
+import { slotMs } from "./internal/ledger.ts"
 import { once } from "./internal/once.ts"
-import { pieceAt, timelineOf } from "./internal/timeline.ts"
+import { segmentAt, timelineOf } from "./internal/timeline.ts"
 import { type Scenario, span } from "./Scenario.ts"
 
 /**
@@ -45,7 +46,7 @@ export const of: (scenario: Scenario) => Oracle = once((scenario) => {
   const weights = scenario.weights ?? Array.from({ length: shards }, () => 1)
   const total = weights.reduce((sum, weight) => sum + weight, 0)
   const at = (moment: number): number => {
-    const offered = (pieceAt(timeline, moment).rate * fanOut) / 1000
+    const offered = (segmentAt(timeline, moment).rate * fanOut) / 1000
     let reached = 0
     let served = 0
     let whole = 1
@@ -67,8 +68,8 @@ export const of: (scenario: Scenario) => Oracle = once((scenario) => {
   const { clear, from } = span(scenario)
   let good = 0
   let offered = 0
-  for (let moment = from + slot / 2; moment < clear; moment += slot) {
-    const { rate } = pieceAt(timeline, moment)
+  for (let moment = from + slotMs / 2; moment < clear; moment += slotMs) {
+    const { rate } = segmentAt(timeline, moment)
     good += at(moment) * rate
     offered += rate
   }

@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import * as Check from "./internal/check.ts"
-import { breakerOf } from "./internal/count-breaker.ts"
+import { breakerOf } from "./internal/countBreaker.ts"
 import { byRule, type Cause, limitedTo, type Rule } from "./internal/rule.ts"
 import { Slots } from "./internal/slots.ts"
 import { type Client, permits, type Sender } from "./Sender.ts"
@@ -136,9 +136,9 @@ export const google: Sender = byRule(
     return {
       admits: (now) => {
         const sent = requests.total(now)
-        const chance = Math.max(0, (sent - 2 * accepts.total(now)) / (sent + 1))
+        const probability = Math.max(0, (sent - 2 * accepts.total(now)) / (sent + 1))
         requests.add(now, 1)
-        return client.random() >= chance
+        return client.random() >= probability
       },
       ended: (now, cause) => {
         if (cause === undefined) accepts.add(now, 1)

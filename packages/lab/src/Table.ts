@@ -200,9 +200,9 @@ export const renderRegret = (comparisons: ReadonlyArray<Comparison>): string => 
 export const renderSeries = ({ rows, scenario }: Comparison): string => {
   const oracle = Oracle.of(scenario)
   const { clear, from } = span(scenario)
-  const kept = rows.find(({ series }) => series !== undefined)?.series
-  if (kept === undefined) return ""
-  const { goodput, step } = kept
+  const retained = rows.find(({ series }) => series !== undefined)?.series
+  if (retained === undefined) return ""
+  const { goodput, step } = retained
   const width = Math.max("goodput".length, ...rows.map(({ sender }) => sender.length)) + 2
   const ruler = goodput.map((_, at) => ((at + 1) * step > from && at * step < clear ? "─" : " ")).join("")
   const best = goodput.map((_, at) => oracle.at((at + 0.5) * step))

@@ -1,6 +1,6 @@
 /**
- * Injects faults into any effect or service, by a plan and a seed: failures, defects, hangs, latency, lost answers and
- * wrong ones. The same seed injects the same faults again.
+ * Injects faults into an effect or a service, from a plan and a seed: failures, defects, hangs, latency, lost and
+ * replaced results. The same seed injects the same faults.
  *
  * @since 0.1.0
  */
@@ -18,7 +18,7 @@ import { decorate } from "./internal/decorate.ts"
 // ---------------------------------------------------------------------------------------------------------------------
 
 /**
- * When a fault strikes: where all of these allow it.
+ * When a fault is injected: at calls for which all of these conditions hold.
  *
  * **Details**
  *
@@ -26,7 +26,7 @@ import { decorate } from "./internal/decorate.ts"
  * |---|---|---|
  * | `rate` | [0, 1] | 1 |
  * | `calls` | numbers of calls from 1, or a predicate | every call |
- * | `during` | `from` and `until`, since the chaos was made | always |
+ * | `during` | `from` and `until`, since the chaos was created | always |
  * | `delay` | a duration, or a distribution | none |
  *
  * @category models
@@ -37,16 +37,16 @@ export interface When {
   readonly rate?: number | undefined
   /** Which calls of a label, counted from 1. */
   readonly calls?: ReadonlyArray<number> | ((call: number) => boolean) | undefined
-  /** A window of time, since the chaos was made. */
+  /** A window of time, since the chaos was created. */
   readonly during?:
     | { readonly from?: Duration.Input | undefined; readonly until?: Duration.Input | undefined }
     | undefined
-  /** How long before the fault. */
+  /** The time from the call to the fault. */
   readonly delay?: Delay | undefined
 }
 
 /**
- * How long something takes: always as long, or drawn anew each time.
+ * How long something takes: a fixed duration, or a distribution that is sampled at each call.
  *
  * @category models
  * @since 0.1.0
@@ -54,7 +54,7 @@ export interface When {
 export type Delay = Duration.Input | Distribution
 
 /**
- * Draws a duration. `next` gives numbers in [0, 1) that the seed decides.
+ * Draws a duration. `next` returns random numbers in [0, 1), which follow from the seed.
  *
  * @category models
  * @since 0.1.0
@@ -62,7 +62,7 @@ export type Delay = Duration.Input | Distribution
 export type Distribution = (next: () => number) => Duration.Duration
 
 /**
- * One kind of fault: it may add the errors `E` and the results `A`, and needs a result of type `In`.
+ * One kind of fault. It may add the errors `E` and the results `A`, and it needs a result of type `In`.
  *
  * @category models
  * @since 0.1.0
@@ -76,7 +76,7 @@ export interface Fault<out E = never, out A = never, in In = unknown> {
 }
 
 /**
- * A fault of your own.
+ * Makes a fault of your own.
  *
  * @category faults
  * @since 0.1.0
@@ -110,8 +110,8 @@ export const fail = <E>(error: () => E, when?: When): Fault<E> =>
   fault<E>("fail", () => Effect.suspend(() => Effect.fail(error())), when)
 
 /**
- * Makes the call and loses its answer: the work is done, and the caller is told that it failed. What a timeout or a
- * connection that breaks looks like, and what work that is not idempotent must stand.
+ * Makes the call and loses its result: the work is done, but the call fails. A timeout or a broken connection looks
+ * like this to the caller, and a retry then repeats work that is not idempotent.
  *
  * @category faults
  * @since 0.1.0
@@ -120,7 +120,7 @@ export const lose = <E>(error: () => E, when?: When): Fault<E> =>
   fault<E>("lose", (self) => Effect.flatMap(self, () => Effect.fail(error())), when)
 
 /**
- * Dies in place of the call, as a bug would.
+ * Dies with a defect in place of the call.
  *
  * @category faults
  * @since 0.1.0
@@ -129,7 +129,7 @@ export const die = (defect: () => unknown, when?: When): Fault =>
   fault("die", () => Effect.suspend(() => Effect.die(defect())), when)
 
 /**
- * Never answers, until it is interrupted.
+ * Never completes, until it is interrupted.
  *
  * @category faults
  * @since 0.1.0
@@ -137,7 +137,7 @@ export const die = (defect: () => unknown, when?: When): Fault =>
 export const hang = (when?: When): Fault => fault("hang", () => Effect.never, when)
 
 /**
- * Makes the call later: a slow dependency, or a slow way there.
+ * Delays the call, as a slow dependency or a slow network does.
  *
  * @category faults
  * @since 0.1.0
@@ -146,7 +146,7 @@ export const latency = (delay: Delay, when?: Omit<When, "delay">): Fault =>
   fault("latency", (self) => self, { ...when, delay })
 
 /**
- * Makes the call and puts another result in place of its own.
+ * Makes the call and replaces its result.
  *
  * @category faults
  * @since 0.1.0
@@ -162,7 +162,7 @@ export const replace: {
 // ---------------------------------------------------------------------------------------------------------------------
 
 /**
- * Anything between two durations, all as likely.
+ * A uniform distribution between two durations.
  *
  * @category distributions
  * @since 0.1.0
@@ -175,7 +175,7 @@ export const uniform = (min: Duration.Input, max: Duration.Input): Distribution 
 }
 
 /**
- * Mostly short, sometimes long: what waits for events that come at random.
+ * An exponential distribution: the waiting time for events that occur at random.
  *
  * @category distributions
  * @since 0.1.0
@@ -186,7 +186,7 @@ export const exponential = (mean: Duration.Input): Distribution => {
 }
 
 /**
- * The shape of most measured latencies, by its median and its 99th percentile.
+ * A log-normal distribution, given by its median and its 99th percentile. Most measured latencies have this shape.
  *
  * @category distributions
  * @since 0.1.0
@@ -198,7 +198,7 @@ export const logNormal = (options: { readonly p50: Duration.Input; readonly p99:
   if (!(p99 >= p50)) Check.refuse("Chaos.logNormal", "p99", "at least p50", options.p99)
   const sigma = Math.log(p99 / p50) / normal99
   return (next) => {
-    // Box and Muller: a normal number from two even ones.
+    // Box and Muller: a normally distributed number from two uniformly distributed ones.
     const z = Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next())
     return Duration.millis(p50 * Math.exp(sigma * z))
   }
@@ -212,9 +212,10 @@ const normal99 = 2.3263478740408408
 // ---------------------------------------------------------------------------------------------------------------------
 
 /**
- * What is injected, where to stop, and the seed that decides.
+ * The faults to inject, their limits, and the seed.
  *
- * **Details** The first fault that strikes is the one. A call that the blast radius leaves out is made as it is.
+ * **Details** At most one fault is injected into a call: the first whose conditions hold. A call beyond the blast
+ * radius runs without a fault.
  *
  * @category models
  * @since 0.1.0
@@ -226,17 +227,17 @@ export interface Options<F extends ReadonlyArray<AnyFault>> {
 }
 
 /**
- * The most that may be hit. Whatever the faults say, never more than this.
+ * Limits how many calls may get a fault, whatever the options of the faults are.
  *
  * @category models
  * @since 0.1.0
  */
 export interface BlastRadius {
-  /** Share of all calls so far, in (0, 1]. */
+  /** The largest share of all calls so far, in (0, 1]. */
   readonly share?: number | undefined
-  /** Calls at the same time, an integer >= 1. */
+  /** The most calls at the same time, an integer >= 1. */
   readonly concurrent?: number | undefined
-  /** Calls in all, an integer >= 1. */
+  /** The most calls in all, an integer >= 1. */
   readonly total?: number | undefined
 }
 
@@ -267,14 +268,14 @@ export interface Injection {
   /** Which call of the label, counted from 1. */
   readonly call: number
   readonly kind: string
-  /** Milliseconds since the chaos was made. */
+  /** Milliseconds since the chaos was created. */
   readonly at: number
   /** Milliseconds from the call to the fault. */
   readonly delay: number
 }
 
 /**
- * How much was hit.
+ * How many calls got a fault.
  *
  * @category models
  * @since 0.1.0
@@ -282,32 +283,32 @@ export interface Injection {
 export interface Stats {
   readonly calls: number
   readonly injected: number
-  /** Calls that are being hit now. */
+  /** Calls that have a fault in progress. */
   readonly active: number
-  /** Calls that the blast radius has kept from a fault. */
+  /** Calls that got no fault because of the blast radius. */
   readonly spared: number
 }
 
 /**
- * Chaos at work.
+ * Injects faults into effects, and records them.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Chaos<out E = never, out A = never, in In = unknown> {
-  /** Puts an effect in harm's way. The label says in the log where that is; each label has chances of its own. */
+  /** Injects faults into an effect. The label names the place in the log; each label has its own random numbers. */
   readonly inject: (
     label: string
   ) => <A0 extends In, E0, R>(self: Effect.Effect<A0, E0, R>) => Effect.Effect<A0 | A, E0 | E, R>
-  /** What was injected, in order. */
+  /** The faults that were injected, in order. */
   readonly log: Effect.Effect<ReadonlyArray<Injection>>
   readonly stats: Effect.Effect<Stats>
-  /** Injects nothing more until `start`. Faults under way go on. */
+  /** Injects no further fault until `start`. Faults in progress continue. */
   readonly stop: Effect.Effect<void>
   readonly start: Effect.Effect<void>
 }
 
-/** A place where faults may strike. */
+/** A label, with its calls and its random numbers. */
 interface Site {
   calls: number
   readonly next: () => number
@@ -329,17 +330,18 @@ const checked = (radius: BlastRadius): Required<{ [K in keyof BlastRadius]: numb
 }
 
 /**
- * Makes chaos. Injecting it adds to an effect's type what it may do to it: the errors of its failures, and the results
- * that it puts in place.
+ * Makes chaos from faults and a seed. `inject` adds to the type of an effect the errors of the faults and the results
+ * that replace its own.
  *
- * **When to use** To see what your policies, fallbacks and callers do with a bad dependency: in a test with the
- * `TestClock`, or in an environment that may suffer, within a blast radius.
+ * **When to use** To test how policies, fallbacks and callers react to a failing dependency: in a test with the
+ * `TestClock`, or in a running environment with a blast radius.
  *
- * **Details** Chance comes from Effect's `Random`, seeded; time from `Clock`. Each label draws from numbers of its own, as
- * many for each call whatever happens, so calls at one place do not shift what happens at another. Throws a `RangeError`
- * at once when an option is out of range.
+ * **Details** Random numbers come from Effect's `Random`, seeded, and time from `Clock`. Each label has its own
+ * sequence, and every call draws the same number of values from it, so calls of one label do not change the faults of
+ * another. Throws a `RangeError` if an option is out of range.
  *
- * **Gotchas** A blast radius looks at all labels together: with one, what strikes also depends on the order of calls.
+ * **Gotchas** A blast radius counts the calls of all labels, so with one the faults also depend on the order of the
+ * calls.
  *
  * **Example** (A dependency that fails for a second, then is slow)
  *
@@ -375,7 +377,7 @@ export const make = <const F extends ReadonlyArray<AnyFault>>(
   options: Options<F>
 ): Effect.Effect<Chaos<ErrorOf<F[number]>, ResultOf<F[number]>, NeedOf<F[number]>>> => {
   const radius = checked(options.blastRadius ?? {})
-  // What the faults may do stands in the type of what is made of them; from here on they are all alike.
+  // The errors and results of the faults are in the return type; from here on their types are erased.
   const faults: ReadonlyArray<Fault> = options.faults as unknown as ReadonlyArray<Fault>
   return Effect.map(monotonicMillis, (began) => makeWith(options.seed, faults, radius, began))
 }
@@ -405,11 +407,11 @@ const makeWith = (
     })
   }
 
-  /** The fault that strikes a call, if any, and in how many milliseconds. */
+  /** The fault of a call, if any, and its delay in milliseconds. */
   const strike = (label: string, site: Site, at: number) => {
     calls += 1
     site.calls += 1
-    // As many draws for each call, whatever comes of them.
+    // Every call draws the same number of values, so that one fault does not shift the others.
     const draws = faults.map(() => site.next())
     const fault = faults.find(({ when }, i) => contains(when, site.calls, at, draws[i] ?? 0))
     if (fault === undefined || stopped) return undefined
@@ -435,7 +437,7 @@ const makeWith = (
 
   return {
     inject: (label) => (self) =>
-      // Uninterruptible until the end of the fault is sure to be noted.
+      // Uninterruptible until the finalizer that counts the end of the fault is installed.
       Effect.uninterruptibleMask((restore) =>
         Effect.flatMap(
           Effect.suspend(() => siteOf(label)),
@@ -464,7 +466,7 @@ const makeWith = (
 // Services
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** The chaos that a member of a service can stand without a change of its type. */
+/** The chaos whose errors and results are in the type of a member already. */
 type ChaosFor<Member> =
   Member extends Effect.Effect<infer A, infer E, infer _R>
     ? Chaos<E, A, A>
@@ -477,7 +479,7 @@ type Exposed<Shape> = { [K in keyof Shape]: [ChaosFor<Shape[K]>] extends [never]
 type Misfits<Shape, C> = { [K in Exposed<Shape>]: [C] extends [ChaosFor<Shape[K]>] ? never : K }[Exposed<Shape>]
 
 /**
- * `unknown` when the type of each method of a service has room for what the chaos may do; otherwise a sentence.
+ * `unknown` if the type of each method of a service includes the errors and results of the chaos; otherwise a message.
  *
  * @category type-level
  * @since 0.1.0
@@ -487,8 +489,8 @@ export type Fits<Shape, C> = [Misfits<Shape, C>] extends [never]
   : `The errors or results of this chaos are not in the type of \`${Misfits<Shape, C> & string}\`: give each method its own, with Chaos.layerMethods`
 
 /**
- * Decorates a service: chaos at each of its methods, labelled `service.method`. What is not an effect, nor a function
- * that returns one, stays as it is.
+ * Decorates a service: injects faults into each of its methods, labelled `service.method`. Members that are neither
+ * effects nor functions that return effects stay unchanged.
  *
  * **Example** (A service that hangs)
  *
@@ -519,7 +521,7 @@ export const layer = <Self, Shape extends object, C extends Chaos<unknown, unkno
 ): Layer.Layer<Self, never, Self> => decorated(service, () => chaos)
 
 /**
- * Decorates methods of a service, each with chaos that fits its type.
+ * Decorates methods of a service, each with its own chaos, whose errors and results must be in the type of the method.
  *
  * @category layers
  * @since 0.1.0
@@ -540,7 +542,7 @@ const decorated = <Self, Shape extends object>(
     service,
     Effect.map(service, (real) =>
       decorate(real, (name) => {
-        // The types of `layer` and `layerMethods` have seen to it that it fits.
+        // The types of `layer` and `layerMethods` check that it fits.
         const chaos = chaosOf(name) as Chaos | undefined
         return chaos?.inject(`${service.key}.${String(name)}`)
       })

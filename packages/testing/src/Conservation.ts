@@ -1,6 +1,6 @@
 /**
- * Permits, probes, places in a queue and tokens always add up: looked up in what a policy reports, or found out by taking
- * them all.
+ * Checks that no permit, probe, place in a queue or token is lost: from the counts that a policy reports, or by
+ * acquiring all of them.
  *
  * @since 0.1.0
  */
@@ -14,11 +14,11 @@ import type { Bulkhead, CircuitBreaker, Policy } from "effect-resilience"
 import * as Check from "./internal/check.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
-// What is looked at
+// Subjects
 // ---------------------------------------------------------------------------------------------------------------------
 
 /**
- * What a policy reports of one key. A policy of your own reports what it has: each law looks at what is there.
+ * The counts of one key of a policy. A policy of your own may leave out counts; each law checks those that are there.
  *
  * @category models
  * @since 0.1.0
@@ -26,19 +26,20 @@ import * as Check from "./internal/check.ts"
 export interface Account {
   readonly policy: string
   readonly key: string
-  /** Work that has begun and not ended. */
+  /** Calls whose work is running. */
   readonly running?: number | undefined
   /** Calls in a queue. */
   readonly waiting?: number | undefined
-  /** Probes of a half-open circuit that have not ended. */
+  /** Probes of a half-open circuit that are running. */
   readonly probing?: number | undefined
-  /** What is left in a budget. */
+  /** Tokens left in a budget. */
   readonly balance?: number | undefined
   readonly totals?: Totals | undefined
 }
 
 /**
- * Counts since the beginning: `calls` counts originals; `successes`, `failures` and `ignored` count attempts.
+ * Counts since the policy was created: `calls` counts calls without their retries; `successes`, `failures` and
+ * `ignored` count attempts.
  *
  * @category models
  * @since 0.1.0
@@ -50,7 +51,7 @@ export interface Totals {
   readonly ignored: number
   readonly retries: number
   readonly timeouts: number
-  /** By tag. Of `DeadlineExceeded` some have cut work that is also counted as an outcome. */
+  /** By tag. A `DeadlineExceeded` that interrupted running work is also counted as an outcome. */
   readonly rejections: Readonly<Record<string, number>>
   /** By reason. */
   readonly giveUps: Readonly<Record<string, number>>
@@ -67,8 +68,8 @@ export interface Books<R = never> {
 }
 
 /**
- * What can be checked: a policy, a circuit breaker, a bulkhead or a retry budget, made or as a service class, and
- * {@link Books}.
+ * What can be checked: a policy, a circuit breaker, a bulkhead or a retry budget, each as a value or as a service
+ * class, and {@link Books}.
  *
  * @category models
  * @since 0.1.0
@@ -115,8 +116,8 @@ const accountsOf = <R>(subject: Subject<R>): Books<R>["accounts"] => {
 }
 
 /**
- * The compartments of a bulkhead that are to be checked: it does not say itself which keys it has seen. Without this only
- * the default key is looked at.
+ * Names the keys of a bulkhead to check, because a bulkhead does not report its keys. Without this only the default key
+ * is checked.
  *
  * @category models
  * @since 0.1.0
@@ -140,7 +141,7 @@ export const keyed = <R>(
 // ---------------------------------------------------------------------------------------------------------------------
 
 /**
- * What does not add up. The message names each policy, key and law.
+ * Counts that break a law. The message names each policy, its key and the law.
  *
  * @category errors
  * @since 0.1.0
@@ -153,22 +154,22 @@ export class Violation extends Data.TaggedError("ConservationViolation")<{
   }
 }
 
-/** Says what is wrong with an account, or nothing. */
+/** Returns what is wrong with an account, or nothing. */
 type Law = (account: Account) => string | false | undefined
 
 const sum = (counts: Readonly<Record<string, number>>): number => Object.values(counts).reduce((a, b) => a + b, 0)
 
-/** Attempts that have ended with an answer of the work. */
+/** Attempts whose work has ended. */
 const outcomes = ({ failures, ignored, successes }: Totals): number => successes + failures + ignored
 
-/** Attempts that were begun, as far as the totals know: a call makes one, a retry another. */
+/** Attempts that were started: one for each call and one for each retry. */
 const attempts = ({ calls, retries }: Totals): number => calls + retries
 
 const countable: Law = ({ balance, probing = 0, running = 0, totals, waiting = 0 }) => {
   const { giveUps = {}, rejections = {}, ...counts } = totals ?? {}
   const all = Object.entries({ running, waiting, probing, ...counts, ...rejections, ...giveUps })
   const wrong = all.find(([, n]) => !(Number.isInteger(n) && n >= 0))
-  if (wrong !== undefined) return `${wrong[0]} is ${wrong[1]}, and a count is a whole number from 0`
+  if (wrong !== undefined) return `${wrong[0]} is ${wrong[1]}, and a count must be an integer >= 0`
   return balance !== undefined && !(balance >= 0) && `its balance is ${balance}, below zero`
 }
 
@@ -226,20 +227,20 @@ const holding = <S extends Subjects>(
   laws: ReadonlyArray<Law>
 ): Effect.Effect<void, Violation, Requires<S[number]>> =>
   Effect.flatMap(
-    // What the subjects need, and nothing else.
+    // `brokenIn` requires exactly the services of the subjects; its type is wider.
     brokenIn(subjects, laws) as Effect.Effect<ReadonlyArray<string>, never, Requires<S[number]>>,
     (broken) => (broken.length === 0 ? Effect.void : Effect.fail(new Violation({ broken })))
   )
 
 /**
- * Checks what must hold at every moment, whatever is going on.
+ * Checks what must hold at every moment, also while calls are running.
  *
- * **Details** Counts are whole numbers from 0, balances not below zero. Every attempt comes from a call or a retry, and is
- * one of: running, waiting, an outcome, a rejection. A retry follows an outcome. A call gives up at most once, and a
- * timeout cuts an attempt.
+ * **Details** Counts are integers >= 0, balances are >= 0. Every attempt belongs to a call or a retry, and is running,
+ * waiting, an outcome or a rejection. A retry follows an outcome. A call gives up at most once. A timeout interrupts
+ * one attempt.
  *
- * **Gotchas** A policy whose keys are forgotten (`keys.maxKeys`, `keys.idleTimeToLive`) while a call pauses between two
- * attempts counts them under two accounts, of which the first is gone.
+ * **Gotchas** If a key is evicted (`keys.maxKeys`, `keys.idleTimeToLive`) while a call waits between two attempts, the
+ * attempts are counted in two accounts, and the first of them no longer exists.
  *
  * @category checks
  * @since 0.1.0
@@ -247,7 +248,7 @@ const holding = <S extends Subjects>(
 export const anyTime = <const S extends Subjects>(...subjects: S) => holding(subjects, atAnyTime)
 
 /**
- * Checks what must hold when every call has ended: {@link anyTime}, and nothing is running, waiting or probing.
+ * Checks what must hold when every call has ended: {@link anyTime}, and no call is running, waiting or probing.
  *
  * **Example** (A test that ends with it)
  *
@@ -272,8 +273,8 @@ export const anyTime = <const S extends Subjects>(...subjects: S) => holding(sub
 export const atRest = <const S extends Subjects>(...subjects: S) => holding(subjects, [...atAnyTime, nothingHeld])
 
 /**
- * Checks what must hold when every call has ended and none was interrupted from outside: {@link atRest}, and each attempt
- * has ended in an outcome or a rejection.
+ * Checks what must hold when every call has ended and no call was interrupted by its caller: {@link atRest}, and each
+ * attempt has ended in an outcome or a rejection.
  *
  * @category checks
  * @since 0.1.0
@@ -286,9 +287,10 @@ export const uninterrupted = <const S extends Subjects>(...subjects: S) =>
 // ---------------------------------------------------------------------------------------------------------------------
 
 /**
- * Checks {@link atRest} when a program has ended, however it ends. Fibers that it has forked as children end with it.
+ * Runs a program and then checks {@link atRest}, also if the program fails or is interrupted. Child fibers of the
+ * program end with it.
  *
- * **When to use** Around every test: it costs some microseconds.
+ * **When to use** Around every test. It costs some microseconds.
  *
  * **Example** (A call that outlives its test)
  *
@@ -313,7 +315,7 @@ export const watch =
   <const S extends Subjects>(...subjects: S) =>
   <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Violation, R | Requires<S[number]>> =>
     Effect.uninterruptibleMask((restore) =>
-      // In a fiber of its own, whose children end with it.
+      // In its own fiber, whose children end with it.
       Effect.flatMap(Effect.forkChild(restore(self), { startImmediately: true }), (fiber) =>
         Effect.onExit(
           restore(Fiber.join(fiber)),
@@ -324,8 +326,8 @@ export const watch =
     )
 
 /**
- * Checks {@link atRest} when the layer's scope closes, and dies with the violation. Provide it over the layers of what it
- * watches, so that it closes first.
+ * Checks {@link atRest} when the layer's scope closes, and dies with the violation. Provide it on top of the layers of
+ * its subjects, so that it closes first.
  *
  * @category programs
  * @since 0.1.0
@@ -338,18 +340,19 @@ export const layer = <const S extends Subjects>(...subjects: S): Layer.Layer<nev
   )
 
 // ---------------------------------------------------------------------------------------------------------------------
-// By taking all there is
+// By acquiring everything
 // ---------------------------------------------------------------------------------------------------------------------
 
 /**
- * Takes every permit at once: so many can be had, and not one more; and after they are given back, as many again.
+ * Acquires all permits at once: exactly `expected` can be acquired, and after their release `expected` again.
  *
- * **When to use** Where a policy does not say what it holds, or might be wrong about it: a semaphore, a pool, the permits
- * inside a policy, the probes of a half-open circuit.
+ * **When to use** If a subject does not report its permits, or may report them wrongly: a semaphore, a pool, the
+ * permits inside a policy, the probes of a half-open circuit.
  *
- * **Details** `use` is given work that never ends, and is interrupted in the end.
+ * **Details** `use` gets work that never ends, and is interrupted at the end of the check.
  *
- * **Gotchas** The calls count: a policy has their interruptions among its totals. Whoever else holds a permit is missing.
+ * **Gotchas** A policy counts these calls and their interruptions in its totals. A permit that another call holds
+ * during the check counts as lost.
  *
  * **Example** (All permits of a semaphore)
  *
@@ -378,7 +381,7 @@ export const permits = <R>(
       running += 1
       return Effect.never
     })
-    // One after the other; who comes too late waits or is refused, and does not matter.
+    // One after the other. A call without a permit waits or is rejected, which makes no difference here.
     const one = Effect.forkChild(Effect.exit(use(hold)), { startImmediately: true })
     return Effect.flatMap(Effect.replicateEffect(Effect.tap(one, Effect.yieldNow), expected + 1), (fibers) =>
       Effect.as(
@@ -396,9 +399,9 @@ export const permits = <R>(
 }
 
 /**
- * Takes every token of a retry budget: as many as its balance says, and not one more.
+ * Takes all tokens of a retry budget: exactly as many as its balance.
  *
- * **Gotchas** The tokens are gone. Time must stand still meanwhile: use the `TestClock`.
+ * **Gotchas** The tokens are not returned. Time must not pass during the check, so use the `TestClock`.
  *
  * @category taking
  * @since 0.1.0

@@ -1,9 +1,9 @@
 /**
- * Visits every state that a small machine can reach, by every interleaving of what can happen to it, and checks in each
- * what must hold.
+ * Visits every state that a small machine can reach, through every interleaving of its actions, and checks invariants
+ * in each state.
  *
- * What a random test samples, an exploration proves, for machines and bounds that are small enough: a few thousand to a
- * few million states. Good for the mutable core of a policy: a circuit, a queue, an account.
+ * A random test samples behaviours; an exploration covers all of them, for machines with a few thousand to a few
+ * million states. It suits the mutable core of a policy: a circuit, a queue, a balance.
  *
  * @since 0.1.0
  */
@@ -15,10 +15,10 @@ import { Graph } from "./internal/graph.ts"
 import * as Plain from "./internal/plain.ts"
 
 /**
- * Something that can happen in a state.
+ * An action that is possible in a state.
  *
- * **Details** `next` gets a copy of the state, may change it in place, and returns the state that follows. It must answer
- * the same for the same state: no clock, no random number.
+ * **Details** `next` gets a copy of the state, may change it in place, and returns the next state. It must be
+ * deterministic: no clock, no random numbers.
  *
  * @category models
  * @since 0.1.0
@@ -41,8 +41,8 @@ export interface Step<S> {
 }
 
 /**
- * What must stay possible: from every reachable state in which `from` holds, actions for which `by` holds lead to a state
- * in which `reached` holds.
+ * What must stay possible: from every reachable state in which `from` holds, actions for which `by` holds lead to a
+ * state in which `reached` holds.
  *
  * @category models
  * @since 0.1.0
@@ -56,7 +56,7 @@ export interface Goal<S> {
 }
 
 /**
- * A machine and its laws. A law is broken when it answers `false` or throws.
+ * A machine and its laws. A law is broken if it returns `false` or throws.
  *
  * @category models
  * @since 0.1.0
@@ -64,7 +64,7 @@ export interface Goal<S> {
 export interface Machine<S> {
   readonly name: string
   readonly initial: () => S
-  /** What can happen in a state, which must not be changed here. */
+  /** The actions that are possible in a state. It must not change the state. */
   readonly actions: (state: S) => Iterable<Action<S>>
   /** Laws of every state, by name. */
   readonly invariants?: Readonly<Record<string, (state: S) => boolean>> | undefined
@@ -72,7 +72,7 @@ export interface Machine<S> {
   readonly steps?: Readonly<Record<string, (step: Step<S>) => boolean>> | undefined
   /** What must stay possible, by name. */
   readonly goals?: Readonly<Record<string, Goal<S>>> | undefined
-  /** What tells two states apart, as plain data. Default: the state. */
+  /** The identity of a state, as plain data: states with equal keys are one. Default: the state. */
   readonly key?: ((state: S) => unknown) | undefined
   /** Default: `structuredClone`. */
   readonly copy?: ((state: S) => S) | undefined
@@ -83,17 +83,18 @@ export interface Machine<S> {
  * @since 0.1.0
  */
 export interface Options {
-  /** States after which the exploration gives up, an integer >= 1. Default: 200,000. */
+  /** States after which the exploration stops with an error, an integer >= 1. Default: 200,000. */
   readonly maxStates?: number | undefined
   /**
-   * Checks `key` too: two states with one key must lead, by the same actions, to states with the same keys. It looks one
-   * step ahead, and finds most keys that leave out too much. Costs a multiple of the exploration. Default: `false`.
+   * Also checks `key`: from two states with one key, the same actions must lead to states with the same keys. The check
+   * looks one step ahead, which finds most keys that leave out too much. It costs a multiple of the exploration.
+   * Default: `false`.
    */
   readonly verifyKey?: boolean | undefined
 }
 
 /**
- * What an exploration has seen.
+ * The result of an exploration.
  *
  * @category models
  * @since 0.1.0
@@ -102,16 +103,16 @@ export interface Explored {
   readonly machine: string
   readonly states: number
   readonly transitions: number
-  /** Steps to the state that is farthest from the initial one. */
+  /** Steps from the initial state to the farthest state. */
   readonly depth: number
   /** Laws checked, goals included. */
   readonly laws: number
-  /** For each goal, the steps it takes at the most. */
+  /** For each goal, the largest number of steps to reach it. */
   readonly goals: Readonly<Record<string, number>>
 }
 
 /**
- * One step of a way through the machine, with the state it led to (as its `key`, where there is one).
+ * One step of a trace, with the state that it led to (as its `key`, if there is one).
  *
  * @category models
  * @since 0.1.0
@@ -124,7 +125,7 @@ export interface TraceStep {
 const count = (n: number, noun: string): string => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`
 
 /**
- * A law does not hold. `trace` is a shortest way to where it does not, from the initial state.
+ * A law that does not hold. `trace` is a shortest path from the initial state to the violation.
  *
  * @category errors
  * @since 0.1.0
@@ -150,13 +151,13 @@ export class Violated extends Data.TaggedError("Violated")<{
       ...(cause === undefined ? [] : [`  ${cause instanceof Error ? cause.message : Plain.show(cause)}`]),
       line(0, "initial", initial),
       ...trace.map(({ action, state }, at) => line(at + 1, action, state)),
-      `(${count(states, "state")}, ${count(transitions, "transition")} visited; no shorter way leads there)`
+      `(${count(states, "state")}, ${count(transitions, "transition")} visited; there is no shorter path)`
     ].join("\n")
   }
 }
 
 /**
- * There are more states than `maxStates`: nothing is proved.
+ * There are more states than `maxStates`, so nothing is proved.
  *
  * @category errors
  * @since 0.1.0
@@ -170,21 +171,21 @@ export class TooManyStates extends Data.TaggedError("TooManyStates")<{
   override get message(): string {
     return (
       `${this.machine}: more than ${count(this.states, "state")}, the farthest ${count(this.depth, "step")} away. ` +
-      "Smaller bounds make it finite, or a `key` that leaves out what only counts up; `maxStates` allows more."
+      "Make the bounds smaller, leave counters that only grow out of `key`, or raise `maxStates`."
     )
   }
 }
 
 /**
- * Explores a machine, breadth first, so that the way to a broken law is a shortest one.
+ * Explores a machine breadth first, so that the trace to a broken law is a shortest one.
  *
- * **When to use** For a machine that is plain data and total functions, with time as one of its actions.
+ * **When to use** For a machine of plain data and total functions, in which the passing of time is an action.
  *
- * **Details** Two states with the same `key` are one. A machine that counts up (time, generations, identities) has no end
- * of states: leave absolute numbers out of the key, and keep differences. `verifyKey` finds a key that leaves out too
- * much. The whole exploration is one synchronous step, so `Effect.runSync` will do.
+ * **Details** Two states with the same `key` are one. A machine with growing counters (time, generations, identities)
+ * has infinitely many states: leave absolute numbers out of the key and keep differences. `verifyKey` finds keys that
+ * leave out too much. The exploration is synchronous, so `Effect.runSync` can run it.
  *
- * **Example** (Two clients and a lock that does not look before it leaps)
+ * **Example** (Two clients and a lock that checks and enters in two steps)
  *
  * ```ts
  * import { Effect } from "effect"
@@ -230,7 +231,7 @@ export const check = <S>(
   })
 
 /**
- * One line about an exploration.
+ * Formats an exploration as one line.
  *
  * **Example** (What was visited)
  *
@@ -258,7 +259,7 @@ export const format = ({ depth, goals, laws, machine, states, transitions }: Exp
     ...Object.entries(goals).map(([goal, steps]) => `${goal} within ${count(steps, "step")}`)
   ].join("; ")
 
-/** An action or a law that did not do what it must. */
+/** A violation inside the exploration: an action or a law that failed. */
 class Broken {
   readonly kind: Violated["kind"]
   readonly law: string
@@ -284,7 +285,7 @@ class Exploration<S> {
   private readonly known = new Map<string, number>()
   private readonly states: Array<S> = []
   private transitions = 0
-  /** For each goal, the edges it may use, as pairs of from and to. */
+  /** For each goal, the edges that it may use, as pairs of states. */
   private readonly ways: ReadonlyArray<Array<number>>
   private readonly signatures = new Map<number, string>()
 
@@ -375,7 +376,7 @@ class Exploration<S> {
     return this.checkLaws("invariant", this.invariants, state)
   }
 
-  /** A state that was taken for one already known must go on like that one. */
+  /** A state whose key is known must have the same successors as the first state with that key. */
   private checkKey(state: S, known: number): Broken | undefined {
     if (!this.verifyKey) return undefined
     let expected = this.signatures.get(known)
@@ -385,7 +386,7 @@ class Exploration<S> {
     }
     return this.signature(state) === expected
       ? this.checkState(state)
-      : new Broken("key", "states with one key go on alike")
+      : new Broken("key", "states with one key have the same successors")
   }
 
   private signature(state: S): string {

@@ -1,15 +1,16 @@
 /**
- * What must hold for the parts that you write yourself: trip policies, schedules, judgements, hooks, fallbacks, policies.
+ * Laws for parts that you write yourself: trip policies, schedules, classifications, hooks, fallbacks and policies.
  *
- * A suite is a list of laws with names. From vitest each law is a test; from plain code {@link check} runs them all.
+ * A suite is a list of named laws. In vitest each law can be a test; in plain code {@link check} runs all of them.
  *
  * @since 0.1.0
  */
+import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import type { Outcome, Rejection, Retry, RetryBudget, TripPolicy } from "effect-resilience"
+import type { Outcome, Rejection, Retry, RetryBudget, Transient, TripPolicy } from "effect-resilience"
 import * as Calls from "./internal/laws/calls.ts"
 import * as Law_ from "./internal/laws/law.ts"
 import * as Policies from "./internal/laws/policy.ts"
@@ -22,33 +23,51 @@ import * as Trip from "./internal/laws/trip.ts"
  * @category models
  * @since 0.1.0
  */
-export interface Law extends Law_.Law {}
+export interface Law {
+  readonly name: string
+  /** Fails with `Broken` when the law does not hold. */
+  readonly check: Effect.Effect<void, Broken>
+}
 
 /**
- * What all suites take: how many random inputs each law is checked with (default: 100), and the seed that decides about
- * them (default: 0, so that a test never flakes).
+ * Options of every suite.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Options extends Law_.Options {}
+export interface Options {
+  /** Random inputs per law, an integer >= 1. Default: 100. */
+  readonly runs?: number | undefined
+  /** What the inputs are drawn from. Default: 0, so that a test never flakes. */
+  readonly seed?: string | number | undefined
+}
 
 /**
- * A law does not hold. The message says why, and with which input; the smallest that was found.
+ * A law that does not hold. The message has the reason and the smallest input that was found.
  *
  * @category errors
  * @since 0.1.0
  */
-export const Broken = Law_.Broken
+export interface Broken extends Cause.YieldableError {
+  readonly _tag: "Broken"
+  readonly subject: string
+  readonly law: string
+  readonly reason: string
+  /** The smallest input that was found for it; `undefined` for a law without one. */
+  readonly input: unknown
+  readonly seed: string | number
+}
 
 /**
+ * The class of {@link Broken}.
+ *
  * @category errors
  * @since 0.1.0
  */
-export type Broken = Law_.Broken
+export const Broken: new (fields: Pick<Broken, "subject" | "law" | "reason" | "input" | "seed">) => Broken = Law_.Broken
 
 /**
- * Checks all laws of a suite, and answers how many there are. The first that is broken fails.
+ * Checks all laws of a suite and returns their number. Fails with the first law that is broken.
  *
  * @category running
  * @since 0.1.0
@@ -60,8 +79,8 @@ export const check = (laws: ReadonlyArray<Law>): Effect.Effect<number, Broken> =
   )
 
 /**
- * The laws of a trip policy: total, finite, deterministic, bounded; nothing kept outside of the evidence; never trips
- * without a reason, and does with one.
+ * The laws of a trip policy: total, finite, deterministic and bounded, with nothing stored outside its state. It never
+ * trips without failures or slow calls, and it trips in an outage.
  *
  * **When to use** For every trip policy of your own.
  *
@@ -77,7 +96,7 @@ export const check = (laws: ReadonlyArray<Law>): Effect.Effect<number, Broken> =
  * })
  * ```
  *
- * **Example** (A policy that keeps its count outside of the evidence)
+ * **Example** (A policy that stores its count outside its state)
  *
  * ```ts
  * import { Effect } from "effect"
@@ -93,7 +112,7 @@ export const check = (laws: ReadonlyArray<Law>): Effect.Effect<number, Broken> =
  * })
  *
  * const broken = await Effect.runPromise(Effect.flip(Laws.check(Laws.tripPolicy("mine", mine))))
- * broken.law // => "the evidence of one circuit is not that of another"
+ * broken.law // => "circuits do not share state"
  * ```
  *
  * @category suites
@@ -103,14 +122,14 @@ export const tripPolicy = <S>(
   name: string,
   policy: TripPolicy.TripPolicy<S>,
   options: Options & {
-    /** Calls that are enough to fill the evidence, and failing ones enough to trip it. Default: 20,000. */
+    /** The number of calls that fill the state, and of failures in a row that trip it. Default: 20,000. */
     readonly calls?: number | undefined
   } = {}
 ): ReadonlyArray<Law> => Trip.tripPolicy(name, policy, options)
 
 /**
- * The laws of a schedule: delays finite and never negative, an end (or the word that there is none), nothing shared
- * between calls, no waiting before it decides.
+ * The laws of a schedule: delays are finite and >= 0, it ends (unless `times` is `Infinity`), calls share nothing, and
+ * it decides without waiting.
  *
  * **Example** (A backoff without an end)
  *
@@ -130,20 +149,20 @@ export const schedule = <Out, In>(
   name: string,
   schedule: Schedule.Schedule<Out, In, unknown>,
   options: Options & {
-    /** No delay may be longer. Default: no cap. */
+    /** The longest delay allowed. Default: no cap. */
     readonly cap?: Duration.Input | undefined
-    /** Decisions after which it must have ended; `Infinity` says that it never ends. Default: 1,000. */
+    /** Decisions after which it must have ended; `Infinity` for a schedule that never ends. Default: 1,000. */
     readonly times?: number | undefined
-    /** What goes in at the n-th decision, from 1. Default: n, as for the open time of a circuit. */
+    /** The input of the n-th decision, from 1. Default: n, as for the open time of a circuit. */
     readonly input?: ((attempt: number) => In) | undefined
   } = {}
 ): ReadonlyArray<Law> => Schedules.schedule(name, schedule, options)
 
 /**
- * The laws of a schedule whose retries are paid for: the gate comes last, each retry costs one token, and nothing else
- * does. What the compiler cannot see for a budget that was made rather than provided.
+ * The laws of a schedule with a retry budget: `gated` is the last combinator, and each retry, and nothing else, costs
+ * one token. The compiler cannot check this for a budget from `RetryBudget.make`.
  *
- * **Example** (A limit after the gate is paid for, and never used)
+ * **Example** (With a limit after the gate, tokens are spent and not used)
  *
  * ```ts
  * import { Effect, Schedule } from "effect"
@@ -153,7 +172,7 @@ export const schedule = <Out, In>(
  *   Schedule.exponential("10 millis").pipe(budget.gated, Schedule.upTo({ times: 2 }))
  * )
  * const broken = await Effect.runPromise(Effect.flip(Laws.check(laws)))
- * broken.law // => "its gate is the last combinator"
+ * broken.law // => "`gated` is the last combinator"
  * ```
  *
  * @category suites
@@ -166,10 +185,10 @@ export const gated = (
 ): ReadonlyArray<Law> => Schedules.gated(name, schedule, options)
 
 /**
- * The laws of a classification (`classify`, `failures`, `ignore`, `failWhen`): an answer for every exit, always the same;
- * rejections and interruptions ignored, defects no success, and good told from bad.
+ * The laws of a classification (`classify`, `failures`, `ignore`, `failWhen`): it is total and deterministic, ignores
+ * rejections and interruptions, never counts a defect as a success, and returns both success and failure.
  *
- * **Example** (A classification for which nothing is a failure)
+ * **Example** (A classification that never returns failure)
  *
  * ```ts
  * import { Effect } from "effect"
@@ -177,7 +196,7 @@ export const gated = (
  *
  * const mine = Laws.classification("mine", { failures: ["Down"] }, { values: ["ok"], errors: [{ _tag: "down" }] })
  * const broken = await Effect.runPromise(Effect.flip(Laws.check(mine)))
- * broken.law // => "tells good from bad"
+ * broken.law // => "returns both success and failure"
  * ```
  *
  * @category suites
@@ -187,15 +206,15 @@ export const classification = <A, E>(
   name: string,
   classification: Outcome.Classification<A, E>,
   options: Options & {
-    /** Values that calls succeed with. */
+    /** Values with which calls succeed. */
     readonly values: ReadonlyArray<A>
-    /** Errors that they fail with. */
+    /** Errors with which calls fail. */
     readonly errors: ReadonlyArray<E>
   }
 ): ReadonlyArray<Law> => Calls.classification(name, classification, options)
 
 /**
- * The laws of an `onRetry` hook: it never fails, never holds up the retry, and ends when it is interrupted.
+ * The laws of an `onRetry` hook: it never fails, does not delay the retry, and ends when it is interrupted.
  *
  * @category suites
  * @since 0.1.0
@@ -204,15 +223,16 @@ export const onRetry = (
   name: string,
   hook: (attempt: Retry.Attempt) => Effect.Effect<unknown, unknown>,
   options: Options & {
-    /** How long it may take. Default: 1 second. */
+    /** The longest time that it may take. Default: 1 second. */
     readonly within?: Duration.Input | undefined
-    /** Errors that it may be told of. Default: one that is transient. */
+    /** Errors to call it with. Default: one transient error. */
     readonly errors?: ReadonlyArray<unknown> | undefined
   } = {}
 ): ReadonlyArray<Law> => Calls.onRetry(name, hook, options)
 
 /**
- * The laws of a fallback: it answers every rejection without dying, in time, and ends when it is interrupted.
+ * The laws of a fallback: it handles every rejection within its time and without a defect, and ends when it is
+ * interrupted.
  *
  * @category suites
  * @since 0.1.0
@@ -221,35 +241,39 @@ export const fallback = <E = never>(
   name: string,
   answer: (error: E | Rejection.Rejection) => Effect.Effect<unknown, unknown>,
   options: Options & {
-    /** How long it may take. Default: 1 second. */
+    /** The longest time that it may take. Default: 1 second. */
     readonly within?: Duration.Input | undefined
-    /** Errors that it answers besides rejections. */
+    /** Further errors that it handles, in addition to rejections. */
     readonly errors?: ReadonlyArray<E> | undefined
   } = {}
 ): ReadonlyArray<Law> => Calls.fallback(name, answer, options)
 
 /**
- * The error of the work that {@link policy} protects; transient.
+ * The error of the work that {@link policy} protects. It is transient.
  *
  * @category errors
  * @since 0.1.0
  */
-export const LawError = Policies.LawError
+export interface LawError extends Cause.YieldableError, Transient.Transient {
+  readonly _tag: "LawError"
+}
 
 /**
+ * The class of {@link LawError}.
+ *
  * @category errors
  * @since 0.1.0
  */
-export type LawError = Policies.LawError
+export const LawError: new () => LawError = Policies.LawError
 
 /**
- * The laws of whatever stands around a call: values, errors and defects come through as they are, the work sees its
- * context, runs once for a success, and ends before the call does.
+ * The laws of a policy around a call: values, errors and defects pass unchanged; the work sees the context of the call,
+ * runs once if it succeeds, and ends before the call does.
  *
- * **When to use** For a policy of your own, or a composition of several. Each law makes a new one; it must let through a
- * single call.
+ * **When to use** For a policy of your own, or a composition of several. Each law makes a new policy, which must admit
+ * a single call.
  *
- * **Example** (A wrapper of one's own)
+ * **Example** (A composition of two policies)
  *
  * ```ts
  * import { Effect } from "effect"

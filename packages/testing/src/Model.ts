@@ -1,9 +1,9 @@
 /**
- * Model-based testing: random sequences of commands are run against the real thing and against a small model of it, and
- * after each command both must answer the same and look the same.
+ * Model-based testing: runs random sequences of commands on a real system and on a small model of it. After each
+ * command both must return the same result and have the same visible state.
  *
- * A model is what you would write if nothing had to be fast, concurrent or interruptible. Where the two part, one of them
- * is wrong, and the sequence of commands is shrunk until nothing can be left out.
+ * A model is the simplest implementation, which need not be fast, concurrent or interruptible. Where the two differ,
+ * one of them is wrong, and the sequence is shrunk until every command in it is needed.
  *
  * @since 0.1.0
  */
@@ -22,22 +22,22 @@ import * as Plain from "./internal/plain.ts"
 import { world } from "./internal/world.ts"
 
 /**
- * One thing that can be done, to the model and to the real thing.
+ * A command, for the model and for the real system.
  *
- * **Details** `next` changes the model in place and returns the answer that the real thing must give; `run` does it for
- * real. Answers are compared as plain data. A command whose precondition `when` does not hold is skipped.
+ * **Details** `next` changes the model in place and returns the expected result; `run` runs the command on the real
+ * system. Results are compared as plain data. A command whose precondition `when` does not hold is skipped.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Command<M, Real, I> {
-  /** Where inputs come from. */
+  /** The inputs. */
   readonly input: Arbitrary.Arbitrary<I> | Schema.Schema<I>
   /** Default: always. */
   readonly when?: ((model: M, input: I) => boolean) | undefined
   readonly next: (model: M, input: I) => unknown
   readonly run: (real: Real, input: I) => Effect.Effect<unknown, unknown, Scope.Scope>
-  /** How often it is drawn, compared with others; an integer >= 1. Default: 1. */
+  /** How often it is drawn relative to other commands, an integer >= 1. Default: 1. */
   readonly weight?: number | undefined
 }
 
@@ -47,15 +47,15 @@ export interface Command<M, Real, I> {
  * @category models
  * @since 0.1.0
  */
-// biome-ignore lint/suspicious/noExplicitAny: the input of each command is its own business
+// biome-ignore lint/suspicious/noExplicitAny: each command has its own input type
 export type Commands<M, Real> = Readonly<Record<string, Command<M, Real, any>>>
 
 /**
- * A model of something real.
+ * A model and the real system that it describes.
  *
- * **Details** Each run begins with a new model, a new real thing, a virtual clock at zero and a seeded `Random`, in a scope
- * of its own. After each command everything that can go on at that instant does, and then `expected` of the model must
- * equal `actual` of the real thing.
+ * **Details** Each run has a new model, a new real system, a virtual clock at zero, a seeded `Random` and its own
+ * scope. After each command all fibers run until they wait for time or input; then `expected` of the model must equal
+ * `actual` of the real system.
  *
  * @category models
  * @since 0.1.0
@@ -64,15 +64,15 @@ export interface Model<M, Real> {
   readonly name: string
   readonly initial: () => M
   readonly real: Effect.Effect<Real, unknown, Scope.Scope>
-  /** The simplest first: shrinking tries those before it in their place. */
+  /** The simplest command first, because shrinking tries earlier commands in place of later ones. */
   readonly commands: Commands<M, Real>
-  /** What can be seen of it, as the model has it. */
+  /** The visible state that the model expects. */
   readonly expected: (model: M) => unknown
   readonly actual: (real: Real) => Effect.Effect<unknown, unknown, Scope.Scope>
 }
 
 /**
- * Makes a command, inferring the type of its input.
+ * Makes a command and infers the type of its input.
  *
  * @category constructors
  * @since 0.1.0
@@ -83,7 +83,7 @@ export const command =
     command
 
 /**
- * The input of a command that needs none.
+ * For commands without an input.
  *
  * @category constructors
  * @since 0.1.0
@@ -91,7 +91,7 @@ export const command =
 export const none: Arbitrary.Arbitrary<undefined> = Arbitrary.Constant(undefined)
 
 /**
- * One of several values, the simplest first.
+ * One of several values. List the simplest first, because shrinking prefers it.
  *
  * @category constructors
  * @since 0.1.0
@@ -99,7 +99,7 @@ export const none: Arbitrary.Arbitrary<undefined> = Arbitrary.Constant(undefined
 export const oneOf: <const A>(...values: readonly [A, ...Array<A>]) => Arbitrary.Arbitrary<A> = Inputs.oneOf
 
 /**
- * An integer of a range, both ends included.
+ * An integer in a range, both ends included.
  *
  * @category constructors
  * @since 0.1.0
@@ -107,7 +107,7 @@ export const oneOf: <const A>(...values: readonly [A, ...Array<A>]) => Arbitrary
 export const integer: (minimum: number, maximum: number) => Arbitrary.Arbitrary<number> = Inputs.integer
 
 /**
- * Inputs together: a tuple or a record of arbitraries makes an arbitrary of tuples or records.
+ * Combines inputs: a tuple or a record of arbitraries becomes an arbitrary of tuples or records.
  *
  * @category constructors
  * @since 0.1.0
@@ -129,16 +129,16 @@ export type Call = readonly [name: string, input?: unknown]
 export interface Options {
   /** Sequences of commands, an integer >= 1. Default: 100. */
   readonly runs?: number | undefined
-  /** Commands per sequence at the most, an integer >= 1; the first quarter of the sequences are shorter. Default: 40. */
+  /** The most commands in a sequence, an integer >= 1; the first quarter of the sequences are shorter. Default: 40. */
   readonly length?: number | undefined
-  /** The same seed makes the same sequences. Default: 0, so that a test never flakes. */
+  /** The same seed gives the same sequences. Default: 0, so that a test is deterministic. */
   readonly seed?: string | number | undefined
-  /** Shorter sequences tried once one has failed. Default: 2,000. */
+  /** The most shorter sequences to try after a failure. Default: 2,000. */
   readonly maxShrinks?: number | undefined
 }
 
 /**
- * What a check has done. `commands` counts, by name, those that were run; a command that is missing was never possible.
+ * The result of a check. `commands` counts by name the commands that ran; a command that is missing was never possible.
  *
  * @category models
  * @since 0.1.0
@@ -153,7 +153,7 @@ export interface Passed {
 }
 
 /**
- * One step of a sequence: what the model and the real thing answered, and how they looked afterwards.
+ * One step of a sequence: the results of model and real system, and their visible states afterwards.
  *
  * @category models
  * @since 0.1.0
@@ -165,7 +165,7 @@ export interface StepTaken {
 }
 
 /**
- * The real thing and the model have parted, at the last of `calls`. Its message says how to see it again.
+ * The real system and the model differ, at the last of `calls`. The message has the code that replays it.
  *
  * @category errors
  * @since 0.1.0
@@ -179,7 +179,7 @@ export class Diverged extends Data.TaggedError("Diverged")<{
   readonly where: "answer" | "state" | "failure"
   readonly expected: unknown
   readonly actual: unknown
-  /** Sequences tried until it happened, and accepted shorter ones since. */
+  /** Sequences tried until it failed, and shorter ones accepted since. */
   readonly runs: number
   readonly shrinks: number
 }> {
@@ -189,12 +189,12 @@ export class Diverged extends Data.TaggedError("Diverged")<{
       input === undefined ? command : `${command} ${Plain.show(input, 120)}`
     const width = Math.max(0, ...calls.map((call) => name(call).length))
     const literal = (value: unknown): string => JSON.stringify(value)
-    const words = { answer: "answered", state: "looked", failure: "failed" } as const
+    const words = { answer: "result", state: "state", failure: "failure" } as const
     return [
-      `${model}: the real thing ${words[where]} otherwise than the model says`,
+      `${model}: the ${words[where]} of the real system differs from the model`,
       ...Plain.differences(expected, actual).map(
         ([path, says, is]) =>
-          `  ${path}${path === "" ? "" : ": "}${Plain.show(is)}, but the model says ${Plain.show(says)}`
+          `  ${path}${path === "" ? "" : ": "}${Plain.show(is)}, but the model expects ${Plain.show(says)}`
       ),
       ...calls.map((call, at) => {
         const step = steps[at]
@@ -214,19 +214,19 @@ export class Diverged extends Data.TaggedError("Diverged")<{
 }
 
 /**
- * Checks a model against the real thing.
+ * Checks a real system against its model.
  *
- * **When to use** For whatever has state: a policy of your own, a cache, a client with a connection. From vitest by
- * `it.effect`, from plain code by `Effect.runPromise`.
+ * **When to use** For code with state: a policy of your own, a cache, a client with a connection. Run it with
+ * `it.effect` in vitest, or with `Effect.runPromise`.
  *
- * **Details** Built on Effect's `Arbitrary`, which shrinks: a failing sequence loses every command that it can do without.
- * A defect, and a failure of `run` or `actual`, count as divergence. Same seed, same sequences.
+ * **Details** Uses Effect's `Arbitrary`, which shrinks a failing sequence to the commands that it needs. A defect, and
+ * a failure of `run` or `actual`, count as a difference. The same seed gives the same sequences.
  *
- * **Gotchas** `when` and `next` must depend on nothing but the model and the input. What has no end in virtual time
- * (a real socket) hangs the check. Effect calls its `Arbitrary` unstable: another version may draw other sequences for
- * the same seed, so keep a finding as a {@link replay}.
+ * **Gotchas** `when` and `next` must depend on the model and the input alone. Work that does not end in virtual time (a
+ * real socket) hangs the check. Effect's `Arbitrary` is unstable: another version may draw other sequences for the same
+ * seed, so keep a finding as a {@link replay}.
  *
- * **Example** (A counter that forgets above three)
+ * **Example** (A counter that restarts after three)
  *
  * ```ts
  * import { Effect } from "effect"
@@ -272,20 +272,21 @@ export const check = <M, Real>(model: Model<M, Real>, options: Options = {}): Ef
           if (divergence !== undefined) last = divergence
           return divergence === undefined
         }),
-      // Lengths grow with the size up to their maximum: three quarters of the runs may use all of it.
+      // Lengths grow with the size, up to their maximum in three quarters of the runs.
       { runs, seed, size: 4 * length, maxShrinks }
     )
     if (result._tag === "Passed") return { model: model.name, seed, runs, ...tally }
-    // An arbitrary that discards too much is a mistake in the model, not a finding.
+    // An arbitrary that discards too many values is an error of the model, not a finding.
     if (result._tag !== "Falsified") return yield* Effect.die(new Error(Arbitrary.formatCheckFailure(result)))
-    // Run once more: the last divergence may be one of a sequence that was not accepted.
+    // Run again, because the last difference may belong to a sequence that was not accepted.
     const shrunk = (yield* runSequence(model, result.shrunkInput, seed)) ?? last
-    if (shrunk === undefined) return yield* Effect.die(new Error(`${model.name}: diverged once, and not again`))
+    if (shrunk === undefined)
+      return yield* Effect.die(new Error(`${model.name}: diverged once, and not when it was run again`))
     return yield* new Diverged({ model: model.name, seed, runs: result.runs, shrinks: result.shrinks, ...shrunk })
   })
 
 /**
- * Runs one sequence of commands, for a regression test: what a {@link Diverged} prints under *Replay*.
+ * Runs one sequence of commands, for a regression test. The message of {@link Diverged} has the call.
  *
  * @category running
  * @since 0.1.0
@@ -313,7 +314,7 @@ interface Tally {
 const arbitraryOf = (input: Arbitrary.Arbitrary<unknown> | Schema.Schema<unknown>): Arbitrary.Arbitrary<unknown> =>
   Arbitrary.isArbitrary(input) ? input : Arbitrary.schema(input)
 
-/** Commands drawn by weight; the index shrinks towards the first of them. */
+/** Commands drawn by weight; the index shrinks towards the first command. */
 const sequences = <M, Real>(commands: Commands<M, Real>, length: number): Arbitrary.Arbitrary<Array<Call>> => {
   const drawn = Object.entries(commands).flatMap(([name, { input, weight = 1 }]) => {
     if (!Number.isInteger(weight) || weight < 1) {
@@ -327,7 +328,7 @@ const sequences = <M, Real>(commands: Commands<M, Real>, length: number): Arbitr
   return Arbitrary.array(call, { minLength: 1, maxLength: length })
 }
 
-/** Everything that can go on at this instant does. */
+/** Lets all fibers run that do not wait for time. */
 const settle = Effect.andThen(TestClock.adjust(0), Effect.repeat(Effect.yieldNow, { times: 4 }))
 
 const runSequence = <M, Real>(
@@ -390,12 +391,16 @@ const same = (one: unknown, other: unknown): boolean => Plain.canonical(one) ===
 
 /**
  * What a caller does at the moment, how its last call ended (the value, the tag of the error, `"defect"`,
- * `"interrupted"`), and how often the work of that call was begun.
+ * `"interrupted"`), and how often the work of that call was started.
  *
  * @category callers
  * @since 0.1.0
  */
-export interface Caller extends Callers_.Caller {}
+export interface Caller {
+  readonly doing: "idle" | "waiting" | "working"
+  readonly last: string | undefined
+  readonly attempts: number
+}
 
 /**
  * A short name for how a call ended: its value, the tag of its error, `"defect"` or `"interrupted"`.
@@ -406,19 +411,19 @@ export interface Caller extends Callers_.Caller {}
 export const describe: (exit: Exit.Exit<unknown, unknown>) => string = Callers_.describe
 
 /**
- * A number of callers, each at one call at a time. Their work goes on until it is told how to end, so that commands decide
- * about every interleaving.
+ * Callers with one call each at a time. Their work runs until a command ends it, so that commands control every
+ * interleaving.
  *
  * @category callers
  * @since 0.1.0
  */
 export interface Callers<A, E> {
-  /** Begins a call; `protect` puts the policy around the work. Only for a caller that is idle. */
+  /** Begins a call of an idle caller; `protect` is the policy around the work. */
   readonly begin: (
     caller: number,
     protect: (work: Effect.Effect<A, E>) => Effect.Effect<unknown, unknown>
   ) => Effect.Effect<void, never, Scope.Scope>
-  /** Ends the work of a caller that is working. */
+  /** Ends the work of a working caller. */
   readonly end: (caller: number, exit: Exit.Exit<A, E>) => Effect.Effect<void>
   /** Interrupts the call of a caller. */
   readonly interrupt: (caller: number) => Effect.Effect<void>
@@ -426,7 +431,7 @@ export interface Callers<A, E> {
 }
 
 /**
- * Callers for the real side of a model.
+ * Makes callers for the real system of a model.
  *
  * **Example** (Two calls, the second in the queue)
  *
@@ -457,20 +462,20 @@ export const callers = <A, E = never>(
 ): Callers<A, E> => new Callers_.Callers<A, E>(count, name)
 
 /**
- * Runs an effect on the clock of the run, with a wall clock that `set` moves while intervals stay as they are: for what
- * must not care when somebody sets the clock.
+ * A wall clock that can be set while monotonic time continues, to test that code does not depend on the wall clock.
+ * `within` runs an effect on it.
  *
  * @category clock
  * @since 0.1.0
  */
 export interface Wall {
-  /** Sets the wall clock so many milliseconds off the clock of the run. */
+  /** Sets the wall clock to `millis` milliseconds after the clock of the run, or before it if negative. */
   readonly set: (millis: number) => Effect.Effect<void>
   readonly within: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
 /**
- * A wall clock that can be set back and forth.
+ * Makes a wall clock that can be set back and forth.
  *
  * @category clock
  * @since 0.1.0
@@ -478,7 +483,7 @@ export interface Wall {
 export const wall: Effect.Effect<Wall> = Effect.map(Clock.Clock, (clock) => {
   let moved = 0
   const nanos = () => BigInt(moved) * 1_000_000n
-  // All else, and monotonic time above all, is the clock's own.
+  // Everything else, monotonic time above all, comes from the original clock.
   const walled: Clock.Clock = Object.assign(Object.create(clock), {
     currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + moved,
     currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe() + nanos(),

@@ -1,9 +1,8 @@
 /**
- * Runs a program again and again, interrupts it at another point each time, and checks after each run that nothing was
- * lost.
+ * Runs a program many times, interrupts it at a different point each time, and checks an invariant after each run.
  *
- * A permit, a probe or a lock that is taken before the code that gives it back is in place gets lost when the fiber is
- * interrupted in between. Such a place is one step wide: a test that sleeps and interrupts will not hit it, a sweep does.
+ * A permit, a probe or a lock is lost if the fiber is interrupted after it is acquired and before its finalizer is
+ * installed. Such a gap is one step wide: a test that sleeps and then interrupts misses it, a sweep finds it.
  *
  * @since 0.1.0
  */
@@ -17,41 +16,41 @@ import * as Scheduler from "effect/Scheduler"
 import * as Check from "./internal/check.ts"
 
 /**
- * What is swept.
+ * The program to sweep.
  *
  * **Details**
  *
  * | option | range | default |
  * |---|---|---|
  * | `budgets` | integers >= 3 | 3, 4, 5 |
- * | `prefixes` | an integer >= 1 | as many as the budget |
+ * | `prefixes` | an integer >= 1 | the budget |
  * | `longest` | an integer >= 1 | 200 |
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options<S, E = never, R = never> {
-  /** New state for every run. */
+  /** Makes new state for every run. */
   readonly setup: Effect.Effect<S, E, R>
-  /** What is interrupted. How it ends does not matter; what it leaves behind does. */
+  /** The program that is interrupted. Its exit does not matter, only the state that it leaves. */
   readonly program: (state: S) => Effect.Effect<unknown, unknown, R>
   /**
-   * What runs at the same time, to its end: it holds the permit that the program waits for, or stands behind it in a
-   * queue. With it every point is run twice, alone and contended.
+   * A program that runs at the same time, to its end: it holds the permit that the first program waits for, or waits
+   * behind it in a queue. With it every point is run twice, alone and contended.
    */
   readonly contender?: ((state: S) => Effect.Effect<unknown, unknown, R>) | undefined
-  /** What must hold after each run. It is broken by a failure and by a defect, so assertions of any kind will do. */
+  /** What must hold after each run. A failure and a defect both break it, so any assertion library works. */
   readonly invariant: (state: S, ran: Ran) => Effect.Effect<unknown, unknown, R>
   /**
-   * What lets time pass for a program that waits for it, such as `TestClock.adjust("1 second")`. It is run beside the
-   * program at every tenth yield.
+   * Lets time pass for a program that waits for it, such as `TestClock.adjust("1 second")`. It runs at every tenth
+   * yield of the program.
    */
   readonly tick?: Effect.Effect<unknown, never, R> | undefined
   /** Operations after which a fiber yields. */
   readonly budgets?: ReadonlyArray<number> | undefined
-  /** How many alignments are tried for each budget. */
+  /** The number of alignments to try for each budget. */
   readonly prefixes?: number | undefined
-  /** Yields after which a run that has still not ended never will. */
+  /** Yields after which a run counts as one that never ends. */
   readonly longest?: number | undefined
 }
 
@@ -62,11 +61,11 @@ export interface Options<S, E = never, R = never> {
  * @since 0.1.0
  */
 export interface Point {
-  /** Was the contender there? */
+  /** Whether the contender ran. */
   readonly contended: boolean
   /** Operations after which the program yielded. */
   readonly budget: number
-  /** Operations that did nothing before the program began: they move its yields to other operations. */
+  /** Operations without an effect before the program, which move its yields to other operations. */
   readonly prefix: number
   /** Yields before the interruption. */
   readonly yields: number
@@ -79,7 +78,7 @@ export interface Point {
  * @since 0.1.0
  */
 export interface Ran extends Point {
-  /** Did the interruption come before the program's end? */
+  /** Whether the interruption came before the end of the program. */
   readonly interrupted: boolean
   /** How the program ended. */
   readonly exit: Exit.Exit<unknown, unknown>
@@ -93,7 +92,7 @@ export interface Ran extends Point {
  */
 export interface Swept {
   readonly runs: number
-  /** Runs that were interrupted before their end. */
+  /** Runs that were interrupted. */
   readonly interrupted: number
   /** Runs that ended before the interruption came. */
   readonly ended: number
@@ -107,9 +106,9 @@ export interface Swept {
  */
 export class Violation extends Data.TaggedError("SweepViolation")<{
   readonly point: Point
-  /** What went wrong; the last two: it waits for something that does not come. */
+  /** The reason. A program that does not end waits for something that never happens. */
   readonly reason: "the invariant does not hold" | "the program does not end" | "the contender does not end"
-  /** What the invariant said. */
+  /** The error of the invariant. */
   readonly cause: unknown
 }> {
   override get message(): string {
@@ -121,10 +120,10 @@ export class Violation extends Data.TaggedError("SweepViolation")<{
   }
 }
 
-/** Defaults of a sweep; the only place where they stand. With a budget below 3 Effect makes no progress. */
+/** The defaults of a sweep. With a budget below 3 Effect makes no progress. */
 const defaults = { budgets: [3, 4, 5], longest: 200 } as const
 
-/** Yields between two ticks: enough for what the last one woke to come to rest. */
+/** Yields between two ticks, enough for the fibers that the last tick woke to finish. */
 const pace = 10
 
 const checked = <S, E, R>(options: Options<S, E, R>) => {
@@ -135,11 +134,11 @@ const checked = <S, E, R>(options: Options<S, E, R>) => {
   return { budgets, longest, prefixes, contentions: contender === undefined ? [false] : [false, true] }
 }
 
-/** Begins an effect in a fiber that yields after `budget` operations, of which the first `prefix` do nothing. */
+/** Starts an effect in a fiber that yields after `budget` operations, of which the first `prefix` do nothing. */
 const begin = <R>(self: Effect.Effect<unknown, unknown, R>, prefix: number, budget: number) => {
   let aligned = self
   for (let i = 0; i < prefix; i++) aligned = Effect.andThen(Effect.void, aligned)
-  // Detached: a fiber waits for its children, and one that never ends must not hang the sweep that finds it.
+  // Detached, because a fiber waits for its children, and a child that never ends would hang the sweep.
   return Effect.forkDetach(Effect.provideService(aligned, Scheduler.MaxOpsBeforeYield, budget), {
     startImmediately: true
   })
@@ -205,7 +204,7 @@ const once = <S, E, R>(options: Options<S, E, R>, point: Point, longest: number)
     )
   })
 
-/** Every point. A violation ends the sweep if `found` fails with it. */
+/** Runs every point. The sweep ends if `found` fails with a violation. */
 const sweep = <S, E, R, E2>(
   options: Options<S, E, R>,
   found: (violation: Violation) => Effect.Effect<void, E2>
@@ -232,21 +231,21 @@ const sweep = <S, E, R, E2>(
 }
 
 /**
- * Sweeps a program, until the first violation.
+ * Sweeps a program and fails with the first violation.
  *
- * **When to use** For every path on which something is taken and given back: a call that succeeds, one that fails, a wait
- * in a queue, a probe, a pause between two attempts.
+ * **When to use** For every path that acquires and releases something: a call that succeeds, a call that fails, a wait
+ * in a queue, a probe, a delay between two attempts.
  *
- * **Details** Effect lets a fiber yield after so many operations (`Scheduler.MaxOpsBeforeYield`), and an interruption
- * arrives at a yield or where the fiber waits. The sweep gives the program a budget of three operations, so that it yields
- * nearly everywhere; tries other budgets, as some operations never stand at a multiple of three; begins it with a prefix
- * of operations that do nothing, to move its yields by one; and interrupts it after no yield, one, two, until it ends
- * first. With a `contender` all of that is done twice. For what it covers see {@link Swept}.
+ * **Details** A fiber of Effect yields after `Scheduler.MaxOpsBeforeYield` operations, and an interruption arrives at a
+ * yield or where the fiber waits. The sweep sets that budget to three operations, so that the program yields nearly
+ * everywhere. It tries other budgets, because some operations are never at a multiple of three. It starts the program
+ * with a prefix of operations that do nothing, which moves the yields by one. It interrupts after zero yields, one, two
+ * and so on, until the program ends first. With a `contender` every point is run twice. {@link Swept} has the coverage.
  *
- * **Gotchas** A program that does not run the same way twice (chance, the real clock) may be interrupted at a point
- * without it; give it a seed and a `TestClock`. Time passes only by `tick`.
+ * **Gotchas** The program must be deterministic, or points are missed: give it a seed and a `TestClock`. Time passes
+ * only through `tick`.
  *
- * **Example** (A lock that takes before it can give back)
+ * **Example** (A lock that is acquired before its finalizer is installed)
  *
  * ```ts
  * import { Effect } from "effect"
@@ -276,9 +275,9 @@ export const run = <S, E = never, R = never>(options: Options<S, E, R>): Effect.
   sweep(options, Effect.fail)
 
 /**
- * Sweeps a program to the end, and collects every violation.
+ * Sweeps a program through all points and collects every violation.
  *
- * **When to use** To see how wide a leak is, and at which points it stands.
+ * **When to use** To see at which points a leak occurs.
  *
  * @category running
  * @since 0.1.0
@@ -295,7 +294,7 @@ export const collect = <S, E = never, R = never>(
 }
 
 /**
- * Runs the one point of a violation again.
+ * Runs the point of a violation again.
  *
  * @category running
  * @since 0.1.0
@@ -311,7 +310,7 @@ export const replay = <S, E = never, R = never>(
 }
 
 /**
- * Work that gives way to other fibers so many times: something to be interrupted in.
+ * Work that yields to other fibers `n` times, and so can be interrupted.
  *
  * @category running
  * @since 0.1.0

@@ -2,21 +2,10 @@
 // the public API is seen in review.
 import { spawnSync } from "node:child_process"
 import { copyFileSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { parseSync } from "rolldown/utils"
+import { posix } from "node:path"
+import { parseSync, Visitor } from "rolldown/utils"
+import { type Package, published } from "./packages.ts"
 import { run } from "./run.ts"
-
-interface Package {
-  readonly name: string
-  readonly path: string
-  /** Folders that no user can import from. */
-  readonly hidden: ReadonlyArray<string>
-}
-
-const packages: ReadonlyArray<Package> = [
-  { name: "effect-resilience", path: "packages/resilience", hidden: ["machine/**", "internal/**"] },
-  { name: "@effect-resilience/testing", path: "packages/testing", hidden: ["internal/**"] },
-  { name: "@effect-resilience/lab", path: "packages/lab", hidden: ["internal/**", "cli/**", "report/**"] }
-]
 
 const folder = ".cache/api"
 
@@ -54,8 +43,32 @@ export const describeModule = (text: string): string => {
   return [...section(true), ...(hidden.length === 0 ? [] : ["// not exported", ...hidden])].join("\n")
 }
 
+/**
+ * The modules that a declaration file imports and no user can: the declarations of a library on top would name them, and its
+ * users would get `any`. `file` is relative to the sources, `hidden` are globs.
+ */
+export const hiddenImports = (file: string, text: string, hidden: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const specifiers: Array<string> = []
+  new Visitor({
+    ImportDeclaration: (node) => void specifiers.push(node.source.value),
+    ExportNamedDeclaration: (node) => {
+      if (node.source !== null) specifiers.push(node.source.value)
+    },
+    ExportAllDeclaration: (node) => void specifiers.push(node.source.value),
+    TSImportType: (node) => void specifiers.push(node.source.value)
+  }).visit(parseSync(file, text, { lang: "dts" }).program)
+  return specifiers
+    .filter((specifier) => specifier.startsWith("."))
+    .map((specifier) => posix.join(posix.dirname(file), specifier).replace(/\.ts$/, ""))
+    .filter((module) => hidden.some((pattern) => posix.matchesGlob(module, pattern)))
+}
+
 /** The declarations as they are now. Throws what the compiler says when there are none. */
-const describePackage = async ({ hidden, name, path }: Package): Promise<{ text: string; modules: number }> => {
+const describePackage = async ({
+  hidden,
+  name,
+  path
+}: Package): Promise<{ text: string; modules: number; hiddenNames: ReadonlyArray<string> }> => {
   // From the sources of all packages: none needs to be built first.
   const flags = ["--emitDeclarationOnly", "--declarationMap", "false", "--sourceMap", "false", "--removeComments"]
   const sources = ["--rootDir", ".", "--customConditions", "@effect-resilience/source"]
@@ -63,26 +76,38 @@ const describePackage = async ({ hidden, name, path }: Package): Promise<{ text:
   const { ok, output } = await run("tsc", ["-p", path, ...flags, ...sources, "--outDir", out])
   if (!ok) throw new Error(output)
   const declarations = `${out}/${path}/src`
-  const modules = globSync("**/*.d.ts", { cwd: declarations, exclude: hidden })
+  const files = globSync("**/*.d.ts", { cwd: declarations })
     .map((file) => file.replaceAll("\\", "/"))
+    .filter(
+      (file) =>
+        !hidden.some((pattern) => posix.matchesGlob(file.replace(/\.d\.ts$/, ""), pattern)) || file === "index.d.ts"
+    )
     .sort()
-    .map((file) => {
-      const module = file.replace(/\.d\.ts$/, "").replace(/(^|\/)index$/, "")
-      const heading = [name, module].filter((part) => part !== "").join("/")
-      const text = describeModule(readFileSync(`${declarations}/${file}`, "utf8"))
-      return `## ${heading}\n\n\`\`\`ts\n${text}\n\`\`\`\n`
-    })
+  const hiddenNames = files.flatMap((file) =>
+    hiddenImports(file, readFileSync(`${declarations}/${file}`, "utf8"), hidden).map(
+      (module) =>
+        `${path}/src/${file.replace(".d.ts", ".ts")}: a public declaration names ${module}, which no user can import`
+    )
+  )
+  const modules = files.map((file) => {
+    const module = file.replace(/\.d\.ts$/, "").replace(/(^|\/)index$/, "")
+    const heading = [name, module].filter((part) => part !== "").join("/")
+    const text = describeModule(readFileSync(`${declarations}/${file}`, "utf8"))
+    return `## ${heading}\n\n\`\`\`ts\n${text}\n\`\`\`\n`
+  })
   const lead = "# The public API\n\nWritten by `npm run api -- --update`: do not edit.\n"
-  return { text: [lead, ...modules].join("\n"), modules: modules.length }
+  return { text: [lead, ...modules].join("\n"), modules: modules.length, hiddenNames }
 }
 
 if (import.meta.main) {
   rmSync(folder, { force: true, recursive: true })
   const update = process.argv.includes("--update")
   await Promise.all(
-    packages.map(async (one) => {
+    published.map(async (one) => {
       mkdirSync(`${folder}/${one.path}`, { recursive: true })
-      const { modules, text } = await describePackage(one)
+      const { hiddenNames, modules, text } = await describePackage(one)
+      for (const name of hiddenNames) console.error(name)
+      if (hiddenNames.length > 0) process.exitCode = 1
       const snapshot = `${one.path}/api.md`
       const current = `${folder}/${snapshot}`
       writeFileSync(current, text)

@@ -30,10 +30,11 @@ const all: ReadonlyArray<Step> = [
     command: "biome",
     args: ["check", "--error-on-warnings", "--diagnostic-level=warn", `--colors=${isTerminal ? "force" : "off"}`]
   },
-  { name: "floors", ...tool("floors") },
+  { name: "layers", ...tool("layers") },
   { name: "api", ...tool("api") },
   { name: "docs", ...tool("docs") },
   { name: "lock", ...tool("lock") },
+  { name: "words", ...tool("words") },
   { name: "unused", command: "knip", args: ["--no-progress", "--treat-config-hints-as-errors"] },
   { name: "pack", ...tool("pack") },
   { name: "size", command: "size-limit", args: [], cwd: "packages/tools", after: "pack" }

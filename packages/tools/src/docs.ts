@@ -95,7 +95,7 @@ if (import.meta.main) {
     ...globSync(["README.md", "packages/*/{README,AGENTS}.md"], { exclude: ["packages/resilience/README.md"] }),
     ...globSync("docs/**/*.md"),
     ...globSync("packages/*/src/**/*.ts", {
-      exclude: ["packages/tools/**", "packages/*/src/{machine,internal,cli,report}/**"]
+      exclude: ["packages/tools/**", "packages/*/src/{machine,runtime,engine,internal,cli,report}/**"]
     })
   ]
   const sources = files

@@ -6,7 +6,7 @@ import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as BuiltIn from "effect/persistence/CircuitBreaker"
 import { CircuitBreaker, Policy, TripPolicy } from "effect-resilience"
 import Opossum from "opossum"
-import * as Floor from "../floors/breaker.ts"
+import * as Baseline from "../baselines/breaker.ts"
 import { type Candidate, down, inFiber, inPromise, inRuntime, type Task } from "./work.ts"
 
 const hour = 3_600_000
@@ -53,10 +53,10 @@ const lean: Opossum.Options = { rollingPercentilesEnabled: false, enableSnapshot
 export const names = {
   ours: "effect-resilience",
   production: "effect-resilience, production shape",
-  ownFloor: "floor, own primitive",
-  publicFloor: "floor, public API",
-  ownWindow: "floor, own primitive, production shape",
-  publicWindow: "floor, public API, production shape",
+  ownBaseline: "baseline, own primitive",
+  publicBaseline: "baseline, public API",
+  ownWindow: "baseline, own primitive, production shape",
+  publicWindow: "baseline, public API, production shape",
   consecutive: "Effect CircuitBreaker, consecutive",
   rate: "Effect CircuitBreaker, rate",
   sampling: "cockatiel SamplingBreaker",
@@ -110,31 +110,31 @@ export const breakers = async (): Promise<ReadonlyArray<Candidate>> => {
     ),
     inFiber(
       {
-        name: names.ownFloor,
-        family: "floor, own primitive",
+        name: names.ownBaseline,
+        family: "baseline, own primitive",
         what: "hand-written on Effect's internal keys: a failure streak"
       },
-      Floor.plainOwn(Floor.makeState())
+      Baseline.plainOwn(Baseline.makeState())
     ),
     inFiber(
       {
-        name: names.publicFloor,
-        family: "floor, public API",
+        name: names.publicBaseline,
+        family: "baseline, public API",
         what: "hand-written with `onExitPrimitive`: a failure streak"
       },
-      Floor.plainPublic(Floor.makeState())
+      Baseline.plainPublic(Baseline.makeState())
     ),
     inFiber(
       {
         name: names.ownWindow,
-        family: "floor, own primitive",
+        family: "baseline, own primitive",
         what: "hand-written: window of ten buckets, slow calls, latency histogram"
       },
-      Floor.windowOwn(new Floor.Window())
+      Baseline.windowOwn(new Baseline.Window())
     ),
     inFiber(
-      { name: names.publicWindow, family: "floor, public API", what: "the same with `onExitPrimitive`" },
-      Floor.windowPublic(new Floor.Window())
+      { name: names.publicWindow, family: "baseline, public API", what: "the same with `onExitPrimitive`" },
+      Baseline.windowPublic(new Baseline.Window())
     ),
     inFiber(
       {
@@ -197,8 +197,8 @@ const mostOpossums = 1000
 export const keyedBreakers = async (count: number): Promise<ReadonlyArray<Candidate>> => {
   const keys = Array.from({ length: count }, (_, i) => `tenant-${i}`)
   const ours = await Effect.runPromise(CircuitBreaker.make("bench", { trip: half, keys: { maxKeys: count + 1 } }))
-  const own = perKey(() => Floor.windowOwn(new Floor.Window()))
-  const open = perKey(() => Floor.windowPublic(new Floor.Window()))
+  const own = perKey(() => Baseline.windowOwn(new Baseline.Window()))
+  const open = perKey(() => Baseline.windowPublic(new Baseline.Window()))
   const byStreak = await builtIn(consecutive)
   const policies = perKey(samplingBreaker)
   const rotate = perKey(() => makeOpossum(lean))
@@ -207,11 +207,13 @@ export const keyedBreakers = async (count: number): Promise<ReadonlyArray<Candid
     inFiber({ name: names.ours, family: "ours", what: "`protect(work, { key })`, a failure rate" }, (work) =>
       work.pipe(ours.protect({ key: key1() }))
     ),
-    inFiber({ name: names.ownWindow, family: "floor, own primitive", what: "one record per key in a `Map`" }, (work) =>
-      own(key2())(work)
+    inFiber(
+      { name: names.ownWindow, family: "baseline, own primitive", what: "one record per key in a `Map`" },
+      (work) => own(key2())(work)
     ),
-    inFiber({ name: names.publicWindow, family: "floor, public API", what: "one record per key in a `Map`" }, (work) =>
-      open(key3())(work)
+    inFiber(
+      { name: names.publicWindow, family: "baseline, public API", what: "one record per key in a `Map`" },
+      (work) => open(key3())(work)
     ),
     inFiber(
       { name: names.consecutive, family: "Effect", what: "`execute({ key })`, 5 failures in a row, store in memory" },
@@ -242,10 +244,10 @@ export const atDefaults = async (): Promise<Candidate> => {
 /** Breakers that have been opened, and stay so. */
 export const openBreakers = async (): Promise<ReadonlyArray<Candidate>> => {
   const ours = await Effect.runPromise(CircuitBreaker.make("bench", { trip: half, openFor: "2 hours" }))
-  const plainOwn = Floor.makeState()
-  const plainPublic = Floor.makeState()
-  Floor.trip(plainOwn, hour)
-  Floor.trip(plainPublic, hour)
+  const plainOwn = Baseline.makeState()
+  const plainPublic = Baseline.makeState()
+  Baseline.trip(plainOwn, hour)
+  Baseline.trip(plainPublic, hour)
   const byStreak = await builtIn(consecutive)
   const sampling = samplingBreaker()
   const small = makeOpossum(lean)
@@ -257,15 +259,15 @@ export const openBreakers = async (): Promise<ReadonlyArray<Candidate>> => {
     ),
     inFiber(
       {
-        name: names.ownFloor,
-        family: "floor, own primitive",
+        name: names.ownBaseline,
+        family: "baseline, own primitive",
         what: "`Object.create` of an error class with a tag and `retryAfter`"
       },
-      Floor.plainOwn(plainOwn)
+      Baseline.plainOwn(plainOwn)
     ),
     inFiber(
-      { name: names.publicFloor, family: "floor, public API", what: "the same, by `suspend` and `fail`" },
-      Floor.plainPublic(plainPublic)
+      { name: names.publicBaseline, family: "baseline, public API", what: "the same, by `suspend` and `fail`" },
+      Baseline.plainPublic(plainPublic)
     ),
     inFiber(
       { name: names.consecutive, family: "Effect", what: "`CircuitBreakerError`, two Schema errors with stack traces" },

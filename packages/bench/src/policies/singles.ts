@@ -6,15 +6,15 @@ import * as Schedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
 import { Bulkhead, Fallback, Retry, Timeout } from "effect-resilience"
 import pRetry from "p-retry"
-import * as BulkheadFloor from "../floors/bulkhead.ts"
-import * as RetryFloor from "../floors/retry.ts"
-import * as TimeoutFloor from "../floors/timeout.ts"
+import * as BulkheadBaseline from "../baselines/bulkhead.ts"
+import * as RetryBaseline from "../baselines/retry.ts"
+import * as TimeoutBaseline from "../baselines/timeout.ts"
 import { type Candidate, inFiber, inPromise } from "./work.ts"
 
 export const names = {
   ours: "effect-resilience",
-  ownFloor: "floor, own primitive",
-  publicFloor: "floor, public API",
+  ownBaseline: "baseline, own primitive",
+  publicBaseline: "baseline, public API",
   exponential: "Effect.retry(exponential)",
   timeout: "Effect.timeout",
   semaphore: "Effect Semaphore.withPermit",
@@ -35,16 +35,16 @@ export const retries = (): ReadonlyArray<Candidate> => {
   return [
     inFiber({ name: names.ours, family: "ours", what: "`Retry.transient(Retry.backoff())`" }, (work) => ours(work)),
     inFiber(
-      { name: names.ownFloor, family: "floor, own primitive", what: "a frame that a success passes by" },
-      RetryFloor.retryOwn(limited)
+      { name: names.ownBaseline, family: "baseline, own primitive", what: "a frame that a success passes by" },
+      RetryBaseline.retryOwn(limited)
     ),
     inFiber(
       {
-        name: names.publicFloor,
-        family: "floor, public API",
+        name: names.publicBaseline,
+        family: "baseline, public API",
         what: "`catchCause`; the schedule begins at the first failure"
       },
-      RetryFloor.retryPublic(limited)
+      RetryBaseline.retryPublic(limited)
     ),
     inFiber({ name: names.exponential, family: "Effect", what: "without jitter and without an end" }, (work) =>
       Effect.retry(work, exponential)
@@ -69,12 +69,12 @@ export const immediateRetries = (): ReadonlyArray<Candidate> => {
   return [
     inFiber({ name: names.ours, family: "ours", what: "`Retry.transient(Schedule.recurs(2))`" }, (work) => ours(work)),
     inFiber(
-      { name: names.ownFloor, family: "floor, own primitive", what: "a frame that catches a failure" },
-      RetryFloor.retryOwn(schedule)
+      { name: names.ownBaseline, family: "baseline, own primitive", what: "a frame that catches a failure" },
+      RetryBaseline.retryOwn(schedule)
     ),
     inFiber(
-      { name: names.publicFloor, family: "floor, public API", what: "`catchCause`" },
-      RetryFloor.retryPublic(schedule)
+      { name: names.publicBaseline, family: "baseline, public API", what: "`catchCause`" },
+      RetryBaseline.retryPublic(schedule)
     ),
     inFiber({ name: "Effect.retry(recurs)", family: "Effect", what: "`Effect.retry(Schedule.recurs(2))`" }, (work) =>
       Effect.retry(work, schedule)
@@ -100,8 +100,8 @@ export const timeouts = (millis: number): ReadonlyArray<Candidate> => {
   return [
     inFiber({ name: names.ours, family: "ours", what: "`Timeout.after`" }, (work) => ours(work)),
     inFiber(
-      { name: names.publicFloor, family: "floor, public API", what: "a child fiber, an observer and one timer" },
-      TimeoutFloor.timeout(millis)
+      { name: names.publicBaseline, family: "baseline, public API", what: "a child fiber, an observer and one timer" },
+      TimeoutBaseline.timeout(millis)
     ),
     inFiber({ name: names.timeout, family: "Effect", what: "a race of two fibers, one of which sleeps" }, (work) =>
       Effect.timeout(work, millis)
@@ -130,15 +130,15 @@ export const bulkheads = async (): Promise<ReadonlyArray<Candidate>> => {
     ),
     inFiber(
       {
-        name: names.ownFloor,
-        family: "floor, own primitive",
+        name: names.ownBaseline,
+        family: "baseline, own primitive",
         what: "a counter and a frame that is told when it is left"
       },
-      BulkheadFloor.failFastOwn(permits)
+      BulkheadBaseline.failFastOwn(permits)
     ),
     inFiber(
-      { name: names.publicFloor, family: "floor, public API", what: "a counter and `onExitPrimitive`" },
-      BulkheadFloor.failFastPublic(permits)
+      { name: names.publicBaseline, family: "baseline, public API", what: "a counter and `onExitPrimitive`" },
+      BulkheadBaseline.failFastPublic(permits)
     ),
     inFiber({ name: names.semaphore, family: "Effect", what: "20 permits; whoever finds none waits" }, (work) =>
       semaphore.withPermit(work)
@@ -162,8 +162,8 @@ export const queues = async (waiters: number): Promise<ReadonlyArray<Candidate>>
       ours.protect(work)
     ),
     inFiber(
-      { name: names.publicFloor, family: "floor, public API", what: "a linked list; nobody can leave it early" },
-      BulkheadFloor.queueing(1)
+      { name: names.publicBaseline, family: "baseline, public API", what: "a linked list; nobody can leave it early" },
+      BulkheadBaseline.queueing(1)
     ),
     inFiber({ name: names.semaphore, family: "Effect", what: "one permit; each release copies the queue" }, (work) =>
       semaphore.withPermit(work)
@@ -184,12 +184,12 @@ export const fallbacks = (): ReadonlyArray<Candidate> => {
   return [
     inFiber({ name: names.ours, family: "ours", what: '`Fallback.value(0, { when: "any" })`' }, (work) => ours(work)),
     inFiber(
-      { name: names.ownFloor, family: "floor, own primitive", what: "a frame that a success passes by" },
-      RetryFloor.fallbackOwn(other)
+      { name: names.ownBaseline, family: "baseline, own primitive", what: "a frame that a success passes by" },
+      RetryBaseline.fallbackOwn(other)
     ),
     inFiber(
-      { name: names.publicFloor, family: "floor, public API", what: "`catchCause`" },
-      RetryFloor.fallbackPublic(other)
+      { name: names.publicBaseline, family: "baseline, public API", what: "`catchCause`" },
+      RetryBaseline.fallbackPublic(other)
     ),
     inFiber({ name: "Effect.catch", family: "Effect", what: "`Effect.catch`" }, (work) =>
       Effect.catch(work, () => other)

@@ -5,10 +5,10 @@ import { pipe } from "effect/Function"
 import * as Schedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
 import { Bulkhead, CircuitBreaker, Deadline, Fallback, Policy, Retry, Timeout } from "effect-resilience"
-import * as BreakerFloor from "../floors/breaker.ts"
-import * as BulkheadFloor from "../floors/bulkhead.ts"
-import * as RetryFloor from "../floors/retry.ts"
-import * as TimeoutFloor from "../floors/timeout.ts"
+import * as BreakerBaseline from "../baselines/breaker.ts"
+import * as BulkheadBaseline from "../baselines/bulkhead.ts"
+import * as RetryBaseline from "../baselines/retry.ts"
+import * as TimeoutBaseline from "../baselines/timeout.ts"
 import { half, makeBuiltIn, samplingBreaker } from "./breakers.ts"
 import { type Candidate, inFiber, inPromise, type Work } from "./work.ts"
 
@@ -22,8 +22,8 @@ export const names = {
   retry: "effect-resilience, retry alone",
   breaker: "effect-resilience, breaker alone",
   bulkhead: "effect-resilience, bulkhead alone",
-  ownFloor: "floor, own primitive",
-  publicFloor: "floor, public API",
+  ownBaseline: "baseline, own primitive",
+  publicBaseline: "baseline, public API",
   builtIns: "Effect's built-ins",
   cockatiel: "cockatiel wrap"
 } as const
@@ -73,13 +73,13 @@ export const singles = async (): Promise<ReadonlyArray<Candidate>> => {
 
 export const stacks = async (timed: boolean): Promise<ReadonlyArray<Candidate>> => {
   const { everything, plain } = await policies(timed)
-  const limit = timed ? TimeoutFloor.timeout(second) : <A>(self: A): A => self
-  const ownBulkhead = BulkheadFloor.failFastOwn(permits)
-  const ownBreaker = BreakerFloor.windowOwn(new BreakerFloor.Window())
-  const ownRetry = RetryFloor.retryOwn(schedule)
-  const publicBulkhead = BulkheadFloor.failFastPublic(permits)
-  const publicBreaker = BreakerFloor.windowPublic(new BreakerFloor.Window())
-  const publicRetry = RetryFloor.retryPublic(schedule)
+  const limit = timed ? TimeoutBaseline.timeout(second) : <A>(self: A): A => self
+  const ownBulkhead = BulkheadBaseline.failFastOwn(permits)
+  const ownBreaker = BreakerBaseline.windowOwn(new BreakerBaseline.Window())
+  const ownRetry = RetryBaseline.retryOwn(schedule)
+  const publicBulkhead = BulkheadBaseline.failFastPublic(permits)
+  const publicBreaker = BreakerBaseline.windowPublic(new BreakerBaseline.Window())
+  const publicRetry = RetryBaseline.retryPublic(schedule)
   const breaker = await makeBuiltIn()
   const semaphore = Semaphore.makeUnsafe(permits)
   const protectBuiltIn = (work: Effect.Effect<unknown, unknown>) =>
@@ -104,16 +104,16 @@ export const stacks = async (timed: boolean): Promise<ReadonlyArray<Candidate>> 
     ),
     inFiber(
       {
-        name: names.ownFloor,
-        family: "floor, own primitive",
+        name: names.ownBaseline,
+        family: "baseline, own primitive",
         what: `hand-written, window and histogram${withTimeout}`
       },
       (work) => pipe(limit(work), ownBulkhead, ownBreaker, ownRetry)
     ),
     inFiber(
       {
-        name: names.publicFloor,
-        family: "floor, public API",
+        name: names.publicBaseline,
+        family: "baseline, public API",
         what: `hand-written, window and histogram${withTimeout}`
       },
       (work) => pipe(limit(work), publicBulkhead, publicBreaker, publicRetry)

@@ -80,7 +80,7 @@ export const page = (
 
 # Benchmarks
 
-What a call costs through this library, through hand-written floors, through Effect's own policies, and through
+What a call costs through this library, through hand-written baselines, through Effect's own policies, and through
 cockatiel, opossum, p-retry and bottleneck, where they do the same job.
 
 ## How to read this
@@ -92,7 +92,7 @@ cockatiel, opossum, p-retry and bottleneck, where they do the same job.
   forced garbage collection. Figures are medians over the rounds, *spread* is the median absolute deviation.
 - Policies for effects run inside one fiber, those for promises in an async function with \`await\`: each with the bare
   work of its own world taken off. At the edge between the two comes \`Effect.runPromise\`, which no table includes.
-- The floors are hand-written for one purpose and leave out most of what a library must do. They show what is possible.
+- The baselines are hand-written for one purpose and leave out most of what a library must do. They show what is possible.
 
 ## How to run it again
 

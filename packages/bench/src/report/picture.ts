@@ -10,7 +10,7 @@ const barHeight = 16
 const top = 56
 
 const classOf = (family: Family): string =>
-  family === "ours" ? "ours" : family.startsWith("floor") ? "floor" : family === "Effect" ? "effect" : "peer"
+  family === "ours" ? "ours" : family.startsWith("baseline") ? "baseline" : family === "Effect" ? "effect" : "peer"
 
 const style = `
   text { font: 13px system-ui, sans-serif; fill: #1f2328 }
@@ -19,14 +19,14 @@ const style = `
   .group { font-weight: 600 }
   .figure { font-variant-numeric: tabular-nums }
   .ours { fill: #1a7f37 }
-  .floor { fill: #8c959f }
+  .baseline { fill: #8c959f }
   .effect { fill: #0969da }
   .peer { fill: #9a6700 }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3 }
     .note { fill: #9198a1 }
     .ours { fill: #3fb950 }
-    .floor { fill: #6e7681 }
+    .baseline { fill: #6e7681 }
     .effect { fill: #4493f8 }
     .peer { fill: #d29922 }
   }

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as BuiltIn from "effect/persistence/CircuitBreaker"
 import { CircuitBreaker, Policy } from "effect-resilience"
 import Opossum from "opossum"
-import * as Floor from "../floors/breaker.ts"
+import * as Baseline from "../baselines/breaker.ts"
 import type { HeapTable, Held, Holder } from "../model.ts"
 import { builtIn, half, opossumOptions, samplingBreaker } from "../policies/breakers.ts"
 import * as Work from "../policies/work.ts"
@@ -94,20 +94,20 @@ const holders = (count: number, keys: ReadonlyArray<string>): ReadonlyArray<Hold
       }
     },
     {
-      name: "floor, one array for all windows",
-      family: "floor, public API",
+      name: "baseline, one array for all windows",
+      family: "baseline, public API",
       what: "a record per key in a `Map`, the buckets of all keys in one `Uint32Array`",
       group,
       keys: count,
       hold: () => ({ held: new Slab(keys), keys: count })
     },
     {
-      name: "floor, arrays per key",
-      family: "floor, public API",
+      name: "baseline, arrays per key",
+      family: "baseline, public API",
       what: "three typed arrays of ten buckets and a latency histogram per key",
       group,
       keys: Math.min(count, 100_000),
-      hold: () => filled(keys.slice(0, 100_000), () => new Floor.Window())
+      hold: () => filled(keys.slice(0, 100_000), () => new Baseline.Window())
     },
     {
       name: "Effect CircuitBreaker, rate",

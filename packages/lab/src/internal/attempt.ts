@@ -1,8 +1,8 @@
 /** What goes from a client process to a dependency and back. */
 import type { Failure } from "../Sender.ts"
 
-/** One errand of a caller: a call, or a part of it, whatever attempts are made for it. */
-export class Errand {
+/** One part of a caller: a call, or a part of it, whatever attempts are made for it. */
+export class CallPart {
   readonly shard: number
   /** Attempts that have reached the dependency. */
   sent = 0
@@ -17,7 +17,7 @@ export class Errand {
 
 /** One attempt, from when it is made to when nobody waits for it any more. */
 export class Attempt {
-  readonly errand: Errand
+  readonly part: CallPart
   /** Is told how it ended, after the way back: with a failure, or well. */
   readonly answer: (failure: Failure | undefined) => void
   /** The attempt that it helps to serve, of the tier before. */
@@ -34,12 +34,12 @@ export class Attempt {
   done: { readonly cancel: () => void } | undefined = undefined
 
   constructor(
-    errand: Errand,
+    part: CallPart,
     sent: number,
     answer: (failure: Failure | undefined) => void,
     cause: Attempt | undefined
   ) {
-    this.errand = errand
+    this.part = part
     this.sent = sent
     this.answer = answer
     this.cause = cause
@@ -47,7 +47,7 @@ export class Attempt {
 
   /** When nobody waited for it any more, neither its client nor whoever that one works for. */
   get forgotten(): number {
-    const left = Math.min(this.abandoned, this.errand.over)
+    const left = Math.min(this.abandoned, this.part.over)
     return this.cause === undefined ? left : Math.min(left, this.cause.forgotten)
   }
 }

@@ -1,8 +1,8 @@
 /** The most that a shard can do. */
 import * as Distribution from "../Distribution.ts"
 import { type Scenario, span } from "../Scenario.ts"
-import { patienceOf, Recording } from "./replay.ts"
-import { type Cold, type Condition, type Piece, pieceAt, unreachable } from "./timeline.ts"
+import { attemptLimitOf, Recording } from "./replay.ts"
+import { type Cold, type Condition, type Segment, segmentAt, unreachable } from "./timeline.ts"
 
 /** What comes of one attempt, on average; times in milliseconds. */
 export interface Ceiling {
@@ -30,7 +30,7 @@ const step = 10
 const ceilingOf = (scenario: Scenario): CeilingOf => {
   const { cancels, rtt, service, shards, tiers, workers } = scenario
   // There and back in every tier, within the timeout of the first.
-  const limit = Math.max(0, patienceOf(scenario) - rtt * tiers)
+  const limit = Math.max(0, attemptLimitOf(scenario) - rtt * tiers)
   const cuts = new Map<number, ReturnType<typeof Distribution.cut>>()
   const slowed = (factor: number): ReturnType<typeof Distribution.cut> => {
     const known = cuts.get(factor)
@@ -55,20 +55,20 @@ const ceilingOf = (scenario: Scenario): CeilingOf => {
 }
 
 /** How cold the caches of the shards are from step to step, when all workers do nothing but warm them. */
-const coldnessOf = (scenario: Scenario, timeline: ReadonlyArray<Piece>, ceiling: CeilingOf) => {
+const coldnessOf = (scenario: Scenario, timeline: ReadonlyArray<Segment>, ceiling: CeilingOf) => {
   const colds: Array<ReadonlyArray<Coldness | undefined>> = []
   let now: ReadonlyArray<Coldness | undefined> = Array.from({ length: scenario.shards }, () => undefined)
-  let before: Piece | undefined
+  let before: Segment | undefined
   for (let at = 0; at <= span(scenario).until; at += step) {
-    const piece = pieceAt(timeline, at)
-    now = piece.shards.map((condition, shard) => {
-      const emptied = piece === before ? undefined : condition.empties
+    const segment = segmentAt(timeline, at)
+    now = segment.shards.map((condition, shard) => {
+      const emptied = segment === before ? undefined : condition.empties
       const cold = emptied === undefined ? now[shard] : { ...emptied, missing: 1 }
       if (cold === undefined) return undefined
       const { busy, workers } = ceiling(condition, cold)
       return { ...cold, missing: cold.missing * Math.exp((-workers / busy) * (step / cold.keys)) }
     })
-    before = piece
+    before = segment
     colds.push(now)
   }
   return (moment: number) => colds[Math.min(colds.length - 1, Math.floor(moment / step))]!
@@ -77,7 +77,7 @@ const coldnessOf = (scenario: Scenario, timeline: ReadonlyArray<Piece>, ceiling:
 /** The ceilings of the shards at a moment. */
 export const ceilingsOf = (
   scenario: Scenario,
-  timeline: ReadonlyArray<Piece>
+  timeline: ReadonlyArray<Segment>
 ): ((moment: number) => ReadonlyArray<Ceiling>) => {
   if (scenario.replay !== undefined) return replayed(scenario, new Recording(scenario.replay), timeline)
   const ceiling = ceilingOf(scenario)
@@ -85,20 +85,20 @@ export const ceilingsOf = (
     const coldness = coldnessOf(scenario, timeline, ceiling)
     return (moment) => {
       const colds = coldness(moment)
-      return pieceAt(timeline, moment).shards.map((condition, shard) => ceiling(condition, colds[shard]))
+      return segmentAt(timeline, moment).shards.map((condition, shard) => ceiling(condition, colds[shard]))
     }
   }
-  const all = new Map(timeline.map((piece) => [piece, piece.shards.map((condition) => ceiling(condition))]))
-  return (moment) => all.get(pieceAt(timeline, moment)) ?? []
+  const all = new Map(timeline.map((segment) => [segment, segment.shards.map((condition) => ceiling(condition))]))
+  return (moment) => all.get(segmentAt(timeline, moment)) ?? []
 }
 
 /** What was recorded needs no workers. */
-const replayed = (scenario: Scenario, recording: Recording, timeline: ReadonlyArray<Piece>) => {
-  const limit = Math.max(0, patienceOf(scenario) - scenario.rtt * (scenario.tiers - 1))
+const replayed = (scenario: Scenario, recording: Recording, timeline: ReadonlyArray<Segment>) => {
+  const limit = Math.max(0, attemptLimitOf(scenario) - scenario.rtt * (scenario.tiers - 1))
   const ceiling = (moment: number, condition: Condition): Ceiling => {
     if (unreachable(condition)) return nothing
     const { done, held } = recording.cut(moment, limit / condition.slow)
     return { works: done * (1 - condition.errors), busy: 1, held: held * condition.slow, workers: Infinity }
   }
-  return (moment: number) => pieceAt(timeline, moment).shards.map((condition) => ceiling(moment, condition))
+  return (moment: number) => segmentAt(timeline, moment).shards.map((condition) => ceiling(moment, condition))
 }

@@ -5,8 +5,8 @@ import type { Scenario } from "../Scenario.ts"
 import { Failure } from "../Sender.ts"
 import type { Attempt, Target } from "./attempt.ts"
 import { Cache } from "./cache.ts"
-import { type Line, lineOf } from "./discipline.ts"
-import { type Condition, type Piece, unreachable } from "./timeline.ts"
+import { type WaitQueue, waitQueueOf } from "./discipline.ts"
+import { type Condition, type Segment, unreachable } from "./timeline.ts"
 
 /** What the dependency notes down, in milliseconds of its workers. */
 export interface Work {
@@ -19,25 +19,25 @@ export class Dependency implements Target {
   private readonly work: Work
   private readonly shards: ReadonlyArray<Shard>
 
-  constructor(engine: Engine, scenario: Scenario, first: Piece, work: Work) {
-    const chance = {
+  constructor(engine: Engine, scenario: Scenario, first: Segment, work: Work) {
+    const random = {
       service: engine.random("service"),
       errors: engine.random("errors"),
       keys: engine.random("keys")
     }
     this.work = work
-    this.shards = first.shards.map((condition) => new Shard(engine, scenario, condition, work, chance))
+    this.shards = first.shards.map((condition) => new Shard(engine, scenario, condition, work, random))
   }
 
   send(attempt: Attempt): void {
-    const { errand } = attempt
-    errand.sent += 1
+    const { part } = attempt
+    part.sent += 1
     this.work.sent()
-    this.shards[errand.shard]!.send(attempt)
+    this.shards[part.shard]!.send(attempt)
   }
 
   abandon(attempt: Attempt): void {
-    this.shards[attempt.errand.shard]!.abandon(attempt)
+    this.shards[attempt.part.shard]!.abandon(attempt)
   }
 
   /** Would an attempt sent now be served before its client gives up? */
@@ -50,40 +50,40 @@ export class Dependency implements Target {
     return this.shards.reduce((sum, shard) => sum + shard.queued, 0)
   }
 
-  change(piece: Piece): void {
+  change(segment: Segment): void {
     this.shards.forEach((shard, index) => {
-      shard.change(piece.shards[index]!)
+      shard.change(segment.shards[index]!)
     })
   }
 }
 
 /** Numbers from 0 to below 1, for each thing that is left to chance. */
-type Chance = Readonly<Record<"service" | "errors" | "keys", () => number>>
+type Random = Readonly<Record<"service" | "errors" | "keys", () => number>>
 
 class Shard {
   private readonly engine: Engine
   private readonly scenario: Scenario
   private readonly work: Work
-  private readonly chance: Chance
+  private readonly random: Random
   private readonly workers: number
   private readonly room: number
   private readonly mean: number
-  private readonly waiting: Line
+  private readonly waiting: WaitQueue
   private readonly working = new Set<Attempt>()
   /** Attempts that wait although nobody waits for them: where hanging up cancels, they take no room. */
   private gone = 0
   private condition: Condition
   private cache: Cache | undefined = undefined
 
-  constructor(engine: Engine, scenario: Scenario, condition: Condition, work: Work, chance: Chance) {
+  constructor(engine: Engine, scenario: Scenario, condition: Condition, work: Work, random: Random) {
     this.engine = engine
     this.scenario = scenario
     this.condition = condition
     this.work = work
-    this.chance = chance
+    this.random = random
     this.workers = scenario.workers / scenario.shards
     this.room = Math.floor(scenario.queue / scenario.shards)
-    this.waiting = lineOf(scenario.discipline, (attempt) => this.reply(this.left(attempt), new Failure("dropped")))
+    this.waiting = waitQueueOf(scenario.discipline, (attempt) => this.reply(this.left(attempt), new Failure("dropped")))
     this.mean = Distribution.cut(scenario.service, Infinity).mean
   }
 
@@ -103,7 +103,7 @@ class Shard {
     const wait = free ? 0 : ((this.waiting.ahead(now) + 1) * time) / this.capacity
     return (
       this.queued < this.room + (free ? 1 : 0) &&
-      wait <= this.waiting.patience(now) &&
+      wait <= this.waiting.maxWait(now) &&
       wait + time + this.scenario.rtt <= this.scenario.timeout
     )
   }
@@ -152,11 +152,11 @@ class Shard {
     attempt.started = now
     this.work.waited(now - attempt.sent)
     this.working.add(attempt)
-    const { cache, chance, condition } = this
-    const missing = cache?.miss(chance.keys())
+    const { cache, random, condition } = this
+    const missing = cache?.miss(random.keys())
     const slow = missing === undefined ? condition.slow : condition.slow * cache!.factor
-    const time = Distribution.quantile(this.scenario.service, chance.service()) * slow
-    const luck = chance.errors()
+    const time = Distribution.quantile(this.scenario.service, random.service()) * slow
+    const luck = random.errors()
     attempt.done = this.engine.after(time, () => {
       const failed = luck < this.condition.errors
       if (missing !== undefined && !failed) cache!.put(missing)

@@ -4,7 +4,7 @@ import type { Attempt } from "./attempt.ts"
 import { Queue } from "./queue.ts"
 
 /** Those who wait. */
-export interface Line {
+export interface WaitQueue {
   readonly size: number
   readonly push: (attempt: Attempt) => void
   /** Whose turn it is. */
@@ -14,10 +14,10 @@ export interface Line {
   /** How many would be served before one that came now, as far as it can be known. */
   readonly ahead: (now: number) => number
   /** How long one that came now could wait, in milliseconds. */
-  readonly patience: (now: number) => number
+  readonly maxWait: (now: number) => number
 }
 
-class Fifo extends Queue<Attempt> implements Line {
+class Fifo extends Queue<Attempt> implements WaitQueue {
   take(): Attempt | undefined {
     return this.shift()
   }
@@ -26,12 +26,12 @@ class Fifo extends Queue<Attempt> implements Line {
     return this.size
   }
 
-  patience(): number {
+  maxWait(): number {
     return Infinity
   }
 }
 
-class Lifo extends Queue<Attempt> implements Line {
+class Lifo extends Queue<Attempt> implements WaitQueue {
   take(): Attempt | undefined {
     return this.pop()
   }
@@ -40,7 +40,7 @@ class Lifo extends Queue<Attempt> implements Line {
     return 0
   }
 
-  patience(): number {
+  maxWait(): number {
     return Infinity
   }
 }
@@ -61,7 +61,7 @@ interface Waiting {
  * comes to a queue that has not been empty for an interval may wait for the target, others for the interval. RFC 8289
  * drops more and more often until its senders slow down, which callers do not.
  */
-class Codel implements Line {
+class Codel implements WaitQueue {
   private readonly waiting = new Queue<Waiting>()
   private readonly newestFirst: boolean
   private readonly drop: (attempt: Attempt) => void
@@ -79,7 +79,7 @@ class Codel implements Line {
   push(attempt: Attempt): void {
     const now = attempt.sent
     if (this.size === 0) this.empty = now
-    this.waiting.push({ attempt, limit: now + this.patience(now) })
+    this.waiting.push({ attempt, limit: now + this.maxWait(now) })
   }
 
   take(now: number): Attempt | undefined {
@@ -100,7 +100,7 @@ class Codel implements Line {
     return this.newestFirst && this.stands(now) ? 0 : this.size
   }
 
-  patience(now: number): number {
+  maxWait(now: number): number {
     return this.stands(now) ? target : interval
   }
 
@@ -114,7 +114,7 @@ class Codel implements Line {
 }
 
 /** The line of a discipline; `drop` is told of whoever has waited for too long. */
-export const lineOf = (discipline: Scenario["discipline"], drop: (attempt: Attempt) => void): Line => {
+export const waitQueueOf = (discipline: Scenario["discipline"], drop: (attempt: Attempt) => void): WaitQueue => {
   switch (discipline) {
     case "fifo":
       return new Fifo()

@@ -1,15 +1,15 @@
-/** The figures of a run, from its books. */
+/** The figures of a run, from its ledger. */
 import type { Metrics } from "../Metrics.ts"
 import type { Oracle } from "../Oracle.ts"
-import { begins, type Kept, place, slot } from "./books.ts"
+import { type LedgerData, slotIndex, slotMs, slotStart } from "./ledger.ts"
 import { quantile, sorted } from "./statistics.ts"
 
-const perSecond = 1000 / slot
+const perSecond = 1000 / slotMs
 
 const sum = (of: Float64Array, begin: number, end: number): number =>
   of.subarray(begin, end).reduce((total, one) => total + one, 0)
 
-const share = ({ offered }: Kept, of: Float64Array, begin: number, end: number): number =>
+const share = ({ offered }: LedgerData, of: Float64Array, begin: number, end: number): number =>
   sum(of, begin, end) / sum(offered, begin, end)
 
 /** Attempts below this share of the calls mean that the outage is known. */
@@ -19,11 +19,11 @@ const known = 0.05
 const healthy = 0.95
 
 /** Second by second, from the end of the fault up to a moment. */
-const goodputsAfter = (books: Kept, moment: number): ReadonlyArray<number> => {
-  const [clear, end] = [place(books, books.clear), place(books, moment)]
+const goodputsAfter = (ledger: LedgerData, moment: number): ReadonlyArray<number> => {
+  const [clear, end] = [slotIndex(ledger, ledger.clear), slotIndex(ledger, moment)]
   return Array.from({ length: Math.max(0, Math.ceil((end - clear) / perSecond)) }, (_, second) => {
     const begin = clear + second * perSecond
-    return share(books, books.good, begin, Math.min(end, begin + perSecond))
+    return share(ledger, ledger.good, begin, Math.min(end, begin + perSecond))
   })
 }
 
@@ -36,42 +36,49 @@ const recoveredAt = (goodputs: ReadonlyArray<number>, before: number): number =>
 }
 
 /** Seconds from the end of the fault until nearly all calls are answered in time, as far as it is known at a moment. */
-export const healedAfter = (books: Kept, moment: number): number => recoveredAt(goodputsAfter(books, moment), 1)
+export const healedAfter = (ledger: LedgerData, moment: number): number => recoveredAt(goodputsAfter(ledger, moment), 1)
 
-export const figuresOf = (books: Kept, oracle: Oracle): Metrics => {
-  const [from, clear, until] = [place(books, books.from), place(books, books.clear), place(books, books.until)]
-  const before = from === 0 ? 1 : share(books, books.good, 0, from)
-  const goodputs = goodputsAfter(books, books.until)
-  const possible = Float64Array.from(books.offered, (offered, at) => oracle.at(begins(books, at) + slot / 2) * offered)
-  const latencies = sorted(books.latencies)
+export const figuresOf = (ledger: LedgerData, oracle: Oracle): Metrics => {
+  const [from, clear, until] = [
+    slotIndex(ledger, ledger.from),
+    slotIndex(ledger, ledger.clear),
+    slotIndex(ledger, ledger.until)
+  ]
+  const before = from === 0 ? 1 : share(ledger, ledger.good, 0, from)
+  const goodputs = goodputsAfter(ledger, ledger.until)
+  const possible = Float64Array.from(
+    ledger.offered,
+    (offered, at) => oracle.at(slotStart(ledger, at) + slotMs / 2) * offered
+  )
+  const latencies = sorted(ledger.latencies)
   return {
-    goodput: share(books, books.good, from, clear),
-    amplification: share(books, books.attempts, from, clear) / books.parts,
-    peak: peak(books, from, until),
-    leak: leak(books, from, clear),
-    detection: detection(books, from, clear),
+    goodput: share(ledger, ledger.good, from, clear),
+    amplification: share(ledger, ledger.attempts, from, clear) / ledger.parts,
+    peak: peak(ledger, from, until),
+    leak: leak(ledger, from, clear),
+    detection: detection(ledger, from, clear),
     recovery: goodputs.length < 3 || !(before > 0) ? NaN : recoveredAt(goodputs, before),
     lost: goodputs.reduce((lost, goodput) => lost + (Number.isNaN(goodput) ? 0 : 1 - goodput / before), 0),
-    falseRejects: falseRejects(books, possible, from, until),
+    falseRejects: falseRejects(ledger, possible, from, until),
     p99: quantile(latencies, 0.99),
     p999: quantile(latencies, 0.999),
-    waste: books.worked === 0 ? 0 : books.wasted / books.worked,
-    regret: sum(possible, from, until) === 0 ? NaN : 1 - sum(books.good, from, until) / sum(possible, from, until)
+    waste: ledger.worked === 0 ? 0 : ledger.wasted / ledger.worked,
+    regret: sum(possible, from, until) === 0 ? NaN : 1 - sum(ledger.good, from, until) / sum(possible, from, until)
   }
 }
 
 /** In no second more than were left to be answered by the best: each one alone would have been served, not all of them. */
-const falseRejects = (books: Kept, possible: Float64Array, from: number, until: number): number => {
+const falseRejects = (ledger: LedgerData, possible: Float64Array, from: number, until: number): number => {
   let rejects = 0
   for (let second = from; second < until; second += perSecond) {
     const end = Math.min(until, second + perSecond)
-    const left = sum(possible, second, end) - sum(books.good, second, end)
-    rejects += Math.min(sum(books.falselyRejected, second, end), Math.max(0, left))
+    const left = sum(possible, second, end) - sum(ledger.good, second, end)
+    rejects += Math.min(sum(ledger.falselyRejected, second, end), Math.max(0, left))
   }
-  return rejects / sum(books.offered, from, until)
+  return rejects / sum(ledger.offered, from, until)
 }
 
-const peak = ({ attempts, offered, parts }: Kept, from: number, until: number): number => {
+const peak = ({ attempts, offered, parts }: LedgerData, from: number, until: number): number => {
   let most = 0
   for (let at = from; at + perSecond <= until; at++) {
     let sent = 0
@@ -85,7 +92,7 @@ const peak = ({ attempts, offered, parts }: Kept, from: number, until: number): 
   return most
 }
 
-const leak = ({ attempts, offered, parts, unreachable }: Kept, from: number, clear: number): number => {
+const leak = ({ attempts, offered, parts, unreachable }: LedgerData, from: number, clear: number): number => {
   let sent = 0
   let calls = 0
   for (let at = from; at < clear; at++) {
@@ -96,10 +103,10 @@ const leak = ({ attempts, offered, parts, unreachable }: Kept, from: number, cle
   return sent / calls / parts
 }
 
-const detection = ({ attempts, offered, parts, unreachable }: Kept, from: number, clear: number): number => {
+const detection = ({ attempts, offered, parts, unreachable }: LedgerData, from: number, clear: number): number => {
   if (unreachable[from] !== 1) return NaN
   for (let at = from; at < clear && unreachable[at] === 1; at++) {
-    if (attempts[at]! < known * offered[at]! * parts) return (at - from) * slot
+    if (attempts[at]! < known * offered[at]! * parts) return (at - from) * slotMs
   }
   return Infinity
 }

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { Engine } from "../Engine.ts"
 import { type Call, type Client, Failure, type Sender } from "../Sender.ts"
-import { Attempt, type Errand, type Target } from "./attempt.ts"
+import { Attempt, type CallPart, type Target } from "./attempt.ts"
 import { Pool } from "./pool.ts"
 
 export class Process {
@@ -22,20 +22,20 @@ export class Process {
     this.send = Effect.runSyncWith(engine.context)(sender.make(client))
   }
 
-  /** Sees to an errand whose caller goes away at `due`; `cause` is the attempt that it serves so. */
-  call(errand: Errand, due: number, cause?: Attempt): Fiber.Fiber<unknown, unknown> {
+  /** Sees to an part whose caller goes away at `due`; `cause` is the attempt that it serves so. */
+  call(part: CallPart, due: number, cause?: Attempt): Fiber.Fiber<unknown, unknown> {
     const { scenario } = this.client
     return this.engine.fork(
       this.send({
-        key: scenario.shards === 1 ? "default" : `shard-${errand.shard}`,
+        key: scenario.shards === 1 ? "default" : `shard-${part.shard}`,
         due,
-        attempt: this.attempt(errand, Infinity, cause),
-        limited: this.attempt(errand, scenario.timeout, cause)
+        attempt: this.attempt(part, Infinity, cause),
+        limited: this.attempt(part, scenario.timeout, cause)
       })
     )
   }
 
-  private attempt(errand: Errand, limit: number, cause: Attempt | undefined): Effect.Effect<void, Failure> {
+  private attempt(part: CallPart, limit: number, cause: Attempt | undefined): Effect.Effect<void, Failure> {
     const { engine, pool, target } = this
     return Effect.callback((resume) => {
       const answer = (failure: Failure | undefined): void => {
@@ -43,7 +43,7 @@ export class Process {
         pool?.leave(one)
         resume(failure === undefined ? Effect.void : Effect.fail(failure))
       }
-      const one = new Attempt(errand, engine.now, answer, cause)
+      const one = new Attempt(part, engine.now, answer, cause)
       const timer =
         limit === Infinity
           ? undefined

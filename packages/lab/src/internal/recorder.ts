@@ -1,7 +1,7 @@
 /** Keeps a run over time: the books in longer steps, and what has to be looked at while the world runs. */
 import type { Circuits } from "../Sender.ts"
 import type { Series } from "../Series.ts"
-import { type Books, slot } from "./books.ts"
+import { type Ledger, slotMs } from "./ledger.ts"
 
 /** Milliseconds: how often a run is looked at. */
 const second = 1000
@@ -17,17 +17,17 @@ const stepOf = (until: number): number => {
 }
 
 export class Recorder {
-  private readonly books: Books
+  private readonly ledger: Ledger
   private readonly step: number
   private readonly queued: Array<number>
   private readonly open: Array<number>
   private readonly halfOpen: Array<number>
   private hasCircuits = false
 
-  constructor(books: Books) {
-    this.books = books
-    this.step = stepOf(books.until)
-    const steps = Math.ceil(books.until / this.step)
+  constructor(ledger: Ledger) {
+    this.ledger = ledger
+    this.step = stepOf(ledger.until)
+    const steps = Math.ceil(ledger.until / this.step)
     this.queued = Array<number>(steps).fill(0)
     this.open = Array<number>(steps).fill(0)
     this.halfOpen = Array<number>(steps).fill(0)
@@ -46,16 +46,16 @@ export class Recorder {
   }
 
   series(): Series {
-    const { books, halfOpen, open, queued, step } = this
-    const width = step / slot
+    const { ledger, halfOpen, open, queued, step } = this
+    const width = step / slotMs
     const sums = (of: Float64Array): ReadonlyArray<number> =>
       queued.map((_, at) => of.subarray(at * width, (at + 1) * width).reduce((sum, one) => sum + one, 0))
     return {
       step,
-      offered: sums(books.offered),
-      good: sums(books.good),
-      rejected: sums(books.rejected),
-      attempts: sums(books.attempts),
+      offered: sums(ledger.offered),
+      good: sums(ledger.good),
+      rejected: sums(ledger.rejected),
+      attempts: sums(ledger.attempts),
       queued,
       circuits: this.hasCircuits ? { open, halfOpen } : undefined
     }

@@ -6,7 +6,7 @@ import type { Call } from "../Trace.ts"
 import type { Attempt, Target } from "./attempt.ts"
 import type { Dependency, Work } from "./dependency.ts"
 import { Moments } from "./recording.ts"
-import { type Condition, type Piece, unreachable } from "./timeline.ts"
+import { type Condition, type Segment, unreachable } from "./timeline.ts"
 
 type Settings = NonNullable<Scenario["replay"]>
 
@@ -25,9 +25,9 @@ export class Recording {
   }
 
   /** One of the calls around a moment, by chance. */
-  draw(moment: number, chance: number): Call {
+  draw(moment: number, random: number): Call {
     const [begin, end] = this.moments.around(moment, this.nearest, this.within)
-    return this.calls[begin + Math.floor(chance * (end - begin))]!
+    return this.calls[begin + Math.floor(random * (end - begin))]!
   }
 
   /** Of the calls around a moment, given up after `limit` milliseconds: the share answered well, and how long they take. */
@@ -47,7 +47,7 @@ export class Recording {
 const isGood = ({ latency, outcome }: Call, limit: number): boolean => outcome === "ok" && latency <= limit
 
 /** Milliseconds of an attempt that the client waits for. */
-export const patienceOf = ({ deadline, timeout }: Scenario): number => Math.min(timeout, deadline)
+export const attemptLimitOf = ({ deadline, timeout }: Scenario): number => Math.min(timeout, deadline)
 
 export class Replay implements Target, Pick<Dependency, "change" | "serves"> {
   private readonly engine: Engine
@@ -62,7 +62,7 @@ export class Replay implements Target, Pick<Dependency, "change" | "serves"> {
   /** Attempts that wait. */
   readonly queued = 0
 
-  constructor(engine: Engine, scenario: Scenario, replay: Settings, first: Piece, work: Work) {
+  constructor(engine: Engine, scenario: Scenario, replay: Settings, first: Segment, work: Work) {
     this.engine = engine
     this.scenario = scenario
     this.work = work
@@ -74,9 +74,9 @@ export class Replay implements Target, Pick<Dependency, "change" | "serves"> {
   }
 
   send(attempt: Attempt): void {
-    const { shard } = attempt.errand
+    const { shard } = attempt.part
     const condition = this.shards[shard]!
-    attempt.errand.sent += 1
+    attempt.part.sent += 1
     this.work.sent()
     if (condition.hangs) return
     if (condition.down) {
@@ -107,14 +107,14 @@ export class Replay implements Target, Pick<Dependency, "change" | "serves"> {
   serves(shard: number): boolean {
     const condition = this.shards[shard]!
     if (unreachable(condition)) return false
-    return isGood(this.recording.draw(this.engine.now, this.guesses()), patienceOf(this.scenario) / condition.slow)
+    return isGood(this.recording.draw(this.engine.now, this.guesses()), attemptLimitOf(this.scenario) / condition.slow)
   }
 
-  change({ shards }: Piece): void {
+  change({ shards }: Segment): void {
     const before = this.shards
     this.shards = shards
     for (const attempt of this.running) {
-      const { shard } = attempt.errand
+      const { shard } = attempt.part
       if (!shards[shard]!.down || before[shard]!.down) continue
       attempt.done?.cancel()
       this.end(attempt)
@@ -130,7 +130,7 @@ export class Replay implements Target, Pick<Dependency, "change" | "serves"> {
   }
 
   private reply(attempt: Attempt, failure: Failure | undefined, delay: number): void {
-    if (this.shards[attempt.errand.shard]!.hangs || attempt.abandoned < Infinity) return
+    if (this.shards[attempt.part.shard]!.hangs || attempt.abandoned < Infinity) return
     this.engine.after(delay, () => attempt.answer(failure))
   }
 }

@@ -20,12 +20,12 @@ export const sorted = (numbers: ReadonlyArray<number>): Float64Array =>
  */
 export const medianPlaces = (count: number): readonly [number, number] => {
   let place = 0
-  let chance = 0.5 ** count
-  let below = chance
+  let probability = 0.5 ** count
+  let below = probability
   while (below <= 0.025 && place < count / 2) {
     place += 1
-    chance *= (count - place + 1) / place
-    below += chance
+    probability *= (count - place + 1) / place
+    below += probability
   }
   const low = Math.max(0, place - 1)
   return [low, count - 1 - low]

@@ -33,18 +33,18 @@ export class Tier implements Target {
   private readonly engine: Engine
   private readonly scenario: Scenario
   private readonly fleet: Fleet
-  private readonly spread: () => number
+  private readonly randomProcess: () => number
 
   constructor(engine: Engine, scenario: Scenario, tier: number, fleet: Fleet) {
     this.engine = engine
     this.scenario = scenario
     this.fleet = fleet
-    this.spread = engine.random(`spread of tier ${tier}`)
+    this.randomProcess = engine.random(`spread of tier ${tier}`)
   }
 
   send(attempt: Attempt): void {
     const { engine, scenario } = this
-    const fiber = this.fleet.at(this.spread()).call(attempt.errand, engine.now + scenario.deadline, attempt)
+    const fiber = this.fleet.at(this.randomProcess()).call(attempt.part, engine.now + scenario.deadline, attempt)
     attempt.done = { cancel: () => fiber.interruptUnsafe() }
     fiber.addObserver((exit) => {
       if (attempt.abandoned < Infinity) return

@@ -20,7 +20,7 @@ export interface Condition {
   readonly empties: Cold | undefined
 }
 
-export interface Piece {
+export interface Segment {
   readonly at: number
   /** Calls a second. */
   readonly rate: number
@@ -29,13 +29,13 @@ export interface Piece {
   readonly shards: ReadonlyArray<Condition>
 }
 
-interface Spell {
+interface Occurrence {
   readonly from: number
   readonly to: number
   readonly fault: Fault
 }
 
-const spellsOf = ({ faults, warmUp }: Scenario): ReadonlyArray<Spell> =>
+const occurrencesOf = ({ faults, warmUp }: Scenario): ReadonlyArray<Occurrence> =>
   faults.flatMap((fault) =>
     Array.from({ length: fault.times }, (_, time) => {
       const from = warmUp + fault.at + time * (fault.every ?? 0)
@@ -47,9 +47,9 @@ const hits = (fault: Fault, shard: number): boolean => fault.shards === undefine
 
 const healthy: Condition = { down: false, hangs: false, errors: 0, slow: 1, capacity: 1, empties: undefined }
 
-const conditionOf = (at: number, shards: number, spells: ReadonlyArray<Spell>): Condition => {
+const conditionOf = (at: number, shards: number, occurrences: ReadonlyArray<Occurrence>): Condition => {
   let condition = healthy
-  for (const { fault, from } of spells) {
+  for (const { fault, from } of occurrences) {
     switch (fault.kind) {
       case "down":
         condition = { ...condition, down: true }
@@ -78,11 +78,11 @@ const conditionOf = (at: number, shards: number, spells: ReadonlyArray<Spell>): 
   return condition
 }
 
-export const timelineOf = (scenario: Scenario): ReadonlyArray<Piece> => {
-  const spells = spellsOf(scenario)
-  const times = [...new Set([0, ...spells.flatMap(({ from, to }) => [from, to])])].sort((a, b) => a - b)
-  const pieces = times.map((at) => {
-    const there = spells.filter(({ from, to }) => from <= at && at < to)
+export const timelineOf = (scenario: Scenario): ReadonlyArray<Segment> => {
+  const occurrences = occurrencesOf(scenario)
+  const times = [...new Set([0, ...occurrences.flatMap(({ from, to }) => [from, to])])].sort((a, b) => a - b)
+  const segments = times.map((at) => {
+    const there = occurrences.filter(({ from, to }) => from <= at && at < to)
     const surge = there.reduce((rate, { fault }) => (fault.kind === "surge" ? rate * fault.factor : rate), 1)
     return {
       at,
@@ -97,29 +97,29 @@ export const timelineOf = (scenario: Scenario): ReadonlyArray<Piece> => {
       )
     }
   })
-  return scenario.arrivals === undefined ? pieces : asRecorded(pieces, scenario.arrivals, span(scenario).until)
+  return scenario.arrivals === undefined ? segments : asRecorded(segments, scenario.arrivals, span(scenario).until)
 }
 
 /** Second by second, at the rate that was recorded. */
 const asRecorded = (
-  pieces: ReadonlyArray<Piece>,
+  segments: ReadonlyArray<Segment>,
   { factor, times }: NonNullable<Scenario["arrivals"]>,
   until: number
-): ReadonlyArray<Piece> => {
+): ReadonlyArray<Segment> => {
   const moments = new Moments(times)
-  return pieces.flatMap((piece, index) => {
-    const end = Math.max(piece.at + 1, pieces[index + 1]?.at ?? until)
+  return segments.flatMap((segment, index) => {
+    const end = Math.max(segment.at + 1, segments[index + 1]?.at ?? until)
     // A cache is emptied once.
-    const later = piece.shards.map((condition) => ({ ...condition, empties: undefined }))
-    return Array.from({ length: Math.ceil((end - piece.at) / second) }, (_, place) => {
-      const at = piece.at + place * second
+    const later = segment.shards.map((condition) => ({ ...condition, empties: undefined }))
+    return Array.from({ length: Math.ceil((end - segment.at) / second) }, (_, place) => {
+      const at = segment.at + place * second
       const to = Math.min(end, at + second)
       const calls = moments.before(to) - moments.before(at)
       return {
-        ...piece,
+        ...segment,
         at,
-        rate: ((calls * second) / (to - at)) * factor * piece.surge,
-        shards: place === 0 ? piece.shards : later
+        rate: ((calls * second) / (to - at)) * factor * segment.surge,
+        shards: place === 0 ? segment.shards : later
       }
     })
   })
@@ -128,7 +128,7 @@ const asRecorded = (
 const second = 1000
 
 /** What holds at a moment. */
-export const pieceAt = (timeline: ReadonlyArray<Piece>, moment: number): Piece => {
+export const segmentAt = (timeline: ReadonlyArray<Segment>, moment: number): Segment => {
   let low = 0
   let high = timeline.length
   while (high - low > 1) {

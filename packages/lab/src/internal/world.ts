@@ -5,29 +5,29 @@ import * as Engine from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
 import type { Circuits, Sender } from "../Sender.ts"
 import { nextCall } from "./arrivals.ts"
-import { Errand, type Target } from "./attempt.ts"
-import { Books } from "./books.ts"
+import { CallPart, type Target } from "./attempt.ts"
 import { Dependency, type Work } from "./dependency.ts"
+import { Ledger } from "./ledger.ts"
 import { Moments } from "./recording.ts"
 import { Replay } from "./replay.ts"
 import { Fleet, Tier } from "./tier.ts"
-import { type Piece, pieceAt, timelineOf } from "./timeline.ts"
+import { type Segment, segmentAt, timelineOf } from "./timeline.ts"
 
 /** Virtual time between two looks of whoever watches, in milliseconds. */
-const stride = 1000
+const pollMs = 1000
 
 /** A sender that has not ended a call so long after its deadline, in deadlines, never will. */
-const patience = 10
+const graceFactor = 10
 
 export class World {
-  readonly books: Books
+  readonly ledger: Ledger
   readonly engine: Engine.Engine
   private readonly scenario: Scenario
-  private readonly timeline: ReadonlyArray<Piece>
+  private readonly timeline: ReadonlyArray<Segment>
   private readonly dependency: Dependency | Replay
   private readonly callers: Fleet
-  private readonly chance: () => number
-  private readonly spread: () => number
+  private readonly randomArrival: () => number
+  private readonly randomRoute: () => number
   private readonly shardAt: (share: number) => number
   private readonly fleets: Array<Fleet> = []
   /** The first bug of the sender that came to light. */
@@ -36,22 +36,22 @@ export class World {
   constructor(scenario: Scenario, sender: Sender, seed: number) {
     this.scenario = scenario
     this.engine = Engine.make({ seed })
-    this.books = new Books(scenario)
+    this.ledger = new Ledger(scenario)
     this.timeline = timelineOf(scenario)
     const first = this.timeline[0]!
-    this.chance = this.engine.random("arrivals")
-    this.spread = this.engine.random("spread")
-    const { books, engine } = this
+    this.randomArrival = this.engine.random("arrivals")
+    this.randomRoute = this.engine.random("spread")
+    const { ledger, engine } = this
     const work: Work = {
-      sent: () => books.add(books.attempts, engine.now),
+      sent: () => ledger.add(ledger.attempts, engine.now),
       waited: (millis) => {
-        books.waits += 1
-        books.waited += millis
+        ledger.waits += 1
+        ledger.waited += millis
       },
       worked: (total, wasted) => {
-        if (engine.now < books.from) return
-        books.worked += total
-        books.wasted += wasted
+        if (engine.now < ledger.from) return
+        ledger.worked += total
+        ledger.wasted += wasted
       }
     }
     this.dependency =
@@ -71,17 +71,17 @@ export class World {
 
   /** Lets the world happen; `watch` is told how far it has come, once a second of its time, and may say that it is over. */
   run(watch: (now: number) => boolean): void {
-    const { books, engine } = this
-    for (const piece of this.timeline) {
-      engine.after(piece.at, () => this.dependency.change(piece))
+    const { ledger, engine } = this
+    for (const segment of this.timeline) {
+      engine.after(segment.at, () => this.dependency.change(segment))
     }
     if (this.scenario.arrivals === undefined) this.arrive(0)
     else this.follow(this.scenario.arrivals.factor, new Moments(this.scenario.arrivals.times), 0)
-    const last = books.until + patience * this.scenario.deadline
-    for (let end = stride; ; end += stride) {
+    const last = ledger.until + graceFactor * this.scenario.deadline
+    for (let end = pollMs; ; end += pollMs) {
       const goesOn = engine.runUntil(Math.min(end, last))
       const isOver = watch(engine.now)
-      if (isOver || !goesOn || end >= last || (engine.now > books.until && books.ended === books.calls)) return
+      if (isOver || !goesOn || end >= last || (engine.now > ledger.until && ledger.ended === ledger.calls)) return
     }
   }
 
@@ -104,8 +104,8 @@ export class World {
 
   /** The next call, from a moment at which one came. */
   private arrive(from: number): void {
-    const at = nextCall(this.timeline, from, this.chance())
-    if (at >= this.books.until) return
+    const at = nextCall(this.timeline, from, this.randomArrival())
+    if (at >= this.ledger.until) return
     this.engine.after(at - this.engine.now, () => {
       this.arrive(at)
       this.call(at)
@@ -114,62 +114,62 @@ export class World {
 
   /** The next call that was recorded: so many times as many, on average. Copies come before the one after it. */
   private follow(factor: number, moments: Moments, index: number): void {
-    const { books, engine } = this
+    const { ledger, engine } = this
     const at = moments.nth(index)
-    if (at >= books.until) return
-    const gap = Math.min(books.until, moments.nth(index + 1)) - at
+    if (at >= ledger.until) return
+    const gap = Math.min(ledger.until, moments.nth(index + 1)) - at
     engine.after(at - engine.now, () => {
       this.follow(factor, moments, index + 1)
-      const calls = Math.floor(factor * pieceAt(this.timeline, at).surge + this.chance())
+      const calls = Math.floor(factor * segmentAt(this.timeline, at).surge + this.randomArrival())
       for (let copy = 0; copy < calls; copy++) {
         if (copy === 0) this.call(at)
-        else engine.after(this.chance() * gap, () => this.call(engine.now))
+        else engine.after(this.randomArrival() * gap, () => this.call(engine.now))
       }
     })
   }
 
   private call(at: number): void {
-    const { books, scenario } = this
-    const process = this.callers.at(this.spread())
-    books.calls += 1
-    books.add(books.offered, at)
-    const call = new Parts(scenario.fanOut)
-    for (let part = 0; part < scenario.fanOut; part++) {
-      const errand = new Errand(scenario.shards === 1 ? 0 : this.shardAt(this.spread()), at + scenario.deadline)
-      const fiber = process.call(errand, errand.over)
+    const { ledger, scenario } = this
+    const process = this.callers.at(this.randomRoute())
+    ledger.calls += 1
+    ledger.add(ledger.offered, at)
+    const call = new PendingCall(scenario.fanOut)
+    for (let index = 0; index < scenario.fanOut; index++) {
+      const part = new CallPart(scenario.shards === 1 ? 0 : this.shardAt(this.randomRoute()), at + scenario.deadline)
+      const fiber = process.call(part, part.over)
       fiber.addObserver((exit) => {
         if (this.defect === undefined && Exit.isFailure(exit) && Exit.hasDies(exit)) this.defect = exit.cause
-        this.ended(at, call, errand, Exit.isSuccess(exit))
+        this.ended(at, call, part, Exit.isSuccess(exit))
       })
     }
   }
 
-  private ended(at: number, call: Parts, errand: Errand, isAnswered: boolean): void {
-    const { books, engine, scenario } = this
-    errand.over = Math.min(errand.over, engine.now)
+  private ended(at: number, call: PendingCall, part: CallPart, isAnswered: boolean): void {
+    const { ledger, engine, scenario } = this
+    part.over = Math.min(part.over, engine.now)
     const latency = engine.now - at
     const isGood = isAnswered && latency <= scenario.deadline
-    books.part(at, errand.shard, isGood)
+    ledger.addPart(at, part.shard, isGood)
     if (!isGood) call.areGood = false
-    if (!isAnswered && errand.sent === 0) {
+    if (!isAnswered && part.sent === 0) {
       call.isRejected = true
-      if (this.dependency.serves(errand.shard)) call.isFalselyRejected = true
+      if (this.dependency.serves(part.shard)) call.isFalselyRejected = true
     }
     call.left -= 1
     if (call.left > 0) return
-    books.ended += 1
+    ledger.ended += 1
     if (call.areGood) {
-      books.add(books.good, at)
-      if (at >= books.from && at < books.clear) books.latencies.push(latency)
+      ledger.add(ledger.good, at)
+      if (at >= ledger.from && at < ledger.clear) ledger.latencies.push(latency)
     } else if (call.isRejected) {
-      books.add(books.rejected, at)
-      if (call.isFalselyRejected) books.add(books.falselyRejected, at)
+      ledger.add(ledger.rejected, at)
+      if (call.isFalselyRejected) ledger.add(ledger.falselyRejected, at)
     }
   }
 }
 
 /** What has become of the parts of a call. */
-class Parts {
+class PendingCall {
   left: number
   areGood = true
   isRejected = false

@@ -134,11 +134,11 @@ ${efforts(comparisons)}
 </section>`
 
 /** Seconds after the trigger in which healing counts. */
-const patience = 30
+const healWithin = 30
 
 /** Up to a half: all seeds heal, and how soon; from there on: how many do not. */
 const burden = (healed: number, time: number): number =>
-  healed === 1 ? 0.5 * Math.min(1, time / patience) : 0.5 + 0.5 * (1 - healed)
+  healed === 1 ? 0.5 * Math.min(1, time / healWithin) : 0.5 + 0.5 * (1 - healed)
 
 const healing = ({ healed, time }: Frontier.Cell): Html => {
   const share = `${Math.round(100 * healed)} %`
@@ -165,7 +165,7 @@ export const frontier = (map: Frontier.Frontier): Html => html`
 <h2 id="frontier-title"><span>S12</span> where it heals by itself</h2>
 <p>A short fault comes and goes. How long until goodput is healthy again, by load, which is the share of the workers that healthy
 traffic keeps busy: the median of the seconds when ${map.seeds === 1 ? "the seed" : `all ${map.seeds} seeds`} healed within
-${patience}, else the share of the seeds that did. A sender heals up to the largest load at which, as at all below it, every seed did.</p>
+${healWithin}, else the share of the seeds that did. A sender heals up to the largest load at which, as at all below it, every seed did.</p>
 ${scale({
   caption: "seconds to heal, or the share of the seeds that do",
   low: "at once",

@@ -47,7 +47,7 @@ export class Budget {
 }
 
 /** The mark of a schedule whose retries are charged to a budget. */
-export const GatedTypeId = "~effect-resilience/RetryBudget/Gated" as const
+const GatedTypeId = "~effect-resilience/RetryBudget/Gated" as const
 
 /** The parts of a gated schedule, for a retry that charges the budget itself. */
 export interface GatedSchedule {

@@ -1,4 +1,4 @@
-/** Callers of a protected effect, each at one call at a time, whose work goes on until it is told how to end. */
+/** Callers of a protected effect with one call each at a time, whose work runs until a command ends it. */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -7,14 +7,14 @@ import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 
-/** What a caller does: nothing, wait to be let through, or work. */
+/** A caller is idle, waits for admission, or works. */
 type Doing = "idle" | "waiting" | "working"
 
 export interface Caller {
   readonly doing: Doing
-  /** How its last call ended, as `Callers.describe` puts it; `undefined` before the first. */
+  /** How its last call ended, formatted by `Callers.describe`; `undefined` before the first call. */
   readonly last: string | undefined
-  /** How often the work of the present call, or of the last one, was begun. */
+  /** How often the work of the current or last call was started. */
   readonly attempts: number
 }
 
@@ -63,7 +63,7 @@ export class Callers<A, E> {
   ): Effect.Effect<void, never, Scope.Scope> {
     return Effect.suspend(() => {
       const slot = this.slot(caller)
-      if (slot.doing !== "idle") throw new Error(`caller ${caller} is at a call already`)
+      if (slot.doing !== "idle") throw new Error(`caller ${caller} has a call in progress`)
       slot.attempts = 0
       slot.last = undefined
       const work = Effect.suspend(() => {
@@ -88,7 +88,7 @@ export class Callers<A, E> {
           slot.fiber = fiber
           return fiber
         }),
-        // Told to end, and not waited for: one that cannot be interrupted must not hang the run.
+        // Not awaited, because a call that cannot be interrupted would hang the run.
         (fiber) => Effect.sync(() => fiber.interruptUnsafe())
       )
       return Effect.asVoid(begun)
@@ -98,7 +98,7 @@ export class Callers<A, E> {
   end(caller: number, exit: Exit.Exit<A, E>): Effect.Effect<void> {
     return Effect.suspend(() => {
       const { work } = this.slot(caller)
-      if (work === undefined) throw new Error(`caller ${caller} is not at work`)
+      if (work === undefined) throw new Error(`caller ${caller} is not working`)
       return Effect.asVoid(Deferred.done(work, exit))
     })
   }

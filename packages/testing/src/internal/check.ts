@@ -1,4 +1,4 @@
-/** Checks of options: a bad one throws when a tool is given it, not when it runs. */
+/** Checks of options, which throw when a tool is created, not when it runs. */
 import * as Formatter from "effect/Formatter"
 
 export const refuse = (where: string, option: string, range: string, got: unknown): never => {

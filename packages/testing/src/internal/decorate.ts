@@ -1,12 +1,12 @@
-/** Services whose effects go through somebody else's hands. */
+/** Decorates the effects of a service. */
 import * as Effect from "effect/Effect"
 import type { AnyEffect } from "./types.ts"
 
 export type Change = (self: AnyEffect) => AnyEffect
 
 /**
- * A service like another, with each effect changed, and each effect that a function returns. What is neither stays as it
- * is; `changeOf` answers `undefined` for members that are to stay as well.
+ * Returns a copy of a service in which each effect, and each effect that a function returns, is changed. Other members
+ * stay unchanged, and so do those for which `changeOf` returns `undefined`.
  */
 export const decorate = <Shape extends object>(
   real: Shape,
@@ -22,7 +22,7 @@ export const decorate = <Shape extends object>(
       : changed(member)
   }
   const decorated: Shape = Object.create(Object.getPrototypeOf(real))
-  // What a class has in its prototype is decorated as well.
+  // Members in the prototype of a class are decorated as well.
   for (let level: object = real; level !== null && level !== Object.prototype; level = Object.getPrototypeOf(level)) {
     for (const name of Reflect.ownKeys(level)) {
       if (name === "constructor" || Object.hasOwn(decorated, name)) continue

@@ -1,4 +1,4 @@
-/** What an exploration has discovered: states by number, in order of discovery, each with the way to it. */
+/** The states that an exploration discovered, numbered in order of discovery, each with the path to it. */
 export class Graph {
   private readonly parents: Array<number> = []
   private readonly actions: Array<string> = []
@@ -8,12 +8,12 @@ export class Graph {
     return this.parents.length
   }
 
-  /** Found breadth first, so the last one is as far away as any. */
+  /** States are found breadth first, so the last one is among the farthest. */
   get depth(): number {
     return this.depths.at(-1) ?? 0
   }
 
-  /** Adds a state, and answers its number; the initial one has no parent (-1). */
+  /** Adds a state and returns its number. The initial state has no parent (-1). */
   add(parent: number, action: string): number {
     this.parents.push(parent)
     this.actions.push(action)
@@ -21,7 +21,7 @@ export class Graph {
     return this.parents.length - 1
   }
 
-  /** The way to a state from the initial one, as the states on it and the actions that led to them. */
+  /** The path from the initial state to a state: the states on it, and the actions that led to them. */
   wayTo(at: number): ReadonlyArray<{ readonly action: string; readonly at: number }> {
     const way: Array<{ readonly action: string; readonly at: number }> = []
     for (let here = at; here > 0; here = this.parents[here] ?? 0) {
@@ -30,7 +30,7 @@ export class Graph {
     return way
   }
 
-  /** Steps from each state to the nearest that is reached, over edges given as pairs; -1 where there is no way. */
+  /** Steps from each state to the nearest reached state, over edges given as pairs; -1 where there is no path. */
   distances(reached: (at: number) => boolean, edges: ReadonlyArray<number>): Int32Array {
     const backwards: Array<Array<number>> = Array.from({ length: this.size }, () => [])
     for (let i = 0; i < edges.length; i += 2) backwards[edges[i + 1] ?? 0]?.push(edges[i] ?? 0)

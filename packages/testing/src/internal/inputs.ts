@@ -2,10 +2,10 @@
 import * as Arbitrary from "effect/Arbitrary"
 import * as Schema from "effect/Schema"
 
-/** An integer of a range, both ends included. */
+/** An integer in a range, both ends included. */
 export const integer = (minimum: number, maximum: number): Arbitrary.Arbitrary<number> =>
   Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum, maximum })))
 
-/** One of several values, the simplest first. */
+/** One of several values; shrinking prefers the first. */
 export const oneOf = <const A>(...values: readonly [A, ...Array<A>]): Arbitrary.Arbitrary<A> =>
   Arbitrary.map(integer(0, values.length - 1), (at) => values[at] as A)

@@ -1,7 +1,7 @@
 /** Plain data: numbers, strings, arrays, typed arrays, maps, sets and records of them. */
 import * as Result from "effect/Result"
 
-/** Deeper than any state of a small machine: what is deeper has a cycle. */
+/** Deeper than any state of a small machine, so deeper data has a cycle. */
 const deepest = 100
 
 const quote = (text: string): string => JSON.stringify(text)
@@ -45,10 +45,10 @@ const writeObject = (value: object, depth: number): string => {
   return `{${text}}`
 }
 
-/** One text for all that is equal: the order of fields, of maps and of sets does not count, nor do fields that are undefined. */
+/** One text for equal values. The order of fields, maps and sets does not count, and undefined fields are left out. */
 export const canonical = (value: unknown): string => write(value, 0)
 
-/** How many values there are inside, the value itself included: what it costs to keep, roughly. */
+/** The number of values inside, the value itself included: a rough measure of memory. */
 export const size = (value: unknown): number => {
   const seen = new Set<object>()
   const count = (value: unknown): number => {
@@ -62,7 +62,7 @@ export const size = (value: unknown): number => {
   return count(value)
 }
 
-/** For people: as JSON without its quotes, and not longer than a line or two. */
+/** For messages: JSON without quotes around keys, cut to one or two lines. */
 export const show = (value: unknown, longest = 400): string => {
   const readable = Result.try(() =>
     canonical(value)
@@ -78,7 +78,7 @@ type Difference = readonly [path: string, one: unknown, other: unknown]
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !(value instanceof Map || value instanceof Set)
 
-/** Where two values differ, as the paths to it: `callers.0.doing`. */
+/** The paths at which two values differ, such as `callers.0.doing`. */
 export const differences = (one: unknown, other: unknown, path = ""): ReadonlyArray<Difference> => {
   if (!isRecord(one) || !isRecord(other)) return canonical(one) === canonical(other) ? [] : [[path, one, other]]
   const names = new Set([...Object.keys(one), ...Object.keys(other)])

@@ -1,4 +1,4 @@
 import type * as Effect from "effect/Effect"
 
-/** Any effect: the implementations handle effects of every type, the interfaces say which. */
+/** An effect of any type: implementations are untyped, the interfaces have the types. */
 export type AnyEffect = Effect.Effect<any, any, any>

@@ -3,14 +3,14 @@ import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 
-/** Runs an effect in a world of its own: a virtual clock at zero, seeded chance, a scope. */
+/** Runs an effect in its own world: a virtual clock at zero, a seeded `Random`, a scope. */
 export const world =
   (seed: string | number) =>
   <A, E>(self: Effect.Effect<A, E, Scope.Scope>): Effect.Effect<A, E> =>
     self.pipe(
       Effect.scoped,
       Random.withSeed(seed),
-      // A world begins here, so this is where its clock is provided.
+      // The world starts here, so its clock is provided here.
       // @effect-diagnostics-next-line strictEffectProvide:off
       Effect.provide(TestClock.layer())
     )

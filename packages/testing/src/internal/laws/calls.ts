@@ -1,4 +1,4 @@
-/** The laws of what runs beside or instead of a call: classifications, hooks, fallbacks, and policies themselves. */
+/** The laws of classifications, hooks and fallbacks. */
 import * as Arbitrary from "effect/Arbitrary"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
@@ -13,7 +13,7 @@ import { type Law, laws, type Options, type Verdict } from "./law.ts"
 
 const who = { policy: "law", key: "default" }
 
-/** One of each kind. */
+/** One rejection of each kind. */
 const rejections: ReadonlyArray<Rejection.Rejection> = [
   new Rejection.CircuitOpen({ ...who, state: "open", retryAfter: Duration.seconds(1) }),
   new Rejection.CircuitOpen({ ...who, state: "isolated", retryAfter: Duration.infinity }),
@@ -29,9 +29,9 @@ const chosen = <A>(values: ReadonlyArray<A>, or: A): Arbitrary.Arbitrary<A> =>
 // ---------------------------------------------------------------------------------------------------------------------
 
 export interface ClassificationOptions<A, E> extends Options {
-  /** Values that calls succeed with. */
+  /** Values with which calls succeed. */
   readonly values: ReadonlyArray<A>
-  /** Errors that they fail with. */
+  /** Errors with which calls fail. */
   readonly errors: ReadonlyArray<E>
 }
 
@@ -66,34 +66,30 @@ export const classification = <A, E>(
           Exit.failCause(kind === 1 ? one : Cause.combine(one, other))
         )
   )
-  /** Rejections of inner policies come through, whatever the type of the errors says. */
+  /** Rejections of inner policies pass through, whatever the error type is. */
   const rejected = (rejection: Rejection.Rejection) => Exit.fail(rejection) as unknown as Exit.Exit<A, E>
 
   return [
-    pure("answers success, failure or ignored for every exit", any, (exit) => {
+    pure("returns success, failure or ignored for every exit", any, (exit) => {
       const answer: unknown = classify(exit)
-      return outcomes.includes(answer) ? undefined : `it answers ${Plain.show(answer)}`
+      return outcomes.includes(answer) ? undefined : `it returns ${Plain.show(answer)}`
     }),
-    pure("the same exit gives the same answer", any, (exit) => {
+    pure("the same exit gives the same result", any, (exit) => {
       const [one, other] = [classify(exit), classify(exit)]
       return one === other ? undefined : `first ${one}, then ${other}`
     }),
-    once("an interruption says nothing about the dependency", () => {
+    once("an interruption is ignored", () => {
       const answer = classify(Exit.interrupt())
       return answer === "ignored" ? undefined : `it is a ${answer}`
     }),
-    once("a defect is no success", () =>
+    once("a defect is not a success", () =>
       classify(Exit.die(new Error("a bug"))) === "success" ? "a call that died is a success" : undefined
     ),
-    pure(
-      "a rejection says nothing about the dependency",
-      chosen(rejections, rejections[0] as Rejection.Rejection),
-      (one) => {
-        const answer = classify(rejected(one))
-        return answer === "ignored" ? undefined : `${one._tag} is a ${answer}`
-      }
-    ),
-    once("tells good from bad", () => {
+    pure("a rejection is ignored", chosen(rejections, rejections[0] as Rejection.Rejection), (one) => {
+      const answer = classify(rejected(one))
+      return answer === "ignored" ? undefined : `${one._tag} is a ${answer}`
+    }),
+    once("returns both success and failure", () => {
       const answers = new Set(exits.map(classify))
       const missing = (["success", "failure"] as const).find((one) => !answers.has(one))
       return missing === undefined ? undefined : `none of the values and errors is a ${missing}`
@@ -106,18 +102,18 @@ export const classification = <A, E>(
 // ---------------------------------------------------------------------------------------------------------------------
 
 export interface HookOptions extends Options {
-  /** How long it may take. Default: 1 second. */
+  /** The longest time that it may take. Default: 1 second. */
   readonly within?: Duration.Input | undefined
-  /** Errors that it may be given. Default: one that is transient. */
+  /** Errors to call it with. Default: one transient error. */
   readonly errors?: ReadonlyArray<unknown> | undefined
 }
 
 class Down extends Transient.TaggedError<Down>()("Down", {}) {}
 
-/** Nobody waits for it in the end: what cannot be interrupted must not hang the law that says so. */
+/** Detached, because an effect that cannot be interrupted would hang the law that checks for it. */
 export const began = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.forkDetach(self, { startImmediately: true })
 
-/** Runs it for so long, and no longer. */
+/** Runs an effect for `millis` milliseconds of virtual time. */
 export const runFor = (self: Effect.Effect<unknown, unknown>, millis: number) =>
   Effect.gen(function* () {
     const fiber = yield* began(self)
@@ -125,12 +121,12 @@ export const runFor = (self: Effect.Effect<unknown, unknown>, millis: number) =>
     return { fiber, exit: fiber.pollUnsafe() }
   })
 
-/** Once interrupted it must end without time passing. */
+/** An interrupted effect must end without time passing. */
 const ends = (fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<Verdict> =>
   Effect.gen(function* () {
     yield* Effect.sync(() => fiber.interruptUnsafe())
     yield* TestClock.adjust(0)
-    return fiber.pollUnsafe() === undefined ? "it goes on after it was interrupted" : undefined
+    return fiber.pollUnsafe() === undefined ? "it continues after its interruption" : undefined
   })
 
 export const failure = (exit: Exit.Exit<unknown, unknown> | undefined): Cause.Cause<unknown> | undefined =>
@@ -150,7 +146,7 @@ const beside = (
         return cause === undefined || (mayFail && !Cause.hasDies(cause)) ? undefined : Cause.pretty(cause)
       })
     ),
-    forAll("is done in time", attempts, (self) =>
+    forAll("ends in time", attempts, (self) =>
       Effect.map(runFor(self, within), ({ exit }) =>
         exit === undefined ? `it has not ended after ${within} ms` : undefined
       )

@@ -1,4 +1,4 @@
-/** What every law is made of: a name, and a check that can say what broke it. */
+/** The base of every law: a name, and a check that returns what is wrong. */
 
 import * as Arbitrary from "effect/Arbitrary"
 import * as Cause from "effect/Cause"
@@ -23,7 +23,7 @@ export class Broken extends Data.TaggedError("Broken")<{
   readonly subject: string
   readonly law: string
   readonly reason: string
-  /** The smallest input that was found for it; `undefined` for a law without one. */
+  /** The smallest input that breaks the law; `undefined` for a law without inputs. */
   readonly input: unknown
   readonly seed: string | number
 }> {
@@ -42,7 +42,7 @@ export type Verdict = string | undefined
 
 export type Holds<A> = (value: A) => Verdict | Effect.Effect<Verdict, unknown, Scope.Scope>
 
-/** In a world of its own. What is thrown is what is wrong. */
+/** Runs the check in its own world. A defect is reported as what is wrong. */
 const judged = <A>(holds: Holds<A>, value: A, seed: string | number): Effect.Effect<Verdict> =>
   Effect.suspend(() => {
     const verdict = holds(value)
@@ -57,14 +57,14 @@ const thrown = (cause: Cause.Cause<unknown>): string => {
   return `it threw ${error instanceof Error ? `${error.name}: ${error.message}` : Plain.show(error)}`
 }
 
-/** Synchronous code that may throw is judged without a fiber: there may be a hundred thousand of them. */
+/** Synchronous checks run without a fiber, because there may be a hundred thousand of them. */
 const judgedNow = <A>(holds: (value: A) => Verdict, value: A): Verdict =>
   Result.getOrElse(
     Result.try(() => holds(value)),
     (error) => thrown(Cause.die(error))
   )
 
-/** Makes the laws of one subject. */
+/** The constructors of laws for one subject. */
 export const laws = (subject: string, { runs = 100, seed = 0 }: Options) => {
   const broken = (law: string, reason: string, input?: unknown) =>
     Effect.fail(new Broken({ subject, law, reason, input, seed }))

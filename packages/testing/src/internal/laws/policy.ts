@@ -1,4 +1,4 @@
-/** The laws of whatever stands around a call. */
+/** The laws of a policy around a call. */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -27,7 +27,7 @@ export const policy = (
   const { forAll, once } = laws(subject, options)
   const value = { of: "work" }
 
-  /** A call that must end by itself, in a new policy; pauses and the like get an hour. */
+  /** A call that must end by itself, in a new policy; delays may take an hour. */
   const ended = (work: Effect.Effect<unknown, LawError>) =>
     Effect.gen(function* () {
       const protect = yield* make
@@ -40,21 +40,21 @@ export const policy = (
     Exit.isSuccess(exit) ? Plain.show(exit.value) : Cause.pretty(exit.cause)
 
   return [
-    forAll("the value comes through", oneOf<unknown>(value, undefined, null, 0, "", false), (expected) =>
+    forAll("the value passes through", oneOf<unknown>(value, undefined, null, 0, "", false), (expected) =>
       Effect.map(ended(Effect.succeed(expected)), (exit) =>
         exit !== undefined && Exit.isSuccess(exit) && exit.value === expected
           ? undefined
-          : unlike(exit, `the work answers ${Plain.show(expected)}`)
+          : unlike(exit, `the work succeeds with ${Plain.show(expected)}`)
       )
     ),
-    once("the error comes through, unchanged", () => {
+    once("the error passes through unchanged", () => {
       const error = new LawError()
       return Effect.map(ended(Effect.fail(error)), (exit) => {
         const found = failure(exit)?.reasons.find(Cause.isFailReason)
         return found?.error === error ? undefined : unlike(exit, "the work fails")
       })
     }),
-    once("a defect comes through, unchanged", () => {
+    once("a defect passes through unchanged", () => {
       const defect = new Error("a bug")
       return Effect.map(ended(Effect.die(defect)), (exit) => {
         const found = failure(exit)?.reasons.find(Cause.isDieReason)
@@ -65,7 +65,9 @@ export const policy = (
       Effect.gen(function* () {
         const protect = yield* make
         const seen = yield* Effect.exit(Effect.provideService(protect(Effect.service(Around)), Around, "inside"))
-        return Exit.isSuccess(seen) && seen.value === "inside" ? undefined : unlike(seen, "the context says inside")
+        return Exit.isSuccess(seen) && seen.value === "inside"
+          ? undefined
+          : unlike(seen, "the value in the context is inside")
       })
     ),
     once("nothing runs before the effect is run, and it may be run again", () =>
@@ -76,10 +78,12 @@ export const policy = (
         const before = runs
         yield* Effect.exit(call)
         yield* Effect.exit(call)
-        return before === 0 && runs === 2 ? undefined : `made: ${before} runs; run twice: ${runs}`
+        return before === 0 && runs === 2
+          ? undefined
+          : `${before} runs after it was created, ${runs} after it was run twice`
       })
     ),
-    once("a success is no reason to run the work twice", () =>
+    once("work that succeeds runs once", () =>
       Effect.gen(function* () {
         let runs = 0
         yield* ended(Effect.sync(() => (runs += 1)))
@@ -97,7 +101,7 @@ export const policy = (
         })
         const fiber = yield* began(protect(work))
         yield* TestClock.adjust(0)
-        if (fiber.pollUnsafe() !== undefined) return "the work has not begun at once"
+        if (fiber.pollUnsafe() !== undefined) return "the work has not started at once"
         yield* Effect.sync(() => fiber.interruptUnsafe())
         yield* TestClock.adjust(0)
         const early = fiber.pollUnsafe() !== undefined
@@ -105,10 +109,10 @@ export const policy = (
         yield* TestClock.adjust(0)
         const late = fiber.pollUnsafe() === undefined
         if (!interrupted) return "the work was not interrupted"
-        return early ? "the call ended while its work went on" : late ? "the call has not ended" : undefined
+        return early ? "the call ended while its work was running" : late ? "the call has not ended" : undefined
       })
     ),
-    once("a call after an interrupted one is let through", () =>
+    once("a call after an interrupted call is admitted", () =>
       Effect.gen(function* () {
         const protect = yield* make
         for (let call = 0; call < 50; call++) {

@@ -1,4 +1,4 @@
-/** The laws of schedules: of pauses between attempts, and of open times. */
+/** The laws of schedules, which give delays between attempts and open times. */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -12,21 +12,21 @@ import { integer } from "../inputs.ts"
 import { type Law, laws, type Options, type Verdict } from "./law.ts"
 
 export interface ScheduleOptions<In> extends Options {
-  /** No delay may be longer. Default: no cap. */
+  /** The longest delay allowed. Default: no cap. */
   readonly cap?: Duration.Input | undefined
-  /** Decisions after which it must have ended; `Infinity` says that it never ends. Default: 1,000. */
+  /** Decisions after which it must have ended; `Infinity` for a schedule that never ends. Default: 1,000. */
   readonly times?: number | undefined
-  /** What goes in at the n-th decision, from 1. Default: n itself. */
+  /** The input of the n-th decision, from 1. Default: n. */
   readonly input?: ((attempt: number) => In) | undefined
 }
 
-/** Decisions looked at when there is no end. */
+/** Decisions to check of a schedule without an end. */
 const many = 1000
 
 interface Run {
   readonly delays: ReadonlyArray<number>
   readonly ended: boolean
-  /** What went wrong on the way. */
+  /** Why it failed, if it did. */
   readonly wrong: Verdict
 }
 
@@ -41,7 +41,7 @@ export const schedule = <Out, In>(
   const { forAll, once } = laws(subject, options)
   const most = Number.isFinite(times) ? times : many
 
-  /** Drives it on a clock that moves by its own delays. */
+  /** Runs the schedule on a clock that advances by its delays. */
   const driver = Effect.map(Schedule.toStep(schedule), (step) => {
     let now = 0
     let attempt = 0
@@ -76,7 +76,7 @@ export const schedule = <Out, In>(
     Effect.map(Random.withSeed(drive(Math.min(most, 200)), seed), judge)
 
   return [
-    forAll("fails with nothing of its own", seeds, (seed) => seeded(seed, ({ wrong }) => wrong)),
+    forAll("never fails", seeds, (seed) => seeded(seed, ({ wrong }) => wrong)),
     forAll("delays are finite and never negative", seeds, (seed) =>
       seeded(seed, ({ delays }) => {
         const at = delays.findIndex((delay) => !(delay >= 0 && delay < Infinity))
@@ -101,28 +101,28 @@ export const schedule = <Out, In>(
         )
       : once("ends", () =>
           Effect.map(drive(times + 1), ({ ended }) =>
-            ended ? undefined : `after ${times} decisions it goes on; if that is meant, say so: times: Infinity`
+            ended ? undefined : `after ${times} decisions it continues; if it should never end, set times: Infinity`
           )
         ),
     once("decides without waiting", () =>
       Effect.gen(function* () {
-        // Nobody moves the clock of a law: what waits here waits for ever.
+        // The clock of a law does not move, so a schedule that waits never decides.
         const fiber = yield* Effect.forkDetach(drive(Math.min(most, 20)), { startImmediately: true })
         for (let turn = 0; turn < 100 && fiber.pollUnsafe() === undefined; turn++) yield* Effect.yieldNow
-        return fiber.pollUnsafe() === undefined ? "it waits for the clock before it answers" : undefined
+        return fiber.pollUnsafe() === undefined ? "it waits for the clock before it decides" : undefined
       })
     ),
-    forAll("begins anew for every call", seeds, (seed) =>
+    forAll("starts anew for every call", seeds, (seed) =>
       Effect.gen(function* () {
         const decisions = Math.min(most, 20)
         const alone = yield* Random.withSeed(drive(decisions), seed)
-        // Another call is begun and goes on in between: what the two share shows.
+        // Another call runs in between, which shows what the two share.
         const other = yield* driver
         for (let i = 0; i < 3; i++) yield* Effect.exit(other)
         const again = yield* Random.withSeed(drive(decisions), seed)
         return `${alone.delays}` === `${again.delays}`
           ? undefined
-          : `delays of one call: ${alone.delays}; of the next, with the same chance: ${again.delays}`
+          : `delays of one call: ${alone.delays}; of the next, with the same seed: ${again.delays}`
       })
     )
   ]
@@ -130,7 +130,9 @@ export const schedule = <Out, In>(
 
 class Down extends Transient.TaggedError<Down>()("Down", {}) {}
 
-/** The type of a schedule that a retry takes whatever is said about it: the law is about those that it should not. */
+/**
+ * A schedule that a retry accepts without the check of the compiler, because the law is about those that it refuses.
+ */
 type AnyGated = Schedule.Schedule<unknown, unknown>
 
 export const gated = (
@@ -152,24 +154,26 @@ export const gated = (
       const fiber = yield* Effect.forkDetach(Effect.exit(Retry.transient(call, gate(budget) as AnyGated)), {
         startImmediately: true
       })
-      // Its pauses pass at once, however many there are.
+      // Its delays pass at once, up to 100 minutes.
       for (let turn = 0; turn < 100 && fiber.pollUnsafe() === undefined; turn++) yield* TestClock.adjust("1 minute")
       yield* Effect.sync(() => fiber.interruptUnsafe())
       return { retries: calls - 1, paid: Math.round(before - (yield* budget.balance)) }
     })
 
   return [
-    once("its gate is the last combinator", () =>
+    once("`gated` is the last combinator", () =>
       Effect.map(RetryBudget.make("law"), (budget) =>
-        RetryBudget.GatedTypeId in gate(budget) ? undefined : "what comes after `gated` is not paid for"
+        RetryBudget.GatedTypeId in gate(budget)
+          ? undefined
+          : "a combinator after `gated` decides after the token was taken"
       )
     ),
-    forAll("pays once for each retry, and for nothing else", integer(0, 10), (tokens) =>
+    forAll("takes one token for each retry, and no other", integer(0, 10), (tokens) =>
       Effect.map(retried(tokens), ({ paid, retries }) =>
-        paid === retries ? undefined : `${retries} retries, ${paid} tokens paid`
+        paid === retries ? undefined : `${retries} retries, ${paid} tokens taken`
       )
     ),
-    once("does not retry what it cannot pay", () =>
+    once("does not retry without a token", () =>
       Effect.map(retried(0), ({ retries }) => (retries === 0 ? undefined : `${retries} retries without a token`))
     )
   ]

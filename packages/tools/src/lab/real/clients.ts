@@ -4,7 +4,7 @@ import { Lab, Sender } from "@effect-resilience/lab"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { nextCall } from "../../../../lab/src/internal/arrivals.ts"
-import { Books } from "../../../../lab/src/internal/books.ts"
+import { Ledger } from "../../../../lab/src/internal/ledger.ts"
 import { streamOf } from "../../../../lab/src/internal/random.ts"
 import { timelineOf } from "../../../../lab/src/internal/timeline.ts"
 import { now as clock } from "./clock.ts"
@@ -18,7 +18,7 @@ const { port, scenario, seed, sender: name, startsAt } = await begin
 const sender = Lab.senders.find((sender) => sender.name === name)
 if (sender === undefined) throw new Error(`no such sender: ${name}`)
 const now = () => clock() - startsAt
-const books = new Books(scenario)
+const ledger = new Ledger(scenario)
 const lateness = new Lateness()
 
 /** One request, which is reset when it is interrupted. */
@@ -50,7 +50,7 @@ const client = (index: number) => {
     let sent = 0
     const attempt = Effect.suspend(() => {
       sent += 1
-      books.add(books.attempts, now())
+      ledger.add(ledger.attempts, now())
       return request(agent)
     })
     const limited = Effect.timeoutOrElse(attempt, {
@@ -58,14 +58,14 @@ const client = (index: number) => {
       orElse: () => Effect.fail(new Sender.Failure("timeout"))
     })
     Effect.runFork(send({ key: "default", due: at + scenario.deadline, attempt, limited })).addObserver((exit) => {
-      books.ended += 1
+      ledger.ended += 1
       const latency = now() - at
       if (Exit.isSuccess(exit)) {
         if (latency > scenario.deadline) return
-        books.add(books.good, at)
-        if (at >= books.from && at < books.clear) books.latencies.push(latency)
+        ledger.add(ledger.good, at)
+        if (at >= ledger.from && at < ledger.clear) ledger.latencies.push(latency)
       } else if (sent === 0) {
-        books.add(books.rejected, at)
+        ledger.add(ledger.rejected, at)
       }
       tellWhenDone()
     })
@@ -79,19 +79,19 @@ const clients = Array.from({ length: scenario.clients }, (_, index) => client(in
 
 let allCame = false
 const tellWhenDone = (): void => {
-  if (allCame && books.ended === books.calls) say<Called>({ _tag: "Done", report: { lag: lateness.lag, books } })
+  if (allCame && ledger.ended === ledger.calls) say<Called>({ _tag: "Done", report: { lag: lateness.lag, ledger } })
 }
 
 /** Calls are due at the same moments as in the lab, whether or not the clients keep up. */
 const goOn = (due: number): void => {
   let at = due
-  for (; at <= now() && at < books.until; at = nextCall(timeline, at, chance())) {
+  for (; at <= now() && at < ledger.until; at = nextCall(timeline, at, chance())) {
     lateness.add(now() - at)
-    books.calls += 1
-    books.add(books.offered, at)
+    ledger.calls += 1
+    ledger.add(ledger.offered, at)
     clients[Math.floor(spread() * scenario.clients)]?.(at)
   }
-  if (at < books.until) {
+  if (at < ledger.until) {
     setTimeout(goOn, Math.max(0, at - now()), at)
   } else {
     allCame = true

@@ -1,6 +1,6 @@
 /** What the processes of a real run say to each other. */
 import type { Scenario } from "@effect-resilience/lab"
-import type { Kept } from "../../../../lab/src/internal/books.ts"
+import type { LedgerData } from "../../../../lab/src/internal/ledger.ts"
 
 /** To a child that is ready. */
 export interface Begin {
@@ -31,7 +31,7 @@ export interface Served {
 /** What the clients noted down. */
 export interface Called {
   readonly lag: Lag
-  readonly books: Kept
+  readonly ledger: LedgerData
 }
 
 /** From a child: it can begin; and what it noted down, the clients when all calls have ended, the dependency when asked. */

@@ -102,7 +102,7 @@ export const page = (comparisons: ReadonlyArray<Comparison>, circumstances: Circ
 Does [the lab](../lab.md) tell the truth? The same scenarios, once in virtual time and once for real: a dependency in a process of its
 own, an HTTP server on loopback with workers and a queue, which stops listening when it is down and does not answer when it hangs; and
 10 clients in another, each with a policy and connections of its own, on Effect's live clock. Senders are the very ones of the lab, and
-the figures come from the same books.
+the figures come from the same ledger.
 
 ${differences(comparisons)}
 

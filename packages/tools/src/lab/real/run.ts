@@ -68,7 +68,7 @@ export const start = async ({ scenario, seed, sender, signal }: Options): Promis
     dependency.tell({ _tag: "Begin", begin })
     clients.tell({ _tag: "Begin", begin })
     const limit = lengthOf(scenario) + patience * scenario.deadline
-    const { books, lag } = await Promise.race([
+    const { ledger, lag } = await Promise.race([
       clients.reportWithin(limit),
       // When it ends before its time, there is nothing left to wait for.
       dependency.report.then(() => clients.report)
@@ -79,8 +79,8 @@ export const start = async ({ scenario, seed, sender, signal }: Options): Promis
     const { wasted, worked } = served
     return {
       seed,
-      metrics: { ...figuresOf({ ...books, wasted, worked }, Oracle.of(scenario)), falseRejects: NaN },
-      calls: books.calls,
+      metrics: { ...figuresOf({ ...ledger, wasted, worked }, Oracle.of(scenario)), falseRejects: NaN },
+      calls: ledger.calls,
       lag: { clients: lag, dependency: served.lag }
     }
   }

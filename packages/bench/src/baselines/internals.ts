@@ -19,7 +19,7 @@ const sample = Effect.matchCauseEffect(Effect.void, { onSuccess: () => Effect.vo
 
 const keyOf = (object: object, end: string): string => {
   const key = Object.keys(object).find((name) => name.endsWith(end))
-  if (key === undefined) throw new Error(`this version of Effect has no ${end}: the floors need a new look`)
+  if (key === undefined) throw new Error(`this version of Effect has no ${end}: the baselines need a new look`)
   return key
 }
 

@@ -1,12 +1,12 @@
 /** What is written down while a world runs, in slots of a tenth of a second. */
 import type { Scenario } from "../Scenario.ts"
 import { span } from "../Scenario.ts"
-import { pieceAt, timelineOf, unreachable } from "./timeline.ts"
+import { segmentAt, timelineOf, unreachable } from "./timeline.ts"
 
 /** Milliseconds. */
-export const slot = 100
+export const slotMs = 100
 
-export class Books {
+export class Ledger {
   /** When the first slot begins: at or shortly before the world, so that one begins when the faults do. */
   readonly origin: number
   readonly from: number
@@ -38,11 +38,11 @@ export class Books {
 
   constructor(scenario: Scenario) {
     const { clear, from, until } = span(scenario)
-    this.origin = from - Math.ceil(from / slot) * slot
+    this.origin = from - Math.ceil(from / slotMs) * slotMs
     this.from = from
     this.clear = clear
     this.until = until
-    const slots = Math.ceil((until - this.origin) / slot)
+    const slots = Math.ceil((until - this.origin) / slotMs)
     this.offered = new Float64Array(slots)
     this.good = new Float64Array(slots)
     this.attempts = new Float64Array(slots)
@@ -53,12 +53,12 @@ export class Books {
     this.parts = scenario.fanOut
     const timeline = timelineOf(scenario)
     this.unreachable = Uint8Array.from({ length: slots }, (_, index) =>
-      pieceAt(timeline, begins(this, index)).shards.every(unreachable) ? 1 : 0
+      segmentAt(timeline, slotStart(this, index)).shards.every(unreachable) ? 1 : 0
     )
   }
 
   /** A part of a call that came at a moment has ended. */
-  part(at: number, shard: number, isGood: boolean): void {
+  addPart(at: number, shard: number, isGood: boolean): void {
     if (at < this.from || at >= this.clear) return
     this.offeredTo[shard]! += 1
     if (isGood) this.goodOf[shard]! += 1
@@ -66,16 +66,19 @@ export class Books {
 
   /** One more in a slot. What calls do that outlive the run is in none. */
   add(to: Float64Array, at: number): void {
-    const index = Math.floor((at - this.origin) / slot)
+    const index = Math.floor((at - this.origin) / slotMs)
     if (index < to.length) to[index]! += 1
   }
 }
 
 /** What figures are made of: books may come from another process. */
-export type Kept = { readonly [K in keyof Books as Books[K] extends (...args: never) => unknown ? never : K]: Books[K] }
+export type LedgerData = {
+  readonly [K in keyof Ledger as Ledger[K] extends (...args: never) => unknown ? never : K]: Ledger[K]
+}
 
 /** When a slot begins. */
-export const begins = ({ origin }: Pick<Books, "origin">, index: number): number => origin + index * slot
+export const slotStart = ({ origin }: Pick<Ledger, "origin">, index: number): number => origin + index * slotMs
 
 /** The slot that begins at a moment, or next to it. */
-export const place = ({ origin }: Pick<Books, "origin">, moment: number): number => Math.round((moment - origin) / slot)
+export const slotIndex = ({ origin }: Pick<Ledger, "origin">, moment: number): number =>
+  Math.round((moment - origin) / slotMs)

@@ -1,75 +1,46 @@
-// Who may import whom inside the library, and what the packages beside it may import.
+// Which layer may import which inside the library, and what the packages beside it may import.
 import { existsSync, globSync, readFileSync } from "node:fs"
 import { posix } from "node:path"
 import { parseSync, Visitor } from "rolldown/utils"
 
-interface Row {
-  readonly floor: string
+interface Layer {
+  readonly name: string
   readonly modules: ReadonlyArray<string>
-  /** Whether modules of this row may import each other: all of them, those in one folder, or none. */
+  /** Whether modules of this layer may import each other: all of them, those in one folder, or none. */
   readonly together: "all" | "folder" | "none"
 }
 
-/** From the ground up. The first row that names a module, or matches it, is its floor. */
-const rows: ReadonlyArray<Row> = [
-  { floor: "0", together: "all", modules: ["machine/**"] },
-  {
-    floor: "1",
-    together: "all",
-    modules: [
-      "internal/types.ts",
-      "internal/options.ts",
-      "internal/time.ts",
-      "internal/timer.ts",
-      "internal/frame.ts",
-      "internal/keep.ts",
-      "internal/primitive.ts",
-      "internal/listeners.ts",
-      "internal/hub.ts",
-      "Transient.ts",
-      "Outcome.ts",
-      "Rejection.ts",
-      "TripPolicy.ts",
-      "Event.ts"
-    ]
-  },
-  { floor: "2, internal", together: "all", modules: ["internal/**"] },
-  {
-    floor: "2",
-    together: "none",
-    modules: [
-      "CircuitBreaker.ts",
-      "RetryBudget.ts",
-      "Retry.ts",
-      "Bulkhead.ts",
-      "Timeout.ts",
-      "Deadline.ts",
-      "Fallback.ts"
-    ]
-  },
-  { floor: "3", together: "none", modules: ["Policy.ts", "Config.ts"] },
-  {
-    floor: "4",
-    together: "folder",
-    modules: ["effect.ts", "http/**", "sql/**", "ai/**", "rpc/**", "redis/**", "telemetry/**"]
-  },
-  { floor: "5", together: "none", modules: ["index.ts"] }
+/** From the lowest. A module belongs to the first layer with a pattern that it matches. */
+const layers: ReadonlyArray<Layer> = [
+  { name: "machine", together: "all", modules: ["machine/**"] },
+  { name: "runtime", together: "all", modules: ["runtime/**"] },
+  { name: "values", together: "all", modules: ["{Types,Transient,Outcome,Rejection,Event,TripPolicy}.ts"] },
+  { name: "engine", together: "all", modules: ["engine/**"] },
+  { name: "barrel", together: "none", modules: ["index.ts"] },
+  { name: "Config", together: "none", modules: ["Config.ts"] },
+  { name: "Policy", together: "none", modules: ["Policy.ts"] },
+  { name: "policies", together: "none", modules: ["*.ts"] },
+  { name: "adapters", together: "folder", modules: ["**"] }
 ]
 
-const ground = 0
-const adapters = rows.findIndex((row) => row.floor === "4")
-const barrel = rows.length - 1
+/** The order of the layers; in the table above the patterns go from the special to the general. */
+const order = ["machine", "runtime", "values", "engine", "policies", "Policy", "Config", "adapters", "barrel"]
 
-const rowOf = (file: string): number =>
-  rows.findIndex((row) => row.modules.some((pattern) => posix.matchesGlob(file, pattern)))
-
-const isPublic = (file: string): boolean => {
-  const row = rowOf(file)
-  return row !== ground && row < adapters && !file.includes("/")
+const heightOf = (file: string): number => {
+  const layer = layers.find(({ modules }) => modules.some((pattern) => posix.matchesGlob(file, pattern)))
+  return layer === undefined ? -1 : order.indexOf(layer.name)
 }
 
+const layerAt = (height: number): Layer | undefined => layers.find(({ name }) => name === order[height])
+
+const machines = order.indexOf("machine")
+const adapters = order.indexOf("adapters")
+const barrel = order.indexOf("barrel")
+
+const isPublic = (file: string): boolean => !file.includes("/") && heightOf(file) < adapters
+
 const show = (file: string): string => `src/${file}`
-const showWithFloor = (file: string): string => `${show(file)} (floor ${rows[rowOf(file)]?.floor})`
+const showWithLayer = (file: string): string => `${show(file)} (${order[heightOf(file)]})`
 
 interface Import {
   readonly specifier: string
@@ -113,13 +84,13 @@ const complaintAboutPackage = (
   { names, specifier }: Import,
   stability: Stability
 ): string | undefined => {
-  const who = showWithFloor(file)
-  const row = rowOf(file)
-  if (row === ground) return `${who} imports ${specifier}: a machine imports nothing but machines`
+  const who = showWithLayer(file)
+  const height = heightOf(file)
+  if (height === machines) return `${who} imports ${specifier}: a machine imports nothing but machines`
   if (specifier !== "effect" && !specifier.startsWith("effect/")) {
     return `${who} imports ${specifier}: the library imports nothing but effect`
   }
-  if (row >= adapters) return undefined
+  if (height >= adapters) return undefined
   if (specifier === "effect" && names.includes("*")) {
     return `${who} imports all of effect: import the modules it needs`
   }
@@ -127,27 +98,27 @@ const complaintAboutPackage = (
     // What is not a module is a function of the root, such as `pipe`.
     const found = stability(module) ?? (specifier === "effect" ? "stable" : "unknown")
     if (found !== "stable") {
-      return `${who} imports effect/${module}, which Effect calls ${found}: only an adapter (floor 4) may`
+      return `${who} imports effect/${module}, which Effect calls ${found}: only an adapter may`
     }
   }
   return undefined
 }
 
 const complaintAboutModule = (file: string, target: string): string | undefined => {
-  const from = rowOf(file)
-  const to = rowOf(target)
-  if (to === -1 || to < from) return undefined
-  const edge = `${showWithFloor(file)} imports ${showWithFloor(target)}`
-  if (to > from) return `${edge}: a module imports only from floors below`
-  switch (rows[from]?.together) {
+  const from = heightOf(file)
+  const to = heightOf(target)
+  if (to < from) return undefined
+  const edge = `${showWithLayer(file)} imports ${showWithLayer(target)}`
+  if (to > from) return `${edge}: a module imports only from layers below`
+  switch (layerAt(from)?.together) {
     case "all":
       return undefined
     case "folder":
       return file.split("/")[0] === target.split("/")[0]
         ? undefined
-        : `${edge}: folders of floor 4 never import each other`
+        : `${edge}: folders of adapters never import each other`
     default:
-      return `${edge}: modules of this floor never import each other`
+      return `${edge}: modules of this layer never import each other`
   }
 }
 
@@ -169,14 +140,10 @@ const cyclesOf = (graph: ReadonlyMap<string, ReadonlyArray<string>>): ReadonlyAr
 }
 
 /** All complaints about a library, given as file (relative to src) → text. */
-export const checkFloors = (files: ReadonlyMap<string, string>, stability: Stability): ReadonlyArray<string> => {
+export const checkLayers = (files: ReadonlyMap<string, string>, stability: Stability): ReadonlyArray<string> => {
   const complaints: Array<string> = []
   const graph = new Map<string, ReadonlyArray<string>>()
   for (const [file, text] of files) {
-    if (rowOf(file) === -1) {
-      complaints.push(`${show(file)} stands on no floor: name it in the table of packages/tools/src/floors.ts`)
-      continue
-    }
     const targets: Array<string> = []
     for (const one of importsOf(file, text)) {
       if (!one.specifier.startsWith(".")) {
@@ -198,7 +165,7 @@ export const checkFloors = (files: ReadonlyMap<string, string>, stability: Stabi
   const exported = graph.get("index.ts")
   if (exported !== undefined) {
     for (const file of files.keys()) {
-      if (isPublic(file) && rowOf(file) !== barrel && !exported.includes(file)) {
+      if (isPublic(file) && heightOf(file) !== barrel && !exported.includes(file)) {
         complaints.push(`src/index.ts does not export ${show(file)}`)
       }
     }
@@ -209,7 +176,7 @@ export const checkFloors = (files: ReadonlyMap<string, string>, stability: Stabi
 /**
  * All complaints about a package that stands on the library (the testing kit, the lab), given as file (relative to src) →
  * text: it sees the library as its users do, so that everything it does can be done by them. Modules that match a pattern of
- * `others` may import what matches besides; the index has none of them, because its users may not have what they import.
+ * `others` may import what matches, too; the index has none of them, because its users may not have what they import.
  * `folders` hold the package's command, the lowest first: what is above may import what is below, and not the other way.
  */
 export const checkKit = (
@@ -264,7 +231,7 @@ const modulesIn = (root: string): ReadonlyMap<string, string> =>
       .map((file) => [file, readFileSync(`${root}/${file}`, "utf8")])
   )
 
-/** What the lab's modules that drive the libraries of others import besides, and what its command does. */
+/** What the lab's modules that drive the libraries of others import in addition, and what its command does. */
 const labImports = {
   "Peers.ts": /^(cockatiel|opossum)$/,
   "internal/realm.ts": /^node:vm$/,
@@ -277,11 +244,11 @@ if (import.meta.main) {
   const kit = modulesIn("packages/testing/src")
   const lab = modulesIn("packages/lab/src")
   const complaints = [
-    ...checkFloors(library, stabilityOfEffect),
+    ...checkLayers(library, stabilityOfEffect),
     ...checkKit(kit),
     ...checkKit(lab, labImports, ["report", "cli"])
   ]
   for (const complaint of complaints) console.error(complaint)
   if (complaints.length > 0) process.exit(1)
-  console.log(`${library.size} modules, all on their floors; ${kit.size} of the kit, ${lab.size} of the lab`)
+  console.log(`${library.size} modules, no import upwards; ${kit.size} of the kit, ${lab.size} of the lab`)
 }
