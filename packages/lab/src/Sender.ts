@@ -142,11 +142,10 @@ export const policy = <P extends Policy.Part, Rules>(
       const run = Effect.runSyncWith(yield* Effect.context<never>())
       client.circuits(() => circuitsOf(run(policy.allStats)))
       // Whether the policy fits an effect depends on its parts and rules, which are generic here; failures are transient.
-      const protect = policy.protect as unknown as (
-        self: Effect.Effect<void, Failure>,
-        options: { readonly key: string }
-      ) => Effect.Effect<void, unknown>
-      return (call) => protect(call.attempt, { key: call.key })
+      const protect = policy.protect as unknown as (options: {
+        readonly key: string
+      }) => (self: Effect.Effect<void, Failure>) => Effect.Effect<void, unknown>
+      return (call) => call.attempt.pipe(protect({ key: call.key }))
     })
 })
 

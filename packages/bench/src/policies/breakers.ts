@@ -204,7 +204,7 @@ export const keyedBreakers = async (count: number): Promise<ReadonlyArray<Candid
   const rotate = perKey(() => makeOpossum(lean))
   const [key1, key2, key3, key4, key5, key6] = [0, 1, 2, 3, 4, 5].map(() => roundRobin(keys)) as Six
   const candidates = [
-    inFiber({ name: names.ours, family: "ours", what: "`protect(work, { key })`, a failure rate" }, (work) =>
+    inFiber({ name: names.ours, family: "ours", what: "`work.pipe(protect({ key }))`, a failure rate" }, (work) =>
       work.pipe(ours.protect({ key: key1() }))
     ),
     inFiber(
