@@ -128,7 +128,7 @@ describe("hydrate into circuits that are in use", () => {
     })
   )
 
-  it.effect("results of calls admitted before hydrate are ignored", () =>
+  it.effect("results of calls admitted before restore are ignored", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", options)
       const late = yield* held(breaker)

@@ -115,7 +115,7 @@ describe("Policy: judgements", () => {
     })
   )
 
-  it.effect("a judgement that throws becomes a defect, and every permit is released", () =>
+  it.effect("a classification that throws becomes a defect, and every permit is released", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy, bulkhead: { maxConcurrent: 1 } })
       const bug = new Error("bug")

@@ -144,7 +144,7 @@ describe("a wall clock that is set does not change any interval", () => {
     )
   )
 
-  it.effect.each(bothWays)("of a policy: neither deadline, delay, open time nor judgement, set %s", ([, by]) =>
+  it.effect.each(bothWays)("of a policy: neither deadline, delay, open time nor classification, set %s", ([, by]) =>
     withWall((setWall) =>
       Effect.gen(function* () {
         const policy = yield* Policy.make("p", {

@@ -125,7 +125,7 @@ export const bulkheads = async (): Promise<ReadonlyArray<Candidate>> => {
   const peer = cockatiel.bulkhead(permits)
   const limiter = new Bottleneck({ maxConcurrent: permits })
   return [
-    inFiber({ name: names.ours, family: "ours", what: "`Bulkhead.make` of 20 permits, nobody waits" }, (work) =>
+    inFiber({ name: names.ours, family: "ours", what: "`Bulkhead.make` of 20 permits, no call waits" }, (work) =>
       ours.protect(work)
     ),
     inFiber(
@@ -140,12 +140,12 @@ export const bulkheads = async (): Promise<ReadonlyArray<Candidate>> => {
       { name: names.publicBaseline, family: "baseline, public API", what: "a counter and `onExitPrimitive`" },
       BulkheadBaseline.failFastPublic(permits)
     ),
-    inFiber({ name: names.semaphore, family: "Effect", what: "20 permits; whoever finds none waits" }, (work) =>
+    inFiber({ name: names.semaphore, family: "Effect", what: "20 permits; a call without one waits" }, (work) =>
       semaphore.withPermit(work)
     ),
     inPromise({ name: names.cockatiel, family: "cockatiel", what: "`bulkhead(20)`" }, (task) => peer.execute(task)),
     inPromise(
-      { name: names.bottleneck, family: "bottleneck", what: "`maxConcurrent: 20`; whoever finds none waits" },
+      { name: names.bottleneck, family: "bottleneck", what: "`maxConcurrent: 20`; a call without a slot waits" },
       (task) => limiter.schedule(task)
     )
   ]
@@ -162,7 +162,7 @@ export const queues = async (waiters: number): Promise<ReadonlyArray<Candidate>>
       ours.protect(work)
     ),
     inFiber(
-      { name: names.publicBaseline, family: "baseline, public API", what: "a linked list; nobody can leave it early" },
+      { name: names.publicBaseline, family: "baseline, public API", what: "a linked list; no waiter can leave it early" },
       BulkheadBaseline.queueing(1)
     ),
     inFiber({ name: names.semaphore, family: "Effect", what: "one permit; each release copies the queue" }, (work) =>

@@ -8,7 +8,7 @@ export interface Circumstances {
   readonly runs: number
   readonly machine: string
   readonly versions: Readonly<Record<string, string>>
-  /** Given by whoever runs it. */
+  /** Set by the one who runs it. */
   readonly date: string | undefined
   /** Runnable processes per core when it began. */
   readonly load: number
@@ -80,8 +80,8 @@ export const page = (
 
 # Benchmarks
 
-What a call costs through this library, through hand-written baselines, through Effect's own policies, and through
-cockatiel, opossum, p-retry and bottleneck, where they do the same job.
+After this page you can compare what a call costs through this library, through hand-written baselines, through Effect's own
+policies, and through cockatiel, opossum, p-retry and bottleneck, where they do the same job.
 
 ## How to read this
 
@@ -89,9 +89,9 @@ cockatiel, opossum, p-retry and bottleneck, where they do the same job.
   overhead in multiples of that of the first line of ours.
 - Read the ratios. Absolute figures are of one machine at one time.
 - Subjects of a table run interleaved in one process: every round runs each of them once, in a shuffled order, after a
-  forced garbage collection. Figures are medians over the rounds, *spread* is the median absolute deviation.
-- Policies for effects run inside one fiber, those for promises in an async function with \`await\`: each with the bare
-  work of its own world taken off. At the edge between the two comes \`Effect.runPromise\`, which no table includes.
+  forced garbage collection. Figures are medians over the rounds; *spread* is the median absolute deviation.
+- Policies for effects run inside one fiber, those for promises in an async function with \`await\`: each minus the
+  bare work of its own kind. No table includes \`Effect.runPromise\`, which connects the two.
 - The baselines are hand-written for one purpose and leave out most of what a library must do. They show what is possible.
 
 ## How to run it again
@@ -106,7 +106,7 @@ npm run bench -- --help
 
 ## Circumstances
 
-This page is of ${measured}${runs === 1 ? "" : `, median of ${runs}`}.
+This page shows ${measured}${runs === 1 ? "" : `, median of ${runs}`}.
 
 | | |
 |---|---|
@@ -119,7 +119,7 @@ ${load > busy ? `| load | ${load.toFixed(2)} runnable processes per core at the 
 
 ## Bars
 
-What this library wants to reach, as ratios of overheads in one run${runs === 1 ? "" : ` (median of ${runs} runs)`}.
+The targets of this library, as ratios of overheads in one run${runs === 1 ? "" : ` (median of ${runs} runs)`}.
 
 ${barsOf(verdicts)}
 
