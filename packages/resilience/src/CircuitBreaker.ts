@@ -1,8 +1,8 @@
 /**
  * Stops calls to a failing dependency and probes it for recovery.
  *
- * A circuit is *closed* while calls succeed, *open* while calls are rejected at once, and *half-open* while a few probes decide
- * whether it closes or opens again. There is one circuit per key; calls without a key share one.
+ * A circuit is *closed* while calls succeed, *open* while calls are rejected at once, and *half-open* while a few
+ * probes decide whether it closes or opens again. There is one circuit per key; calls without a key share a circuit.
  *
  * @since 0.1.0
  */
@@ -38,12 +38,12 @@ import { defaultKey } from "./Types.ts"
  *
  * | option | range | default |
  * |---|---|---|
- * | `trip` | a `TripPolicy` | `standard`: most of at least 20 calls in 10 seconds, or 10 in a row over half a second |
- * | `openFor` | a duration above zero, growth options, or a `Schedule` | 1 second, +-20 % |
+ * | `trip` | a `TripPolicy` | `standard`: 80 % of 20 or more calls in 10 seconds, or 10 in a row over 0.5 seconds |
+ * | `openFor` | a duration above zero, {@link OpenFor}, or a `Schedule` | 1 second, +-20 % |
  * | `maxRetryAfter` | a duration above zero | 10 minutes |
  * | `probes` | see {@link Probes} | 1 permitted, 1 success, lease of 10 seconds |
  * | `keys` | see `Types.KeyOptions` | 10,000 keys, 1 hour |
- * | `failures`, `ignore`, `failWhen`, `classify` | see `Outcome.Classification` | transient errors and defects count |
+ * | `failures`, `ignore`, `failWhen`, `classify` | see `Outcome.Classification` | transient errors, defects |
  *
  * @category models
  * @since 0.1.0
@@ -52,11 +52,13 @@ export interface Options extends Outcome.Classification {
   /** When to open. Default: `TripPolicy.standard`. */
   readonly trip?: TripPolicy.Any | undefined
   /**
-   * How long to stay open, with a jitter of 20 %. {@link OpenFor} sets the jitter, and growth from opening to opening; a
-   * `Schedule` gets the number of the opening in a row as its input. Default: 1 second.
+   * How long the circuit stays open, with a jitter of 20 %. {@link OpenFor} sets jitter and growth; a `Schedule` gets
+   * the number of the opening in a row as its input. Default: 1 second.
    */
   readonly openFor?: Duration.Input | OpenFor | OpenSchedule | undefined
-  /** A `retryAfter` on the failure that opens the circuit lengthens the open time, at most to this. Default: 10 minutes. */
+  /**
+   * The longest open time that a `retryAfter` of the failure may ask for; it can only lengthen. Default: 10 minutes.
+   */
   readonly maxRetryAfter?: Duration.Input | undefined
   /** How a half-open circuit decides. */
   readonly probes?: Probes | undefined
@@ -65,26 +67,36 @@ export interface Options extends Outcome.Classification {
 }
 
 /**
- * How long a circuit stays open: `initial`, times `factor` for each further opening in a row, at most `max`, each time
- * moved by up to `jitter` of itself. The row ends when the circuit has stayed closed as long as it was last open.
+ * Sets how long a circuit stays open, and how openings in a row grow.
+ *
+ * **Details** The n-th opening in a row lasts `initial * factor^(n-1)`, at most `max`, and then varies by up to
+ * `jitter` of that time. The next opening is the first again when the circuit has stayed closed for the length of its
+ * last opening.
  *
  * @category models
  * @since 0.1.0
  */
 export interface OpenFor {
-  /** The first opening. A duration above zero. */
+  /** How long the first opening lasts. A duration above zero. */
   readonly initial: Duration.Input
-  /** Growth per opening in a row, in [1, 1000]. Default: 1, which is none. */
+  /**
+   * The factor by which each opening in a row is longer than the one before, in [1, 1000]. Default: 1, which is no
+   * growth.
+   */
   readonly factor?: number | undefined
-  /** The longest opening of those that grow, before jitter. Default: 60 seconds, or `initial` if that is longer. */
+  /**
+   * The longest opening before jitter; requires `factor` above 1. Default: 60 seconds, or `initial` if that is longer.
+   */
   readonly max?: Duration.Input | undefined
   /** Share of the open time by which it varies up or down, in [0, 1]. Default: 0.2. */
   readonly jitter?: number | undefined
 }
 
 /**
- * How a half-open circuit decides: `permitted` probes at the most, of which `successes` close it. It opens again as soon
- * as so many can no longer succeed.
+ * Sets how a half-open circuit decides: it admits up to `permitted` probes and closes after `successes` of them have
+ * succeeded. It opens again as soon as `successes` can no longer be reached.
+ *
+ * **Details** A probe that is ignored (interrupted, or rejected further inside) frees its slot and decides nothing.
  *
  * @category models
  * @since 0.1.0
@@ -94,7 +106,10 @@ export interface Probes {
   readonly permitted?: number | undefined
   /** Successes that close the circuit, an integer in [1, permitted]. Default: 1. */
   readonly successes?: number | undefined
-  /** A probe that has not ended after this gives its place to another. A duration above zero. Default: 10 seconds. */
+  /**
+   * A probe that has not ended after this time frees its slot; a late result still counts. A duration above zero.
+   * Default: 10 seconds.
+   */
   readonly lease?: Duration.Input | undefined
 }
 
@@ -117,23 +132,27 @@ export type State =
       readonly _tag: "closed" | "isolated" | "disabled"
       /** Time in this state. */
       readonly since: Duration.Duration
-      /** Openings in a row. */
+      /** Openings in a row; 0 after a healthy stretch as long as the last opening. */
       readonly openings: number
     }
   | {
       readonly _tag: "open"
+      /** Time in this state. */
       readonly since: Duration.Duration
+      /** Openings in a row, this one included. */
       readonly openings: number
-      /** Time before the first probe. */
+      /** Time until the first probe is admitted. */
       readonly retryAfter: Duration.Duration
-      /** Why it opened. */
+      /** Why the circuit opened; not set after a restore. */
       readonly evidence?: Rejection.Evidence
     }
   | {
       readonly _tag: "half-open"
+      /** Time in this state. */
       readonly since: Duration.Duration
+      /** Openings in a row. */
       readonly openings: number
-      /** Running probes. */
+      /** Running probes whose lease has not ended. */
       readonly probing: number
       /** Probes that succeeded. */
       readonly successes: number
@@ -146,12 +165,16 @@ export type State =
  * @since 0.1.0
  */
 export interface ProtectOptions extends Outcome.Classification {
-  /** Which circuit. Default: `"default"`. */
+  /** The key of the circuit. Default: `"default"`. */
   readonly key?: string | undefined
 }
 
 /**
- * Commands of an operator, on one circuit. `isolate` and `disable` hold until the next command; the others take effect once.
+ * Lets an operator change one circuit, or that of the key `"default"`. `isolate` (resilience4j: `FORCED_OPEN`) and
+ * `disable` (`DISABLED`) hold until another command; the others take effect once.
+ *
+ * **Details** A command creates the circuit of an unused key, also when `maxKeys` is reached. Each change of state
+ * emits a `Transition` event with the cause `"control"`.
  *
  * @category models
  * @since 0.1.0
@@ -159,31 +182,39 @@ export interface ProtectOptions extends Outcome.Classification {
 export interface Control<R = never> {
   /** Rejects every call until `close`, `reset` or `disable`. */
   readonly isolate: (key?: string) => Effect.Effect<void, never, R>
-  /** Closes a circuit that is not closed, with a fresh trip state; `reset` gives a closed one a fresh trip state too. */
+  /** Closes the circuit with an empty trip state. Does nothing to a closed circuit. */
   readonly close: (key?: string) => Effect.Effect<void, never, R>
-  /** Closes the circuit and forgets its past openings. */
+  /**
+   * Closes the circuit with an empty trip state, and forgets its openings in a row; applies to a closed circuit too.
+   */
   readonly reset: (key?: string) => Effect.Effect<void, never, R>
   /** Lets every call through and counts nothing, until `enable`, `close`, `reset` or `isolate`. */
   readonly disable: (key?: string) => Effect.Effect<void, never, R>
-  /** Ends `disable`. */
+  /** Ends `disable`: closes the circuit with an empty trip state. Does nothing to a circuit in another state. */
   readonly enable: (key?: string) => Effect.Effect<void, never, R>
 }
 
 /**
- * Permission for one call that cannot be wrapped as an effect. Report its outcome with `succeed`, `fail` or `ignore`; only the
- * first report counts. If the scope closes first, the outcome is `"ignored"`.
+ * Permission for one call that cannot be wrapped as an effect. Report its outcome with `succeed`, `fail` or `ignore`;
+ * only the first report counts. If the scope closes first, the outcome is `"ignored"`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Permit {
+  /** Reports a success. */
   readonly succeed: Effect.Effect<void>
+  /** Reports a failure; `retryAfter`, a finite duration of zero or more, may lengthen the open time. */
   readonly fail: (options?: { readonly retryAfter?: Duration.Input | undefined }) => Effect.Effect<void>
+  /** Reports that the call says nothing about the dependency. */
   readonly ignore: Effect.Effect<void>
 }
 
 /**
- * The circuits of a breaker at one moment, as JSON-safe data, to restore after a restart.
+ * Describes the circuits of a breaker at one moment as JSON-safe data, to restore them after a restart.
+ *
+ * **Details** Trip states are not part of it. A half-open circuit is saved as open with its open time over, so its next
+ * call is a probe.
  *
  * @category models
  * @since 0.1.0
@@ -208,25 +239,30 @@ export const Snapshot = Schema.Struct({
 })
 
 /**
+ * The type of a snapshot.
+ *
  * @category models
  * @since 0.1.0
  */
 export type Snapshot = typeof Snapshot.Type
 
 /**
- * The options of a breaker that can be read from `Config`; what is not set stays as the class has it.
+ * The options of a breaker that can be read from `Config`; an option that is not set keeps the value of the class.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ConfigValues {
+  /** The trip policy, by its name in `TripPolicy` and its options. */
   readonly trip?:
     | { readonly type: "consecutive"; readonly failures: number; readonly minDuration?: Duration.Duration }
     | ({ readonly type: "failureRate" } & WindowValues)
     | ({ readonly type: "slowCallRate"; readonly slowerThan: Duration.Duration } & WindowValues)
-  /** Of the first opening: growth and jitter stay as they are. */
+  /** How long the first opening lasts; growth and jitter keep the values of the class. */
   readonly openFor?: Duration.Duration
+  /** The longest open time that a `retryAfter` may ask for. */
   readonly maxRetryAfter?: Duration.Duration
+  /** How a half-open circuit decides. */
   readonly probes?: { readonly permitted?: number; readonly successes?: number; readonly lease?: Duration.Duration }
 }
 
@@ -238,8 +274,8 @@ interface WindowValues {
 }
 
 /**
- * Protects an effect: `effect.pipe(breaker.protect)`, or `effect.pipe(breaker.protect(options))`. Further arguments are ignored,
- * so it is a transformer of `Effect.fn` as it stands.
+ * Protects an effect: `effect.pipe(breaker.protect)`, or `effect.pipe(breaker.protect(options))`. Further arguments are
+ * ignored, so it is a transformer of `Effect.fn` as it stands.
  *
  * @category models
  * @since 0.1.0
@@ -260,7 +296,7 @@ type Protected<Arg, C, R2> = [Arg] extends [Effect.Effect<infer A, infer E, infe
   : Apply<Outcome.Effective<C, Arg>, R2>
 
 /**
- * A function that protects effects with options already given.
+ * Protects effects with options that are already set: the result of `breaker.protect(options)`.
  *
  * @category models
  * @since 0.1.0
@@ -273,7 +309,7 @@ export interface Apply<C, R2> {
 }
 
 /**
- * Wraps a function that returns an effect; the key may be computed from its arguments.
+ * Wraps a function that returns an effect, so that each call is protected. `key` computes the key from the arguments.
  *
  * @category models
  * @since 0.1.0
@@ -286,8 +322,8 @@ export interface Fn<C, R2> {
 }
 
 /**
- * A circuit breaker. `C` is its classification; `R` is what its members require: nothing for one from {@link make}, the service
- * for the statics of a {@link Service} class.
+ * A circuit breaker. `C` is its classification. `R` is what its members require: nothing for a breaker from
+ * {@link make}, the service for the statics of a {@link Service} class.
  *
  * @category models
  * @since 0.1.0
@@ -297,13 +333,13 @@ export interface CircuitBreaker<C = {}, R = never> {
   readonly protect: Protect<C, R>
   /** Protects every call of a function. */
   readonly fn: Fn<C, R>
-  /** Admits one call that cannot be wrapped. */
+  /** Admits one call that cannot be wrapped as an effect. */
   readonly acquire: (options?: {
     readonly key?: string | undefined
   }) => Effect.Effect<Permit, Rejection.CircuitOpen, Scope.Scope | R>
-  /** The state of one circuit. The circuit of an unused key is closed. */
+  /** Returns the state of one circuit. The circuit of an unused key is closed. */
   readonly state: (key?: string) => Effect.Effect<State, never, R>
-  /** The states of all circuits that are kept. */
+  /** Returns the states of all circuits in memory. */
   readonly states: Effect.Effect<ReadonlyArray<State & { readonly key: string }>, never, R>
   /** The events of this breaker, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
@@ -311,9 +347,11 @@ export interface CircuitBreaker<C = {}, R = never> {
   readonly transitions: Stream.Stream<Event.Transition, never, R>
   /** Commands of an operator. */
   readonly control: Control<R>
-  /** The circuits as data, without the trip states of closed circuits. */
+  /** Returns the circuits as data, without their trip states. */
   readonly snapshot: Effect.Effect<Snapshot, never, R>
-  /** Restores the circuits of a snapshot, aged by the time since then: an open time that is over is over. */
+  /**
+   * Restores the circuits of a snapshot, aged by the wall time since it was taken: the open time may be over by now.
+   */
   readonly restore: (snapshot: Snapshot) => Effect.Effect<void, never, R>
 }
 
@@ -365,7 +403,8 @@ export const resolve = (name: string, options: Options): BreakerSettings => {
  *
  * **When to use** For scripts, tests, and breakers that are created at run time. Otherwise prefer {@link Service}.
  *
- * **Details** Throws a `RangeError` at once when an option is out of range.
+ * **Details** Throws a `RangeError` when an option is out of range, before the effect is run. Each run of the effect
+ * creates a breaker with circuits of its own. For the options see {@link Options}.
  *
  * **Example** (A breaker in a script)
  *
@@ -458,15 +497,21 @@ export interface Class<Self, Id extends string, C = {}>
     CircuitBreaker<C, Self> {
   /** The breaker with the options of the class. */
   readonly layer: Layer.Layer<Self>
-  /** The breaker with options from `Config` over those of the class: all of them below a path, or a `Config` for some. */
+  /**
+   * The breaker with options from `Config` in place of those of the class: everything below a path, or a `Config` per
+   * option. Fails with a `ConfigError` when a value is out of range.
+   */
   readonly layerConfig: (config: Types.ConfigSource<ConfigValues>) => Layer.Layer<Self, Config.ConfigError>
 }
 
 /**
- * A circuit breaker as a service: declare it once as a class, provide its layer in the app, and protect effects with it
- * anywhere. An effect that it protects requires it, so forgetting the layer does not compile.
+ * Declares a circuit breaker as a service class: provide its layer in the app, and protect effects with it anywhere.
  *
- * **Details** Throws a `RangeError` at once when an option is out of range. For the options see {@link Options}.
+ * **When to use** For every breaker of an app. A protected effect requires the service, so a missing layer does not
+ * compile.
+ *
+ * **Details** Throws a `RangeError` when an option is out of range, when the class is declared. For the options see
+ * {@link Options}.
  *
  * **Example** (One dependency, one circuit)
  *

@@ -1,8 +1,8 @@
 /**
- * What policies do, as it happens: one typed union, as a stream per policy and one for all policies of a program.
+ * Reports what policies do: one typed union of events, as a stream per policy and as one stream for all policies.
  *
- * An event is made only while somebody listens. A listener runs in its own fiber, behind a queue of its own, so it may
- * call the policy it listens to, and a slow one loses its own oldest events instead of holding up a call.
+ * Events are created only while a listener exists. A listener runs in its own fiber behind its own queue, so it may
+ * call the policy that it listens to, and a slow listener loses its oldest events instead of delaying calls.
  *
  * @since 0.1.0
  */
@@ -16,9 +16,9 @@ import type { Evidence, Rejection } from "./Rejection.ts"
 
 interface Base<Tag extends string> {
   readonly _tag: Tag
-  /** The policy's name. */
+  /** The name of the policy. */
   readonly policy: string
-  /** The key of the call; `"default"` when it named none. */
+  /** The key of the call; `"default"` for a call without a key. */
   readonly key: string
   /** Wall time, in milliseconds since the epoch. */
   readonly at: number
@@ -33,50 +33,63 @@ interface Base<Tag extends string> {
 export type CircuitState = "closed" | "open" | "half-open" | "isolated" | "disabled"
 
 /**
- * A circuit changed its state.
+ * Emitted when a circuit changed its state.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Transition extends Base<"Transition"> {
+  /** The state before. */
   readonly from: CircuitState
+  /** The state now. */
   readonly to: CircuitState
-  /** `"tripped"`: enough evidence; `"probes"`: the probes decided; `"time"`: the open time was over; `"control"`: an operator. */
+  /**
+   * `"tripped"`: the trip policy opened the circuit; `"probes"`: the probes closed or reopened it; `"time"`: the open
+   * time was over and a probe was admitted; `"control"`: an operator or a restore.
+   */
   readonly cause: "tripped" | "probes" | "time" | "control"
-  /** What the circuit had seen, when it opened. */
+  /** Why the circuit opened; set when `to` is `"open"`, except after a restore. */
   readonly evidence?: Evidence
-  /** How long it stays open, when it opened. */
+  /** How long the circuit stays open; set when `to` is `"open"`. */
   readonly openFor?: Duration.Duration
-  /** Which opening in a row it is, when it opened: 1 after a healthy stretch. */
+  /** The number of the opening in a row, from 1; set when `to` is `"open"`. */
   readonly openings?: number
 }
 
 /**
- * A policy refused a call.
+ * Emitted when a policy rejected a call, or a deadline ended it.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Rejected extends Base<"Rejected"> {
+  /** The error that the caller gets. */
   readonly rejection: Rejection
 }
 
 /**
- * A retry was decided: its price is paid, and it follows after `delay`.
+ * Emitted when a retry was scheduled: the budget is charged, and the next attempt starts after `delay`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface RetryScheduled extends Base<"RetryScheduled"> {
-  /** Attempts made so far. */
+  /** The number of the attempt that failed, from 1. */
   readonly attempt: number
+  /** The delay before the next attempt. */
   readonly delay: Duration.Duration
+  /** The error of the failed attempt; with `while`, its value. */
   readonly error: unknown
 }
 
 /**
- * Why a retry gave up: no attempts left, no budget, no time before the deadline, a later attempt was rejected by a
- * policy, or the dependency asked for a longer pause than allowed.
+ * Why a retry gave up.
+ *
+ * - `"attempts"`: the schedule ended.
+ * - `"budget"`: the balance of the budget was too low.
+ * - `"deadline"`: the delay would have outlasted the deadline, or the deadline ended a later attempt.
+ * - `"rejected"`: a policy rejected a later attempt, or its open circuit would have rejected it.
+ * - `"retryAfter"`: the dependency asked for a longer delay than `maxRetryAfter`.
  *
  * @category models
  * @since 0.1.0
@@ -84,61 +97,68 @@ export interface RetryScheduled extends Base<"RetryScheduled"> {
 export type GiveUpReason = "attempts" | "budget" | "deadline" | "rejected" | "retryAfter"
 
 /**
- * A retry gave up; the caller gets the last real failure.
+ * Emitted when a retry gave up. The caller gets the last failure of the dependency; with `while`, the last value.
  *
  * @category models
  * @since 0.1.0
  */
 export interface GaveUp extends Base<"GaveUp"> {
+  /** Why the retry gave up. */
   readonly reason: GiveUpReason
+  /** Attempts that started. */
   readonly attempts: number
+  /** Time since the first attempt started. */
   readonly elapsed: Duration.Duration
+  /** The error that the retry gave up on; with `while`, the value. */
   readonly error: unknown
 }
 
 /**
- * A failure was not counted, because it says nothing about the dependency.
+ * Emitted when a failure was classified as `"ignored"`. Not emitted for rejections and interruptions, which always are.
  *
  * @category models
  * @since 0.1.0
  */
 export interface FailureIgnored extends Base<"FailureIgnored"> {
+  /** The cause with which the call failed. */
   readonly failure: Cause.Cause<unknown>
 }
 
 /**
- * A retry budget had nothing left for a retry.
+ * Emitted when the balance of a retry budget was too low for a retry.
  *
  * @category models
  * @since 0.1.0
  */
 export interface BudgetExhausted extends Base<"BudgetExhausted"> {
-  /** What is left, in fractions of one retry. */
+  /** The balance in retries, below 1. */
   readonly balance: number
 }
 
 /**
- * An attempt took too long and was interrupted.
+ * Emitted when a timeout ended an attempt.
  *
  * @category models
  * @since 0.1.0
  */
 export interface TimedOut extends Base<"TimedOut"> {
+  /** The limit of the timeout. */
   readonly after: Duration.Duration
 }
 
 /**
- * A fallback answered in place of the dependency.
+ * Emitted when a fallback replaced an error.
  *
  * @category models
  * @since 0.1.0
  */
 export interface FallbackUsed extends Base<"FallbackUsed"> {
+  /** The error that was replaced. */
   readonly error: unknown
 }
 
 /**
- * Everything that policies tell.
+ * Every event that a policy emits.
  *
  * @category models
  * @since 0.1.0
@@ -154,7 +174,7 @@ export type Event =
   | FallbackUsed
 
 /**
- * The key of a hub's mark.
+ * The property key that identifies a hub.
  *
  * @category type IDs
  * @since 0.1.0
@@ -162,7 +182,7 @@ export type Event =
 export const HubTypeId = "~effect-resilience/Event/Hub" as const
 
 /**
- * Distributes events to its listeners, which are streams ({@link streamFrom}).
+ * Distributes events to its listeners. A stream of {@link streamFrom} is a listener while it runs.
  *
  * @category services
  * @since 0.1.0
@@ -171,7 +191,7 @@ export interface Hub {
   readonly [HubTypeId]: typeof HubTypeId
 }
 
-/** A listener runs inside a call: it must neither throw nor call a policy. The streams of this module only enqueue. */
+/** Runs inside a call, so it must neither throw nor call a policy. The streams of this module only enqueue. */
 type Listener = (event: Event) => void
 
 class HubWithListeners implements Hub {
@@ -194,19 +214,26 @@ export const listenersOf = (hub: Hub): Set<Listener> => {
 }
 
 /**
- * The hub of the program: every policy reports to the one it finds here when it is made. One for the process by default;
- * provide another to keep two programs (or two tests) apart.
+ * The hub to which the policies of a program emit.
+ *
+ * **When to use** To keep the events of two programs, or of two tests, apart: provide a hub from {@link makeHub}.
+ *
+ * **Details** A policy that is created (by `make` or a layer) emits to the hub that it finds at its creation. A
+ * combinator such as `Retry.transient` or `Timeout.after` looks the hub up on each call. By default the process has one
+ * hub.
  *
  * @category services
  * @since 0.1.0
  */
 export const CurrentHub = Context.Reference<Hub>("effect-resilience/Event/CurrentHub", { defaultValue: makeHub })
 
-/** Events that one listener may lag behind before it loses the oldest. */
+/** Events buffered per listener before it loses the oldest. */
 const lag = 1024
 
 /**
- * The events of a hub, from the moment the stream is run.
+ * Creates a stream of the events of a hub, from the moment the stream is run.
+ *
+ * **Details** Up to 1,024 events are buffered per stream. A stream that falls further behind loses the oldest events.
  *
  * @category streams
  * @since 0.1.0
@@ -230,9 +257,10 @@ export const streamFrom = (hub: Hub): Stream.Stream<Event> =>
 /**
  * The events of all policies of the program, from the moment the stream is run.
  *
- * **Details** A listener that lags more than 1,024 events behind loses the oldest.
+ * **Details** It reads {@link CurrentHub} when it is run. Up to 1,024 events are buffered per stream. A stream that
+ * falls further behind loses the oldest events.
  *
- * **Example** (Watching everything)
+ * **Example** (Logging transitions)
  *
  * ```ts
  * import { Effect, Stream } from "effect"

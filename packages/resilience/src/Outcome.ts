@@ -1,8 +1,8 @@
 /**
- * How a call counts for its dependency: as a success, as a failure, or not at all.
+ * Classifies how a call ended, as seen from its dependency: a success, a failure, or ignored.
  *
- * A circuit breaker counts outcomes, not exits: a dependency that returns "card declined" is available, and a call that was
- * interrupted or rejected by a policy tells nothing about it.
+ * A circuit breaker counts outcomes, not exits. A dependency that returns "card declined" is available, and a call that
+ * was interrupted or rejected by a policy says nothing about the dependency.
  *
  * @since 0.1.0
  */
@@ -12,6 +12,8 @@ import * as Transient from "./Transient.ts"
 import type * as Types from "./Types.ts"
 
 /**
+ * The outcome of a call.
+ *
  * - `"success"`: the dependency is available.
  * - `"failure"`: the call counts against the dependency.
  * - `"ignored"`: the call is not counted, and a probe with this outcome is neutral.
@@ -22,13 +24,12 @@ import type * as Types from "./Types.ts"
 export type Outcome = "success" | "failure" | "ignored"
 
 /**
- * Which exits count against the dependency, in place of the {@link classify | default}.
+ * Sets which exits count against the dependency, in place of the {@link classify | default}.
  *
- * **Details**
+ * **Details** With `classify` the other options are not read. The tags in `failures` and `ignore` are checked against
+ * the error type of each protected effect. Rejections are ignored and defects are failures, whatever the tags are.
  *
- * With `classify` the other options are not read. Otherwise `failures` lists the only error tags that count, `ignore` the
- * tags that are ignored (which is not the same as a success), and `failWhen` classifies successful values. The tags are
- * checked against the error type of each protected effect.
+ * **Gotchas** Ignored is not success: an ignored call is not counted at all, so it does not lower a failure rate.
  *
  * @category models
  * @since 0.1.0
@@ -38,21 +39,27 @@ export interface Classification<in A = unknown, in E = unknown> {
   readonly failures?: ReadonlyArray<string> | undefined
   /** Errors with these tags are ignored. Default: none. */
   readonly ignore?: ReadonlyArray<string> | undefined
-  /** A successful value for which this is `true` counts as a failure. The caller still gets the value. */
+  /** A success counts as a failure when this is `true` for its value. The caller still gets the value. */
   readonly failWhen?: Bivariant<A, boolean> | undefined
   /** Classifies an exit. It is not called for an interruption, which is always `"ignored"`. */
   readonly classify?: Bivariant<Exit.Exit<A, E>, Outcome> | undefined
 }
 
 /**
- * A function whose parameter may be narrower than `In`: a classification is checked against each protected effect, and one
- * without a type of its own accepts any.
+ * A function whose parameter may be narrower than `In`, because it is checked against each protected effect and not
+ * here.
  */
 type Bivariant<In, Out> = { of(value: In): Out }["of"]
 
 /**
- * The default: a success is a success; transient errors, exhausted errors, our timeouts and defects are failures; any
- * other typed error is a success, because the dependency has responded; rejections and interruption are ignored.
+ * Classifies an exit when no classification is configured.
+ *
+ * **Details** In this order, for all reasons of the exit together:
+ *
+ * - A defect is a failure.
+ * - A transient or exhausted error is a failure, `Timeout.TimedOut` included.
+ * - Any other typed error is a success, because the dependency has responded.
+ * - Rejections and interruptions alone are ignored.
  *
  * **Example** (Classifying exits)
  *
@@ -94,7 +101,7 @@ const tagIn = (tags: ReadonlyArray<string>) => {
 }
 
 /**
- * The function that classifies exits as the options say.
+ * Creates the function that classifies exits by the given options; without options it is {@link classify}.
  *
  * @category classification
  * @since 0.1.0
@@ -118,7 +125,7 @@ export const classifier = <A, E>(options: Classification<A, E> | undefined): ((e
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// What the compiler refuses
+// Refusals of the compiler
 // ---------------------------------------------------------------------------------------------------------------------
 
 type TagsOf<E> = E extends { readonly _tag: infer Tag extends string } ? Tag : never
@@ -150,13 +157,13 @@ type CountedErrors<E, C> = Exclude<
 type TakesSuccess<A, C> = C extends { readonly failWhen: (value: infer V) => boolean }
   ? [A] extends [V]
     ? unknown
-    : "`failWhen` does not take the value of this effect"
+    : "The `failWhen` predicate does not accept this effect's success type"
   : unknown
 
 type TakesExit<A, E, C> = C extends { readonly classify: (exit: infer X) => Outcome }
   ? [Exit.Exit<A, E>] extends [X]
     ? unknown
-    : "`classify` does not take the exits of this effect"
+    : "The `classify` function does not accept the exits of this effect"
   : unknown
 
 type CountsSomething<E, C> =
@@ -168,13 +175,13 @@ type CountsSomething<E, C> =
       ? unknown
       : [CountedErrors<E, C>] extends [never]
         ? unknown extends E
-          ? "The errors of this effect have no type: give them one, for example with Effect.mapError, or pass `classify`"
+          ? "The error type of this effect is `unknown`: narrow it first, for example with Effect.mapError, or pass `classify`"
           : "No error of this effect is Transient: the circuit could never open. Mark its errors with Transient, or pass `failures` or `classify`"
         : unknown
 
 /**
- * `unknown` when a circuit breaker with the classification `C` can trip on an effect that succeeds with `A` and fails with
- * `E`; otherwise an English sentence that says why it never could.
+ * `unknown` when a circuit breaker with the classification `C` can trip on an effect that succeeds with `A` and fails
+ * with `E`; otherwise a literal type whose text says why it never could.
  *
  * @category utility types
  * @since 0.1.0
@@ -185,13 +192,13 @@ export type CanTrip<A, E, C> = Types.First<
     : [KnownTags<E, C, "failures">, KnownTags<E, C, "ignore">, TakesSuccess<A, C>, CountsSomething<E, C>]
 >
 
-/** The options of a classification among others, those that are `undefined` left out. */
+/** The names of the options of a classification among other options, without those that are `undefined`. */
 type GivenFields<O> = {
   [K in keyof O & keyof Classification]: [O[K]] extends [undefined] ? never : K
 }[keyof O & keyof Classification]
 
 /**
- * The classification among the options of a policy: `{}` when there is none.
+ * The classification among the options of a policy; `{}` when they have none.
  *
  * @category utility types
  * @since 0.1.0
@@ -199,7 +206,7 @@ type GivenFields<O> = {
 export type ClassificationOf<O> = [O] extends [infer Given] ? { readonly [K in GivenFields<Given>]: Given[K] } : never
 
 /**
- * The classification that holds for a call: its own if it has one, otherwise that of the policy.
+ * The classification that applies to a call: its own if it has one, otherwise that of the policy.
  *
  * @category utility types
  * @since 0.1.0
@@ -207,7 +214,7 @@ export type ClassificationOf<O> = [O] extends [infer Given] ? { readonly [K in G
 export type Effective<Policy, Call> = [GivenFields<Call>] extends [never] ? Policy : ClassificationOf<Call>
 
 /**
- * Do these options have a classification?
+ * Checks whether options contain a classification: at least one of `failures`, `ignore`, `failWhen` and `classify`.
  *
  * @category guards
  * @since 0.1.0

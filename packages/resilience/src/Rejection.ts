@@ -1,5 +1,5 @@
 /**
- * The errors with which policies reject a call, and with which a deadline ends it.
+ * Defines the errors with which policies reject a call, and with which a deadline ends a call.
  *
  * A rejection carries the `policy` and the `key`, the reason, and when to call again. It has no stack trace, is never
  * transient (a retry never repeats it) and never counts against the dependency.
@@ -12,7 +12,7 @@ import { stackless } from "./runtime/stackless.ts"
 import { defaultKey } from "./Types.ts"
 
 /**
- * The key of the mark that every rejection class carries.
+ * The property key of the mark that every rejection carries.
  *
  * @category type IDs
  * @since 0.1.0
@@ -26,13 +26,15 @@ export const TypeId = "~effect-resilience/Rejection" as const
  * @since 0.1.0
  */
 export const Evidence = Schema.Struct({
-  /** The trip policy, e.g. `failureRate`. */
+  /** The name of the trip policy, such as `failureRate`. */
   trip: Schema.String,
-  /** Its figures at that moment, e.g. `{ calls: 40, failures: 34, rate: 0.85, threshold: 0.8 }`. */
+  /** Its figures at that moment, such as `{ calls: 40, failures: 34, rate: 0.85, threshold: 0.8 }`. */
   figures: Schema.Record(Schema.String, Schema.Number)
 })
 
 /**
+ * The type of the evidence.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -54,10 +56,17 @@ export const formatDuration = (duration: Duration.Duration): string =>
 
 /**
  * The circuit breaker rejected the call: the circuit is open, isolated by an operator, or half-open with every probe
- * taken. `retryAfter` is how long until it may be worth asking again: until the first probe while open, until the lease of
- * the oldest probe ends at the latest while half-open, infinite while isolated.
+ * taken.
  *
- * **Gotchas** A rejection captures no stack: it has a `message` and fields, and `stack` is `undefined`.
+ * **Details** `retryAfter` is how long to wait before another call:
+ *
+ * - open: the time until the first probe is admitted
+ * - half-open: the time until the lease of a probe ends; the probe may end earlier
+ * - isolated: infinite
+ *
+ * `evidence` is why the circuit opened.
+ *
+ * **Gotchas** A rejection captures no stack: `stack` is `undefined`.
  *
  * @category errors
  * @since 0.1.0
@@ -78,7 +87,17 @@ export class CircuitOpen extends Schema.TaggedError<CircuitOpen>("effect-resilie
 }
 
 /**
- * One line about evidence, for logs and messages.
+ * Formats evidence as one line, for logs and messages.
+ *
+ * **Example** (The figures of a failure rate)
+ *
+ * ```ts
+ * import { Rejection } from "effect-resilience"
+ *
+ * const figures = { calls: 40, failures: 34, rate: 0.85, threshold: 0.8 }
+ * Rejection.formatEvidence({ trip: "failureRate", figures })
+ * // => "failureRate: calls 40, failures 34, rate 0.85, threshold 0.80"
+ * ```
  *
  * @category formatting
  * @since 0.1.0
@@ -91,8 +110,15 @@ export const formatEvidence = (evidence: Evidence): string => {
 }
 
 /**
- * The bulkhead rejected the call: every permit is taken, and the queue is full (`"full"`) or the wait in it was over
- * (`"wait"`), or could not have ended before the deadline (`"deadline"`).
+ * The bulkhead rejected the call, because every permit is taken.
+ *
+ * **Details** `reason` is why the call did not wait longer:
+ *
+ * - `"full"`: the queue is full, or there is none.
+ * - `"wait"`: no permit became free within `maxWait`.
+ * - `"deadline"`: no permit became free before the deadline, or the deadline left no time to wait.
+ *
+ * `running` and `waiting` are the calls with a permit and the calls in the queue at that moment.
  *
  * @category errors
  * @since 0.1.0
@@ -115,8 +141,8 @@ export class BulkheadFull extends Schema.TaggedError<BulkheadFull>("effect-resil
 }
 
 /**
- * The time for the whole was over. `started` tells whether the work had begun: when it is `false`, the call was refused
- * before any work was done.
+ * The deadline passed. When `started` is `false`, the call was rejected before any work was done. `deadline` is the
+ * time that the call had.
  *
  * @category errors
  * @since 0.1.0
@@ -137,7 +163,7 @@ for (const error of [CircuitOpen, BulkheadFull, DeadlineExceeded]) {
 }
 
 /**
- * Every rejection of this package.
+ * Any rejection of this package.
  *
  * @category models
  * @since 0.1.0
@@ -145,12 +171,12 @@ for (const error of [CircuitOpen, BulkheadFull, DeadlineExceeded]) {
 export type Rejection = CircuitOpen | BulkheadFull | DeadlineExceeded
 
 /**
- * Is this error a rejection: did a policy reject the call, or a deadline end it?
+ * Checks whether an error is a rejection: a policy rejected the call, or a deadline ended it.
  *
- * **When to use** To tell an error of a policy from one of the dependency. {@link neverStarted} is stricter: it holds only if the
- * work never began.
+ * **When to use** To distinguish errors of policies from errors of the dependency. {@link neverStarted} is stricter: it
+ * requires that the work never started.
  *
- * **Example** (Telling a rejection from a failure)
+ * **Example** (A rejection of a bulkhead)
  *
  * ```ts
  * import { Effect, Exit } from "effect"
@@ -171,7 +197,10 @@ export const is = <E>(error: E): error is E & Rejection =>
   typeof error === "object" && error !== null && TypeId in error
 
 /**
- * Does this error prove that the work never began? `false` for a deadline that passed while the work was running.
+ * Checks whether an error proves that the work never started. `false` for a deadline that passed while the work was
+ * running.
+ *
+ * **When to use** To repeat or to queue work that must not be done twice.
  *
  * @category guards
  * @since 0.1.0

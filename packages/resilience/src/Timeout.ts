@@ -19,8 +19,10 @@ import * as Transient from "./Transient.ts"
 import { defaultKey } from "./Types.ts"
 
 /**
- * One attempt took too long and was interrupted. Whether the work was done is not known. Unlike a rejection it tells something
- * about the dependency: it is transient, and it counts as a failure.
+ * An attempt took longer than its timeout and was interrupted. Whether the work was done is not known.
+ *
+ * **Details** Unlike a rejection it says something about the dependency, so it is transient and counts as a failure.
+ * `after` is the limit.
  *
  * @category errors
  * @since 0.1.0
@@ -63,11 +65,13 @@ export interface Options {
  *
  * **When to use** Around one attempt, inside a retry. To limit the whole call use `Deadline.within`.
  *
- * **Details** The caller gets the result when the work has really ended, finalizers included, so a permit for the work is held
- * as long as the work goes on. Work in an uninterruptible region when its time is over (a commit, a finalizer) ends that region
- * first; if the work is then complete, its own result stands, because reporting completed work as a timeout would make callers
- * repeat it. A failure during the interruption, of a finalizer for example, is returned as it is. `TimedOut` is transient:
- * whether the work was done is not known. Inside the work, `Deadline.remaining` is the time that is left.
+ * **Details** `duration` is above zero and may be infinite; otherwise a `RangeError` is thrown. Inside the work,
+ * `Deadline.remaining` is the time that is left.
+ *
+ * The caller gets the result when the work has ended, finalizers included, so a permit for the work is held as long as
+ * the work runs. Work in an uninterruptible region (a commit, a finalizer) completes the region first. If the work is
+ * then complete, its own result is returned, because reporting completed work as a timeout would make callers repeat
+ * it. A failure during the interruption, of a finalizer for example, is returned as it is.
  *
  * **Example** (Giving up on a slow call)
  *

@@ -1,12 +1,13 @@
 /**
- * Errors that another try may cure, marked in their type.
+ * Marks errors that another attempt may cure, in their type.
  *
- * The mark is what lets the compiler refuse a retry of an error that can never succeed, and a circuit breaker that could
- * never trip. An error class says it once; errors of other libraries are lifted with {@link when} or {@link known}.
+ * The compiler uses the mark to refuse a retry that can never succeed, and a circuit breaker that could never trip. An
+ * error class declares the mark once with {@link TaggedError}; errors of other libraries get it from {@link when} or
+ * {@link known}.
  *
- * A retry that gives up hands back the *same* error, typed as {@link Exhausted}: `catchTag` still finds it, but it is no
- * longer transient, so a second `Retry.transient` around the first does not compile. (`Effect.retry` does not know the
- * mark, and does.)
+ * A retry that gives up returns the *same* error, typed as {@link Exhausted}: `catchTag` still finds it, but it is no
+ * longer transient, so a second `Retry.transient` around the first does not compile. `Effect.retry` does not read the
+ * mark, so it compiles.
  *
  * @since 0.1.0
  */
@@ -19,7 +20,7 @@ import { dual } from "./runtime/dual.ts"
 import * as EffectErrors from "./runtime/effectErrors.ts"
 
 /**
- * The key of the mark.
+ * The property key of the mark.
  *
  * @category type IDs
  * @since 0.1.0
@@ -27,18 +28,18 @@ import * as EffectErrors from "./runtime/effectErrors.ts"
 export const TypeId = "~effect-resilience/Transient" as const
 
 /**
+ * The type of the property key of the mark.
+ *
  * @category type IDs
  * @since 0.1.0
  */
 export type TypeId = typeof TypeId
 
 /**
- * The mark of an error that another try may cure.
+ * The mark of an error that another attempt may cure.
  *
- * **Gotchas**
- *
- * A class that carries the mark by hand declares the whole type (`readonly [Transient.TypeId]: Transient.Mark`), not just
- * `"transient"`: the same class is also the type of its exhausted errors.
+ * **Gotchas** A class that declares the mark by hand uses the whole type (`readonly [Transient.TypeId]:
+ * Transient.Mark`) instead of `"transient"`, because the same class is the type of its exhausted errors.
  *
  * @category models
  * @since 0.1.0
@@ -48,13 +49,15 @@ export interface Transient {
 }
 
 /**
+ * The values of the mark. At run time it is always `"transient"`: `"exhausted"` exists in types only.
+ *
  * @category models
  * @since 0.1.0
  */
 export type Mark = "transient" | "exhausted"
 
 /**
- * The mark of an error that was retried until the retry gave up.
+ * The mark of an error on which a retry gave up.
  *
  * @category models
  * @since 0.1.0
@@ -72,7 +75,7 @@ export interface ExhaustedMark {
 export type Exhausted<E> = E & ExhaustedMark
 
 /**
- * The members of `E` that another try may cure.
+ * The members of `E` that another attempt may cure.
  *
  * @category utility types
  * @since 0.1.0
@@ -80,7 +83,7 @@ export type Exhausted<E> = E & ExhaustedMark
 export type TransientOf<E> = E extends Transient ? (E extends ExhaustedMark ? never : E) : never
 
 /**
- * The members of `E` that another try cannot cure, exhausted ones included.
+ * The members of `E` that another attempt cannot cure, exhausted errors included.
  *
  * @category utility types
  * @since 0.1.0
@@ -96,25 +99,29 @@ export type PermanentOf<E> = E extends Transient ? (E extends ExhaustedMark ? E 
 export type ExhaustedOf<E> = E extends ExhaustedMark ? E : never
 
 /**
- * `E` after a retry: permanent errors as they are, transient ones exhausted.
+ * `E` after a retry: permanent errors as they are, transient errors exhausted.
  *
  * @category utility types
  * @since 0.1.0
  */
 export type AfterRetry<E> = E extends Transient ? (E extends ExhaustedMark ? E : Exhausted<E>) : E
 
-/** What is known of an error that was lifted from another library, or of a mark set by hand. */
+/** The mark of an error of another library, with what {@link LiftOptions} recorded. */
 interface Lifted {
   readonly retryAfter: Duration.Duration | undefined
   readonly unprocessed: boolean
 }
 
-/** Errors of other libraries are marked beside the value, never in it: it is the user's. */
+/**
+ * The marks of errors of other libraries. They are not properties of the errors, because a user's value is never
+ * changed.
+ */
 const lifted = new WeakMap<object, Lifted>()
 
 /**
- * Is this error marked as transient? An exhausted error still is, as a value: what makes it exhausted is the retry it
- * went through.
+ * Checks whether an error is marked as transient.
+ *
+ * **Gotchas** An exhausted error is the same value as before, so this returns `true` for it too.
  *
  * @category guards
  * @since 0.1.0
@@ -123,7 +130,8 @@ export const is = (error: unknown): error is Transient =>
   typeof error === "object" && error !== null && (TypeId in error || lifted.has(error))
 
 /**
- * How long the dependency asked to be left alone: the `retryAfter` of a transient error, if it has one.
+ * Returns how long the dependency asked callers to wait: the `retryAfter` that {@link when} recorded, or else the
+ * `retryAfter` of the error if it is a `Duration`; otherwise `undefined`.
  *
  * @category getters
  * @since 0.1.0
@@ -136,8 +144,11 @@ export const retryAfter = (error: unknown): Duration.Duration | undefined => {
 }
 
 /**
- * Was the call refused before any work was done? `true` for an error whose `unprocessed` is `true` and for one lifted
- * with `unprocessed`. Only such errors are safe to retry when the work is not idempotent; a timeout is not one.
+ * Checks whether the dependency refused the call before it did any work.
+ *
+ * **When to use** To retry work that is not idempotent. After a timeout it is not known whether the work was done.
+ *
+ * **Details** `true` for an error whose `unprocessed` is `true`, and for an error that was lifted with `unprocessed`.
  *
  * @category getters
  * @since 0.1.0
@@ -148,14 +159,15 @@ export const isUnprocessed = (error: unknown): boolean => {
 }
 
 /**
- * Makes a class of transient errors: `Schema.TaggedError` with the mark.
+ * Creates a class of transient errors: `Schema.TaggedError` with the mark.
  *
- * **When to use** For your own errors that another try may cure: a timeout, a reset connection, a 503.
+ * **When to use** For your own errors that another attempt may cure: a timeout, a reset connection, a 503.
  *
- * **Details** A field `retryAfter` (a `Duration`) is a lower bound for the next try's delay. A member
- * `readonly unprocessed = true` says that the dependency refused before doing any work.
+ * **Details** A field `retryAfter` (a `Duration`) is the least delay before the next attempt, and the least open time
+ * of a circuit that opens on the error. A member `readonly unprocessed = true` means that the dependency refused the
+ * call before it did any work.
  *
- * **Example** (A transient error beside a permanent one)
+ * **Example** (A transient error and a permanent error)
  *
  * ```ts
  * import { Effect, Schedule, Schema } from "effect"
@@ -184,7 +196,7 @@ export const TaggedError: <Self = never>(
     ? "Name the class itself: class MyError extends Transient.TaggedError<MyError>()(...)"
     : Schema.Class<Self, Schema.TaggedStruct<Tag, Fields>, Cause.YieldableError & Transient>
 } = (identifier) => (tag, fields, annotations) => {
-  // The class type is Effect's, with the brand added; TypeScript cannot see that the two generic results are the same.
+  // The class type is Effect's with the mark added. TypeScript cannot see that the two generic results are the same.
   // biome-ignore lint/suspicious/noExplicitAny: see above
   const make = Schema.TaggedError<any, any>(identifier) as any
   const Base = make(tag, fields, annotations)
@@ -193,15 +205,15 @@ export const TaggedError: <Self = never>(
 }
 
 /**
- * What {@link when} records of an error beside the mark.
+ * Sets what {@link when} records about an error in addition to the mark.
  *
  * @category models
  * @since 0.1.0
  */
 export interface LiftOptions<E> {
-  /** Reads how long the dependency asked to be left alone. Default: the error's own `retryAfter`. */
+  /** Reads how long the dependency asked callers to wait. Default: the `retryAfter` of the error. */
   readonly retryAfter?: ((error: E) => Duration.Input | undefined) | undefined
-  /** Was the call refused before any work was done? Default: no. */
+  /** Whether the dependency refused the call before it did any work. Default: `false`. */
   readonly unprocessed?: boolean | ((error: E) => boolean) | undefined
 }
 
@@ -216,12 +228,15 @@ const lift = <E>(error: E, options: LiftOptions<E> | undefined): void => {
 }
 
 /**
- * Marks the errors for which the predicate holds as transient. The error value stays the same and is not touched.
+ * Marks the errors for which the predicate is `true` as transient. The error value stays the same and is not changed.
  *
- * **When to use** For errors of other libraries, and for your own when only some values of a class are worth another try.
+ * **When to use** For errors of other libraries, and for your own errors when only some values of a class are
+ * transient.
  *
- * **Details** A type guard moves its members from `E` to transient; a plain predicate keeps `E` and adds the transient
- * part, since some values stay permanent. Only objects can be marked.
+ * **Details** A type guard replaces its members of `E` with transient ones. A predicate without a type keeps `E` and
+ * adds the transient type, because some values stay permanent. An error that has a mark already keeps it.
+ *
+ * **Gotchas** Only objects can be marked: a string as an error stays permanent.
  *
  * **Example** (Lifting an error of another library)
  *
@@ -271,7 +286,7 @@ export const when: {
     })
 )
 
-/** The errors of Effect that carry a convention of their own about another try. */
+/** The tags of Effect's errors that may be transient. */
 type KnownTag =
   | "SqlError"
   | "AiError"
@@ -282,7 +297,7 @@ type KnownTag =
   | "GraphQLClientError"
 
 /**
- * `E` with the transient part of Effect's own errors added.
+ * `E`, with a transient type added for each of Effect's own errors that may be transient.
  *
  * @category utility types
  * @since 0.1.0
@@ -290,11 +305,14 @@ type KnownTag =
 export type Known<E> = E extends { readonly _tag: KnownTag } ? (E extends Transient ? E : E | (E & Transient)) : E
 
 /**
- * Do Effect's own conventions call this error worth another try?
+ * Checks whether an error is transient by Effect's own conventions.
  *
- * **Details** In this order: `isRetryable` (`SqlError`, `AiError`, `GraphQLClientError`), `isTemporary` (`DnsError`),
- * `HttpClientError` with a transport error or a status 408, 429, 500, 502, 503 or 504, `Cause.TimeoutError`,
- * `PlatformError` with `Busy`, `TimedOut` or `WouldBlock`. Any other error is not.
+ * **Details** If the error has one of these flags, the flag decides: `isRetryable` (`SqlError`, `AiError`,
+ * `GraphQLClientError`), `isTemporary` (`DnsError`). Otherwise these are transient, and any other error is not:
+ *
+ * - `Cause.TimeoutError`
+ * - `HttpClientError` with a transport error or the status 408, 429, 500, 502, 503 or 504
+ * - `PlatformError` with `Busy`, `TimedOut` or `WouldBlock`
  *
  * @category guards
  * @since 0.1.0
@@ -302,10 +320,13 @@ export type Known<E> = E extends { readonly _tag: KnownTag } ? (E extends Transi
 export const isKnown: (error: unknown) => boolean = EffectErrors.isTransient
 
 /**
- * Marks Effect's own errors as transient where their own conventions say so: `SqlError`, `AiError`, `HttpClientError`,
+ * Marks Effect's own errors as transient where {@link isKnown} is `true`: `SqlError`, `AiError`, `HttpClientError`,
  * `DnsError`, `PlatformError`, `GraphQLClientError` and `Cause.TimeoutError`.
  *
- * **Example** (A timeout of Effect's)
+ * **Details** A `Retry-After` header in seconds is recorded as `retryAfter`; a date is not read. Recorded as
+ * unprocessed are the status 429, a 503 with `Retry-After`, a rate limit of `AiError`, and a refused connection.
+ *
+ * **Example** (A timeout of `Effect.timeout`)
  *
  * ```ts
  * import { Effect, Schedule } from "effect"
@@ -328,7 +349,7 @@ export const known = <A, E, R>(
   self: Effect.Effect<A, E, R> &
     ([Extract<E, { readonly _tag: KnownTag }> | TransientOf<E>] extends [never] ? NothingKnown : unknown)
 ): Effect.Effect<A, Known<E>, R> =>
-  // The mark is kept beside the value, so the value already has the wider type.
+  // The mark is not a property of the value, so the value already has the wider type.
   Effect.mapError(self as Effect.Effect<A, E, R>, (error) => {
     if (isKnown(error)) {
       lift(error, { unprocessed: EffectErrors.isUnprocessed(error), retryAfter: EffectErrors.retryAfter })

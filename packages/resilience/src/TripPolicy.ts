@@ -1,6 +1,8 @@
 /**
- * When a circuit opens. A trip policy is an open value: gather state of your own and say when it is enough, in one
- * file, without touching anything else.
+ * Decides when a circuit opens.
+ *
+ * A trip policy is a plain value: it records the outcomes of calls in a state of its own and decides when the circuit
+ * opens. {@link make} creates a policy of your own, in one file and without a change of the library.
  *
  * @since 0.1.0
  */
@@ -11,28 +13,28 @@ import * as Options from "./runtime/options.ts"
 /**
  * A rule for opening a circuit, with a state of type `S` per circuit.
  *
- * **Details** While the circuit is closed, `record` and then `trips` are called after each call, except for ignored ones. A
- * policy whose `record` never reads `duration` may set `usesDuration: false`, which saves one reading of the clock per call.
+ * **Details** While the circuit is closed, `record` and then `trips` run after each call that is not ignored. A policy
+ * whose `record` never reads `duration` may set `usesDuration: false`, which saves a reading of the clock per call.
  *
- * **Gotchas** Built-in policies set `usesDuration: false` where it applies. If you spread one and replace `record` with a
- * function that reads `duration`, set it to `true`.
+ * **Gotchas** Built-in policies set `usesDuration: false` where it applies. If you spread one and replace `record` with
+ * a function that reads `duration`, set it to `true`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface TripPolicy<S = unknown> {
-  /** The name in the state of `CircuitOpen` errors and events. */
+  /** The name in the evidence of `CircuitOpen` errors and events. */
   readonly name: string
   /** Creates the state of a circuit: when the circuit is created and whenever it closes. */
   readonly initial: () => S
   /**
-   * Records the outcome of one call; may change the state in place. `duration` and `now` are milliseconds on one monotonic
-   * clock; `duration` is 0 with `usesDuration: false`.
+   * Records the outcome of one call, and may change the state in place. `duration` and `now` are milliseconds on one
+   * monotonic clock; `duration` is 0 with `usesDuration: false`.
    */
   readonly record: (state: S, failed: boolean, duration: number, now: number) => void
   /** Whether the circuit opens now. */
   readonly trips: (state: S, now: number) => boolean
-  /** The figures of the state. */
+  /** Returns the figures that explain the decision, for errors and events. */
   readonly figures: (state: S, now: number) => Readonly<Record<string, number>>
   /** Whether `record` reads how long a call took. Default: `true`. */
   readonly usesDuration?: boolean | undefined
@@ -44,13 +46,21 @@ export interface TripPolicy<S = unknown> {
  * @category models
  * @since 0.1.0
  */
-// biome-ignore lint/suspicious/noExplicitAny: the state is read by the policy alone
+// biome-ignore lint/suspicious/noExplicitAny: only the policy itself reads its state
 export type Any = TripPolicy<any>
 
 /**
- * Makes a trip policy of your own.
+ * Creates a trip policy of your own.
  *
- * **Example** (Opening on five failures in all, however many successes lie between them)
+ * **When to use** When a rule is not a combination of {@link consecutive}, {@link failureRate} and
+ * {@link slowCallRate}.
+ *
+ * **Details** `figures` is optional: by default there are none. `usesDuration` is `true` by default. Throws a
+ * `RangeError` when a function is missing.
+ *
+ * **Gotchas** `initial` returns a new state each time. A state must stay bounded, because a breaker keeps one per key.
+ *
+ * **Example** (Opening on five failures in total, whatever the number of successes between them)
  *
  * ```ts
  * import { TripPolicy } from "effect-resilience"
@@ -81,36 +91,38 @@ export const make = <S>(policy: {
 }
 
 /**
- * The state of {@link consecutive}: how many failures in a row, and when the first of them ended.
+ * The state of {@link consecutive}.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ConsecutiveState {
+  /** Failures in a row. */
   failures: number
-  /** In whole milliseconds: a number without a fraction takes no box. */
+  /** When the first of them ended, in whole milliseconds, because V8 stores a small integer without an allocation. */
   since: number
 }
 
-/** `since` is rounded up, so it may be ahead of a failure of the same millisecond: a row of one has lasted 0, not less. */
+/** `since` is rounded up, so it may be later than `now` within the same millisecond. The result is never negative. */
 const lasted = (state: ConsecutiveState, now: number): number =>
   state.failures === 0 ? 0 : Math.max(0, now - state.since)
 
 /**
- * Opens after so many failures in a row, if they last as long as `minDuration`.
+ * Opens after `failures` failures in a row, if the row lasts at least `minDuration`.
  *
- * **When to use** For outages, which it notices sooner than a rate does, and for little traffic, where a rate would need
- * calls you do not have. In much traffic give `minDuration`: without it five failures in a row happen every few seconds at an
- * error rate of 40 %, and one broken connection may fail ten calls at once.
+ * **When to use** For outages, which it detects sooner than a rate does, and for low traffic, where a rate lacks calls.
+ *
+ * **Gotchas** With much traffic set `minDuration`. Without it a partial failure opens the circuit: at an error rate of
+ * 40 %, 1 % of all sequences of five calls fail completely, and one broken connection may fail ten calls at once.
  *
  * **Details**
  *
  * | option | range | default |
  * |---|---|---|
  * | `failures` | an integer >= 1 | required |
- * | `minDuration` | a duration of zero or more | 0 |
+ * | `minDuration` | a finite duration of zero or more | 0 |
  *
- * **Example** (An outage, not a hiccup)
+ * **Example** (Ten failures in a row over at least half a second)
  *
  * ```ts
  * import { TripPolicy } from "effect-resilience"
@@ -125,7 +137,9 @@ const lasted = (state: ConsecutiveState, now: number): number =>
 export const consecutive = (
   failures: number,
   options: {
-    /** Time from the first failure of the row to the last, at least. A duration of zero or more. Default: 0. */
+    /**
+     * The least time between the first and the last failure of the row. A finite duration of zero or more. Default: 0.
+     */
     readonly minDuration?: Duration.Input | undefined
   } = {}
 ): TripPolicy<ConsecutiveState> => {
@@ -151,24 +165,30 @@ export const consecutive = (
 }
 
 /**
- * The calls that a rate is taken over: those of a time, or the last so many.
+ * Sets the window of a rate: a time span, or the last N calls.
  *
  * @category models
  * @since 0.1.0
  */
 export interface WindowOptions {
-  /** Time looked back on, in steps of a tenth. Default: 10 seconds, unless `calls` is given. */
+  /**
+   * The time span, which moves in steps of a tenth. A finite duration above zero. Default: 10 seconds, unless `calls`
+   * is set.
+   */
   readonly window?: Duration.Input | undefined
-  /** Number of calls looked back on, an integer >= 1, instead of a time. */
+  /** The number of calls, in place of a time span. An integer in [1, 1,000,000]. */
   readonly calls?: number | undefined
-  /** Calls without which no rate is taken, an integer >= 1. Default: 20, or `calls` if that is less. */
+  /**
+   * With fewer calls in the window the circuit stays closed. An integer >= 1, at most `calls`. Default: 20, or `calls`
+   * if that is less.
+   */
   readonly minimumCalls?: number | undefined
 }
 
-/** Defaults of the rates; the only place where they stand. */
+/** The defaults of the rates, in one place for both. */
 const defaults = { threshold: 0.8, window: Duration.seconds(10), minimumCalls: 20 }
 
-/** A ring of more would be memory for nothing. */
+/** A window of calls takes a byte per call and key. */
 const mostCalls = 1_000_000
 
 const rateNames = ["threshold", "window", "calls", "minimumCalls"]
@@ -177,7 +197,7 @@ interface Rate extends WindowOptions {
   readonly threshold?: number | undefined
 }
 
-/** A rate over marked calls: what is common to failure and slow-call rates. */
+/** A rate of marked calls, which are the failed or the slow calls. */
 const rate = (
   name: string,
   options: Rate,
@@ -201,7 +221,7 @@ const rate = (
     calls ?? Infinity
   )
   const trips = (state: { readonly totalCalls: number; readonly totalMarked: number }): boolean =>
-    // Divided, not multiplied: 0.14 * 50 is a little more than 7.
+    // A division, because `threshold * totalCalls` is inexact: 0.14 * 50 is more than 7.
     state.totalCalls >= minimumCalls && state.totalMarked / state.totalCalls >= threshold
   const figures = (state: { readonly totalCalls: number; readonly totalMarked: number }) => ({
     calls: state.totalCalls,
@@ -234,16 +254,28 @@ const rate = (
 }
 
 /**
- * Opens when too large a share of the recent calls failed: by default four of five of at least 20 calls in 10 seconds.
+ * Opens when the share of failures among the recent calls reaches `threshold`: by default 80 % of at least 20 calls in
+ * 10 seconds.
+ *
+ * **When to use** For most traffic. For low traffic and a faster reaction to outages combine it with
+ * {@link consecutive}.
  *
  * **Details**
  *
  * | option | range | default |
  * |---|---|---|
  * | `threshold` | (0, 1] | 0.8 |
- * | `window` | a duration above zero | 10 seconds |
- * | `calls` | an integer >= 1, instead of `window` | none |
- * | `minimumCalls` | an integer >= 1, at most `calls` | 20 |
+ * | `window` | a finite duration above zero | 10 seconds |
+ * | `calls` | an integer in [1, 1,000,000], in place of `window` | none |
+ * | `minimumCalls` | an integer >= 1, at most `calls` | 20, or `calls` if that is less |
+ *
+ * **Example** (Half of the last 100 calls)
+ *
+ * ```ts
+ * import { TripPolicy } from "effect-resilience"
+ *
+ * TripPolicy.failureRate({ threshold: 0.5, calls: 100 }).name // => "failureRate"
+ * ```
  *
  * @category constructors
  * @since 0.1.0
@@ -256,16 +288,24 @@ export const failureRate = (
 ): TripPolicy => rate("failureRate", options, (failed) => failed, "failures", false) as TripPolicy
 
 /**
- * Opens when too large a share of the recent calls was slow, whether they succeeded or not.
+ * Opens when the share of slow calls among the recent calls reaches `threshold`, whether they succeeded or not.
  *
- * **When to use** For a dependency that slows down before it fails. Combine it with {@link any}.
+ * **When to use** For a dependency that slows down before it fails. Combine it with another policy by {@link any}.
+ *
+ * **Details**
+ *
+ * | option | range | default |
+ * |---|---|---|
+ * | `slowerThan` | a finite duration above zero | required |
+ * | `threshold` | (0, 1] | 0.8 |
+ * | `window`, `calls`, `minimumCalls` | as in {@link failureRate} | as in {@link failureRate} |
  *
  * @category constructors
  * @since 0.1.0
  */
 export const slowCallRate = (
   options: WindowOptions & {
-    /** A call that takes at least this long is slow. A duration above zero. */
+    /** A call that takes at least this long is slow. A finite duration above zero. */
     readonly slowerThan: Duration.Input
     /** The share of slow calls that opens the circuit, in (0, 1]. Default: 0.8. */
     readonly threshold?: number | undefined
@@ -293,7 +333,7 @@ const combine = (
     name: `${name}(${policies.map((policy) => policy.name).join(", ")})`,
     initial: () => policies.map((policy) => policy.initial()),
     record: (state, failed, duration, now) => {
-      // No iterator: this is asked after every call.
+      // No iterator, because this runs after every call.
       for (let i = 0; i < policies.length; i++) policies[i]?.record(state[i], failed, duration, now)
     },
     trips: decide,
@@ -308,7 +348,10 @@ const combine = (
 }
 
 /**
- * Opens when one of the given policies would.
+ * Opens when at least one of the given policies would open.
+ *
+ * **Details** Throws a `RangeError` without policies. Each figure has the name of its policy in front, as in
+ * `failureRate.rate`; policies of one name are numbered, as in `failureRate#2.rate`.
  *
  * **Example** (Failing or slow)
  *
@@ -331,7 +374,9 @@ export const any = (...policies: ReadonlyArray<Any>): TripPolicy =>
   })
 
 /**
- * Opens when all of the given policies would at the same time.
+ * Opens when all of the given policies would open at the same time.
+ *
+ * **Details** Throws a `RangeError` without policies. Figures are named as in {@link any}.
  *
  * @category combinators
  * @since 0.1.0
@@ -340,8 +385,8 @@ export const all = (...policies: ReadonlyArray<Any>): TripPolicy =>
   combine("all", policies, (state, now) => policies.every((policy, i) => policy.trips(state[i], now)))
 
 /**
- * What {@link any} makes of a rate and a row, with one object for the state of both instead of three: a breaker keeps it
- * for every key.
+ * Decides as {@link any} does with these two policies, but with one object of state instead of three, because a breaker
+ * keeps a state per key.
  */
 const failureRateOrConsecutive = (
   rate: TripPolicy<Window.TimeWindow>,
@@ -351,7 +396,7 @@ const failureRateOrConsecutive = (
   return make<Window.TimeWindow & ConsecutiveState>({
     ...either,
     initial: () => {
-      // Field by field: those that follow a spread would be in an object of their own.
+      // Field by field, because V8 stores properties that are added after a spread in a separate array.
       const { width, calls, marked, tick, totalCalls, totalMarked } = rate.initial()
       const { failures, since } = consecutive.initial()
       return { width, calls, marked, tick, totalCalls, totalMarked, failures, since }
@@ -366,16 +411,16 @@ const failureRateOrConsecutive = (
 }
 
 /**
- * The trip policy of a breaker that is given none: most calls fail ({@link failureRate} at its defaults), or all of them
- * do, at least ten in a row for at least half a second ({@link consecutive}).
+ * The default trip policy of a breaker. It opens when 80 % of at least 20 calls in 10 seconds failed, or ten calls in a
+ * row over at least half a second.
  *
- * **When to use** As a part of your own, with {@link any}.
+ * **When to use** As a part of your own policy, with {@link any}.
  *
  * **Details** It decides as `any(failureRate(), consecutive(10, { minDuration: "500 millis" }))` does, in less memory.
- * The numbers come from simulated outages (ADR 0010).
- * Half of the calls failing is no reason to open: retries turn three of four of them into answers, and an open circuit none.
+ * The numbers come from simulated outages (ADR 0010). At a failure rate of 50 % one retry still gives three of four
+ * calls a result, while an open circuit gives none, so the threshold is higher.
  *
- * **Example** (The same, and slow calls besides)
+ * **Example** (The default policy, and slow calls)
  *
  * ```ts
  * import { TripPolicy } from "effect-resilience"
