@@ -1,6 +1,7 @@
 /**
- * Limits how many calls run at once and how many may queue; further calls fail immediately. A slow dependency can then no
- * longer tie up every fiber.
+ * Limits how many calls run at once and how many may queue; further calls fail immediately.
+ *
+ * A slow dependency can then no longer tie up every fiber. Each key has permits and a queue of its own.
  *
  * @since 0.1.0
  */
@@ -29,8 +30,8 @@ import { defaultKey } from "./Types.ts"
  *
  * | option | range | default |
  * |---|---|---|
- * | `maxConcurrent` | an integer >= 1 | none: it is required |
- * | `maxQueued` | an integer >= 0 | 0: no call waits |
+ * | `maxConcurrent` | an integer >= 1 | required |
+ * | `maxQueued` | an integer >= 0 | 0, so no call waits |
  * | `maxWait` | a duration of zero or more | until the deadline |
  * | `keys` | see `Types.KeyOptions` | 10,000 keys, 1 hour |
  *
@@ -40,9 +41,12 @@ import { defaultKey } from "./Types.ts"
 export interface Options {
   /** Calls that may run at the same time, per key. An integer >= 1. */
   readonly maxConcurrent: number
-  /** Calls that may wait for a permit, per key, first come first served. An integer >= 0. Default: 0. */
+  /** Calls that may wait for a permit, per key, in the order of their arrival. An integer >= 0. Default: 0. */
   readonly maxQueued?: number | undefined
-  /** How long a call may wait; requires `maxQueued`. A duration of zero or more. Default: until the deadline. */
+  /**
+   * How long a call may wait; above zero it requires `maxQueued`. A duration of zero or more. Default: until the
+   * deadline.
+   */
   readonly maxWait?: Duration.Input | undefined
   /** Limits on the state that is kept per key. */
   readonly keys?: Types.KeyOptions | undefined
@@ -55,8 +59,11 @@ export interface Options {
  * @since 0.1.0
  */
 export interface State {
+  /** Calls with a permit. */
   readonly running: number
+  /** Calls in the queue. */
   readonly waiting: number
+  /** Permits in total. */
   readonly maxConcurrent: number
 }
 
@@ -67,25 +74,28 @@ export interface State {
  * @since 0.1.0
  */
 export interface ProtectOptions {
-  /** Each key has its own `maxConcurrent` permits. Default: `"default"`. */
+  /** The key of the permits. Default: `"default"`. */
   readonly key?: string | undefined
 }
 
 /**
- * The options of a bulkhead that can be read from `Config`; what is not set stays as the class has it.
+ * The options of a bulkhead that can be read from `Config`; an option that is not set keeps the value of the class.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ConfigValues {
+  /** Calls that may run at the same time. */
   readonly maxConcurrent?: number
+  /** Calls that may wait for a permit. */
   readonly maxQueued?: number
+  /** How long a call may wait. */
   readonly maxWait?: Duration.Duration
 }
 
 /**
- * Protects an effect: `effect.pipe(bulkhead.protect)`, or `effect.pipe(bulkhead.protect({ key }))`. Further arguments are ignored,
- * so it is a transformer of `Effect.fn` as it stands.
+ * Protects an effect: `effect.pipe(bulkhead.protect)`, or `effect.pipe(bulkhead.protect({ key }))`. Further arguments
+ * are ignored, so it is a transformer of `Effect.fn` as it stands.
  *
  * @category models
  * @since 0.1.0
@@ -102,7 +112,7 @@ export interface Protect<R2> {
 type Refused<Arg> = [Arg] extends [Types.AnyEffect] ? unknown : Types.NoUnknownOptions<Arg, ProtectOptions>
 
 /**
- * A function that protects effects with options already given.
+ * Protects effects with options that are already set: the result of `bulkhead.protect(options)`.
  *
  * @category models
  * @since 0.1.0
@@ -115,7 +125,7 @@ export interface Apply<R2> {
 }
 
 /**
- * Wraps a function that returns an effect; the key may be computed from its arguments.
+ * Wraps a function that returns an effect, so that each call is protected. `key` computes the key from the arguments.
  *
  * @category models
  * @since 0.1.0
@@ -128,8 +138,8 @@ export interface Fn<R2> {
 }
 
 /**
- * A bulkhead. `R` is what its members require: nothing for one from {@link make}, the service for the statics of a
- * {@link Service} class.
+ * A bulkhead. `R` is what its members require: nothing for a bulkhead from {@link make}, the service for the statics of
+ * a {@link Service} class.
  *
  * @category models
  * @since 0.1.0
@@ -139,9 +149,12 @@ export interface Bulkhead<R = never> {
   readonly protect: Protect<R>
   /** Protects every call of a function. */
   readonly fn: Fn<R>
-  /** The running and the waiting calls of a key. */
+  /** Returns the running and the waiting calls of a key. */
   readonly state: (key?: string) => Effect.Effect<State, never, R>
-  /** Changes the permits of every key. Running calls are never interrupted: fewer permits apply once enough of them have ended. */
+  /**
+   * Changes the permits of every key, an integer >= 1. Running calls are not interrupted: fewer permits apply when
+   * enough calls have ended.
+   */
   readonly resize: (maxConcurrent: number) => Effect.Effect<void, never, R>
   /** The events of this bulkhead, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
@@ -188,11 +201,13 @@ export const resolve = (name: string, options: Options): BulkheadSettings => {
 /**
  * Creates a bulkhead.
  *
- * **Details** Strictly first come, first served: a later call never overtakes a waiting one. A waiting call that is interrupted,
- * or whose `maxWait` or deadline has passed, leaves the queue at once. Throws a `RangeError` at once when an option is out of
- * range.
+ * **When to use** For scripts, tests, and bulkheads that are created at run time. Otherwise prefer {@link Service}.
  *
- * **Example** (One at a time)
+ * **Details** The queue is strictly first in, first out: a later call never overtakes a waiting call. A waiting call
+ * that is interrupted, or whose `maxWait` or deadline has passed, leaves the queue immediately. Throws a `RangeError`
+ * when an option is out of range, before the effect is run. For the options see {@link Options}.
+ *
+ * **Example** (One call at a time)
  *
  * ```ts
  * import { Effect } from "effect"
@@ -245,14 +260,23 @@ const makeWith = (name: string, settings: BulkheadSettings, program: Event.Hub):
 export interface Class<Self, Id extends string> extends Context.ServiceClass<Self, Id, Bulkhead>, Bulkhead<Self> {
   /** The bulkhead with the options of the class. */
   readonly layer: Layer.Layer<Self>
-  /** The bulkhead with options from `Config` over those of the class: all of them below a path, or a `Config` for some. */
+  /**
+   * The bulkhead with options from `Config` in place of those of the class: everything below a path, or a `Config` per
+   * option. Fails with a `ConfigError` when a value is out of range.
+   */
   readonly layerConfig: (config: Types.ConfigSource<ConfigValues>) => Layer.Layer<Self, Config.ConfigError>
 }
 
 /**
- * A bulkhead as a service.
+ * Declares a bulkhead as a service class: provide its layer in the app, and protect effects with it anywhere.
  *
- * **Example** (Twenty calls to the database at once)
+ * **When to use** For every bulkhead of an app. A protected effect requires the service, so a missing layer does not
+ * compile.
+ *
+ * **Details** Throws a `RangeError` when an option is out of range, when the class is declared. For the options see
+ * {@link Options}.
+ *
+ * **Example** (Up to 20 calls to the database at once)
  *
  * ```ts
  * import { Effect } from "effect"

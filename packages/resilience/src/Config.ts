@@ -1,7 +1,9 @@
 /**
- * Reads the options of policies from Effect's `Config`: one `Config` per policy, for `layerConfig` or to compose with others.
+ * Reads the options of policies from Effect's `Config`: a `Config` per policy, for `layerConfig` or to combine with
+ * others.
  *
- * Every option is optional; an option that is not set keeps the value of the class. Durations are written like `5 seconds`.
+ * Every option is optional; an option that is not set keeps the value of the class. Durations are written as in `5
+ * seconds`. A path that does not exist yields no options. Ranges are checked when the layer is built.
  *
  * @since 0.1.0
  */
@@ -15,7 +17,7 @@ import type * as Retry from "./Retry.ts"
 import type * as RetryBudget from "./RetryBudget.ts"
 
 /**
- * A path of the `ConfigProvider`.
+ * A path in the `ConfigProvider`.
  *
  * @category models
  * @since 0.1.0
@@ -23,10 +25,16 @@ import type * as RetryBudget from "./RetryBudget.ts"
 export type Path = string | ConfigProvider.Path
 
 /**
- * Options of a circuit breaker: `trip` (`type`, and the options of that trip policy), `openFor`, `maxRetryAfter`,
- * `probes` (`permitted`, `successes`, `lease`).
+ * Reads options of a circuit breaker.
  *
- * **Example** (A breaker from environment variables)
+ * **Details** The names below the path:
+ *
+ * - `trip.type`: `consecutive`, `failureRate` or `slowCallRate`, and beside it the options of that trip policy
+ * - `openFor`: how long the first opening lasts; growth and jitter keep the values of the class
+ * - `maxRetryAfter`
+ * - `probes.permitted`, `probes.successes`, `probes.lease`
+ *
+ * **Example** (A breaker with a configured trip policy)
  *
  * ```ts
  * import { ConfigProvider, Effect } from "effect"
@@ -52,7 +60,7 @@ export const circuitBreaker = (path?: Path): Config.Config<CircuitBreaker.Config
   FromConfig.fromPath(FromConfig.CircuitValues, path)
 
 /**
- * Options of a bulkhead: `maxConcurrent`, `maxQueued`, `maxWait`.
+ * Reads options of a bulkhead: `maxConcurrent`, `maxQueued`, `maxWait`.
  *
  * @category configs
  * @since 0.1.0
@@ -61,7 +69,7 @@ export const bulkhead = (path?: Path): Config.Config<Bulkhead.ConfigValues> =>
   FromConfig.fromPath(FromConfig.BulkheadValues, path)
 
 /**
- * Options of a retry budget: `ratio`, `minPerSecond`, `window`.
+ * Reads options of a retry budget: `ratio`, `minPerSecond`, `window`.
  *
  * @category configs
  * @since 0.1.0
@@ -70,7 +78,7 @@ export const retryBudget = (path?: Path): Config.Config<RetryBudget.ConfigValues
   FromConfig.fromPath(FromConfig.BudgetValues, path)
 
 /**
- * Options of `Retry.backoff`: `base`, `cap`, `times`, `jitter`.
+ * Reads options of `Retry.backoff`: `base`, `cap`, `times`, `jitter`.
  *
  * @category configs
  * @since 0.1.0
@@ -79,8 +87,9 @@ export const backoff = (path?: Path): Config.Config<Retry.BackoffConfigValues> =
   FromConfig.fromPath(FromConfig.BackoffValues, path)
 
 /**
- * Options of a whole policy: `deadline`, `timeout`, and below their names `retry` (a backoff), `budget`, `breaker` and
- * `bulkhead`.
+ * Reads options of a whole policy: `deadline`, `timeout`, and below `retry` those of {@link backoff}, below `budget`
+ * those of {@link retryBudget}, below `breaker` those of {@link circuitBreaker} and below `bulkhead` those of
+ * {@link bulkhead}.
  *
  * @category configs
  * @since 0.1.0

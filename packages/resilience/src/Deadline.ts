@@ -1,9 +1,10 @@
 /**
- * Limits how long a whole call may take: every attempt, every delay and every wait together.
+ * Limits how long a whole call may take: all attempts, delays and waits together.
  *
- * The deadline travels in the fiber's context, so all work inside can read how much time is left: a retry does not start a delay
- * that would outlast it, and a bulkhead lets no call wait past it. A deadline inside another one can only be earlier. It applies
- * while its owner waits: a fiber that was detached inside is no longer bound by it.
+ * The deadline is part of the fiber's context, so all work inside can read how much time is left. A retry does not
+ * start a delay that would outlast the deadline, and a bulkhead lets no call wait past it. A deadline inside another
+ * deadline can only be earlier. A deadline applies while its owner waits: it no longer limits a detached fiber that
+ * outlives the owner.
  *
  * @since 0.1.0
  */
@@ -32,10 +33,13 @@ export interface Options {
 }
 
 /**
- * Limits the work to `duration` in all, and fails with `DeadlineExceeded` when the time is over.
+ * Interrupts the work when `duration` is over, and fails with `DeadlineExceeded`.
  *
- * **Details** The work is interrupted and its end awaited, as with `Timeout.after`. When no time is left at the start, the work
- * does not begin, and the error's `started` is `false`.
+ * **When to use** Around a whole call with its retries. To limit one attempt use `Timeout.after`.
+ *
+ * **Details** `duration` is zero or more and may be infinite; otherwise a `RangeError` is thrown. The work is
+ * interrupted and its end awaited, as with `Timeout.after`. When no time is left at the start, the work does not start,
+ * and `started` of the error is `false`.
  *
  * **Example** (A deadline around a retry)
  *
@@ -45,7 +49,7 @@ export interface Options {
  *
  * class Busy extends Transient.TaggedError<Busy>()("Busy", {}) {}
  *
- * // The second delay would outlast the deadline: it does not start, and the error of the dependency is returned at once.
+ * // The second delay would outlast the deadline, so it does not start and the error of the dependency is returned.
  * const program = Effect.fail(new Busy()).pipe(
  *   Retry.transient(Schedule.exponential("20 millis", 100)),
  *   Deadline.within("1 second"),
@@ -96,7 +100,9 @@ const fail = (policy: string, deadline: Duration.Duration, fiber: AnyFiber) =>
   Effect.fail(rejection(policy, deadline, false, fiber))
 
 /**
- * The time left; infinite without a deadline, zero when it has passed.
+ * Returns the time that is left: infinite without a deadline, zero when it has passed.
+ *
+ * **When to use** To pass the deadline on, as a header of a request for example.
  *
  * **Example** (Sending the remaining time to a server)
  *
@@ -119,10 +125,11 @@ export const remaining: Effect.Effect<Duration.Duration> = Effect.withFiber((fib
 /**
  * Removes the deadline from the work inside.
  *
- * **When to use** For work that must outlive the caller's deadline while the caller waits for it: an audit record, a clean-up. Work
- * in a detached fiber does not need it: a deadline stops applying once its owner stops waiting.
+ * **When to use** For work whose retries and waits must ignore the caller's deadline: an audit record, a clean-up. Work
+ * in a detached fiber does not need it, because a deadline no longer applies when its owner stops waiting.
  *
- * **Gotchas** Retries and bulkheads inside see no deadline; the deadline outside still interrupts the whole when its time is over.
+ * **Gotchas** Retries and bulkheads inside see no deadline, but the owner of the deadline still interrupts the work
+ * when its time is over.
  *
  * **Example** (Recording without a deadline)
  *
@@ -141,9 +148,23 @@ export const detached = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A
   Effect.provideService(self, Current.Current, undefined)
 
 /**
- * Does not begin work when less than `minimum` is left before the deadline.
+ * Rejects the work with `DeadlineExceeded` when less than `minimum` is left before the deadline.
  *
- * **When to use** For work that would surely be interrupted: a query that takes at least 200 ms.
+ * **When to use** For work that takes a known time, such as a query of at least 200 ms, and would be interrupted.
+ *
+ * **Details** `minimum` is a finite duration above zero; otherwise a `RangeError` is thrown. `started` of the error is
+ * `false`. Without a deadline the work always starts.
+ *
+ * **Example** (No query in the last 200 milliseconds)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Deadline } from "effect-resilience"
+ *
+ * const query = Effect.succeed("rows").pipe(Deadline.atLeast("200 millis"))
+ * const error = await Effect.runPromise(query.pipe(Deadline.within("100 millis"), Effect.flip))
+ * error.started // => false
+ * ```
  *
  * @category deadlines
  * @since 0.1.0

@@ -1,8 +1,8 @@
 /**
  * Replaces the error of a rejected or exhausted call with another effect or a value.
  *
- * By default a fallback handles only rejections and exhausted errors: a permanent error is a response of the dependency, and a
- * transient error that was not retried should be retried first. Defects and interruptions are never handled.
+ * By default a fallback handles only rejections and exhausted errors, because a permanent error is a response of the
+ * dependency, and a transient error should be retried first. Defects and interruptions are never handled.
  *
  * @since 0.1.0
  */
@@ -31,16 +31,19 @@ export type Handled<E> = E extends Rejection.Rejection ? E : Transient.Exhausted
  * @since 0.1.0
  */
 export interface Options<in E = never> {
-  /** Which errors are handled: `"rejected"` (rejections and exhausted errors), `"any"`, or those for which a predicate is `true`. Default: `"rejected"`. */
+  /**
+   * Which errors are handled: `"rejected"` (rejections and exhausted errors), `"any"`, or those for which a predicate
+   * is `true`. Default: `"rejected"`.
+   */
   readonly when?: "rejected" | "any" | ((error: E) => boolean) | undefined
   /** The name in events. Default: `"Fallback"`. */
   readonly name?: string | undefined
 }
 
-/** The errors that the fallback gets. */
+/** The errors that the fallback handles. */
 type HandledErrors<E, O> = O extends { readonly when: infer W } ? (W extends "rejected" ? Handled<E> : E) : Handled<E>
 
-/** What stays in the error type: a predicate may leave any error. */
+/** The errors that remain: with a predicate each error may remain. */
 type RemainingErrors<E, O> = 0 extends 1 & E
   ? E
   : O extends { readonly when: infer W }
@@ -62,7 +65,7 @@ type HasHandled<E> = [Handled<E>] extends [never]
   : unknown
 
 /**
- * A function that handles errors of effects.
+ * Handles errors of effects: the result of {@link orElse} or {@link value} without an effect.
  *
  * @category models
  * @since 0.1.0
@@ -73,6 +76,13 @@ export interface Apply<E, O, A2, E2, R2> {
 
 /**
  * Runs another effect in place of an error.
+ *
+ * **Details** For the errors that are handled see {@link Options}. When several errors came together, all must be
+ * handled; otherwise those that are not remain. Emits `FallbackUsed`. An effect whose error type has no such error does
+ * not compile.
+ *
+ * **Gotchas** An exhausted error does not prove that nothing was done. To queue work that must not be done twice, set
+ * `when` to `Rejection.neverStarted`.
  *
  * **Example** (Queueing an order for later)
  *
@@ -124,6 +134,8 @@ const make = (f: (error: unknown) => Types.AnyEffect, options: Options | undefin
 
 /**
  * Succeeds with a value in place of an error.
+ *
+ * **Details** It handles the same errors as {@link orElse}.
  *
  * **Example** (An empty list instead of recommendations)
  *

@@ -89,14 +89,13 @@ export class CircuitOpen extends Schema.TaggedError<CircuitOpen>("effect-resilie
 /**
  * Formats evidence as one line, for logs and messages.
  *
- * **Example** (The figures of a failure rate)
+ * **Example** (The evidence of ten failures in a row)
  *
  * ```ts
  * import { Rejection } from "effect-resilience"
  *
- * const figures = { calls: 40, failures: 34, rate: 0.85, threshold: 0.8 }
- * Rejection.formatEvidence({ trip: "failureRate", figures })
- * // => "failureRate: calls 40, failures 34, rate 0.85, threshold 0.80"
+ * const evidence = { trip: "consecutive", figures: { failures: 10, limit: 10 } }
+ * Rejection.formatEvidence(evidence) // => "consecutive: failures 10, limit 10"
  * ```
  *
  * @category formatting

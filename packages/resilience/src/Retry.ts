@@ -1,9 +1,10 @@
 /**
  * Retries transient errors, and nothing else.
  *
- * The error of a retry that gave up is the same error, typed as exhausted, so that a second `Retry.transient` or a `Policy` with a
- * retry around it does not compile. (Effect's own `Effect.retry` does not read the mark: around a protected call it compiles,
- * multiplies attempts and repeats rejections.) The schedule decides when to retry; a budget, as its last combinator, whether.
+ * A retry that gave up fails with the same error, typed as exhausted, so a second `Retry.transient` or a `Policy` with
+ * a retry around it does not compile. `Effect.retry` does not read the mark: around a protected call it compiles,
+ * multiplies attempts and repeats rejections. The schedule decides when to retry, and a budget, as its last combinator,
+ * decides whether.
  *
  * @since 0.1.0
  */
@@ -29,10 +30,11 @@ import type * as Types from "./Types.ts"
  * @since 0.1.0
  */
 export interface Attempt {
-  /** Its number, from 1. */
+  /** The number of the attempt, from 1. */
   readonly attempt: number
+  /** Its error; with `while`, its value. */
   readonly error: unknown
-  /** Time since the first attempt began. */
+  /** Time since the first attempt started. */
   readonly elapsed: Duration.Duration
   /** The delay before the next attempt; `undefined` when there is none. */
   readonly delay: Duration.Duration | undefined
@@ -45,12 +47,15 @@ export interface Attempt {
  * @since 0.1.0
  */
 export interface GiveUp {
+  /** The reason. */
   readonly reason: Event.GiveUpReason
-  /** The error it gave up on. */
+  /** The error that the retry gave up on. */
   readonly error: unknown
+  /** Attempts that started. */
   readonly attempts: number
+  /** Time since the first attempt started. */
   readonly elapsed: Duration.Duration
-  /** The last 100 attempts, the oldest first. */
+  /** The last 100 attempts, in order. */
   readonly history: ReadonlyArray<Attempt>
 }
 
@@ -61,13 +66,16 @@ export interface GiveUp {
  * @since 0.1.0
  */
 export interface Options<in Value = unknown> {
-  /** Retries only errors that prove that no work was done (`Transient.isUnprocessed`): for work that is not idempotent. Default: `false`. */
+  /**
+   * Retries only errors that prove that no work was done (`Transient.isUnprocessed`), for work that is not idempotent.
+   * Default: `false`.
+   */
   readonly unprocessedOnly?: boolean | undefined
   /** An error whose `retryAfter` is longer than this ends the retry. A duration of zero or more. Default: 1 minute. */
   readonly maxRetryAfter?: Duration.Input | undefined
-  /** Runs after each decision to retry, before the delay. */
+  /** Runs after each decision to retry, before the delay; the deadline interrupts it. */
   readonly onRetry?: ((attempt: Attempt) => Effect.Effect<unknown>) | undefined
-  /** Retries a success too, while this is `true` for its value. When the retry gives up, the caller gets the last value. */
+  /** Retries a success while this is `true` for its value. When the retry gives up, the caller gets the last value. */
   readonly while?: { of(value: Value): boolean }["of"] | undefined
   /** The name in events. Default: `"Retry"`. */
   readonly name?: string | undefined
@@ -78,10 +86,10 @@ type HasWhile<O> = O extends { readonly while: (value: infer _V) => boolean } ? 
 type TakesValue<A, O> = O extends { readonly while: (value: infer V) => boolean }
   ? [A] extends [V]
     ? unknown
-    : "`while` does not take the value of this effect"
+    : "The `while` predicate does not accept this effect's success type"
   : unknown
 
-/** The budget's service among the requirements of a schedule that has lost the mark of `gated`. */
+/** The service of a budget among the requirements of a schedule that has lost the mark of `gated`. */
 type UngatedBudget<S> = S extends { readonly "~effect-resilience/RetryBudget/Gated": unknown }
   ? never
   : S extends Schedule.Schedule<infer _O, infer _I, infer _E, infer Env>
@@ -95,14 +103,15 @@ type ChargesEveryStep<S> = [UngatedBudget<S>] extends [never]
   : "`gated` must be the last combinator of the schedule: what comes after it would not be paid for"
 
 /**
- * `unknown` when an effect that fails with `E` has something to retry; otherwise an English sentence that says why not.
+ * `unknown` when an effect that fails with `E` has something to retry; otherwise a literal type whose text says why
+ * not.
  *
  * @category utility types
  * @since 0.1.0
  */
 export type HasSomethingToRetry<E> = [Transient.TransientOf<E>] extends [never]
   ? unknown extends E
-    ? "The errors of this effect have no type: give them one, for example with Effect.mapError"
+    ? "The error type of this effect is `unknown`: narrow it first, for example with Effect.mapError"
     : [Transient.ExhaustedOf<E>] extends [never]
       ? "No error of this effect is Transient: there is nothing to retry"
       : AlreadyRetried
@@ -112,7 +121,7 @@ export type HasSomethingToRetry<E> = [Transient.TransientOf<E>] extends [never]
 
 type AlreadyRetried = "The errors of this effect have already been retried: a retry around a retry multiplies the load"
 
-/** `Timeout.TimedOut`, by its fields. */
+/** `Timeout.TimedOut` by its fields, because policies do not import each other. */
 interface TimedOut {
   readonly _tag: "TimedOut"
   readonly policy: string
@@ -120,7 +129,7 @@ interface TimedOut {
   readonly after: Duration.Duration
 }
 
-/** A timeout around a retry fails with a new transient error, and retrying that would repeat the retry inside. */
+/** A timeout around a retry fails with a new transient error. A retry of that error would repeat the retry inside. */
 type OnlyTimedOutAgain<E> = [Transient.ExhaustedOf<E>] extends [never]
   ? false
   : [Exclude<Transient.TransientOf<E>, TimedOut>] extends [never]
@@ -128,19 +137,20 @@ type OnlyTimedOutAgain<E> = [Transient.ExhaustedOf<E>] extends [never]
     : false
 
 /**
- * `unknown` when a schedule with the input `Input` takes the transient errors of `E`; otherwise a sentence.
+ * `unknown` when a schedule with the input `Input` accepts the transient errors of `E`; otherwise a literal type whose
+ * text says that it does not.
  *
  * @category utility types
  * @since 0.1.0
  */
 export type TakesErrors<E, Input> = [Transient.TransientOf<E>] extends [Input]
   ? unknown
-  : "The schedule does not take the errors of this effect as its input"
+  : "The schedule does not accept the errors of this effect as its input"
 
 type InputOf<S> = S extends Schedule.Schedule<infer _Out, infer Input, infer _E, infer _Env> ? Input : unknown
 
 /**
- * `unknown` when an effect that fails with `E` may be retried on the schedule `S`; otherwise an English sentence that
+ * `unknown` when an effect that fails with `E` may be retried on the schedule `S`; otherwise a literal type whose text
  * says why not.
  *
  * @category utility types
@@ -153,7 +163,8 @@ export type CanRetry<A, E, S, O> = Types.First<
 >
 
 /**
- * The error type after a retry: permanent errors as they are, transient ones exhausted, and the errors of the schedule.
+ * The error type after a retry: permanent errors as they are, transient errors exhausted, and the errors of the
+ * schedule.
  *
  * @category utility types
  * @since 0.1.0
@@ -161,7 +172,7 @@ export type CanRetry<A, E, S, O> = Types.First<
 export type ErrorAfter<E, S> = [S] extends [infer T] ? Transient.AfterRetry<E> | Schedule.Error<T> : never
 
 /**
- * A function that retries effects.
+ * Retries effects: the result of {@link transient} without an effect.
  *
  * @category models
  * @since 0.1.0
@@ -175,15 +186,17 @@ export interface Apply<S, O> {
 /**
  * Retries an effect on a schedule while it fails with a transient error.
  *
- * **Details** Permanent errors, rejections of policies, defects and interruptions are never retried. The delay is that of the
- * schedule, but at least the `retryAfter` of the error; a delay that would outlast the deadline does not start. When a policy
- * rejects a later attempt, the caller gets the last failure of the dependency. `Retry.gaveUp` reads from the cause why the
- * retry ended.
+ * **When to use** For work that may be done twice. For other work set `unprocessedOnly`.
  *
- * **Gotchas** A schedule without an end (`Schedule.exponential` alone) retries for ever: add `Schedule.upTo`, or use {@link backoff},
- * which ends.
+ * **Details** Permanent errors, rejections of policies, defects and interruptions are never retried. The delay is that
+ * of the schedule, but at least the `retryAfter` of the error; a delay that would outlast the deadline does not start.
+ * When a policy rejects a later attempt, the caller gets the last failure of the dependency. {@link gaveUp} reads from
+ * the cause why the retry gave up. A bad option throws a `RangeError`. For the options see {@link Options}.
  *
- * **Example** (Retrying what may succeed)
+ * **Gotchas** A schedule without an end, such as `Schedule.exponential` alone, retries forever: add `Schedule.upTo`, or
+ * use {@link backoff}.
+ *
+ * **Example** (Two failures, then a success)
  *
  * ```ts
  * import { Effect, Schedule } from "effect"
@@ -196,7 +209,7 @@ export interface Apply<S, O> {
  * await Effect.runPromise(call.pipe(Retry.transient(Schedule.recurs(5)))) // => 3
  * ```
  *
- * **Example** (Retrying on a value)
+ * **Example** (Polling until a value is final)
  *
  * ```ts
  * import { Effect, Schedule } from "effect"
@@ -235,7 +248,7 @@ export const resolve = (where: string, schedule: unknown, options: Options = {})
   if (typeof unprocessedOnly !== "boolean") Check.invalid(where, "unprocessedOnly", "true or false", unprocessedOnly)
   if (onRetry !== undefined && typeof onRetry !== "function") Check.invalid(where, "onRetry", "a function", onRetry)
   return {
-    // It has just been checked.
+    // `Schedule.isSchedule` has just checked it.
     schedule: schedule as Types.AnySchedule,
     unprocessedOnly,
     maxRetryAfter: Check.millis(where, "maxRetryAfter", maxRetryAfter ?? "1 minute", { zero: true, infinite: true }),
@@ -259,12 +272,12 @@ const resolveTransient = (schedule: unknown, options: Options | undefined): Retr
 }
 
 /**
- * The random part of a backoff.
+ * Selects how a backoff randomizes its delays.
  *
- * - `"full"`: between zero and the exponential delay, which spreads the load most.
- * - `"equal"`: between half the exponential delay and all of it.
- * - `"decorrelated"`: between `base` and three times the last delay.
- * - `"none"`: the exponential delay.
+ * - `"full"`: between zero and the exponential delay, which spreads the load most
+ * - `"equal"`: between half of the exponential delay and all of it
+ * - `"decorrelated"`: between `base` and three times the last delay, at most `cap`
+ * - `"none"`: the exponential delay
  *
  * Source: M. Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
  *
@@ -280,43 +293,54 @@ export type Jitter = "full" | "equal" | "decorrelated" | "none"
  * @since 0.1.0
  */
 export interface Backoff {
-  /** The first delay before jitter. A duration above zero. Default: 100 millis. */
+  /** The first delay, before jitter. A finite duration above zero. Default: 100 millis. */
   readonly base?: Duration.Input | undefined
-  /** The longest delay. A duration of at least `base`. Default: 5 seconds, or `base` if that is longer. */
+  /** The longest delay. A finite duration of at least `base`. Default: 5 seconds, or `base` if that is longer. */
   readonly cap?: Duration.Input | undefined
   /** Retries, an integer >= 0; 0 means no retry. Default: 2. */
   readonly times?: number | undefined
-  /** Default: `"full"`. */
+  /** How delays are randomized. Default: `"full"`. */
   readonly jitter?: Jitter | undefined
 }
 
 /**
- * The options of a backoff that can be read from `Config`.
+ * The options of a backoff that can be read from `Config`; an option that is not set keeps the value of the class.
  *
  * @category models
  * @since 0.1.0
  */
 export interface BackoffConfigValues {
+  /** The first delay, before jitter. */
   readonly base?: Duration.Duration
+  /** The longest delay. */
   readonly cap?: Duration.Duration
+  /** Retries. */
   readonly times?: number
+  /** How delays are randomized. */
   readonly jitter?: Jitter
 }
 
 const jitters: ReadonlyArray<Jitter> = ["full", "equal", "decorrelated", "none"]
 
 /**
- * An exponential backoff with jitter, a longest delay and an end.
+ * Creates a schedule of exponential delays with jitter, a longest delay and a number of retries.
  *
  * **Details** Without jitter the n-th delay is `base * 2^(n-1)`, at most `cap`. A `retryAfter` of the error is a lower
- * bound that may exceed `cap`, also when the schedule is used without `Retry.transient`. Defaults: 2 retries, 100 ms doubling to 5 seconds, full jitter.
+ * bound that may exceed `cap`, also under `Effect.retry`. The defaults are 2 retries, 100 milliseconds doubling up to 5
+ * seconds, and full jitter. Throws a `RangeError` when an option is out of range.
  *
- * **Example** (The delays of a backoff)
+ * **Example** (A retry after 1, 2 and 4 milliseconds)
  *
  * ```ts
- * import { Retry } from "effect-resilience"
+ * import { Effect } from "effect"
+ * import { Retry, Transient } from "effect-resilience"
  *
- * const schedule = Retry.backoff({ base: "100 millis", cap: "2 seconds", times: 3, jitter: "equal" })
+ * class Busy extends Transient.TaggedError<Busy>()("Busy", {}) {}
+ *
+ * let attempts = 0
+ * const call = Effect.suspend(() => ++attempts < 4 ? Effect.fail(new Busy()) : Effect.succeed(attempts))
+ * const schedule = Retry.backoff({ base: "1 millis", times: 3, jitter: "none" })
+ * await Effect.runPromise(call.pipe(Retry.transient(schedule))) // => 4
  * ```
  *
  * @category schedules
@@ -360,7 +384,7 @@ export const resolveBackoff = (options: Backoff) => {
   return { base, cap, jitter, times }
 }
 
-/** The property of a schedule of {@link backoff} that holds its options, over which `Config` sets others. */
+/** The property of a schedule of {@link backoff} that holds its options, which `Config` may replace. */
 const BackoffKey = "~effect-resilience/Retry/backoff" as const
 
 /** @internal */
@@ -380,7 +404,9 @@ const jittered = (jitter: Jitter, exponential: number, base: number, cap: number
 }
 
 /**
- * Why a retry gave up on this cause; `None` when no retry did.
+ * Reads from a cause why a retry gave up; `None` when no retry did.
+ *
+ * **Gotchas** The reason is an annotation of the cause. It is lost when the error is caught and failed with again.
  *
  * **Example** (Reading the history)
  *

@@ -1,5 +1,6 @@
 /**
- * Types that the signatures of several modules share, so that a library built on this one can name them.
+ * Defines the types that signatures of several modules share, so that declarations of a library built on this package
+ * can name them.
  *
  * @since 0.1.0
  */
@@ -37,7 +38,7 @@ export type AnySchedule = Schedule.Schedule<any, any, any, any>
 export type InfallibleSchedule = Schedule.Schedule<unknown, any, never, any>
 
 /**
- * The key of a call that names none.
+ * The key of a call without a key.
  *
  * @category constants
  * @since 0.1.0
@@ -51,17 +52,21 @@ export const defaultKey = "default"
  * @since 0.1.0
  */
 export interface KeyOptions {
-  /** Keys kept at the same time, an integer >= 1. Default: 10,000. */
+  /**
+   * Keys in memory at the same time, an integer >= 1. A further key takes the place of a key that was not used
+   * recently; when none may be dropped, further keys share one state. Default: 10,000.
+   */
   readonly maxKeys?: number | undefined
   /**
-   * A key that was not used for this long may be dropped, unless a call of it is running, an operator changed its circuit, or
-   * its circuit is open and not yet due for a probe. A duration above zero. Default: 1 hour.
+   * A key that was not used for this time may be dropped, unless a call of it is running or waiting, an operator
+   * changed its circuit, its circuit is open and not yet due for a probe, or a probe is running. A duration above zero.
+   * Default: 1 hour.
    */
   readonly idleTimeToLive?: Duration.Input | undefined
 }
 
 /**
- * Where options come from: everything below a path of the `ConfigProvider`, or a `Config` per option.
+ * The source of configured options: everything below a path of the `ConfigProvider`, or a `Config` per option.
  *
  * @category models
  * @since 0.1.0
@@ -69,8 +74,8 @@ export interface KeyOptions {
 export type ConfigSource<Values> = string | ConfigProvider.Path | Config.Wrap<Values>
 
 /**
- * The first of several refusals; `unknown` when there is none. A refusal is a literal type whose text is a sentence, which
- * the compiler shows in its error.
+ * The first of several refusals; `unknown` when there is none. A refusal is a literal type whose text is a sentence,
+ * which the compiler shows in its error.
  *
  * @category utility types
  * @since 0.1.0
@@ -96,8 +101,9 @@ type UnknownName<Given, Options, Nested extends string, Path extends string> = {
 }[keyof Given & string]
 
 /**
- * `unknown` when `Options` has every name in `Given`; otherwise a sentence. The compiler itself does not look for misspelt
- * options where it infers their type. `Nested` are the options that are objects of options themselves.
+ * `unknown` when `Options` has every name in `Given`; otherwise a refusal, as in {@link First}. The compiler itself
+ * does not report misspelt options where it infers their type. `Nested` are the options that are objects of options
+ * themselves.
  *
  * @category utility types
  * @since 0.1.0
@@ -107,11 +113,11 @@ export type NoUnknownOptions<Given, Options, Nested extends string = never> = [
 ] extends [infer Name extends string]
   ? [Name] extends [never]
     ? unknown
-    : `There is no option \`${Name}\``
+    : `Unknown option \`${Name}\``
   : never
 
 /**
- * The class of a service, or a sentence when the class was declared without its own type.
+ * The class of a service; a refusal, as in {@link First}, when the class was declared without its own type.
  *
  * @category utility types
  * @since 0.1.0
