@@ -1,4 +1,4 @@
-// A bulkhead: so many calls at once, so many waiting, and the rest refused at once. One slow report does not take every
+// A bulkhead: up to N calls at once, up to M waiting, and the rest rejected at once. One slow report does not take every
 // fiber, and each customer has a compartment of their own.
 import assert from "node:assert/strict"
 import { Effect } from "effect"

@@ -1,5 +1,5 @@
 // A timeout limits one attempt, a deadline the whole. The deadline travels with the fiber: what runs inside knows how
-// much time is left, and nobody begins what cannot end in time.
+// much time is left, and no work begins that cannot end in time.
 import assert from "node:assert/strict"
 import { Duration, Effect, Option, Schedule } from "effect"
 import { Deadline, Retry, Timeout } from "effect-resilience"

@@ -36,7 +36,7 @@ const charge = (order: number): Effect.Effect<string, GatewayTimeout | CardDecli
 
 const pay = Payments.fn(charge)
 
-// What the compiler knows of it. The gateway's error is exhausted: it has been retried, and nobody may retry it again.
+// What the compiler knows of it. The gateway's error is exhausted: it has been retried, and must not be retried again.
 type Failure =
   | CardDeclined
   | Transient.Exhausted<GatewayTimeout>

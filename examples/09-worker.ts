@@ -8,7 +8,7 @@ import { Policy, Retry, Transient } from "effect-resilience"
 class MailboxBusy extends Transient.TaggedError<MailboxBusy>()("MailboxBusy", {}) {
   readonly unprocessed = true
 }
-/** Nobody knows whether the letter went out: transient, but not safe to try again. */
+/** It is not known whether the letter went out: transient, but not safe to try again. */
 class ConnectionLost extends Transient.TaggedError<ConnectionLost>()("ConnectionLost", {}) {}
 class NoSuchAddress extends Schema.TaggedError<NoSuchAddress>()("NoSuchAddress", {}) {}
 
@@ -28,7 +28,7 @@ const sendLetter = (to: string) =>
     yield* Effect.sleep("2 millis")
     if (to === "busy" && attempt < 3) return yield* new MailboxBusy()
     if (to === "lost") return yield* new ConnectionLost()
-    if (to === "nobody") return yield* new NoSuchAddress()
+    if (to === "unknown") return yield* new NoSuchAddress()
     sent.push(to)
   })
 
@@ -59,7 +59,7 @@ const program = Effect.gen(function* () {
     }
   }).pipe(Effect.catchTag("Done", () => Effect.void))
 
-  yield* Queue.offerAll(letters, ["ann", "busy", "lost", "nobody", "bob", "cleo"])
+  yield* Queue.offerAll(letters, ["ann", "busy", "lost", "unknown", "bob", "cleo"])
   yield* Queue.end(letters)
   yield* Effect.all([worker, worker, worker, worker], { concurrency: "unbounded" })
   yield* Queue.end(deadLetters)
@@ -73,6 +73,6 @@ for (const { to, why } of dead) console.log(`dead letter: ${to} (${why}, ${attem
 console.log(`${stats.totals.retries} retries, all of letters that were surely not sent`)
 
 assert.deepEqual(sent, ["ann", "bob", "busy", "cleo"])
-assert.deepEqual(dead.map(({ to, why }) => `${to}: ${why}`).sort(), ["lost: ConnectionLost", "nobody: NoSuchAddress"])
+assert.deepEqual(dead.map(({ to, why }) => `${to}: ${why}`).sort(), ["lost: ConnectionLost", "unknown: NoSuchAddress"])
 assert.equal(attempts.get("lost"), 1)
 assert.equal(stats.totals.retries, 2)

@@ -70,5 +70,5 @@ assert.equal(circuit?._tag, "closed")
 // The outage lasted a third of the time; the circuit kept most of its calls away from it.
 assert.ok(totals.rejections.CircuitOpen > 100)
 assert.ok(totals.failures < 100)
-// And nobody saw an error.
+// And no caller saw an error.
 assert.ok(fallbacks > 100 && fallbacks < 250)

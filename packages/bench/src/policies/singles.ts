@@ -162,7 +162,11 @@ export const queues = async (waiters: number): Promise<ReadonlyArray<Candidate>>
       ours.protect(work)
     ),
     inFiber(
-      { name: names.publicBaseline, family: "baseline, public API", what: "a linked list; no waiter can leave it early" },
+      {
+        name: names.publicBaseline,
+        family: "baseline, public API",
+        what: "a linked list; no waiter can leave it early"
+      },
       BulkheadBaseline.queueing(1)
     ),
     inFiber({ name: names.semaphore, family: "Effect", what: "one permit; each release copies the queue" }, (work) =>

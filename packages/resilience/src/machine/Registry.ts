@@ -1,5 +1,5 @@
 /**
- * A bounded map of keyed state. Entries that nobody has used for a while are dropped, the oldest first, and the map never
+ * A bounded map of keyed state. Entries that were not used for a while are dropped, the oldest first, and the map never
  * grows past its bound; an entry that must not be forgotten (an open circuit, a permit held) is *pinned* and stays. The
  * work is done on insertion, a few entries at a time, so a lookup is one `Map.get`.
  */
@@ -14,7 +14,7 @@ export interface Registry<T extends Entry> {
 
 export interface Entry {
   readonly key: string
-  /** Kept by whoever uses the entry. */
+  /** Updated by the user of the entry. */
   lastUsed: number
 }
 

@@ -1,6 +1,6 @@
 /**
  * Counts over the recent past, with time as an argument: a ring of time buckets and a ring of calls. No timers: a
- * bucket that has gone out of the window is emptied when somebody next looks.
+ * bucket that has gone out of the window is emptied at the next reading.
  */
 
 /** Calls of the last `width * size` milliseconds, at the resolution of one bucket. */
