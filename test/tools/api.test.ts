@@ -27,3 +27,9 @@ test("sorts the exports of a declaration file by name, and then what they need",
     "declare const catch_: 1;"
   ])
 })
+
+test("does not depend on the order in which the compiler printed an inferred type", () => {
+  const one = "export declare const a: ({ b: 1; a: 2 | { d: 1; c: 2; }; } | { a: 3; (): void; });"
+  const other = "export declare const a: ({ (): void; a: 3; } | { a: { c: 2; d: 1; } | 2; b: 1; });"
+  expect(describeModule(one)).toBe(describeModule(other))
+})

@@ -29,8 +29,56 @@ const nameOf = (statement: Statement): string => {
   return ""
 }
 
+interface Span {
+  readonly start: number
+  readonly end: number
+}
+
+/**
+ * The text with the members of every type literal and the constituents of every union sorted. The compiler prints inferred
+ * types in the order in which it happened to meet their parts, which differs from one machine to the next.
+ */
+const sortInferred = (text: string): string => {
+  const groups: Array<{ readonly parts: ReadonlyArray<Span>; readonly keyOf: (part: Span, text: string) => string }> = []
+  new Visitor({
+    TSTypeLiteral: (node) => {
+      const keys = new Map<Span, string>()
+      for (const member of node.members) {
+        if (member.type === "TSPropertySignature" || member.type === "TSMethodSignature") {
+          keys.set(member, text.slice(member.key.start, member.key.end))
+        }
+      }
+      groups.push({ parts: node.members, keyOf: (part) => keys.get(part) ?? "" })
+    },
+    TSUnionType: (node) => void groups.push({ parts: node.types, keyOf: (_, sorted) => sorted })
+  }).visit(parseSync("module.d.ts", text, { lang: "dts" }).program)
+
+  const sorted = (start: number, end: number): string => {
+    // The outermost groups of the span; what is inside them is sorted first.
+    let printed = ""
+    let at = start
+    for (const { keyOf, parts } of groups) {
+      const [first] = parts
+      const last = parts.at(-1)
+      if (first === undefined || last === undefined || first === last || first.start < at || last.end > end) continue
+      const texts = parts.map((part) => sorted(part.start, part.end))
+      const order = parts
+        .map((part, index) => ({ key: keyOf(part, texts[index] ?? ""), text: texts[index] ?? "" }))
+        .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+      printed += text.slice(at, first.start)
+      parts.forEach((part, index) => {
+        printed += (order[index]?.text ?? "") + text.slice(part.end, parts[index + 1]?.start ?? part.end)
+      })
+      at = last.end
+    }
+    return printed + text.slice(at, end)
+  }
+  return sorted(0, text.length)
+}
+
 /** The exports of a declaration file, sorted by name; then what is not exported but stands in their types. */
-export const describeModule = (text: string): string => {
+export const describeModule = (declarations: string): string => {
+  const text = sortInferred(declarations)
   const { body } = parseSync("module.d.ts", text, { lang: "dts" }).program
   const section = (exported: boolean) =>
     body
