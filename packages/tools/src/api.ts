@@ -39,7 +39,8 @@ interface Span {
  * types in the order in which it happened to meet their parts, which differs from one machine to the next.
  */
 const sortInferred = (text: string): string => {
-  const groups: Array<{ readonly parts: ReadonlyArray<Span>; readonly keyOf: (part: Span, text: string) => string }> = []
+  const groups: Array<{ readonly parts: ReadonlyArray<Span>; readonly keyOf: (part: Span, text: string) => string }> =
+    []
   new Visitor({
     TSTypeLiteral: (node) => {
       const keys = new Map<Span, string>()
