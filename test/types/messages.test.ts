@@ -61,11 +61,11 @@ charge(order).pipe(Retry.transient(base.pipe(PaymentsBudget.gated, Schedule.upTo
   wrongInput: {
     program: `declare const numbers: Schedule.Schedule<number, number>
 fetchUser(1).pipe(Retry.transient(numbers))`,
-    says: "The schedule does not take the errors of this effect as its input"
+    says: "The schedule does not accept the errors of this effect as its input"
   },
   wrongWhile: {
     program: `fetchUser(1).pipe(Retry.transient(schedule, { while: (status: string) => status === "pending" }))`,
-    says: "`while` does not take the value of this effect"
+    says: "The `while` predicate does not accept this effect's success type"
   },
   neverOpens: {
     program: "findUser(1).pipe(Users.protect)",
@@ -109,11 +109,11 @@ fetchUser(1).pipe(Retry.transient(numbers))`,
   },
   wrongValue: {
     program: "charge(order).pipe(Users.protect({ failWhen: (user: User) => user.id === 0 }))",
-    says: "`failWhen` does not take the value of this effect"
+    says: "The `failWhen` predicate does not accept this effect's success type"
   },
   wrongExit: {
     program: `charge(order).pipe(Users.protect({ classify: (exit: Exit.Exit<User, NotFound>) => "failure" }))`,
-    says: "`classify` does not take the exits of this effect"
+    says: "The `classify` function does not accept the exits of this effect"
   },
   budgetAlone: {
     program: policy(`{ budget: { ratio: 0.2 }, timeout: "1 second" }`),
@@ -129,15 +129,15 @@ fetchUser(1).pipe(Retry.transient(numbers))`,
   },
   unknownErrors: {
     program: "Effect.fail(1 as unknown).pipe(Retry.transient(Retry.backoff()))",
-    says: "The errors of this effect have no type: give them one, for example with Effect.mapError"
+    says: "The error type of this effect is `unknown`: narrow it first, for example with Effect.mapError"
   },
   misspeltOption: {
     program: breaker(`{ trip: TripPolicy.consecutive(5), openfor: "1 second" }`),
-    says: "There is no option `openfor`"
+    says: "Unknown option `openfor`"
   },
   misspeltPart: {
     program: policy(`{ timeout: "1 second", breaker: { probes: { sucesses: 2, permitted: 3 } } }`),
-    says: "There is no option `breaker.probes.sucesses`"
+    says: "Unknown option `breaker.probes.sucesses`"
   },
   namelessPolicy: {
     program: `class Whole extends Policy.Service()("app/Whole", { timeout: "1 second" }) {}`,
