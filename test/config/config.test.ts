@@ -195,8 +195,8 @@ describe("layerConfig of the single policies", () => {
   it.effect("RetryBudget", () => {
     class Budget extends RetryBudget.Service<Budget>()("test/Budget", {
       ratio: 0.5,
-      minPerSecond: 1,
-      window: "10 seconds"
+      capacity: 100,
+      initial: 10
     }) {}
     return Effect.gen(function* () {
       assert.strictEqual(yield* Budget.balance, 4)
@@ -204,7 +204,7 @@ describe("layerConfig of the single policies", () => {
       assert.strictEqual(yield* Budget.balance, 4.5)
       const bad = Effect.void.pipe(Effect.provide(Budget.layerConfig("budget")), from({ budget: { ratio: 2 } }))
       assert.include(yield* configError(bad), "RetryBudget: ratio must be in [0, 1], got 2")
-    }).pipe(Effect.provide(Budget.layerConfig("budget")), from({ budget: { window: "4 seconds" } }))
+    }).pipe(Effect.provide(Budget.layerConfig("budget")), from({ budget: { capacity: 100, initial: 4 } }))
   })
 
   it.effect("reads the provider when the layer is built, not when the class is declared", () => {

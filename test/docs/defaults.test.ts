@@ -56,8 +56,13 @@ const breaker = (): Defaults => {
 }
 
 const budget = (): Defaults => {
-  const { minPerSecond, ratio, window } = RetryBudget.resolve("test", {})
-  return { minPerSecond: shown(minPerSecond), ratio: shown(ratio), window: millis(window) }
+  const { capacity, minPerSecond, ratio, timeoutCost } = RetryBudget.resolve("test", {})
+  return {
+    minPerSecond: shown(minPerSecond),
+    ratio: shown(ratio),
+    capacity: shown(capacity),
+    timeoutCost: shown(timeoutCost)
+  }
 }
 
 const retry = (): Defaults => {

@@ -8,7 +8,7 @@ import * as TestClock from "effect/testing/TestClock"
 import { Policy, Retry, RetryBudget } from "effect-resilience"
 import { Down, down, hang, ok, pauses, script, start, touchy } from "./support.ts"
 
-const onlyRatio = { ratio: 0.5, minPerSecond: 0, window: "10 seconds" } as const
+const onlyRatio = { ratio: 0.5, capacity: 100, initial: 0 } as const
 
 const many = <A, E, R>(n: number, effect: Effect.Effect<A, E, R>) =>
   Effect.forEach(Array.from({ length: n }), () => Effect.exit(effect), { discard: true })
@@ -67,7 +67,7 @@ describe("Policy: budget", () => {
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", {
         retry: pauses(1),
-        budget: { ratio: 0, minPerSecond: 0.1, window: "10 seconds" }
+        budget: { ratio: 0, capacity: 1 }
       })
       const a = script(down, ok)
       const b = script(down, ok)
@@ -101,8 +101,7 @@ describe("Policy: budget", () => {
   it.effect("a shared budget also serves policies made with make", () => {
     class Shared extends RetryBudget.Service<Shared>()("test/Shared2", {
       ratio: 0,
-      minPerSecond: 0.1,
-      window: "10 seconds"
+      capacity: 1
     }) {}
     return Effect.gen(function* () {
       const policy = yield* Policy.make("p", { retry: pauses(1), budget: Shared })

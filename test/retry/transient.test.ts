@@ -171,7 +171,7 @@ describe("Retry.transient, what it retries", () => {
           return () => Cause.done(0)
         })
       )
-      const budget = yield* RetryBudget.make("b", { ratio: 1, minPerSecond: 0, window: "10 seconds" })
+      const budget = yield* RetryBudget.make("b", { ratio: 1, capacity: 100, initial: 0 })
       const fine = Effect.succeed("fine") as Effect.Effect<string, Busy>
       yield* fine.pipe(Retry.transient(schedule))
       yield* fine.pipe(Retry.transient(budget.gated(schedule)))

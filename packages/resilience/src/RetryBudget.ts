@@ -1,15 +1,15 @@
 /**
  * Limits retries to a share of the calls, so that they cannot multiply the load on a failing dependency.
  *
- * Each first try makes a deposit and each retry a withdrawal: over any window there are at most `ratio` retries per first try,
- * plus a minimum for low traffic. Backoff only defers load; a budget bounds it. Many effects and policies can share a budget.
+ * Each first try adds `ratio` tokens and each retry takes one, or `timeoutCost` after a timeout: over any stretch of calls there are
+ * at most `ratio` retries per first try, plus the `capacity` saved before. Backoff only defers load; a budget bounds it. Many
+ * effects and policies can share a budget.
  *
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
@@ -33,21 +33,37 @@ import { defaultKey } from "./Types.ts"
  * | option | range | default |
  * |---|---|---|
  * | `ratio` | [0, 1] | 0.2 |
- * | `minPerSecond` | a number >= 0 | 1 |
- * | `window` | a duration above zero | 2 seconds |
+ * | `timeoutCost` | a number >= 1 | 5 |
+ * | `capacity` | a number >= 1 | 10 |
+ * | `initial` | [0, `capacity`] | `capacity` |
+ * | `minPerSecond` | a number >= 0 | 0 |
  *
- * **Gotchas** `minPerSecond` is per process: with a thousand processes, 1 a second allows a thousand retries a second.
+ * A budget counts calls, not time: it allows the same share of retries at one call a minute and at 10,000 calls a second, in one
+ * process and in a thousand.
+ *
+ * **Gotchas** `minPerSecond` multiplies by processes: with a thousand processes, 1 a second allows a thousand retries a second,
+ * also against a dependency that fails because it is overloaded.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  /** Retries allowed per first try, in [0, 1], exact to six digits. Default: 0.2. */
+  /** Tokens that each first try adds, in [0, 1], exact to six digits. A retry takes one token. Default: 0.2. */
   readonly ratio?: number | undefined
-  /** Retries per second that are allowed without any deposit. A number >= 0. Default: 1. */
+  /**
+   * Tokens that a retry takes after a timeout, a number from 1 to `capacity`, or `Infinity` for no retry after a timeout. The
+   * dependency may still be busy with the attempt that was given up on, so such a retry adds load when there is too much already.
+   * Default: 5.
+   */
+  readonly timeoutCost?: number | undefined
+  /**
+   * Tokens that can be saved up, a number >= 1. Default: 10; 0 for a budget that earns nothing (`ratio` and `minPerSecond` are 0).
+   */
+  readonly capacity?: number | undefined
+  /** Tokens to begin with, in [0, `capacity`]. Default: `capacity`. */
+  readonly initial?: number | undefined
+  /** Tokens that each second adds without any call, a number >= 0. Default: 0. */
   readonly minPerSecond?: number | undefined
-  /** The time over which first tries and retries are counted. A duration above zero. Default: 2 seconds. */
-  readonly window?: Duration.Input | undefined
 }
 
 /**
@@ -85,8 +101,10 @@ export const TypeId = "~effect-resilience/RetryBudget" as const
  */
 export interface ConfigValues {
   readonly ratio?: number
+  readonly timeoutCost?: number
+  readonly capacity?: number
+  readonly initial?: number
   readonly minPerSecond?: number
-  readonly window?: Duration.Duration
 }
 
 /**
@@ -107,7 +125,7 @@ export interface RetryBudget<R = never> {
   ) => Gated<Output, Input, Error, Env | R>
   /** Counts a first try. `Retry.transient` does it for a gated schedule. */
   readonly deposit: Effect.Effect<void, never, R>
-  /** Withdraws the price of one retry; `false` when the balance is too low. */
+  /** Takes one token; `false` when the balance is too low. */
   readonly tryWithdraw: Effect.Effect<boolean, never, R>
   /** Retries that may be decided now, in fractions of one. */
   readonly balance: Effect.Effect<number, never, R>
@@ -142,9 +160,12 @@ const gate = <Output, Input, Error, Env, R>(
       const charged = yield* service
       const step = yield* Schedule.toStep(schedule)
       yield* charged.deposit
+      const engine = engineOf(charged)
       return (now: number, input: Input) =>
         Effect.flatMap(step(now, input), (decided) =>
-          Effect.flatMap(charged.tryWithdraw, (paid) => (paid ? Effect.succeed(decided) : Cause.done(decided[0])))
+          Effect.withFiber((fiber) =>
+            engine.tryWithdraw(input, defaultKey, fiber) ? Effect.succeed(decided) : Cause.done(decided[0])
+          )
         )
     })
   )
@@ -159,13 +180,24 @@ const where = "RetryBudget"
  * @internal
  */
 export const resolveBudget = (where: string, options: Options): BudgetSettings => {
-  Check.noUnknown(where, options, ["ratio", "minPerSecond", "window"])
-  const window = Check.millis(where, "window", options.window ?? "2 seconds")
-  return {
-    ratio: Check.inRange(where, "ratio", options.ratio ?? 0.2, 0, 1),
-    minPerSecond: Check.inRange(where, "minPerSecond", options.minPerSecond ?? 1, 0, Infinity),
-    window
+  Check.noUnknown(where, options, ["ratio", "timeoutCost", "capacity", "initial", "minPerSecond"])
+  const ratio = Check.inRange(where, "ratio", options.ratio ?? 0.2, 0, 1)
+  const minPerSecond = Check.inRange(where, "minPerSecond", options.minPerSecond ?? 0, 0, Infinity)
+  if (ratio === 0 && minPerSecond === 0 && options.capacity === undefined) {
+    return { ratio, timeoutCost: 1, capacity: 0, initial: 0, minPerSecond }
   }
+  const capacity = Check.inRange(where, "capacity", options.capacity ?? 10, 1, Infinity)
+  const timeoutCost = Check.inRange(where, "timeoutCost", options.timeoutCost ?? Math.min(5, capacity), 1, Infinity)
+  if (timeoutCost > capacity && timeoutCost !== Infinity) {
+    Check.invalid(
+      where,
+      "timeoutCost",
+      `at most the capacity of ${capacity}, or Infinity for no retry after a timeout`,
+      timeoutCost
+    )
+  }
+  const initial = Check.inRange(where, "initial", options.initial ?? capacity, 0, capacity)
+  return { ratio, timeoutCost, capacity, initial, minPerSecond }
 }
 
 /** @internal */
@@ -187,10 +219,10 @@ export const resolve = (name: string, options: Options): BudgetSettings => {
  * import { RetryBudget } from "effect-resilience"
  *
  * const program = Effect.gen(function*() {
- *   const budget = yield* RetryBudget.make("search", { ratio: 0.1, minPerSecond: 0.5 })
+ *   const budget = yield* RetryBudget.make("search", { ratio: 0.1, capacity: 4 })
  *   return yield* budget.balance
  * })
- * await Effect.runPromise(program) // => 1
+ * await Effect.runPromise(program) // => 4
  * ```
  *
  * @category constructors
@@ -211,7 +243,7 @@ const makeWith = (name: string, settings: BudgetSettings, program: Event.Hub): R
       engine.deposit(Time.monotonicMillis(fiber))
       return Effect.void
     }),
-    tryWithdraw: Effect.withFiber((fiber) => Effect.succeed(engine.tryWithdraw(defaultKey, fiber))),
+    tryWithdraw: Effect.withFiber((fiber) => Effect.succeed(engine.tryWithdraw(undefined, defaultKey, fiber))),
     balance: Effect.withFiber((fiber) => Effect.succeed(engine.balance(fiber))),
     events: Event.streamFrom(reporter.local)
   }

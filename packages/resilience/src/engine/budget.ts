@@ -1,23 +1,27 @@
 /** Retry budgets at run time, for `RetryBudget`, `Retry` and `Policy`. */
 import * as Tokens from "../machine/Tokens.ts"
 import * as Time from "../runtime/clock.ts"
+import * as EffectErrors from "../runtime/effectErrors.ts"
 import type { AnyFiber, AnySchedule } from "../runtime/types.ts"
 import type { Reporter } from "./reporter.ts"
 
 export interface BudgetSettings {
   readonly ratio: number
+  readonly timeoutCost: number
+  readonly capacity: number
+  readonly initial: number
   readonly minPerSecond: number
-  /** Milliseconds. */
-  readonly window: number
 }
 
 export class Budget {
   private readonly tokens: Tokens.Tokens
+  private readonly timeoutCost: number
   private readonly reporter: Reporter
 
-  constructor({ minPerSecond, ratio, window }: BudgetSettings, reporter: Reporter) {
+  constructor({ capacity, initial, minPerSecond, ratio, timeoutCost }: BudgetSettings, reporter: Reporter) {
     this.reporter = reporter
-    this.tokens = Tokens.make({ ratio, minimum: (minPerSecond * window) / 1000, window })
+    this.timeoutCost = timeoutCost
+    this.tokens = Tokens.make({ ratio, capacity, initial, perSecond: minPerSecond })
   }
 
   /** Counts a first try. */
@@ -25,10 +29,10 @@ export class Budget {
     Tokens.deposit(this.tokens, now)
   }
 
-  /** Withdraws the price of one retry; `false` when the balance is too low. */
-  tryWithdraw(key: string, fiber: AnyFiber): boolean {
+  /** Withdraws the price of one retry after `failure`; `false` when the balance is too low. */
+  tryWithdraw(failure: unknown, key: string, fiber: AnyFiber): boolean {
     const now = Time.monotonicMillis(fiber)
-    if (Tokens.tryWithdraw(this.tokens, now)) return true
+    if (Tokens.tryWithdraw(this.tokens, EffectErrors.isTimeout(failure) ? this.timeoutCost : 1, now)) return true
     if (this.reporter.hasListeners) {
       this.reporter.emit({
         _tag: "BudgetExhausted",

@@ -68,8 +68,10 @@ export const BulkheadValues = Schema.Struct({
 
 export const BudgetValues = Schema.Struct({
   ratio: Schema.optionalKey(Schema.Finite),
-  minPerSecond: Schema.optionalKey(Schema.Finite),
-  window: Schema.optionalKey(Schema.DurationFromString)
+  timeoutCost: Schema.optionalKey(Schema.Finite),
+  capacity: Schema.optionalKey(Schema.Finite),
+  initial: Schema.optionalKey(Schema.Finite),
+  minPerSecond: Schema.optionalKey(Schema.Finite)
 })
 
 export const BackoffValues = Schema.Struct({

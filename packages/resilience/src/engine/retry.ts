@@ -227,7 +227,7 @@ export class RetryLoop {
     )
     if (typeof decision === "string") return decision
     const { budget, retryKey } = this.host
-    return budget === undefined || budget.tryWithdraw(retryKey, fiber) ? decision : "budget"
+    return budget === undefined || budget.tryWithdraw(input, retryKey, fiber) ? decision : "budget"
   }
 
   /** Milliseconds before the deadline: the policy's own or the one around it. */

@@ -30,6 +30,12 @@ export const isTransient = (error: unknown): boolean => {
   }
 }
 
+/** Did a time limit end the work, so that the dependency may still be at it? */
+export const isTimeout = (error: unknown): boolean => {
+  const tag = field(error, "_tag")
+  return tag === "TimedOut" || tag === "TimeoutError" || field(field(error, "reason"), "_tag") === "TimedOut"
+}
+
 const responseOf = (error: unknown): unknown => field(field(error, "reason"), "response")
 
 /** Was the request refused before any work: status 429, a 503 with `Retry-After`, or no connection at all? */
