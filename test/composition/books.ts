@@ -19,7 +19,7 @@ const openFor = { initial: "2 seconds", factor: 2, jitter: 0 } as const
 export const options = {
   deadline: "3 seconds",
   retry: pauses(2),
-  budget: { ratio: 0.1, capacity: 100, initial: 2 },
+  budget: { ratio: 0.1, capacity: 100, initial: 2, timeoutCost: 1, minPerSecond: 0.2 },
   breaker: { trip, openFor, probes },
   bulkhead: { maxConcurrent: 3, maxQueued: 2, maxWait: "1 second" },
   timeout: "2 seconds"

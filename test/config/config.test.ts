@@ -79,7 +79,9 @@ describe("Config", () => {
         A_MAX_WAIT: "70 millis",
         B_RATIO: "0.1",
         B_MIN_PER_SECOND: "2",
-        B_WINDOW: "20 seconds",
+        B_CAPACITY: "20",
+        B_INITIAL: "3",
+        B_TIMEOUT_COST: "4",
         C_BASE: "50 millis",
         C_CAP: "1 second",
         C_TIMES: "3",
@@ -93,7 +95,9 @@ describe("Config", () => {
       assert.deepStrictEqual(yield* read(Config.retryBudget("b")).pipe(fromEnv(env)), {
         ratio: 0.1,
         minPerSecond: 2,
-        window: 20_000
+        capacity: 20,
+        initial: 3,
+        timeoutCost: 4
       })
       assert.deepStrictEqual(yield* read(Config.backoff("c")).pipe(fromEnv(env)), {
         base: 50,

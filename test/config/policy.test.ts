@@ -203,6 +203,6 @@ describe("Policy.layerConfig", () => {
       assert.strictEqual((yield* Orders.stats()).balance, 20)
       yield* Shared.tryWithdraw
       assert.strictEqual((yield* Orders.stats()).balance, 19)
-    }).pipe(Effect.provide(layer), from({ orders: { budget: { minPerSecond: 9 } }, shared: { minPerSecond: 2 } }))
+    }).pipe(Effect.provide(layer), from({ orders: { budget: { capacity: 9 } }, shared: { capacity: 20 } }))
   })
 })

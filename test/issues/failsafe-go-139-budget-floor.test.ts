@@ -12,7 +12,9 @@ it.effect.each([0.4, 0.01, 3])(
   (minPerSecond) =>
     Effect.gen(function* () {
       const budget = yield* RetryBudget.make("b", { ratio: 0.0001, minPerSecond, initial: 0 })
-      let paid = 0
+      // Time counts from the first use.
+    yield* budget.deposit
+    let paid = 0
       for (let second = 0; second < 1000; second++) {
         yield* TestClock.adjust("1 second")
         while (yield* budget.tryWithdraw) paid += 1

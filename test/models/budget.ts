@@ -6,12 +6,13 @@ import { wallTime } from "./work.ts"
 
 const ratio = 0.3
 const capacity = 4
+const initial = 2
 const minPerSecond = 2
 
 /** What a budget has earned and paid, in millionths of a token, so that the sums are exact. */
 export class Ledger {
   now = 0
-  private balance = capacity * 1e6
+  private balance = initial * 1e6
 
   private earn(millionths: number): void {
     this.balance = Math.min(capacity * 1e6, this.balance + millionths)
@@ -72,14 +73,15 @@ const commands: Model.Model<Ledger, Real>["commands"] = {
   setWall: command({ input: wallTime, next: () => undefined, run: ({ wall }, millis) => wall.set(millis) })
 }
 
-export const options = { ratio, capacity, minPerSecond } as const
+export const options = { ratio, capacity, initial, minPerSecond } as const
 
 export const budget = (
   make: Effect.Effect<Budget> = RetryBudget.make("budget", options)
 ): Model.Model<Ledger, Real> => ({
   name: "retry budget",
   initial: () => new Ledger(),
-  real: Effect.all({ budget: make, wall: Model.wall }),
+  // A floor is paid from the first use.
+  real: Effect.all({ budget: Effect.tap(make, ({ balance }) => balance), wall: Model.wall }),
   commands,
   expected: ({ tokens }) => tokens,
   actual: ({ budget, wall }) => wall.within(budget.balance)

@@ -162,7 +162,7 @@ describe("a bulkhead with a planted bug is found", () => {
 
 describe("a retry budget with a planted bug is found", () => {
   it.effect("a capacity that does not hold", () =>
-    finds(budget(RetryBudget.make("budget", { ...budgetOptions, capacity: 5, initial: 4 })), 4)
+    finds(budget(RetryBudget.make("budget", { ...budgetOptions, capacity: 5 })), 4)
   )
 
   it.effect("a race that pays twice from one token", () =>

@@ -103,7 +103,7 @@ export const retry = (
   name: "retry with a budget",
   initial: () => new World(),
   real: Effect.all({
-    budget: RetryBudget.make("budget", budget),
+    budget: Effect.tap(RetryBudget.make("budget", budget), ({ balance }) => balance),
     schedule: Effect.succeed(schedule),
     callers: Effect.sync(() => Model.callers<string, WorkError>(count)),
     wall: Model.wall

@@ -39,7 +39,7 @@ const wrong: ReadonlyArray<readonly [options: unknown, text: string]> = [
     { retry: Retry.backoff(), budget: { minPerSecond: -1 } },
     "Policy.budget: minPerSecond must be a number >= 0, got -1"
   ],
-  [{ retry: Retry.backoff(), budget: { window: 0 } }, `Policy.budget: window ${above} 0`],
+  [{ retry: Retry.backoff(), budget: { capacity: 0 } }, "Policy.budget: capacity must be a number >= 1, got 0"],
   [{ bulkhead: {} }, "Policy.bulkhead: maxConcurrent must be an integer >= 1, got undefined"],
   [{ bulkhead: { maxConcurrent: 0 } }, "Policy.bulkhead: maxConcurrent must be an integer >= 1, got 0"],
   [{ bulkhead: { maxConcurrent: 1.5 } }, "Policy.bulkhead: maxConcurrent must be an integer >= 1, got 1.5"],
