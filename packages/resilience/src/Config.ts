@@ -69,7 +69,7 @@ export const bulkhead = (path?: Path): Config.Config<Bulkhead.ConfigValues> =>
   FromConfig.fromPath(FromConfig.BulkheadValues, path)
 
 /**
- * Reads options of a retry budget: `ratio`, `minPerSecond`, `window`.
+ * Reads options of a retry budget: `ratio`, `timeoutCost`, `capacity`, `initial`, `minPerSecond`.
  *
  * @category configs
  * @since 0.1.0
