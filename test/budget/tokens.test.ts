@@ -4,7 +4,7 @@ import * as Tokens from "../../packages/resilience/src/machine/Tokens.ts"
 
 const between = (least: number, most: number) => Schema.Int.check(Schema.isBetween({ minimum: least, maximum: most }))
 
-/** Steps of time in tenths of a millisecond; a burst of first tries; a burst of retries asked for, each at its price. */
+/** Steps of time in tenths of a millisecond; a burst of first attempts; a burst of retries asked for, each at its price. */
 const Step = Schema.Struct({ wait: between(0, 30_000), firsts: between(0, 40), asked: Schema.Array(between(1, 5)) })
 
 const bucket = (options: Partial<Parameters<typeof Tokens.make>[0]>): Tokens.Tokens =>
@@ -18,7 +18,7 @@ const takeAll = (tokens: Tokens.Tokens, now = 0): number => {
 
 describe("the tokens of a retry budget", () => {
   it.prop(
-    "over any stretch the prices paid are at most capacity + ratio x first tries + floor x time",
+    "over any stretch the prices paid are at most capacity + ratio x first attempts + floor x time",
     [between(0, 100), between(1, 20), between(0, 5), Schema.Array(Step)],
     ([percent, capacity, perSecond, steps]) => {
       const tokens = Tokens.make({ ratio: percent / 100, capacity, initial: capacity, perSecond })
@@ -55,7 +55,7 @@ describe("the tokens of a retry budget", () => {
       for (const firsts of [0, 1, 7, 10, 50, 100, 1000]) {
         const tokens = bucket({ ratio })
         for (let i = 0; i < firsts; i++) Tokens.deposit(tokens, 500)
-        assert.strictEqual(takeAll(tokens, 500), Math.floor((percent * firsts) / 100), `${firsts} first tries`)
+        assert.strictEqual(takeAll(tokens, 500), Math.floor((percent * firsts) / 100), `${firsts} first attempts`)
       }
     })
   }
@@ -76,7 +76,7 @@ describe("the tokens of a retry budget", () => {
     }
   })
 
-  it("is exact for a ratio of six digits, of a million first tries", () => {
+  it("is exact for a ratio of six digits, of a million first attempts", () => {
     const tokens = bucket({ ratio: 0.000249 })
     for (let i = 0; i < 1_000_000; i++) Tokens.deposit(tokens, 0)
     assert.strictEqual(Tokens.balance(tokens, 0), 249)

@@ -56,12 +56,13 @@ const breaker = (): Defaults => {
 }
 
 const budget = (): Defaults => {
-  const { capacity, minPerSecond, ratio, timeoutCost } = RetryBudget.resolve("test", {})
+  const { capacity, initial, minPerSecond, ratio, timeoutCost } = RetryBudget.resolve("test", {})
   return {
     minPerSecond: shown(minPerSecond),
     ratio: shown(ratio),
     capacity: shown(capacity),
-    timeoutCost: shown(timeoutCost)
+    timeoutCost: shown(timeoutCost),
+    initial: initial === capacity ? "the capacity" : shown(initial)
   }
 }
 

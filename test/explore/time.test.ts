@@ -25,7 +25,7 @@ interface Budget {
 }
 
 const capacity = 3
-/** A first try earns half a token, and a second another half. */
+/** A first attempt earns half a token, and a second another half. */
 const ratio = 0.5
 const perSecond = 0.5
 
@@ -42,7 +42,7 @@ const budget = (bug?: "adds above its capacity"): Explore.Machine<Budget> => {
     state.halves = Math.min(2 * capacity, state.halves + halves)
   }
   const actions = [
-    change("first try", (state) => {
+    change("first attempt", (state) => {
       Tokens.deposit(state.tokens, state.now)
       if (bug !== undefined) state.tokens.balance += 0.5e6 - (state.halves < 2 * capacity ? 0.5e6 : 0)
       earn(state, 1)
@@ -82,7 +82,7 @@ const budget = (bug?: "adds above its capacity"): Explore.Machine<Budget> => {
       }
     },
     invariants: {
-      "the balance is what first tries and time earn, up to the capacity, less what retries cost": ({
+      "the balance is what first attempts and time earn, up to the capacity, less what retries cost": ({
         halves,
         now,
         tokens
@@ -163,7 +163,7 @@ describe("every interleaving of calls and time", () => {
       const found = yield* violation(budget("adds above its capacity"))
       assert.strictEqual(
         found?.law,
-        "the balance is what first tries and time earn, up to the capacity, less what retries cost"
+        "the balance is what first attempts and time earn, up to the capacity, less what retries cost"
       )
     })
   )

@@ -13,8 +13,8 @@ it.effect.each([0.4, 0.01, 3])(
     Effect.gen(function* () {
       const budget = yield* RetryBudget.make("b", { ratio: 0.0001, minPerSecond, initial: 0 })
       // Time counts from the first use.
-    yield* budget.deposit
-    let paid = 0
+      yield* budget.deposit
+      let paid = 0
       for (let second = 0; second < 1000; second++) {
         yield* TestClock.adjust("1 second")
         while (yield* budget.tryWithdraw) paid += 1

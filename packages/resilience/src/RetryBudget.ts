@@ -1,8 +1,8 @@
 /**
  * Limits retries to a share of the calls, so that they cannot multiply the load on a failing dependency.
  *
- * Each first try adds `ratio` tokens and each retry takes one, or `timeoutCost` after a timeout: over any stretch of calls there are
- * at most `ratio` retries per first try, plus the `capacity` saved before. Backoff only defers load; a budget bounds it. Many
+ * Each first attempt adds `ratio` tokens and each retry takes one, or `timeoutCost` after a timeout: over any stretch of calls there are
+ * at most `ratio` retries per first attempt, plus the `capacity` saved before. Backoff only defers load; a budget bounds it. Many
  * effects and policies can share a budget.
  *
  * @since 0.1.0
@@ -35,7 +35,7 @@ import { defaultKey } from "./Types.ts"
  * | `ratio` | [0, 1] | 0.2 |
  * | `timeoutCost` | a number >= 1 | 5 |
  * | `capacity` | a number >= 1 | 10 |
- * | `initial` | [0, `capacity`] | `capacity` |
+ * | `initial` | [0, `capacity`] | the capacity |
  * | `minPerSecond` | a number >= 0 | 0 |
  *
  * A budget counts calls, not time: it allows the same share of retries at one call a minute and at 10,000 calls a second, in one
@@ -48,7 +48,7 @@ import { defaultKey } from "./Types.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** Tokens that each first try adds, in [0, 1], exact to six digits. A retry takes one token. Default: 0.2. */
+  /** Tokens that each first attempt adds, in [0, 1], exact to six digits. A retry takes one token. Default: 0.2. */
   readonly ratio?: number | undefined
   /**
    * Tokens that a retry takes after a timeout, a number from 1 to `capacity`, or `Infinity` for no retry after a timeout. The
@@ -57,10 +57,11 @@ export interface Options {
    */
   readonly timeoutCost?: number | undefined
   /**
-   * Tokens that can be saved up, a number >= 1. Default: 10; 0 for a budget that earns nothing (`ratio` and `minPerSecond` are 0).
+   * Tokens that can be saved up, a number >= 1. A budget that earns nothing, with a `ratio` and a `minPerSecond` of 0, holds none
+   * unless this is set. Default: 10.
    */
   readonly capacity?: number | undefined
-  /** Tokens to begin with, in [0, `capacity`]. Default: `capacity`. */
+  /** Tokens to begin with, in [0, `capacity`]. Default: the capacity. */
   readonly initial?: number | undefined
   /** Tokens that each second adds without any call, a number >= 0. Default: 0. */
   readonly minPerSecond?: number | undefined
@@ -123,7 +124,7 @@ export interface RetryBudget<R = never> {
   readonly gated: <Output, Input, Error, Env>(
     schedule: Schedule.Schedule<Output, Input, Error, Env>
   ) => Gated<Output, Input, Error, Env | R>
-  /** Counts a first try. `Retry.transient` does it for a gated schedule. */
+  /** Counts a first attempt. `Retry.transient` does it for a gated schedule. */
   readonly deposit: Effect.Effect<void, never, R>
   /** Takes one token; `false` when the balance is too low. */
   readonly tryWithdraw: Effect.Effect<boolean, never, R>
@@ -154,7 +155,7 @@ const gate = <Output, Input, Error, Env, R>(
   service: Effect.Effect<RetryBudget, never, R>,
   budget: GatedSchedule["budget"]
 ): Gated<Output, Input, Error, Env | R> => {
-  // For any driver of schedules: one call takes one step function, so the deposit for the first try is made here.
+  // For any driver of schedules: one call takes one step function, so the deposit for the first attempt is made here.
   const asSchedule = Schedule.fromStep(
     Effect.gen(function* () {
       const charged = yield* service

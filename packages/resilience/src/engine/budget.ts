@@ -24,7 +24,7 @@ export class Budget {
     this.tokens = Tokens.make({ ratio, capacity, initial, perSecond: minPerSecond })
   }
 
-  /** Counts a first try. */
+  /** Counts a first attempt. */
   deposit(now: number): void {
     Tokens.deposit(this.tokens, now)
   }

@@ -1,8 +1,8 @@
 /**
- * The balance of a retry budget: a token bucket that is filled by calls. Each first try adds `ratio` tokens, and time may add
+ * The balance of a retry budget: a token bucket that is filled by calls. Each first attempt adds `ratio` tokens, and time may add
  * some too; each retry takes its price. Tokens above `capacity` are lost, so a long quiet time saves up no burst.
  *
- * Over any stretch the prices paid are at most `capacity + ratio * first tries + perSecond * seconds`.
+ * Over any stretch the prices paid are at most `capacity + ratio * first attempts + perSecond * seconds`.
  */
 export interface Tokens {
   /** Millionths, so that every ratio of up to six digits is exact. */
@@ -37,7 +37,7 @@ const fill = (self: Tokens, now: number): void => {
   if (!(now < self.filledAt)) self.filledAt = now
 }
 
-/** Counts a first try. */
+/** Counts a first attempt. */
 export const deposit = (self: Tokens, now: number): void => {
   fill(self, now)
   self.balance = Math.min(self.capacity, self.balance + self.ratio)
