@@ -440,9 +440,10 @@ const resolve = (name: string, options: Options): PolicySettings => {
   }
   return {
     classify: Outcome.classifier(Outcome.isClassification(breaker) ? breaker : undefined),
-    breaker: breaker && CircuitBreaker.resolveCircuit(`${where}.breaker`, breaker),
-    bulkhead: bulkhead && Bulkhead.resolvePermits(`${where}.bulkhead`, bulkhead),
-    retry: retry && resolveRetry(retry),
+    // Compared with `undefined`, because a part that is `null`, "" or NaN is a mistake and not an absent part.
+    breaker: breaker === undefined ? undefined : CircuitBreaker.resolveCircuit(`${where}.breaker`, breaker),
+    bulkhead: bulkhead === undefined ? undefined : Bulkhead.resolvePermits(`${where}.bulkhead`, bulkhead),
+    retry: retry === undefined ? undefined : resolveRetry(retry),
     budget:
       budget === undefined || isService(budget) ? undefined : RetryBudget.resolveBudget(`${where}.budget`, budget),
     keys: Keyed.resolve(where, options.keys),
