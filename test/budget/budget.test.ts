@@ -209,6 +209,9 @@ describe("RetryBudget", () => {
     [{ minPerSecond: -1 }, "minPerSecond must be a number >= 0, got -1"],
     [{ minPerSecond: NaN }, "minPerSecond must be a number >= 0, got NaN"],
     [{ minPerSecond: "1" }, 'minPerSecond must be a number >= 0, got "1"'],
+    [{ per: "tenant" }, 'per must be "all" or "key", got "tenant"'],
+    [{ keys: { maxKeys: 1 } }, 'keys has no effect without per: "key"'],
+    [{ per: "key", keys: { maxKeys: 0 } }, "keys.maxKeys must be an integer >= 1, got 0"],
     [{ window: 0 }, 'window must be a finite duration above zero, such as "5 seconds", got 0'],
     [{ window: Infinity }, 'window must be a finite duration above zero, such as "5 seconds", got Infinity'],
     [{ window: "ten" }, 'window must be a finite duration above zero, such as "5 seconds", got "ten"']
@@ -220,6 +223,19 @@ describe("RetryBudget", () => {
       assert.throws(() => RetryBudget.Service<never>()("b", given), RangeError, `RetryBudget: ${message}`)
     })
   }
+
+  it.effect("a minimum below one per window pays out in the long run: 0.4 a second is 240 in ten minutes", () =>
+    Effect.gen(function* () {
+      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.4 })
+      let paid = 0
+      for (let second = 0; second < 600; second++) {
+        if (yield* budget.tryWithdraw) paid += 1
+        yield* TestClock.adjust("1 second")
+      }
+      assert.isAtLeast(paid, 239)
+      assert.isAtMost(paid, 241)
+    })
+  )
 
   it.effect("counts over the given window", () =>
     Effect.gen(function* () {

@@ -77,6 +77,65 @@ describe("the tokens of a retry budget", () => {
     }
   })
 
+  for (const minimum of [0.01, 0.1, 0.4, 0.8, 0.999, 1.5, 2.25]) {
+    it(`a minimum of ${minimum} per window pays out in the long run, whatever the fraction`, () => {
+      const tokens = Tokens.make({ ratio: 0, minimum, window })
+      const windows = 2000
+      const retries: Array<number> = []
+      for (let now = 0; now < windows * window; now += window / 10) {
+        if (Tokens.tryWithdraw(tokens, now)) retries.push(now)
+        assert.isBelow(inLast(retries, window, now), minimum + 2)
+      }
+      // A whole retry leaves the window that its bucket touches after 11 buckets.
+      const whole = Math.floor(minimum)
+      const fraction = minimum - whole
+      assert.isAtLeast(retries.length, Math.floor((whole * windows) / 1.1 + fraction * windows) - 2)
+      assert.isAtMost(retries.length, Math.ceil(minimum * windows) + 1)
+    })
+  }
+
+  it.prop(
+    "retries in the last window never exceed ratio x first attempts + minimum by two, if the minimum has a fraction",
+    [between(1, 100), between(1, 299), Schema.Array(Step)],
+    ([percent, hundredths, steps]) => {
+      const tokens = Tokens.make({ ratio: percent / 100, minimum: hundredths / 100, window })
+      const firsts: Array<number> = []
+      const retries: Array<number> = []
+      let now = 0
+      for (const step of steps) {
+        now += step.wait / 10
+        for (let i = 0; i < step.firsts; i++) {
+          Tokens.deposit(tokens, now)
+          firsts.push(now)
+        }
+        for (let i = 0; i < step.asked; i++) {
+          if (!Tokens.tryWithdraw(tokens, now)) continue
+          retries.push(now)
+          const most = percent * inLast(firsts, window, now) + hundredths + 100 + (hundredths % 100)
+          assert.isAtMost(100 * inLast(retries, window, now), most, `at ${now}`)
+        }
+      }
+    },
+    { arbitrary: { runs: 150, size: 60, seed: 1 } }
+  )
+
+  it("a fraction that was not used is kept for one retry and the next fraction, and no more", () => {
+    const tokens = Tokens.make({ ratio: 0, minimum: 0.25, window })
+    assert.strictEqual(Tokens.balance(tokens, 0), 0.25)
+    assert.strictEqual(Tokens.balance(tokens, 2000), 0.75)
+    assert.isFalse(Tokens.tryWithdraw(tokens, 2999))
+    assert.strictEqual(Tokens.balance(tokens, 1e9), 1.25)
+    assert.isTrue(Tokens.tryWithdraw(tokens, 1e9))
+    assert.isFalse(Tokens.tryWithdraw(tokens, 1e9))
+    assert.strictEqual(Tokens.balance(tokens, 1e9 + 1000), 0.5, "what was paid from it does not come back")
+  })
+
+  it("begins with its minimum at whatever time it is used first", () => {
+    for (const now of [0, 1e3, 1e9]) {
+      assert.strictEqual(Tokens.balance(Tokens.make({ ratio: 0, minimum: 0.4, window }), now), 0.4)
+    }
+  })
+
   it("is exact for a ratio of six digits, of a million first tries", () => {
     const tokens = Tokens.make({ ratio: 0.000249, minimum: 0, window })
     for (let i = 0; i < 1_000_000; i++) Tokens.deposit(tokens, 0)

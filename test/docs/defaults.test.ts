@@ -56,8 +56,9 @@ const breaker = (): Defaults => {
 }
 
 const budget = (): Defaults => {
-  const { minPerSecond, ratio, window } = RetryBudget.resolve("test", {})
-  return { minPerSecond: shown(minPerSecond), ratio: shown(ratio), window: millis(window) }
+  const { keys, minPerSecond, ratio, window } = RetryBudget.resolve("test", {})
+  const per = keys === undefined ? "all" : "key"
+  return { minPerSecond: shown(minPerSecond), ratio: shown(ratio), window: millis(window), per }
 }
 
 const retry = (): Defaults => {
@@ -92,7 +93,7 @@ const pages: Readonly<Record<string, () => Defaults>> = {
   "circuit-breaker": () => ({ ...breaker(), trip: `\`${breaker().trip}\``, ...keys }),
   "trip-policies": () => ({ ...rates(), calls: "none", slowerThan: "required" }),
   bulkhead: () => ({ maxQueued, maxConcurrent: "required", maxWait: "none", ...keys }),
-  "retry-budget": budget,
+  "retry-budget": () => ({ ...budget(), ...keys }),
   retry: () => ({
     ...retry(),
     unprocessedOnly: "false",

@@ -17,11 +17,13 @@ import type * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
 import { Budget, type BudgetSettings, type GatedSchedule } from "./engine/budget.ts"
 import * as FromConfig from "./engine/config.ts"
+import { resolve as resolveKeys } from "./engine/keyed.ts"
 import * as Protecting from "./engine/protect.ts"
 import { Reporter } from "./engine/reporter.ts"
 import * as Time from "./runtime/clock.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
+import type { AnyFiber } from "./runtime/types.ts"
 import type * as Types from "./Types.ts"
 import { defaultKey } from "./Types.ts"
 
@@ -35,6 +37,11 @@ import { defaultKey } from "./Types.ts"
  * | `ratio` | [0, 1] | 0.2 |
  * | `minPerSecond` | a number >= 0 | 1 |
  * | `window` | a duration above zero | 2 seconds |
+ * | `per` | `"all"` or `"key"` | `"all"` |
+ * | `keys` | see `Types.KeyOptions` | 10,000 keys, 1 hour |
+ *
+ * The part of `minPerSecond` x `window` below one retry accumulates, up to one retry more than a window adds: with 0.1 a
+ * second and 2 seconds, one retry is allowed every 10 seconds.
  *
  * **Gotchas** `minPerSecond` is per process: with a thousand processes, 1 a second allows a thousand retries a second.
  *
@@ -48,6 +55,13 @@ export interface Options {
   readonly minPerSecond?: number | undefined
   /** The time over which first tries and retries are counted. A duration above zero. Default: 2 seconds. */
   readonly window?: Duration.Input | undefined
+  /**
+   * One balance for all keys together, or one for each key. With one balance, a key whose calls all fail leaves no retries to
+   * the other keys. With `"key"`, `minPerSecond` and `ratio` apply to each key. Default: `"all"`.
+   */
+  readonly per?: "all" | "key" | undefined
+  /** Limits on the balances that are kept, with `per: "key"`. A balance that was used within the window is never dropped. */
+  readonly keys?: Types.KeyOptions | undefined
 }
 
 /**
@@ -90,14 +104,12 @@ export interface ConfigValues {
 }
 
 /**
- * A retry budget. `R` is what its members require: nothing for one from {@link make}, the service for the statics of a
- * {@link Service} class.
+ * The balance of one key, or the one of all keys without `per: "key"`.
  *
  * @category models
  * @since 0.1.0
  */
-export interface RetryBudget<R = never> {
-  readonly [TypeId]: typeof TypeId
+export interface Account<R = never> {
   /**
    * Charges each step of a schedule to the budget: the last combinator before `Retry.transient`. When the balance is too low the
    * retry ends, and the caller gets the error of the dependency.
@@ -111,6 +123,19 @@ export interface RetryBudget<R = never> {
   readonly tryWithdraw: Effect.Effect<boolean, never, R>
   /** Retries that may be decided now, in fractions of one. */
   readonly balance: Effect.Effect<number, never, R>
+}
+
+/**
+ * A retry budget. `R` is what its members require: nothing for one from {@link make}, the service for the statics of a
+ * {@link Service} class. Its own `gated`, `deposit`, `tryWithdraw` and `balance` are those of the key `"default"`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RetryBudget<R = never> extends Account<R> {
+  readonly [TypeId]: typeof TypeId
+  /** The account of a key: its own with `per: "key"`, otherwise the one of all keys. */
+  readonly forKey: (key: string) => Account<R>
   /** The events of this budget, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
 }
@@ -133,8 +158,9 @@ export const engineOf = (budget: RetryBudget & WithEngine): Budget => {
 
 const gate = <Output, Input, Error, Env, R>(
   schedule: Schedule.Schedule<Output, Input, Error, Env>,
-  service: Effect.Effect<RetryBudget, never, R>,
-  budget: GatedSchedule["budget"]
+  service: Effect.Effect<Account, never, R>,
+  budget: GatedSchedule["budget"],
+  key: string
 ): Gated<Output, Input, Error, Env | R> => {
   // For any driver of schedules: one call takes one step function, so the deposit for the first try is made here.
   const asSchedule = Schedule.fromStep(
@@ -148,7 +174,11 @@ const gate = <Output, Input, Error, Env, R>(
         )
     })
   )
-  return Object.assign(asSchedule, { [GatedTypeId]: { schedule, budget } satisfies GatedSchedule })
+  return Object.assign(asSchedule, { [GatedTypeId]: { schedule, budget, key } satisfies GatedSchedule })
+}
+
+const checkKey = (key: unknown): void => {
+  if (typeof key !== "string") Check.invalid(`${where}.forKey`, "key", "a string", key)
 }
 
 const where = "RetryBudget"
@@ -159,12 +189,18 @@ const where = "RetryBudget"
  * @internal
  */
 export const resolveBudget = (where: string, options: Options): BudgetSettings => {
-  Check.noUnknown(where, options, ["ratio", "minPerSecond", "window"])
+  Check.noUnknown(where, options, ["ratio", "minPerSecond", "window", "per", "keys"])
   const window = Check.millis(where, "window", options.window ?? "2 seconds")
+  const per = options.per ?? "all"
+  if (per !== "all" && per !== "key") Check.invalid(where, "per", '"all" or "key"', per)
+  if (per === "all" && options.keys !== undefined) {
+    throw new RangeError(`${where}: keys has no effect without per: "key"`)
+  }
   return {
     ratio: Check.inRange(where, "ratio", options.ratio ?? 0.2, 0, 1),
     minPerSecond: Check.inRange(where, "minPerSecond", options.minPerSecond ?? 1, 0, Infinity),
-    window
+    window,
+    keys: per === "key" ? resolveKeys(where, options.keys) : undefined
   }
 }
 
@@ -204,15 +240,25 @@ export const make = (name: string, options: Options = {}): Effect.Effect<RetryBu
 const makeWith = (name: string, settings: BudgetSettings, program: Event.Hub): RetryBudget => {
   const reporter = new Reporter(name, Event.makeHub(), program)
   const engine = new Budget(settings, reporter)
+  const accountOf = (key: string): Account => {
+    const account: Account = {
+      gated: (schedule) => gate(schedule, Effect.succeed(account), () => engine, key),
+      deposit: Effect.withFiber((fiber) => {
+        engine.deposit(key, Time.monotonicMillis(fiber), fiber)
+        return Effect.void
+      }),
+      tryWithdraw: Effect.withFiber((fiber) => Effect.succeed(engine.tryWithdraw(key, fiber))),
+      balance: Effect.withFiber((fiber) => Effect.succeed(engine.balance(key, fiber)))
+    }
+    return account
+  }
   const budget: RetryBudget = {
     [TypeId]: TypeId,
-    gated: (schedule) => gate(schedule, Effect.succeed(budget), () => engine),
-    deposit: Effect.withFiber((fiber) => {
-      engine.deposit(Time.monotonicMillis(fiber))
-      return Effect.void
-    }),
-    tryWithdraw: Effect.withFiber((fiber) => Effect.succeed(engine.tryWithdraw(defaultKey, fiber))),
-    balance: Effect.withFiber((fiber) => Effect.succeed(engine.balance(fiber))),
+    ...accountOf(defaultKey),
+    forKey: (key) => {
+      checkKey(key)
+      return accountOf(key)
+    },
     events: Event.streamFrom(reporter.local)
   }
   return Object.assign(budget, { [EngineKey]: engine })
@@ -267,12 +313,29 @@ export const Service =
   <const Id extends string>(id: Id, options: Options = {}): Types.RequireSelf<Self, "RetryBudget", Class<Self, Id>> => {
     const service = Context.Service<Self, RetryBudget>()(id)
     const inContext = Protecting.inContext(service)
+    const inService = (fiber: AnyFiber) => engineOf(Context.getUnsafe(fiber.context, service))
+    const accountOf = (key: string): Account<Self> => ({
+      gated: (schedule) =>
+        gate(
+          schedule,
+          service.useSync((budget) => budget.forKey(key)),
+          inService,
+          key
+        ),
+      deposit: inContext.effect((budget) => budget.forKey(key).deposit),
+      tryWithdraw: inContext.effect((budget) => budget.forKey(key).tryWithdraw),
+      balance: inContext.effect((budget) => budget.forKey(key).balance)
+    })
     const members: Omit<Class<Self, Id>, keyof Context.ServiceClass<Self, Id, RetryBudget>> = {
       [TypeId]: TypeId,
-      gated: (schedule) => gate(schedule, service, (fiber) => engineOf(Context.getUnsafe(fiber.context, service))),
+      gated: (schedule) => gate(schedule, service, inService, defaultKey),
       deposit: inContext.effect((budget) => budget.deposit),
       tryWithdraw: inContext.effect((budget) => budget.tryWithdraw),
       balance: inContext.effect((budget) => budget.balance),
+      forKey: (key) => {
+        checkKey(key)
+        return accountOf(key)
+      },
       events: inContext.stream((budget) => budget.events),
       ...FromConfig.layers(
         service,

@@ -174,7 +174,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     const rejection = engine.circuits?.admit(entry.circuit!, attempt, now, fiber)
     if (rejection !== undefined) return rejection
     // Only a call that reaches the dependency earns retries.
-    if (this.attempts === 1 && retry !== undefined) engine.budget?.deposit(now)
+    if (this.attempts === 1 && retry !== undefined) engine.budget?.deposit(entry.key, now, fiber)
     attempt.running = true
     entry.counters.running += 1
     const work =
@@ -390,7 +390,7 @@ export class PolicyEngine {
       running: entry.counters.running,
       waiting: entry.permits?.queue.waiting ?? 0,
       maxConcurrent: this.permits?.maxConcurrent,
-      balance: this.budget?.balance(fiber),
+      balance: this.budget?.balance(entry.key, fiber),
       totals: entry.counters.totals(),
       recent: entry.counters.recent(now)
     }

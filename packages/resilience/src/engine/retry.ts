@@ -379,11 +379,11 @@ class RetryCall extends Frame<RetryEffectSettings, undefined> implements RetryHo
     this.loop = undefined
   }
 
-  enter(): AnyEffect {
+  enter(fiber: AnyFiber): AnyEffect {
     if (this.metadata !== undefined) {
       return Effect.provideService(this.self, Schedule.CurrentMetadata, this.metadata)
     }
-    this.budget?.deposit(this.startedAt)
+    this.budget?.deposit(this.retryKey, this.startedAt, fiber)
     return this.self
   }
 
@@ -402,7 +402,7 @@ class RetryCall extends Frame<RetryEffectSettings, undefined> implements RetryHo
   }
 
   get retryKey(): string {
-    return defaultKey
+    return this.engine?.gated?.key ?? defaultKey
   }
 
   get deadline(): number {
