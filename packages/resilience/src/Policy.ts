@@ -559,6 +559,10 @@ const toRetry = (retry: Options["retry"], values: Retry.BackoffConfigValues): Op
   return options === undefined ? schedule : { ...options, schedule }
 }
 
+/** Does the policy have the part? The options of a shared budget are those of its own class. */
+const isConfigurable = (options: Options, part: unknown): boolean =>
+  options[part as keyof Options] !== undefined && !(part === "budget" && isService(options.budget))
+
 /** The values as options; only those of the parts that the policy has. */
 const toOptions = (options: Options, values: ConfigValues): Options => {
   const { breaker, budget, retry, ...rest } = values
@@ -641,9 +645,15 @@ export const Service =
       layerConfig: (config) =>
         Layer.effect(
           service,
-          FromConfig.load(FromConfig.PolicyValues, config).pipe(
-            Effect.flatMap((values) => FromConfig.orConfigError(() => resolve(id, toOptions(given, values)))),
-            Effect.flatMap((settings) => build<O>(id, settings, given.budget))
+          Effect.flatMap(
+            FromConfig.configured(
+              id,
+              FromConfig.PolicyValues,
+              config,
+              ([part]) => isConfigurable(given, part),
+              (values) => resolve(id, toOptions(given, values))
+            ),
+            (settings) => build<O>(id, settings, given.budget)
           )
         )
     }

@@ -338,6 +338,7 @@ export const Service =
       },
       events: inContext.stream((budget) => budget.events),
       ...FromConfig.layers(
+        id,
         service,
         options,
         FromConfig.BudgetValues,
