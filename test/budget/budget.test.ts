@@ -219,8 +219,11 @@ describe("RetryBudget", () => {
     ],
     [
       { window: "10 seconds" },
-      "there is no option window; there are ratio, timeoutCost, capacity, initial, minPerSecond"
-    ]
+      "there is no option window; there are ratio, timeoutCost, capacity, initial, minPerSecond, per, keys"
+    ],
+    [{ per: "tenant" }, 'per must be "all" or "key", got "tenant"'],
+    [{ keys: { maxKeys: 1 } }, 'keys has no effect without per: "key"'],
+    [{ per: "key", keys: { maxKeys: 0 } }, "keys.maxKeys must be an integer >= 1, got 0"]
   ]
   for (const [options, message] of bad) {
     it(`fails at construction: ${message}`, () => {

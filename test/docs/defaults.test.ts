@@ -56,13 +56,14 @@ const breaker = (): Defaults => {
 }
 
 const budget = (): Defaults => {
-  const { capacity, initial, minPerSecond, ratio, timeoutCost } = RetryBudget.resolve("test", {})
+  const { capacity, initial, keys, minPerSecond, ratio, timeoutCost } = RetryBudget.resolve("test", {})
   return {
     minPerSecond: shown(minPerSecond),
     ratio: shown(ratio),
     capacity: shown(capacity),
     timeoutCost: shown(timeoutCost),
-    initial: initial === capacity ? "the capacity" : shown(initial)
+    initial: initial === capacity ? "the capacity" : shown(initial),
+    per: keys === undefined ? "all" : "key"
   }
 }
 
@@ -98,7 +99,7 @@ const pages: Readonly<Record<string, () => Defaults>> = {
   "circuit-breaker": () => ({ ...breaker(), trip: `\`${breaker().trip}\``, ...keys }),
   "trip-policies": () => ({ ...rates(), calls: "none", slowerThan: "required" }),
   bulkhead: () => ({ maxQueued, maxConcurrent: "required", maxWait: "none", ...keys }),
-  "retry-budget": budget,
+  "retry-budget": () => ({ ...budget(), ...keys }),
   retry: () => ({
     ...retry(),
     unprocessedOnly: "false",

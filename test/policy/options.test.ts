@@ -27,6 +27,15 @@ const wrong: ReadonlyArray<readonly [options: unknown, text: string]> = [
     "Policy: timeout must be at most the deadline (1000 ms), got 2000 ms: the deadline would always fire first"
   ],
   [{ retry: "often" }, 'Policy: retry must be a Schedule, such as Retry.backoff(), or options with one, got "often"'],
+  ...[null, "", Number.NaN, -0, false].flatMap((none): typeof wrong => [
+    [{ retry: none }, "Policy: retry must be a Schedule, such as Retry.backoff(), or options with one, got"],
+    [{ timeout: "1 second", budget: none }, "Policy: budget pays for retries and needs retry, got none"],
+    [{ retry: Retry.backoff(), budget: none }, "Policy.budget: options must be an object, got"],
+    [{ breaker: none }, "Policy.breaker: options must be an object, got"],
+    [{ bulkhead: none }, "Policy.bulkhead: options must be an object, got"],
+    [{ deadline: none }, `Policy: deadline ${above}`],
+    [{ breaker: touchy, keys: none }, "Policy.keys: options must be an object, got"]
+  ]),
   [{ retry: { times: 3 } }, "Policy: retry must be a Schedule, such as Retry.backoff(), or options with one, got"],
   [{ retry: { schedule: 3 } }, "Policy.retry: schedule must be a Schedule, got 3"],
   [

@@ -313,6 +313,7 @@ export const Service =
       resize: inContext.call((bulkhead) => bulkhead.resize),
       events: inContext.stream((bulkhead) => bulkhead.events),
       ...FromConfig.layers(
+        id,
         service,
         options,
         FromConfig.BulkheadValues,

@@ -548,6 +548,7 @@ export const Service =
     const members: Omit<Class<Self, Id, C>, keyof Context.ServiceClass<Self, Id, CircuitBreaker<C>>> = {
       ...statics<Self, C>(key),
       ...FromConfig.layers(
+        id,
         key,
         given,
         FromConfig.CircuitValues,

@@ -3,7 +3,8 @@
  * others.
  *
  * Every option is optional; an option that is not set keeps the value of the class. Durations are written as in `5
- * seconds`. A path that does not exist yields no options. Ranges are checked when the layer is built.
+ * seconds`. A path that does not exist yields no options. Ranges are checked when the layer is built; the error names the
+ * policy, the option and the variable. A variable below the path that no option reads is logged as a warning then.
  *
  * @since 0.1.0
  */

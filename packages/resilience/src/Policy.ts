@@ -17,7 +17,7 @@ import type * as Stream from "effect/Stream"
 import * as Bulkhead from "./Bulkhead.ts"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import * as Event from "./Event.ts"
-import { gatedScheduleOf } from "./engine/budget.ts"
+import { type BudgetSettings, gatedScheduleOf } from "./engine/budget.ts"
 import * as Circuits from "./engine/circuits.ts"
 import * as FromConfig from "./engine/config.ts"
 import * as Keyed from "./engine/keyed.ts"
@@ -59,8 +59,11 @@ export interface Options {
   readonly deadline?: Duration.Input | undefined
   /** When to retry. Not a gated schedule: the policy charges its own `budget`. */
   readonly retry?: Types.InfallibleSchedule | RetryOptions | undefined
-  /** How many retries are allowed: a budget of this policy alone, or the service of one that several policies share. */
-  readonly budget?: RetryBudget.Options | BudgetService | undefined
+  /**
+   * How many retries are allowed: a budget of this policy alone, or the service of one that several policies share. With
+   * `per: "key"` each key has a balance of its own, within the limits of `keys`.
+   */
+  readonly budget?: Omit<RetryBudget.Options, "keys"> | BudgetService | undefined
   /** When to stop calls. */
   readonly breaker?: Omit<CircuitBreaker.Options, "keys"> | undefined
   /** How many calls run at once. */
@@ -349,7 +352,7 @@ export interface Stats {
   readonly waiting: number
   /** Permits in all; `undefined` without a bulkhead. */
   readonly maxConcurrent: number | undefined
-  /** Retries that may be decided now, for all keys together; `undefined` without a budget. */
+  /** Retries that may be decided now, for all keys together or with `per: "key"` for this key; `undefined` without a budget. */
   readonly balance: number | undefined
   readonly totals: Totals
   readonly recent: Recent
@@ -413,6 +416,13 @@ const resolveRetry = (retry: NonNullable<Options["retry"]>): RetrySettings => {
 
 const isService = (budget: Options["budget"]): budget is BudgetService => Context.isKey(budget)
 
+/** The budget of a policy: its balances have the limits of the policy's keys. */
+const resolveBudget = (budget: Omit<RetryBudget.Options, "keys">, keys: Keyed.KeySettings): BudgetSettings => {
+  Check.noUnknown(`${where}.budget`, budget, ["ratio", "timeoutCost", "capacity", "initial", "minPerSecond", "per"])
+  const settings = RetryBudget.resolveBudget(`${where}.budget`, budget)
+  return { ...settings, keys: settings.keys && keys }
+}
+
 /** The settings of a policy; the defaults of its parts stand in their modules. */
 const resolve = (name: string, options: Options): PolicySettings => {
   Check.nonEmpty(where, "name", name)
@@ -438,14 +448,15 @@ const resolve = (name: string, options: Options): PolicySettings => {
       `${where}: timeout must be at most the deadline (${limits.deadline} ms), got ${limits.timeout} ms: the deadline would always fire first`
     )
   }
+  const keys = Keyed.resolve(where, options.keys)
   return {
     classify: Outcome.classifier(Outcome.isClassification(breaker) ? breaker : undefined),
-    breaker: breaker && CircuitBreaker.resolveCircuit(`${where}.breaker`, breaker),
-    bulkhead: bulkhead && Bulkhead.resolvePermits(`${where}.bulkhead`, bulkhead),
-    retry: retry && resolveRetry(retry),
-    budget:
-      budget === undefined || isService(budget) ? undefined : RetryBudget.resolveBudget(`${where}.budget`, budget),
-    keys: Keyed.resolve(where, options.keys),
+    // Compared with `undefined`, because a part that is `null`, "" or NaN is a mistake and not an absent part.
+    breaker: breaker === undefined ? undefined : CircuitBreaker.resolveCircuit(`${where}.breaker`, breaker),
+    bulkhead: bulkhead === undefined ? undefined : Bulkhead.resolvePermits(`${where}.bulkhead`, bulkhead),
+    retry: retry === undefined ? undefined : resolveRetry(retry),
+    budget: budget === undefined || isService(budget) ? undefined : resolveBudget(budget, keys),
+    keys,
     ...limits
   }
 }
@@ -548,6 +559,10 @@ const toRetry = (retry: Options["retry"], values: Retry.BackoffConfigValues): Op
   return options === undefined ? schedule : { ...options, schedule }
 }
 
+/** Does the policy have the part? The options of a shared budget are those of its own class. */
+const isConfigurable = (options: Options, part: unknown): boolean =>
+  options[part as keyof Options] !== undefined && !(part === "budget" && isService(options.budget))
+
 /** The values as options; only those of the parts that the policy has. */
 const toOptions = (options: Options, values: ConfigValues): Options => {
   const { breaker, budget, retry, ...rest } = values
@@ -630,9 +645,15 @@ export const Service =
       layerConfig: (config) =>
         Layer.effect(
           service,
-          FromConfig.load(FromConfig.PolicyValues, config).pipe(
-            Effect.flatMap((values) => FromConfig.orConfigError(() => resolve(id, toOptions(given, values)))),
-            Effect.flatMap((settings) => build<O>(id, settings, given.budget))
+          Effect.flatMap(
+            FromConfig.configured(
+              id,
+              FromConfig.PolicyValues,
+              config,
+              ([part]) => isConfigurable(given, part),
+              (values) => resolve(id, toOptions(given, values))
+            ),
+            (settings) => build<O>(id, settings, given.budget)
           )
         )
     }

@@ -235,7 +235,7 @@ export const transient: {
     schedule: S,
     options?: O & Options<A> & Types.NoUnknownOptions<O, Options>
   ): Effect.Effect<A, ErrorAfter<E, S>, R | Schedule.Env<S>>
-} = dual((schedule, options) => Retrying.retry(resolveTransient(schedule, options)))
+} = dual("Retry.transient", (schedule, options) => Retrying.retry(resolveTransient(schedule, options)))
 
 /**
  * The settings of a retry; the defaults stand here.
@@ -248,8 +248,10 @@ export const resolve = (where: string, schedule: unknown, options: Options = {})
   if (typeof unprocessedOnly !== "boolean") Check.invalid(where, "unprocessedOnly", "true or false", unprocessedOnly)
   if (onRetry !== undefined && typeof onRetry !== "function") Check.invalid(where, "onRetry", "a function", onRetry)
   return {
+    where,
     // `Schedule.isSchedule` has just checked it.
     schedule: schedule as Types.AnySchedule,
+    trusted: backoffOf(schedule as object) !== undefined,
     unprocessedOnly,
     maxRetryAfter: Check.millis(where, "maxRetryAfter", maxRetryAfter ?? "1 minute", { zero: true, infinite: true }),
     onRetry

@@ -17,11 +17,13 @@ import type * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
 import { Budget, type BudgetSettings, type GatedSchedule } from "./engine/budget.ts"
 import * as FromConfig from "./engine/config.ts"
+import { resolve as resolveKeys } from "./engine/keyed.ts"
 import * as Protecting from "./engine/protect.ts"
 import { Reporter } from "./engine/reporter.ts"
 import * as Time from "./runtime/clock.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
+import type { AnyFiber } from "./runtime/types.ts"
 import type * as Types from "./Types.ts"
 import { defaultKey } from "./Types.ts"
 
@@ -37,6 +39,8 @@ import { defaultKey } from "./Types.ts"
  * | `capacity` | a number >= 1 | 10 |
  * | `initial` | [0, `capacity`] | the capacity |
  * | `minPerSecond` | a number >= 0 | 0 |
+ * | `per` | `"all"` or `"key"` | `"all"` |
+ * | `keys` | see `Types.KeyOptions` | 10,000 keys, 1 hour |
  *
  * A budget counts calls, not time: it allows the same share of retries at one call a minute and at 10,000 calls a second, in one
  * process and in a thousand.
@@ -65,6 +69,13 @@ export interface Options {
   readonly initial?: number | undefined
   /** Tokens that each second adds without any call, a number >= 0. Default: 0. */
   readonly minPerSecond?: number | undefined
+  /**
+   * One balance for all keys together, or one for each key. With one balance, a key whose calls all fail leaves no retries to
+   * the other keys. With `"key"`, all other options apply to each key. Default: `"all"`.
+   */
+  readonly per?: "all" | "key" | undefined
+  /** Limits on the balances that are kept, with `per: "key"`. A balance below `initial` is never dropped. */
+  readonly keys?: Types.KeyOptions | undefined
 }
 
 /**
@@ -109,14 +120,12 @@ export interface ConfigValues {
 }
 
 /**
- * A retry budget. `R` is what its members require: nothing for one from {@link make}, the service for the statics of a
- * {@link Service} class.
+ * The balance of one key, or the one of all keys without `per: "key"`.
  *
  * @category models
  * @since 0.1.0
  */
-export interface RetryBudget<R = never> {
-  readonly [TypeId]: typeof TypeId
+export interface Account<R = never> {
   /**
    * Charges each step of a schedule to the budget: the last combinator before `Retry.transient`. When the balance is too low the
    * retry ends, and the caller gets the error of the dependency.
@@ -130,6 +139,19 @@ export interface RetryBudget<R = never> {
   readonly tryWithdraw: Effect.Effect<boolean, never, R>
   /** Retries that may be decided now, in fractions of one. */
   readonly balance: Effect.Effect<number, never, R>
+}
+
+/**
+ * A retry budget. `R` is what its members require: nothing for one from {@link make}, the service for the statics of a
+ * {@link Service} class. Its own `gated`, `deposit`, `tryWithdraw` and `balance` are those of the key `"default"`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RetryBudget<R = never> extends Account<R> {
+  readonly [TypeId]: typeof TypeId
+  /** The account of a key: its own with `per: "key"`, otherwise the one of all keys. */
+  readonly forKey: (key: string) => Account<R>
   /** The events of this budget, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
 }
@@ -152,8 +174,9 @@ export const engineOf = (budget: RetryBudget & WithEngine): Budget => {
 
 const gate = <Output, Input, Error, Env, R>(
   schedule: Schedule.Schedule<Output, Input, Error, Env>,
-  service: Effect.Effect<RetryBudget, never, R>,
-  budget: GatedSchedule["budget"]
+  service: Effect.Effect<Account, never, R>,
+  budget: GatedSchedule["budget"],
+  key: string
 ): Gated<Output, Input, Error, Env | R> => {
   // For any driver of schedules: one call takes one step function, so the deposit for the first attempt is made here.
   const asSchedule = Schedule.fromStep(
@@ -161,16 +184,19 @@ const gate = <Output, Input, Error, Env, R>(
       const charged = yield* service
       const step = yield* Schedule.toStep(schedule)
       yield* charged.deposit
-      const engine = engineOf(charged)
       return (now: number, input: Input) =>
         Effect.flatMap(step(now, input), (decided) =>
           Effect.withFiber((fiber) =>
-            engine.tryWithdraw(input, defaultKey, fiber) ? Effect.succeed(decided) : Cause.done(decided[0])
+            budget(fiber).tryWithdraw(input, key, fiber) ? Effect.succeed(decided) : Cause.done(decided[0])
           )
         )
     })
   )
-  return Object.assign(asSchedule, { [GatedTypeId]: { schedule, budget } satisfies GatedSchedule })
+  return Object.assign(asSchedule, { [GatedTypeId]: { schedule, budget, key } satisfies GatedSchedule })
+}
+
+const checkKey = (key: unknown): void => {
+  if (typeof key !== "string") Check.invalid(`${where}.forKey`, "key", "a string", key)
 }
 
 const where = "RetryBudget"
@@ -181,11 +207,17 @@ const where = "RetryBudget"
  * @internal
  */
 export const resolveBudget = (where: string, options: Options): BudgetSettings => {
-  Check.noUnknown(where, options, ["ratio", "timeoutCost", "capacity", "initial", "minPerSecond"])
+  Check.noUnknown(where, options, ["ratio", "timeoutCost", "capacity", "initial", "minPerSecond", "per", "keys"])
   const ratio = Check.inRange(where, "ratio", options.ratio ?? 0.2, 0, 1)
   const minPerSecond = Check.inRange(where, "minPerSecond", options.minPerSecond ?? 0, 0, Infinity)
+  const per = options.per ?? "all"
+  if (per !== "all" && per !== "key") Check.invalid(where, "per", '"all" or "key"', per)
+  if (per === "all" && options.keys !== undefined) {
+    throw new RangeError(`${where}: keys has no effect without per: "key"`)
+  }
+  const keys = per === "key" ? resolveKeys(where, options.keys) : undefined
   if (ratio === 0 && minPerSecond === 0 && options.capacity === undefined) {
-    return { ratio, timeoutCost: 1, capacity: 0, initial: 0, minPerSecond }
+    return { ratio, timeoutCost: 1, capacity: 0, initial: 0, minPerSecond, keys }
   }
   const capacity = Check.inRange(where, "capacity", options.capacity ?? 10, 1, Infinity)
   const timeoutCost = Check.inRange(where, "timeoutCost", options.timeoutCost ?? Math.min(5, capacity), 1, Infinity)
@@ -198,7 +230,7 @@ export const resolveBudget = (where: string, options: Options): BudgetSettings =
     )
   }
   const initial = Check.inRange(where, "initial", options.initial ?? capacity, 0, capacity)
-  return { ratio, timeoutCost, capacity, initial, minPerSecond }
+  return { ratio, timeoutCost, capacity, initial, minPerSecond, keys }
 }
 
 /** @internal */
@@ -237,15 +269,25 @@ export const make = (name: string, options: Options = {}): Effect.Effect<RetryBu
 const makeWith = (name: string, settings: BudgetSettings, program: Event.Hub): RetryBudget => {
   const reporter = new Reporter(name, Event.makeHub(), program)
   const engine = new Budget(settings, reporter)
+  const accountOf = (key: string): Account => {
+    const account: Account = {
+      gated: (schedule) => gate(schedule, Effect.succeed(account), () => engine, key),
+      deposit: Effect.withFiber((fiber) => {
+        engine.deposit(key, Time.monotonicMillis(fiber), fiber)
+        return Effect.void
+      }),
+      tryWithdraw: Effect.withFiber((fiber) => Effect.succeed(engine.tryWithdraw(undefined, key, fiber))),
+      balance: Effect.withFiber((fiber) => Effect.succeed(engine.balance(key, fiber)))
+    }
+    return account
+  }
   const budget: RetryBudget = {
     [TypeId]: TypeId,
-    gated: (schedule) => gate(schedule, Effect.succeed(budget), () => engine),
-    deposit: Effect.withFiber((fiber) => {
-      engine.deposit(Time.monotonicMillis(fiber))
-      return Effect.void
-    }),
-    tryWithdraw: Effect.withFiber((fiber) => Effect.succeed(engine.tryWithdraw(undefined, defaultKey, fiber))),
-    balance: Effect.withFiber((fiber) => Effect.succeed(engine.balance(fiber))),
+    ...accountOf(defaultKey),
+    forKey: (key) => {
+      checkKey(key)
+      return accountOf(key)
+    },
     events: Event.streamFrom(reporter.local)
   }
   return Object.assign(budget, { [EngineKey]: engine })
@@ -300,14 +342,32 @@ export const Service =
   <const Id extends string>(id: Id, options: Options = {}): Types.RequireSelf<Self, "RetryBudget", Class<Self, Id>> => {
     const service = Context.Service<Self, RetryBudget>()(id)
     const inContext = Protecting.inContext(service)
+    const inService = (fiber: AnyFiber) => engineOf(Context.getUnsafe(fiber.context, service))
+    const accountOf = (key: string): Account<Self> => ({
+      gated: (schedule) =>
+        gate(
+          schedule,
+          service.useSync((budget) => budget.forKey(key)),
+          inService,
+          key
+        ),
+      deposit: inContext.effect((budget) => budget.forKey(key).deposit),
+      tryWithdraw: inContext.effect((budget) => budget.forKey(key).tryWithdraw),
+      balance: inContext.effect((budget) => budget.forKey(key).balance)
+    })
     const members: Omit<Class<Self, Id>, keyof Context.ServiceClass<Self, Id, RetryBudget>> = {
       [TypeId]: TypeId,
-      gated: (schedule) => gate(schedule, service, (fiber) => engineOf(Context.getUnsafe(fiber.context, service))),
+      gated: (schedule) => gate(schedule, service, inService, defaultKey),
       deposit: inContext.effect((budget) => budget.deposit),
       tryWithdraw: inContext.effect((budget) => budget.tryWithdraw),
       balance: inContext.effect((budget) => budget.balance),
+      forKey: (key) => {
+        checkKey(key)
+        return accountOf(key)
+      },
       events: inContext.stream((budget) => budget.events),
       ...FromConfig.layers(
+        id,
         service,
         options,
         FromConfig.BudgetValues,

@@ -97,7 +97,7 @@ export const after: {
     duration: Duration.Input,
     options?: Options
   ): Effect.Effect<A, E | TimedOut, R>
-} = dual((duration, options) => make(duration, options))
+} = dual("Timeout.after", (duration, options) => make(duration, options))
 
 const make = (duration: Duration.Input, options: Options | undefined) => {
   if (options !== undefined) Check.noUnknown("Timeout.after", options, ["name"])

@@ -279,6 +279,7 @@ export const when: {
     options?: LiftOptions<E>
   ): Effect.Effect<A, E | (E & Transient), R>
 } = dual(
+  "Transient.when",
   (predicate: (error: unknown) => boolean, options?: LiftOptions<unknown>) => (self) =>
     Effect.mapError(self, (error) => {
       if (predicate(error)) lift(error, options)

@@ -6,7 +6,7 @@ import { type CircuitBreaker, Policy, Retry, type RetryBudget, TripPolicy } from
 
 interface Said {
   readonly breaker?: Omit<CircuitBreaker.Options, "keys"> | undefined
-  readonly budget?: RetryBudget.Options | undefined
+  readonly budget?: Omit<RetryBudget.Options, "keys"> | undefined
   readonly retry?: NonNullable<Parameters<typeof Retry.backoff>[0]> | undefined
   readonly permits?: number | undefined
 }
