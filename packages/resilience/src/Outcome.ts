@@ -183,13 +183,22 @@ type CountsSomething<E, C> =
  * `unknown` when a circuit breaker with the classification `C` can trip on an effect that succeeds with `A` and fails
  * with `E`; otherwise a literal type whose text says why it never could.
  *
+ * **Details** `R` is what the effect requires; it tells an effect of unknown errors from a value that is no effect. `Own`
+ * are the errors of the effect without those that a policy adds.
+ *
  * @category utility types
  * @since 0.1.0
  */
-export type CanTrip<A, E, C> = Types.First<
+export type CanTrip<A, E, C, R = never, Own = E> = Types.First<
   Has<C, "classify"> extends true
     ? [TakesExit<A, E, C>]
-    : [KnownTags<E, C, "failures">, KnownTags<E, C, "ignore">, TakesSuccess<A, C>, CountsSomething<E, C>]
+    : [
+        Types.RequireEffect<E, R>,
+        KnownTags<E, C, "failures">,
+        KnownTags<E, C, "ignore">,
+        TakesSuccess<A, C>,
+        CountsSomething<Own, C>
+      ]
 >
 
 /** The names of the options of a classification among other options, without those that are `undefined`. */
