@@ -43,7 +43,7 @@ import { defaultKey } from "./Types.ts"
  * | `maxRetryAfter` | a duration above zero | 10 minutes |
  * | `probes` | see {@link Probes} | 1 permitted, 1 success, lease of 10 seconds |
  * | `keys` | see `Types.KeyOptions` | 10,000 keys, 1 hour |
- * | `failures`, `ignore`, `failWhen`, `classify` | see `Outcome.Classification` | transient errors, defects |
+ * | `failures`, `ignore`, `others`, `throttled`, `failWhen`, `classify` | see `Outcome.Classification` | transient errors, defects |
  *
  * @category models
  * @since 0.1.0
