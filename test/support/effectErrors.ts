@@ -16,7 +16,7 @@ import * as RpcClientError from "effect/rpc/RpcClientError"
 import * as Socket from "effect/socket/Socket"
 import * as SqlError from "effect/sql/SqlError"
 
-export const request = HttpClientRequest.get("https://example.com/users/1")
+const request = HttpClientRequest.get("https://example.com/users/1")
 
 export const status = (code: number, headers: Record<string, string> = {}) =>
   new HttpClientError.HttpClientError({

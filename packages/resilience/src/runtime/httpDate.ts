@@ -15,10 +15,10 @@ const formats = [
 /** Days from 1970-01-01 to a day of the Gregorian calendar; `month` from 0 (H. Hinnant, "chrono-compatible date algorithms"). */
 const daysFromCivil = (year: number, month: number, day: number): number => {
   const shifted = month < 2 ? year - 1 : year
-  const era = Math.floor(shifted / 400)
-  const yearOfEra = shifted - era * 400
+  const cycle = Math.floor(shifted / 400)
+  const yearOfCycle = shifted - cycle * 400
   const dayOfYear = Math.floor((153 * ((month + 10) % 12) + 2) / 5) + day - 1
-  return era * 146_097 + yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear - 719_468
+  return cycle * 146_097 + yearOfCycle * 365 + Math.floor(yearOfCycle / 4) - Math.floor(yearOfCycle / 100) + dayOfYear - 719_468
 }
 
 /** Milliseconds since the epoch; `undefined` for what is no date of HTTP. */
