@@ -174,6 +174,7 @@ describe("known: as a combinator", () => {
         const lifted = yield* liftedBy(error)
         assert.strictEqual(Transient.is(lifted), transient, String(error))
         assert.strictEqual(Outcome.classify(Exit.fail(lifted)), "ignored", String(error))
+        assert.strictEqual(Outcome.classifier({ failures: [lifted._tag] })(Exit.fail(lifted)), "ignored")
       }
       assert.strictEqual(Outcome.classify(Exit.fail(yield* liftedBy(status(404)))), "success")
     })

@@ -28,7 +28,8 @@ export type Outcome = "success" | "failure" | "ignored"
  * Sets which exits count against the dependency, in place of the {@link classify | default}.
  *
  * **Details** With `classify` the other options are not read. The tags in `failures` and `ignore` are checked against
- * the error type of each protected effect. Rejections are ignored and defects are failures, whatever the tags are;
+ * the error type of each protected effect. Whatever the tags are, rejections are ignored, as is a request that the HTTP
+ * client refused to send, if `Transient.known` has seen it; defects are failures;
  * `Timeout.TimedOut` is a failure unless `ignore` names it, because the dependency has not responded.
  *
  * **Gotchas** Ignored is not success: an ignored call is not counted at all, so it does not lower a failure rate.
@@ -121,10 +122,9 @@ const errorClassifier = (options: Classification) => {
   const fails = options.failures === undefined ? undefined : tagIn(options.failures)
   const isIgnored = tagIn(options.ignore ?? [])
   return (error: unknown): Outcome => {
-    if (Rejection.is(error) || isIgnored(error)) return "ignored"
+    if (Rejection.is(error) || isIgnored(error) || Transient.isIgnored(error)) return "ignored"
     if (fails !== undefined && (fails(error) || has(error, TimedOutTypeId))) return "failure"
     if (Transient.isThrottled(error)) return throttled
-    if (Transient.isIgnored(error)) return "ignored"
     return fails === undefined && Transient.is(error) ? "failure" : others
   }
 }
