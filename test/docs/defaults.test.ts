@@ -121,7 +121,7 @@ const pages: Readonly<Record<string, () => Defaults>> = {
     ),
     ...keys
   }),
-  transient: () => ({ retryAfter: "none", unprocessed: "false" }),
+  transient: () => ({ retryAfter: "none", unprocessed: "false", throttled: "false" }),
   "events-and-stats": () => ({
     "Event.CurrentHub": "one for the process",
     lag: "1,024",

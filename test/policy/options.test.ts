@@ -86,6 +86,8 @@ const wrong: ReadonlyArray<readonly [options: unknown, text: string]> = [
   [{ breaker: { failures: "Down" } }, "Policy.breaker: failures must be an array of tags"],
   [{ breaker: { ignore: [1] } }, "Policy.breaker: ignore must be an array of tags"],
   [{ breaker: { failWhen: true } }, "Policy.breaker: failWhen must be a function"],
+  [{ breaker: { others: "failure" } }, 'Policy.breaker: others must be "success" or "ignored", got "failure"'],
+  [{ breaker: { throttled: true } }, 'Policy.breaker: throttled must be "ignored" or "failure", got true'],
   [{ breaker: { classify: "failure" } }, "Policy.breaker: classify must be a function"],
   [{ breaker: touchy, keys: { maxKeys: 0 } }, "Policy: keys.maxKeys must be an integer >= 1, got 0"],
   [{ breaker: touchy, keys: { idleTimeToLive: 0 } }, "Policy: keys.idleTimeToLive must be a duration above zero"]

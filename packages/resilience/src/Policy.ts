@@ -173,6 +173,12 @@ type InputRule<Rules> = Rules extends { readonly input: infer Input } ? Input : 
 type AttemptErrors<E, P> = "timeout" extends P ? E | Timeout.TimedOut : E
 
 /**
+ * The errors that must give the policy something to do: those of the effect, without the `TimedOut` that the policy
+ * itself adds. An effect whose only errors are rejections, or that has none, can still hang: there `TimedOut` counts.
+ */
+type OwnErrors<E, P> = [Exclude<E, Rejection.Rejection>] extends [never] ? AttemptErrors<E, P> : E
+
+/**
  * The error type of a protected effect: its own errors, exhausted if the policy retries, and a rejection for each part
  * that may reject.
  *
@@ -191,15 +197,22 @@ export type ErrorOf<E, P> = [P] extends [infer Q] // so that the compiler shows 
  * `unknown` when the policy makes sense for an effect that succeeds with `A` and fails with `E`; otherwise an English
  * sentence that says why not.
  *
+ * **Details** The errors of the effect itself decide: a `timeout` of the policy gives a permanent error nothing to retry.
+ * An effect without errors may be protected by a policy with a `timeout`, because it can hang.
+ *
  * @category utility types
  * @since 0.1.0
  */
-export type CanProtect<A, E, P, Rules> = Types.First<
+export type CanProtect<A, E, P, Rules, R = never> = Types.First<
   [
     ...("retry" extends P
-      ? [Retry.HasSomethingToRetry<AttemptErrors<E, P>>, Retry.TakesErrors<AttemptErrors<E, P>, InputRule<Rules>>]
+      ? [
+          Types.RequireEffect<E, R>,
+          Retry.HasSomethingToRetry<OwnErrors<E, P>>,
+          Retry.TakesErrors<AttemptErrors<E, P>, InputRule<Rules>>
+        ]
       : []),
-    ...("breaker" extends P ? [Outcome.CanTrip<A, AttemptErrors<E, P>, Rules>] : [])
+    ...("breaker" extends P ? [Outcome.CanTrip<A, AttemptErrors<E, P>, Rules, R, OwnErrors<E, P>>] : [])
   ]
 >
 
@@ -211,7 +224,7 @@ export type CanProtect<A, E, P, Rules> = Types.First<
  */
 export type Sensible<O> = Types.First<
   [
-    Types.NoUnknownOptions<O, Options, "breaker" | "bulkhead" | "budget" | "probes" | "keys">,
+    Types.NoUnknownOptions<O, Options, "retry" | "breaker" | "bulkhead" | "budget" | "probes" | "openFor" | "keys">,
     [ScheduleOf<O>] extends [never]
       ? unknown
       : ScheduleOf<O> extends { readonly [RetryBudget.GatedTypeId]: unknown }
@@ -253,7 +266,7 @@ export type Requires<O> = O extends { readonly budget: Context.Key<infer I, Retr
  * @since 0.1.0
  */
 export interface Protect<P extends Part, Rules, R2> {
-  <const Arg extends Types.AnyEffect | ProtectOptions>(
+  <const Arg extends Types.AnyEffect | ProtectOptions | Types.NotAnEffect>(
     arg: Arg & Refused<Arg, P, Rules>,
     ...ignored: ReadonlyArray<unknown>
   ): Protected<Arg, P, Rules, R2>
@@ -261,7 +274,7 @@ export interface Protect<P extends Part, Rules, R2> {
 
 type Refused<Arg, P extends Part, Rules> = [Arg] extends [Effect.Effect<infer A, infer E, infer _R>]
   ? CanProtect<A, E, P, Rules>
-  : Types.NoUnknownOptions<Arg, ProtectOptions>
+  : Types.OptionsOfCall<Arg, ProtectOptions>
 
 type Protected<Arg, P extends Part, Rules, R2> = [Arg] extends [Effect.Effect<infer A, infer E, infer R>]
   ? Effect.Effect<A, ErrorOf<E, P>, R | R2>
@@ -280,7 +293,7 @@ type EffectiveRules<Rules, Call> = Rules extends { readonly input: infer Input }
  */
 export interface Apply<P extends Part, Rules, R2> {
   <A, E, R>(
-    self: Effect.Effect<A, E, R> & CanProtect<A, E, P, Rules>,
+    self: Effect.Effect<A, E, R> & CanProtect<A, E, P, Rules, R>,
     ...ignored: ReadonlyArray<unknown>
   ): Effect.Effect<A, ErrorOf<E, P>, R | R2>
 }
@@ -293,7 +306,7 @@ export interface Apply<P extends Part, Rules, R2> {
  */
 export interface Fn<P extends Part, Rules, R2> {
   <Args extends ReadonlyArray<unknown>, A, E, R>(
-    f: ((...args: Args) => Effect.Effect<A, E, R>) & CanProtect<A, E, P, Rules>,
+    f: ((...args: Args) => Effect.Effect<A, E, R>) & CanProtect<A, E, P, Rules, R>,
     options?: { readonly key?: ((...args: Args) => string) | undefined }
   ): (...args: Args) => Effect.Effect<A, ErrorOf<E, P>, R | R2>
 }

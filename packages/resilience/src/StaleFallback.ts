@@ -55,7 +55,7 @@ export interface ProtectOptions {
  * @since 0.1.0
  */
 export interface Protect<A, R2> {
-  <Arg extends Types.AnyEffect | ProtectOptions>(
+  <Arg extends Types.AnyEffect | ProtectOptions | Types.NotAnEffect>(
     arg: Arg & Refused<Arg, A>,
     ...ignored: ReadonlyArray<unknown>
   ): [Arg] extends [Effect.Effect<infer _A1, infer E, infer R>] ? Effect.Effect<A, E, R | R2> : Apply<A, R2>
@@ -76,7 +76,7 @@ export interface Apply<A, R2> {
 
 type Refused<Arg, A> = [Arg] extends [Effect.Effect<infer A1, infer _E, infer _R>]
   ? CanStore<A1, A>
-  : Types.NoUnknownOptions<Arg, ProtectOptions>
+  : Types.OptionsOfCall<Arg, ProtectOptions>
 
 type CanStore<A1, A> = [A1] extends [A] ? unknown : "The values of this effect are not those that this fallback stores"
 

@@ -97,18 +97,10 @@ export const inContext = <Self, Shape extends object>(service: Context.Service<S
     Stream.unwrap(service.useSync(of))
 })
 
-/**
- * The delay that the dependency asked for with the failure of a call. An error of the user's may be anything, a proxy or a
- * getter that throws included; then it asked for none.
- */
+/** The delay that the dependency asked for with the failure of a call. */
 export const retryAfterOf = (cause: Cause.Cause<unknown>): Duration.Duration | undefined => {
   const reason = cause.reasons.find((reason) => reason._tag === "Fail")
-  return reason === undefined
-    ? undefined
-    : Result.getOrElse(
-        Result.try(() => Transient.retryAfter(reason.error)),
-        () => undefined
-      )
+  return reason === undefined ? undefined : Transient.retryAfter(reason.error)
 }
 
 export interface Classified {

@@ -22,7 +22,7 @@ export const noUnknown = (where: string, options: unknown, names: ReadonlyArray<
 }
 
 /** The options of a classification, which several policies have among their own. */
-export const classificationNames = ["failures", "ignore", "failWhen", "classify"]
+export const classificationNames = ["failures", "ignore", "others", "throttled", "failWhen", "classify"]
 
 /** A number in (0, 1]. */
 export const ratio = (where: string, field: string, value: number): number =>
@@ -95,18 +95,27 @@ const tagsIfGiven = (where: string, field: string, value: unknown): void => {
   invalid(where, field, "an array of tags", value)
 }
 
+const oneOfIfGiven = (where: string, field: string, value: unknown, names: ReadonlyArray<string>): void => {
+  if (value === undefined || names.includes(value as string)) return
+  invalid(where, field, names.map((name) => `"${name}"`).join(" or "), value)
+}
+
 /** The options of a classification. */
 export const classification = (
   where: string,
   value: {
     readonly failures?: unknown
     readonly ignore?: unknown
+    readonly others?: unknown
+    readonly throttled?: unknown
     readonly failWhen?: unknown
     readonly classify?: unknown
   }
 ): void => {
   tagsIfGiven(where, "failures", value.failures)
   tagsIfGiven(where, "ignore", value.ignore)
+  oneOfIfGiven(where, "others", value.others, ["success", "ignored"])
+  oneOfIfGiven(where, "throttled", value.throttled, ["ignored", "failure"])
   functionIfGiven(where, "failWhen", value.failWhen)
   functionIfGiven(where, "classify", value.classify)
 }
