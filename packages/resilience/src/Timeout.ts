@@ -107,7 +107,7 @@ const make = (duration: Duration.Input, options: Options | undefined) => {
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | TimedOut, R> =>
     Effect.withFiber((fiber) => {
       const deadline = Deadline.nested(fiber, Time.monotonicMillis(fiber) + limit)
-      return runWithin<A, E | TimedOut>(self, limit, deadline, fiber, () => {
+      return runWithin<A, E | TimedOut>(self, limit, deadline, fiber, policy, () => {
         reporterOf(policy, fiber).timedOut(defaultKey, error, fiber)
         return Exit.fail(timedOut({ policy, key: defaultKey, after: error }))
       })

@@ -237,7 +237,9 @@ export class RetryLoop {
 
   private boundByDeadline(hook: Effect.Effect<unknown>, fiber: AnyFiber): Effect.Effect<unknown> {
     const remaining = this.remaining(fiber)
-    return remaining === Infinity ? hook : runWithin<unknown, never>(hook, remaining, undefined, fiber, () => Exit.void)
+    return remaining === Infinity
+      ? hook
+      : runWithin<unknown, never>(hook, remaining, undefined, fiber, this.reporter.policy, () => Exit.void)
   }
 
   private record(error: unknown, delay: Duration.Duration | undefined, elapsed: number): EndedAttempt {
