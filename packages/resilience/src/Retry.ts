@@ -18,6 +18,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Event from "./Event.ts"
 import { gatedScheduleOf } from "./engine/budget.ts"
 import * as Retrying from "./engine/retry.ts"
+import * as Decision from "./machine/Retry.ts"
 import { dual } from "./runtime/dual.ts"
 import * as Check from "./runtime/options.ts"
 import * as Transient from "./Transient.ts"
@@ -55,7 +56,7 @@ export interface GiveUp {
   readonly attempts: number
   /** Time since the first attempt started. */
   readonly elapsed: Duration.Duration
-  /** The last 100 attempts, in order. */
+  /** The last attempts, in order, as many as the option `history` keeps. */
   readonly history: ReadonlyArray<Attempt>
 }
 
@@ -73,6 +74,11 @@ export interface Options<in Value = unknown> {
   readonly unprocessedOnly?: boolean | undefined
   /** An error whose `retryAfter` is longer than this ends the retry. A duration of zero or more. Default: 1 minute. */
   readonly maxRetryAfter?: Duration.Input | undefined
+  /**
+   * How many of the last attempts {@link GiveUp} lists. A running retry, and the cause of one that gave up, hold their
+   * errors in memory. An integer >= 0. Default: 10, more than the attempts of most schedules.
+   */
+  readonly history?: number | undefined
   /** Runs after each decision to retry, before the delay; the deadline interrupts it. */
   readonly onRetry?: ((attempt: Attempt) => Effect.Effect<unknown>) | undefined
   /** Retries a success while this is `true` for its value. When the retry gives up, the caller gets the last value. */
@@ -243,7 +249,7 @@ export const transient: {
  * @internal
  */
 export const resolve = (where: string, schedule: unknown, options: Options = {}): Retrying.RetrySettings => {
-  const { maxRetryAfter, onRetry, unprocessedOnly = false } = options
+  const { history = 10, maxRetryAfter, onRetry, unprocessedOnly = false } = options
   if (!Schedule.isSchedule(schedule)) Check.invalid(where, "schedule", "a Schedule", schedule)
   if (typeof unprocessedOnly !== "boolean") Check.invalid(where, "unprocessedOnly", "true or false", unprocessedOnly)
   if (onRetry !== undefined && typeof onRetry !== "function") Check.invalid(where, "onRetry", "a function", onRetry)
@@ -252,12 +258,13 @@ export const resolve = (where: string, schedule: unknown, options: Options = {})
     schedule: schedule as Types.AnySchedule,
     unprocessedOnly,
     maxRetryAfter: Check.millis(where, "maxRetryAfter", maxRetryAfter ?? "1 minute", { zero: true, infinite: true }),
+    history: Check.integer(where, "history", history, 0),
     onRetry
   }
 }
 
 /** @internal */
-export const optionNames = ["unprocessedOnly", "maxRetryAfter", "onRetry"]
+export const optionNames = ["unprocessedOnly", "maxRetryAfter", "history", "onRetry"]
 
 const resolveTransient = (schedule: unknown, options: Options | undefined): Retrying.RetryEffectSettings => {
   const where = "Retry.transient"
@@ -356,10 +363,10 @@ export const backoff = (options: Backoff = {}): Schedule.Schedule<Duration.Durat
         if (attempt > times) return Cause.done(Duration.millis(previous))
         const exponential = Math.min(cap, base * 2 ** (attempt - 1))
         previous = jittered(jitter, exponential, base, cap, previous, random.nextDoubleUnsafe())
-        const requested = Transient.retryAfter(input)
-        const delay = Duration.millis(
-          requested === undefined ? previous : Math.max(previous, Duration.toMillis(requested))
-        )
+        const asked = Transient.retryAfter(input)
+        const requested = asked === undefined ? 0 : Duration.toMillis(asked)
+        const spread = jitter === "none" || previous >= requested ? 0 : random.nextDoubleUnsafe()
+        const delay = Duration.millis(Math.max(previous, Decision.spreadOut(requested, spread)))
         return Effect.succeed<[Duration.Duration, Duration.Duration]>([delay, delay])
       })
     })
@@ -397,7 +404,7 @@ const jittered = (jitter: Jitter, exponential: number, base: number, cap: number
     case "equal":
       return exponential * (0.5 + 0.5 * random)
     case "decorrelated":
-      return Math.min(cap, base + random * (previous * 3 - base))
+      return base + random * (Math.min(cap, previous * 3) - base)
     case "none":
       return exponential
   }

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
+import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Event from "../Event.ts"
 import * as Decision from "../machine/Retry.ts"
@@ -14,6 +15,7 @@ import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
 import { Frame } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
+import * as Timer from "../runtime/timer.ts"
 import type { AnyEffect, AnyFiber, AnySchedule } from "../runtime/types.ts"
 import * as Transient from "../Transient.ts"
 import { defaultKey } from "../Types.ts"
@@ -65,6 +67,8 @@ export interface RetrySettings {
   readonly unprocessedOnly: boolean
   /** Milliseconds. */
   readonly maxRetryAfter: number
+  /** Attempts that are kept for the history. */
+  readonly history: number
   readonly onRetry: ((attempt: EndedAttempt) => Effect.Effect<unknown>) | undefined
 }
 
@@ -83,8 +87,8 @@ export interface RetryHost {
   nextAttempt(metadata: Schedule.Metadata): AnyEffect
 }
 
-/** Attempts kept in a history: an endless retry must not grow without end. */
-const historyLimit = 100
+/** What a step of the schedule ends with that the deadline has interrupted. */
+const cutByDeadline = Symbol()
 
 type Step = (now: number, input: unknown) => Pull.Pull<[unknown, Duration.Duration], unknown, unknown, unknown>
 
@@ -127,6 +131,8 @@ export class RetryLoop {
   /** A ring of the last attempts: shifting an array of them would cost more than the rest of a retry. */
   private readonly history: Array<EndedAttempt> = []
   private historyCount = 0
+  /** The error, or the value, of the attempt that was recorded last. */
+  private lastError: unknown
   private step: Step | undefined
   /** The last failure of the dependency itself. */
   private lastFailure: Cause.Cause<unknown> | undefined
@@ -167,19 +173,10 @@ export class RetryLoop {
   }
 
   private next(input: unknown, fiber: AnyFiber, stop: Stop): AnyEffect {
-    const step = this.step
-    if (step !== undefined) return this.takeStep(step, input, fiber, stop)
-    return Effect.flatMap(Schedule.toStep(this.settings.schedule), (step) => {
-      this.step = step
-      return this.takeStep(step, input, fiber, stop)
-    })
-  }
-
-  private takeStep(step: Step, input: unknown, fiber: AnyFiber, stop: Stop): AnyEffect {
     const elapsed = Time.monotonicMillis(fiber) - this.startedAt
     // Wall time for schedules that read the calendar, advanced by the monotonic clock.
     const now = this.startedEpoch + elapsed
-    return Pull.matchEffect(step(now, input), {
+    return Pull.matchEffect(this.takeStep(now, input, fiber), {
       onSuccess: ([output, wait]) => {
         const decision = this.decide(input, Duration.toMillis(wait), fiber)
         if (typeof decision === "string") return this.end(decision, input, elapsed, stop)
@@ -197,7 +194,7 @@ export class RetryLoop {
           elapsedSincePrevious: this.startedAt + elapsed - this.previousEnd
         }
         this.previousEnd = this.startedAt + elapsed
-        const next = Effect.flatMap(Effect.sleep(decision), () => this.host.nextAttempt(metadata))
+        const next = Effect.flatMap(Timer.sleep(decision), () => this.host.nextAttempt(metadata))
         const hook = this.settings.onRetry
         if (hook === undefined) return next
         return Effect.flatMap(this.boundByDeadline(hook(attempt), fiber), () =>
@@ -205,8 +202,23 @@ export class RetryLoop {
         )
       },
       onFailure: Effect.failCause,
-      onDone: () => this.end("attempts", input, elapsed, stop)
+      onDone: (reason) => this.end(reason === cutByDeadline ? "deadline" : "attempts", input, elapsed, stop)
     })
+  }
+
+  /** The next step of the schedule. Its own effects (`Schedule.tap`, `addDelay`) are bound by the policy's deadline too. */
+  private takeStep(now: number, input: unknown, fiber: AnyFiber): ReturnType<Step> {
+    const step =
+      this.step === undefined
+        ? Effect.flatMap(Schedule.toStep(this.settings.schedule), (step) => {
+            this.step = step
+            return step(now, input)
+          })
+        : this.step(now, input)
+    const remaining = this.host.deadline - Time.monotonicMillis(fiber)
+    // The owner of a deadline around this retry interrupts it.
+    if (remaining === Infinity) return step
+    return runWithin(step, remaining, undefined, fiber, this.reporter.policy, () => Exit.fail(Cause.Done(cutByDeadline)))
   }
 
   private end(reason: Event.GiveUpReason, input: unknown, elapsed: number, stop: Stop): AnyEffect {
@@ -223,7 +235,8 @@ export class RetryLoop {
         maxRetryAfter: this.settings.maxRetryAfter,
         remaining: this.remaining(fiber),
         rejectedFor: this.host.rejectedFor(fiber)
-      }
+      },
+      () => fiber.getRef(Random.Random).nextDoubleUnsafe()
     )
     if (typeof decision === "string") return decision
     const { budget, retryKey } = this.host
@@ -244,13 +257,14 @@ export class RetryLoop {
 
   private record(error: unknown, delay: Duration.Duration | undefined, elapsed: number): EndedAttempt {
     const attempt: EndedAttempt = { attempt: this.attempts, error, elapsed: Duration.millis(elapsed), delay }
-    this.history[this.historyCount++ % historyLimit] = attempt
+    this.lastError = error
+    const limit = this.settings.history
+    if (limit > 0) this.history[this.historyCount++ % limit] = attempt
     return attempt
   }
 
   private giveUp(reason: Event.GiveUpReason, cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect {
-    const last = this.history[(this.historyCount - 1) % historyLimit]
-    const gaveUp = this.reportGaveUp(reason, last?.error, fiber)
+    const gaveUp = this.reportGaveUp(reason, this.lastError, fiber)
     markExhausted(cause)
     return Effect.failCause(Cause.annotate(cause, Context.make(GaveUp, gaveUp)))
   }
@@ -289,7 +303,7 @@ export class RetryLoop {
         error
       })
     }
-    const oldest = this.historyCount % historyLimit
+    const oldest = this.historyCount % Math.max(1, this.history.length)
     const history = [...this.history.slice(oldest), ...this.history.slice(0, oldest)]
     return { reason, error, attempts, elapsed, history }
   }

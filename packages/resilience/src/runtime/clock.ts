@@ -20,8 +20,11 @@ export const monotonicMillis = (fiber: AnyFiber): number => {
     context = fiber.context
     isLive = fiber.getRef(Clock.Clock) === liveClock
   }
-  return isLive ? Platform.now() : Number(fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe()) / 1e6
+  return isLive ? Platform.now() : millisOf(fiber.getRef(Clock.Clock))
 }
+
+/** The time of a clock, in milliseconds. */
+export const millisOf = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
 /** Wall time, for timestamps that people read; never for intervals. */
 export const epochMillis = (fiber: AnyFiber): number => fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
