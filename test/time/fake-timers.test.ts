@@ -1,5 +1,6 @@
 /** Fake timers of a test runner move every part alike: open time, timeout, deadline, maxWait and the delay of a retry. */
 import { afterEach, assert, describe, it, vi } from "@effect/vitest"
+import * as FakeTimers from "@sinonjs/fake-timers"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
@@ -17,7 +18,21 @@ const fakes: Readonly<Record<string, Fakes>> = {
     install: () => vi.useFakeTimers(),
     advance: (millis) => vi.advanceTimersByTimeAsync(millis),
     uninstall: () => vi.useRealTimers()
-  }
+  },
+  sinon: (() => {
+    let clock: ReturnType<typeof FakeTimers.install> | undefined
+    return {
+      install: () => {
+        // Promises and Effect's scheduler go on by themselves.
+        clock = FakeTimers.install({ toNotFake: ["nextTick", "queueMicrotask"] })
+      },
+      advance: async (millis) => clock?.tickAsync(millis),
+      uninstall: () => {
+        clock?.uninstall()
+        clock = undefined
+      }
+    }
+  })()
 }
 
 const hanging = Effect.never as Effect.Effect<string, Busy>

@@ -218,7 +218,9 @@ export class RetryLoop {
     const remaining = this.host.deadline - Time.monotonicMillis(fiber)
     // The owner of a deadline around this retry interrupts it.
     if (remaining === Infinity) return step
-    return runWithin(step, remaining, undefined, fiber, this.reporter.policy, () => Exit.fail(Cause.Done(cutByDeadline)))
+    return runWithin(step, remaining, undefined, fiber, this.reporter.policy, () =>
+      Exit.fail(Cause.Done(cutByDeadline))
+    )
   }
 
   private end(reason: Event.GiveUpReason, input: unknown, elapsed: number, stop: Stop): AnyEffect {

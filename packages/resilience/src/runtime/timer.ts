@@ -52,7 +52,9 @@ const sleepOn = (clock: Clock.Clock, delay: number): Effect.Effect<void> => {
     Effect.flatMap(clock.sleep(Duration.millis(delay)), () => {
       const early = at - Time.millisOf(clock)
       // A clock whose time does not move with its sleeps is a stub, and is taken at its word.
-      return early > 0 && early <= toleranceMs && again > 0 ? wait(Math.max(early, leastSleepMs), again - 1) : Effect.void
+      return early > 0 && early <= toleranceMs && again > 0
+        ? wait(Math.max(early, leastSleepMs), again - 1)
+        : Effect.void
     })
   return wait(delay, 3)
 }
