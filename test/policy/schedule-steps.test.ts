@@ -29,7 +29,7 @@ const schedules: ReadonlyArray<readonly [string, Schedule.Schedule<unknown>]> = 
 
 describe("the deadline of a policy bounds the steps of its schedule", () => {
   for (const [name, retry] of schedules) {
-    it.effect(`${name}: the caller gets the failure, with the reason \`deadline\``, () =>
+    it.effect(`${name}: the caller gets the failure, with the reason deadline`, () =>
       Effect.gen(function* () {
         const policy = yield* Policy.make("p", { deadline: "1 second", retry })
         const fiber = yield* start(policy.protect(busy))

@@ -195,8 +195,9 @@ export interface Apply<S, O> {
  * **When to use** For work that may be done twice. For other work set `unprocessedOnly`.
  *
  * **Details** Permanent errors, rejections of policies, defects and interruptions are never retried. The delay is that
- * of the schedule, but at least the `retryAfter` of the error; a delay that would outlast the deadline does not start.
- * When a policy rejects a later attempt, the caller gets the last failure of the dependency. {@link gaveUp} reads from
+ * of the schedule. If the error asks for a longer one (`retryAfter`), it is that plus a random part of up to 20 %, so
+ * that clients do not return at the same moment. A delay never ends early, and one that would outlast the deadline does
+ * not start. When a policy rejects a later attempt, the caller gets the last failure of the dependency. {@link gaveUp} reads from
  * the cause why the retry gave up. A bad option throws a `RangeError`. For the options see {@link Options}.
  *
  * **Gotchas** A schedule without an end, such as `Schedule.exponential` alone, retries forever: add `Schedule.upTo`, or
@@ -333,7 +334,7 @@ const jitters: ReadonlyArray<Jitter> = ["full", "equal", "decorrelated", "none"]
  * Creates a schedule of exponential delays with jitter, a longest delay and a number of retries.
  *
  * **Details** Without jitter the n-th delay is `base * 2^(n-1)`, at most `cap`. A `retryAfter` of the error is a lower
- * bound that may exceed `cap`, also under `Effect.retry`. The defaults are 2 retries, 100 milliseconds doubling up to 5
+ * bound that may exceed `cap`, also under `Effect.retry`; unless `jitter` is `"none"`, up to 20 % are added. The defaults are 2 retries, 100 milliseconds doubling up to 5
  * seconds, and full jitter. Throws a `RangeError` when an option is out of range.
  *
  * **Example** (A retry after 1, 2 and 4 milliseconds)

@@ -73,7 +73,7 @@ export interface Options {
  * The caller gets the result when the work has ended, finalizers included, so a permit for the work is held as long as
  * the work runs. Work in an uninterruptible region (a commit, a finalizer) completes the region first. If the work is
  * then complete, its own result is returned, because reporting completed work as a timeout would make callers repeat
- * it. A failure during the interruption, of a finalizer for example, is returned as it is.
+ * it. If it waits or starts another region instead, it is interrupted. The limit never fires early. A failure during the interruption, of a finalizer for example, is returned as it is.
  *
  * **Example** (Giving up on a slow call)
  *
