@@ -48,12 +48,17 @@ export interface Transition extends Base<"Transition"> {
    * time was over and a probe was admitted; `"control"`: an operator or a restore.
    */
   readonly cause: "tripped" | "probes" | "time" | "control"
-  /** Why the circuit opened; set when `to` is `"open"`, except after a restore. */
+  /** Why the circuit opened; set when `to` is `"open"`, except after a restore from a snapshot without it. */
   readonly evidence?: Evidence
   /** How long the circuit stays open; set when `to` is `"open"`. */
   readonly openFor?: Duration.Duration
   /** The number of the opening in a row, from 1; set when `to` is `"open"`. */
   readonly openings?: number
+  /**
+   * Time since the circuit left closed, through probes that failed: how long the outage has lasted. Set when `to` or
+   * `from` is `"open"` or `"half-open"`.
+   */
+  readonly unhealthySince?: Duration.Duration
 }
 
 /**

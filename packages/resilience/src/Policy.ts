@@ -473,7 +473,7 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine): Policy<P, Rules>
     allStats: Time.withNow((now, fiber) => engine.allStats(now, fiber)),
     events: Event.streamFrom(engine.reporter.local),
     control: {
-      ...Circuits.commands((key, command, now, fiber) => engine.control(key, command, now, fiber)),
+      ...Circuits.commands(where, (key, command, now, fiber) => engine.control(key, command, now, fiber)),
       resize: (maxConcurrent) => {
         Check.integer(`${where}.control.resize`, "maxConcurrent", maxConcurrent, 1)
         return Effect.sync(() => engine.resize(maxConcurrent))

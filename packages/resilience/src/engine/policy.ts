@@ -343,7 +343,11 @@ export class PolicyEngine {
     this.circuits = breaker && new Circuits.Circuits(`${where}.breaker`, breaker, reporter)
     this.permits = bulkhead && new Permits.Permits(bulkhead, reporter)
     this.budget = sharedBudget ?? (budget && new Budget(budget, reporter))
-    this.entries = new Keyed<Entry>(settings.keys, (key, now) => this.make(key, now), pinned)
+    this.entries = new Keyed<Entry>(
+      settings.keys,
+      (key, now) => this.make(key, now),
+      (entry, now) => this.pinned(entry, now)
+    )
     this.timedOut = timedOut
   }
 
@@ -357,8 +361,20 @@ export class PolicyEngine {
     }
   }
 
-  control(key: string, command: Circuits.Command, now: number, fiber: AnyFiber): void {
-    this.circuits?.control(this.entries.ensure(key, now).circuit!, command, now, fiber)
+  private pinned(entry: Entry, now: number): boolean {
+    return (
+      entry.counters.running > 0 ||
+      (entry.circuit !== undefined && this.circuits?.pinned(entry.circuit, now) === true) ||
+      (entry.permits !== undefined && Permits.pinned(entry.permits))
+    )
+  }
+
+  control(key: string | undefined, command: Circuits.Command, now: number, fiber: AnyFiber): void {
+    const cells: Circuits.Cells = {
+      ensure: (key) => this.entries.ensure(key, now).circuit!,
+      all: () => Array.from(this.entries.all(), (entry) => entry.circuit!)
+    }
+    this.circuits?.control(cells, key, command, now, fiber)
   }
 
   resize(maxConcurrent: number): void {
@@ -391,8 +407,3 @@ export class PolicyEngine {
     }
   }
 }
-
-const pinned = (entry: Entry, now: number): boolean =>
-  entry.counters.running > 0 ||
-  (entry.circuit !== undefined && Circuits.pinned(entry.circuit, now)) ||
-  (entry.permits !== undefined && Permits.pinned(entry.permits))

@@ -89,7 +89,10 @@ const stateOf = (key: string, state: CircuitBreaker.State): Persistence.State =>
     case "disabled":
       return { _tag: "Closed", key }
     case "half-open":
-      return { _tag: "HalfOpen", key, probing: state.probing > 0, consecutiveOpenings: state.openings }
+      // Effect's circuit is open until the first probe.
+      return state.due
+        ? { _tag: "Open", key, retryAfter: Duration.zero, consecutiveOpenings: state.openings }
+        : { _tag: "HalfOpen", key, probing: state.probing > 0, consecutiveOpenings: state.openings }
     case "open":
       return { _tag: "Open", key, retryAfter: state.retryAfter, consecutiveOpenings: state.openings }
     case "isolated":
