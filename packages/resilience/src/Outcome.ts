@@ -29,13 +29,16 @@ export type Outcome = "success" | "failure" | "ignored"
  * **Details** With `classify` the other options are not read. The tags in `failures` and `ignore` are checked against
  * the error type of each protected effect. Rejections are ignored and defects are failures, whatever the tags are.
  *
+ * `Timeout.TimedOut` is a failure, whatever `failures` says: the dependency has not responded. Only `classify`, or
+ * `ignore` with its tag, decides otherwise.
+ *
  * **Gotchas** Ignored is not success: an ignored call is not counted at all, so it does not lower a failure rate.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Classification<in A = unknown, in E = unknown> {
-  /** Only errors with these tags count as failures (defects still do). Default: transient errors. */
+  /** Only errors with these tags count as failures (defects and timeouts still do). Default: transient errors. */
   readonly failures?: ReadonlyArray<string> | undefined
   /** Errors with these tags are ignored. Default: none. */
   readonly ignore?: ReadonlyArray<string> | undefined
@@ -101,6 +104,16 @@ const tagIn = (tags: ReadonlyArray<string>) => {
 }
 
 /**
+ * The property key of the mark on the error of a timeout.
+ *
+ * @internal
+ */
+export const TimeoutTypeId = "~effect-resilience/TimedOut" as const
+
+/** A timeout of this package, and not an error of the user's with the same tag. */
+const isTimeout = (error: unknown): boolean => typeof error === "object" && error !== null && TimeoutTypeId in error
+
+/**
  * Creates the function that classifies exits by the given options; without options it is {@link classify}.
  *
  * @category classification
@@ -117,7 +130,8 @@ export const classifier = <A, E>(options: Classification<A, E> | undefined): ((e
         : decide(exit)
   }
   if (failures === undefined && ignore === undefined && failWhen === undefined) return classify
-  const isFailure = failures === undefined ? Transient.is : tagIn(failures)
+  const listed = failures === undefined ? Transient.is : tagIn(failures)
+  const isFailure = (error: unknown): boolean => isTimeout(error) || listed(error)
   const ignored = ignore === undefined ? Rejection.is : tagIn(ignore)
   const isIgnored = (error: unknown): boolean => ignored(error) || Rejection.is(error)
   return (exit) =>

@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import * as Deadline from "./engine/deadline.ts"
 import { reporterOf } from "./engine/reporter.ts"
 import { runWithin } from "./engine/timeLimit.ts"
+import * as Outcome from "./Outcome.ts"
 import * as Rejection from "./Rejection.ts"
 import * as Time from "./runtime/clock.ts"
 import { dual } from "./runtime/dual.ts"
@@ -36,6 +37,8 @@ export class TimedOut extends Transient.TaggedError<TimedOut>("effect-resilience
     return `${Rejection.label(this)}: no result within ${Rejection.formatDuration(this.after)}`
   }
 }
+
+Object.defineProperty(TimedOut.prototype, Outcome.TimeoutTypeId, { value: Outcome.TimeoutTypeId })
 
 /** @internal */
 export const timedOut = stackless<Pick<TimedOut, "policy" | "key" | "after">, TimedOut>(
