@@ -14,7 +14,7 @@ it.effect("no time passes between the opening and the rejection of the calls tha
     const policy = yield* Policy.make("users", { breaker: strict, bulkhead: { maxConcurrent: 2, maxQueued: 50 } })
     yield* start(policy.protect(hung))
     const failing = yield* start(policy.protect(Effect.andThen(Effect.yieldNow, down)))
-    const waiting = yield* Effect.forEach(Array(50).fill(ok), (call) => start(outcome(policy.protect(call))))
+    const waiting = yield* Effect.forEach(Array(50).fill(0), () => start(outcome(policy.protect(ok))))
     yield* Fiber.await(failing)
     const tags = yield* Effect.forEach(waiting, Fiber.join)
     assert.deepStrictEqual(new Set(tags), new Set(["CircuitOpen"]))

@@ -15,7 +15,7 @@ import * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
 import { BreakerCall, BreakerEngine, type BreakerSettings } from "./engine/breaker.ts"
 import * as Circuits from "./engine/circuits.ts"
@@ -374,7 +374,7 @@ export interface CircuitBreaker<C = {}, R = never> {
   readonly states: Effect.Effect<ReadonlyArray<State & { readonly key: string }>, never, R>
   /** The events of this breaker, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
-  /** Changes of state, from the moment the stream is run. */
+  /** Changes of state, from the moment the stream is run. Other events do not take room in its buffer. */
   readonly transitions: Stream.Stream<Event.Transition, never, R>
   /** Commands of an operator. */
   readonly control: Control<R>
@@ -487,7 +487,7 @@ const makeWith = <C>(name: string, settings: BreakerSettings, program: Event.Hub
     },
     states: Time.withNow((now) => engine.states(now)),
     events: Event.streamFrom(engine.reporter.local),
-    transitions: Event.streamFrom(engine.reporter.local).pipe(Stream.filter((event) => event._tag === "Transition")),
+    transitions: Event.transitionsFrom(engine.reporter.local),
     control: Circuits.commands(where, (key, command, now, fiber) => engine.control(key, command, now, fiber)),
     snapshot: Time.withNow((now, fiber) => engine.snapshot(now, fiber)),
     restore: (snapshot) =>
