@@ -250,7 +250,7 @@ export const isolate = <S>(self: Circuit<S>, now: number): void => enter(self, I
 export const disable = <S>(self: Circuit<S>, now: number): void => enter(self, Disabled, now)
 
 /**
- * A millionth of a second, finer than any timer. A sum of milliseconds with fractions is inexact, and a clock in nanoseconds
+ * A microsecond, finer than any timer. A sum of milliseconds with fractions is inexact, and a clock in nanoseconds
  * cuts them off: without it a caller that waits for exactly the open time may come some nanoseconds too early.
  */
 const resolution = 1e-3
@@ -261,9 +261,9 @@ export const remainingOpenMs = <S>(self: Circuit<S>, now: number): number => {
   return remaining <= resolution ? 0 : remaining
 }
 
-/** Milliseconds for which an open circuit will surely reject calls: a caller that waits for them finds it due. */
+/** Milliseconds for which an open circuit will surely reject calls: a caller that waits for at least them finds it due. */
 export const rejectsForMs = <S>(self: Circuit<S>, now: number): number =>
-  Math.max(0, openingsOf(self).until - now - resolution)
+  Math.max(0, openingsOf(self).until - now - resolution / 2)
 
 /** Milliseconds until a call may be admitted, as far as is known; `Infinity` while isolated. */
 export const retryAfter = <S>(self: Circuit<S>, rule: ProbeRule, now: number): number => {
