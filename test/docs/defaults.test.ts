@@ -103,11 +103,11 @@ const pages: Readonly<Record<string, () => Defaults>> = {
   }),
   timeout: () => ({ duration: "required", name: "Timeout" }),
   deadline: () => ({ duration: "required", minimum: "required", name: "Deadline" }),
-  fallback: () => ({
-    when: "rejected",
-    name: "Fallback",
+  fallback: () => ({ when: "rejected", name: "Fallback" }),
+  "stale-fallback": () => ({
     maxAge: "required",
-    maxKeys: keySettings(Keyed.resolve("Test")).maxKeys!
+    maxKeys: keySettings(Keyed.resolve("Test")).maxKeys!,
+    when: "rejected"
   }),
   policy: () => ({
     ...Object.fromEntries(
