@@ -157,7 +157,7 @@ describe("npm run lab", () => {
   it("refuses what it does not know", () => {
     const { status, stderr, stdout } = lab("--scenario", "S99")
     assert.strictEqual(status, 1)
-    assert.include(stderr, "no such scenario: S99; there are S0, S1")
+    assert.include(stderr, "no such scenario: S99; there are S0, S0b, S1")
     assert.include(stderr, "npm run lab -- --help")
     assert.strictEqual(stdout, "")
   })

@@ -90,7 +90,7 @@ export const senders = [{ name: "broken", title: "", make: () => { throw new Err
       () => "nothing",
       (error: Error) => error.message
     )
-    assert.match(failed, /^first, broken, seed \d: no such thing$/)
+    assert.match(failed, /^broken threw in first, seed \d:\nno such thing$/)
   })
 
   it.each([

@@ -201,6 +201,25 @@ export const aligned = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
 }
 
 /**
+ * A sentence for each sender that did not end all its calls, whose figures mean little then.
+ *
+ * @category rendering
+ * @since 0.1.0
+ */
+export const warnings = (rows: ReadonlyArray<Row>): ReadonlyArray<string> =>
+  rows.flatMap(({ runs, sender }) => {
+    const [calls, ended] = [sum(runs.map((run) => run.calls)), sum(runs.map((run) => run.ended))]
+    return ended === calls
+      ? []
+      : [
+          `${sender} left ${calls - ended} of ${calls} calls without an end: it awaits a promise or a timer of the process, \
+for which no time passes here, or an attempt without a timeout`
+        ]
+  })
+
+const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((total, number) => total + number, 0)
+
+/**
  * A row for the oracle and for each sender. Each figure is the median over the seeds.
  *
  * @category rendering
@@ -219,7 +238,7 @@ export const render = ({ oracle, rows, scenario }: Comparison): string => {
     })
   ])
   const title = `${scenario.name}  ${scenario.title}  (${seeds} ${seeds === 1 ? "seed" : "seeds"})`
-  return [title, aligned([head, best, ...body])].join("\n")
+  return [title, aligned([head, best, ...body]), ...warnings(rows)].join("\n")
 }
 
 /**

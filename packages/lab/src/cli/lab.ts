@@ -112,6 +112,16 @@ const main = async (options: Options): Promise<void> => {
       if (options.series) console.log(`${Table.renderSeries(comparison)}\n`)
     }
   })
+  const warnings = comparisons.flatMap(({ rows, scenario }) =>
+    Table.warnings(rows).map((warning) => `${scenario.name}: ${warning}`)
+  )
+  if (isMany) for (const warning of warnings) console.error(warning)
+  // A sender that ended no call at all was not measured.
+  if (
+    comparisons.some(({ rows }) => rows.some(({ runs }) => runs.every(({ calls, ended }) => calls > 0 && ended === 0)))
+  ) {
+    process.exitCode = 1
+  }
   if (isMany) console.log(`${Draws.render(Draws.summarize(comparisons))}\n`)
   else if (comparisons.length > 1) console.log(`${Table.renderRegret(comparisons)}\n`)
   if (calls > 0) {
