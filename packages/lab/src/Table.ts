@@ -124,7 +124,7 @@ export const columns: ReadonlyArray<Column> = [
     title: "in fault",
     of: "faultRegret",
     show: percent,
-    meaning: "regret during the fault only; at least 0 for each seed"
+    meaning: "regret during the fault only; both are at least 0 for each seed"
   },
   {
     title: "regret",
@@ -133,7 +133,7 @@ export const columns: ReadonlyArray<Column> = [
     interval: true,
     worst: true,
     meaning:
-      "goodput missing to the oracle, from the fault to the end of the run, at least 0 for each seed; [95 % interval], worst seed"
+      "goodput missing to the oracle, from the fault to the end of the run; [95 % interval], worst seed"
   }
 ]
 
@@ -143,7 +143,7 @@ export const columns: ReadonlyArray<Column> = [
  * @category rendering
  * @since 0.1.0
  */
-export const legend = columns.map(({ meaning, title }) => `${title.padEnd(8)}${meaning}`).join("\n")
+export const legend = columns.map(({ meaning, title }) => `${title.padEnd(10)}${meaning}`).join("\n")
 
 /**
  * One figure of one sender as text. The interval and the worst seed are included if they differ from the median.
