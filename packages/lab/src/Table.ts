@@ -132,8 +132,7 @@ export const columns: ReadonlyArray<Column> = [
     show: percent,
     interval: true,
     worst: true,
-    meaning:
-      "goodput missing to the oracle, from the fault to the end of the run; [95 % interval], worst seed"
+    meaning: "goodput missing to the oracle, from the fault to the end of the run; [95 % interval], worst seed"
   }
 ]
 
