@@ -6,7 +6,7 @@ import type * as Fiber from "effect/Fiber"
 import { TimeLimit } from "../TimeLimit.ts"
 import * as Check from "./check.ts"
 
-// Taken when the module is loaded, so that a limit holds under the fake timers of a test runner.
+// Read when the module is loaded, so that a limit holds under the fake timers of a test runner.
 const { clearTimeout, performance, setTimeout } = globalThis
 
 /** What `setTimeout` can wait for. */

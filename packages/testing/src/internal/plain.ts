@@ -24,10 +24,14 @@ export class Unidentified extends RangeError {
   override readonly name = "RangeError"
 }
 
+/** The class of dates, to tell them from other values. No time is read here. */
+// biome-ignore lint/style/noRestrictedGlobals: values of users are compared
+const GlobalDate = Date
+
 const quote = (text: string): string => JSON.stringify(text)
 
 type Known =
-  | Date
+  | InstanceType<typeof GlobalDate>
   | RegExp
   | URL
   | URLSearchParams
@@ -40,7 +44,7 @@ type Known =
 const isKnown = (value: object): value is Known =>
   value instanceof Map ||
   value instanceof Set ||
-  value instanceof Date ||
+  value instanceof GlobalDate ||
   value instanceof Error ||
   value instanceof RegExp ||
   ArrayBuffer.isView(value) ||
@@ -218,7 +222,7 @@ export class Identity {
       return `Map{${this.sorted(entries)}}`
     }
     if (value instanceof Set) return `Set{${this.sorted(Array.from(value, (item) => this.write(item, depth)))}}`
-    if (value instanceof Date) return `Date(${Number.isNaN(value.getTime()) ? "invalid" : value.toISOString()})`
+    if (value instanceof GlobalDate) return `Date(${Number.isNaN(value.getTime()) ? "invalid" : value.toISOString()})`
     if (value instanceof Error) return `Error${this.record(value, depth)}`
     if (value instanceof RegExp) return `RegExp(${String(value)}${value.lastIndex === 0 ? "" : `,${value.lastIndex}`})`
     if (value instanceof URL) return `URL(${value.href})`
@@ -410,7 +414,7 @@ export const literal = (value: unknown): string | undefined => {
     const inside = all(value)
     return inside === undefined ? undefined : `[${inside}]`
   }
-  if (value instanceof Date) return made("Date", String(value.getTime()))
+  if (value instanceof GlobalDate) return made("Date", String(value.getTime()))
   if (value instanceof URL) return made("URL", quote(value.href))
   if (value instanceof Map || value instanceof Set) {
     return made(value instanceof Map ? "Map" : "Set", literal([...value]))

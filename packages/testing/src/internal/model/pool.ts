@@ -1,6 +1,7 @@
 /** The inputs of one command: values of its arbitrary, each of which can be drawn and shrunk again. */
 import * as Arbitrary from "effect/Arbitrary"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Plain from "../plain.ts"
 import { seedOf } from "../random.ts"
 
@@ -109,11 +110,9 @@ export class Pool {
   }
 }
 
-const textOf = (input: unknown): string | undefined => {
-  // Inputs that cannot be told apart are all kept.
-  try {
-    return Plain.canonical(input)
-  } catch {
-    return undefined
-  }
-}
+/** Inputs that cannot be told apart are all kept. */
+const textOf = (input: unknown): string | undefined =>
+  Result.getOrElse(
+    Result.try(() => Plain.canonical(input)),
+    () => undefined
+  )

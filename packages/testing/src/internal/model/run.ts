@@ -2,6 +2,7 @@
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import * as Limit from "../limit.ts"
@@ -92,15 +93,16 @@ export const runSequence = (
       })
     const same = (what: string, one: unknown, other: unknown): boolean => {
       const { key = (value: unknown) => value } = model
-      try {
-        return Plain.same(key(one), key(other))
-      } catch (cause) {
-        if (!(cause instanceof Plain.Unidentified)) throw cause
-        throw new RangeError(
-          `Model: ${model.name}: ${what} cannot be compared: ${cause.message}, in ${Plain.show(other, 120)}. ` +
-            "Return what tells it apart, or give `key` to the model"
-        )
-      }
+      return Result.getOrElse(
+        Result.try(() => Plain.same(key(one), key(other))),
+        (cause) => {
+          if (!(cause instanceof Plain.Unidentified)) throw cause
+          throw new RangeError(
+            `Model: ${model.name}: ${what} cannot be compared: ${cause.message}, in ${Plain.show(other, 120)}. ` +
+              "Return what tells it apart, or give `key` to the model"
+          )
+        }
+      )
     }
     const sequence = Effect.gen(function* () {
       const made = yield* attempt("`real`", "that it can be made", () => model.real)
