@@ -108,3 +108,13 @@ export const whileMoving = <A, E, R>(
       )
     })
   )
+
+/** Waits for `millis` milliseconds of real time. The wait alone does not keep a process alive. */
+export const wait = (millis: number): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    if (millis > longestTimer) return
+    const timer = setTimeout(() => resume(Effect.void), millis)
+    // A number in browsers, where nothing has to be let go.
+    if (typeof timer === "object") (timer as { readonly unref?: () => void }).unref?.()
+    return Effect.sync(() => clearTimeout(timer))
+  })
