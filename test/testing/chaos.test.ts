@@ -115,10 +115,7 @@ describe("Chaos: faults", () => {
       const exit = yield* Effect.exit(call)
       const defect = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
       assert.instanceOf(defect, TimeLimit.Exceeded)
-      assert.strictEqual(
-        defect.message,
-        "Chaos: stopped the hang of work, call 1, which had not ended after 20ms"
-      )
+      assert.strictEqual(defect.message, "Chaos: stopped the hang of work, call 1, which had not ended after 20ms")
     })
   )
 

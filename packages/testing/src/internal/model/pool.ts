@@ -110,8 +110,8 @@ export class Pool {
   }
 }
 
-/** Inputs that cannot be told apart are all kept. */
-const textOf = (input: unknown): string | undefined =>
+/** One text for equal inputs; `undefined` for those that cannot be told apart, which are all kept. */
+export const textOf = (input: unknown): string | undefined =>
   Result.getOrElse(
     Result.try(() => Plain.canonical(input)),
     () => undefined

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import { random, seedOf } from "../random.ts"
 import type { Planned } from "./generate.ts"
-import type { Drawn, Pool } from "./pool.ts"
+import { type Drawn, type Pool, textOf } from "./pool.ts"
 
 /** The calls that ran up to the failure, if a sequence fails. */
 export type Fails = (calls: ReadonlyArray<Planned>) => Effect.Effect<ReadonlyArray<Planned> | undefined>
@@ -14,7 +14,7 @@ const longestForPairs = 16
 const inputsTried = 12
 
 /** Random sequences of the same commands that are tried at the end. */
-const samples = 150
+const samples = 80
 
 export class Shrinker {
   private readonly pools: ReadonlyMap<string, Pool>
@@ -23,6 +23,7 @@ export class Shrinker {
   private readonly goesOn: () => boolean
   private best: ReadonlyArray<Planned>
   private improved = false
+  private readonly tried = new Set<string>()
   shrinks = 0
 
   constructor(pools: ReadonlyMap<string, Pool>, first: ReadonlyArray<Planned>, fails: Fails, goesOn: () => boolean) {
@@ -52,6 +53,10 @@ export class Shrinker {
   /** Tries a sequence, and keeps it if it fails. */
   private attempt(calls: ReadonlyArray<Planned>): Effect.Effect<boolean> {
     if (calls.length === 0 || !this.goesOn()) return Effect.succeed(false)
+    const text = textOf(calls.map(({ input, name }) => [name, input]))
+    // The last round repeats the one before it.
+    if (text !== undefined && this.tried.has(text)) return Effect.succeed(false)
+    if (text !== undefined) this.tried.add(text)
     return Effect.map(this.fails(calls), (ran) => {
       if (ran === undefined) return false
       this.best = ran
