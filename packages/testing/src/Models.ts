@@ -172,7 +172,7 @@ const closed = <M, P>(model: Model.Model<M, Real<P>>): Model.Model<unknown, unkn
  * }))
  * const model = Models.limiter("lock", { make: lock, maxConcurrent: 1, maxQueued: Infinity })
  * const found = await Effect.runPromise(Effect.flip(Model.check(model)))
- * found.calls.map(([name]) => name) // => ["begin", "interrupt", "begin"]
+ * found.calls.map(([name]) => name) // => ["begin", "end", "begin"]
  * ```
  *
  * @category constructors
@@ -289,7 +289,7 @@ export const limiter = (name: string, options: LimiterOptions): Model.Model<unkn
  * const make = Effect.map(
  *   CircuitBreaker.make("users", { trip: TripPolicy.consecutive(2), openFor: { initial: "1 second", jitter: 0 } }),
  *   (breaker): Models.Breaker => ({
- * *     protect: (work) => breaker.protect(work),
+ *     protect: (work) => breaker.protect(work),
  *     isClosed: Effect.map(breaker.state(), ({ _tag }) => _tag === "closed")
  *   })
  * )

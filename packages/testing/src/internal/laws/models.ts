@@ -33,7 +33,6 @@ export const breaker = (subject: string, options: Options & Models.BreakerOption
   const { once } = laws(subject, options)
   const make: Effect.Effect<Models.Breaker, unknown, Scope.Scope> = options.make
   return [
-    modelled(subject, "opens, probes and closes as a circuit breaker does", Models.breaker(subject, options), options),
     once("a listener may call the breaker that it listens to", () =>
       Effect.gen(function* () {
         const { listen, protect } = yield* make
@@ -60,6 +59,7 @@ export const breaker = (subject: string, options: Options & Models.BreakerOption
         const exit = yield* endOf(Effect.andThen(Effect.sleep(openFor), protect(Effect.succeed("ok"))), openFor)
         return exit !== undefined && Exit.isSuccess(exit) ? undefined : "the circuit does not close again"
       })
-    )
+    ),
+    modelled(subject, "opens, probes and closes as a circuit breaker does", Models.breaker(subject, options), options)
   ]
 }
