@@ -13,11 +13,21 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
+import type { Transient } from "effect-resilience"
 import * as Check from "./internal/check.ts"
 import * as Policies from "./internal/laws/policy.ts"
 import * as Circuit from "./internal/model/circuit.ts"
-import type { LawError } from "./Laws.ts"
 import * as Model from "./Model.ts"
+
+/**
+ * The error of the work in a model. It is transient, and the same as `Laws.LawError`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export interface WorkError extends Cause.YieldableError, Transient.Transient {
+  readonly _tag: "LawError"
+}
 
 /**
  * What a model calls: a function around work, such as `protect` of a policy. The work fails with a transient error.
@@ -25,7 +35,7 @@ import * as Model from "./Model.ts"
  * @category models
  * @since 0.1.0
  */
-export type Protect = (work: Effect.Effect<unknown, LawError>) => Effect.Effect<unknown, unknown>
+export type Protect = (work: Effect.Effect<unknown, WorkError>) => Effect.Effect<unknown, unknown>
 
 /**
  * A limiter: at most `maxConcurrent` calls run, further ones wait in order, and the rest is rejected.
@@ -111,7 +121,7 @@ type Ending = "ok" | "failed" | "defect"
 
 const endings: readonly [Ending, ...Array<Ending>] = ["ok", "failed", "defect"]
 
-const exitOf: Readonly<Record<Ending, Exit.Exit<string, LawError>>> = {
+const exitOf: Readonly<Record<Ending, Exit.Exit<string, WorkError>>> = {
   ok: Exit.succeed("ok"),
   failed: Exit.fail(new Policies.LawError()),
   defect: Exit.die("a bug")
@@ -138,14 +148,14 @@ const wallTimes = Model.oneOf(0, -3_600_000, 3_600_000)
 
 interface Real<P> {
   readonly policy: P
-  readonly callers: Model.Callers<string, LawError>
+  readonly callers: Model.Callers<string, WorkError>
   readonly wall: Model.Wall
 }
 
 const realOf = <P>(make: Effect.Effect<P, unknown, Scope.Scope>, count: number) =>
   Effect.gen(function* () {
     const wall = yield* Model.wall
-    return { policy: yield* wall.within(make), callers: Model.callers<string, LawError>(count, describe), wall }
+    return { policy: yield* wall.within(make), callers: Model.callers<string, WorkError>(count, describe), wall }
   })
 
 /** Users run a model and never look into it. */
