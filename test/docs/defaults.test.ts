@@ -56,8 +56,15 @@ const breaker = (): Defaults => {
 }
 
 const budget = (): Defaults => {
-  const { minPerSecond, ratio, window } = RetryBudget.resolve("test", {})
-  return { minPerSecond: shown(minPerSecond), ratio: shown(ratio), window: millis(window) }
+  const { capacity, initial, keys, minPerSecond, ratio, timeoutCost } = RetryBudget.resolve("test", {})
+  return {
+    minPerSecond: shown(minPerSecond),
+    ratio: shown(ratio),
+    capacity: shown(capacity),
+    timeoutCost: shown(timeoutCost),
+    initial: initial === capacity ? "the capacity" : shown(initial),
+    per: keys === undefined ? "all" : "key"
+  }
 }
 
 const retry = (): Defaults => {
@@ -92,7 +99,7 @@ const pages: Readonly<Record<string, () => Defaults>> = {
   "circuit-breaker": () => ({ ...breaker(), trip: `\`${breaker().trip}\``, ...keys }),
   "trip-policies": () => ({ ...rates(), calls: "none", slowerThan: "required" }),
   bulkhead: () => ({ maxQueued, maxConcurrent: "required", maxWait: "none", ...keys }),
-  "retry-budget": budget,
+  "retry-budget": () => ({ ...budget(), ...keys }),
   retry: () => ({
     ...retry(),
     unprocessedOnly: "false",
@@ -114,7 +121,7 @@ const pages: Readonly<Record<string, () => Defaults>> = {
     ),
     ...keys
   }),
-  transient: () => ({ retryAfter: "none", unprocessed: "false" }),
+  transient: () => ({ retryAfter: "none", unprocessed: "false", throttled: "false" }),
   "events-and-stats": () => ({
     "Event.CurrentHub": "one for the process",
     lag: "1,024",

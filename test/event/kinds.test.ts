@@ -80,7 +80,7 @@ describe("Event: each kind, with its fields", () => {
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", {
         retry: pauses(5),
-        budget: { ratio: 0, minPerSecond: 0.1, window: "10 seconds" }
+        budget: { ratio: 0, capacity: 1 }
       })
       const heard = yield* listen(policy.events)
       const call = yield* start(Effect.flip(down.pipe(policy.protect({ key: "k" }))))

@@ -88,7 +88,7 @@ describe("Retry, the delay", () => {
 
   it.effect("is not begun when retryAfter exceeds maxRetryAfter: reason `retryAfter`, and no token is taken", () =>
     Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 1, window: "10 seconds" })
+      const budget = yield* RetryBudget.make("b", { ratio: 0, capacity: 10 })
       const asked = timed(later("61 seconds"))
       const gated = budget.gated(Schedule.recurs(5))
       assert.strictEqual(gaveUp(yield* Effect.exit(asked.work.pipe(Retry.transient(gated)))).reason, "retryAfter")
@@ -107,7 +107,7 @@ describe("Retry, the delay", () => {
 
   it.effect("is not begun when it would outlast the deadline: reason `deadline`, at once, and no token is taken", () =>
     Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 1, window: "10 seconds" })
+      const budget = yield* RetryBudget.make("b", { ratio: 0, capacity: 10 })
       const { at, work } = timed(() => new Busy())
       const schedule = budget.gated(Schedule.exponential("1 second", 4))
       const fiber = yield* start(work.pipe(Retry.transient(schedule), Deadline.within("4 seconds")))

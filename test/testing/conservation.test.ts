@@ -31,12 +31,12 @@ const said = (check: Effect.Effect<void, Conservation.Violation>) =>
 
 class Users extends CircuitBreaker.Service<Users>()("app/Users", touchy) {}
 class Printer extends Bulkhead.Service<Printer>()("app/Printer", { maxConcurrent: 2 }) {}
-const paying = { ratio: 0.5, minPerSecond: 1, window: "10 seconds" } as const
+const paying = { ratio: 0.5, capacity: 100, initial: 10 } as const
 class Budget extends RetryBudget.Service<Budget>()("app/Budget", paying) {}
 class Search extends Policy.Service<Search>()("app/Search", {
   deadline: "10 seconds",
   retry: Retry.backoff({ base: "1 second", times: 2, jitter: "none" }),
-  budget: { ratio: 1, window: "10 seconds" },
+  budget: { ratio: 1, capacity: 100, initial: 10 },
   breaker: { ...touchy, trip: TripPolicy.consecutive(4), probes: { permitted: 3, successes: 2 } },
   bulkhead: { maxConcurrent: 2, maxQueued: 1 },
   timeout: "1 second"
@@ -274,7 +274,7 @@ describe("Conservation: taking all there is", () => {
       assert.strictEqual(yield* Budget.balance, 12.5)
       yield* Conservation.tokens(Budget)
       assert.strictEqual(yield* Budget.balance, 0.5)
-      const budget = yield* RetryBudget.make("b", { window: "10 seconds" })
+      const budget = yield* RetryBudget.make("b", { capacity: 100, initial: 10 })
       const free = { ...budget, balance: Effect.map(budget.balance, (balance) => balance / 2) }
       assert.match(
         (yield* Effect.flip(Conservation.tokens(free))).message,

@@ -13,7 +13,7 @@ import { medianPlaces, quantile, sorted } from "./internal/statistics.ts"
  * @since 0.1.0
  */
 export interface Metrics {
-  /** Calls answered in time, as a share of those offered during the fault. */
+  /** Calls answered in time by an attempt, as a share of those offered during the fault. */
   readonly goodput: number
   /** Attempts per call during the fault. */
   readonly amplification: number
@@ -34,8 +34,21 @@ export interface Metrics {
   readonly p999: number
   /** The share of the workers' time that was spent on abandoned attempts. */
   readonly waste: number
-  /** Goodput missing to the oracle, as a share of the oracle, from the fault to the end of the run. */
+  /**
+   * Goodput missing to the oracle, as a share of the oracle, from the fault to the end of the run; 0 if more calls were
+   * answered than by the oracle, so that a mean over runs is not lowered by them.
+   */
   readonly regret: number
+  /** The same during the fault only. */
+  readonly faultRegret: number
+  /** The regret with its sign: below 0 if more calls were answered than by the oracle. */
+  readonly shortfall: number
+  /** Milliseconds that a call which failed during the fault kept its caller waiting, on average; at most its deadline. */
+  readonly timeToFail: number
+  /** Calls during the fault that were answered in time without a successful attempt, as a share of those offered. */
+  readonly degraded: number
+  /** Calls of the whole run that the sender never ended. */
+  readonly unended: number
 }
 
 /**
@@ -56,7 +69,12 @@ export const names = [
   "p99",
   "p999",
   "waste",
-  "regret"
+  "regret",
+  "faultRegret",
+  "shortfall",
+  "timeToFail",
+  "degraded",
+  "unended"
 ] as const satisfies ReadonlyArray<keyof Metrics>
 
 /**

@@ -13,6 +13,7 @@ import * as Exit from "effect/Exit"
 import type Opossum from "opossum"
 import type { Engine } from "./Engine.ts"
 import { type Realm, realmOf } from "./internal/realm.ts"
+import { perKey } from "./internal/rule.ts"
 import { type Call, type Circuits, type Client, permits, type Sender } from "./Sender.ts"
 
 const worldOf = ({ engine }: Client): Engine => {
@@ -67,7 +68,8 @@ const inRealm = (
 /**
  * A sender from a policy of cockatiel, made for each client. `make` gets the functions of the library.
  *
- * **Details** An attempt hangs up when the signal of its timeout aborts. Each client has one policy for all shards.
+ * **Details** An attempt hangs up when the signal of its timeout aborts. Each client has one policy per shard, as users
+ * have one per backend.
  *
  * **Gotchas** Your functions that the policy calls must be synchronous, because only promises of the library run in
  * virtual time. Throws if cockatiel is not installed.
@@ -109,8 +111,9 @@ export const cockatielPolicy = (
   make: (cockatiel: typeof Library, client: Client) => Library.IPolicy
 ): Sender =>
   inRealm(name, title, (realm, client) => {
-    const policy = make(realm.load("cockatiel") as typeof Library, client) // the package of that name
-    return (call) => policy.execute(({ signal }) => attemptOf(realm, client, call, signal))
+    const library = realm.load("cockatiel") as typeof Library // the package of that name
+    const policyOf = perKey(() => make(library, client))
+    return (call) => policyOf(call.key).execute(({ signal }) => attemptOf(realm, client, call, signal))
   })
 
 /** One circuit. */
@@ -175,7 +178,8 @@ const signalOf = (breaker: Opossum): AbortSignal | undefined =>
  * A sender from a breaker of opossum, made for each client with these options and the scenario's timeout.
  *
  * **Details** After a timeout opossum ignores the attempt, which continues. With `autoRenewAbortController` a timeout
- * hangs up on all attempts of the client. Each client has one breaker for all shards.
+ * hangs up on all attempts of the client to that shard. Each client has one breaker per shard, as users have one per
+ * backend.
  *
  * **Gotchas** Throws if opossum is not installed.
  *
@@ -189,13 +193,16 @@ export const opossumWith = (
 ): Sender =>
   inRealm(name, title, (realm, client) => {
     const Breaker = realm.load("opossum") as typeof Opossum // the package of that name
-    const breaker = new Breaker(
-      (call: Call): Promise<void> => attemptOf(realm, client, call, signalOf(breaker)),
-      // A copy, because opossum writes its defaults into the options.
-      { timeout: client.scenario.timeout, ...(typeof options === "function" ? options(client) : options) }
-    )
-    client.circuits(() => circuitIn(breaker.halfOpen, breaker.opened))
-    return (call) => breaker.fire(call)
+    const breakerOf = perKey(() => {
+      const breaker = new Breaker(
+        (call: Call): Promise<void> => attemptOf(realm, client, call, signalOf(breaker)),
+        // A copy, because opossum writes its defaults into the options.
+        { timeout: client.scenario.timeout, ...(typeof options === "function" ? options(client) : options) }
+      )
+      client.circuits(() => circuitIn(breaker.halfOpen, breaker.opened))
+      return breaker
+    })
+    return (call) => breakerOf(call.key).fire(call)
   })
 
 /**

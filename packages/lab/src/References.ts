@@ -3,11 +3,14 @@
  *
  * @since 0.1.0
  */
+import * as Effect from "effect/Effect"
+import * as Distribution from "./Distribution.ts"
 import * as Check from "./internal/check.ts"
 import { breakerOf } from "./internal/countBreaker.ts"
-import { byRule, type Cause, limitedTo, type Rule } from "./internal/rule.ts"
+import { insightOf } from "./internal/insight.ts"
+import { byRule, byRuleOfKey, type Cause, limitedTo, type Rule } from "./internal/rule.ts"
 import { Slots } from "./internal/slots.ts"
-import { type Client, permits, type Sender } from "./Sender.ts"
+import { type Call, type Client, type Failure, permits, type Sender } from "./Sender.ts"
 
 /** A delay between 0 and `base`, then twice `base`, and so on. */
 const fullJitter = (client: Client, base: number, attempt: number, cap = Infinity): number =>
@@ -22,12 +25,12 @@ const fullJitter = (client: Client, base: number, attempt: number, cap = Infinit
 export const none: Sender = byRule("none", "one attempt, no policy", () => ({}))
 
 /**
- * One attempt per call, and at most `Sender.permits` attempts at once.
+ * One attempt per call, and at most `Sender.permits` attempts to a shard at once.
  *
  * @category senders
  * @since 0.1.0
  */
-export const bulkhead: Sender = byRule("bulkhead", "one attempt, permits for a healthy day", ({ scenario }) =>
+export const bulkhead: Sender = byRuleOfKey("bulkhead", "one attempt, permits for a healthy day", ({ scenario }) =>
   limitedTo(permits(scenario), {})
 )
 
@@ -179,7 +182,7 @@ export interface Resilience4j {
 /**
  * resilience4j's breaker with its retry around it, which also retries rejections of the breaker.
  *
- * **Details** Throws a `RangeError` that names the option if an option is out of its range.
+ * **Details** Each shard has a breaker and a bulkhead of its own, as a registry provides one for each backend. Throws a `RangeError` that names the option if an option is out of its range.
  *
  * @category constructors
  * @since 0.1.0
@@ -198,7 +201,7 @@ export const resilience4jWith = (name: string, title: string, options: Resilienc
   Check.integer(where, "minimum", minimum, 1)
   Check.integer(where, "retries", retries, 0)
   if (!(wait >= 0)) Check.refuse(where, "wait", ">= 0", wait)
-  return byRule(name, title, ({ scenario }) => {
+  return byRuleOfKey(name, title, ({ scenario }) => {
     const rule: Rule = {
       ...breakerOf(breaker),
       retry: (_now, _cause, attempt) => (attempt <= retries ? wait : undefined)
@@ -232,6 +235,47 @@ export const resilience4jBest: Sender = resilience4jWith(
   "resilience4j, best of a grid: 80 % of 20 calls, 0.5 s, 3 probes, 3 attempts; permits as ours",
   { window: 20, rate: 0.8, open: 500, probes: 3, bulkhead: true }
 )
+
+const shardOf = ({ key }: Call): number => (key === "default" ? 0 : Number(key.slice("shard-".length)))
+
+/** The most attempts of {@link clairvoyant}, as of the oracle. */
+const clairvoyantAttempts = 4
+
+/**
+ * A second bound, beside the oracle: a sender that sees the dependency's queue and its faults, and not the luck of an
+ * attempt. It sends while an attempt would wait for less than a quarter of its timeout. Otherwise the call waits until
+ * an attempt would be worth it, those that came last first. A call has at most 4 attempts.
+ *
+ * **Details** The oracle has no queue and a mean service time; in a small or a busy world no sender can reach it. This
+ * one has a queue. Its callers wait, so it may exceed the oracle after a short fault.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const clairvoyant: Sender = {
+  name: "clairvoyant",
+  title: "sees the dependency's queue and faults; a bound, no policy",
+  make: ({ engine, now, scenario }) =>
+    Effect.sync(() => {
+      const insight = insightOf(engine)
+      // Also while work takes longer, because only work warms a cache.
+      const mean = scenario.replay === undefined ? Distribution.cut(scenario.service, Infinity).mean : 0
+      const whenReady = (call: Call, shard: number, attempt: number): Effect.Effect<void, Failure | "hopeless"> =>
+        Effect.suspend(() => {
+          const left = call.due - mean - now()
+          if (left <= 0) return Effect.fail("hopeless")
+          if (insight.isReady(shard)) return send(call, shard, attempt)
+          return Effect.flatMap(insight.wait(shard, left), (isReady) =>
+            isReady ? send(call, shard, attempt) : Effect.fail("hopeless" as const)
+          )
+        })
+      const send = (call: Call, shard: number, attempt: number): Effect.Effect<void, Failure | "hopeless"> =>
+        Effect.catch(call.limited, (failure) =>
+          attempt === clairvoyantAttempts ? Effect.fail(failure) : whenReady(call, shard, attempt + 1)
+        )
+      return (call) => whenReady(call, shardOf(call), 1)
+    })
+}
 
 /**
  * All senders of this module at their defaults.

@@ -25,6 +25,8 @@ export interface Column {
   readonly interval?: boolean
   /** Whether it shows the worst seed. */
   readonly worst?: boolean
+  /** Whether it is left out of a table in which it is 0 for every sender. */
+  readonly rare?: boolean
 }
 
 /**
@@ -99,12 +101,39 @@ export const columns: ReadonlyArray<Column> = [
     meaning: "the share of the workers' time that was spent on abandoned attempts"
   },
   {
+    title: "TTF ms",
+    of: "timeToFail",
+    show: fixed(0),
+    meaning: "milliseconds that a call which failed during the fault kept its caller waiting, on average"
+  },
+  {
+    title: "degraded",
+    of: "degraded",
+    show: percent,
+    rare: true,
+    meaning: "answered in time without a successful attempt, such as by a fallback; not good; only if there are such"
+  },
+  {
+    title: "unended",
+    of: "unended",
+    show: fixed(0),
+    rare: true,
+    meaning: "calls of the whole run that the sender never ended; only if there are such"
+  },
+  {
+    title: "in fault",
+    of: "faultRegret",
+    show: percent,
+    meaning: "regret during the fault only; at least 0 for each seed"
+  },
+  {
     title: "regret",
     of: "regret",
     show: percent,
     interval: true,
     worst: true,
-    meaning: "goodput missing to the oracle, from the fault to the end of the run; [95 % interval], worst seed"
+    meaning:
+      "goodput missing to the oracle, from the fault to the end of the run, at least 0 for each seed; [95 % interval], worst seed"
   }
 ]
 
@@ -144,8 +173,22 @@ export const cell = (
 export const perfect = ({ of, show }: Column, oracle: number): string =>
   of === "goodput" ? show(oracle) : of === "regret" ? show(0) : ""
 
-/** Aligns rows of cells in columns; the first column is text. */
-const aligned = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
+/**
+ * The columns of a comparison: all but the rare ones that are 0 for every sender.
+ *
+ * @category rendering
+ * @since 0.1.0
+ */
+export const columnsOf = (rows: ReadonlyArray<Row>): ReadonlyArray<Column> =>
+  columns.filter(({ of, rare }) => rare !== true || rows.some(({ summary }) => summary[of].worst > 0))
+
+/**
+ * Aligns rows of cells in columns; the first column is text.
+ *
+ * @category rendering
+ * @since 0.1.0
+ */
+export const aligned = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
   return rows
     .map((row) =>
@@ -165,6 +208,7 @@ const aligned = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
  */
 export const render = ({ oracle, rows, scenario }: Comparison): string => {
   const seeds = rows[0]?.runs.length ?? 0
+  const columns = columnsOf(rows)
   const head = ["sender", ...columns.map(({ title }) => title)]
   const best = ["oracle", ...columns.map((column) => perfect(column, oracle))]
   const body = rows.map((row) => [

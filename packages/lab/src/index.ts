@@ -1,4 +1,5 @@
 export * as Distribution from "./Distribution.ts"
+export * as Draws from "./Draws.ts"
 export * as Engine from "./Engine.ts"
 export * as Frontier from "./Frontier.ts"
 export * as Lab from "./Lab.ts"

@@ -102,7 +102,7 @@ export interface ConfigValues {
  * @since 0.1.0
  */
 export interface Protect<R2> {
-  <Arg extends Types.AnyEffect | ProtectOptions>(
+  <Arg extends Types.AnyEffect | ProtectOptions | Types.NotAnEffect>(
     arg: Arg & Refused<Arg>,
     ...ignored: ReadonlyArray<unknown>
   ): [Arg] extends [Effect.Effect<infer A, infer E, infer R>]
@@ -110,7 +110,7 @@ export interface Protect<R2> {
     : Apply<R2>
 }
 
-type Refused<Arg> = [Arg] extends [Types.AnyEffect] ? unknown : Types.NoUnknownOptions<Arg, ProtectOptions>
+type Refused<Arg> = [Arg] extends [Types.AnyEffect] ? unknown : Types.OptionsOfCall<Arg, ProtectOptions>
 
 /**
  * Protects effects with options that are already set: the result of `bulkhead.protect(options)`.
@@ -318,6 +318,7 @@ export const Service =
       resize: inContext.call((bulkhead) => bulkhead.resize),
       events: inContext.stream((bulkhead) => bulkhead.events),
       ...FromConfig.layers(
+        id,
         service,
         options,
         FromConfig.BulkheadValues,

@@ -44,7 +44,7 @@ import { defaultKey } from "./Types.ts"
  * | `maxRetryAfter` | a duration above zero | 10 minutes |
  * | `probes` | see {@link Probes} | 1 permitted, 1 success, lease of 10 seconds |
  * | `keys` | see `Types.KeyOptions` | 10,000 keys, 1 hour |
- * | `failures`, `ignore`, `failWhen`, `classify` | see `Outcome.Classification` | transient errors, defects |
+ * | `failures`, `ignore`, `others`, `throttled`, `failWhen`, `classify` | see `Outcome.Classification` | transient errors, defects |
  *
  * @category models
  * @since 0.1.0
@@ -312,7 +312,7 @@ interface WindowValues {
  * @since 0.1.0
  */
 export interface Protect<C, R2> {
-  <const Arg extends Types.AnyEffect | ProtectOptions>(
+  <const Arg extends Types.AnyEffect | ProtectOptions | Types.NotAnEffect>(
     arg: Arg & Refused<Arg, C>,
     ...ignored: ReadonlyArray<unknown>
   ): Protected<Arg, C, R2>
@@ -320,7 +320,7 @@ export interface Protect<C, R2> {
 
 type Refused<Arg, C> = [Arg] extends [Effect.Effect<infer A, infer E, infer _R>]
   ? Outcome.CanTrip<A, E, C>
-  : Types.NoUnknownOptions<Arg, ProtectOptions>
+  : Types.OptionsOfCall<Arg, ProtectOptions>
 
 type Protected<Arg, C, R2> = [Arg] extends [Effect.Effect<infer A, infer E, infer R>]
   ? Effect.Effect<A, E | Rejection.CircuitOpen, R | R2>
@@ -334,7 +334,7 @@ type Protected<Arg, C, R2> = [Arg] extends [Effect.Effect<infer A, infer E, infe
  */
 export interface Apply<C, R2> {
   <A, E, R>(
-    self: Effect.Effect<A, E, R> & Outcome.CanTrip<A, E, C>,
+    self: Effect.Effect<A, E, R> & Outcome.CanTrip<A, E, C, R>,
     ...ignored: ReadonlyArray<unknown>
   ): Effect.Effect<A, E | Rejection.CircuitOpen, R | R2>
 }
@@ -347,7 +347,7 @@ export interface Apply<C, R2> {
  */
 export interface Fn<C, R2> {
   <Args extends ReadonlyArray<unknown>, A, E, R>(
-    f: ((...args: Args) => Effect.Effect<A, E, R>) & Outcome.CanTrip<A, E, C>,
+    f: ((...args: Args) => Effect.Effect<A, E, R>) & Outcome.CanTrip<A, E, C, R>,
     options?: { readonly key?: ((...args: Args) => string) | undefined }
   ): (...args: Args) => Effect.Effect<A, E | Rejection.CircuitOpen, R | R2>
 }
@@ -460,7 +460,7 @@ export const resolve = (name: string, options: Options): BreakerSettings => {
  */
 export const make = <const O extends Options = {}>(
   name: string,
-  options?: O & Options & Types.NoUnknownOptions<O, Options, "probes" | "keys">
+  options?: O & Options & Types.NoUnknownOptions<O, Options, "probes" | "keys" | "openFor">
 ): Effect.Effect<CircuitBreaker<Outcome.ClassificationOf<O>>> => {
   const settings = resolve(name, options ?? {})
   return Effect.map(Event.CurrentHub, (hub) => makeWith(name, settings, hub))
@@ -585,7 +585,7 @@ export const Service =
   <Self = never>() =>
   <const Id extends string, const O extends Options = {}>(
     id: Id,
-    options?: O & Options & Types.NoUnknownOptions<O, Options, "probes" | "keys">
+    options?: O & Options & Types.NoUnknownOptions<O, Options, "probes" | "keys" | "openFor">
   ): Types.RequireSelf<Self, "CircuitBreaker", Class<Self, Id, Outcome.ClassificationOf<O>>> => {
     type C = Outcome.ClassificationOf<O>
     const given: Options = options ?? {}
@@ -593,6 +593,7 @@ export const Service =
     const members: Omit<Class<Self, Id, C>, keyof Context.ServiceClass<Self, Id, CircuitBreaker<C>>> = {
       ...statics<Self, C>(key),
       ...FromConfig.layers(
+        id,
         key,
         given,
         FromConfig.CircuitValues,

@@ -73,7 +73,7 @@ export const within: {
     duration: Duration.Input,
     options?: Options
   ): Effect.Effect<A, E | Rejection.DeadlineExceeded, R>
-} = dual((duration, options) => make(duration, options))
+} = dual("Deadline.within", (duration, options) => make(duration, options))
 
 const make = (duration: Duration.Input, options: Options | undefined) => {
   if (options !== undefined) Check.noUnknown("Deadline.within", options, ["name"])
@@ -179,7 +179,7 @@ export const atLeast: {
     minimum: Duration.Input,
     options?: Options
   ): Effect.Effect<A, E | Rejection.DeadlineExceeded, R>
-} = dual((minimum, options) => makeAtLeast(minimum, options))
+} = dual("Deadline.atLeast", (minimum, options) => makeAtLeast(minimum, options))
 
 const makeAtLeast = (minimum: Duration.Input, options: Options | undefined) => {
   const where = "Deadline.atLeast"

@@ -8,6 +8,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
+import { attempt, has } from "./runtime/read.ts"
 import { stackless } from "./runtime/stackless.ts"
 import { defaultKey } from "./Types.ts"
 
@@ -207,8 +208,7 @@ export type Rejection = CircuitOpen | BulkheadFull | DeadlineExceeded
  * @category guards
  * @since 0.1.0
  */
-export const is = <E>(error: E): error is E & Rejection =>
-  typeof error === "object" && error !== null && TypeId in error
+export const is = <E>(error: E): error is E & Rejection => has(error, TypeId)
 
 /**
  * Checks whether an error proves that the work never started. `false` for a deadline that passed while the work was
@@ -222,7 +222,7 @@ export const is = <E>(error: E): error is E & Rejection =>
 export const neverStarted = <E>(
   error: E
 ): error is E & (CircuitOpen | BulkheadFull | (DeadlineExceeded & { readonly started: false })) =>
-  is(error) && !(error instanceof DeadlineExceeded && error.started)
+  is(error) && !attempt(() => error instanceof DeadlineExceeded && error.started, true)
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Constructors without a stack trace

@@ -149,6 +149,10 @@ export type TakesErrors<E, Input> = [Transient.TransientOf<E>] extends [Input]
 
 type InputOf<S> = S extends Schedule.Schedule<infer _Out, infer Input, infer _E, infer _Env> ? Input : unknown
 
+/** For a wrong option the compiler reports the overload that takes the effect first, and so the schedule as the error. */
+type WrongOption =
+  "If this is a Schedule, an option beside it is wrong: there are unprocessedOnly, maxRetryAfter, onRetry, while and name. "
+
 /**
  * `unknown` when an effect that fails with `E` may be retried on the schedule `S`; otherwise a literal type whose text
  * says why not.
@@ -156,10 +160,10 @@ type InputOf<S> = S extends Schedule.Schedule<infer _Out, infer Input, infer _E,
  * @category utility types
  * @since 0.1.0
  */
-export type CanRetry<A, E, S, O> = Types.First<
+export type CanRetry<A, E, S, O, R = never> = Types.First<
   HasWhile<O> extends true
     ? [ChargesEveryStep<S>, TakesValue<A, O>]
-    : [ChargesEveryStep<S>, HasSomethingToRetry<E>, TakesErrors<E, InputOf<S>>]
+    : [ChargesEveryStep<S>, Types.RequireEffect<E, R, WrongOption>, HasSomethingToRetry<E>, TakesErrors<E, InputOf<S>>]
 >
 
 /**
@@ -179,7 +183,7 @@ export type ErrorAfter<E, S> = [S] extends [infer T] ? Transient.AfterRetry<E> |
  */
 export interface Apply<S, O> {
   <A, E, R>(
-    self: Effect.Effect<A, E, R> & CanRetry<A, E, S, O>
+    self: Effect.Effect<A, E, R> & CanRetry<A, E, S, O, R>
   ): Effect.Effect<A, ErrorAfter<E, S>, R | Schedule.Env<S>>
 }
 
@@ -231,11 +235,11 @@ export const transient: {
     options?: O & Options & Types.NoUnknownOptions<O, Options>
   ): Apply<S, O>
   <A, E, R, S extends Types.AnySchedule, const O extends Options<A> = {}>(
-    self: Effect.Effect<A, E, R> & CanRetry<A, E, S, O>,
+    self: Effect.Effect<A, E, R> & CanRetry<A, E, S, O, R>,
     schedule: S,
     options?: O & Options<A> & Types.NoUnknownOptions<O, Options>
   ): Effect.Effect<A, ErrorAfter<E, S>, R | Schedule.Env<S>>
-} = dual((schedule, options) => Retrying.retry(resolveTransient(schedule, options)))
+} = dual("Retry.transient", (schedule, options) => Retrying.retry(resolveTransient(schedule, options)))
 
 /**
  * The settings of a retry; the defaults stand here.
@@ -248,8 +252,10 @@ export const resolve = (where: string, schedule: unknown, options: Options = {})
   if (typeof unprocessedOnly !== "boolean") Check.invalid(where, "unprocessedOnly", "true or false", unprocessedOnly)
   if (onRetry !== undefined && typeof onRetry !== "function") Check.invalid(where, "onRetry", "a function", onRetry)
   return {
+    where,
     // `Schedule.isSchedule` has just checked it.
     schedule: schedule as Types.AnySchedule,
+    trusted: backoffOf(schedule as object) !== undefined,
     unprocessedOnly,
     maxRetryAfter: Check.millis(where, "maxRetryAfter", maxRetryAfter ?? "1 minute", { zero: true, infinite: true }),
     onRetry

@@ -38,7 +38,8 @@ export class TimedOut extends Transient.TaggedError<TimedOut>("effect-resilience
   }
 }
 
-Object.defineProperty(TimedOut.prototype, Outcome.TimeoutTypeId, { value: Outcome.TimeoutTypeId })
+// What no breaker takes for a response, whatever its `failures` are.
+Object.defineProperty(TimedOut.prototype, Outcome.TimedOutTypeId, { value: true })
 
 /** @internal */
 export const timedOut = stackless<Pick<TimedOut, "policy" | "key" | "after">, TimedOut>(
@@ -100,7 +101,7 @@ export const after: {
     duration: Duration.Input,
     options?: Options
   ): Effect.Effect<A, E | TimedOut, R>
-} = dual((duration, options) => make(duration, options))
+} = dual("Timeout.after", (duration, options) => make(duration, options))
 
 const make = (duration: Duration.Input, options: Options | undefined) => {
   if (options !== undefined) Check.noUnknown("Timeout.after", options, ["name"])

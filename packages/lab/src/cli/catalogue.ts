@@ -15,8 +15,20 @@ import { importTypeScript } from "./modules.ts"
 import { fail, frontier, UsageError } from "./options.ts"
 import { textOf, unreadable } from "./paths.ts"
 
-/** All named senders: those of the lab, the tuned ones, and the other libraries, which are slow to run. */
-export const namedSenders: ReadonlyArray<Sender.Sender> = [...Lab.senders, References.resilience4jBest, ...Peers.all]
+/** All named senders: those of the lab, the tuned ones, the second bound, and the other libraries, which are slow to run. */
+export const namedSenders: ReadonlyArray<Sender.Sender> = [
+  ...Lab.senders,
+  References.resilience4jBest,
+  References.clairvoyant,
+  ...Peers.all
+]
+
+/** The senders of drawn scenarios: those of the lab, and what to hold them against. */
+export const drawnSenders: ReadonlyArray<Sender.Sender> = [
+  ...Lab.senders,
+  References.resilience4jBest,
+  References.clairvoyant
+]
 
 /** The contents of a file: a scenario, and the senders of a module. */
 interface Own {
@@ -58,9 +70,12 @@ const readText = (path: string): Effect.Effect<string, UsageError> =>
   Effect.try({ try: () => textOf(path), catch: (error) => error as UsageError }) // `textOf` throws no other error
 
 /** The user's input: a file, whose scenario may name recordings next to it, or a recording to replay, or both. */
-const ownOf = async (file: string | undefined, trace: string | undefined): Promise<Own | undefined> => {
+const ownOf = async (file: string | undefined, trace: string | undefined): Promise<Catalogue["own"]> => {
   const brought = file === undefined ? undefined : await load(file)
   if (trace === undefined && brought === undefined) return undefined
+  if (trace === undefined && Array.isArray(brought?.scenario)) {
+    return { scenarios: brought.scenario, senders: brought.senders }
+  }
   const scenario = Effect.gen(function* () {
     const folder = dirname(file ?? "")
     const written = yield* Trace.load(brought?.scenario, (name) =>
@@ -70,13 +85,15 @@ const ownOf = async (file: string | undefined, trace: string | undefined): Promi
     const recorded = yield* Effect.flatMap(readText(trace), (text) => Trace.decode(text, { file: trace }))
     return { ...Trace.scenario(basename(trace), recorded), ...(written as object | undefined) } // decoded later
   })
-  return { scenario: await Effect.runPromise(scenario), senders: brought?.senders ?? [] }
+  return { scenarios: [await Effect.runPromise(scenario)], senders: brought?.senders ?? [] }
 }
 
 export interface Catalogue {
   /** The senders of the file, then the named ones. A sender of the file hides a named one. */
   readonly senders: ReadonlyArray<Sender.Sender>
-  readonly own: Own | undefined
+  readonly own:
+    | { readonly scenarios: ReadonlyArray<unknown>; readonly senders: ReadonlyArray<Sender.Sender> }
+    | undefined
 }
 
 export const catalogueOf = async (file: string | undefined, trace?: string): Promise<Catalogue> => {

@@ -1,6 +1,7 @@
 // Runs senders through scenarios in virtual time, as a table and as a report.
 import { writeFileSync } from "node:fs"
 import * as Result from "effect/Result"
+import * as Draws from "../Draws.ts"
 import * as Frontier from "../Frontier.ts"
 import * as Lab from "../Lab.ts"
 import * as Peers from "../Peers.ts"
@@ -9,7 +10,7 @@ import * as Scenario from "../Scenario.ts"
 import * as Scenarios from "../Scenarios.ts"
 import type * as Sender from "../Sender.ts"
 import * as Table from "../Table.ts"
-import { catalogueOf, decode, namedSenders, scenarioNamed, senderNamed } from "./catalogue.ts"
+import { catalogueOf, decode, drawnSenders, namedSenders, scenarioNamed, senderNamed } from "./catalogue.ts"
 import { plain } from "./json.ts"
 import { command, commandOf, fail, frontier, help, type Options, read, UsageError } from "./options.ts"
 import { mustBeWritable } from "./paths.ts"
@@ -64,11 +65,22 @@ const main = async (options: Options): Promise<void> => {
   if (options.json !== undefined) mustBeWritable("--json", options.json)
   const catalogue = await catalogueOf(options.file, options.trace)
   const { own } = catalogue
-  const all = own !== undefined && own.senders.length > 0 ? own.senders : options.full ? namedSenders : Lab.senders
+  const { draw } = options
+  const ownScenarios = own?.scenarios ?? []
+  // Many scenarios are summarized by their kind, also those that were drawn earlier and written into a file.
+  const isMany = draw !== undefined || ownScenarios.length > 1
+  const usual = options.full ? namedSenders : isMany ? drawnSenders : Lab.senders
+  const all = own !== undefined && own.senders.length > 0 ? own.senders : usual
   const senders = options.senders?.map((name) => senderNamed(catalogue, name)) ?? all
   mustBeInstalled(senders)
   const inputs = [
-    ...(own === undefined ? [] : [{ what: options.file ?? options.trace ?? "", input: own.scenario }]),
+    ...(draw === undefined
+      ? []
+      : Draws.scenarios(draw).map((input) => ({ what: input.name, input: input as unknown }))),
+    ...ownScenarios.map((input, index) => ({
+      what: `${options.file ?? options.trace ?? ""}${isMany ? `, scenario ${index}` : ""}`,
+      input
+    })),
     ...options.scenarios
       .filter((name) => name !== frontier)
       .map((name) => ({ what: name, input: scenarioNamed(name) as unknown }))
@@ -96,11 +108,12 @@ const main = async (options: Options): Promise<void> => {
     },
     ready: (comparison) => {
       progress.ready(comparison)
-      console.log(`${Table.render(comparison)}\n`)
+      if (!isMany) console.log(`${Table.render(comparison)}\n`)
       if (options.series) console.log(`${Table.renderSeries(comparison)}\n`)
     }
   })
-  if (comparisons.length > 1) console.log(`${Table.renderRegret(comparisons)}\n`)
+  if (isMany) console.log(`${Draws.render(Draws.summarize(comparisons))}\n`)
+  else if (comparisons.length > 1) console.log(`${Table.renderRegret(comparisons)}\n`)
   if (calls > 0) {
     const { system, user } = process.cpuUsage()
     const perSecond = Math.round(calls / ((system + user) / 1e6)).toLocaleString("en")

@@ -38,7 +38,10 @@ ${command} [options]
   --seeds <n>        runs of each sender through each scenario, whose median is shown (default: ${quick.seeds})
   --first <seed>     the first seed; the others follow it (default: 1)
   --full             all scenarios, ${frontier} too, all senders, ${full.seeds} seeds, unless other options set them; takes an hour or more
-  --file <file>      a scenario of your own: .json, or .ts that exports \`scenario\` and may export \`senders\`
+  --draw <n>         runs <n> scenarios drawn at random, and prints a summary by kind of fault; 1 run of each (--seeds)
+  --seed <seed>      of the draw (default: 1)
+  --file <file>      a scenario of your own, or a list of them: .json, or .ts that exports \`scenario\` and may
+                     export \`senders\`
   --trace <file>     replays recorded calls: CSV, or a JSON object per line; with --file as its scenario configures
   --series           prints goodput over time as text below each table
   --html <file>      where the report is written (default: ${defaultReport})
@@ -61,6 +64,8 @@ export interface Options {
   readonly full: boolean
   readonly seeds: number
   readonly first: number
+  /** The number of scenarios to draw, and the seed of the draw. */
+  readonly draw: { readonly count: number; readonly seed: number } | undefined
   readonly file: string | undefined
   readonly trace: string | undefined
   readonly series: boolean
@@ -89,6 +94,8 @@ const parse = (args: ReadonlyArray<string>) => {
         seeds: { type: "string" },
         first: { type: "string", default: "1" },
         full: { type: "boolean", default: false },
+        draw: { type: "string" },
+        seed: { type: "string" },
         file: { type: "string" },
         trace: { type: "string" },
         series: { type: "boolean", default: false },
@@ -121,17 +128,27 @@ export const read = (args: ReadonlyArray<string>): Options => {
   const [extra] = positionals
   if (extra !== undefined) fail(`Unexpected argument '${extra}': ${hintOf(extra)}`)
   if (values.html !== undefined && values["no-html"]) fail("--html and --no-html contradict each other")
+  if (values.seed !== undefined && values.draw === undefined) fail("--seed is of --draw; did you mean --first?")
   const set = values.full ? full : quick
+  const isOwn = (values.file ?? values.trace ?? values.draw) !== undefined
   return {
-    scenarios: values.scenario ?? ((values.file ?? values.trace) === undefined || values.full ? set.scenarios : []),
+    scenarios: values.scenario ?? (!isOwn || values.full ? set.scenarios : []),
     senders: values.sender,
     full: values.full,
-    seeds: values.seeds === undefined ? set.seeds : integer("seeds", values.seeds, 1),
+    seeds: values.seeds === undefined ? (values.draw === undefined ? set.seeds : 1) : integer("seeds", values.seeds, 1),
     first: integer("first", values.first, Number.MIN_SAFE_INTEGER),
+    draw:
+      values.draw === undefined
+        ? undefined
+        : {
+            count: integer("draw", values.draw, 1),
+            seed: values.seed === undefined ? 1 : integer("seed", values.seed, Number.MIN_SAFE_INTEGER)
+          },
     file: values.file,
     trace: values.trace,
     series: values.series,
-    html: values["no-html"] ? undefined : (values.html ?? defaultReport),
+    // A report of many drawn scenarios is written only if it is asked for.
+    html: values["no-html"] ? undefined : (values.html ?? (values.draw === undefined ? defaultReport : undefined)),
     json: values.json,
     workers: integer("workers", values.workers, 1),
     prints: values.help ? "help" : values.list ? "list" : undefined
@@ -139,11 +156,12 @@ export const read = (args: ReadonlyArray<string>): Options => {
 }
 
 /** The command that reproduces the figures; options that change no figure are left out. */
-export const commandOf = ({ file, first, full: isFull, scenarios, seeds, senders, trace }: Options): string => {
+export const commandOf = ({ draw, file, first, full: isFull, scenarios, seeds, senders, trace }: Options): string => {
   const quote = (text: string): string => (/^[\w./:@-]+$/.test(text) ? text : JSON.stringify(text))
-  const usual = isFull ? full.scenarios : (file ?? trace) === undefined ? quick.scenarios : []
+  const usual = isFull ? full.scenarios : (file ?? trace ?? draw) === undefined ? quick.scenarios : []
   const parts = [
     ...(isFull ? ["--full"] : []),
+    ...(draw === undefined ? [] : ["--draw", String(draw.count), "--seed", String(draw.seed)]),
     ...(file === undefined ? [] : ["--file", file]),
     ...(trace === undefined ? [] : ["--trace", trace]),
     ...(scenarios.join() === usual.join() ? [] : scenarios.flatMap((name) => ["--scenario", name])),

@@ -30,6 +30,8 @@ export class Attempt {
   started = -1
   /** When its client stopped waiting for it. */
   abandoned = Infinity
+  /** Whether its success comes from the dependency, and not from a fallback of a tier between. */
+  isGenuine = true
   /** Its next event, which can be cancelled. */
   done: { readonly cancel: () => void } | undefined = undefined
 

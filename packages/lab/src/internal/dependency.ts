@@ -13,6 +13,8 @@ export interface Work {
   readonly sent: () => void
   readonly waited: (millis: number) => void
   readonly worked: (total: number, wasted: number) => void
+  /** A worker is free, or the condition has changed. */
+  readonly changed: () => void
 }
 
 export class Dependency implements Target {
@@ -45,6 +47,11 @@ export class Dependency implements Target {
     return this.shards[shard]!.serves()
   }
 
+  /** Milliseconds until a worker would take an attempt that is sent now; `Infinity` if none would. */
+  wait(shard: number): number {
+    return this.shards[shard]!.wait()
+  }
+
   /** Attempts that wait. */
   get queued(): number {
     return this.shards.reduce((sum, shard) => sum + shard.queued, 0)
@@ -63,7 +70,7 @@ type Random = Readonly<Record<"service" | "errors" | "keys", () => number>>
 class Shard {
   private readonly engine: Engine
   private readonly scenario: Scenario
-  private readonly work: Work
+  private readonly report: Work
   private readonly random: Random
   private readonly workers: number
   private readonly room: number
@@ -79,7 +86,7 @@ class Shard {
     this.engine = engine
     this.scenario = scenario
     this.condition = condition
-    this.work = work
+    this.report = work
     this.random = random
     this.workers = scenario.workers / scenario.shards
     this.room = Math.floor(scenario.queue / scenario.shards)
@@ -95,10 +102,21 @@ class Shard {
     return Math.round(this.workers * this.condition.capacity)
   }
 
+  wait(): number {
+    if (unreachable(this.condition) || this.capacity === 0) return Infinity
+    if (this.working.size < this.capacity) return 0
+    return this.queued < this.room ? ((this.waiting.ahead(this.engine.now) + 1) * this.work) / this.capacity : Infinity
+  }
+
+  /** Milliseconds of a worker for an attempt, on average. */
+  get work(): number {
+    return this.mean * this.condition.slow * (this.cache?.slowdown ?? 1)
+  }
+
   serves(): boolean {
     if (unreachable(this.condition) || this.capacity === 0) return false
     const { now } = this.engine
-    const time = this.mean * this.condition.slow * (this.cache?.slowdown ?? 1)
+    const time = this.work
     const free = this.working.size < this.capacity
     const wait = free ? 0 : ((this.waiting.ahead(now) + 1) * time) / this.capacity
     return (
@@ -150,7 +168,7 @@ class Shard {
   private begin(attempt: Attempt): void {
     const now = this.engine.now
     attempt.started = now
-    this.work.waited(now - attempt.sent)
+    this.report.waited(now - attempt.sent)
     this.working.add(attempt)
     const { cache, random, condition } = this
     const missing = cache?.miss(random.keys())
@@ -169,17 +187,18 @@ class Shard {
   private end(attempt: Attempt): void {
     this.working.delete(attempt)
     const total = this.engine.now - attempt.started
-    this.work.worked(total, Math.min(total, Math.max(0, this.engine.now - attempt.forgotten)))
+    this.report.worked(total, Math.min(total, Math.max(0, this.engine.now - attempt.forgotten)))
   }
 
   private next(): void {
     while (this.working.size < this.capacity) {
       const attempt = this.waiting.take(this.engine.now)
-      if (attempt === undefined) return
+      if (attempt === undefined) break
       this.left(attempt)
       if (this.scenario.cancels && attempt.abandoned < Infinity) continue
       this.begin(attempt)
     }
+    this.report.changed()
   }
 
   private crash(): void {

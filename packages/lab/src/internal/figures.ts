@@ -51,6 +51,7 @@ export const figuresOf = (ledger: LedgerData, oracle: Oracle): Metrics => {
     (offered, at) => oracle.at(slotStart(ledger, at) + slotMs / 2) * offered
   )
   const latencies = sorted(ledger.latencies)
+  const shortfall = missing(ledger, possible, from, until)
   return {
     goodput: share(ledger, ledger.good, from, clear),
     amplification: share(ledger, ledger.attempts, from, clear) / ledger.parts,
@@ -63,8 +64,19 @@ export const figuresOf = (ledger: LedgerData, oracle: Oracle): Metrics => {
     p99: quantile(latencies, 0.99),
     p999: quantile(latencies, 0.999),
     waste: ledger.worked === 0 ? 0 : ledger.wasted / ledger.worked,
-    regret: sum(possible, from, until) === 0 ? NaN : 1 - sum(ledger.good, from, until) / sum(possible, from, until)
+    regret: Math.max(0, shortfall),
+    faultRegret: Math.max(0, missing(ledger, possible, from, clear)),
+    shortfall,
+    timeToFail: ledger.failed === 0 ? NaN : ledger.failWait / ledger.failed,
+    degraded: share(ledger, ledger.degraded, from, clear),
+    unended: ledger.calls - ledger.ended
   }
+}
+
+/** Good calls missing to the possible ones, as a share of them; below 0 if there are more. */
+const missing = ({ good }: LedgerData, possible: Float64Array, begin: number, end: number): number => {
+  const most = sum(possible, begin, end)
+  return most === 0 ? NaN : 1 - sum(good, begin, end) / most
 }
 
 /**

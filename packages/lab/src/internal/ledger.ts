@@ -20,6 +20,8 @@ export class Ledger {
   /** Calls that failed without an attempt, by their arrival, and those of them that would have been served. */
   readonly rejected: Float64Array
   readonly falselyRejected: Float64Array
+  /** Calls answered in time without a successful attempt, by their arrival. */
+  readonly degraded: Float64Array
   /** By shard: parts of calls that arrived during the fault, and those of them that were answered in time. */
   readonly offeredTo: Float64Array
   readonly goodOf: Float64Array
@@ -29,6 +31,9 @@ export class Ledger {
   readonly unreachable: Uint8Array
   /** Latencies of calls that arrived during the fault and were answered in time. */
   readonly latencies: Array<number> = []
+  /** Calls that arrived during the fault and failed, and the milliseconds that their callers waited. */
+  failed = 0
+  failWait = 0
   calls = 0
   ended = 0
   waits = 0
@@ -48,6 +53,7 @@ export class Ledger {
     this.attempts = new Float64Array(slots)
     this.rejected = new Float64Array(slots)
     this.falselyRejected = new Float64Array(slots)
+    this.degraded = new Float64Array(slots)
     this.offeredTo = new Float64Array(scenario.shards)
     this.goodOf = new Float64Array(scenario.shards)
     this.parts = scenario.fanOut

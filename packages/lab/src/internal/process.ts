@@ -6,6 +6,12 @@ import { type Call, type Client, Failure, type Sender } from "../Sender.ts"
 import { Attempt, type CallPart, type Target } from "./attempt.ts"
 import { Pool } from "./pool.ts"
 
+/** A call on its way through a sender. */
+export class Errand {
+  /** Whether an attempt of it succeeded, by work of the dependency. */
+  isServed = false
+}
+
 export class Process {
   private readonly engine: Engine
   private readonly client: Client
@@ -25,24 +31,30 @@ export class Process {
   /**
    * Runs a part of a call whose caller waits until `due`. `cause` is the attempt of the previous tier that it serves.
    */
-  call(part: CallPart, due: number, cause?: Attempt): Fiber.Fiber<unknown, unknown> {
+  call(part: CallPart, errand: Errand, due: number, cause?: Attempt): Fiber.Fiber<unknown, unknown> {
     const { scenario } = this.client
     return this.engine.fork(
       this.send({
         key: scenario.shards === 1 ? "default" : `shard-${part.shard}`,
         due,
-        attempt: this.attempt(part, Infinity, cause),
-        limited: this.attempt(part, scenario.timeout, cause)
+        attempt: this.attempt(part, errand, Infinity, cause),
+        limited: this.attempt(part, errand, scenario.timeout, cause)
       })
     )
   }
 
-  private attempt(part: CallPart, limit: number, cause: Attempt | undefined): Effect.Effect<void, Failure> {
+  private attempt(
+    part: CallPart,
+    errand: Errand,
+    limit: number,
+    cause: Attempt | undefined
+  ): Effect.Effect<void, Failure> {
     const { engine, pool, target } = this
     return Effect.callback((resume) => {
       const answer = (failure: Failure | undefined): void => {
         timer?.cancel()
         pool?.leave(one)
+        if (failure === undefined && one.isGenuine) errand.isServed = true
         resume(failure === undefined ? Effect.void : Effect.fail(failure))
       }
       const one = new Attempt(part, engine.now, answer, cause)

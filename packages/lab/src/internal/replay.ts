@@ -49,7 +49,7 @@ const isGood = ({ latency, outcome }: Call, limit: number): boolean => outcome =
 /** How long the client waits for an attempt, in milliseconds. */
 export const attemptLimitOf = ({ deadline, timeout }: Scenario): number => Math.min(timeout, deadline)
 
-export class Replay implements Target, Pick<Dependency, "change" | "serves"> {
+export class Replay implements Target, Pick<Dependency, "change" | "serves" | "wait"> {
   private readonly engine: Engine
   private readonly scenario: Scenario
   private readonly work: Work
@@ -110,6 +110,11 @@ export class Replay implements Target, Pick<Dependency, "change" | "serves"> {
     return isGood(this.recording.draw(this.engine.now, this.guesses()), attemptLimitOf(this.scenario) / condition.slow)
   }
 
+  /** It has no queue. */
+  wait(shard: number): number {
+    return unreachable(this.shards[shard]!) ? Infinity : 0
+  }
+
   change({ shards }: Segment): void {
     const before = this.shards
     this.shards = shards
@@ -120,6 +125,7 @@ export class Replay implements Target, Pick<Dependency, "change" | "serves"> {
       this.end(attempt)
       this.reply(attempt, new Failure("refused"), this.scenario.rtt)
     }
+    this.work.changed()
   }
 
   private end(attempt: Attempt): void {

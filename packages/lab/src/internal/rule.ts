@@ -45,17 +45,45 @@ const sendBy =
     return attempt(1, undefined)
   }
 
+/** A sender with one rule per client, for all shards: a budget of a client of one service. */
 export const byRule = (name: string, title: string, make: (client: Client) => Rule): Sender => ({
+  name,
+  title,
+  make: (client) => Effect.sync(() => sendBy(make(client), client))
+})
+
+/** A sender with one rule per client and shard, as users have one breaker and one bulkhead per backend. */
+export const byRuleOfKey = (name: string, title: string, make: (client: Client) => Rule): Sender => ({
   name,
   title,
   make: (client) =>
     Effect.sync(() => {
-      const rule = make(client)
-      const { circuit } = rule
-      if (circuit !== undefined) client.circuits(() => ({ closed: 0, open: 0, halfOpen: 0, [circuit()]: 1 }))
-      return sendBy(rule, client)
+      const rules: Array<Rule> = []
+      const sendTo = perKey(() => {
+        const rule = make(client)
+        rules.push(rule)
+        return sendBy(rule, client)
+      })
+      client.circuits(() => {
+        const count = { closed: 0, open: 0, halfOpen: 0 }
+        for (const { circuit } of rules) if (circuit !== undefined) count[circuit()] += 1
+        return count
+      })
+      return (call) => sendTo(call.key)(call)
     })
 })
+
+/** One of each key, made when the key is first used. */
+export const perKey = <A>(make: () => A): ((key: string) => A) => {
+  const made = new Map<string, A>()
+  return (key) => {
+    const found = made.get(key)
+    if (found !== undefined) return found
+    const value = make()
+    made.set(key, value)
+    return value
+  }
+}
 
 /** Limits a rule to `permits` attempts at once and rejects further ones. */
 export const limitedTo = (permits: number, rule: Rule): Rule => {

@@ -4,7 +4,7 @@ import type { Engine } from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
 import { type Circuits, type Client, Failure, type Sender } from "../Sender.ts"
 import type { Attempt, Target } from "./attempt.ts"
-import { Process } from "./process.ts"
+import { Errand, Process } from "./process.ts"
 
 /** The client processes of one tier. */
 export class Fleet {
@@ -44,10 +44,13 @@ export class Tier implements Target {
 
   send(attempt: Attempt): void {
     const { engine, scenario } = this
-    const fiber = this.fleet.at(this.randomProcess()).call(attempt.part, engine.now + scenario.deadline, attempt)
+    const errand = new Errand()
+    const process = this.fleet.at(this.randomProcess())
+    const fiber = process.call(attempt.part, errand, engine.now + scenario.deadline, attempt)
     attempt.done = { cancel: () => fiber.interruptUnsafe() }
     fiber.addObserver((exit) => {
       if (attempt.abandoned < Infinity) return
+      attempt.isGenuine = errand.isServed
       engine.after(scenario.rtt, () => attempt.answer(Exit.isSuccess(exit) ? undefined : new Failure("failed")))
     })
   }

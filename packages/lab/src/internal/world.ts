@@ -7,7 +7,9 @@ import type { Circuits, Sender } from "../Sender.ts"
 import { nextCall } from "./arrivals.ts"
 import { CallPart, type Target } from "./attempt.ts"
 import { Dependency, type Work } from "./dependency.ts"
+import { Insight, reveal } from "./insight.ts"
 import { Ledger } from "./ledger.ts"
+import { Errand } from "./process.ts"
 import { Moments } from "./recording.ts"
 import { Replay } from "./replay.ts"
 import { Fleet, Tier } from "./tier.ts"
@@ -52,13 +54,17 @@ export class World {
         if (engine.now < ledger.from) return
         ledger.worked += total
         ledger.wasted += wasted
-      }
+      },
+      changed: () => insight.changed()
     }
     this.dependency =
       scenario.replay === undefined
         ? new Dependency(engine, scenario, first, work)
         : new Replay(engine, scenario, scenario.replay, first, work)
-    let target: Target = this.dependency
+    const { dependency } = this
+    const insight = new Insight(engine, dependency, scenario.timeout / 4)
+    reveal(engine, insight)
+    let target: Target = dependency
     for (let tier = scenario.tiers; tier > 1; tier--) {
       const fleet = new Fleet(engine, scenario, sender, tier, target)
       this.fleets.push(fleet)
@@ -139,21 +145,24 @@ export class World {
     const call = new PendingCall(scenario.fanOut)
     for (let index = 0; index < scenario.fanOut; index++) {
       const part = new CallPart(scenario.shards === 1 ? 0 : this.shardAt(this.randomRoute()), at + scenario.deadline)
-      const fiber = process.call(part, part.over)
+      const errand = new Errand()
+      const fiber = process.call(part, errand, part.over)
       fiber.addObserver((exit) => {
         if (this.defect === undefined && Exit.isFailure(exit) && Exit.hasDies(exit)) this.defect = exit.cause
-        this.ended(at, call, part, Exit.isSuccess(exit))
+        this.ended(at, call, part, Exit.isSuccess(exit), errand.isServed)
       })
     }
   }
 
-  private ended(at: number, call: PendingCall, part: CallPart, isAnswered: boolean): void {
+  private ended(at: number, call: PendingCall, part: CallPart, isAnswered: boolean, isServed: boolean): void {
     const { ledger, engine, scenario } = this
     part.over = Math.min(part.over, engine.now)
     const latency = engine.now - at
-    const isGood = isAnswered && latency <= scenario.deadline
+    const isInTime = isAnswered && latency <= scenario.deadline
+    const isGood = isInTime && isServed
     ledger.addPart(at, part.shard, isGood)
-    if (!isGood) call.areGood = false
+    if (!isInTime) call.areInTime = false
+    if (!isServed) call.areServed = false
     if (!isAnswered && part.sent === 0) {
       call.isRejected = true
       if (this.dependency.serves(part.shard)) call.isFalselyRejected = true
@@ -161,10 +170,17 @@ export class World {
     call.left -= 1
     if (call.left > 0) return
     ledger.ended += 1
-    if (call.areGood) {
-      ledger.add(ledger.good, at)
-      if (at >= ledger.from && at < ledger.clear) ledger.latencies.push(latency)
-    } else if (call.isRejected) {
+    const isInFault = at >= ledger.from && at < ledger.clear
+    if (call.areInTime) {
+      ledger.add(call.areServed ? ledger.good : ledger.degraded, at)
+      if (call.areServed && isInFault) ledger.latencies.push(latency)
+      return
+    }
+    if (isInFault) {
+      ledger.failed += 1
+      ledger.failWait += Math.min(latency, scenario.deadline)
+    }
+    if (call.isRejected) {
       ledger.add(ledger.rejected, at)
       if (call.isFalselyRejected) ledger.add(ledger.falselyRejected, at)
     }
@@ -174,7 +190,8 @@ export class World {
 /** A call whose parts have not all ended. */
 class PendingCall {
   left: number
-  areGood = true
+  areInTime = true
+  areServed = true
   isRejected = false
   isFalselyRejected = false
 

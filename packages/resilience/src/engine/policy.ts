@@ -15,6 +15,7 @@ import * as Circuits from "./circuits.ts"
 import * as Counters from "./counters.ts"
 import * as Deadline from "./deadline.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
+import * as Left from "./left.ts"
 import * as Permits from "./permits.ts"
 import * as Protect from "./protect.ts"
 import { Reporter } from "./reporter.ts"
@@ -89,6 +90,8 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
   /** Set from the start of a run to its end. */
   declare private entry: Entry | undefined
   declare private startedAt: number
+  /** What {@link Left.recorded} returned at the start. */
+  declare private since: number
   /** The monotonic time of the policy's own deadline, or of the one around it if that is earlier. */
   declare deadline: number
   declare private attempts: number
@@ -104,6 +107,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     this.attempt = new Attempt()
     this.entry = undefined
     this.startedAt = NaN
+    this.since = 0
     this.deadline = Infinity
     this.attempts = 0
     this.loop = undefined
@@ -126,6 +130,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     }
     this.entry = entry
     this.startedAt = now
+    this.since = Left.recorded()
     this.attempt.startedAt = now
     this.attempt.metadata = undefined
     // Without a deadline of its own a policy leaves the one around it to its owner.
@@ -169,7 +174,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     const rejection = engine.circuits?.admit(entry.circuit!, attempt, now, fiber)
     if (rejection !== undefined) return rejection
     // Only a call that reaches the dependency earns retries.
-    if (this.attempts === 1 && retry !== undefined) engine.budget?.deposit(now)
+    if (this.attempts === 1 && retry !== undefined) engine.budget?.deposit(entry.key, now, fiber)
     attempt.running = true
     entry.counters.running += 1
     const work =
@@ -278,7 +283,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
   private retry(engine: PolicyEngine, cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined {
     const { retry } = engine.settings
     if (retry === undefined) return undefined
-    this.loop ??= new RetryLoop(retry, this, engine.reporter, this.startedAt, fiber)
+    this.loop ??= new RetryLoop(retry, this, engine.reporter, this.startedAt, this.since, fiber)
     return this.loop.onFailure(cause, fiber)
   }
 
@@ -420,7 +425,7 @@ export class PolicyEngine {
       running: entry.counters.running,
       waiting: entry.permits?.queue.waiting ?? 0,
       maxConcurrent: entry.permits?.queue.limit,
-      balance: this.budget?.balance(fiber),
+      balance: this.budget?.balance(entry.key, fiber),
       totals: entry.counters.totals(),
       recent: entry.counters.recent(now)
     }

@@ -7,6 +7,7 @@ import * as Fiber from "effect/Fiber"
 import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 import * as Deadline from "./deadline.ts"
+import * as Left from "./left.ts"
 
 /**
  * Runs `self` in a child fiber, and interrupts it after `limit` milliseconds. With a deadline, the work inside sees it until
@@ -29,6 +30,7 @@ export const runWithin = <A, E>(
     const child = Effect.runForkWith(context as Context.Context<any>)(self)
     const exit = child.pollUnsafe()
     if (exit !== undefined) {
+      Left.inherit(exit, parent)
       if (deadline !== undefined) deadline.over = true
       return resume(exit)
     }
@@ -45,6 +47,7 @@ export const runWithin = <A, E>(
     }
     let cancel = Timer.start(parent, limit, () => interrupt(1))
     child.addObserver((exit) => {
+      Left.inherit(exit, parent)
       cancel()
       if (deadline !== undefined) deadline.over = true
       resume(interrupting ? exitOfInterrupted(exit, onTimeout) : exit)

@@ -33,7 +33,7 @@ import { stackless } from "../runtime/stackless.ts"
 /**
  * Options of the breaker, and its name.
  *
- * **Details** The classification (`failures`, `ignore`, `failWhen`, `classify`) applies to calls without a `classify` of their
+ * **Details** The classification (`failures`, `ignore`, `others`, `throttled`, `failWhen`, `classify`) applies to calls without a `classify` of their
  * own. Without either every failure counts, as with Effect's breaker; rejections never do.
  *
  * @category models

@@ -52,7 +52,12 @@ const grains: Readonly<Record<keyof Metrics.Metrics, number>> = {
   p99: 5,
   p999: 20,
   waste: 0.005,
-  regret: 0.002
+  regret: 0.002,
+  faultRegret: 0.005,
+  shortfall: 0.002,
+  timeToFail: 20,
+  degraded: 0.002,
+  unended: 0
 }
 
 /** How much worse than the accepted median a figure may be: its interval, or 2 %, or its grain. */

@@ -144,7 +144,7 @@ export const gated = (
 
   const retried = (tokens: number) =>
     Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("law", { ratio: 0, minPerSecond: tokens / 1000, window: "1000 seconds" })
+      const budget = yield* RetryBudget.make("law", { ratio: 0, capacity: Math.max(1, tokens), initial: tokens })
       const before = yield* budget.balance
       let calls = 0
       const call = Effect.suspend(() => {
