@@ -69,8 +69,15 @@ const budget = (): Defaults => {
 
 const retry = (): Defaults => {
   const { base, cap, jitter, times } = Retry.resolveBackoff({})
-  const { maxRetryAfter } = Retry.resolve("test", Retry.backoff())
-  return { times: shown(times), base: millis(base), cap: millis(cap), jitter, maxRetryAfter: millis(maxRetryAfter) }
+  const { history, maxRetryAfter } = Retry.resolve("test", Retry.backoff())
+  return {
+    times: shown(times),
+    base: millis(base),
+    cap: millis(cap),
+    jitter,
+    maxRetryAfter: millis(maxRetryAfter),
+    history: shown(history)
+  }
 }
 
 const maxQueued = shown(Bulkhead.resolve("test", { maxConcurrent: 1 }).maxQueued)

@@ -84,7 +84,7 @@ const make = (duration: Duration.Input, options: Options | undefined) => {
     Effect.withFiber((fiber) => {
       if (Math.min(limit, Current.remaining(fiber)) <= 0) return fail(policy, deadline, fiber)
       const inside = Current.nested(fiber, Time.monotonicMillis(fiber) + limit)
-      return runWithin<A, E | Rejection.DeadlineExceeded>(self, limit, inside, fiber, () =>
+      return runWithin<A, E | Rejection.DeadlineExceeded>(self, limit, inside, fiber, policy, () =>
         Exit.fail(rejection(policy, deadline, true, fiber))
       )
     })

@@ -90,7 +90,7 @@ export interface RetryScheduled extends Base<"RetryScheduled"> {
 /**
  * Why a retry gave up.
  *
- * - `"attempts"`: the schedule ended.
+ * - `"attempts"`: the schedule ended, or its next delay is infinite.
  * - `"budget"`: the balance of the budget was too low.
  * - `"deadline"`: the delay would have outlasted the deadline, or the deadline ended a later attempt.
  * - `"rejected"`: a policy rejected a later attempt, or its open circuit would have rejected it.

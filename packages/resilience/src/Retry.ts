@@ -18,6 +18,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Event from "./Event.ts"
 import { gatedScheduleOf } from "./engine/budget.ts"
 import * as Retrying from "./engine/retry.ts"
+import * as Decision from "./machine/Retry.ts"
 import { dual } from "./runtime/dual.ts"
 import * as Check from "./runtime/options.ts"
 import * as Transient from "./Transient.ts"
@@ -55,7 +56,7 @@ export interface GiveUp {
   readonly attempts: number
   /** Time since the first attempt started. */
   readonly elapsed: Duration.Duration
-  /** The last 100 attempts, in order. */
+  /** The last attempts, in order, as many as the option `history` keeps. */
   readonly history: ReadonlyArray<Attempt>
 }
 
@@ -73,6 +74,11 @@ export interface Options<in Value = unknown> {
   readonly unprocessedOnly?: boolean | undefined
   /** An error whose `retryAfter` is longer than this ends the retry. A duration of zero or more. Default: 1 minute. */
   readonly maxRetryAfter?: Duration.Input | undefined
+  /**
+   * How many of the last attempts {@link GiveUp} lists. A running retry, and the cause of one that gave up, hold their
+   * errors in memory. An integer >= 0. Default: 10, more than the attempts of most schedules.
+   */
+  readonly history?: number | undefined
   /** Runs after each decision to retry, before the delay; the deadline interrupts it. */
   readonly onRetry?: ((attempt: Attempt) => Effect.Effect<unknown>) | undefined
   /** Retries a success while this is `true` for its value. When the retry gives up, the caller gets the last value. */
@@ -193,8 +199,9 @@ export interface Apply<S, O> {
  * **When to use** For work that may be done twice. For other work set `unprocessedOnly`.
  *
  * **Details** Permanent errors, rejections of policies, defects and interruptions are never retried. The delay is that
- * of the schedule, but at least the `retryAfter` of the error; a delay that would outlast the deadline does not start.
- * When a policy rejects a later attempt, the caller gets the last failure of the dependency. {@link gaveUp} reads from
+ * of the schedule. If the error asks for a longer one (`retryAfter`), it is that plus a random part of up to 20 %, so
+ * that clients do not return at the same moment. A delay never ends early, and one that would outlast the deadline does
+ * not start. When a policy rejects a later attempt, the caller gets the last failure of the dependency. {@link gaveUp} reads from
  * the cause why the retry gave up. A bad option throws a `RangeError`. For the options see {@link Options}.
  *
  * **Gotchas** A schedule without an end, such as `Schedule.exponential` alone, retries forever: add `Schedule.upTo`, or
@@ -247,7 +254,7 @@ export const transient: {
  * @internal
  */
 export const resolve = (where: string, schedule: unknown, options: Options = {}): Retrying.RetrySettings => {
-  const { maxRetryAfter, onRetry, unprocessedOnly = false } = options
+  const { history = 10, maxRetryAfter, onRetry, unprocessedOnly = false } = options
   if (!Schedule.isSchedule(schedule)) Check.invalid(where, "schedule", "a Schedule", schedule)
   if (typeof unprocessedOnly !== "boolean") Check.invalid(where, "unprocessedOnly", "true or false", unprocessedOnly)
   if (onRetry !== undefined && typeof onRetry !== "function") Check.invalid(where, "onRetry", "a function", onRetry)
@@ -258,12 +265,13 @@ export const resolve = (where: string, schedule: unknown, options: Options = {})
     trusted: backoffOf(schedule as object) !== undefined,
     unprocessedOnly,
     maxRetryAfter: Check.millis(where, "maxRetryAfter", maxRetryAfter ?? "1 minute", { zero: true, infinite: true }),
+    history: Check.integer(where, "history", history, 0),
     onRetry
   }
 }
 
 /** @internal */
-export const optionNames = ["unprocessedOnly", "maxRetryAfter", "onRetry"]
+export const optionNames = ["unprocessedOnly", "maxRetryAfter", "history", "onRetry"]
 
 const resolveTransient = (schedule: unknown, options: Options | undefined): Retrying.RetryEffectSettings => {
   const where = "Retry.transient"
@@ -332,7 +340,7 @@ const jitters: ReadonlyArray<Jitter> = ["full", "equal", "decorrelated", "none"]
  * Creates a schedule of exponential delays with jitter, a longest delay and a number of retries.
  *
  * **Details** Without jitter the n-th delay is `base * 2^(n-1)`, at most `cap`. A `retryAfter` of the error is a lower
- * bound that may exceed `cap`, also under `Effect.retry`. The defaults are 2 retries, 100 milliseconds doubling up to 5
+ * bound that may exceed `cap`, also under `Effect.retry`; unless `jitter` is `"none"`, up to 20 % are added. The defaults are 2 retries, 100 milliseconds doubling up to 5
  * seconds, and full jitter. Throws a `RangeError` when an option is out of range.
  *
  * **Example** (A retry after 1, 2 and 4 milliseconds)
@@ -362,10 +370,10 @@ export const backoff = (options: Backoff = {}): Schedule.Schedule<Duration.Durat
         if (attempt > times) return Cause.done(Duration.millis(previous))
         const exponential = Math.min(cap, base * 2 ** (attempt - 1))
         previous = jittered(jitter, exponential, base, cap, previous, random.nextDoubleUnsafe())
-        const requested = Transient.retryAfter(input)
-        const delay = Duration.millis(
-          requested === undefined ? previous : Math.max(previous, Duration.toMillis(requested))
-        )
+        const asked = Transient.retryAfter(input)
+        const requested = asked === undefined ? 0 : Duration.toMillis(asked)
+        const spread = jitter === "none" || previous >= requested ? 0 : random.nextDoubleUnsafe()
+        const delay = Duration.millis(Math.max(previous, Decision.spreadOut(requested, spread)))
         return Effect.succeed<[Duration.Duration, Duration.Duration]>([delay, delay])
       })
     })
@@ -403,7 +411,7 @@ const jittered = (jitter: Jitter, exponential: number, base: number, cap: number
     case "equal":
       return exponential * (0.5 + 0.5 * random)
     case "decorrelated":
-      return Math.min(cap, base + random * (previous * 3 - base))
+      return base + random * (Math.min(cap, previous * 3) - base)
     case "none":
       return exponential
   }

@@ -183,7 +183,8 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
         : Effect.provideService(this.self, Schedule.CurrentMetadata, attempt.metadata)
     const limit = Math.min(timeout, remaining)
     if (limit === Infinity) return work
-    return runWithin<unknown, unknown>(work, limit, Deadline.nested(fiber, now + limit), fiber, () =>
+    const { policy } = engine.reporter
+    return runWithin<unknown, unknown>(work, limit, Deadline.nested(fiber, now + limit), fiber, policy, () =>
       timeout <= remaining ? this.timedOut(entry, engine, fiber) : this.onDeadline(entry, engine, fiber)
     )
   }

@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
+import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Event from "../Event.ts"
 import * as Decision from "../machine/Retry.ts"
@@ -13,6 +14,7 @@ import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
 import { Frame } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
+import * as Timer from "../runtime/timer.ts"
 import type { AnyEffect, AnyFiber, AnySchedule } from "../runtime/types.ts"
 import * as Transient from "../Transient.ts"
 import { defaultKey } from "../Types.ts"
@@ -52,6 +54,8 @@ export interface RetrySettings {
   readonly unprocessedOnly: boolean
   /** Milliseconds. */
   readonly maxRetryAfter: number
+  /** Attempts that are kept for the history. */
+  readonly history: number
   readonly onRetry: ((attempt: EndedAttempt) => Effect.Effect<unknown>) | undefined
 }
 
@@ -70,8 +74,8 @@ export interface RetryHost {
   nextAttempt(metadata: Schedule.Metadata): AnyEffect
 }
 
-/** Attempts kept in a history: an endless retry must not grow without end. */
-const historyLimit = 100
+/** What a step of the schedule ends with that the deadline has interrupted. */
+const cutByDeadline = Symbol()
 
 type Step = (now: number, input: unknown) => Pull.Pull<[unknown, Duration.Duration], unknown, unknown, unknown>
 
@@ -196,59 +200,65 @@ export class RetryLoop {
   }
 
   private next(input: unknown, fiber: AnyFiber, stop: Stop): AnyEffect {
-    const step = this.step
-    if (step !== undefined) return this.takeStep(step, input, fiber, stop)
-    return Effect.flatMap(
-      this.schedule(() => Schedule.toStep(this.settings.schedule), fiber),
-      (step) => {
-        this.step = step
-        return this.takeStep(step, input, fiber, stop)
-      }
-    )
-  }
-
-  private takeStep(step: Step, input: unknown, fiber: AnyFiber, stop: Stop): AnyEffect {
     const elapsed = Time.monotonicMillis(fiber) - this.startedAt
     // Wall time for schedules that read the calendar, advanced by the monotonic clock.
     const now = this.startedEpoch + elapsed
-    return Pull.matchEffect(
-      this.schedule(() => step(now, input), fiber),
-      {
-        onSuccess: ([output, wait]) => {
-          const decision = this.decide(input, Duration.toMillis(wait), fiber)
-          if (typeof decision === "string") return this.end(decision, input, elapsed, stop)
-          const duration = Duration.millis(decision)
-          const attempt = this.record(input, duration, elapsed)
-          this.reportScheduled(attempt, duration, fiber)
-          const metadata: Schedule.Metadata = {
-            input,
-            output,
-            duration,
-            attempt: this.attempts,
-            start: this.startedEpoch,
-            now,
-            elapsed,
-            elapsedSincePrevious: this.startedAt + elapsed - this.previousEnd
-          }
-          this.previousEnd = this.startedAt + elapsed
-          const next = Effect.flatMap(Effect.sleep(decision), () => this.host.nextAttempt(metadata))
-          const hook = this.settings.onRetry
-          if (hook === undefined) return next
-          const run = inOwnFiber(this.settings.where, "onRetry", () => hook(attempt), fiber)
-          return Effect.flatMap(this.boundByDeadline(run, fiber), () =>
-            decision >= this.remaining(fiber) ? stop("deadline") : next
-          )
-        },
-        onFailure: Effect.failCause,
-        onDone: () => this.end("attempts", input, elapsed, stop)
-      }
-    )
+    return Pull.matchEffect(this.takeStep(now, input, fiber), {
+      onSuccess: ([output, wait]) => {
+        const decision = this.decide(input, Duration.toMillis(wait), fiber)
+        if (typeof decision === "string") return this.end(decision, input, elapsed, stop)
+        const duration = Duration.millis(decision)
+        const attempt = this.record(input, duration, elapsed)
+        this.reportScheduled(attempt, duration, fiber)
+        const metadata: Schedule.Metadata = {
+          input,
+          output,
+          duration,
+          attempt: this.attempts,
+          start: this.startedEpoch,
+          now,
+          elapsed,
+          elapsedSincePrevious: this.startedAt + elapsed - this.previousEnd
+        }
+        this.previousEnd = this.startedAt + elapsed
+        const next = Effect.flatMap(Timer.sleep(decision), () => this.host.nextAttempt(metadata))
+        const hook = this.settings.onRetry
+        if (hook === undefined) return next
+        const run = inOwnFiber(this.settings.where, "onRetry", () => hook(attempt), fiber)
+        return Effect.flatMap(this.boundByDeadline(run, fiber), () =>
+          decision >= this.remaining(fiber) ? stop("deadline") : next
+        )
+      },
+      onFailure: Effect.failCause,
+      onDone: (reason) => this.end(reason === cutByDeadline ? "deadline" : "attempts", input, elapsed, stop)
+    })
   }
 
   /** An effect of the schedule. */
   private schedule<A, E>(make: () => Effect.Effect<A, E, any>, fiber: AnyFiber): Effect.Effect<A, E, any> {
     const { trusted, where } = this.settings
     return trusted ? make() : inOwnFiber(where, "schedule", make, fiber)
+  }
+
+  /** The next step of the schedule. Its own effects (`Schedule.tap`, `addDelay`) are bound by the policy's deadline too. */
+  private takeStep(now: number, input: unknown, fiber: AnyFiber): ReturnType<Step> {
+    const known = this.step
+    const step =
+      known === undefined
+        ? Effect.flatMap(
+            this.schedule(() => Schedule.toStep(this.settings.schedule), fiber),
+            (step) => {
+              this.step = step
+              return this.schedule(() => step(now, input), fiber)
+            }
+          )
+        : this.schedule(() => known(now, input), fiber)
+    const remaining = this.host.deadline - Time.monotonicMillis(fiber)
+    // The owner of a deadline around this retry interrupts it.
+    if (remaining === Infinity) return step
+    return runWithin(step, remaining, undefined, fiber, this.reporter.policy, () =>
+      Exit.fail(Cause.Done(cutByDeadline))
+    )
   }
 
   private end(reason: Event.GiveUpReason, input: unknown, elapsed: number, stop: Stop): AnyEffect {
@@ -265,7 +275,8 @@ export class RetryLoop {
         maxRetryAfter: this.settings.maxRetryAfter,
         remaining: this.remaining(fiber),
         rejectedFor: this.host.rejectedFor(fiber)
-      }
+      },
+      () => fiber.getRef(Random.Random).nextDoubleUnsafe()
     )
     if (typeof decision === "string") return decision
     const { budget, retryKey } = this.host
@@ -279,12 +290,15 @@ export class RetryLoop {
 
   private boundByDeadline(hook: Effect.Effect<unknown>, fiber: AnyFiber): Effect.Effect<unknown> {
     const remaining = this.remaining(fiber)
-    return remaining === Infinity ? hook : runWithin<unknown, never>(hook, remaining, undefined, fiber, () => Exit.void)
+    return remaining === Infinity
+      ? hook
+      : runWithin<unknown, never>(hook, remaining, undefined, fiber, this.reporter.policy, () => Exit.void)
   }
 
   private record(error: unknown, delay: Duration.Duration | undefined, elapsed: number): EndedAttempt {
     const attempt: EndedAttempt = { attempt: this.attempts, error, elapsed: Duration.millis(elapsed), delay }
-    this.history[this.historyCount++ % historyLimit] = attempt
+    const limit = this.settings.history
+    if (limit > 0) this.history[this.historyCount++ % limit] = attempt
     return attempt
   }
 
@@ -332,7 +346,7 @@ export class RetryLoop {
         error
       })
     }
-    const oldest = this.historyCount % historyLimit
+    const oldest = this.historyCount % Math.max(1, this.history.length)
     const history = [...this.history.slice(oldest), ...this.history.slice(0, oldest)]
     return { reason, error, attempts, elapsed, history }
   }
