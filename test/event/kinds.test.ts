@@ -36,10 +36,11 @@ describe("Event: each kind, with its fields", () => {
           cause: "tripped",
           evidence: { trip: "consecutive", figures: { failures: 1, limit: 1 } },
           openFor: 5000,
-          openings: 1
+          openings: 1,
+          unhealthySince: 0
         },
-        { ...base, at: epoch + 5000, from: "open", to: "half-open", cause: "time" },
-        { ...base, at: epoch + 5000, from: "half-open", to: "closed", cause: "probes" },
+        { ...base, at: epoch + 5000, from: "open", to: "half-open", cause: "time", unhealthySince: 5000 },
+        { ...base, at: epoch + 5000, from: "half-open", to: "closed", cause: "probes", unhealthySince: 5000 },
         { ...base, at: epoch + 5000, from: "closed", to: "isolated", cause: "control" }
       ])
     })

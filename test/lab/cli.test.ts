@@ -1,12 +1,13 @@
 import { spawn, spawnSync } from "node:child_process"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
-import { Lab, Scenario, Sender } from "@effect-resilience/lab"
+import { Draws, Lab, References, Scenario, Sender } from "@effect-resilience/lab"
 import * as Effect from "effect/Effect"
 import { catalogueOf, senderNamed } from "../../packages/lab/src/cli/catalogue.ts"
-import { read } from "../../packages/lab/src/cli/options.ts"
+import { estimateOf } from "../../packages/lab/src/cli/estimate.ts"
+import { help, read } from "../../packages/lab/src/cli/options.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "lab-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -147,6 +148,48 @@ describe("npm run lab", () => {
     assert.include(stdout, JSON.parse(json).name)
   })
 
+  it("draws scenarios, and summarizes them as it does those of a file", () => {
+    const args = ["--draw", "2", "--seed", "5", "--sender", "none", "--sender", "bulkhead"]
+    const drawn = lab(...args)
+    assert.strictEqual(drawn.status, 0, drawn.stderr)
+    assert.match(drawn.stdout, /^mean regret in % +scenarios +none +bulkhead\nall +2 /)
+    assert.include(drawn.stdout, "worse than none")
+    assert.notInclude(drawn.stderr, "report:")
+    const file = write("drawn.json", JSON.stringify(Draws.scenarios({ count: 2, seed: 5 })))
+    const again = lab("--file", file, "--seeds", "1", "--no-html", ...args.slice(4))
+    assert.strictEqual(again.stdout, drawn.stdout)
+  })
+
+  it("says that a sender left its calls, and fails if it ended none", () => {
+    const sender = `{ name: "mine", title: "", make: () => Effect.succeed(() => Effect.promise(() => Promise.resolve())) }`
+    const effect = `import * as Effect from ${JSON.stringify(import.meta.resolve("effect/Effect"))}`
+    const module = `${effect}\nexport const scenario = ${JSON.stringify(tiny)}\nexport const senders = [${sender}]`
+    const { status, stderr, stdout } = lab("--file", write("real.ts", module), "--seeds", "1", "--no-html")
+    assert.strictEqual(status, 1, stderr)
+    assert.match(stdout, /\nmine left (\d+) of \1 calls without an end: /)
+  })
+
+  it.runIf(existsSync("/dev/full"))("finds a full disk before anything runs", () => {
+    const { status, stderr, stdout } = lab("--full", "--json", "/dev/full")
+    assert.strictEqual(status, 1)
+    assert.match(stderr, /^--json \/dev\/full cannot be written: ENOSPC/)
+    assert.strictEqual(stdout, "")
+  })
+
+  it("has a help that fits a terminal", () => {
+    assert.deepStrictEqual(
+      help.split("\n").filter((line) => line.length > 120),
+      []
+    )
+  })
+
+  it("says how long a long run will take before it begins", () => {
+    const estimate = (seeds: number) =>
+      estimateOf({ scenarios: [Scenario.make(tiny)], senders: [References.none], seeds, workers: 2 })
+    assert.isUndefined(estimate(1))
+    assert.match(estimate(2000) ?? "", /^2,000 runs, 2,000,000 calls: about \d+ (seconds|minutes) on 2 threads$/)
+  })
+
   it("says what is wrong with a scenario", () => {
     const { status, stderr } = lab("--file", write("bad.json", JSON.stringify({ ...tiny, clients: 0 })))
     assert.strictEqual(status, 1)
@@ -157,7 +200,7 @@ describe("npm run lab", () => {
   it("refuses what it does not know", () => {
     const { status, stderr, stdout } = lab("--scenario", "S99")
     assert.strictEqual(status, 1)
-    assert.include(stderr, "no such scenario: S99; there are S0, S1")
+    assert.include(stderr, "no such scenario: S99; there are S0, S0b, S1")
     assert.include(stderr, "npm run lab -- --help")
     assert.strictEqual(stdout, "")
   })
@@ -167,6 +210,9 @@ describe("npm run lab", () => {
     [["--seeds", ""], "--seeds must be an integer of at least 1, got "],
     [["--workers", "0"], "--workers must be an integer of at least 1, got 0"],
     [["--first", "x"], "--first must be an integer"],
+    [["--draw", "0"], "--draw must be an integer of at least 1, got 0"],
+    [["--draw", "1", "--seed", "x"], "--seed must be an integer"],
+    [["--seed", "2"], "--seed is of --draw; did you mean --first?"],
     [["--html", "a", "--no-html"], "--html and --no-html contradict each other"],
     [["--colour"], "Unknown option '--colour'"],
     [["S1"], "Unexpected argument 'S1': did you mean --scenario S1?"],

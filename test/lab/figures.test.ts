@@ -91,3 +91,48 @@ describe("the figures of a ledger written by hand", () => {
     assert.isNaN(figuresOf(ledger, Oracle.of(slow)).leak)
   })
 })
+
+describe("regret and the time of failing callers", () => {
+  const half = Scenario.make({
+    name: "half",
+    rate: 100,
+    warmUp: "1 second",
+    after: "7 seconds",
+    faults: [{ kind: "capacity", factor: 0.5, lasts: "2 seconds" }]
+  })
+  const of = (good: (second: number) => number, more: (ledger: Ledger) => void = () => {}) => {
+    const ledger = new Ledger(half)
+    ledger.offered.fill(10)
+    ledger.good.forEach((_, index) => {
+      ledger.good[index] = good(index / 10)
+    })
+    more(ledger)
+    return figuresOf(ledger, Oracle.of(half))
+  }
+
+  it("is counted once with its sign, and at least 0 in the regrets", () => {
+    const ahead = of(() => 12)
+    assert.closeTo(ahead.shortfall, -0.2, 0.01)
+    assert.deepStrictEqual([ahead.regret, ahead.faultRegret], [0, 0])
+  })
+
+  it("is not diluted by the healthy time after the fault in the regret during it", () => {
+    const found = of((second) => (isDown(second) ? 5 : 10))
+    assert.closeTo(found.faultRegret, 0.5, 0.01)
+    assert.closeTo(found.regret, 1 / 9, 0.01)
+  })
+
+  it("is the mean wait of the calls that failed during the fault", () => {
+    const found = of(
+      () => 10,
+      (ledger) => {
+        ledger.failed = 4
+        ledger.failWait = 600
+        ledger.calls = 10
+        ledger.ended = 7
+      }
+    )
+    assert.deepStrictEqual([found.timeToFail, found.unended], [150, 3])
+    assert.isNaN(of(() => 10).timeToFail)
+  })
+})

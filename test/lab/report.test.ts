@@ -184,7 +184,7 @@ describe("the sentence on how far ours is from the oracle", () => {
       summary: {
         ...row!.summary,
         goodput: { median: 0.4, low: 0.4, high: 0.4, worst: 0.4 },
-        regret: { median, low: median, high: median + 0.1, worst: median },
+        shortfall: { median, low: median, high: median + 0.1, worst: median },
         leak: { ...row!.summary.leak, median: leaks[sender] ?? NaN }
       }
     }))

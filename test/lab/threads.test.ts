@@ -90,7 +90,17 @@ export const senders = [{ name: "broken", title: "", make: () => { throw new Err
       () => "nothing",
       (error: Error) => error.message
     )
-    assert.match(failed, /^first, broken, seed \d: no such thing$/)
+    assert.match(failed, /^broken threw in first, seed \d:\nno such thing$/)
+  })
+
+  it("is ended in an endless loop, and the error says which task it was", async () => {
+    const script = threadOf("loops", "await serve(async () => async (task) => { for (;;) if (task === 0) return 1 })")
+    const options = { script, data: undefined, workers: 2, tasks: [0, 1], patience: 500 }
+    const failed = await run({ ...options, nameOf: (task: number) => `task ${task}` }).then(
+      () => "nothing",
+      (error: Error) => error.message
+    )
+    assert.strictEqual(failed, "task 1 stands still: for 0.5 s no virtual second has passed")
   })
 
   it.each([

@@ -315,6 +315,15 @@ describe("the packages, installed", { timeout: 120_000 }, () => {
       assert.match(table, /^tiny .*[\s\S]*\ntwice [\s\S]*\nmine /)
     })
 
+    it("runs a file outside of any project, which imports what the command has", async () => {
+      const folder = mkdtempSync(join(tmpdir(), "outside-"))
+      const file = join(folder, "scenario.ts")
+      writeFileSync(file, readFileSync(join(user, "scenario.ts"), "utf8"))
+      const table = await lab("--file", file, "--seeds", "1", "--no-html")
+      rmSync(folder, { recursive: true })
+      assert.match(table, /^tiny .*[\s\S]*\ntwice [\s\S]*\nmine /)
+    })
+
     it("names the package that a sender needs before anything runs", async () => {
       const { code, output } = await run("npx", ["effect-resilience-lab", "--full", "--no-html"], user)
       assert.strictEqual(code, 1)

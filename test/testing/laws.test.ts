@@ -88,6 +88,7 @@ describe("a trip policy that breaks the law", () => {
           evidence.row = failed ? evidence.row + 1 : 0
         }
       }),
+      "an instant probe does not fail, whatever opened the circuit": trip({ probeFailed: () => true }),
       "an outage trips it": trip({ trips: () => false })
     },
     (policy) => Laws.tripPolicy("mine", policy)

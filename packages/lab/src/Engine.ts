@@ -66,8 +66,28 @@ export interface Engine {
 export interface Options {
   /** An integer. The same seed gives the same run. */
   readonly seed: number
+  /** The most events at one virtual moment, after which {@link Livelock} is thrown. Default: 10,000,000. */
+  readonly maxEvents?: number | undefined
   /** Wall time at the beginning, in milliseconds since 1970. Default: 0. */
   readonly epoch?: number | undefined
+}
+
+/**
+ * Virtual time stands still: fibers go on without ever sleeping, such as `Effect.forever` of a sleep of 0. Thrown by
+ * `runUntil`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Livelock extends Error {
+  override readonly name = "Livelock"
+  /** Milliseconds since the world began. */
+  readonly moment: number
+
+  constructor(moment: number, what: string) {
+    super(`virtual time stands still at ${moment} ms: ${what}`)
+    this.moment = moment
+  }
 }
 
 /**
@@ -79,7 +99,8 @@ export interface Options {
  * **Details** Intervals and sleeps are exact to the nanosecond. Fibers that yield continue at the same virtual moment.
  *
  * **Gotchas** Real asynchronous work (a promise, a socket) is not part of the simulation: `runUntil` does not wait for
- * it. Throws a `RangeError` if the seed is not an integer.
+ * it. A fiber that never sleeps ends the run with a {@link Livelock}, but plain JavaScript in an endless loop never ends.
+ * Throws a `RangeError` if the seed is not an integer, or if `maxEvents` is not a positive integer.
  *
  * **Example** (An hour in no time)
  *
@@ -96,7 +117,18 @@ export interface Options {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options): Engine => new World(Check.seed("Engine.make", options.seed), options.epoch ?? 0)
+export const make = (options: Options): Engine =>
+  new World(
+    Check.seed("Engine.make", options.seed),
+    options.epoch ?? 0,
+    Check.integer("Engine.make", "maxEvents", options.maxEvents ?? 10_000_000, 1)
+  )
+
+/**
+ * How often fibers may run at one moment until they must yield, which is after 2,048 operations. A fiber that yields so
+ * often is in an endless loop or recursion, whose frames would fill the memory long before `maxEvents`.
+ */
+const mostYields = 500
 
 class Planned implements Event {
   readonly at: number
@@ -127,13 +159,18 @@ class World implements Engine, Clock.Clock, Scheduler.Scheduler, Scheduler.Sched
   readonly monotonicTimeNanos = Effect.sync(() => this.monotonicTimeNanosUnsafe())
   private readonly seed: number
   private readonly epoch: number
+  private readonly maxEvents: number
   private readonly queue = new Heap<Planned>()
+  /** Of the current moment. */
+  private eventsNow = 0
+  private yieldsNow = 0
   private order = 0
   /** The time in nanoseconds, cached because it is read several times per event. */
   private nanos = 0n
   private nanosAt = 0
 
-  constructor(seed: number, epoch: number) {
+  constructor(seed: number, epoch: number, maxEvents: number) {
+    this.maxEvents = maxEvents
     this.seed = seed
     this.epoch = epoch
     const random = this.random("fibers")
@@ -165,12 +202,28 @@ class World implements Engine, Clock.Clock, Scheduler.Scheduler, Scheduler.Sched
   runUntil(end: number): boolean {
     for (let next = this.queue.peek(); next !== undefined && next.at <= end; next = this.queue.peek()) {
       this.queue.pop()
-      this.now = next.at
+      if (next.at === this.now) this.stay()
+      else this.move(next.at)
       this.events += 1
       next.what()
     }
-    this.now = Math.max(this.now, end)
+    if (end > this.now) this.move(end)
     return this.queue.size > 0
+  }
+
+  private move(to: number): void {
+    this.now = to
+    this.eventsNow = 0
+    this.yieldsNow = 0
+  }
+
+  /** A further event of the same moment. */
+  private stay(): void {
+    this.eventsNow += 1
+    if (this.eventsNow > this.maxEvents) {
+      throw new Livelock(this.now, `more than ${this.maxEvents.toLocaleString("en")} events at this moment`)
+    }
+    if (this.yieldsNow > mostYields) throw new Livelock(this.now, "a fiber runs on and on without sleeping")
   }
 
   // The clock
@@ -203,7 +256,9 @@ class World implements Engine, Clock.Clock, Scheduler.Scheduler, Scheduler.Sched
   // The scheduler
 
   shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
-    return fiber.currentOpCount >= fiber.cache.maxOpsBeforeYield
+    if (fiber.currentOpCount < fiber.cache.maxOpsBeforeYield) return false
+    this.yieldsNow += 1
+    return true
   }
 
   makeDispatcher(): Scheduler.SchedulerDispatcher {

@@ -125,11 +125,17 @@ const scenarioOf = (trigger: Trigger, load: number, base: Settings["base"]): Sce
 }
 
 /** Seconds to recover, or `Infinity`. */
-const timeToHeal = (scenario: Scenario.Scenario, sender: Sender, seed: number): number => {
+const timeToHeal = (
+  scenario: Scenario.Scenario,
+  sender: Sender,
+  seed: number,
+  progress: (() => void) | undefined
+): number => {
   const world = new World(scenario, sender, seed)
   const { ledger } = world
   let healed = Infinity
   world.run((now) => {
+    progress?.()
     // Only calls that arrived at least one deadline ago are decided: answered in time, or not.
     const certain = Math.min(ledger.until, now - scenario.deadline)
     healed = healedAfter(ledger, ledger.clear + Math.floor((certain - ledger.clear) / 1000) * 1000)
@@ -148,13 +154,21 @@ const timeToHeal = (scenario: Scenario.Scenario, sender: Sender, seed: number): 
  * @since 0.1.0
  */
 export const cell = (
-  options: { readonly sender: Sender; readonly trigger: Trigger; readonly load: number } & Settings
+  options: {
+    readonly sender: Sender
+    readonly trigger: Trigger
+    readonly load: number
+    /** Called once a virtual second. */
+    readonly progress?: (() => void) | undefined
+  } & Settings
 ): Cell => {
   const { base, load, sender, trigger } = options
   const seeds = Check.integer("Frontier.cell", "seeds", options.seeds ?? 3, 1)
   const first = Check.seed("Frontier.cell", options.first ?? 1)
   const scenario = scenarioOf(trigger, load, base)
-  const times = Array.from({ length: seeds }, (_, index) => timeToHeal(scenario, sender, first + index))
+  const times = Array.from({ length: seeds }, (_, index) =>
+    timeToHeal(scenario, sender, first + index, options.progress)
+  )
   return {
     sender: sender.name,
     trigger: trigger.name,

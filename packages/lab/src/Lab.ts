@@ -3,7 +3,6 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Check from "./internal/check.ts"
 import { figuresOf } from "./internal/figures.ts"
 import { Recorder } from "./internal/recorder.ts"
@@ -77,6 +76,13 @@ const total = (numbers: Float64Array): number => numbers.reduce((sum, number) =>
 /**
  * Runs one sender through one scenario with one seed.
  *
+ * **Details** `Date`, `performance.now` and `Math.random` are those of the world while the sender runs, so that the same
+ * seed gives the same run.
+ *
+ * **Gotchas** Only virtual time passes. A call whose sender awaits a promise or a timer of the process never ends, and
+ * is counted in `metrics.unended`. Throws an error that names the sender, the scenario and the seed if the sender throws,
+ * dies, or never sleeps ({@link Engine.Livelock}).
+ *
  * **Example** (An outage without a policy)
  *
  * ```ts
@@ -106,12 +112,6 @@ export const run = (options: Options): Run => {
     options.progress?.(Math.min(1, now / ledger.until))
     return false
   })
-  if (world.defect !== undefined) {
-    const { name } = options.sender
-    throw new Error(`${name} died in ${options.scenario.name}, seed ${seed}:\n${Cause.pretty(world.defect)}`, {
-      cause: Cause.squash(world.defect)
-    })
-  }
   return {
     seed,
     metrics: figuresOf(ledger, Oracle.of(options.scenario)),

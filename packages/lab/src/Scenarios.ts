@@ -24,6 +24,18 @@ const stragglers = { kind: "bimodal", fast: "6.71 millis", slow: "335.5 millis",
  */
 export const all = {
   S0: { name: "S0", title: "healthy", window: "30 seconds", after: "10 seconds" },
+  S0b: {
+    name: "S0b",
+    title: "healthy and busy: 4 workers, 85 % of their time; some work takes ten times as long",
+    rate: 340,
+    workers: 4,
+    queue: 400,
+    service: { kind: "lognormal", mean: "10 millis", sigma: 1.2 },
+    timeout: "100 millis",
+    deadline: "500 millis",
+    window: "30 seconds",
+    after: "10 seconds"
+  },
   S1: {
     name: "S1",
     title: "outage: connections refused for 30 s",

@@ -124,7 +124,7 @@ export const columns: ReadonlyArray<Column> = [
     title: "in fault",
     of: "faultRegret",
     show: percent,
-    meaning: "regret during the fault only; at least 0 for each seed"
+    meaning: "regret during the fault only; both are at least 0 for each seed"
   },
   {
     title: "regret",
@@ -132,8 +132,7 @@ export const columns: ReadonlyArray<Column> = [
     show: percent,
     interval: true,
     worst: true,
-    meaning:
-      "goodput missing to the oracle, from the fault to the end of the run, at least 0 for each seed; [95 % interval], worst seed"
+    meaning: "goodput missing to the oracle, from the fault to the end of the run; [95 % interval], worst seed"
   }
 ]
 
@@ -143,7 +142,7 @@ export const columns: ReadonlyArray<Column> = [
  * @category rendering
  * @since 0.1.0
  */
-export const legend = columns.map(({ meaning, title }) => `${title.padEnd(8)}${meaning}`).join("\n")
+export const legend = columns.map(({ meaning, title }) => `${title.padEnd(10)}${meaning}`).join("\n")
 
 /**
  * One figure of one sender as text. The interval and the worst seed are included if they differ from the median.
@@ -201,6 +200,25 @@ export const aligned = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
 }
 
 /**
+ * A sentence for each sender that did not end all its calls, whose figures mean little then.
+ *
+ * @category rendering
+ * @since 0.1.0
+ */
+export const warnings = (rows: ReadonlyArray<Row>): ReadonlyArray<string> =>
+  rows.flatMap(({ runs, sender }) => {
+    const [calls, ended] = [sum(runs.map((run) => run.calls)), sum(runs.map((run) => run.ended))]
+    return ended === calls
+      ? []
+      : [
+          `${sender} left ${calls - ended} of ${calls} calls without an end: it awaits a promise or a timer of the process, \
+for which no time passes here, or an attempt without a timeout`
+        ]
+  })
+
+const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((total, number) => total + number, 0)
+
+/**
  * A row for the oracle and for each sender. Each figure is the median over the seeds.
  *
  * @category rendering
@@ -219,7 +237,7 @@ export const render = ({ oracle, rows, scenario }: Comparison): string => {
     })
   ])
   const title = `${scenario.name}  ${scenario.title}  (${seeds} ${seeds === 1 ? "seed" : "seeds"})`
-  return [title, aligned([head, best, ...body])].join("\n")
+  return [title, aligned([head, best, ...body]), ...warnings(rows)].join("\n")
 }
 
 /**

@@ -363,7 +363,7 @@ export interface Stats {
   readonly running: number
   /** Attempts waiting for a permit. */
   readonly waiting: number
-  /** Permits in all; `undefined` without a bulkhead. */
+  /** Permits of this key in all; `undefined` without a bulkhead. */
   readonly maxConcurrent: number | undefined
   /** Retries that may be decided now, for all keys together or with `per: "key"` for this key; `undefined` without a budget. */
   readonly balance: number | undefined
@@ -372,15 +372,15 @@ export interface Stats {
 }
 
 /**
- * Commands of an operator. Those on the circuit do nothing in a policy without a breaker, `resize` nothing in one without
+ * Commands of an operator, each for one key, or for all keys when none is given. Those on the circuit do nothing in a policy without a breaker, `resize` nothing in one without
  * a bulkhead.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Control<R = never> extends CircuitBreaker.Control<R> {
-  /** Changes the permits of every key. */
-  readonly resize: (maxConcurrent: number) => Effect.Effect<void, never, R>
+  /** Changes the permits of a key, an integer >= 1; without a key, those of all keys, those to come included. */
+  readonly resize: (maxConcurrent: number, key?: string) => Effect.Effect<void, never, R>
 }
 
 /**
@@ -493,14 +493,18 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine): Policy<P, Rules>
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as Protect<P, Rules, never>,
     fn: Protecting.fnWith(where, protect) as Fn<P, Rules, never>,
-    stats: (key = defaultKey) => Time.withNow((now, fiber) => engine.stats(key, now, fiber)),
+    stats: (key = defaultKey) => {
+      Check.key(`${where}.stats`, key)
+      return Time.withNow((now, fiber) => engine.stats(key, now, fiber))
+    },
     allStats: Time.withNow((now, fiber) => engine.allStats(now, fiber)),
     events: Event.streamFrom(engine.reporter.local),
     control: {
-      ...Circuits.commands((key, command, now, fiber) => engine.control(key, command, now, fiber)),
-      resize: (maxConcurrent) => {
+      ...Circuits.commands(where, (key, command, now, fiber) => engine.control(key, command, now, fiber)),
+      resize: (maxConcurrent, key) => {
         Check.integer(`${where}.control.resize`, "maxConcurrent", maxConcurrent, 1)
-        return Effect.sync(() => engine.resize(maxConcurrent))
+        if (key !== undefined) Check.key(`${where}.control.resize`, key)
+        return Time.withNow((now) => engine.resize(maxConcurrent, key, now))
       }
     }
   }

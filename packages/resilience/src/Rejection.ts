@@ -27,7 +27,7 @@ export const TypeId = "~effect-resilience/Rejection" as const
  * @since 0.1.0
  */
 export const Evidence = Schema.Struct({
-  /** The name of the trip policy, such as `failureRate`. */
+  /** The name of the trip policy, such as `failureRate`; of a `TripPolicy.any` those that tripped, with commas between. */
   trip: Schema.String,
   /** Its figures at that moment, such as `{ calls: 40, failures: 34, rate: 0.85, threshold: 0.8 }`. */
   figures: Schema.Record(Schema.String, Schema.Number)
@@ -65,7 +65,8 @@ export const formatDuration = (duration: Duration.Duration): string =>
  * - half-open: the time until the lease of a probe ends; the probe may end earlier
  * - isolated: infinite
  *
- * `evidence` is why the circuit opened.
+ * `evidence` is why the circuit opened. The message names it in at most 160 characters; with longer figures it names the
+ * trip policy only.
  *
  * **Gotchas** A rejection captures no stack: `stack` is `undefined`.
  *
@@ -80,11 +81,25 @@ export class CircuitOpen extends Schema.TaggedError<CircuitOpen>("effect-resilie
 }) {
   override get message(): string {
     if (this.state === "isolated") return `${label(this)}: the circuit is isolated by an operator`
-    const figures = this.evidence === undefined ? "" : ` (${formatEvidence(this.evidence)})`
-    return this.state === "open"
-      ? `${label(this)}: the circuit is open for another ${formatDuration(this.retryAfter)}${figures}`
-      : `${label(this)}: the circuit is half-open and all its probes are taken${figures}`
+    return withEvidence(
+      this.state === "open"
+        ? `${label(this)}: the circuit is open for another ${formatDuration(this.retryAfter)}`
+        : `${label(this)}: the circuit is half-open and all its probes are taken`,
+      this.evidence
+    )
   }
+}
+
+/** The longest message with evidence, in characters: it must fit on a line of a log. */
+const longestMessage = 160
+
+/** With the evidence; without its figures, or without any, where that would be too long. */
+const withEvidence = (text: string, evidence: Evidence | undefined): string => {
+  if (evidence === undefined) return text
+  const fits = [formatEvidence(evidence), evidence.trip]
+    .map((detail) => `${text} (${detail})`)
+    .find((message) => message.length <= longestMessage)
+  return fits ?? text
 }
 
 /**

@@ -148,7 +148,10 @@ const makeWith = <A>(settings: StaleSettings): StaleFallback<A> => {
   const members: StaleFallback<A> = {
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as Protect<A, never>,
-    forget: (key = defaultKey) => Effect.sync(() => engine.forget(key))
+    forget: (key = defaultKey) => {
+      Check.key(`${where}.forget`, key)
+      return Effect.sync(() => engine.forget(key))
+    }
   }
   return Object.assign(members, { [EngineKey]: engine })
 }

@@ -1,5 +1,4 @@
 // Runs senders through scenarios in virtual time, as a table and as a report.
-import { writeFileSync } from "node:fs"
 import * as Result from "effect/Result"
 import * as Draws from "../Draws.ts"
 import * as Frontier from "../Frontier.ts"
@@ -11,9 +10,10 @@ import * as Scenarios from "../Scenarios.ts"
 import type * as Sender from "../Sender.ts"
 import * as Table from "../Table.ts"
 import { catalogueOf, decode, drawnSenders, namedSenders, scenarioNamed, senderNamed } from "./catalogue.ts"
+import { estimateOf } from "./estimate.ts"
 import { plain } from "./json.ts"
 import { command, commandOf, fail, frontier, help, type Options, read, UsageError } from "./options.ts"
-import { mustBeWritable } from "./paths.ts"
+import { mustBeWritable, writeResult } from "./paths.ts"
 import { mapProgress, progressOf } from "./progress.ts"
 import { compareAll, frontierOf } from "./tasks.ts"
 
@@ -89,6 +89,13 @@ const main = async (options: Options): Promise<void> => {
     inputs.map(async ({ input, what }) => ({ input, scenario: await decode(what, input) }))
   )
 
+  const estimate = estimateOf({
+    scenarios: scenarios.map(({ scenario }) => scenario),
+    senders,
+    seeds: options.seeds,
+    workers: options.workers
+  })
+  if (estimate !== undefined) console.error(estimate)
   const begin = performance.now()
   const seconds = (): number => (performance.now() - begin) / 1000
   const progress = progressOf(
@@ -112,6 +119,16 @@ const main = async (options: Options): Promise<void> => {
       if (options.series) console.log(`${Table.renderSeries(comparison)}\n`)
     }
   })
+  const warnings = comparisons.flatMap(({ rows, scenario }) =>
+    Table.warnings(rows).map((warning) => `${scenario.name}: ${warning}`)
+  )
+  if (isMany) for (const warning of warnings) console.error(warning)
+  // A sender that ended no call at all was not measured.
+  if (
+    comparisons.some(({ rows }) => rows.some(({ runs }) => runs.every(({ calls, ended }) => calls > 0 && ended === 0)))
+  ) {
+    process.exitCode = 1
+  }
   if (isMany) console.log(`${Draws.render(Draws.summarize(comparisons))}\n`)
   else if (comparisons.length > 1) console.log(`${Table.renderRegret(comparisons)}\n`)
   if (calls > 0) {
@@ -122,11 +139,12 @@ const main = async (options: Options): Promise<void> => {
   }
   const map = options.scenarios.includes(frontier) ? await mapOf(options, senders, seconds) : undefined
 
-  if (options.json !== undefined) writeFileSync(options.json, jsonOf(comparisons, map))
+  if (options.json !== undefined) writeResult("--json", options.json, jsonOf(comparisons, map))
   if (options.html !== undefined) {
     const yours = (own?.senders ?? []).filter((sender) => !namedSenders.includes(sender)).map(({ name }) => name)
     const { first, seeds } = options
-    writeFileSync(
+    writeResult(
+      "--html",
       options.html,
       await reportOf({ comparisons, senders, yours, frontier: map, seeds, first, command: commandOf(options) })
     )

@@ -31,7 +31,8 @@ export const help = `What would this policy do? Real policies in virtual time, a
 
 ${command} [options]
 
-  --scenario <name>  runs only this scenario; may be given several times (default: ${quick.scenarios.join(" ")})
+  --scenario <name>  runs only this scenario; may be given several times
+                     (default: ${quick.scenarios.join(" ")})
                      ${frontier}: the highest load at which each sender recovers by itself after a short fault
   --sender <name>    runs only this sender; may be given several times (default: those of the file, or all but
                      other libraries, which are slow to run)

@@ -1,6 +1,7 @@
 /** Progress on standard error: one changing line in a terminal, one line per scenario in logs. */
 import type * as Lab from "../Lab.ts"
-import * as Scenario from "../Scenario.ts"
+import type * as Scenario from "../Scenario.ts"
+import { callsOf } from "./estimate.ts"
 
 export interface Progress {
   readonly ran: (scenario: number, sender: string) => void
@@ -32,7 +33,7 @@ export const progressOf = (
   seconds: () => number
 ): Progress => {
   // A run takes about as long as it has calls.
-  const weights = scenarios.map((scenario) => Scenario.span(scenario).until * scenario.rate)
+  const weights = scenarios.map(callsOf)
   const all = weights.reduce((sum, weight) => sum + weight, 0) * runsEach
   let done = 0
   let complete = 0

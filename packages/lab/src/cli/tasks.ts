@@ -83,6 +83,7 @@ export const compareAll = async (options: Options): Promise<ReadonlyArray<Lab.Co
     data: setting,
     workers: options.workers,
     tasks,
+    nameOf: ({ scenario, seed, sender }) => `${sender} in ${scenarios[scenario]?.scenario.name}, seed ${seed},`,
     done: (index, result) => {
       const task = tasks[index] as Task // the index of a task
       runs[index] = result
@@ -114,6 +115,7 @@ export const frontierOf = async (
     data: setting,
     workers: options.workers,
     tasks,
+    nameOf: ({ load, sender, trigger }) => `${sender} at ${load}, ${trigger},`,
     done: (_, cell) => {
       done += 1
       progress?.(cell, done / tasks.length)

@@ -1,8 +1,8 @@
 /** The figures of a run, from its ledger. */
 import type { Metrics } from "../Metrics.ts"
 import type { Oracle } from "../Oracle.ts"
+import { quantilesOf } from "./latencies.ts"
 import { type LedgerData, slotIndex, slotMs, slotStart } from "./ledger.ts"
-import { quantile, sorted } from "./statistics.ts"
 
 const perSecond = 1000 / slotMs
 
@@ -50,7 +50,7 @@ export const figuresOf = (ledger: LedgerData, oracle: Oracle): Metrics => {
     ledger.offered,
     (offered, at) => oracle.at(slotStart(ledger, at) + slotMs / 2) * offered
   )
-  const latencies = sorted(ledger.latencies)
+  const latencyAt = quantilesOf(ledger.latencies)
   const shortfall = missing(ledger, possible, from, until)
   return {
     goodput: share(ledger, ledger.good, from, clear),
@@ -61,8 +61,8 @@ export const figuresOf = (ledger: LedgerData, oracle: Oracle): Metrics => {
     recovery: goodputs.length < 3 || !(before > 0) ? NaN : recoveredAt(goodputs, before),
     lost: goodputs.reduce((lost, goodput) => lost + (Number.isNaN(goodput) ? 0 : 1 - goodput / before), 0),
     falseRejects: falseRejects(ledger, possible, from, until),
-    p99: quantile(latencies, 0.99),
-    p999: quantile(latencies, 0.999),
+    p99: latencyAt(0.99),
+    p999: latencyAt(0.999),
     waste: ledger.worked === 0 ? 0 : ledger.wasted / ledger.worked,
     regret: Math.max(0, shortfall),
     faultRegret: Math.max(0, missing(ledger, possible, from, clear)),

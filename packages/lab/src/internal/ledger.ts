@@ -1,6 +1,7 @@
 /** The counts of a run, in slots of a tenth of a second. */
 import type { Scenario } from "../Scenario.ts"
 import { span } from "../Scenario.ts"
+import { Latencies, type LatencyData } from "./latencies.ts"
 import { segmentAt, timelineOf, unreachable } from "./timeline.ts"
 
 /** Milliseconds. */
@@ -30,7 +31,7 @@ export class Ledger {
   /** Slots in which no shard can be reached. */
   readonly unreachable: Uint8Array
   /** Latencies of calls that arrived during the fault and were answered in time. */
-  readonly latencies: Array<number> = []
+  readonly latencies = new Latencies()
   /** Calls that arrived during the fault and failed, and the milliseconds that their callers waited. */
   failed = 0
   failWait = 0
@@ -79,7 +80,9 @@ export class Ledger {
 
 /** The data of a ledger, which may come from another process. */
 export type LedgerData = {
-  readonly [K in keyof Ledger as Ledger[K] extends (...args: never) => unknown ? never : K]: Ledger[K]
+  readonly [K in keyof Ledger as Ledger[K] extends (...args: never) => unknown ? never : K]: K extends "latencies"
+    ? LatencyData
+    : Ledger[K]
 }
 
 /** The beginning of a slot. */

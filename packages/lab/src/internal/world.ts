@@ -1,12 +1,15 @@
 /** One run: a scenario, a sender, a seed. */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
+import * as Formatter from "effect/Formatter"
+import * as Result from "effect/Result"
 import * as Engine from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
 import type { Circuits, Sender } from "../Sender.ts"
 import { nextCall } from "./arrivals.ts"
 import { CallPart, type Target } from "./attempt.ts"
 import { Dependency, type Work } from "./dependency.ts"
+import { globalsOf } from "./globals.ts"
 import { Insight, reveal } from "./insight.ts"
 import { Ledger } from "./ledger.ts"
 import { Errand } from "./process.ts"
@@ -21,10 +24,21 @@ const pollMs = 1000
 /** A sender that has not ended a call this many deadlines after the run has lost it. */
 const graceFactor = 10
 
+/**
+ * The most events of one moment. When a dependency goes down, it answers everyone in its queue at the same moment, and
+ * each answer may be a dozen events.
+ */
+const maxEventsOf = ({ clients, fanOut, queue, workers }: Scenario): number =>
+  100_000 + 50 * (queue + workers + clients * fanOut)
+
 export class World {
   readonly ledger: Ledger
   readonly engine: Engine.Engine
   private readonly scenario: Scenario
+  private readonly sender: Sender
+  private readonly seed: number
+  /** Runs synchronous code with the globals of the world. */
+  private readonly withGlobals: ReturnType<typeof globalsOf>
   private readonly timeline: ReadonlyArray<Segment>
   private readonly dependency: Dependency | Replay
   private readonly callers: Fleet
@@ -33,11 +47,14 @@ export class World {
   private readonly shardAt: (share: number) => number
   private readonly fleets: Array<Fleet> = []
   /** The first defect of the sender. */
-  defect: Cause.Cause<unknown> | undefined = undefined
+  private defect: Cause.Cause<unknown> | undefined = undefined
 
   constructor(scenario: Scenario, sender: Sender, seed: number) {
     this.scenario = scenario
-    this.engine = Engine.make({ seed })
+    this.engine = Engine.make({ seed, maxEvents: maxEventsOf(scenario) })
+    this.sender = sender
+    this.seed = seed
+    this.withGlobals = globalsOf(this.engine)
     this.ledger = new Ledger(scenario)
     this.timeline = timelineOf(scenario)
     const first = this.timeline[0]!
@@ -66,18 +83,20 @@ export class World {
     reveal(engine, insight)
     let target: Target = dependency
     for (let tier = scenario.tiers; tier > 1; tier--) {
-      const fleet = new Fleet(engine, scenario, sender, tier, target)
+      const [number, next] = [tier, target]
+      const fleet = this.within(() => new Fleet(engine, scenario, sender, number, next))
       this.fleets.push(fleet)
       target = new Tier(engine, scenario, tier, fleet)
     }
-    this.callers = new Fleet(engine, scenario, sender, 1, target)
+    const last = target
+    this.callers = this.within(() => new Fleet(engine, scenario, sender, 1, last))
     this.fleets.push(this.callers)
     this.shardAt = shardsOf(scenario)
   }
 
   /**
    * Runs the world. `watch` is called with the virtual time once a virtual second, and ends the run by returning
-   * `true`.
+   * `true`. Throws what the sender throws, and its first defect.
    */
   run(watch: (now: number) => boolean): void {
     const { ledger, engine } = this
@@ -88,10 +107,26 @@ export class World {
     else this.follow(this.scenario.arrivals.factor, new Moments(this.scenario.arrivals.times), 0)
     const last = ledger.until + graceFactor * this.scenario.deadline
     for (let end = pollMs; ; end += pollMs) {
-      const goesOn = engine.runUntil(Math.min(end, last))
+      const goesOn = this.within(() => engine.runUntil(Math.min(end, last)))
+      if (this.defect !== undefined) {
+        throw this.named("died", Cause.pretty(this.defect), Cause.squash(this.defect))
+      }
       const isOver = watch(engine.now)
       if (isOver || !goesOn || end >= last || (engine.now > ledger.until && ledger.ended === ledger.calls)) return
     }
+  }
+
+  /** Runs code of the sender. An error says whose it is. */
+  private within<A>(what: () => A): A {
+    const result = Result.try({ try: () => this.withGlobals(what), catch: (error) => error })
+    if (Result.isSuccess(result)) return result.success
+    const { failure } = result
+    const did = failure instanceof Engine.Livelock ? "goes on without end" : "threw"
+    throw this.named(did, failure instanceof Error ? failure.message : Formatter.format(failure), failure)
+  }
+
+  private named(did: string, text: string, cause: unknown): Error {
+    return new Error(`${this.sender.name} ${did} in ${this.scenario.name}, seed ${this.seed}:\n${text}`, { cause })
   }
 
   /** Attempts in the dependency's queue. */

@@ -28,20 +28,23 @@ const cells = ({ interval }: Table.Column, figure: string, range: string): Html 
 const rangeOf = ({ interval, worst }: ReturnType<typeof Table.cell>): string =>
   [...(interval === undefined ? [] : [interval]), ...(worst === undefined ? [] : [`worst ${worst}`])].join(" ")
 
-const figures = ({ oracle, rows }: Lab.Comparison): Html => html`<table class="figures">
-<thead><tr><th scope="col">sender</th>${Table.columns.map(({ interval, title }) =>
-  interval === true ? html`<th scope="col">${title}</th><td class="range"></td>` : html`<th scope="col">${title}</th>`
-)}</tr></thead>
+const figures = ({ oracle, rows }: Lab.Comparison): Html => {
+  const columns = Table.columnsOf(rows)
+  return html`<table class="figures">
+<thead><tr><th scope="col">sender</th>${columns.map(({ interval, title }) =>
+    interval === true ? html`<th scope="col">${title}</th><td class="range"></td>` : html`<th scope="col">${title}</th>`
+  )}</tr></thead>
 <tbody>
-<tr class="oracle"><th scope="row">oracle</th>${Table.columns.map((column) => cells(column, Table.perfect(column, oracle), ""))}</tr>
+<tr class="oracle"><th scope="row">oracle</th>${columns.map((column) => cells(column, Table.perfect(column, oracle), ""))}</tr>
 ${rows.map(
   (row) =>
-    html`<tr><th scope="row">${row.sender}</th>${Table.columns.map((column) => {
+    html`<tr><th scope="row">${row.sender}</th>${columns.map((column) => {
       const cell = Table.cell(column, row)
       return cells(column, minus(cell.median), minus(rangeOf(cell)))
     })}</tr>`
 )}
 </tbody></table>`
+}
 
 const toggles = (senders: ReadonlyArray<string>): Html => html`
 <div class="who" role="group" aria-label="Senders shown in colour">
@@ -62,6 +65,7 @@ export const scenario = (comparison: Lab.Comparison, index: number, yours: Reado
 ${toggles(comparison.rows.map(({ sender }) => sender))}
 <div class="picture" data-picture="${index}" tabindex="0" role="group" aria-label="${`${name} over time: goodput, attempts, refusals, queue and circuits. The arrow keys read it second by second; the table below has the figures.`}"></div>
 <div class="scroll" tabindex="0" role="region" aria-label="${`Figures of ${name}`}">${figures(comparison)}</div>
+${Table.warnings(comparison.rows).map((warning) => html`<p class="warning">${warning}.</p>`)}
 </section>`
 }
 

@@ -25,13 +25,13 @@ interface Best {
   readonly reckless?: Lab.Row | undefined
 }
 
-/** The least regret; with equal regret, the most goodput. */
+/** The most calls answered, compared with the oracle; with equal shares, the most goodput. */
 const best = (comparison: Lab.Comparison, isOne: (sender: string) => boolean): Best | undefined => {
   const rows = comparison.rows
     .filter(({ sender }) => isOne(sender))
     .toSorted(
       ({ summary: a }, { summary: b }) =>
-        (a.regret.median || 0) - (b.regret.median || 0) || b.goodput.median - a.goodput.median
+        (a.shortfall.median || 0) - (b.shortfall.median || 0) || b.goodput.median - a.goodput.median
     )
   const [first] = rows
   const row = rows.find((one) => mayBeBest(comparison, one)) ?? first
@@ -42,10 +42,10 @@ const best = (comparison: Lab.Comparison, isOne: (sender: string) => boolean): B
 const nothing = 0.0005
 
 /** The difference to the oracle in words; `what` is counted. */
-const apart = (regret: number, what: string): string =>
-  Number.isNaN(regret) || Math.abs(regret) < nothing
+const apart = (shortfall: number, what: string): string =>
+  Number.isNaN(shortfall) || Math.abs(shortfall) < nothing
     ? `as many${what} as the oracle`
-    : `${percent(regret)} ${regret > 0 ? "fewer" : "more"}${what} than the oracle`
+    : `${percent(shortfall)} ${shortfall > 0 ? "fewer" : "more"}${what} than the oracle`
 
 const rangeOf = ({ high, low }: Metrics.Summary): string => {
   const [from, to] = [low, high].map((end) => `${end < -nothing ? "−" : ""}${percent(end)}`)
@@ -58,7 +58,7 @@ const sent = ({ reckless, row }: Best): string => {
   const also =
     reckless === undefined
       ? ""
-      : ` (${reckless.sender}, which sends ${reckless.summary.leak.median.toFixed(3)}: ${apart(reckless.summary.regret.median, "")})`
+      : ` (${reckless.sender}, which sends ${reckless.summary.leak.median.toFixed(3)}: ${apart(reckless.summary.shortfall.median, "")})`
   return Number.isNaN(median) ? "" : `${median.toFixed(3)} attempts per call${also}`
 }
 
@@ -73,7 +73,7 @@ const during = (oracle: number, best: Best): string => {
 
 const another = (oracle: number, best: Best): string => {
   const attempts = oracle > 0 ? "" : sent(best)
-  return `${apart(best.row.summary.regret.median, "")}${attempts === "" ? "" : `, with ${attempts}`}`
+  return `${apart(best.row.summary.shortfall.median, "")}${attempts === "" ? "" : `, with ${attempts}`}`
 }
 
 /** `yours` are the user's own senders. */
@@ -88,9 +88,9 @@ export const standingOf = (comparison: Lab.Comparison, yours: ReadonlySet<string
   if (first === undefined) return ""
   const { sender, summary } = first.one.row
   const which = first.whose === "of the others" ? "The best here" : `The best ${first.whose} here`
-  const many = apart(summary.regret.median, " calls answered in time")
+  const many = apart(summary.shortfall.median, " calls answered in time")
   return [
-    `${which} is ${sender}: from the fault on, ${many}${rangeOf(summary.regret)}${during(oracle, first.one)}.`,
+    `${which} is ${sender}: from the fault on, ${many}${rangeOf(summary.shortfall)}${during(oracle, first.one)}.`,
     ...rest.map(({ one, whose }) => `The best ${whose} is ${one.row.sender}: ${another(oracle, one)}.`)
   ].join(" ")
 }

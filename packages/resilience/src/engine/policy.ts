@@ -346,10 +346,18 @@ export class PolicyEngine {
     const reporter = new Reporter(name, Event.makeHub(), program)
     this.settings = settings
     this.reporter = reporter
-    this.circuits = breaker && new Circuits.Circuits(`${where}.breaker`, breaker, reporter)
+    this.circuits =
+      breaker &&
+      new Circuits.Circuits(`${where}.breaker`, breaker, reporter, (circuit, now, fiber) =>
+        this.rejectWaiting(circuit, now, fiber)
+      )
     this.permits = bulkhead && new Permits.Permits(bulkhead, reporter)
     this.budget = sharedBudget ?? (budget && new Budget(budget, reporter))
-    this.entries = new Keyed<Entry>(settings.keys, (key, now) => this.make(key, now), pinned)
+    this.entries = new Keyed<Entry>(
+      settings.keys,
+      (key, now) => this.make(key, now),
+      (entry, now) => this.pinned(entry, now)
+    )
     this.timedOut = timedOut
   }
 
@@ -363,15 +371,42 @@ export class PolicyEngine {
     }
   }
 
-  control(key: string, command: Circuits.Command, now: number, fiber: AnyFiber): void {
-    this.circuits?.control(this.entries.ensure(key, now).circuit!, command, now, fiber)
+  /** The calls that wait for a permit of a circuit that has become one that rejects every call. */
+  private rejectWaiting(circuit: Circuits.CircuitCell, now: number, fiber: AnyFiber): void {
+    const { circuits, entries, permits } = this
+    if (circuits === undefined || permits === undefined) return
+    for (const entry of [entries.peek(circuit.key), entries.shared]) {
+      if (entry?.circuit !== circuit) continue
+      permits.rejectWaiting(entry.permits!, () => circuits.check(circuit, now, fiber))
+    }
   }
 
-  resize(maxConcurrent: number): void {
-    this.permits?.resize(
-      maxConcurrent,
-      Array.from(this.entries.all()).flatMap((entry) => entry.permits ?? [])
+  private pinned(entry: Entry, now: number): boolean {
+    return (
+      entry.counters.running > 0 ||
+      (entry.circuit !== undefined && this.circuits?.pinned(entry.circuit, now) === true) ||
+      (entry.permits !== undefined && this.permits?.pinned(entry.permits) === true)
     )
+  }
+
+  control(key: string | undefined, command: Circuits.Command, now: number, fiber: AnyFiber): void {
+    if (this.circuits === undefined) return
+    const cells: Circuits.Cells = {
+      ensure: (key) => this.entries.ensure(key, now).circuit!,
+      all: () => Array.from(this.entries.all(), (entry) => entry.circuit!)
+    }
+    this.circuits.control(cells, key, command, now, fiber)
+  }
+
+  resize(maxConcurrent: number, key: string | undefined, now: number): void {
+    const { permits } = this
+    if (permits === undefined) return
+    if (key === undefined) {
+      permits.resizeAll(
+        Array.from(this.entries.all(), (entry) => entry.permits!),
+        maxConcurrent
+      )
+    } else permits.resize(this.entries.ensure(key, now).permits!, maxConcurrent)
   }
 
   /** Reading the stats of a key neither creates nor keeps it. */
@@ -390,15 +425,10 @@ export class PolicyEngine {
       circuit: entry.circuit && this.circuits?.view(entry.circuit, now),
       running: entry.counters.running,
       waiting: entry.permits?.queue.waiting ?? 0,
-      maxConcurrent: this.permits?.maxConcurrent,
+      maxConcurrent: entry.permits?.queue.limit,
       balance: this.budget?.balance(entry.key, fiber),
       totals: entry.counters.totals(),
       recent: entry.counters.recent(now)
     }
   }
 }
-
-const pinned = (entry: Entry, now: number): boolean =>
-  entry.counters.running > 0 ||
-  (entry.circuit !== undefined && Circuits.pinned(entry.circuit, now)) ||
-  (entry.permits !== undefined && Permits.pinned(entry.permits))

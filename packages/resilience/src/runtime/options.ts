@@ -42,6 +42,10 @@ export const integer = (where: string, field: string, value: number, least: numb
 export const nonEmpty = (where: string, field: string, value: string): string =>
   typeof value === "string" && value.length > 0 ? value : invalid(where, field, "a non-empty string", value)
 
+/** The key of a call or of a command. */
+export const key = (where: string, value: string): string =>
+  typeof value === "string" ? value : invalid(where, "key", "a string", value)
+
 interface DurationRange {
   /** Whether zero is allowed. Default: `false`. */
   readonly zero?: boolean
@@ -80,14 +84,19 @@ const hasFunctions = (value: unknown, names: ReadonlyArray<string>): boolean =>
   value !== null &&
   names.every((name) => typeof (value as Record<string, unknown>)[name] === "function")
 
-/** A trip policy, and not a function that returns one. */
-export const tripPolicy = <T>(where: string, field: string, value: T): T =>
-  hasFunctions(value, ["initial", "record", "trips", "figures"])
-    ? value
-    : invalid(where, field, "a TripPolicy, such as TripPolicy.consecutive(5)", value)
-
 const functionIfGiven = (where: string, field: string, value: unknown): void => {
   if (value !== undefined && typeof value !== "function") invalid(where, field, "a function", value)
+}
+
+/** A trip policy, and not a function that returns one. */
+export const tripPolicy = <T>(where: string, field: string, value: T): T => {
+  if (!hasFunctions(value, ["initial", "record", "trips", "figures"])) {
+    return invalid(where, field, "a TripPolicy, such as TripPolicy.consecutive(5)", value)
+  }
+  const { probeFailed, trippedBy } = value as { readonly probeFailed?: unknown; readonly trippedBy?: unknown }
+  functionIfGiven(where, `${field}.probeFailed`, probeFailed)
+  functionIfGiven(where, `${field}.trippedBy`, trippedBy)
+  return value
 }
 
 const tagsIfGiven = (where: string, field: string, value: unknown): void => {

@@ -194,6 +194,15 @@ export const tripPolicy = <S>(
         ? `it holds ${before} values after ${enough} calls, and ${after} after ${2 * enough}`
         : undefined
     }),
+    pure("an instant probe does not fail, whatever opened the circuit", calls, (history) => {
+      const any = track(history)
+      const openedBy = policy.trippedBy?.(any.state, any.now) ?? [policy.name]
+      for (const parts of [[], openedBy]) {
+        const failed: unknown = policy.probeFailed?.({ duration: 0 }, parts) ?? false
+        if (failed !== false) return `probeFailed returned ${Plain.show(failed)}: the circuit would never close`
+      }
+      return undefined
+    }),
     once("an outage trips it", () =>
       staysClosed(track()) ? `${enough} calls in a row failed, each after a minute, and it has not tripped` : undefined
     )

@@ -48,10 +48,15 @@ const client = (index: number) => {
   )
   return (at: number): void => {
     let sent = 0
+    let served = false
     const attempt = Effect.suspend(() => {
       sent += 1
       ledger.add(ledger.attempts, now())
-      return request(agent)
+      return Effect.tap(request(agent), () =>
+        Effect.sync(() => {
+          served = true
+        })
+      )
     })
     const limited = Effect.timeoutOrElse(attempt, {
       duration: scenario.timeout,
@@ -60,13 +65,15 @@ const client = (index: number) => {
     Effect.runFork(send({ key: "default", due: at + scenario.deadline, attempt, limited })).addObserver((exit) => {
       ledger.ended += 1
       const latency = now() - at
-      if (Exit.isSuccess(exit)) {
-        if (latency > scenario.deadline) return
-        ledger.add(ledger.good, at)
-        if (at >= ledger.from && at < ledger.clear) ledger.latencies.push(latency)
-      } else if (sent === 0) {
-        ledger.add(ledger.rejected, at)
+      const isInFault = at >= ledger.from && at < ledger.clear
+      if (Exit.isSuccess(exit) && latency <= scenario.deadline) {
+        ledger.add(served ? ledger.good : ledger.degraded, at)
+        if (served && isInFault) ledger.latencies.push(latency)
+      } else if (isInFault) {
+        ledger.failed += 1
+        ledger.failWait += Math.min(latency, scenario.deadline)
       }
+      if (Exit.isFailure(exit) && sent === 0) ledger.add(ledger.rejected, at)
       tellWhenDone()
     })
   }
