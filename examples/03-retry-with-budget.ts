@@ -5,7 +5,7 @@ import { Retry, RetryBudget, Transient } from "effect-resilience"
 
 class Down extends Transient.TaggedError<Down>()("Down", {}) {}
 
-// One retry for five first tries, and one a second whatever the traffic, counted over two seconds.
+// One retry for five first attempts, and one a second whatever the traffic, counted over two seconds.
 class SearchBudget extends RetryBudget.Service<SearchBudget>()("app/SearchBudget", { ratio: 0.2, minPerSecond: 1 }) {}
 
 // Any schedule will do. `gated` comes last: whatever followed it would not be paid for, and does not compile.
@@ -46,7 +46,7 @@ console.log(`with a budget:    ${bounded.requests} requests, then every retry wa
 console.log(`balance: ${balance}`)
 
 assert.equal(free.requests, 400)
-// 20 retries for 100 first tries, and 2 more: 1 a second over 2 seconds.
+// 20 retries for 100 first attempts, and 2 more: 1 a second over 2 seconds.
 assert.equal(bounded.requests, 122)
 assert.equal(bounded.outOfBudget, 100)
 assert.ok(balance < 1)

@@ -27,10 +27,10 @@ describe("a breaker with default options", () => {
       yield* TestClock.adjust(100)
       yield* outcome(breaker.protect(down))
       const state = yield* breaker.state()
-      assert.isTrue(state._tag === "open" && state.evidence?.trip === "any(failureRate, consecutive)")
+      assert.isTrue(state._tag === "open" && state.evidence?.trip === "consecutive")
       const refused = yield* Effect.flip(breaker.protect(ok))
       assert.isTrue(refused._tag === "CircuitOpen")
-      assert.include(refused._tag === "CircuitOpen" ? refused.message : "", "consecutive.failures 10")
+      assert.include(refused._tag === "CircuitOpen" ? refused.message : "", "consecutive: failures 10")
     })
   )
 

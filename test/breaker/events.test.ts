@@ -51,9 +51,10 @@ describe("transitions", () => {
           cause: "tripped",
           evidence,
           openFor: Duration.seconds(5),
-          openings: 1
+          openings: 1,
+          unhealthySince: Duration.zero
         },
-        { ...common, at: 6000, from: "open", to: "half-open", cause: "time" },
+        { ...common, at: 6000, from: "open", to: "half-open", cause: "time", unhealthySince: Duration.seconds(5) },
         {
           ...common,
           at: 6000,
@@ -62,10 +63,18 @@ describe("transitions", () => {
           cause: "probes",
           evidence,
           openFor: Duration.seconds(10),
-          openings: 2
+          openings: 2,
+          unhealthySince: Duration.seconds(5)
         },
-        { ...common, at: 16_000, from: "open", to: "half-open", cause: "time" },
-        { ...common, at: 16_000, from: "half-open", to: "closed", cause: "probes" },
+        { ...common, at: 16_000, from: "open", to: "half-open", cause: "time", unhealthySince: Duration.seconds(15) },
+        {
+          ...common,
+          at: 16_000,
+          from: "half-open",
+          to: "closed",
+          cause: "probes",
+          unhealthySince: Duration.seconds(15)
+        },
         { ...common, at: 16_000, from: "closed", to: "isolated", cause: "control" },
         { ...common, at: 16_000, from: "isolated", to: "disabled", cause: "control" },
         { ...common, at: 16_000, from: "disabled", to: "closed", cause: "control" }

@@ -75,6 +75,8 @@ const table: Array<[options: object, text: string | RegExp]> = [
   [{ keys: { maxKeys: "many" } }, 'keys.maxKeys must be an integer >= 1, got "many"'],
   [{ keys: { idleTimeToLive: 0 } }, `keys.idleTimeToLive must be ${anyDuration}, got 0`],
   [{ keys: { idleTimeToLive: Number.NaN } }, `keys.idleTimeToLive must be ${anyDuration}, got NaN`],
+  [{ others: "failure" }, 'others must be "success" or "ignored", got "failure"'],
+  [{ throttled: "success" }, 'throttled must be "ignored" or "failure", got "success"'],
   [{ trip: 5 }, `trip must be ${aTrip}, got 5`],
   [{ trip: "consecutive" }, `trip must be ${aTrip}, got "consecutive"`],
   [{ trip: {} }, `trip must be ${aTrip}, got {}`],

@@ -182,6 +182,7 @@ describe("evidence", () => {
       assert.deepStrictEqual(state, {
         _tag: "open",
         since: Duration.seconds(2),
+        unhealthySince: Duration.seconds(2),
         openings: 1,
         retryAfter: Duration.seconds(3),
         evidence: { trip: "consecutive", figures: { failures: 2, limit: 2 } }

@@ -54,14 +54,14 @@ describe("export and hydrate across a restart", () => {
     })
   )
 
-  it.effect("a half-open circuit is restored as open with no open time left, without its probes", () =>
+  it.effect("a half-open circuit is restored as due for a probe, without its probes", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", options)
       yield* trip(breaker)
       yield* TestClock.adjust("5 seconds")
       yield* held(breaker)
       const next = yield* restarted(breaker, 0)
-      assert.deepInclude(yield* next.state(), { _tag: "open", retryAfter: Duration.zero })
+      assert.deepInclude(yield* next.state(), { _tag: "half-open", due: true, probing: 0 })
       assert.strictEqual(yield* outcome(next.protect(ok)), "ok")
     })
   )
@@ -155,7 +155,7 @@ describe("what a snapshot may hold", () => {
       const breaker = yield* CircuitBreaker.make("users", { ...options, maxRetryAfter: forever })
       const failing: Effect.Effect<string, Failure> = Effect.fail(new Down({ retryAfter: forever }))
       yield* outcome(breaker.protect(failing))
-      const next = yield* restarted(breaker, "365 days")
+      const next = yield* restarted(breaker, "365 days", { maxRetryAfter: forever })
       assert.strictEqual(yield* tagOf(next), "open")
       assert.strictEqual(yield* outcome(next.protect(ok)), "CircuitOpen")
     })

@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
-import { type Event, Retry, RetryBudget } from "effect-resilience"
+import { type Event, Retry, RetryBudget, Timeout } from "effect-resilience"
 import { Busy } from "../support/errors.ts"
 import { ended, recording, start } from "../support/observe.ts"
 
@@ -34,7 +34,7 @@ describe("RetryBudget", () => {
     "pays for retries until no token is left; then the caller gets the original error, with reason `budget`",
     () =>
       Effect.gen(function* () {
-        const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.2, window: "10 seconds" })
+        const budget = yield* RetryBudget.make("b", { ratio: 0, capacity: 2 })
         const { made, work } = failing(100)
         const exit = yield* Effect.exit(work.pipe(Retry.transient(budget.gated(Schedule.recurs(50)))))
         assert.strictEqual(made.length, 3)
@@ -45,7 +45,7 @@ describe("RetryBudget", () => {
 
   it.effect("is charged when a retry is decided, not when it is made (Envoy #30205)", () =>
     Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 1, window: "10 seconds" })
+      const budget = yield* RetryBudget.make("b", { ratio: 0, capacity: 10 })
       const schedule = budget.gated(Schedule.spaced("5 seconds"))
       const fibers = yield* Effect.forEach(Array.from({ length: 1000 }), () =>
         start(failing(1).work.pipe(Retry.transient(schedule)))
@@ -60,7 +60,7 @@ describe("RetryBudget", () => {
 
   it.effect("does not interrupt running work when it is spent", () =>
     Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.1, window: "10 seconds" })
+      const budget = yield* RetryBudget.make("b", { ratio: 0, capacity: 1 })
       const schedule = budget.gated(Schedule.spaced("1 second"))
       const waiting = yield* start(failing(1).work.pipe(Retry.transient(schedule)))
       const running = yield* start(
@@ -76,7 +76,7 @@ describe("RetryBudget", () => {
 
   it.effect("a retry that is interrupted in its delay is not refunded", () =>
     Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.2, window: "10 seconds" })
+      const budget = yield* RetryBudget.make("b", { ratio: 0, capacity: 2 })
       const fiber = yield* start(failing(9).work.pipe(Retry.transient(budget.gated(Schedule.spaced("1 hour")))))
       yield* Fiber.interrupt(fiber)
       assert.strictEqual(yield* budget.balance, 1)
@@ -87,8 +87,8 @@ describe("RetryBudget", () => {
     Effect.gen(function* () {
       class Shared extends RetryBudget.Service<Shared>()("app/Shared", {
         ratio: 0.5,
-        minPerSecond: 0,
-        window: "10 seconds"
+        capacity: 100,
+        initial: 0
       }) {}
       const program = Effect.gen(function* () {
         const healthy = (Effect.void as Effect.Effect<void, Busy>).pipe(
@@ -106,7 +106,7 @@ describe("RetryBudget", () => {
 
   it.effect("also gates a plain Effect.retry", () =>
     Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("b", { ratio: 0.5, minPerSecond: 0.2, window: "10 seconds" })
+      const budget = yield* RetryBudget.make("b", { ratio: 0.5, capacity: 100, initial: 2 })
       const { made, work } = failing(100)
       const exit = yield* Effect.exit(Effect.retry(work, budget.gated(Schedule.forever)))
       assert.strictEqual(made.length, 3, "floor 2, and half a token of the first try")
@@ -117,7 +117,7 @@ describe("RetryBudget", () => {
 
   it.effect("a gated schedule that ends costs no token, and times 0 means no retry (Effect #5924)", () =>
     Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 1, window: "10 seconds" })
+      const budget = yield* RetryBudget.make("b", { ratio: 0, capacity: 10 })
       const once = failing(100)
       yield* Effect.exit(
         once.work.pipe(
@@ -142,7 +142,7 @@ describe("RetryBudget", () => {
 
   it.effect("an error of the schedule itself is returned unchanged, and costs no token", () =>
     Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 1, window: "10 seconds" })
+      const budget = yield* RetryBudget.make("b", { ratio: 0, capacity: 10 })
       const schedule = Schedule.forever.pipe(
         Schedule.tap(() => Effect.fail(new Broken())),
         budget.gated
@@ -155,7 +155,7 @@ describe("RetryBudget", () => {
 
   it.effect("first attempts in flight count, failed or not", () =>
     Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("b", { ratio: 0.1, minPerSecond: 0, window: "10 seconds" })
+      const budget = yield* RetryBudget.make("b", { ratio: 0.1, capacity: 100, initial: 0 })
       const call = Effect.sleep("1 hour").pipe(
         Effect.andThen(Effect.fail(new Busy())),
         Retry.transient(budget.gated(Schedule.forever))
@@ -175,7 +175,7 @@ describe("RetryBudget", () => {
       const clock = yield* TestClock.testClockWith(Effect.succeed)
       let offset = 0
       const set = { ...clock, currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + offset }
-      const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.1, window: "10 seconds" })
+      const budget = yield* RetryBudget.make("b", { ratio: 0, capacity: 1 })
       const taken: Array<boolean> = []
       for (offset of [0, 3_600_000, -3_600_000]) {
         taken.push(yield* budget.tryWithdraw.pipe(Effect.provideService(Clock.Clock, set)))
@@ -187,7 +187,7 @@ describe("RetryBudget", () => {
   it.effect("emits BudgetExhausted when it is spent", () => {
     const events: Array<Event.Event> = []
     return Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("mine", { ratio: 0.3, minPerSecond: 0, window: "10 seconds" })
+      const budget = yield* RetryBudget.make("mine", { ratio: 0.3, capacity: 100, initial: 0 })
       yield* Effect.exit(failing(9).work.pipe(Retry.transient(budget.gated(Schedule.forever), { name: "call" })))
       assert.deepStrictEqual(
         events.map((event) => [event._tag, event.policy]),
@@ -209,9 +209,21 @@ describe("RetryBudget", () => {
     [{ minPerSecond: -1 }, "minPerSecond must be a number >= 0, got -1"],
     [{ minPerSecond: NaN }, "minPerSecond must be a number >= 0, got NaN"],
     [{ minPerSecond: "1" }, 'minPerSecond must be a number >= 0, got "1"'],
-    [{ window: 0 }, 'window must be a finite duration above zero, such as "5 seconds", got 0'],
-    [{ window: Infinity }, 'window must be a finite duration above zero, such as "5 seconds", got Infinity'],
-    [{ window: "ten" }, 'window must be a finite duration above zero, such as "5 seconds", got "ten"']
+    [{ capacity: 0.5 }, "capacity must be a number >= 1, got 0.5"],
+    [{ capacity: "10" }, 'capacity must be a number >= 1, got "10"'],
+    [{ initial: 11 }, "initial must be in [0, 10], got 11"],
+    [{ timeoutCost: 0 }, "timeoutCost must be a number >= 1, got 0"],
+    [
+      { timeoutCost: 11 },
+      "timeoutCost must be at most the capacity of 10, or Infinity for no retry after a timeout, got 11"
+    ],
+    [
+      { window: "10 seconds" },
+      "there is no option window; there are ratio, timeoutCost, capacity, initial, minPerSecond, per, keys"
+    ],
+    [{ per: "tenant" }, 'per must be "all" or "key", got "tenant"'],
+    [{ keys: { maxKeys: 1 } }, 'keys has no effect without per: "key"'],
+    [{ per: "key", keys: { maxKeys: 0 } }, "keys.maxKeys must be an integer >= 1, got 0"]
   ]
   for (const [options, message] of bad) {
     it(`fails at construction: ${message}`, () => {
@@ -221,30 +233,49 @@ describe("RetryBudget", () => {
     })
   }
 
-  it.effect("counts over the given window", () =>
+  it.effect("takes the defaults: ratio 0.2, a capacity of 10, full at the start, no floor", () =>
     Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("b", { window: "10 seconds" })
+      const budget = yield* RetryBudget.make("b")
       assert.strictEqual(yield* budget.balance, 10)
+      for (let i = 0; i < 5; i++) assert.isTrue(yield* budget.tryWithdraw)
       for (let i = 0; i < 10; i++) yield* budget.deposit
-      assert.strictEqual(yield* budget.balance, 12)
-      yield* TestClock.adjust("8900 millis")
-      assert.strictEqual(yield* budget.balance, 12)
-      yield* TestClock.adjust("1100 millis")
-      assert.strictEqual(yield* budget.balance, 10)
+      assert.closeTo(yield* budget.balance, 7, 1e-9)
+      yield* TestClock.adjust("1 hour")
+      assert.closeTo(yield* budget.balance, 7, 1e-9)
     })
   )
 
-  it.effect("takes the defaults: ratio 0.2, one retry per second, a window of two seconds", () =>
+  it.effect("a budget that earns nothing holds nothing", () =>
     Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("b")
-      assert.strictEqual(yield* budget.balance, 2)
-      for (let i = 0; i < 10; i++) yield* budget.deposit
-      assert.strictEqual(yield* budget.balance, 4)
-      yield* TestClock.adjust("1780 millis")
-      assert.strictEqual(yield* budget.balance, 4)
-      yield* TestClock.adjust("220 millis")
-      assert.strictEqual(yield* budget.balance, 2)
-      assert.throws(() => RetryBudget.make(""), RangeError, "RetryBudget: name must be a non-empty string")
+      const budget = yield* RetryBudget.make("b", { ratio: 0 })
+      assert.strictEqual(yield* budget.balance, 0)
+    })
+  )
+
+  it.effect("a retry after a timeout takes `timeoutCost` tokens, with any driver", () =>
+    Effect.gen(function* () {
+      const hangs = (Effect.never as Effect.Effect<void, Busy>).pipe(Timeout.after("1 second"))
+      const budget = yield* RetryBudget.make("b", { ratio: 0, capacity: 7, timeoutCost: 3 })
+      for (const call of [
+        hangs.pipe(Retry.transient(budget.gated(Schedule.forever))),
+        hangs.pipe(Effect.retry(budget.gated(Schedule.recurs(1))))
+      ]) {
+        const fiber = yield* start(Effect.exit(call))
+        yield* TestClock.adjust("1 minute")
+        assert.isTrue(Exit.isFailure(yield* Fiber.join(fiber)))
+      }
+      assert.strictEqual(yield* budget.balance, 1)
+    })
+  )
+
+  it.effect("with a `timeoutCost` of Infinity a timeout is not retried, and other errors are", () =>
+    Effect.gen(function* () {
+      const budget = yield* RetryBudget.make("b", { timeoutCost: Infinity })
+      const hangs = (Effect.never as Effect.Effect<void, Busy>).pipe(Timeout.after("1 second"))
+      const fiber = yield* start(Effect.exit(hangs.pipe(Retry.transient(budget.gated(Schedule.forever)))))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(reasonOf(yield* Fiber.join(fiber)), "budget")
+      assert.strictEqual(yield* failing(1).work.pipe(Retry.transient(budget.gated(Schedule.forever))), 1)
     })
   )
 })

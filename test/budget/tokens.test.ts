@@ -4,45 +4,46 @@ import * as Tokens from "../../packages/resilience/src/machine/Tokens.ts"
 
 const between = (least: number, most: number) => Schema.Int.check(Schema.isBetween({ minimum: least, maximum: most }))
 
-/** Steps of time in tenths of a millisecond; a burst of first tries; a burst of retries asked for. */
-const Step = Schema.Struct({ wait: between(0, 3000), firsts: between(0, 40), asked: between(0, 12) })
+/** Steps of time in tenths of a millisecond; a burst of first attempts; a burst of retries asked for, each at its price. */
+const Step = Schema.Struct({ wait: between(0, 30_000), firsts: between(0, 40), asked: Schema.Array(between(1, 5)) })
 
-const window = 1000
+const bucket = (options: Partial<Parameters<typeof Tokens.make>[0]>): Tokens.Tokens =>
+  Tokens.make({ ratio: 0, capacity: 1_000_000, initial: 0, perSecond: 0, ...options })
 
-const inLast = (times: ReadonlyArray<number>, span: number, now: number): number =>
-  times.filter((at) => at > now - span && at <= now).length
-
-/** Hundredths, so that what is compared is exact. */
-const allowed = (percent: number, firsts: number, minimum: number): number => percent * firsts + 100 * minimum
+const takeAll = (tokens: Tokens.Tokens, now = 0): number => {
+  let taken = 0
+  while (Tokens.tryWithdraw(tokens, 1, now)) taken += 1
+  return taken
+}
 
 describe("the tokens of a retry budget", () => {
   it.prop(
-    "retries in the last window never exceed ratio x first attempts + minimum, and a refusal is due to at most one bucket of time",
-    [between(1, 100), between(0, 5), Schema.Array(Step)],
-    ([percent, minimum, steps]) => {
-      const tokens = Tokens.make({ ratio: percent / 100, minimum, window })
-      const firsts: Array<number> = []
-      const retries: Array<number> = []
+    "over any stretch the prices paid are at most capacity + ratio x first attempts + floor x time",
+    [between(0, 100), between(1, 20), between(0, 5), Schema.Array(Step)],
+    ([percent, capacity, perSecond, steps]) => {
+      const tokens = Tokens.make({ ratio: percent / 100, capacity, initial: capacity, perSecond })
+      /** What was earned and paid up to each moment. */
+      const history = [{ earned: 0, paid: 0 }]
+      let earned = 0
+      let paid = 0
       let now = 0
-      for (const step of steps) {
-        now += step.wait / 10
-        for (let i = 0; i < step.firsts; i++) {
+      for (const { asked, firsts, wait } of steps) {
+        now += wait / 10
+        earned += (perSecond * wait) / 10_000
+        for (let i = 0; i < firsts; i++) {
           Tokens.deposit(tokens, now)
-          firsts.push(now)
+          earned += percent / 100
         }
-        for (let i = 0; i < step.asked; i++) {
-          const taken = Tokens.tryWithdraw(tokens, now)
-          if (taken) {
-            retries.push(now)
-            const most = allowed(percent, inLast(firsts, window, now), minimum)
-            assert.isAtMost(100 * inLast(retries, window, now), most, `at ${now}`)
-          } else {
-            // A tenth of the window each way is all that the buckets may cost.
-            const least = allowed(percent, inLast(firsts, 0.9 * window, now), minimum)
-            assert.isBelow(least, 100 * (inLast(retries, 1.1 * window, now) + 1), `too timid at ${now}`)
-          }
+        for (const price of asked) {
+          const before = Tokens.balance(tokens, now)
+          const taken = Tokens.tryWithdraw(tokens, price, now)
+          assert.strictEqual(taken, before >= price - 1e-9)
+          if (taken) paid += price
           assert.isAtLeast(Tokens.balance(tokens, now), 0)
         }
+        assert.isAtMost(Tokens.balance(tokens, now), capacity)
+        for (const then of history) assert.isAtMost(paid - then.paid, capacity + earned - then.earned + 1e-6)
+        history.push({ earned, paid })
       }
     },
     { arbitrary: { runs: 150, size: 60, seed: 1 } }
@@ -52,98 +53,60 @@ describe("the tokens of a retry budget", () => {
     const ratio = percent / 100
     it(`is exact for the ratio ${ratio} (tower: 0.6 behaved as 1.0)`, () => {
       for (const firsts of [0, 1, 7, 10, 50, 100, 1000]) {
-        const tokens = Tokens.make({ ratio, minimum: 0, window })
+        const tokens = bucket({ ratio })
         for (let i = 0; i < firsts; i++) Tokens.deposit(tokens, 500)
-        const expected = Math.floor((percent * firsts) / 100)
-        let taken = 0
-        while (Tokens.tryWithdraw(tokens, 500)) taken += 1
-        assert.strictEqual(taken, expected, `${firsts} first tries`)
+        assert.strictEqual(takeAll(tokens, 500), Math.floor((percent * firsts) / 100), `${firsts} first attempts`)
       }
     })
   }
 
-  it("is exact for the minimum also where binary fractions are not", () => {
-    for (const [perSecond, millis, expected] of [
-      [0.29, 100_000, 29],
-      [0.57, 100_000, 57],
-      [1.1, 10_000, 11],
-      [0.07, 100_000, 7],
-      [0.5, 1000, 0]
+  it("pays a floor exactly also where binary fractions are not", () => {
+    for (const [perSecond, seconds, expected] of [
+      [0.29, 100, 29],
+      [0.57, 100, 57],
+      [1.1, 10, 11],
+      [0.07, 100, 7],
+      [0.5, 1, 0]
     ] as const) {
-      const tokens = Tokens.make({ ratio: 0, minimum: (perSecond * millis) / 1000, window: millis })
+      const tokens = bucket({ perSecond })
+      Tokens.deposit(tokens, 0)
       let taken = 0
-      while (Tokens.tryWithdraw(tokens, 0)) taken += 1
-      assert.strictEqual(taken, expected, `${perSecond} a second for ${millis} ms`)
+      for (let ms = 1; ms <= 1000 * seconds; ms++) taken += Tokens.tryWithdraw(tokens, 1, ms) ? 1 : 0
+      assert.strictEqual(taken, expected, `${perSecond} a second for ${seconds} s`)
     }
   })
 
-  it("is exact for a ratio of six digits, of a million first tries", () => {
-    const tokens = Tokens.make({ ratio: 0.000249, minimum: 0, window })
+  it("is exact for a ratio of six digits, of a million first attempts", () => {
+    const tokens = bucket({ ratio: 0.000249 })
     for (let i = 0; i < 1_000_000; i++) Tokens.deposit(tokens, 0)
     assert.strictEqual(Tokens.balance(tokens, 0), 249)
   })
 
-  it("withdraws a whole token or nothing", () => {
-    const tokens = Tokens.make({ ratio: 0.3, minimum: 0, window })
+  it("withdraws the whole price or nothing", () => {
+    const tokens = bucket({ ratio: 0.3 })
     for (let i = 0; i < 3; i++) Tokens.deposit(tokens, 0)
     assert.strictEqual(Tokens.balance(tokens, 0), 0.9)
-    assert.isFalse(Tokens.tryWithdraw(tokens, 0))
+    assert.isFalse(Tokens.tryWithdraw(tokens, 1, 0))
     assert.strictEqual(Tokens.balance(tokens, 0), 0.9)
-    Tokens.deposit(tokens, 0)
-    assert.isTrue(Tokens.tryWithdraw(tokens, 0))
-    assert.closeTo(Tokens.balance(tokens, 0), 0.2, 1e-9)
+    for (let i = 0; i < 5; i++) Tokens.deposit(tokens, 0)
+    assert.isFalse(Tokens.tryWithdraw(tokens, 3, 0))
+    assert.isTrue(Tokens.tryWithdraw(tokens, 2, 0))
+    assert.closeTo(Tokens.balance(tokens, 0), 0.4, 1e-9)
   })
 
-  it("forgets attempts that have left the window, and no attempt sooner", () => {
-    const tokens = Tokens.make({ ratio: 1, minimum: 0, window })
-    Tokens.deposit(tokens, 50)
-    assert.strictEqual(Tokens.balance(tokens, 949), 1)
-    assert.strictEqual(Tokens.balance(tokens, 1050), 0)
-    Tokens.deposit(tokens, 1050)
-    assert.isTrue(Tokens.tryWithdraw(tokens, 1050))
-    Tokens.deposit(tokens, 1950)
-    assert.strictEqual(
-      Tokens.balance(tokens, 2051),
-      0,
-      "the retry of 1050 is still in the window that its bucket touches"
-    )
-    Tokens.deposit(tokens, 2151)
-    assert.strictEqual(Tokens.balance(tokens, 2199), 2)
-  })
-
-  it("counts a first attempt until its bucket leaves the window of ten buckets", () => {
-    for (const [at, until] of [
-      [0, 1000],
-      [99, 1000],
-      [100, 1100]
-    ] as const) {
-      const tokens = Tokens.make({ ratio: 1, minimum: 0, window })
-      Tokens.deposit(tokens, at)
-      assert.strictEqual(Tokens.balance(tokens, until - 1), 1, `of ${at}, just before`)
-      assert.strictEqual(Tokens.balance(tokens, until), 0, `of ${at}, then`)
-    }
-  })
-
-  it("earns nothing from a clock that is set back, and starts anew after a pause of any length", () => {
-    const tokens = Tokens.make({ ratio: 0, minimum: 2, window })
-    assert.isTrue(Tokens.tryWithdraw(tokens, 10_000))
-    assert.isTrue(Tokens.tryWithdraw(tokens, 9000))
-    assert.isFalse(Tokens.tryWithdraw(tokens, 0))
-    assert.isFalse(Tokens.tryWithdraw(tokens, 10_000))
+  it("saves up no more than its capacity, and begins with what it is told", () => {
+    const tokens = Tokens.make({ ratio: 0.5, capacity: 2, initial: 1, perSecond: 1 })
+    assert.strictEqual(Tokens.balance(tokens, 0), 1)
+    for (let i = 0; i < 100; i++) Tokens.deposit(tokens, 0)
+    assert.strictEqual(Tokens.balance(tokens, 0), 2)
     assert.strictEqual(Tokens.balance(tokens, 1e12), 2)
-    for (const buckets of [tokens.deposits, tokens.withdrawals]) assert.isTrue(buckets.every((count) => count === 0))
   })
 
-  it("keeps its totals equal to its buckets over a long and uneven run", () => {
-    const tokens = Tokens.make({ ratio: 0.2, minimum: 1, window: 7 })
-    const sum = (counts: ReadonlyArray<number>) => counts.reduce((a, b) => a + b, 0)
-    let now = 0
-    for (let i = 0; i < 5000; i++) {
-      now += (i * 7919) % 13 === 0 ? 20 : ((i * 31) % 17) / 10
-      Tokens.deposit(tokens, now)
-      Tokens.tryWithdraw(tokens, now)
-      assert.strictEqual(tokens.totalDeposits, sum(tokens.deposits))
-      assert.strictEqual(tokens.totalWithdrawals, sum(tokens.withdrawals))
-    }
+  it("earns nothing from a clock that is set back, until that clock has caught up", () => {
+    const tokens = Tokens.make({ ratio: 0, capacity: 9, initial: 0, perSecond: 1 })
+    assert.strictEqual(Tokens.balance(tokens, 10_000), 0)
+    assert.strictEqual(Tokens.balance(tokens, 0), 0)
+    assert.strictEqual(Tokens.balance(tokens, 10_000), 0)
+    assert.strictEqual(Tokens.balance(tokens, 12_000), 2)
   })
 })

@@ -19,7 +19,7 @@ const openFor = { initial: "2 seconds", factor: 2, jitter: 0 } as const
 export const options = {
   deadline: "3 seconds",
   retry: pauses(2),
-  budget: { ratio: 0.1, minPerSecond: 0.2, window: "10 seconds" },
+  budget: { ratio: 0.1, capacity: 100, initial: 2, timeoutCost: 1, minPerSecond: 0.2 },
   breaker: { trip, openFor, probes },
   bulkhead: { maxConcurrent: 3, maxQueued: 2, maxWait: "1 second" },
   timeout: "2 seconds"
@@ -82,7 +82,7 @@ const byHand: Books = (seed) =>
   Effect.gen(function* () {
     const breaker = yield* CircuitBreaker.make("c", { trip, openFor, probes })
     const bulkhead = yield* Bulkhead.make("b", { maxConcurrent: 3, maxQueued: 2, maxWait: "1 second" })
-    const budget = yield* RetryBudget.make("r", { ratio: 0.5, window: "10 seconds" })
+    const budget = yield* RetryBudget.make("r", { ratio: 0.5, capacity: 100, initial: 10 })
     const schedule = budget.gated(pauses(2))
     yield* play(
       seed,

@@ -24,7 +24,7 @@ const permits = 3
 const make = Policy.make("p", {
   deadline: "8 seconds",
   retry: pauses(2),
-  budget: { ratio: 0.1, minPerSecond: 0.2, window: "10 seconds" },
+  budget: { ratio: 0.1, capacity: 100, initial: 2, timeoutCost: 1, minPerSecond: 0.2 },
   breaker: {
     trip: TripPolicy.failureRate({ threshold: 0.5, calls: 6, minimumCalls: 4 }),
     openFor: { initial: "2 seconds", factor: 2, jitter: 0 },

@@ -10,7 +10,7 @@ import { type Down, down, hang, ok, script, settle, start } from "../policy/supp
 const options = {
   deadline: "1 minute",
   retry: Schedule.recurs(2),
-  budget: { ratio: 1, minPerSecond: 10, window: "10 seconds" },
+  budget: { ratio: 1, capacity: 100, initial: 100 },
   breaker: {
     trip: TripPolicy.consecutive(2),
     openFor: { initial: "5 seconds", factor: 1, jitter: 0 },

@@ -136,17 +136,14 @@ describe("Bulkhead, swept:", () => {
 })
 
 /** Attempts that were made, and a budget that only retries change. */
-const paying = Effect.map(
-  RetryBudget.make("budget", { ratio: 0, minPerSecond: 10, window: "10 seconds" }),
-  (budget) => {
-    const made = { attempts: 0 }
-    const fails = Effect.suspend(() => {
-      made.attempts += 1
-      return down
-    })
-    return { budget, made, fails }
-  }
-)
+const paying = Effect.map(RetryBudget.make("budget", { ratio: 0, capacity: 100 }), (budget) => {
+  const made = { attempts: 0 }
+  const fails = Effect.suspend(() => {
+    made.attempts += 1
+    return down
+  })
+  return { budget, made, fails }
+})
 
 describe("Retry, swept:", () => {
   const retries = (tick?: Effect.Effect<void>): Sweep.Options<Effect.Success<typeof paying>> => ({
@@ -220,7 +217,7 @@ describe("Policies, swept:", () => {
   const policy = Policy.make("policy", {
     deadline: "10 seconds",
     retry: Retry.backoff({ base: "1 second", times: 2, jitter: "none" }),
-    budget: { ratio: 1, minPerSecond: 10, window: "10 seconds" },
+    budget: { ratio: 1, capacity: 100, initial: 100 },
     breaker: { ...touchy, probes: { permitted: 2, successes: 1 } },
     bulkhead: { maxConcurrent: 1, maxQueued: 1 },
     timeout: "2 seconds"

@@ -79,7 +79,9 @@ describe("Config", () => {
         A_MAX_WAIT: "70 millis",
         B_RATIO: "0.1",
         B_MIN_PER_SECOND: "2",
-        B_WINDOW: "20 seconds",
+        B_CAPACITY: "20",
+        B_INITIAL: "3",
+        B_TIMEOUT_COST: "4",
         C_BASE: "50 millis",
         C_CAP: "1 second",
         C_TIMES: "3",
@@ -93,7 +95,9 @@ describe("Config", () => {
       assert.deepStrictEqual(yield* read(Config.retryBudget("b")).pipe(fromEnv(env)), {
         ratio: 0.1,
         minPerSecond: 2,
-        window: 20_000
+        capacity: 20,
+        initial: 3,
+        timeoutCost: 4
       })
       assert.deepStrictEqual(yield* read(Config.backoff("c")).pipe(fromEnv(env)), {
         base: 50,
@@ -195,8 +199,8 @@ describe("layerConfig of the single policies", () => {
   it.effect("RetryBudget", () => {
     class Budget extends RetryBudget.Service<Budget>()("test/Budget", {
       ratio: 0.5,
-      minPerSecond: 1,
-      window: "10 seconds"
+      capacity: 100,
+      initial: 10
     }) {}
     return Effect.gen(function* () {
       assert.strictEqual(yield* Budget.balance, 4)
@@ -204,7 +208,7 @@ describe("layerConfig of the single policies", () => {
       assert.strictEqual(yield* Budget.balance, 4.5)
       const bad = Effect.void.pipe(Effect.provide(Budget.layerConfig("budget")), from({ budget: { ratio: 2 } }))
       assert.include(yield* configError(bad), "RetryBudget: ratio must be in [0, 1], got 2")
-    }).pipe(Effect.provide(Budget.layerConfig("budget")), from({ budget: { window: "4 seconds" } }))
+    }).pipe(Effect.provide(Budget.layerConfig("budget")), from({ budget: { capacity: 100, initial: 4 } }))
   })
 
   it.effect("reads the provider when the layer is built, not when the class is declared", () => {

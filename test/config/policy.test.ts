@@ -12,7 +12,7 @@ import { configError, from, fromEnv } from "./support.ts"
 class Payments extends Policy.Service<Payments>()("test/Payments", {
   deadline: "3 seconds",
   retry: pauses(1),
-  budget: { ratio: 0.5, minPerSecond: 1, window: "10 seconds" },
+  budget: { ratio: 0.5, capacity: 100, initial: 10 },
   breaker: {
     trip: TripPolicy.consecutive(5),
     openFor: { initial: "5 seconds", factor: 2, jitter: 0 },
@@ -195,8 +195,7 @@ describe("Policy.layerConfig", () => {
   it.effect("a shared budget stays shared", () => {
     class Shared extends RetryBudget.Service<Shared>()("test/SharedByConfig", {
       ratio: 0,
-      minPerSecond: 3,
-      window: "10 seconds"
+      capacity: 30
     }) {}
     class Orders extends Policy.Service<Orders>()("test/Orders2", { retry: Retry.backoff(), budget: Shared }) {}
     const layer = Orders.layerConfig("orders").pipe(Layer.provideMerge(Shared.layerConfig("shared")))
@@ -204,6 +203,6 @@ describe("Policy.layerConfig", () => {
       assert.strictEqual((yield* Orders.stats()).balance, 20)
       yield* Shared.tryWithdraw
       assert.strictEqual((yield* Orders.stats()).balance, 19)
-    }).pipe(Effect.provide(layer), from({ orders: { budget: { minPerSecond: 9 } }, shared: { minPerSecond: 2 } }))
+    }).pipe(Effect.provide(layer), from({ orders: { budget: { capacity: 9 } }, shared: { capacity: 20 } }))
   })
 })

@@ -56,14 +56,28 @@ const breaker = (): Defaults => {
 }
 
 const budget = (): Defaults => {
-  const { minPerSecond, ratio, window } = RetryBudget.resolve("test", {})
-  return { minPerSecond: shown(minPerSecond), ratio: shown(ratio), window: millis(window) }
+  const { capacity, initial, keys, minPerSecond, ratio, timeoutCost } = RetryBudget.resolve("test", {})
+  return {
+    minPerSecond: shown(minPerSecond),
+    ratio: shown(ratio),
+    capacity: shown(capacity),
+    timeoutCost: shown(timeoutCost),
+    initial: initial === capacity ? "the capacity" : shown(initial),
+    per: keys === undefined ? "all" : "key"
+  }
 }
 
 const retry = (): Defaults => {
   const { base, cap, jitter, times } = Retry.resolveBackoff({})
-  const { maxRetryAfter } = Retry.resolve("test", Retry.backoff())
-  return { times: shown(times), base: millis(base), cap: millis(cap), jitter, maxRetryAfter: millis(maxRetryAfter) }
+  const { history, maxRetryAfter } = Retry.resolve("test", Retry.backoff())
+  return {
+    times: shown(times),
+    base: millis(base),
+    cap: millis(cap),
+    jitter,
+    maxRetryAfter: millis(maxRetryAfter),
+    history: shown(history)
+  }
 }
 
 const maxQueued = shown(Bulkhead.resolve("test", { maxConcurrent: 1 }).maxQueued)
@@ -92,7 +106,7 @@ const pages: Readonly<Record<string, () => Defaults>> = {
   "circuit-breaker": () => ({ ...breaker(), trip: `\`${breaker().trip}\``, ...keys }),
   "trip-policies": () => ({ ...rates(), calls: "none", slowerThan: "required" }),
   bulkhead: () => ({ maxQueued, maxConcurrent: "required", maxWait: "none", ...keys }),
-  "retry-budget": budget,
+  "retry-budget": () => ({ ...budget(), ...keys }),
   retry: () => ({
     ...retry(),
     unprocessedOnly: "false",
@@ -102,11 +116,11 @@ const pages: Readonly<Record<string, () => Defaults>> = {
   }),
   timeout: () => ({ duration: "required", name: "Timeout" }),
   deadline: () => ({ duration: "required", minimum: "required", name: "Deadline" }),
-  fallback: () => ({
-    when: "rejected",
-    name: "Fallback",
+  fallback: () => ({ when: "rejected", name: "Fallback" }),
+  "stale-fallback": () => ({
     maxAge: "required",
-    maxKeys: keySettings(Keyed.resolve("Test")).maxKeys!
+    maxKeys: keySettings(Keyed.resolve("Test")).maxKeys!,
+    when: "rejected"
   }),
   policy: () => ({
     ...Object.fromEntries(
@@ -114,7 +128,7 @@ const pages: Readonly<Record<string, () => Defaults>> = {
     ),
     ...keys
   }),
-  transient: () => ({ retryAfter: "none", unprocessed: "false" }),
+  transient: () => ({ retryAfter: "none", unprocessed: "false", throttled: "false" }),
   "events-and-stats": () => ({
     "Event.CurrentHub": "one for the process",
     lag: "1,024",

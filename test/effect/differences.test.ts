@@ -206,4 +206,26 @@ describe("ours differs from Effect's breaker on purpose", () => {
       assert.deepStrictEqual(seen.ours, [at99, at100, at100, at100])
     })
   )
+
+  it.effect("a retryAfter is the least open time, and keeps a spread", () =>
+    Effect.gen(function* () {
+      const classify = () => Persistence.failure({ retryAfter: "10 seconds" })
+      const seen = yield* both(
+        Effect.fnUntraced(function* (breaker: Breaker) {
+          const times = new Set<number>()
+          for (let i = 0; i < 20; i++) {
+            yield* Effect.flip(breaker.execute(busy, { key: `${i}`, classify }))
+            const state = yield* breaker.state(`${i}`)
+            if (state._tag === "Open") times.add(Duration.toMillis(state.retryAfter))
+          }
+          return [times.size > 1, Math.min(...times) >= 10_000, Math.max(...times) <= 12_000]
+        }),
+        [
+          Persistence.make({ tripPolicy: Persistence.consecutive(1), openDuration: "5 seconds" }),
+          EffectBreaker.make({ trip: TripPolicy.consecutive(1), openFor: "5 seconds" })
+        ]
+      )
+      assert.deepStrictEqual(seen, { theirs: [false, true, true], ours: [true, true, true] })
+    })
+  )
 })

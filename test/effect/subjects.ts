@@ -120,6 +120,7 @@ export const ours = (settings: CircuitBreaker.Options): Effect.Effect<Subject> =
     state: (key) =>
       Effect.map(breaker.state(key), (state) => {
         if (state._tag === "open") return `open ${Duration.toMillis(state.retryAfter)} #${state.openings}`
+        if (state._tag === "half-open" && state.due) return `open 0 #${state.openings}`
         if (state._tag === "half-open") return `half-open${state.probing > 0 ? " probing" : ""} #${state.openings}`
         return state._tag
       })

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Persistence from "effect/persistence/CircuitBreaker"
 import * as Stream from "effect/Stream"
@@ -52,6 +53,22 @@ describe("transitions, as Effect's breaker tells them", () => {
       ])
     })
   )
+
+  it.effect("the example of Effect's documentation, Counting transitions, counts both", () => {
+    const transitionsTotal = Metric.counter("circuit_breaker_transitions_total", { incremental: true })
+    return Effect.gen(function* () {
+      const breaker = yield* EffectBreaker.make({ trip: TripPolicy.consecutive(1), openFor: "1 minute" })
+      yield* breaker.transitions.pipe(
+        Stream.runForEach(({ from, to }) => Metric.update(Metric.withAttributes(transitionsTotal, { from, to }), 1)),
+        Effect.forkScoped({ startImmediately: true })
+      )
+      yield* Effect.fail("unavailable").pipe(breaker.execute({ key: "a" }), Effect.ignore)
+      yield* Effect.fail("unavailable").pipe(breaker.execute({ key: "b" }), Effect.ignore)
+      yield* Effect.yieldNow
+      const opened = yield* Metric.value(Metric.withAttributes(transitionsTotal, { from: "Closed", to: "Open" }))
+      assert.strictEqual(opened.count, 2)
+    }).pipe(Effect.scoped, Effect.provideService(Metric.MetricRegistry, new Map()))
+  })
 
   it.effect("tells for how long it opens", () =>
     Effect.gen(function* () {

@@ -36,10 +36,11 @@ describe("Event: each kind, with its fields", () => {
           cause: "tripped",
           evidence: { trip: "consecutive", figures: { failures: 1, limit: 1 } },
           openFor: 5000,
-          openings: 1
+          openings: 1,
+          unhealthySince: 0
         },
-        { ...base, at: epoch + 5000, from: "open", to: "half-open", cause: "time" },
-        { ...base, at: epoch + 5000, from: "half-open", to: "closed", cause: "probes" },
+        { ...base, at: epoch + 5000, from: "open", to: "half-open", cause: "time", unhealthySince: 5000 },
+        { ...base, at: epoch + 5000, from: "half-open", to: "closed", cause: "probes", unhealthySince: 5000 },
         { ...base, at: epoch + 5000, from: "closed", to: "isolated", cause: "control" }
       ])
     })
@@ -79,7 +80,7 @@ describe("Event: each kind, with its fields", () => {
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", {
         retry: pauses(5),
-        budget: { ratio: 0, minPerSecond: 0.1, window: "10 seconds" }
+        budget: { ratio: 0, capacity: 1 }
       })
       const heard = yield* listen(policy.events)
       const call = yield* start(Effect.flip(down.pipe(policy.protect({ key: "k" }))))

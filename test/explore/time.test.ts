@@ -19,15 +19,17 @@ const older = (ages: ReadonlyArray<Age>, by: number, kept: number): Array<Age> =
 interface Budget {
   readonly tokens: Tokens.Tokens
   now: number
-  firsts: Array<Age>
-  retries: Array<Age>
+  /** Halves of a token. */
+  halves: number
   last: "paid" | "refused" | "other"
 }
 
+const capacity = 3
+/** A first attempt earns half a token, and a second another half. */
 const ratio = 0.5
-const minimum = 1
+const perSecond = 0.5
 
-const budget = (most: number, bug?: "spends what has left the window"): Explore.Machine<Budget> => {
+const budget = (bug?: "adds above its capacity"): Explore.Machine<Budget> => {
   const change = (name: string, f: (state: Budget) => void): Explore.Action<Budget> => ({
     name,
     next: (state) => {
@@ -36,56 +38,57 @@ const budget = (most: number, bug?: "spends what has left the window"): Explore.
       return state
     }
   })
-  const pass = (by: number) =>
-    change(`${by} buckets pass`, (state) => {
-      state.now += by
-      state.firsts = older(state.firsts, by, 10)
-      state.retries = older(state.retries, by, 10)
-    })
-  const deposit = change("first try", (state) => {
-    Tokens.deposit(state.tokens, bug === undefined ? state.now : state.now + 5)
-    state.firsts.push(0)
-  })
-  const withdraw = change("retry", (state) => {
-    const paid = Tokens.tryWithdraw(state.tokens, state.now)
-    state.last = paid ? "paid" : "refused"
-    if (paid) state.retries.push(0)
-  })
-  const within = (ages: ReadonlyArray<Age>, buckets: number): number => ages.filter((age) => age < buckets).length
-
-  return {
-    name: `retry budget, ${most} first tries at a time`,
-    initial: () => ({
-      tokens: Tokens.make({ ratio, minimum, window: 10 }),
-      now: 0,
-      firsts: [],
-      retries: [],
-      last: "other"
+  const earn = (state: Budget, halves: number) => {
+    state.halves = Math.min(2 * capacity, state.halves + halves)
+  }
+  const actions = [
+    change("first attempt", (state) => {
+      Tokens.deposit(state.tokens, state.now)
+      if (bug !== undefined) state.tokens.balance += 0.5e6 - (state.halves < 2 * capacity ? 0.5e6 : 0)
+      earn(state, 1)
     }),
-    actions: ({ firsts, retries }) => [
-      ...(firsts.length < most ? [deposit] : []),
-      ...(retries.length < most ? [withdraw] : []),
-      ...jumps.map(pass)
-    ],
-    // The account remembers eleven buckets; by now they may lie anywhere on its ring.
-    key: ({ firsts, last, now, retries, tokens }) => {
-      const copy = structuredClone(tokens)
-      return { firsts: [...firsts].sort(), retries: [...retries].sort(), last, balance: Tokens.balance(copy, now) }
+    ...[1, 2].map((price) =>
+      change(`retry for ${price}`, (state) => {
+        const paid = Tokens.tryWithdraw(state.tokens, price, state.now)
+        state.last = paid ? "paid" : "refused"
+        if (paid) state.halves -= 2 * price
+      })
+    ),
+    ...[1, 2, 100].map((seconds) =>
+      change(`${seconds} s pass`, (state) => {
+        state.now += 1000 * seconds
+        // The time is added when the budget is next asked.
+        earn(state, seconds)
+      })
+    ),
+    change("the clock is set back and comes again", ({ now, tokens }) => {
+      Tokens.balance(tokens, now)
+      Tokens.balance(tokens, now - 5000)
+    })
+  ]
+  return {
+    name: "retry budget",
+    initial: () => {
+      const tokens = Tokens.make({ ratio, capacity, initial: 1, perSecond })
+      Tokens.balance(tokens, 0)
+      return { tokens, now: 0, halves: 2, last: "other" }
     },
+    actions: () => actions,
+    key: ({ halves, last, now, tokens }) => ({ halves, last, balance: Tokens.balance(structuredClone(tokens), now) }),
     steps: {
-      "I2: retries in the last window are never more than ratio x firsts + floor": ({ after }) =>
-        after.last !== "paid" || within(after.retries, 10) <= ratio * within(after.firsts, 10) + minimum,
-      "the price of the coarse clock is one bucket: nobody is refused what all of the time before would pay": ({
-        after,
-        before
-      }) => after.last !== "refused" || ratio * within(before.firsts, 10) + minimum < before.retries.length + 1
+      "I2: a retry is paid for exactly when the balance covers its price": ({ action, after, before }) => {
+        const price = Number(/^retry for (\d)/.exec(action)?.[1] ?? 0)
+        return price === 0 || after.last === (before.halves >= 2 * price ? "paid" : "refused")
+      }
     },
     invariants: {
-      "the balance is what first tries earn and retries cost": ({ firsts, now, retries, tokens }) =>
-        Tokens.balance(structuredClone(tokens), now) ===
-        Math.max(0, ratio * within(firsts, 10) + minimum - retries.length)
+      "the balance is what first attempts and time earn, up to the capacity, less what retries cost": ({
+        halves,
+        now,
+        tokens
+      }) => Tokens.balance(structuredClone(tokens), now) === halves / 2
     },
-    goals: { "the minimum comes back": { reached: ({ retries }) => retries.length === 0 } }
+    goals: { "a spent budget is full again": { reached: ({ halves }) => halves === 2 * capacity } }
   }
 }
 
@@ -149,17 +152,19 @@ const timeWindow = (most: number, bug?: "keeps a bucket too long"): Explore.Mach
 }
 
 describe("every interleaving of calls and time", () => {
-  it.effect("in the account of a retry budget", () => explore(budget(3)))
+  it.effect("in the account of a retry budget", () => explore(budget()))
   it.effect("in a window of time", () => explore(timeWindow(4)))
   it.effect("in small ones, with the key verified", () =>
-    Effect.all([explore(budget(2), { verifyKey: true }), explore(timeWindow(3), { verifyKey: true })])
+    Effect.all([explore(budget(), { verifyKey: true }), explore(timeWindow(3), { verifyKey: true })])
   )
 
-  it.effect("an account that counts ahead of its time is found", () =>
+  it.effect("a budget that saves more than its capacity is found", () =>
     Effect.gen(function* () {
-      const found = yield* violation(budget(2, "spends what has left the window"))
-      assert.strictEqual(found?.law, "the balance is what first tries earn and retries cost")
-      assert.deepStrictEqual(found?.trace, ["first try", "10 buckets pass"])
+      const found = yield* violation(budget("adds above its capacity"))
+      assert.strictEqual(
+        found?.law,
+        "the balance is what first attempts and time earn, up to the capacity, less what retries cost"
+      )
     })
   )
 

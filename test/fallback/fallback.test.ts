@@ -184,8 +184,8 @@ describe("Fallback.orElse", () => {
   })
 
   for (const [options, message] of [
-    [{ when: "all" }, 'Fallback: when must be "rejected", "any" or a predicate, got "all"'],
-    [{ when: true }, 'Fallback: when must be "rejected", "any" or a predicate, got true'],
+    [{ when: "all" }, 'Fallback: when must be "rejected", "neverStarted", "any" or a predicate, got "all"'],
+    [{ when: true }, 'Fallback: when must be "rejected", "neverStarted", "any" or a predicate, got true'],
     [{ name: "" }, 'Fallback: name must be a non-empty string, got ""']
   ] as const) {
     it(`fails at construction: ${message}`, () => {

@@ -1,10 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as TestClock from "effect/testing/TestClock"
 import { type Event, StaleFallback } from "effect-resilience"
 import { Busy, Denied } from "../support/errors.ts"
-import { recording } from "../support/observe.ts"
+import { recording, start } from "../support/observe.ts"
 
 const down = Effect.fail(new Busy()) as Effect.Effect<number, Busy>
 
@@ -96,6 +97,51 @@ describe("StaleFallback", () => {
     })
   )
 
+  const slow = (value: number, time: Duration.Input) => Effect.delay(Effect.succeed(value), time)
+
+  it.effect("keeps the answer that was asked for last, in whatever order the answers come", () =>
+    Effect.gen(function* () {
+      const prices = yield* StaleFallback.make<number>("prices", minute)
+      yield* start(prices.protect(slow(1, "10 seconds")))
+      yield* start(prices.protect(slow(2, "3 seconds")))
+      yield* start(slow(3, "1 second").pipe(prices.protect({ key: "tea" })))
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(yield* prices.protect(down), 2)
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(yield* prices.protect(down), 2, "1 was asked for before 2")
+      assert.strictEqual(yield* down.pipe(prices.protect({ key: "tea" })), 3)
+      assert.strictEqual(yield* prices.protect(slow(4, 0)), 4)
+      assert.strictEqual(yield* prices.protect(down), 4)
+    })
+  )
+
+  it.effect("a call that began before its key was forgotten stores nothing, and one that begins later does", () =>
+    Effect.gen(function* () {
+      const prices = yield* StaleFallback.make<number>("prices", { ...minute, maxKeys: 2 })
+      for (const key of ["a", "b", "c"]) yield* start(slow(1, "10 seconds").pipe(prices.protect({ key })))
+      yield* TestClock.adjust("5 seconds")
+      for (const key of ["a", "b", "c"]) yield* prices.forget(key)
+      const kept = (key: string) => Effect.map(Effect.exit(down.pipe(prices.protect({ key }))), Exit.isSuccess)
+      yield* start(slow(2, "1 second").pipe(prices.protect({ key: "a" })))
+      yield* TestClock.adjust("1 second")
+      assert.isTrue(yield* kept("a"))
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(yield* down.pipe(prices.protect({ key: "a" })), 2)
+      assert.deepStrictEqual([yield* kept("b"), yield* kept("c")], [false, false])
+    })
+  )
+
+  it.effect("one protected effect may run many times at once", () =>
+    Effect.gen(function* () {
+      const prices = yield* StaleFallback.make<number>("prices", minute)
+      let asked = 0
+      const call = prices.protect(Effect.suspend(() => slow(++asked, 1000 - 100 * asked)))
+      for (let i = 0; i < 5; i++) yield* start(call)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* prices.protect(down), 5)
+    })
+  )
+
   it.effect("by default replaces rejections and exhausted errors only; defects and interruption never", () =>
     Effect.gen(function* () {
       const plain = yield* StaleFallback.make<number>("plain", { maxAge: "1 minute" })
@@ -150,7 +196,7 @@ describe("StaleFallback", () => {
     [{}, 'maxAge must be a duration above zero, such as "5 seconds", got undefined'],
     [{ maxAge: "1 day", maxKeys: 0 }, "maxKeys must be an integer >= 1, got 0"],
     [{ maxAge: "1 day", maxKeys: "9" }, 'maxKeys must be an integer >= 1, got "9"'],
-    [{ maxAge: "1 day", when: "all" }, 'when must be "rejected", "any" or a predicate, got "all"']
+    [{ maxAge: "1 day", when: "all" }, 'when must be "rejected", "neverStarted", "any" or a predicate, got "all"']
   ]
   for (const [options, message] of bad) {
     it(`fails at construction: ${message}`, () => {

@@ -11,7 +11,7 @@ import * as Tokens from "../../packages/resilience/src/machine/Tokens.ts"
 it.effect("ten deposits of a tenth are one token, and not a token more for a clock set back", () =>
   Effect.gen(function* () {
     yield* TestClock.setTime(3_600_000)
-    const budget = yield* RetryBudget.make("b", { ratio: 0.1, minPerSecond: 0, window: "10 seconds" })
+    const budget = yield* RetryBudget.make("b", { ratio: 0.1, capacity: 100, initial: 0 })
     for (let i = 0; i < 9; i++) yield* budget.deposit
     assert.isFalse(yield* budget.tryWithdraw)
     yield* budget.deposit
@@ -24,7 +24,8 @@ it.effect("ten deposits of a tenth are one token, and not a token more for a clo
 )
 
 it("a machine whose clock is set back gives nothing for it", () => {
-  const tokens = Tokens.make({ ratio: 0.5, minimum: 1, window: 1000 })
-  assert.isTrue(Tokens.tryWithdraw(tokens, 5000))
-  for (const now of [4000, 0, -1e6, 5000]) assert.isFalse(Tokens.tryWithdraw(tokens, now))
+  const tokens = Tokens.make({ ratio: 0, capacity: 2, initial: 1, perSecond: 1 })
+  assert.isTrue(Tokens.tryWithdraw(tokens, 1, 5000))
+  for (const now of [4000, 0, -1e6, 5000]) assert.isFalse(Tokens.tryWithdraw(tokens, 1, now))
+  assert.isTrue(Tokens.tryWithdraw(tokens, 1, 6000))
 })

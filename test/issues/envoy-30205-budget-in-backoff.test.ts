@@ -11,7 +11,7 @@ import { down, start } from "./support.ts"
 
 it.effect("of a thousand calls that fail together as many are retried as the budget has", () =>
   Effect.gen(function* () {
-    const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 1, window: "10 seconds" })
+    const budget = yield* RetryBudget.make("b", { ratio: 0, capacity: 10 })
     let reached = 0
     const outage = Effect.suspend(() => {
       reached += 1

@@ -7,13 +7,18 @@ import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
 import { RetryBudget } from "effect-resilience"
 
-it.effect("with a ratio that gives nothing the floor still pays", () =>
-  Effect.gen(function* () {
-    const budget = yield* RetryBudget.make("b", { ratio: 0.01, minPerSecond: 0.3, window: "10 seconds" })
-    const paid: Array<boolean> = []
-    for (let i = 0; i < 5; i++) paid.push(yield* budget.tryWithdraw)
-    assert.deepStrictEqual(paid, [true, true, true, false, false])
-    yield* TestClock.adjust("11 seconds")
-    assert.isTrue(yield* budget.tryWithdraw, "and again in the next window")
-  })
+it.effect.each([0.4, 0.01, 3])(
+  "a floor of %d a second pays that many in the long run, with a ratio that gives nothing",
+  (minPerSecond) =>
+    Effect.gen(function* () {
+      const budget = yield* RetryBudget.make("b", { ratio: 0.0001, minPerSecond, initial: 0 })
+      // Time counts from the first use.
+      yield* budget.deposit
+      let paid = 0
+      for (let second = 0; second < 1000; second++) {
+        yield* TestClock.adjust("1 second")
+        while (yield* budget.tryWithdraw) paid += 1
+      }
+      assert.strictEqual(paid, 1000 * minPerSecond)
+    })
 )

@@ -9,7 +9,7 @@ import { RetryBudget } from "effect-resilience"
 
 it.effect("of 100 who ask for the last three tokens at one instant three get one", () =>
   Effect.gen(function* () {
-    const budget = yield* RetryBudget.make("b", { ratio: 0, minPerSecond: 0.3, window: "10 seconds" })
+    const budget = yield* RetryBudget.make("b", { ratio: 0, capacity: 3 })
     const asked = yield* Effect.all(
       Array.from({ length: 100 }, (_, i) => Effect.andThen(Sweep.turns(i % 3), budget.tryWithdraw)),
       { concurrency: "unbounded" }

@@ -1,7 +1,7 @@
 /**
  * opossum #119 (also #57, #59, #7, #276, #388, #484): a half-open circuit asked its statistics whether a failed probe was enough.
  * With a minimum of calls, or a window that had moved on, it was not, and the circuit stayed half-open for ever.
- * We promise: while half-open only probes decide; the trip policy and its minimum of calls are about closed circuits.
+ * We promise: while half-open only probes decide; the figures of the trip policy and its minimum of calls are about closed circuits.
  */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

@@ -17,7 +17,7 @@ it.effect("a total outage of 1,000 calls with three retries each costs 200 retri
       reached += 1
       return down
     })
-    const budget = yield* RetryBudget.make("b", { ratio: 0.2, minPerSecond: 1, window: "10 seconds" })
+    const budget = yield* RetryBudget.make("b", { ratio: 0.2, capacity: 100, initial: 10 })
     const schedule = budget.gated(Schedule.recurs(3))
     for (let i = 0; i < 1000; i++) {
       yield* Effect.exit(outage.pipe(Retry.transient(schedule)))

@@ -15,7 +15,7 @@ it.effect("the first call after a day without traffic is the probe", () =>
     const breaker = yield* CircuitBreaker.make("users", { ...strict, probes: oneProbe })
     yield* trip(breaker)
     yield* TestClock.adjust("1 day")
-    assert.deepInclude(yield* breaker.state(), { _tag: "open", retryAfter: Duration.zero })
+    assert.deepInclude(yield* breaker.state(), { _tag: "half-open", due: true, since: Duration.seconds(86_395) })
     assert.strictEqual(yield* outcome(breaker.protect(ok)), "ok")
     assert.strictEqual(yield* tagOf(breaker), "closed")
   })

@@ -9,7 +9,7 @@ import { RetryBudget } from "effect-resilience"
 it.effect("for each ratio, n first tries pay for n times the ratio, and not one more", () =>
   Effect.gen(function* () {
     for (let percent = 1; percent <= 100; percent++) {
-      const budget = yield* RetryBudget.make("b", { ratio: percent / 100, minPerSecond: 0, window: "10 seconds" })
+      const budget = yield* RetryBudget.make("b", { ratio: percent / 100, capacity: 1000, initial: 0 })
       for (let i = 0; i < 300; i++) yield* budget.deposit
       let paid = 0
       while (yield* budget.tryWithdraw) paid += 1

@@ -17,7 +17,7 @@ const budgeted = (ratio: number) =>
   Sender.policy(`${ratio}`, "", ({ scenario }) =>
     Policy.make("budgeted", {
       retry: Retry.backoff({ base: "1 millis", cap: "1 millis", times: 3 }),
-      budget: { ratio, minPerSecond: 0, window: "10 seconds" },
+      budget: { ratio, capacity: 100, initial: 0 },
       timeout: scenario.timeout
     })
   )

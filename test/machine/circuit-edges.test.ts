@@ -65,6 +65,8 @@ describe("a new circuit", () => {
       until: 0,
       length: 0,
       count: 0,
+      unhealthySince: 0,
+      openedBy: [],
       probes: [],
       lastProbe: 0,
       probeSuccesses: 0,

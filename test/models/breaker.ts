@@ -86,9 +86,12 @@ const commands: Model.Model<World, Real>["commands"] = {
   }),
   setWall: command({ input: wallTime, next: () => undefined, run: ({ wall }, millis) => wall.set(millis) }),
   control: command({
-    input: Model.all({ command: controls, key: Model.oneOf(...keys) }),
-    next: ({ circuits, now }, { command, key }) => circuits[key].control(command, now),
-    run: ({ breaker, wall }, { command, key }) => wall.within(breaker.control[command](key))
+    input: Model.all({ command: controls, key: Model.oneOf(...keys, "every") }),
+    next: ({ circuits, now }, { command, key }) => {
+      for (const one of key === "every" ? keys : [key]) circuits[one].control(command, now)
+    },
+    run: ({ breaker, wall }, { command, key }) =>
+      wall.within(breaker.control[command](key === "every" ? undefined : key))
   })
 }
 

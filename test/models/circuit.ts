@@ -41,6 +41,7 @@ export class Circuit {
   private period: Period
   private openings = 0
   private openFor = 0
+  private unhealthySince = 0
 
   constructor(settings: CircuitSettings, now: number) {
     this.settings = settings
@@ -73,6 +74,11 @@ export class Circuit {
     }
   }
 
+  /** Does it reject every call, for now at least? */
+  isShut(now: number): boolean {
+    return this.period.tag === "isolated" || (this.period.tag === "open" && !this.admits(now))
+  }
+
   admit(now: number): Admission | undefined {
     if (!this.admits(now)) return undefined
     if (this.period.tag === "open") this.enter("half-open", now)
@@ -103,6 +109,7 @@ export class Circuit {
 
   private open(now: number, retryAfter: number): void {
     const { factor, initial, max, maxRetryAfter } = this.settings
+    if (this.period.tag === "closed") this.unhealthySince = now
     this.openings = this.row(now) + 1
     this.openFor = Math.max(Math.min(max, initial * factor ** (this.openings - 1)), Math.min(retryAfter, maxRetryAfter))
     this.enter("open", now)
@@ -124,13 +131,17 @@ export class Circuit {
   view(now: number) {
     const { probes, since, tag } = this.period
     const { lease } = this.settings
+    const due = tag === "open" && this.admits(now)
+    const unhealthySince = now - this.unhealthySince
     return {
-      tag,
-      since: now - since,
+      tag: due ? "half-open" : tag,
+      since: now - since - (due ? this.openFor : 0),
       openings: this.row(now),
-      ...(tag === "open" ? { retryAfter: Math.max(0, since + this.openFor - now) } : {}),
-      ...(tag === "half-open"
+      ...(tag === "open" && !due ? { retryAfter: since + this.openFor - now, unhealthySince } : {}),
+      ...(tag === "half-open" || due
         ? {
+            unhealthySince,
+            due,
             probing: probes.filter(({ at, said }) => said === undefined && now < at + lease).length,
             successes: probes.filter(({ said }) => said === "success").length
           }

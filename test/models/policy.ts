@@ -106,7 +106,19 @@ class World {
     if (said === "failure") this.totals.failures += 1
     if (said === "ignored") this.totals.ignored += 1
     this.over(caller, how)
+    this.refuseShut()
     this.admitWaiting()
+  }
+
+  /** Calls that wait leave the queue when the circuit rejects every call. */
+  private refuseShut(): void {
+    if (!this.circuit.isShut(this.now)) return
+    for (const { caller } of this.queue.splice(0)) this.refuse(caller, "CircuitOpen")
+  }
+
+  control(command: Parameters<Circuit["control"]>[0]): void {
+    this.circuit.control(command, this.now)
+    this.refuseShut()
   }
 
   interrupt(caller: number): void {
@@ -204,7 +216,7 @@ const commands: Model.Model<World, Real>["commands"] = {
   }),
   control: command({
     input: controls,
-    next: ({ circuit, now }, command) => circuit.control(command, now),
+    next: (world, command) => world.control(command),
     run: ({ policy, wall }, command) => wall.within(policy.control[command]())
   }),
   setWall: command({ input: wallTime, next: () => undefined, run: ({ wall }, millis) => wall.set(millis) })
@@ -221,7 +233,7 @@ export const policy = (
   real: Effect.gen(function* () {
     const policy = yield* make
     // Made now, as in the model: a circuit is as old as its key.
-    yield* policy.control.enable()
+    yield* policy.control.enable("default")
     return { policy, callers: Model.callers<string, WorkError>(count, describe), wall: yield* Model.wall }
   }),
   commands,

@@ -2,7 +2,7 @@ import { Model } from "@effect-resilience/testing"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
 import { Retry, RetryBudget } from "effect-resilience"
-import { account, options as budgetOptions, type Ledger } from "./budget.ts"
+import { options as budgetOptions, Ledger } from "./budget.ts"
 import { type CallerView, type Ending, endings, exitOf, idle, pause, type WorkError, wallTime } from "./work.ts"
 
 const count = 3
@@ -11,10 +11,8 @@ const cap = 150
 const times = 2
 
 /** Calls that try again after a pause, if the budget that they share pays for it. */
-class World implements Ledger {
-  now = 0
-  readonly firsts: Array<number> = []
-  readonly retries: Array<number> = []
+class World {
+  readonly ledger = new Ledger()
   readonly callers: Array<CallerView> = Array.from({ length: count }, idle)
   /** Until when each caller pauses. */
   readonly pauses = new Map<number, number>()
@@ -24,20 +22,19 @@ class World implements Ledger {
   }
 
   begin(caller: number): void {
-    this.firsts.push(this.now)
+    this.ledger.first()
     this.work(caller, 1)
   }
 
   end(caller: number, how: Ending): void {
     const attempts = this.callers[caller]?.attempts ?? 0
-    const again = (how === "Down" || how === "Later") && attempts <= times && account(this) >= 1
+    const again = (how === "Down" || how === "Later") && attempts <= times && this.ledger.retry()
     if (!again) {
       this.callers[caller] = { doing: "idle", last: how, attempts }
       return
     }
-    this.retries.push(this.now)
     const delay = Math.min(cap, base * 2 ** (attempts - 1))
-    this.pauses.set(caller, this.now + Math.max(delay, how === "Later" ? pause : 0))
+    this.pauses.set(caller, this.ledger.now + Math.max(delay, how === "Later" ? pause : 0))
     this.callers[caller] = { doing: "waiting", last: undefined, attempts }
   }
 
@@ -47,9 +44,9 @@ class World implements Ledger {
   }
 
   forward(millis: number): void {
-    this.now += millis
+    this.ledger.forward(millis)
     for (const [caller, until] of this.pauses) {
-      if (until > this.now) continue
+      if (until > this.ledger.now) continue
       this.pauses.delete(caller)
       this.work(caller, (this.callers[caller]?.attempts ?? 0) + 1)
     }
@@ -106,13 +103,13 @@ export const retry = (
   name: "retry with a budget",
   initial: () => new World(),
   real: Effect.all({
-    budget: RetryBudget.make("budget", budget),
+    budget: Effect.tap(RetryBudget.make("budget", budget), ({ balance }) => balance),
     schedule: Effect.succeed(schedule),
     callers: Effect.sync(() => Model.callers<string, WorkError>(count)),
     wall: Model.wall
   }),
   commands,
-  expected: (world) => ({ callers: world.callers, balance: account(world) }),
+  expected: (world) => ({ callers: world.callers, balance: world.ledger.tokens }),
   actual: ({ budget, callers, wall }) =>
     Effect.map(wall.within(budget.balance), (balance) => ({ callers: callers.view, balance }))
 })

@@ -69,6 +69,15 @@ export const circuitView = (state: CircuitBreaker.State) => ({
   tag: state._tag,
   since: Duration.toMillis(state.since),
   openings: state.openings,
-  ...(state._tag === "open" ? { retryAfter: Duration.toMillis(state.retryAfter) } : {}),
-  ...(state._tag === "half-open" ? { probing: state.probing, successes: state.successes } : {})
+  ...(state._tag === "open"
+    ? { retryAfter: Duration.toMillis(state.retryAfter), unhealthySince: Duration.toMillis(state.unhealthySince) }
+    : {}),
+  ...(state._tag === "half-open"
+    ? {
+        unhealthySince: Duration.toMillis(state.unhealthySince),
+        due: state.due,
+        probing: state.probing,
+        successes: state.successes
+      }
+    : {})
 })

@@ -8,7 +8,7 @@ import * as TestClock from "effect/testing/TestClock"
 import { Policy, Retry, RetryBudget } from "effect-resilience"
 import { Down, down, hang, ok, pauses, script, start, touchy } from "./support.ts"
 
-const onlyRatio = { ratio: 0.5, minPerSecond: 0, window: "10 seconds" } as const
+const onlyRatio = { ratio: 0.5, capacity: 100, initial: 0 } as const
 
 const many = <A, E, R>(n: number, effect: Effect.Effect<A, E, R>) =>
   Effect.forEach(Array.from({ length: n }), () => Effect.exit(effect), { discard: true })
@@ -54,11 +54,11 @@ describe("Policy: budget", () => {
 
   it.effect("retries earn no token", () =>
     Effect.gen(function* () {
-      const policy = yield* Policy.make("p", { retry: pauses(2), budget: { ...onlyRatio, minPerSecond: 1 } })
+      const policy = yield* Policy.make("p", { retry: pauses(2), budget: { ratio: 0.5, capacity: 100, initial: 10 } })
       const call = yield* start(Effect.exit(policy.protect(down)))
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(call)
-      // A floor of 10, one first try, two retries.
+      // Ten to begin with, one first try, two retries.
       assert.strictEqual((yield* policy.stats()).balance, 8.5)
     })
   )
@@ -67,7 +67,7 @@ describe("Policy: budget", () => {
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", {
         retry: pauses(1),
-        budget: { ratio: 0, minPerSecond: 0.1, window: "10 seconds" }
+        budget: { ratio: 0, capacity: 1 }
       })
       const a = script(down, ok)
       const b = script(down, ok)
@@ -78,6 +78,64 @@ describe("Policy: budget", () => {
       assert.deepStrictEqual([a.calls, b.calls], [2, 1])
     })
   )
+
+  it.effect('with `per: "key"` each key has its own: a failing tenant takes no retry from another (linkerd #737)', () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", {
+        retry: pauses(1),
+        budget: { ratio: 0, capacity: 2, per: "key" }
+      })
+      const key = (name: string) => policy.protect({ key: name })
+      for (let i = 0; i < 5; i++) yield* start(Effect.exit(down.pipe(key("failing"))))
+      assert.strictEqual((yield* policy.stats("failing")).balance, 0)
+      assert.strictEqual((yield* policy.stats("failing")).totals.giveUps.budget, 3)
+      assert.strictEqual((yield* policy.stats("healthy")).balance, 2)
+      const dependency = script(down, ok)
+      const call = yield* start(dependency.call.pipe(key("healthy")))
+      yield* TestClock.adjust("100 millis")
+      assert.strictEqual(yield* Fiber.join(call), "ok")
+      assert.strictEqual((yield* policy.stats("healthy")).balance, 1)
+    })
+  )
+
+  it.effect("balances per key are bounded by the keys of the policy, and one in use is not dropped", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", {
+        retry: pauses(1),
+        budget: { ratio: 0, capacity: 1, per: "key" },
+        keys: { maxKeys: 2 }
+      })
+      const reasons = yield* Effect.forEach(["a", "b", "a", "c", "d", "b"], (name) =>
+        Effect.gen(function* () {
+          const call = yield* start(Effect.exit(down.pipe(policy.protect({ key: name }))))
+          yield* TestClock.adjust("100 millis")
+          const exit = yield* Fiber.join(call)
+          return Exit.isFailure(exit) ? Option.getOrThrow(Retry.gaveUp(exit.cause)).reason : "none"
+        })
+      )
+      // "c" and "d" share the balance of all keys beyond the limit.
+      assert.deepStrictEqual(reasons, ["attempts", "attempts", "budget", "attempts", "budget", "budget"])
+    })
+  )
+
+  it.effect("a shared service with per key has one balance for a key of both policies", () => {
+    class Shared extends RetryBudget.Service<Shared>()("test/SharedPerKey", {
+      ratio: 0,
+      capacity: 1,
+      per: "key"
+    }) {}
+    return Effect.gen(function* () {
+      const a = yield* Policy.make("a", { retry: pauses(1), budget: Shared })
+      const b = yield* Policy.make("b", { retry: pauses(1), budget: Shared })
+      yield* start(Effect.exit(down.pipe(a.protect({ key: "eu" }))))
+      assert.strictEqual((yield* b.stats("eu")).balance, 0)
+      assert.strictEqual((yield* b.stats("us")).balance, 1)
+      assert.strictEqual(yield* Shared.forKey("eu").balance, 0)
+      assert.isTrue(yield* Shared.forKey("us").tryWithdraw)
+      assert.isFalse(yield* Shared.forKey("us").tryWithdraw)
+      assert.strictEqual(yield* Shared.balance, 1)
+    }).pipe(Effect.provide(Shared.layer))
+  })
 
   it.effect("one service shared by two policies has one set of tokens", () => {
     class Shared extends RetryBudget.Service<Shared>()("test/Shared", onlyRatio) {}
@@ -101,8 +159,7 @@ describe("Policy: budget", () => {
   it.effect("a shared budget also serves policies made with make", () => {
     class Shared extends RetryBudget.Service<Shared>()("test/Shared2", {
       ratio: 0,
-      minPerSecond: 0.1,
-      window: "10 seconds"
+      capacity: 1
     }) {}
     return Effect.gen(function* () {
       const policy = yield* Policy.make("p", { retry: pauses(1), budget: Shared })

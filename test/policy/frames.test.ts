@@ -41,7 +41,7 @@ describe("frames of a call that succeeds", () => {
 
   it.effect("with retry it still adds one", () =>
     Effect.gen(function* () {
-      const budget: RetryBudget.Options = { ratio: 0.2 }
+      const budget: Omit<RetryBudget.Options, "keys"> = { ratio: 0.2 }
       const policy = yield* Policy.make("p", { retry: pauses(2), budget, breaker, bulkhead })
       assert.strictEqual(yield* added((self) => policy.protect(self)), 1)
     })

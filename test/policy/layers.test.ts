@@ -94,7 +94,7 @@ describe("Policy: the program of the readme", () => {
   class Payments extends Policy.Service<Payments>()("test/Payments", {
     deadline: "3 seconds",
     retry: Retry.backoff({ base: "100 millis", cap: "2 seconds", times: 2 }),
-    budget: { ratio: 0.2, minPerSecond: 1, window: "10 seconds" },
+    budget: { ratio: 0.2, capacity: 100, initial: 10 },
     breaker: {
       trip: TripPolicy.failureRate({ threshold: 0.5, window: "10 seconds", minimumCalls: 20 }),
       openFor: "5 seconds",

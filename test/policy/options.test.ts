@@ -27,6 +27,15 @@ const wrong: ReadonlyArray<readonly [options: unknown, text: string]> = [
     "Policy: timeout must be at most the deadline (1000 ms), got 2000 ms: the deadline would always fire first"
   ],
   [{ retry: "often" }, 'Policy: retry must be a Schedule, such as Retry.backoff(), or options with one, got "often"'],
+  ...[null, "", Number.NaN, -0, false].flatMap((none): typeof wrong => [
+    [{ retry: none }, "Policy: retry must be a Schedule, such as Retry.backoff(), or options with one, got"],
+    [{ timeout: "1 second", budget: none }, "Policy: budget pays for retries and needs retry, got none"],
+    [{ retry: Retry.backoff(), budget: none }, "Policy.budget: options must be an object, got"],
+    [{ breaker: none }, "Policy.breaker: options must be an object, got"],
+    [{ bulkhead: none }, "Policy.bulkhead: options must be an object, got"],
+    [{ deadline: none }, `Policy: deadline ${above}`],
+    [{ breaker: touchy, keys: none }, "Policy.keys: options must be an object, got"]
+  ]),
   [{ retry: { times: 3 } }, "Policy: retry must be a Schedule, such as Retry.backoff(), or options with one, got"],
   [{ retry: { schedule: 3 } }, "Policy.retry: schedule must be a Schedule, got 3"],
   [
@@ -39,7 +48,7 @@ const wrong: ReadonlyArray<readonly [options: unknown, text: string]> = [
     { retry: Retry.backoff(), budget: { minPerSecond: -1 } },
     "Policy.budget: minPerSecond must be a number >= 0, got -1"
   ],
-  [{ retry: Retry.backoff(), budget: { window: 0 } }, `Policy.budget: window ${above} 0`],
+  [{ retry: Retry.backoff(), budget: { capacity: 0 } }, "Policy.budget: capacity must be a number >= 1, got 0"],
   [{ bulkhead: {} }, "Policy.bulkhead: maxConcurrent must be an integer >= 1, got undefined"],
   [{ bulkhead: { maxConcurrent: 0 } }, "Policy.bulkhead: maxConcurrent must be an integer >= 1, got 0"],
   [{ bulkhead: { maxConcurrent: 1.5 } }, "Policy.bulkhead: maxConcurrent must be an integer >= 1, got 1.5"],
@@ -77,6 +86,8 @@ const wrong: ReadonlyArray<readonly [options: unknown, text: string]> = [
   [{ breaker: { failures: "Down" } }, "Policy.breaker: failures must be an array of tags"],
   [{ breaker: { ignore: [1] } }, "Policy.breaker: ignore must be an array of tags"],
   [{ breaker: { failWhen: true } }, "Policy.breaker: failWhen must be a function"],
+  [{ breaker: { others: "failure" } }, 'Policy.breaker: others must be "success" or "ignored", got "failure"'],
+  [{ breaker: { throttled: true } }, 'Policy.breaker: throttled must be "ignored" or "failure", got true'],
   [{ breaker: { classify: "failure" } }, "Policy.breaker: classify must be a function"],
   [{ breaker: touchy, keys: { maxKeys: 0 } }, "Policy: keys.maxKeys must be an integer >= 1, got 0"],
   [{ breaker: touchy, keys: { idleTimeToLive: 0 } }, "Policy: keys.idleTimeToLive must be a duration above zero"]

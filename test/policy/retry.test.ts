@@ -41,7 +41,7 @@ describe("Policy: retry", () => {
       const policy = yield* Policy.make("p", {
         retry: pauses(3),
         breaker: touchy,
-        budget: { ratio: 0, window: "10 seconds" }
+        budget: { ratio: 0, capacity: 10 }
       })
       const exit = yield* Effect.exit(policy.protect(down))
       assert.instanceOf(errorOf(exit), Down)

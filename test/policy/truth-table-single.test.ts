@@ -58,7 +58,7 @@ describe("how an attempt ends: Retry", () => {
           tried += 1
           return work[how]
         })
-        const budget = yield* RetryBudget.make("b", { ratio: 1, minPerSecond: 0, window: "10 seconds" })
+        const budget = yield* RetryBudget.make("b", { ratio: 1, capacity: 100, initial: 0, timeoutCost: 1 })
         yield* Effect.repeat(budget.deposit, { times: 4 })
         const before = yield* budget.balance
         const schedule = budget.gated(Schedule.recurs(2))

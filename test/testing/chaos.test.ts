@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Chaos, Sweep } from "@effect-resilience/testing"
+import { Chaos, Sweep, TimeLimit } from "@effect-resilience/testing"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -108,8 +108,60 @@ describe("Chaos: faults", () => {
     })
   )
 
+  it.effect("a hang that is never interrupted ends with its name", () =>
+    Effect.gen(function* () {
+      const chaos = yield* Chaos.make({ seed: 1, faults: [Chaos.hang()] })
+      const call = Effect.provideService(ok.pipe(chaos.inject("work")), TimeLimit.TimeLimit, Duration.millis(20))
+      const exit = yield* Effect.exit(call)
+      const defect = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+      assert.instanceOf(defect, TimeLimit.Exceeded)
+      assert.strictEqual(defect.message, "Chaos: stopped the hang of work, call 1, which had not ended after 20ms")
+    })
+  )
+
+  it.effect("the log keeps the newest entries, and counts the others", () =>
+    Effect.gen(function* () {
+      const chaos = yield* Chaos.make({ seed: 1, faults: [Chaos.fail(down)], logSize: 3 })
+      const call = Effect.exit(ok.pipe(chaos.inject("work")))
+      yield* Effect.replicateEffect(call, 2)
+      assert.deepStrictEqual(
+        (yield* chaos.log).map((one) => one.call),
+        [1, 2]
+      )
+      yield* Effect.replicateEffect(call, 5)
+      assert.deepStrictEqual(
+        (yield* chaos.log).map((one) => one.call),
+        [5, 6, 7]
+      )
+      const { forgotten, injected } = yield* chaos.stats
+      assert.deepStrictEqual([injected, forgotten], [7, 4])
+      const none = yield* Chaos.make({ seed: 1, faults: [Chaos.fail(down)], logSize: 0, blastRadius: { total: 2 } })
+      yield* Effect.replicateEffect(Effect.exit(ok.pipe(none.inject("work"))), 5)
+      assert.deepStrictEqual([(yield* none.log).length, (yield* none.stats).injected], [0, 2])
+    })
+  )
+
   it("refuses what makes no sense, at once", () => {
-    const make = (blastRadius: Chaos.BlastRadius) => () => Chaos.make({ seed: 1, faults: [], blastRadius })
+    const make = (blastRadius: Chaos.BlastRadius) => () => Chaos.make({ seed: 1, faults: [Chaos.hang()], blastRadius })
+    assert.throws(() => Chaos.make({ seed: 1, faults: [] }), "Chaos: faults must be at least one fault")
+    assert.throws(
+      () => Chaos.make({ seed: 1, faults: [Chaos.hang()], logSize: -1 }),
+      "Chaos: logSize must be an integer >= 0, got -1"
+    )
+    assert.throws(() => Chaos.hang({ calls: [] }), "Chaos.hang: calls must be at least one call")
+    assert.throws(
+      () => Chaos.hang({ during: { from: "2 seconds", until: "1 second" } }),
+      'Chaos.hang: during.until must be later than during.from, got "1 second"'
+    )
+    for (const [latency, where] of [
+      [() => Chaos.latency(Number.POSITIVE_INFINITY), "Chaos.latency: delay"],
+      [() => Chaos.fail(down, { delay: Duration.infinity }), "Chaos.fail: delay"],
+      [() => Chaos.uniform(0, Number.POSITIVE_INFINITY), "Chaos.uniform: max"],
+      [() => Chaos.exponential(Duration.infinity), "Chaos.exponential: mean"],
+      [() => Chaos.logNormal({ p50: 1, p99: Duration.infinity }), "Chaos.logNormal: p99"]
+    ] as const) {
+      assert.throws(latency, `${where} must be a finite duration`)
+    }
     assert.throws(() => Chaos.hang({ rate: 1.5 }), "Chaos.hang: rate must be in [0, 1], got 1.5")
     assert.throws(() => Chaos.hang({ calls: [0] }), "Chaos.hang: calls must be an integer >= 1, got 0")
     assert.throws(
@@ -154,6 +206,54 @@ describe("Chaos: the seed", () => {
         log.filter(({ label }) => label === "b").map(({ call, delay, kind }) => ({ call, delay, kind }))
       const alone = labels.filter((label) => label === "b")
       assert.deepStrictEqual(without(yield* run(1, labels)), without(yield* run(1, alone)))
+    })
+  )
+
+  it.effect("a call has its own numbers, whatever was drawn, stopped or spared before it", () =>
+    Effect.gen(function* () {
+      const plan = [
+        Chaos.latency(Chaos.logNormal({ p50: "10 millis", p99: "1 second" }), { rate: 0.5 }),
+        Chaos.fail(down, { rate: 0.3 })
+      ] as const
+      const log = (options: {
+        readonly stopped?: boolean
+        readonly delays?: boolean
+        readonly blastRadius?: Chaos.BlastRadius
+      }) =>
+        Effect.gen(function* () {
+          const { blastRadius, delays = true, stopped = false } = options
+          const [latency, fail] = plan
+          const faults = [delays ? latency : Chaos.latency("1 millis", { rate: 0.5 }), fail] as const
+          const chaos = yield* Chaos.make({ seed: 5, faults, blastRadius })
+          if (stopped) yield* chaos.stop
+          for (let call = 0; call < 100; call++) {
+            if (call === 50) yield* chaos.start
+            yield* start(Effect.exit(ok.pipe(chaos.inject("work"))))
+            yield* TestClock.adjust("1 hour")
+          }
+          return (yield* chaos.log).filter((one) => one.call > 50).map(({ call, kind }) => `${call} ${kind}`)
+        })
+      const expected = yield* log({})
+      assert.isAbove(expected.length, 20)
+      assert.deepStrictEqual(yield* log({ stopped: true }), expected)
+      assert.deepStrictEqual(yield* log({ delays: false }), expected)
+      // The first calls are spared.
+      const spared = yield* log({ blastRadius: { total: 10_000, share: 1 } })
+      assert.deepStrictEqual(spared, expected)
+    })
+  )
+
+  it.effect("a seed and a label never run into each other", () =>
+    Effect.gen(function* () {
+      const struck = (seed: string | number, label: string) =>
+        Effect.gen(function* () {
+          const chaos = yield* Chaos.make({ seed, faults: [Chaos.fail(down, { rate: 0.5 })] })
+          yield* tags(ok.pipe(chaos.inject(label)), 64)
+          return (yield* chaos.log).map(({ call }) => call)
+        })
+      assert.notDeepEqual(yield* struck("a/b", "c"), yield* struck("a", "b/c"))
+      assert.notDeepEqual(yield* struck(1, "a"), yield* struck("1", "a"))
+      assert.notDeepEqual(yield* struck("a", "b1"), yield* struck("a", "b"))
     })
   )
 

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Conservation } from "@effect-resilience/testing"
+import { Conservation, TimeLimit } from "@effect-resilience/testing"
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -31,12 +32,12 @@ const said = (check: Effect.Effect<void, Conservation.Violation>) =>
 
 class Users extends CircuitBreaker.Service<Users>()("app/Users", touchy) {}
 class Printer extends Bulkhead.Service<Printer>()("app/Printer", { maxConcurrent: 2 }) {}
-const paying = { ratio: 0.5, minPerSecond: 1, window: "10 seconds" } as const
+const paying = { ratio: 0.5, capacity: 100, initial: 10 } as const
 class Budget extends RetryBudget.Service<Budget>()("app/Budget", paying) {}
 class Search extends Policy.Service<Search>()("app/Search", {
   deadline: "10 seconds",
   retry: Retry.backoff({ base: "1 second", times: 2, jitter: "none" }),
-  budget: { ratio: 1, window: "10 seconds" },
+  budget: { ratio: 1, capacity: 100, initial: 10 },
   breaker: { ...touchy, trip: TripPolicy.consecutive(4), probes: { permitted: 3, successes: 2 } },
   bulkhead: { maxConcurrent: 2, maxQueued: 1 },
   timeout: "1 second"
@@ -252,7 +253,7 @@ describe("Conservation: taking all there is", () => {
         return hold
       }
       const { message } = yield* Effect.flip(Conservation.permits(2, (hold) => Effect.suspend(() => use(hold))))
-      assert.strictEqual(message, "of 2 permits 0 can be had at once")
+      assert.strictEqual(message, "of 2 permits 0 can be had at once; 3 calls succeeded without holding their permit")
     })
   )
 
@@ -274,7 +275,7 @@ describe("Conservation: taking all there is", () => {
       assert.strictEqual(yield* Budget.balance, 12.5)
       yield* Conservation.tokens(Budget)
       assert.strictEqual(yield* Budget.balance, 0.5)
-      const budget = yield* RetryBudget.make("b", { window: "10 seconds" })
+      const budget = yield* RetryBudget.make("b", { capacity: 100, initial: 10 })
       const free = { ...budget, balance: Effect.map(budget.balance, (balance) => balance / 2) }
       assert.match(
         (yield* Effect.flip(Conservation.tokens(free))).message,
@@ -292,4 +293,50 @@ describe("Conservation: taking all there is", () => {
       )
     }).pipe(Effect.provide(Budget.layer))
   )
+})
+
+describe("Conservation: a check that says what is wrong, and ends", () => {
+  it.effect("permits: why calls failed", () =>
+    Effect.gen(function* () {
+      const { message } = yield* Effect.flip(Conservation.permits(1, () => Effect.fail({ _tag: "NoSuchTable" })))
+      assert.strictEqual(message, 'of 1 permits 0 can be had at once; 2 calls failed with {_tag: "NoSuchTable"}')
+    })
+  )
+
+  it("refuses nothing to check", () => {
+    const check: (...subjects: ReadonlyArray<Conservation.Books>) => unknown = Conservation.atRest
+    assert.throws(() => check(), "Conservation: there is nothing to check: name the policies")
+    assert.throws(() => Conservation.keyed(Printer, []), "Conservation.keyed: keys must be at least one key")
+  })
+
+  const short = Effect.provideService(TimeLimit.TimeLimit, Duration.millis(20))
+  const stuck = Effect.uninterruptible(Effect.never)
+  const cases: Record<string, readonly [check: Effect.Effect<unknown, unknown>, program: string]> = {
+    "counts that are never reported": [
+      Conservation.atRest({ accounts: stuck }),
+      "Conservation: stopped reading the counts of a policy"
+    ],
+    "permits that are not given back": [
+      Conservation.permits(1, () => stuck),
+      "Conservation.permits: stopped the interruption of `use`, which does not give its permit back"
+    ],
+    "a token that never comes": [
+      Conservation.tokens({ balance: Effect.succeed(1), tryWithdraw: stuck }),
+      "Conservation.tokens: stopped `tryWithdraw`"
+    ],
+    "a watched program": [
+      Effect.orDie(Conservation.watch({ accounts: Effect.succeed([]) })(stuck)),
+      "Conservation.watch: stopped the watched program"
+    ]
+  }
+  for (const [name, [check, program]] of Object.entries(cases)) {
+    it.effect(`stops ${name}, and names it`, () =>
+      Effect.gen(function* () {
+        const exit = yield* Effect.exit(short(check))
+        const defect = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+        assert.instanceOf(defect, TimeLimit.Exceeded)
+        assert.strictEqual(defect.message, `${program}, which had not ended after 20ms`)
+      })
+    )
+  }
 })

@@ -68,7 +68,7 @@ const peterson = (bug?: Bug): Explore.Machine<Lock> => ({
   }
 })
 
-const trace = (found: Explore.Violated | Explore.TooManyStates): ReadonlyArray<string> =>
+const trace = (found: Effect.Error<ReturnType<typeof Explore.check>>): ReadonlyArray<string> =>
   found._tag === "Violated" ? found.trace.map(({ action }) => action) : []
 
 describe("Explore.check", () => {
@@ -157,7 +157,8 @@ describe("Explore.check", () => {
                 return n + 1
               }
             }
-          ]
+          ],
+          invariants: { counts: (n) => n >= 0 }
         })
       )
       assert.deepInclude(action, { kind: "action", law: "add" })
@@ -170,7 +171,8 @@ describe("Explore.check", () => {
       const endless: Explore.Machine<number> = {
         name: "endless",
         initial: () => 0,
-        actions: () => [{ name: "tick", next: (n) => n + 1 }]
+        actions: () => [{ name: "tick", next: (n) => n + 1 }],
+        invariants: { counts: (n) => n >= 0 }
       }
       const found = yield* Effect.flip(Explore.check(endless, { maxStates: 100 }))
       assert.deepInclude(found, { _tag: "TooManyStates", states: 100, depth: 100 })
@@ -192,7 +194,8 @@ describe("Explore.check", () => {
           { name: "switch", next: ({ light, odd }) => ({ light: (light + 1) % 3, odd: !odd }) },
           ...(odd ? [{ name: "go", next: (state: Traffic) => state }] : [])
         ],
-        key: ({ light }) => light
+        key: ({ light }) => light,
+        invariants: { "has three lights": ({ light }) => light < 3 }
       }
       assert.strictEqual((yield* Explore.check(traffic)).states, 3)
       const found = yield* Effect.flip(Explore.check(traffic, { verifyKey: true }))

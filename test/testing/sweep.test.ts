@@ -201,3 +201,44 @@ describe("Effect's semaphores", () => {
     })
   )
 })
+
+describe("a sweep that would prove nothing, or not end", () => {
+  const options = { setup: Effect.void, program: () => Sweep.turns(1), invariant: () => Effect.void }
+
+  it("refuses no budgets", () => {
+    assert.throws(() => Sweep.run({ ...options, budgets: [] }), "Sweep: budgets must be at least one integer >= 3")
+  })
+
+  it.effect("an invariant that returns false, an effect, or what is no verdict does not hold", () =>
+    Effect.gen(function* () {
+      yield* Sweep.run({ ...options, invariant: () => Effect.succeed(true) })
+      for (const [result, said] of [
+        [false, "it returned false"],
+        [Effect.fail("never run"), "returned an effect, which was not run"],
+        [1, "it must return true, false or nothing, and returned 1"]
+      ] as const) {
+        const violation = yield* Effect.flip(Sweep.run({ ...options, invariant: () => Effect.succeed(result) }))
+        assert.strictEqual(violation.reason, "the invariant does not hold")
+        assert.include(violation.message, said)
+      }
+    })
+  )
+
+  it.effect("what does not end is stopped, and named with its point", () =>
+    Effect.gen(function* () {
+      const limited = { ...options, timeLimit: "20 millis" } as const
+      const stuck = Effect.uninterruptible(Effect.never)
+      for (const [hanging, reason] of [
+        [{ ...limited, setup: Effect.never }, "the setup does not end"],
+        [{ ...limited, invariant: () => stuck }, "the invariant does not end"],
+        [{ ...limited, program: () => Sweep.turns(20), tick: stuck }, "the tick does not end"]
+      ] as const) {
+        const violation = yield* Effect.flip(Sweep.run(hanging))
+        assert.strictEqual(violation.reason, reason)
+        assert.match(violation.message, /^the \w+ does not end when interrupted at \{ .* \}: stopped after 20ms$/)
+      }
+      const { violations } = yield* Sweep.collect({ ...limited, budgets: [3], prefixes: 1, invariant: () => stuck })
+      assert.isAbove(violations.length, 0)
+    })
+  )
+})

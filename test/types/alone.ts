@@ -122,6 +122,26 @@ const guarded = <A, E, R>(self: Effect.Effect<A, E, R>) => self.pipe(Users.prote
 const guardedUser = guarded(findUser(1))
 exactly<typeof guardedUser, Found>(true)
 
+// A wrapper that is generic in the error repeats the check in its parameter: its callers are refused as at `protect`.
+const wrapped = <A, E, R>(self: Effect.Effect<A, E, R> & Outcome.CanTrip<A, E, {}, R>) => Users.protect({})(self)
+const wrappedUser = wrapped(fetchUser(1))
+exactly<typeof wrappedUser, Effect.Effect<User, Own | Rejection.CircuitOpen, Users>>(true)
+// @ts-expect-error No error of `findUser` is transient.
+wrapped(findUser(1))
+const again = <A, E, R>(self: Effect.Effect<A, E, R> & Retry.CanRetry<A, E, Schedule.Schedule<number>, {}, R>) =>
+  Retry.transient(self, Schedule.recurs(2))
+const againUser = again(fetchUser(1))
+exactly<typeof againUser, Once>(true)
+// @ts-expect-error No error of `findUser` is transient.
+again(findUser(1))
+// Where the error is known and only the requirements are not, no check is needed.
+const known = <R>(self: Effect.Effect<User, Own, R>) => self.pipe(Users.protect, Retry.transient(Schedule.recurs(2)))
+const knownUser = known(fetchUser(1))
+exactly<
+  typeof knownUser,
+  Effect.Effect<User, Transient.Exhausted<Unavailable> | NotFound | Rejection.CircuitOpen, Users>
+>(true)
+
 // Retry.
 
 type Once = Effect.Effect<User, Transient.Exhausted<Unavailable> | NotFound>

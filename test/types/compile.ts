@@ -3,7 +3,7 @@ import { copyFileSync, globSync, mkdirSync, mkdtempSync, renameSync, rmSync, sym
 import { tmpdir } from "node:os"
 import { basename, join, resolve } from "node:path"
 
-const imports = `import { Effect, Exit, Schedule } from "effect"
+const imports = `import { Effect, Exit, Schedule, Stream } from "effect"
 import {
   Bulkhead, CircuitBreaker, Deadline, Fallback, Policy, Rejection, Retry, RetryBudget, StaleFallback, Timeout, Transient, TripPolicy
 } from "effect-resilience"

@@ -1,8 +1,8 @@
 /** Which errors and which requirements each combination of a policy's parts adds: those of the parts given, no other. */
 import type { Config, Effect, Layer } from "effect"
-import { Policy, type Rejection, Retry, type Timeout, type Transient } from "effect-resilience"
+import { Policy, type Rejection, Retry, Timeout, type Transient } from "effect-resilience"
 import { type Equal, exactly } from "./exactly.ts"
-import { fetchUser, type NotFound, PaymentsBudget, type Unavailable, type User } from "./world.ts"
+import { fetchUser, findUser, type NotFound, PaymentsBudget, type Unavailable, type User } from "./world.ts"
 
 interface Wrong<Actual, Expected> {
   readonly expected: Expected
@@ -93,6 +93,40 @@ const judged = fetchUser(1).pipe(judge.protect)
 exactly<typeof judged, Effect.Effect<User, Own | Open>>(true)
 const judgedOnce = fetchUser(1).pipe(judge.protect({ failWhen: (user: User) => user.id === 0 }))
 exactly<typeof judgedOnce, Effect.Effect<User, Own | Open>>(true)
+
+// An effect that cannot fail can hang. So can one that is only ever rejected.
+const whole = Policy.make("whole", { deadline, retry, breaker, bulkhead, timeout })
+declare const all: typeof whole extends Effect.Effect<infer P> ? P : never
+declare const infallible: Effect.Effect<User>
+const unhung = infallible.pipe(all.protect)
+exactly<typeof unhung, Effect.Effect<User, Late | Open | Full | CutOnce>>(true)
+const unhungCalls = all.fn(() => infallible)
+exactly<typeof unhungCalls, () => Effect.Effect<User, Late | Open | Full | CutOnce>>(true)
+const slots = Policy.make("slots", { bulkhead })
+declare const slot: typeof slots extends Effect.Effect<infer P> ? P : never
+const unhungInSlot = infallible.pipe(slot.protect, all.protect)
+exactly<typeof unhungInSlot, Effect.Effect<User, Late | Open | Full | CutOnce>>(true)
+// Of other effects a timeout inside is an error of their own.
+const ownTimeout = findUser(1).pipe(Timeout.after("1 second"), all.protect)
+exactly<typeof ownTimeout, Effect.Effect<User, NotFound | Late | Open | Full | CutOnce>>(true)
+// Tags may name the policy's own timeout.
+declare const limited: Policy.Policy<"breaker" | "timeout">
+const byTag = findUser(1).pipe(limited.protect({ failures: ["TimedOut"] }))
+exactly<typeof byTag, Effect.Effect<User, NotFound | Open | Cut>>(true)
+
+// A wrapper that is generic in the error repeats the check in its parameter.
+type Parts = "retry" | "breaker" | "timeout"
+const generic = <A, E, R>(self: Effect.Effect<A, E, R> & Policy.CanProtect<A, E, Parts, {}, R>) =>
+  some.protect({})(self)
+const genericUser = generic(fetchUser(1))
+exactly<typeof genericUser, Some>(true)
+const genericFn = <Args extends ReadonlyArray<unknown>, A, E, R>(
+  f: ((...args: Args) => Effect.Effect<A, E, R>) & Policy.CanProtect<A, E, Parts, {}, R>
+) => some.fn(f)
+const genericCall = genericFn(fetchUser)
+exactly<typeof genericCall, (id: number) => Some>(true)
+// @ts-expect-error No error of `findUser` is transient.
+generic(findUser(1))
 
 // Requirements: the policy's own service, and the budget only where the policy is made.
 class Shared extends Policy.Service<Shared>()("app/Shared", { retry, budget: PaymentsBudget }) {}

@@ -1,5 +1,5 @@
 /** Exact types of sweeps and checks. Compiled, never run. */
-import { Conservation, Sweep } from "@effect-resilience/testing"
+import { Conservation, Sweep, type TimeLimit } from "@effect-resilience/testing"
 import { Effect, type Layer } from "effect"
 import { Bulkhead, CircuitBreaker } from "effect-resilience"
 import { exactly } from "./exactly.ts"
@@ -22,7 +22,7 @@ type Checked = Effect.Effect<void, Conservation.Violation, Payments | PaymentsBu
 exactly<typeof checked, Checked>(true)
 
 const watched = Effect.succeed(1).pipe(Conservation.watch(Printer))
-exactly<typeof watched, Effect.Effect<number, Conservation.Violation, Printer>>(true)
+exactly<typeof watched, Effect.Effect<number, Conservation.Violation | TimeLimit.Exceeded, Printer>>(true)
 
 const layer = Conservation.layer(Printer, Host)
 exactly<typeof layer, Layer.Layer<never, never, Printer | Host>>(true)

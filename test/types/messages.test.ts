@@ -15,6 +15,9 @@ const neverOpens =
 const nothingToFallBackFrom =
   "No error of this effect is a rejection or an exhausted error: there is nothing to fall back from. Use the option `when` to handle other errors"
 
+const notAnEffect =
+  "This is not an Effect: create a Promise inside Effect.tryPromise, protect the effect of each element of a Stream in Stream.mapEffect"
+
 const breaker = (options: string) =>
   `class Breaker extends CircuitBreaker.Service<Breaker>()("app/Breaker", ${options}) {}\n`
 const policy = (options: string) => `class Whole extends Policy.Service<Whole>()("app/Whole", ${options}) {}\n`
@@ -126,6 +129,50 @@ fetchUser(1).pipe(Retry.transient(numbers))`,
   policyTwice: {
     program: "charge(order).pipe(Payments.protect, Payments.protect)",
     says: retriedAlready
+  },
+  permanentWithTimeout: {
+    program: "findUser(1).pipe(Payments.protect)",
+    says: nothingToRetry
+  },
+  stringWithTimeout: {
+    program: `Payments.fn((id: number): Effect.Effect<string, string> => Effect.fail("x"))`,
+    says: nothingToRetry
+  },
+  neverOpensWithTimeout: {
+    program: `${policy(`{ breaker: {}, timeout: "1 second" }`)}findUser(1).pipe(Whole.protect)`,
+    says: neverOpens
+  },
+  streamProtected: {
+    program: "Stream.make(1).pipe(Payments.protect)",
+    says: "A Stream is not an Effect: protect the effect of each element in Stream.mapEffect, or the effect that runs the stream"
+  },
+  streamKeyed: {
+    program: `Stream.make(1).pipe(Users.protect({ key: "eu" }))`,
+    says: notAnEffect
+  },
+  promiseProtected: {
+    program: "Users.protect(Promise.resolve(1))",
+    says: "A Promise is not an Effect: its work is running already. Create it inside Effect.tryPromise, and protect that"
+  },
+  functionProtected: {
+    program: "Users.protect(() => fetchUser(1))",
+    says: "A function is not an Effect: `fn` protects each call of a function that returns an Effect"
+  },
+  asyncFunction: {
+    program: "Users.fn(async (id: number) => id)",
+    says: notAnEffect
+  },
+  wrongRetryOption: {
+    program: "charge(order).pipe(Retry.transient(schedule, { unprocessed: true }))",
+    says: "If this is a Schedule, an option beside it is wrong: there are unprocessedOnly, maxRetryAfter, onRetry, while and name."
+  },
+  misspeltRetryOption: {
+    program: policy(`{ retry: { schedule: Retry.backoff(), unprocesedOnly: true } }`),
+    says: "Unknown option `retry.unprocesedOnly`"
+  },
+  misspeltOpenFor: {
+    program: breaker(`{ openFor: { initial: "1 second", facter: 2 } }`),
+    says: "Unknown option `openFor.facter`"
   },
   unknownErrors: {
     program: "Effect.fail(1 as unknown).pipe(Retry.transient(Retry.backoff()))",

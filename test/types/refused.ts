@@ -2,7 +2,7 @@
  * Programs that must not compile, each with the reason. Compiled, never run: a line that compiles after all is an error
  * of its own. What the compiler says about them is in `messages.test.ts`.
  */
-import { Effect, type Exit, Schedule } from "effect"
+import { Effect, type Exit, Schedule, Stream } from "effect"
 import {
   Bulkhead,
   CircuitBreaker,
@@ -188,6 +188,15 @@ Policy.make("misspelt", { timeout: "1 second", bulkheads: { maxConcurrent: 1 } }
 // @ts-expect-error A misspelt option of a part.
 Policy.make("misspelt", { bulkhead: { maxConcurrent: 1, maxQueue: 1 } })
 
+// @ts-expect-error A misspelt option of the retry.
+Policy.make("misspelt", { retry: { schedule: backoff, unprocesedOnly: true } })
+
+// @ts-expect-error A misspelt option of the open time.
+Policy.make("misspelt", { breaker: { openFor: { initial: "1 second", facter: 2 } } })
+
+// @ts-expect-error The same of a breaker alone.
+CircuitBreaker.make("misspelt", { openFor: { initial: "1 second", facter: 2 } })
+
 // @ts-expect-error A misspelt option of a breaker.
 CircuitBreaker.make("misspelt", { trip: TripPolicy.consecutive(5), openfor: "1 second" })
 
@@ -224,6 +233,46 @@ fetchUser(1).pipe(Retries.protect, Retries.protect)
 // @ts-expect-error The policy's `failures` names a tag that is not in E.
 fetchUser(1).pipe(Breaks.protect)
 
+// A timeout of the policy itself is nothing to retry, and opens no circuit: the errors of the effect decide.
+
+declare const failsWithError: Effect.Effect<string, Error>
+declare const failsWithString: Effect.Effect<string, string>
+class Limits extends Policy.Service<Limits>()("app/Limits", { breaker: {}, timeout: "1 second" }) {}
+class Repeats extends Policy.Service<Repeats>()("app/Repeats", { retry: backoff, timeout: "1 second" }) {}
+
+// @ts-expect-error No error of `findUser` is transient.
+findUser(1).pipe(Payments.protect)
+
+// @ts-expect-error The same with a key.
+findUser(1).pipe(Payments.protect({ key: "eu" }))
+
+// @ts-expect-error The same for a function.
+Payments.fn(findUser)
+
+// @ts-expect-error An `Error` is not transient.
+failsWithError.pipe(Payments.protect)
+
+// @ts-expect-error A string is not transient.
+failsWithString.pipe(Payments.protect)
+
+// @ts-expect-error An error of unknown type is not known to be transient.
+Effect.fail(1 as unknown).pipe(Payments.protect)
+
+// @ts-expect-error The circuit could open on a timeout only.
+findUser(1).pipe(Limits.protect)
+
+// @ts-expect-error Only a timeout could be retried.
+findUser(1).pipe(Repeats.protect)
+
+// @ts-expect-error The same beside a rejection, which is never retried.
+findUser(1).pipe(Users.protect({ failures: ["NotFound"] }), Repeats.protect)
+
+// @ts-expect-error The only error that could open the circuit is ignored.
+Effect.succeed(1).pipe(Limits.protect({ ignore: ["TimedOut"] }))
+
+// @ts-expect-error Without a timeout an effect that cannot fail has nothing to retry.
+Effect.succeed(1).pipe(Retries.protect)
+
 // @ts-expect-error The key of a call is a string.
 charge(order).pipe(Payments.protect({ key: 1 }))
 
@@ -235,6 +284,20 @@ CircuitBreaker.make("described", { trip: { type: "consecutive", failures: 5 } })
 
 // @ts-expect-error Two conditions, not a list of them.
 TripPolicy.any([TripPolicy.consecutive(5), TripPolicy.failureRate()])
+
+// --- What is no effect
+
+// @ts-expect-error A promise.
+Users.protect(Promise.resolve(1))
+
+// @ts-expect-error A stream.
+Stream.make(1).pipe(Payments.protect)
+
+// @ts-expect-error A function.
+Payments.protect(() => fetchUser(1))
+
+// @ts-expect-error An async function.
+Users.fn(async (id: number) => id)
 
 // --- Layers
 

@@ -12,6 +12,7 @@ import {
   RetryBudget,
   StaleFallback,
   Timeout,
+  Transient,
   TripPolicy
 } from "effect-resilience"
 import { refusal } from "../support/refusal.ts"
@@ -43,6 +44,20 @@ const refused: ReadonlyArray<readonly [() => unknown, string]> = [
   [() => Deadline.within("1 second", not("x")), 'Deadline.within: options must be an object, got "x"'],
   [() => Fallback.value(1, not({ on: "any" })), "Fallback: there is no option on; there are when, name"],
   [() => StaleFallback.make("s", not({ maxAge: "1 second", ttl: 1 })), "StaleFallback: there is no option ttl"],
+  ...[{}, { millis: 5 }, { seconds: 1, second: 1 }, { seconds: "1" }, { seconds: Number.NaN }, [1, Number.NaN]].map(
+    (duration): (typeof refused)[number] => [
+      () => Bulkhead.make("b", { maxConcurrent: 1, maxQueued: 1, maxWait: not(duration) }),
+      'Bulkhead: maxWait must be a duration of zero or more, such as "5 seconds", got'
+    ]
+  ),
+  [() => Retry.transient(Schedule.recurs(1))(not(undefined)), "Retry.transient: the argument must be an Effect, got"],
+  [() => Timeout.after(1)(not(() => Effect.void)), "Timeout.after: the argument must be an Effect, got"],
+  [() => Deadline.within(1)(not(Promise.resolve())), "Deadline.within: the argument must be an Effect, got"],
+  [() => Deadline.atLeast(1)(not(null)), "Deadline.atLeast: the argument must be an Effect, got null"],
+  [() => Fallback.value(1)(not(2)), "Fallback.value: the argument must be an Effect, got 2"],
+  [() => Fallback.orElse(() => Effect.void)(not(2)), "Fallback.orElse: the argument must be an Effect, got 2"],
+  [() => Fallback.orElse(not(Effect.void)), "Fallback.orElse: the argument must be a function that returns an Effect"],
+  [() => Transient.when(() => true)(not(2)), "Transient.when: the argument must be an Effect, got 2"],
   [() => TripPolicy.failureRate(not({ treshold: 0.5 })), "TripPolicy.failureRate: there is no option treshold"],
   [() => TripPolicy.failureRate(not(0.5)), "TripPolicy.failureRate: options must be an object, got 0.5"],
   [() => TripPolicy.slowCallRate(not({ slower: 1 })), "TripPolicy.slowCallRate: there is no option slower"],

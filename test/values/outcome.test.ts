@@ -8,6 +8,10 @@ import { Outcome, Rejection, Timeout, Transient } from "effect-resilience"
 class Down extends Transient.TaggedError<Down>()("Down", {}) {}
 class NotFound extends Schema.TaggedError<NotFound>()("NotFound", {}) {}
 
+class Busy extends Transient.TaggedError<Busy>()("Busy", {}) {
+  readonly throttled = true
+}
+
 const rejection = new Rejection.CircuitOpen({
   policy: "inner",
   key: "default",
@@ -24,6 +28,9 @@ describe("classify: which exits are successes, failures or ignored", () => {
     ["a success with undefined", Exit.void, "success"],
     ["a transient error", Exit.fail(new Down()), "failure"],
     ["a timeout of ours", Exit.fail(timedOut), "failure"],
+    ["a throttled error: it is available", Exit.fail(new Busy()), "ignored"],
+    ["a throttled error beside a transient one", both(Cause.fail(new Busy()), Cause.fail(new Down())), "failure"],
+    ["a throttled error beside a permanent one", both(Cause.fail(new Busy()), Cause.fail(new NotFound())), "success"],
     ["a permanent error: it has answered", Exit.fail(new NotFound()), "success"],
     ["an error that is no object", Exit.fail("no"), "success"],
     ["an error that is null", Exit.fail(null), "success"],
@@ -60,11 +67,35 @@ describe("judge: replaces the default classification", () => {
       "failWhen judges values, and errors as ever",
       { failWhen: (value) => value === 1 },
       { one: "failure", two: "success", Down: "failure", NotFound: "success" }
-    ]
+    ],
+    [
+      "a timeout of ours is a failure whatever `failures` are: the dependency has not responded (resilience4j #2013)",
+      { failures: ["Down"] },
+      { TimedOut: "failure", Down: "failure", NotFound: "success" }
+    ],
+    ["unless `ignore` names it", { failures: ["Down"], ignore: ["TimedOut"] }, { TimedOut: "ignored" }],
+    [
+      "others: what every other error counts as",
+      { failures: ["Down"], others: "ignored" },
+      { Down: "failure", NotFound: "ignored", text: "ignored", one: "success", Busy: "ignored" }
+    ],
+    [
+      "others, without `failures`",
+      { others: "ignored" },
+      { Down: "failure", TimedOut: "failure", NotFound: "ignored", one: "success" }
+    ],
+    ["others: success is the default", { others: "success" }, { Down: "failure", NotFound: "success" }],
+    ["a throttled error is ignored, whatever others are", { others: "success" }, { Busy: "ignored", Down: "failure" }],
+    ["throttled: a failure", { throttled: "failure" }, { Busy: "failure", Down: "failure", NotFound: "success" }],
+    ["a throttled error that `failures` names is a failure", { failures: ["Busy"] }, { Busy: "failure" }],
+    ["and one that it does not name is ignored", { failures: ["Down"] }, { Busy: "ignored" }]
   ]
   const exits: Record<string, Exit.Exit<unknown, unknown>> = {
     Down: Exit.fail(new Down()),
     NotFound: Exit.fail(new NotFound()),
+    TimedOut: Exit.fail(timedOut),
+    Busy: Exit.fail(new Busy()),
+    text: Exit.fail("no"),
     one: Exit.succeed(1),
     two: Exit.succeed(2)
   }
@@ -104,6 +135,8 @@ describe("judge: replaces the default classification", () => {
 describe("isJudgement", () => {
   it("is true for an object with at least one defined field", () => {
     assert.isTrue(Outcome.isClassification({ ignore: [] }))
+    assert.isTrue(Outcome.isClassification({ others: "ignored" }))
+    assert.isTrue(Outcome.isClassification({ throttled: "failure" }))
     assert.isTrue(Outcome.isClassification({ classify: Outcome.classify, key: "a" }))
     assert.isFalse(Outcome.isClassification({ failures: undefined, failWhen: undefined }))
     assert.isFalse(Outcome.isClassification({}))

@@ -1,45 +1,32 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as AiError from "effect/ai/AiError"
 import * as Cause from "effect/Cause"
-import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
+import * as ClusterError from "effect/cluster/ClusterError"
+import * as Snowflake from "effect/cluster/Snowflake"
 import * as GraphQLClientError from "effect/graphql/GraphQLClientError"
 import * as HttpClientError from "effect/http/HttpClientError"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import * as HttpClientResponse from "effect/http/HttpClientResponse"
-import * as Dns from "effect/net/Dns"
 import * as PlatformError from "effect/PlatformError"
-import * as Schema from "effect/Schema"
+import * as RateLimiter from "effect/persistence/RateLimiter"
+import * as RpcClientError from "effect/rpc/RpcClientError"
+import * as Socket from "effect/socket/Socket"
 import * as SqlError from "effect/sql/SqlError"
-import * as TestClock from "effect/testing/TestClock"
 import { Transient } from "effect-resilience"
-
-const request = HttpClientRequest.get("https://example.com/users/1")
-
-const status = (code: number, headers: Record<string, string> = {}) =>
-  new HttpClientError.HttpClientError({
-    reason: new HttpClientError.StatusCodeError({
-      request,
-      response: HttpClientResponse.fromWeb(request, new Response(null, { status: code, headers }))
-    })
-  })
-
-const transport = (cause?: unknown) =>
-  new HttpClientError.HttpClientError({ reason: new HttpClientError.TransportError({ request, cause }) })
-
-const system = (tag: PlatformError.SystemErrorTag) =>
-  PlatformError.systemError({ _tag: tag, module: "FileSystem", method: "open" })
-
-const sql = (reason: SqlError.SqlError["reason"]) => new SqlError.SqlError({ reason })
-
-const ai = (reason: AiError.AiError["reason"]) => new AiError.AiError({ module: "Model", method: "generate", reason })
-
-const dns = (reason: Dns.DnsError["reason"]) => new Dns.DnsError({ reason, method: "lookup", hostname: "example.com" })
-
-const cause = new Error("driver")
-
-const refused = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" })
+import {
+  address,
+  ai,
+  cause,
+  decode,
+  dns,
+  exceeded,
+  overHttp,
+  rpc,
+  runner,
+  socket,
+  sql,
+  status,
+  system,
+  transport
+} from "../support/effectErrors.ts"
 
 describe("known: Effect's own errors", () => {
   const transient: Array<[string, { readonly _tag: string }]> = [
@@ -53,7 +40,25 @@ describe("known: Effect's own errors", () => {
     ["Cause.TimeoutError", new Cause.TimeoutError()],
     ["DnsError, timeout", dns("Timeout")],
     ["DnsError, server failure", dns("ServerFailure")],
-    ["AiError, rate limit", ai(new AiError.RateLimitError({}))]
+    ["AiError, rate limit", ai(new AiError.RateLimitError({}))],
+    ["HttpClientError, a body that was cut off", decode({ code: "ECONNRESET" })],
+    ["SocketError, not opened", socket(new Socket.SocketOpenError({ kind: "Timeout", cause }))],
+    ["SocketError, reading", socket(new Socket.SocketReadError({ cause }))],
+    ["SocketError, writing", socket(new Socket.SocketWriteError({ cause }))],
+    ...[1001, 1006, 1011, 1012, 1013, 1014].map(
+      (code) => [`SocketError ${code}`, socket(new Socket.SocketCloseError({ code }))] as [string, any]
+    ),
+    ["RpcClientError, no connection", rpc(overHttp(transport()))],
+    ["RpcClientError 503", rpc(overHttp(status(503)))],
+    [
+      "RpcClientError, its kind alone",
+      rpc(new HttpClientError.HttpClientErrorSchema({ kind: "TransportError" } as never))
+    ],
+    ["RpcClientError, socket not opened", rpc(new Socket.SocketOpenError({ kind: "Unknown", cause }))],
+    ["RateLimiterError, exceeded", exceeded],
+    ["MailboxFull", new ClusterError.MailboxFull({ address })],
+    ["EntityNotAssignedToRunner", new ClusterError.EntityNotAssignedToRunner({ address })],
+    ["RunnerUnavailable", new ClusterError.RunnerUnavailable({ address: runner })]
   ]
   it.each(transient)("%s is transient", (_, error) => {
     assert.isTrue(Transient.isKnown(error))
@@ -66,6 +71,29 @@ describe("known: Effect's own errors", () => {
     ["PlatformError, not found", system("NotFound")],
     ["PlatformError, bad argument", PlatformError.badArgument({ module: "Path", method: "join" })],
     ["DnsError, no such name", dns("NotFound")],
+    ["HttpClientError, a body that is no JSON", decode(new SyntaxError("Unexpected end of JSON input"))],
+    [
+      "HttpClientError, a corrupt encoding",
+      decode({ name: "TypeError", message: "terminated", cause: { code: "Z_DATA_ERROR" } })
+    ],
+    ["HttpClientError, a header that fetch refuses", transport(new TypeError("x is an invalid header value."))],
+    [
+      "HttpClientError, a port that fetch refuses",
+      transport(new TypeError("fetch failed", { cause: new Error("bad port") }))
+    ],
+    ["HttpClientError, an argument that undici refuses", transport({ code: "UND_ERR_INVALID_ARG" })],
+    ["SocketError, an upgrade", socket(new Socket.SocketUpgradeError({}))],
+    ["SocketError, closed in order", socket(new Socket.SocketCloseError({ code: 1000 }))],
+    ["RpcClientError 404", rpc(overHttp(status(404)))],
+    ["RpcClientError, a defect", rpc(new RpcClientError.RpcClientDefect({ message: "bug", cause }))],
+    [
+      "RateLimiterError, its store",
+      new RateLimiter.RateLimiterError({ reason: new RateLimiter.RateLimitStoreError({ message: "down" }) })
+    ],
+    [
+      "AlreadyProcessingMessage",
+      new ClusterError.AlreadyProcessingMessage({ envelopeId: Snowflake.Snowflake("1"), address })
+    ],
     ["AiError, authentication", ai(new AiError.AuthenticationError({ kind: "InvalidKey" }))],
     ["an error of nobody's", new Error("x")],
     ["a string", "TimeoutError"],
@@ -86,91 +114,4 @@ describe("known: Effect's own errors", () => {
     assert.deepStrictEqual([Transient.isKnown(yes), Transient.isKnown(no)], [true, false])
     assert.isFalse(Transient.isKnown({ _tag: "TimeoutError", isRetryable: false }))
   })
-})
-
-function decode() {
-  return new HttpClientError.HttpClientError({
-    reason: new HttpClientError.DecodeError({ request, response: HttpClientResponse.fromWeb(request, new Response()) })
-  })
-}
-
-describe("known: as a combinator", () => {
-  type Errors = SqlError.SqlError | HttpClientError.HttpClientError | PlatformError.PlatformError
-
-  it.effect("marks the transient errors, and does not change values", () =>
-    Effect.gen(function* () {
-      for (const [error, marked] of [
-        [sql(new SqlError.DeadlockError({ cause })), true],
-        [status(503), true],
-        [status(404), false],
-        [system("NotFound"), false]
-      ] as Array<[Errors, boolean]>) {
-        const got = yield* Effect.fail(error).pipe(Transient.known, Effect.flip)
-        assert.strictEqual(got, error)
-        assert.strictEqual(Transient.is(got), marked)
-      }
-    })
-  )
-
-  it("adds the transient part to the type, beside the permanent one", () => {
-    class NotFound extends Schema.TaggedError<NotFound>()("NotFound", {}) {}
-    const effect = Transient.known(Effect.fail<SqlError.SqlError | NotFound>(new NotFound()))
-    const typed: Effect.Effect<never, SqlError.SqlError | (SqlError.SqlError & Transient.Transient) | NotFound> = effect
-    assert.isTrue(Effect.isEffect(typed))
-  })
-
-  it("does not compile where no error could be one of them", () => {
-    class NotFound extends Schema.TaggedError<NotFound>()("NotFound", {}) {}
-    // @ts-expect-error none of these errors is Effect's
-    const effect = Transient.known(Effect.fail(new NotFound()))
-    assert.isTrue(Effect.isEffect(effect))
-    assert.isFalse(Transient.isKnown(new NotFound()))
-  })
-
-  it.effect("the timeout error of Effect is transient", () =>
-    Effect.gen(function* () {
-      const fiber = yield* Effect.never.pipe(Effect.timeout("1 second"), Transient.known, Effect.flip, Effect.forkChild)
-      yield* TestClock.adjust("1 second")
-      const error = yield* Fiber.join(fiber)
-      assert.isTrue(Cause.isTimeoutError(error))
-      assert.isTrue(Transient.is(error))
-      assert.isFalse(Transient.isUnprocessed(error), "whether the work was done is not known")
-    })
-  )
-
-  const liftedBy = (error: Errors | AiError.AiError) => Effect.fail(error).pipe(Transient.known, Effect.flip)
-
-  it.effect("reads Retry-After in seconds, from a response and from a reason", () =>
-    Effect.gen(function* () {
-      const pause = (error: Errors | AiError.AiError) => Effect.map(liftedBy(error), Transient.retryAfter)
-      assert.deepStrictEqual(yield* pause(status(503, { "Retry-After": "120" })), Duration.seconds(120))
-      assert.deepStrictEqual(yield* pause(status(429, { "retry-after": "0" })), Duration.seconds(0))
-      assert.isUndefined(yield* pause(status(503)))
-      assert.isUndefined(yield* pause(status(503, { "retry-after": "Wed, 21 Oct 2026 07:28:00 GMT" })))
-      assert.isUndefined(yield* pause(status(503, { "retry-after": "-5" })))
-      const limited = ai(new AiError.RateLimitError({ retryAfter: Duration.seconds(9) }))
-      assert.deepStrictEqual(yield* pause(limited), Duration.seconds(9))
-    })
-  )
-
-  it.effect("marks errors of requests that were never processed as unprocessed", () =>
-    Effect.gen(function* () {
-      const table: Array<[Errors | AiError.AiError, boolean]> = [
-        [status(429), true],
-        [status(503, { "retry-after": "5" }), true],
-        [status(503), false],
-        [status(500), false],
-        [transport(refused), true],
-        [transport(new TypeError("fetch failed", { cause: refused })), true],
-        [transport(new Error("socket hang up")), false],
-        [ai(new AiError.RateLimitError({})), true],
-        [sql(new SqlError.DeadlockError({ cause })), false],
-        [sql(new SqlError.ConnectionError({ cause: refused })), true],
-        [system("TimedOut"), false]
-      ]
-      for (const [error, unprocessed] of table) {
-        assert.strictEqual(Transient.isUnprocessed(yield* liftedBy(error)), unprocessed, String(error))
-      }
-    })
-  )
 })

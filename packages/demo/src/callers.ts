@@ -31,7 +31,7 @@ const policy = Effect.fnUntraced(function* (request: Request, rate: number) {
     deadline,
     timeout,
     retry: Retry.backoff({ base: "100 millis", times: 3 }),
-    budget: { ratio: 0.2, window: "10 seconds" },
+    budget: { ratio: 0.2, capacity: 100, initial: 10 },
     // Open when sending is worthless: a service that answers every second call is still worth calling.
     breaker: {
       trip: TripPolicy.failureRate({ threshold: 0.8, calls: 50 }),

@@ -18,6 +18,7 @@ import * as Keyed from "./engine/keyed.ts"
 import type * as Permits from "./engine/permits.ts"
 import * as Protecting from "./engine/protect.ts"
 import type * as Rejection from "./Rejection.ts"
+import * as Time from "./runtime/clock.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
 import type * as Types from "./Types.ts"
@@ -63,7 +64,7 @@ export interface State {
   readonly running: number
   /** Calls in the queue. */
   readonly waiting: number
-  /** Permits in total. */
+  /** Permits of this key in total. */
   readonly maxConcurrent: number
 }
 
@@ -101,7 +102,7 @@ export interface ConfigValues {
  * @since 0.1.0
  */
 export interface Protect<R2> {
-  <Arg extends Types.AnyEffect | ProtectOptions>(
+  <Arg extends Types.AnyEffect | ProtectOptions | Types.NotAnEffect>(
     arg: Arg & Refused<Arg>,
     ...ignored: ReadonlyArray<unknown>
   ): [Arg] extends [Effect.Effect<infer A, infer E, infer R>]
@@ -109,7 +110,7 @@ export interface Protect<R2> {
     : Apply<R2>
 }
 
-type Refused<Arg> = [Arg] extends [Types.AnyEffect] ? unknown : Types.NoUnknownOptions<Arg, ProtectOptions>
+type Refused<Arg> = [Arg] extends [Types.AnyEffect] ? unknown : Types.OptionsOfCall<Arg, ProtectOptions>
 
 /**
  * Protects effects with options that are already set: the result of `bulkhead.protect(options)`.
@@ -152,10 +153,10 @@ export interface Bulkhead<R = never> {
   /** Returns the running and the waiting calls of a key. */
   readonly state: (key?: string) => Effect.Effect<State, never, R>
   /**
-   * Changes the permits of every key, an integer >= 1. Running calls are not interrupted: fewer permits apply when
-   * enough calls have ended.
+   * Changes the permits of a key, an integer >= 1; without a key, those of all keys, those to come included. Running calls
+   * are not interrupted: fewer permits apply when enough calls have ended. The last command counts.
    */
-  readonly resize: (maxConcurrent: number) => Effect.Effect<void, never, R>
+  readonly resize: (maxConcurrent: number, key?: string) => Effect.Effect<void, never, R>
   /** The events of this bulkhead, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
 }
@@ -241,10 +242,14 @@ const makeWith = (name: string, settings: BulkheadSettings, program: Event.Hub):
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as Protect<never>,
     fn: Protecting.fnWith(where, protect) as Fn<never>,
-    state: (key = defaultKey) => Effect.sync(() => engine.state(key)),
-    resize: (maxConcurrent) => {
+    state: (key = defaultKey) => {
+      Check.key("Bulkhead.state", key)
+      return Effect.sync(() => engine.state(key))
+    },
+    resize: (maxConcurrent, key) => {
       Check.integer("Bulkhead.resize", "maxConcurrent", maxConcurrent, 1)
-      return Effect.sync(() => engine.resize(maxConcurrent))
+      if (key !== undefined) Check.key("Bulkhead.resize", key)
+      return Time.withNow((now) => engine.resize(maxConcurrent, key, now))
     },
     events: Event.streamFrom(engine.reporter.local)
   }
@@ -313,6 +318,7 @@ export const Service =
       resize: inContext.call((bulkhead) => bulkhead.resize),
       events: inContext.stream((bulkhead) => bulkhead.events),
       ...FromConfig.layers(
+        id,
         service,
         options,
         FromConfig.BulkheadValues,

@@ -11,10 +11,11 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
 import { BreakerCall, BreakerEngine, type BreakerSettings } from "./engine/breaker.ts"
 import * as Circuits from "./engine/circuits.ts"
@@ -23,7 +24,7 @@ import * as Keyed from "./engine/keyed.ts"
 import * as OpenTime from "./engine/openTime.ts"
 import * as Protecting from "./engine/protect.ts"
 import * as Outcome from "./Outcome.ts"
-import type * as Rejection from "./Rejection.ts"
+import * as Rejection from "./Rejection.ts"
 import * as Time from "./runtime/clock.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
@@ -43,7 +44,7 @@ import { defaultKey } from "./Types.ts"
  * | `maxRetryAfter` | a duration above zero | 10 minutes |
  * | `probes` | see {@link Probes} | 1 permitted, 1 success, lease of 10 seconds |
  * | `keys` | see `Types.KeyOptions` | 10,000 keys, 1 hour |
- * | `failures`, `ignore`, `failWhen`, `classify` | see `Outcome.Classification` | transient errors, defects |
+ * | `failures`, `ignore`, `others`, `throttled`, `failWhen`, `classify` | see `Outcome.Classification` | transient errors, defects |
  *
  * @category models
  * @since 0.1.0
@@ -57,7 +58,8 @@ export interface Options extends Outcome.Classification {
    */
   readonly openFor?: Duration.Input | OpenFor | OpenSchedule | undefined
   /**
-   * The longest open time that a `retryAfter` of the failure may ask for; it can only lengthen. Default: 10 minutes.
+   * The longest open time that a `retryAfter` of the failure may ask for, before jitter; it can only lengthen. What was
+   * asked for is the least: the jitter of `openFor` (20 % with a `Schedule`) comes on top. Default: 10 minutes.
    */
   readonly maxRetryAfter?: Duration.Input | undefined
   /** How a half-open circuit decides. */
@@ -114,12 +116,16 @@ export interface Probes {
 }
 
 /**
- * A schedule of open times; its input is the number of the opening in a row.
+ * A schedule of open times; its input is the number of the opening in a row. A schedule that has ended, or failed, keeps
+ * its last delay.
+ *
+ * **Details** The n-th opening lasts as long as the n-th delay. A schedule that reads the calendar, such as
+ * `Schedule.cron`, does so at the time of the opening: the circuit is open until the next mark.
  *
  * @category models
  * @since 0.1.0
  */
-export type OpenSchedule = Schedule.Schedule<unknown, number>
+export type OpenSchedule = Schedule.Schedule<unknown, number, unknown>
 
 /**
  * The state of one circuit.
@@ -137,25 +143,33 @@ export type State =
     }
   | {
       readonly _tag: "open"
-      /** Time in this state. */
+      /** Time in this state: since the last opening. */
       readonly since: Duration.Duration
+      /** Time since the circuit left closed: since the first of these openings in a row that no success interrupted. */
+      readonly unhealthySince: Duration.Duration
       /** Openings in a row, this one included. */
       readonly openings: number
-      /** Time until the first probe is admitted. */
+      /** Time until the first probe is admitted, above zero. */
       readonly retryAfter: Duration.Duration
-      /** Why the circuit opened; not set after a restore. */
+      /** Why the circuit opened; not set after a restore from a snapshot without it. */
       readonly evidence?: Rejection.Evidence
     }
   | {
       readonly _tag: "half-open"
-      /** Time in this state. */
+      /** Time in this state: since the open time was over, or since the first probe. */
       readonly since: Duration.Duration
+      /** Time since the circuit left closed, through probes that failed. */
+      readonly unhealthySince: Duration.Duration
       /** Openings in a row. */
       readonly openings: number
+      /** `true` while the open time is over and no call has come: the next call is the first probe. */
+      readonly due: boolean
       /** Running probes whose lease has not ended. */
       readonly probing: number
       /** Probes that succeeded. */
       readonly successes: number
+      /** Why the circuit opened; not set after a restore from a snapshot without it. */
+      readonly evidence?: Rejection.Evidence
     }
 
 /**
@@ -170,17 +184,20 @@ export interface ProtectOptions extends Outcome.Classification {
 }
 
 /**
- * Lets an operator change one circuit, or that of the key `"default"`. `isolate` (resilience4j: `FORCED_OPEN`) and
- * `disable` (`DISABLED`) hold until another command; the others take effect once.
+ * Lets an operator change the circuit of a key; without a key, the circuits of all keys, those to come included.
+ * `isolate` (resilience4j: `FORCED_OPEN`) and `disable` (`DISABLED`) hold until another command; the others take effect
+ * once.
  *
- * **Details** A command creates the circuit of an unused key, also when `maxKeys` is reached. Each change of state
- * emits a `Transition` event with the cause `"control"`.
+ * **Details** The last command counts: after `isolate()`, `close("eu")` admits the calls of that key only, and `close()`
+ * those of every key. A command for a key creates its circuit, also when `maxKeys` is reached, and is kept as long as it
+ * holds. Each change of a circuit in memory emits a `Transition` event with the cause `"control"`. A key that is no string
+ * throws a `RangeError`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Control<R = never> {
-  /** Rejects every call until `close`, `reset` or `disable`. */
+  /** Rejects every call of the key, or of all keys, until `close`, `reset` or `disable`. */
   readonly isolate: (key?: string) => Effect.Effect<void, never, R>
   /** Closes the circuit with an empty trip state. Does nothing to a closed circuit. */
   readonly close: (key?: string) => Effect.Effect<void, never, R>
@@ -210,6 +227,9 @@ export interface Permit {
   readonly ignore: Effect.Effect<void>
 }
 
+/** Milliseconds of zero or more. */
+const Millis = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
+
 /**
  * Describes the circuits of a breaker at one moment as JSON-safe data, to restore them after a restart.
  *
@@ -223,17 +243,28 @@ export const Snapshot = Schema.Struct({
   version: Schema.Literal(1),
   /** Wall time, in milliseconds since the epoch. */
   at: Schema.Finite,
+  /**
+   * The state in which the circuits of all other keys begin: `"closed"` unless an operator isolated or disabled every key.
+   * A restore without it keeps the present one.
+   */
+  base: Schema.optionalKey(Schema.Literals(["closed", "isolated", "disabled"])),
   circuits: Schema.Array(
     Schema.Struct({
       key: Schema.String,
       state: Schema.Literals(["closed", "open", "isolated", "disabled"]),
       /** Milliseconds in this state. */
-      since: Schema.Finite,
+      since: Millis,
       /** Milliseconds until the first probe, while open. */
-      retryAfter: Schema.Finite,
+      retryAfter: Millis,
       /** How long the last opening was meant to last, in milliseconds. */
-      openFor: Schema.Finite,
-      openings: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
+      openFor: Millis,
+      openings: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)),
+      /** Milliseconds since the circuit left closed, while it is open. */
+      unhealthySince: Schema.optionalKey(Millis),
+      /** The parts of the trip policy that opened it, which judge its probes. */
+      openedBy: Schema.optionalKey(Schema.Array(Schema.String)),
+      /** Why it opened. */
+      evidence: Schema.optionalKey(Rejection.Evidence)
     })
   )
 })
@@ -281,7 +312,7 @@ interface WindowValues {
  * @since 0.1.0
  */
 export interface Protect<C, R2> {
-  <const Arg extends Types.AnyEffect | ProtectOptions>(
+  <const Arg extends Types.AnyEffect | ProtectOptions | Types.NotAnEffect>(
     arg: Arg & Refused<Arg, C>,
     ...ignored: ReadonlyArray<unknown>
   ): Protected<Arg, C, R2>
@@ -289,7 +320,7 @@ export interface Protect<C, R2> {
 
 type Refused<Arg, C> = [Arg] extends [Effect.Effect<infer A, infer E, infer _R>]
   ? Outcome.CanTrip<A, E, C>
-  : Types.NoUnknownOptions<Arg, ProtectOptions>
+  : Types.OptionsOfCall<Arg, ProtectOptions>
 
 type Protected<Arg, C, R2> = [Arg] extends [Effect.Effect<infer A, infer E, infer R>]
   ? Effect.Effect<A, E | Rejection.CircuitOpen, R | R2>
@@ -303,7 +334,7 @@ type Protected<Arg, C, R2> = [Arg] extends [Effect.Effect<infer A, infer E, infe
  */
 export interface Apply<C, R2> {
   <A, E, R>(
-    self: Effect.Effect<A, E, R> & Outcome.CanTrip<A, E, C>,
+    self: Effect.Effect<A, E, R> & Outcome.CanTrip<A, E, C, R>,
     ...ignored: ReadonlyArray<unknown>
   ): Effect.Effect<A, E | Rejection.CircuitOpen, R | R2>
 }
@@ -316,7 +347,7 @@ export interface Apply<C, R2> {
  */
 export interface Fn<C, R2> {
   <Args extends ReadonlyArray<unknown>, A, E, R>(
-    f: ((...args: Args) => Effect.Effect<A, E, R>) & Outcome.CanTrip<A, E, C>,
+    f: ((...args: Args) => Effect.Effect<A, E, R>) & Outcome.CanTrip<A, E, C, R>,
     options?: { readonly key?: ((...args: Args) => string) | undefined }
   ): (...args: Args) => Effect.Effect<A, E | Rejection.CircuitOpen, R | R2>
 }
@@ -343,14 +374,16 @@ export interface CircuitBreaker<C = {}, R = never> {
   readonly states: Effect.Effect<ReadonlyArray<State & { readonly key: string }>, never, R>
   /** The events of this breaker, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
-  /** Changes of state, from the moment the stream is run. */
+  /** Changes of state, from the moment the stream is run. Other events do not take room in its buffer. */
   readonly transitions: Stream.Stream<Event.Transition, never, R>
   /** Commands of an operator. */
   readonly control: Control<R>
   /** Returns the circuits as data, without their trip states. */
   readonly snapshot: Effect.Effect<Snapshot, never, R>
   /**
-   * Restores the circuits of a snapshot, aged by the wall time since it was taken: the open time may be over by now.
+   * Restores the circuits of a snapshot, aged by the wall time since it was taken: the open time may be over by now. What
+   * is left of it is at most what the options of this breaker allow. Throws a `RangeError` that names the field when a
+   * value is no snapshot's.
    */
   readonly restore: (snapshot: Snapshot) => Effect.Effect<void, never, R>
 }
@@ -427,7 +460,7 @@ export const resolve = (name: string, options: Options): BreakerSettings => {
  */
 export const make = <const O extends Options = {}>(
   name: string,
-  options?: O & Options & Types.NoUnknownOptions<O, Options, "probes" | "keys">
+  options?: O & Options & Types.NoUnknownOptions<O, Options, "probes" | "keys" | "openFor">
 ): Effect.Effect<CircuitBreaker<Outcome.ClassificationOf<O>>> => {
   const settings = resolve(name, options ?? {})
   return Effect.map(Event.CurrentHub, (hub) => makeWith(name, settings, hub))
@@ -440,27 +473,39 @@ const makeWith = <C>(name: string, settings: BreakerSettings, program: Event.Hub
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as Protect<C, never>,
     fn: Protecting.fnWith(where, protect) as Fn<C, never>,
-    acquire: (options) =>
-      Effect.acquireRelease(
-        Effect.withFiber((fiber) => engine.acquire(options?.key ?? defaultKey, fiber)),
+    acquire: (options = {}) => {
+      Check.noUnknown(`${where}.acquire`, options, ["key"])
+      const key = Check.key(`${where}.acquire`, options.key ?? defaultKey)
+      return Effect.acquireRelease(
+        Effect.withFiber((fiber) => engine.acquire(key, fiber)),
         (permit) => permit.ignore
-      ),
-    state: (key = defaultKey) => Time.withNow((now) => engine.state(key, now)),
+      )
+    },
+    state: (key = defaultKey) => {
+      Check.key(`${where}.state`, key)
+      return Time.withNow((now) => engine.state(key, now))
+    },
     states: Time.withNow((now) => engine.states(now)),
     events: Event.streamFrom(engine.reporter.local),
-    transitions: Event.streamFrom(engine.reporter.local).pipe(Stream.filter((event) => event._tag === "Transition")),
-    control: Circuits.commands((key, command, now, fiber) => engine.control(key, command, now, fiber)),
+    transitions: Event.transitionsFrom(engine.reporter.local),
+    control: Circuits.commands(where, (key, command, now, fiber) => engine.control(key, command, now, fiber)),
     snapshot: Time.withNow((now, fiber) => engine.snapshot(now, fiber)),
     restore: (snapshot) =>
       Time.withNow((now, fiber) => {
-        if (!isSnapshot(snapshot)) Check.invalid("CircuitBreaker.restore", "the argument", "a Snapshot", snapshot)
-        engine.restore(snapshot, now, fiber)
+        engine.restore(checkSnapshot(snapshot), now, fiber)
       })
   }
   return Object.assign(members, { [EngineKey]: engine })
 }
 
-const isSnapshot = Schema.is(Snapshot)
+const decodeSnapshot = Schema.decodeUnknownResult(Snapshot)
+
+/** Refuses what is no snapshot with a sentence that names the field. */
+const checkSnapshot = (snapshot: Snapshot): Snapshot => {
+  const decoded = decodeSnapshot(snapshot)
+  if (Result.isSuccess(decoded)) return decoded.success
+  throw new RangeError(`${where}.restore: the argument must be a Snapshot: ${decoded.failure.message}`)
+}
 
 const statics = <Self, C>(service: Context.Service<Self, CircuitBreaker<C>>): CircuitBreaker<C, Self> => {
   const inContext = Protecting.inContext(service)
@@ -540,7 +585,7 @@ export const Service =
   <Self = never>() =>
   <const Id extends string, const O extends Options = {}>(
     id: Id,
-    options?: O & Options & Types.NoUnknownOptions<O, Options, "probes" | "keys">
+    options?: O & Options & Types.NoUnknownOptions<O, Options, "probes" | "keys" | "openFor">
   ): Types.RequireSelf<Self, "CircuitBreaker", Class<Self, Id, Outcome.ClassificationOf<O>>> => {
     type C = Outcome.ClassificationOf<O>
     const given: Options = options ?? {}
@@ -548,6 +593,7 @@ export const Service =
     const members: Omit<Class<Self, Id, C>, keyof Context.ServiceClass<Self, Id, CircuitBreaker<C>>> = {
       ...statics<Self, C>(key),
       ...FromConfig.layers(
+        id,
         key,
         given,
         FromConfig.CircuitValues,

@@ -3,7 +3,8 @@
  * others.
  *
  * Every option is optional; an option that is not set keeps the value of the class. Durations are written as in `5
- * seconds`. A path that does not exist yields no options. Ranges are checked when the layer is built.
+ * seconds`. A path that does not exist yields no options. Ranges are checked when the layer is built; the error names the
+ * policy, the option and the variable. A variable below the path that no option reads is logged as a warning then.
  *
  * @since 0.1.0
  */
@@ -69,7 +70,7 @@ export const bulkhead = (path?: Path): Config.Config<Bulkhead.ConfigValues> =>
   FromConfig.fromPath(FromConfig.BulkheadValues, path)
 
 /**
- * Reads options of a retry budget: `ratio`, `minPerSecond`, `window`.
+ * Reads options of a retry budget: `ratio`, `timeoutCost`, `capacity`, `initial`, `minPerSecond`.
  *
  * @category configs
  * @since 0.1.0

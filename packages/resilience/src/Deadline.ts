@@ -73,7 +73,7 @@ export const within: {
     duration: Duration.Input,
     options?: Options
   ): Effect.Effect<A, E | Rejection.DeadlineExceeded, R>
-} = dual((duration, options) => make(duration, options))
+} = dual("Deadline.within", (duration, options) => make(duration, options))
 
 const make = (duration: Duration.Input, options: Options | undefined) => {
   if (options !== undefined) Check.noUnknown("Deadline.within", options, ["name"])
@@ -84,7 +84,7 @@ const make = (duration: Duration.Input, options: Options | undefined) => {
     Effect.withFiber((fiber) => {
       if (Math.min(limit, Current.remaining(fiber)) <= 0) return fail(policy, deadline, fiber)
       const inside = Current.nested(fiber, Time.monotonicMillis(fiber) + limit)
-      return runWithin<A, E | Rejection.DeadlineExceeded>(self, limit, inside, fiber, () =>
+      return runWithin<A, E | Rejection.DeadlineExceeded>(self, limit, inside, fiber, policy, () =>
         Exit.fail(rejection(policy, deadline, true, fiber))
       )
     })
@@ -179,7 +179,7 @@ export const atLeast: {
     minimum: Duration.Input,
     options?: Options
   ): Effect.Effect<A, E | Rejection.DeadlineExceeded, R>
-} = dual((minimum, options) => makeAtLeast(minimum, options))
+} = dual("Deadline.atLeast", (minimum, options) => makeAtLeast(minimum, options))
 
 const makeAtLeast = (minimum: Duration.Input, options: Options | undefined) => {
   const where = "Deadline.atLeast"

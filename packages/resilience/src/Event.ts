@@ -10,9 +10,9 @@ import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import type { Evidence, Rejection } from "./Rejection.ts"
+import * as Broadcast from "./runtime/broadcast.ts"
 
 interface Base<Tag extends string> {
   readonly _tag: Tag
@@ -48,12 +48,17 @@ export interface Transition extends Base<"Transition"> {
    * time was over and a probe was admitted; `"control"`: an operator or a restore.
    */
   readonly cause: "tripped" | "probes" | "time" | "control"
-  /** Why the circuit opened; set when `to` is `"open"`, except after a restore. */
+  /** Why the circuit opened; set when `to` is `"open"`, except after a restore from a snapshot without it. */
   readonly evidence?: Evidence
   /** How long the circuit stays open; set when `to` is `"open"`. */
   readonly openFor?: Duration.Duration
   /** The number of the opening in a row, from 1; set when `to` is `"open"`. */
   readonly openings?: number
+  /**
+   * Time since the circuit left closed, through probes that failed: how long the outage has lasted. Set when `to` or
+   * `from` is `"open"` or `"half-open"`.
+   */
+  readonly unhealthySince?: Duration.Duration
 }
 
 /**
@@ -85,7 +90,7 @@ export interface RetryScheduled extends Base<"RetryScheduled"> {
 /**
  * Why a retry gave up.
  *
- * - `"attempts"`: the schedule ended.
+ * - `"attempts"`: the schedule ended, or its next delay is infinite.
  * - `"budget"`: the balance of the budget was too low.
  * - `"deadline"`: the delay would have outlasted the deadline, or the deadline ended a later attempt.
  * - `"rejected"`: a policy rejected a later attempt, or its open circuit would have rejected it.
@@ -158,7 +163,19 @@ export interface FallbackUsed extends Base<"FallbackUsed"> {
 }
 
 /**
- * Every event that a policy emits.
+ * Emitted by a stream that fell behind, in place of the events that it lost. `policy`, `key` and `at` are those of the
+ * first of them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EventsLost extends Base<"EventsLost"> {
+  /** The number of events that this stream lost here. */
+  readonly count: number
+}
+
+/**
+ * Every event that a policy emits, and {@link EventsLost}.
  *
  * @category models
  * @since 0.1.0
@@ -172,6 +189,7 @@ export type Event =
   | BudgetExhausted
   | TimedOut
   | FallbackUsed
+  | EventsLost
 
 /**
  * The property key that identifies a hub.
@@ -191,12 +209,9 @@ export interface Hub {
   readonly [HubTypeId]: typeof HubTypeId
 }
 
-/** Runs inside a call, so it must neither throw nor call a policy. The streams of this module only enqueue. */
-type Listener = (event: Event) => void
-
 class HubWithListeners implements Hub {
   readonly [HubTypeId] = HubTypeId
-  readonly listeners = new Set<Listener>()
+  readonly listeners = new Set<Broadcast.Listener<Event>>()
 }
 
 /**
@@ -208,7 +223,7 @@ class HubWithListeners implements Hub {
 export const makeHub = (): Hub => new HubWithListeners()
 
 /** @internal */
-export const listenersOf = (hub: Hub): Set<Listener> => {
+export const listenersOf = (hub: Hub): Set<Broadcast.Listener<Event>> => {
   if (hub instanceof HubWithListeners) return hub.listeners
   throw new TypeError("Event: this hub was not made by Event.makeHub")
 }
@@ -228,37 +243,46 @@ export const listenersOf = (hub: Hub): Set<Listener> => {
 export const CurrentHub = Context.Reference<Hub>("effect-resilience/Event/CurrentHub", { defaultValue: makeHub })
 
 /** Events buffered per listener before it loses the oldest. */
-const lag = 1024
+const capacity = 1024
 
 /**
  * Creates a stream of the events of a hub, from the moment the stream is run.
  *
- * **Details** Up to 1,024 events are buffered per stream. A stream that falls further behind loses the oldest events.
+ * **Details** Up to 1,024 events are buffered per stream. A stream that falls further behind loses the oldest events, and
+ * emits {@link EventsLost} in their place.
+ *
+ * When the scope closes in which the stream was forked, the events that were emitted before are still handled, as long as
+ * the handler does not wait: for time or for an answer from outside the scope does not stay open.
  *
  * @category streams
  * @since 0.1.0
  */
 export const streamFrom = (hub: Hub): Stream.Stream<Event> =>
-  Stream.callback<Event>(
-    (queue) =>
-      Effect.acquireRelease(
-        Effect.sync(() => {
-          const listener = (event: Event): void => {
-            Queue.offerUnsafe(queue, event)
-          }
-          listenersOf(hub).add(listener)
-          return listener
-        }),
-        (listener) => Effect.sync(() => listenersOf(hub).delete(listener))
-      ),
-    { bufferSize: lag, strategy: "sliding" }
+  Stream.suspend(() =>
+    Broadcast.subscribe<Event, Event>(listenersOf(hub), {
+      capacity,
+      select: (event) => event,
+      lost: ({ at, key, policy }, count) => ({ _tag: "EventsLost", policy, key, at, count })
+    })
+  )
+
+/**
+ * The transitions of a hub. Other events take no room in its buffer: a flood of rejections costs no transition.
+ *
+ * @internal
+ */
+export const transitionsFrom = (hub: Hub): Stream.Stream<Transition> =>
+  Stream.suspend(() =>
+    Broadcast.subscribe<Event, Transition>(listenersOf(hub), {
+      capacity,
+      select: (event) => (event._tag === "Transition" ? event : undefined)
+    })
   )
 
 /**
  * The events of all policies of the program, from the moment the stream is run.
  *
- * **Details** It reads {@link CurrentHub} when it is run. Up to 1,024 events are buffered per stream. A stream that
- * falls further behind loses the oldest events.
+ * **Details** It reads {@link CurrentHub} when it is run. For its buffer see {@link streamFrom}.
  *
  * **Example** (Logging transitions)
  *

@@ -6,15 +6,14 @@
  *
  * @since 0.1.0
  */
-import type * as Cause from "effect/Cause"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { examine, report, resolveWhen } from "./engine/fallback.ts"
-import * as Rejection from "./Rejection.ts"
+import { fallback, resolveWhen } from "./engine/fallback.ts"
+import type * as Rejection from "./Rejection.ts"
 import { dual } from "./runtime/dual.ts"
 import * as Check from "./runtime/options.ts"
 import type * as Transient from "./Transient.ts"
 import type * as Types from "./Types.ts"
-import { defaultKey } from "./Types.ts"
 
 /**
  * The members of `E` that a fallback handles by default: rejections and exhausted errors.
@@ -24,6 +23,31 @@ import { defaultKey } from "./Types.ts"
  */
 export type Handled<E> = E extends Rejection.Rejection ? E : Transient.ExhaustedOf<E>
 
+/** `Timeout.TimedOut` by its fields, because policies do not import each other. */
+interface TimedOut {
+  readonly _tag: "TimedOut"
+  readonly policy: string
+  readonly key: string
+  readonly after: Duration.Duration
+}
+
+/**
+ * The members of `E` that may prove that the work never started: rejections before the start, and transient errors, which
+ * the dependency may mark as unprocessed. A timeout never proves it.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type NeverStarted<E> = E extends Rejection.CircuitOpen | Rejection.BulkheadFull
+  ? E
+  : E extends Rejection.DeadlineExceeded
+    ? E & { readonly started: false }
+    : E extends TimedOut
+      ? never
+      : E extends Transient.Transient | { readonly unprocessed: boolean }
+        ? E
+        : never
+
 /**
  * Options of a fallback.
  *
@@ -32,16 +56,27 @@ export type Handled<E> = E extends Rejection.Rejection ? E : Transient.Exhausted
  */
 export interface Options<in E = never> {
   /**
-   * Which errors are handled: `"rejected"` (rejections and exhausted errors), `"any"`, or those for which a predicate
-   * is `true`. Default: `"rejected"`.
+   * Which errors are handled. Default: `"rejected"`.
+   *
+   * - `"rejected"`: rejections and exhausted errors
+   * - `"neverStarted"`: errors that prove that no attempt of the call did any work: `Rejection.neverStarted` or
+   *   `Transient.isUnprocessed` is `true` for the error, and no earlier attempt may have done its work
+   * - `"any"`: every error
+   * - a predicate: the errors for which it is `true`
    */
-  readonly when?: "rejected" | "any" | ((error: E) => boolean) | undefined
+  readonly when?: "rejected" | "neverStarted" | "any" | ((error: E) => boolean) | undefined
   /** The name in events. Default: `"Fallback"`. */
   readonly name?: string | undefined
 }
 
 /** The errors that the fallback handles. */
-type HandledErrors<E, O> = O extends { readonly when: infer W } ? (W extends "rejected" ? Handled<E> : E) : Handled<E>
+type HandledErrors<E, O> = O extends { readonly when: infer W }
+  ? W extends "rejected"
+    ? Handled<E>
+    : W extends "neverStarted"
+      ? NeverStarted<E>
+      : E
+  : Handled<E>
 
 /** The errors that remain: with a predicate each error may remain. */
 type RemainingErrors<E, O> = 0 extends 1 & E
@@ -51,17 +86,25 @@ type RemainingErrors<E, O> = 0 extends 1 & E
       ? never
       : W extends "rejected"
         ? Exclude<E, Handled<E>>
-        : E
+        : W extends "neverStarted"
+          ? Exclude<E, Rejection.CircuitOpen | Rejection.BulkheadFull>
+          : E
     : Exclude<E, Handled<E>>
 
 type CanFallBack<E, O> = O extends { readonly when: infer W }
   ? W extends "rejected"
     ? HasHandled<E>
-    : unknown
+    : W extends "neverStarted"
+      ? HasNeverStarted<E>
+      : unknown
   : HasHandled<E>
 
 type HasHandled<E> = [Handled<E>] extends [never]
   ? "No error of this effect is a rejection or an exhausted error: there is nothing to fall back from. Use the option `when` to handle other errors"
+  : unknown
+
+type HasNeverStarted<E> = [NeverStarted<E>] extends [never]
+  ? "No error of this effect can prove that the work never started: there is nothing to fall back from"
   : unknown
 
 /**
@@ -81,8 +124,8 @@ export interface Apply<E, O, A2, E2, R2> {
  * handled; otherwise those that are not remain. Emits `FallbackUsed`. An effect whose error type has no such error does
  * not compile.
  *
- * **Gotchas** An exhausted error does not prove that nothing was done. To queue work that must not be done twice, set
- * `when` to `Rejection.neverStarted`.
+ * **Gotchas** An exhausted error does not prove that nothing was done: with `unprocessedOnly`, a call that timed out is
+ * exhausted too. To queue work that must not be done twice, set `when` to `"neverStarted"`.
  *
  * **Example** (Queueing an order for later)
  *
@@ -101,6 +144,28 @@ export interface Apply<E, O, A2, E2, R2> {
  * await Effect.runPromise(program) // => "queued: BulkheadFull"
  * ```
  *
+ * **Example** (A charge that is queued only if it never started)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Fallback, Policy, Retry, Transient } from "effect-resilience"
+ *
+ * class Reset extends Transient.TaggedError<Reset>()("Reset", {}) {}
+ *
+ * const program = Effect.gen(function*() {
+ *   const payments = yield* Policy.make("payments", {
+ *     retry: { schedule: Retry.backoff(), unprocessedOnly: true },
+ *     bulkhead: { maxConcurrent: 20 }
+ *   })
+ *   return yield* Effect.fail(new Reset()).pipe(
+ *     payments.protect,
+ *     Fallback.orElse(() => Effect.succeed("queued"), { when: "neverStarted" }),
+ *     Effect.catchTag("Reset", () => Effect.succeed("ask whether it was charged"))
+ *   )
+ * })
+ * await Effect.runPromise(program) // => "ask whether it was charged"
+ * ```
+ *
  * @category fallbacks
  * @since 0.1.0
  */
@@ -114,22 +179,15 @@ export const orElse: {
     f: (error: HandledErrors<E, O>) => Effect.Effect<A2, E2, R2>,
     options?: O & Options<E> & Types.NoUnknownOptions<O, Options>
   ): Effect.Effect<A | A2, RemainingErrors<E, O> | E2, R | R2>
-} = dual((f, options) => make(f, options))
+} = dual("Fallback.orElse", (f, options) => {
+  if (typeof f !== "function") Check.invalid("Fallback.orElse", "the argument", "a function that returns an Effect", f)
+  return make(f, options)
+})
 
-const make = (f: (error: unknown) => Types.AnyEffect, options: Options | undefined) => {
+const make = (orElse: (error: unknown) => Types.AnyEffect, options: Options | undefined) => {
   if (options !== undefined) Check.noUnknown("Fallback", options, ["when", "name"])
   const name = Check.nonEmpty("Fallback", "name", options?.name ?? "Fallback")
-  const when = resolveWhen("Fallback", options?.when)
-  return (self: Types.AnyEffect): Types.AnyEffect =>
-    Effect.catchCause(self, (cause: Cause.Cause<unknown>) =>
-      Effect.withFiber((fiber): Types.AnyEffect => {
-        const verdict = examine(cause, when)
-        if ("remaining" in verdict) return Effect.failCause(verdict.remaining)
-        const { error } = verdict
-        report(name, Rejection.is(error) ? error.key : defaultKey, error, fiber)
-        return f(error)
-      })
-    )
+  return fallback({ name, when: resolveWhen("Fallback", options?.when), orElse })
 }
 
 /**
@@ -164,4 +222,4 @@ export const value: {
     value: A2,
     options?: O & Options<E> & Types.NoUnknownOptions<O, Options>
   ): Effect.Effect<A | A2, RemainingErrors<E, O>, R>
-} = dual((value, options) => make(() => Effect.succeed(value), options))
+} = dual("Fallback.value", (value, options) => make(() => Effect.succeed(value), options))

@@ -8,6 +8,7 @@
  */
 import type * as Exit from "effect/Exit"
 import * as Rejection from "./Rejection.ts"
+import { has, read } from "./runtime/read.ts"
 import * as Transient from "./Transient.ts"
 import type * as Types from "./Types.ts"
 
@@ -27,7 +28,9 @@ export type Outcome = "success" | "failure" | "ignored"
  * Sets which exits count against the dependency, in place of the {@link classify | default}.
  *
  * **Details** With `classify` the other options are not read. The tags in `failures` and `ignore` are checked against
- * the error type of each protected effect. Rejections are ignored and defects are failures, whatever the tags are.
+ * the error type of each protected effect. Whatever the tags are, rejections are ignored, as is a request that the HTTP
+ * client refused to send, if `Transient.known` has seen it; defects are failures;
+ * `Timeout.TimedOut` is a failure unless `ignore` names it, because the dependency has not responded.
  *
  * **Gotchas** Ignored is not success: an ignored call is not counted at all, so it does not lower a failure rate.
  *
@@ -35,10 +38,20 @@ export type Outcome = "success" | "failure" | "ignored"
  * @since 0.1.0
  */
 export interface Classification<in A = unknown, in E = unknown> {
-  /** Only errors with these tags count as failures (defects still do). Default: transient errors. */
+  /** Only errors with these tags count as failures (defects and timeouts still do). Default: transient errors. */
   readonly failures?: ReadonlyArray<string> | undefined
   /** Errors with these tags are ignored. Default: none. */
   readonly ignore?: ReadonlyArray<string> | undefined
+  /**
+   * What every other error counts as: a success, because the dependency has responded, or ignored, where such an error
+   * does not prove that it has. Default: `"success"`.
+   */
+  readonly others?: "success" | "ignored" | undefined
+  /**
+   * What an error counts as that `Transient.isThrottled` and `failures` does not name, such as the status 429: ignored,
+   * because the dependency is available, or a failure. Default: `"ignored"`.
+   */
+  readonly throttled?: "ignored" | "failure" | undefined
   /** A success counts as a failure when this is `true` for its value. The caller still gets the value. */
   readonly failWhen?: Bivariant<A, boolean> | undefined
   /** Classifies an exit. It is not called for an interruption, which is always `"ignored"`. */
@@ -57,9 +70,10 @@ type Bivariant<In, Out> = { of(value: In): Out }["of"]
  * **Details** In this order, for all reasons of the exit together:
  *
  * - A defect is a failure.
- * - A transient or exhausted error is a failure, `Timeout.TimedOut` included.
+ * - A transient or exhausted error is a failure, `Timeout.TimedOut` included, unless it is throttled.
  * - Any other typed error is a success, because the dependency has responded.
- * - Rejections and interruptions alone are ignored.
+ * - Rejections, interruptions, and throttled errors alone are ignored. So is a request that the HTTP client itself refused
+ *   to send, if `Transient.known` has seen it.
  *
  * **Example** (Classifying exits)
  *
@@ -77,28 +91,45 @@ type Bivariant<In, Out> = { of(value: In): Out }["of"]
  * @since 0.1.0
  */
 export const classify = (exit: Exit.Exit<unknown, unknown>): Outcome =>
-  exit._tag === "Success" ? "success" : classifyCause(exit, Transient.is)
+  exit._tag === "Success" ? "success" : classifyCause(exit, classifyError)
 
-const classifyCause = (
-  exit: Exit.Failure<unknown, unknown>,
-  isFailure: (error: unknown) => boolean,
-  isIgnored: (error: unknown) => boolean = Rejection.is
-): Outcome => {
+const classifyCause = (exit: Exit.Failure<unknown, unknown>, classifyError: (error: unknown) => Outcome): Outcome => {
   let outcome: Outcome = "ignored"
   for (const reason of exit.cause.reasons) {
-    if (reason._tag === "Die") return "failure"
-    if (reason._tag === "Interrupt" || isIgnored(reason.error)) continue
-    if (isFailure(reason.error)) return "failure"
-    outcome = "success"
+    if (reason._tag === "Interrupt") continue
+    const one =
+      reason._tag === "Fail" ? classifyError(reason.error) : Transient.isIgnored(reason.defect) ? "ignored" : "failure"
+    if (one === "failure") return one
+    if (one === "success") outcome = one
   }
   return outcome
 }
 
 const tagIn = (tags: ReadonlyArray<string>) => {
   const set = new Set<unknown>(tags)
-  return (error: unknown): boolean =>
-    typeof error === "object" && error !== null && "_tag" in error && set.has(error._tag)
+  return (error: unknown): boolean => set.has(read(error, "_tag"))
 }
+
+/**
+ * The mark of `Timeout.TimedOut`, on its prototype.
+ *
+ * @internal
+ */
+export const TimedOutTypeId = "~effect-resilience/TimedOut" as const
+
+const errorClassifier = (options: Classification) => {
+  const { others = "success", throttled = "ignored" } = options
+  const fails = options.failures === undefined ? undefined : tagIn(options.failures)
+  const isIgnored = tagIn(options.ignore ?? [])
+  return (error: unknown): Outcome => {
+    if (Rejection.is(error) || isIgnored(error) || Transient.isIgnored(error)) return "ignored"
+    if (fails !== undefined && (fails(error) || has(error, TimedOutTypeId))) return "failure"
+    if (Transient.isThrottled(error)) return throttled
+    return fails === undefined && Transient.is(error) ? "failure" : others
+  }
+}
+
+const classifyError = errorClassifier({})
 
 /**
  * Creates the function that classifies exits by the given options; without options it is {@link classify}.
@@ -108,7 +139,7 @@ const tagIn = (tags: ReadonlyArray<string>) => {
  */
 export const classifier = <A, E>(options: Classification<A, E> | undefined): ((exit: Exit.Exit<A, E>) => Outcome) => {
   if (options === undefined) return classify
-  const { failures, failWhen, ignore } = options
+  const { failWhen } = options
   const decide = options.classify
   if (decide !== undefined) {
     return (exit) =>
@@ -116,12 +147,10 @@ export const classifier = <A, E>(options: Classification<A, E> | undefined): ((e
         ? "ignored"
         : decide(exit)
   }
-  if (failures === undefined && ignore === undefined && failWhen === undefined) return classify
-  const isFailure = failures === undefined ? Transient.is : tagIn(failures)
-  const ignored = ignore === undefined ? Rejection.is : tagIn(ignore)
-  const isIgnored = (error: unknown): boolean => ignored(error) || Rejection.is(error)
+  if (!isClassification(options)) return classify
+  const classifyError = errorClassifier(options)
   return (exit) =>
-    exit._tag === "Failure" ? classifyCause(exit, isFailure, isIgnored) : failWhen?.(exit.value) ? "failure" : "success"
+    exit._tag === "Failure" ? classifyCause(exit, classifyError) : failWhen?.(exit.value) ? "failure" : "success"
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -183,13 +212,22 @@ type CountsSomething<E, C> =
  * `unknown` when a circuit breaker with the classification `C` can trip on an effect that succeeds with `A` and fails
  * with `E`; otherwise a literal type whose text says why it never could.
  *
+ * **Details** `R` is what the effect requires; it tells an effect of unknown errors from a value that is no effect. `Own`
+ * are the errors of the effect without those that a policy adds.
+ *
  * @category utility types
  * @since 0.1.0
  */
-export type CanTrip<A, E, C> = Types.First<
+export type CanTrip<A, E, C, R = never, Own = E> = Types.First<
   Has<C, "classify"> extends true
     ? [TakesExit<A, E, C>]
-    : [KnownTags<E, C, "failures">, KnownTags<E, C, "ignore">, TakesSuccess<A, C>, CountsSomething<E, C>]
+    : [
+        Types.RequireEffect<E, R>,
+        KnownTags<E, C, "failures">,
+        KnownTags<E, C, "ignore">,
+        TakesSuccess<A, C>,
+        CountsSomething<Own, C>
+      ]
 >
 
 /** The names of the options of a classification among other options, without those that are `undefined`. */
@@ -214,7 +252,8 @@ export type ClassificationOf<O> = [O] extends [infer Given] ? { readonly [K in G
 export type Effective<Policy, Call> = [GivenFields<Call>] extends [never] ? Policy : ClassificationOf<Call>
 
 /**
- * Checks whether options contain a classification: at least one of `failures`, `ignore`, `failWhen` and `classify`.
+ * Checks whether options contain a classification: at least one of `failures`, `ignore`, `others`, `throttled`,
+ * `failWhen` and `classify`.
  *
  * @category guards
  * @since 0.1.0
@@ -222,4 +261,11 @@ export type Effective<Policy, Call> = [GivenFields<Call>] extends [never] ? Poli
 export const isClassification = (options: object | undefined): options is Classification<unknown, unknown> =>
   options !== undefined && fields.some((field) => (options as Classification)[field] !== undefined)
 
-const fields: ReadonlyArray<keyof Classification> = ["failures", "ignore", "failWhen", "classify"]
+const fields: ReadonlyArray<keyof Classification> = [
+  "failures",
+  "ignore",
+  "others",
+  "throttled",
+  "failWhen",
+  "classify"
+]

@@ -17,7 +17,7 @@ import type * as Stream from "effect/Stream"
 import * as Bulkhead from "./Bulkhead.ts"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import * as Event from "./Event.ts"
-import { gatedScheduleOf } from "./engine/budget.ts"
+import { type BudgetSettings, gatedScheduleOf } from "./engine/budget.ts"
 import * as Circuits from "./engine/circuits.ts"
 import * as FromConfig from "./engine/config.ts"
 import * as Keyed from "./engine/keyed.ts"
@@ -59,8 +59,11 @@ export interface Options {
   readonly deadline?: Duration.Input | undefined
   /** When to retry. Not a gated schedule: the policy charges its own `budget`. */
   readonly retry?: Types.InfallibleSchedule | RetryOptions | undefined
-  /** How many retries are allowed: a budget of this policy alone, or the service of one that several policies share. */
-  readonly budget?: RetryBudget.Options | BudgetService | undefined
+  /**
+   * How many retries are allowed: a budget of this policy alone, or the service of one that several policies share. With
+   * `per: "key"` each key has a balance of its own, within the limits of `keys`.
+   */
+  readonly budget?: Omit<RetryBudget.Options, "keys"> | BudgetService | undefined
   /** When to stop calls. */
   readonly breaker?: Omit<CircuitBreaker.Options, "keys"> | undefined
   /** How many calls run at once. */
@@ -170,6 +173,12 @@ type InputRule<Rules> = Rules extends { readonly input: infer Input } ? Input : 
 type AttemptErrors<E, P> = "timeout" extends P ? E | Timeout.TimedOut : E
 
 /**
+ * The errors that must give the policy something to do: those of the effect, without the `TimedOut` that the policy
+ * itself adds. An effect whose only errors are rejections, or that has none, can still hang: there `TimedOut` counts.
+ */
+type OwnErrors<E, P> = [Exclude<E, Rejection.Rejection>] extends [never] ? AttemptErrors<E, P> : E
+
+/**
  * The error type of a protected effect: its own errors, exhausted if the policy retries, and a rejection for each part
  * that may reject.
  *
@@ -188,15 +197,22 @@ export type ErrorOf<E, P> = [P] extends [infer Q] // so that the compiler shows 
  * `unknown` when the policy makes sense for an effect that succeeds with `A` and fails with `E`; otherwise an English
  * sentence that says why not.
  *
+ * **Details** The errors of the effect itself decide: a `timeout` of the policy gives a permanent error nothing to retry.
+ * An effect without errors may be protected by a policy with a `timeout`, because it can hang.
+ *
  * @category utility types
  * @since 0.1.0
  */
-export type CanProtect<A, E, P, Rules> = Types.First<
+export type CanProtect<A, E, P, Rules, R = never> = Types.First<
   [
     ...("retry" extends P
-      ? [Retry.HasSomethingToRetry<AttemptErrors<E, P>>, Retry.TakesErrors<AttemptErrors<E, P>, InputRule<Rules>>]
+      ? [
+          Types.RequireEffect<E, R>,
+          Retry.HasSomethingToRetry<OwnErrors<E, P>>,
+          Retry.TakesErrors<AttemptErrors<E, P>, InputRule<Rules>>
+        ]
       : []),
-    ...("breaker" extends P ? [Outcome.CanTrip<A, AttemptErrors<E, P>, Rules>] : [])
+    ...("breaker" extends P ? [Outcome.CanTrip<A, AttemptErrors<E, P>, Rules, R, OwnErrors<E, P>>] : [])
   ]
 >
 
@@ -208,7 +224,7 @@ export type CanProtect<A, E, P, Rules> = Types.First<
  */
 export type Sensible<O> = Types.First<
   [
-    Types.NoUnknownOptions<O, Options, "breaker" | "bulkhead" | "budget" | "probes" | "keys">,
+    Types.NoUnknownOptions<O, Options, "retry" | "breaker" | "bulkhead" | "budget" | "probes" | "openFor" | "keys">,
     [ScheduleOf<O>] extends [never]
       ? unknown
       : ScheduleOf<O> extends { readonly [RetryBudget.GatedTypeId]: unknown }
@@ -250,7 +266,7 @@ export type Requires<O> = O extends { readonly budget: Context.Key<infer I, Retr
  * @since 0.1.0
  */
 export interface Protect<P extends Part, Rules, R2> {
-  <const Arg extends Types.AnyEffect | ProtectOptions>(
+  <const Arg extends Types.AnyEffect | ProtectOptions | Types.NotAnEffect>(
     arg: Arg & Refused<Arg, P, Rules>,
     ...ignored: ReadonlyArray<unknown>
   ): Protected<Arg, P, Rules, R2>
@@ -258,7 +274,7 @@ export interface Protect<P extends Part, Rules, R2> {
 
 type Refused<Arg, P extends Part, Rules> = [Arg] extends [Effect.Effect<infer A, infer E, infer _R>]
   ? CanProtect<A, E, P, Rules>
-  : Types.NoUnknownOptions<Arg, ProtectOptions>
+  : Types.OptionsOfCall<Arg, ProtectOptions>
 
 type Protected<Arg, P extends Part, Rules, R2> = [Arg] extends [Effect.Effect<infer A, infer E, infer R>]
   ? Effect.Effect<A, ErrorOf<E, P>, R | R2>
@@ -277,7 +293,7 @@ type EffectiveRules<Rules, Call> = Rules extends { readonly input: infer Input }
  */
 export interface Apply<P extends Part, Rules, R2> {
   <A, E, R>(
-    self: Effect.Effect<A, E, R> & CanProtect<A, E, P, Rules>,
+    self: Effect.Effect<A, E, R> & CanProtect<A, E, P, Rules, R>,
     ...ignored: ReadonlyArray<unknown>
   ): Effect.Effect<A, ErrorOf<E, P>, R | R2>
 }
@@ -290,7 +306,7 @@ export interface Apply<P extends Part, Rules, R2> {
  */
 export interface Fn<P extends Part, Rules, R2> {
   <Args extends ReadonlyArray<unknown>, A, E, R>(
-    f: ((...args: Args) => Effect.Effect<A, E, R>) & CanProtect<A, E, P, Rules>,
+    f: ((...args: Args) => Effect.Effect<A, E, R>) & CanProtect<A, E, P, Rules, R>,
     options?: { readonly key?: ((...args: Args) => string) | undefined }
   ): (...args: Args) => Effect.Effect<A, ErrorOf<E, P>, R | R2>
 }
@@ -347,24 +363,24 @@ export interface Stats {
   readonly running: number
   /** Attempts waiting for a permit. */
   readonly waiting: number
-  /** Permits in all; `undefined` without a bulkhead. */
+  /** Permits of this key in all; `undefined` without a bulkhead. */
   readonly maxConcurrent: number | undefined
-  /** Retries that may be decided now, for all keys together; `undefined` without a budget. */
+  /** Retries that may be decided now, for all keys together or with `per: "key"` for this key; `undefined` without a budget. */
   readonly balance: number | undefined
   readonly totals: Totals
   readonly recent: Recent
 }
 
 /**
- * Commands of an operator. Those on the circuit do nothing in a policy without a breaker, `resize` nothing in one without
+ * Commands of an operator, each for one key, or for all keys when none is given. Those on the circuit do nothing in a policy without a breaker, `resize` nothing in one without
  * a bulkhead.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Control<R = never> extends CircuitBreaker.Control<R> {
-  /** Changes the permits of every key. */
-  readonly resize: (maxConcurrent: number) => Effect.Effect<void, never, R>
+  /** Changes the permits of a key, an integer >= 1; without a key, those of all keys, those to come included. */
+  readonly resize: (maxConcurrent: number, key?: string) => Effect.Effect<void, never, R>
 }
 
 /**
@@ -413,6 +429,13 @@ const resolveRetry = (retry: NonNullable<Options["retry"]>): RetrySettings => {
 
 const isService = (budget: Options["budget"]): budget is BudgetService => Context.isKey(budget)
 
+/** The budget of a policy: its balances have the limits of the policy's keys. */
+const resolveBudget = (budget: Omit<RetryBudget.Options, "keys">, keys: Keyed.KeySettings): BudgetSettings => {
+  Check.noUnknown(`${where}.budget`, budget, ["ratio", "timeoutCost", "capacity", "initial", "minPerSecond", "per"])
+  const settings = RetryBudget.resolveBudget(`${where}.budget`, budget)
+  return { ...settings, keys: settings.keys && keys }
+}
+
 /** The settings of a policy; the defaults of its parts stand in their modules. */
 const resolve = (name: string, options: Options): PolicySettings => {
   Check.nonEmpty(where, "name", name)
@@ -438,14 +461,15 @@ const resolve = (name: string, options: Options): PolicySettings => {
       `${where}: timeout must be at most the deadline (${limits.deadline} ms), got ${limits.timeout} ms: the deadline would always fire first`
     )
   }
+  const keys = Keyed.resolve(where, options.keys)
   return {
     classify: Outcome.classifier(Outcome.isClassification(breaker) ? breaker : undefined),
-    breaker: breaker && CircuitBreaker.resolveCircuit(`${where}.breaker`, breaker),
-    bulkhead: bulkhead && Bulkhead.resolvePermits(`${where}.bulkhead`, bulkhead),
-    retry: retry && resolveRetry(retry),
-    budget:
-      budget === undefined || isService(budget) ? undefined : RetryBudget.resolveBudget(`${where}.budget`, budget),
-    keys: Keyed.resolve(where, options.keys),
+    // Compared with `undefined`, because a part that is `null`, "" or NaN is a mistake and not an absent part.
+    breaker: breaker === undefined ? undefined : CircuitBreaker.resolveCircuit(`${where}.breaker`, breaker),
+    bulkhead: bulkhead === undefined ? undefined : Bulkhead.resolvePermits(`${where}.bulkhead`, bulkhead),
+    retry: retry === undefined ? undefined : resolveRetry(retry),
+    budget: budget === undefined || isService(budget) ? undefined : resolveBudget(budget, keys),
+    keys,
     ...limits
   }
 }
@@ -469,14 +493,18 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine): Policy<P, Rules>
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as Protect<P, Rules, never>,
     fn: Protecting.fnWith(where, protect) as Fn<P, Rules, never>,
-    stats: (key = defaultKey) => Time.withNow((now, fiber) => engine.stats(key, now, fiber)),
+    stats: (key = defaultKey) => {
+      Check.key(`${where}.stats`, key)
+      return Time.withNow((now, fiber) => engine.stats(key, now, fiber))
+    },
     allStats: Time.withNow((now, fiber) => engine.allStats(now, fiber)),
     events: Event.streamFrom(engine.reporter.local),
     control: {
-      ...Circuits.commands((key, command, now, fiber) => engine.control(key, command, now, fiber)),
-      resize: (maxConcurrent) => {
+      ...Circuits.commands(where, (key, command, now, fiber) => engine.control(key, command, now, fiber)),
+      resize: (maxConcurrent, key) => {
         Check.integer(`${where}.control.resize`, "maxConcurrent", maxConcurrent, 1)
-        return Effect.sync(() => engine.resize(maxConcurrent))
+        if (key !== undefined) Check.key(`${where}.control.resize`, key)
+        return Time.withNow((now) => engine.resize(maxConcurrent, key, now))
       }
     }
   }
@@ -547,6 +575,10 @@ const toRetry = (retry: Options["retry"], values: Retry.BackoffConfigValues): Op
   const schedule = Retry.backoff({ ...(before && Retry.backoffOf(before as object)), ...values })
   return options === undefined ? schedule : { ...options, schedule }
 }
+
+/** Does the policy have the part? The options of a shared budget are those of its own class. */
+const isConfigurable = (options: Options, part: unknown): boolean =>
+  options[part as keyof Options] !== undefined && !(part === "budget" && isService(options.budget))
 
 /** The values as options; only those of the parts that the policy has. */
 const toOptions = (options: Options, values: ConfigValues): Options => {
@@ -630,9 +662,15 @@ export const Service =
       layerConfig: (config) =>
         Layer.effect(
           service,
-          FromConfig.load(FromConfig.PolicyValues, config).pipe(
-            Effect.flatMap((values) => FromConfig.orConfigError(() => resolve(id, toOptions(given, values)))),
-            Effect.flatMap((settings) => build<O>(id, settings, given.budget))
+          Effect.flatMap(
+            FromConfig.configured(
+              id,
+              FromConfig.PolicyValues,
+              config,
+              ([part]) => isConfigurable(given, part),
+              (values) => resolve(id, toOptions(given, values))
+            ),
+            (settings) => build<O>(id, settings, given.budget)
           )
         )
     }

@@ -8,6 +8,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
+import { attempt, has } from "./runtime/read.ts"
 import { stackless } from "./runtime/stackless.ts"
 import { defaultKey } from "./Types.ts"
 
@@ -26,7 +27,7 @@ export const TypeId = "~effect-resilience/Rejection" as const
  * @since 0.1.0
  */
 export const Evidence = Schema.Struct({
-  /** The name of the trip policy, such as `failureRate`. */
+  /** The name of the trip policy, such as `failureRate`; of a `TripPolicy.any` those that tripped, with commas between. */
   trip: Schema.String,
   /** Its figures at that moment, such as `{ calls: 40, failures: 34, rate: 0.85, threshold: 0.8 }`. */
   figures: Schema.Record(Schema.String, Schema.Number)
@@ -64,7 +65,8 @@ export const formatDuration = (duration: Duration.Duration): string =>
  * - half-open: the time until the lease of a probe ends; the probe may end earlier
  * - isolated: infinite
  *
- * `evidence` is why the circuit opened.
+ * `evidence` is why the circuit opened. The message names it in at most 160 characters; with longer figures it names the
+ * trip policy only.
  *
  * **Gotchas** A rejection captures no stack: `stack` is `undefined`.
  *
@@ -79,11 +81,25 @@ export class CircuitOpen extends Schema.TaggedError<CircuitOpen>("effect-resilie
 }) {
   override get message(): string {
     if (this.state === "isolated") return `${label(this)}: the circuit is isolated by an operator`
-    const figures = this.evidence === undefined ? "" : ` (${formatEvidence(this.evidence)})`
-    return this.state === "open"
-      ? `${label(this)}: the circuit is open for another ${formatDuration(this.retryAfter)}${figures}`
-      : `${label(this)}: the circuit is half-open and all its probes are taken${figures}`
+    return withEvidence(
+      this.state === "open"
+        ? `${label(this)}: the circuit is open for another ${formatDuration(this.retryAfter)}`
+        : `${label(this)}: the circuit is half-open and all its probes are taken`,
+      this.evidence
+    )
   }
+}
+
+/** The longest message with evidence, in characters: it must fit on a line of a log. */
+const longestMessage = 160
+
+/** With the evidence; without its figures, or without any, where that would be too long. */
+const withEvidence = (text: string, evidence: Evidence | undefined): string => {
+  if (evidence === undefined) return text
+  const fits = [formatEvidence(evidence), evidence.trip]
+    .map((detail) => `${text} (${detail})`)
+    .find((message) => message.length <= longestMessage)
+  return fits ?? text
 }
 
 /**
@@ -192,8 +208,7 @@ export type Rejection = CircuitOpen | BulkheadFull | DeadlineExceeded
  * @category guards
  * @since 0.1.0
  */
-export const is = <E>(error: E): error is E & Rejection =>
-  typeof error === "object" && error !== null && TypeId in error
+export const is = <E>(error: E): error is E & Rejection => has(error, TypeId)
 
 /**
  * Checks whether an error proves that the work never started. `false` for a deadline that passed while the work was
@@ -207,7 +222,7 @@ export const is = <E>(error: E): error is E & Rejection =>
 export const neverStarted = <E>(
   error: E
 ): error is E & (CircuitOpen | BulkheadFull | (DeadlineExceeded & { readonly started: false })) =>
-  is(error) && !(error instanceof DeadlineExceeded && error.started)
+  is(error) && !attempt(() => error instanceof DeadlineExceeded && error.started, true)
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Constructors without a stack trace

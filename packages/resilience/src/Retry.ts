@@ -18,6 +18,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Event from "./Event.ts"
 import { gatedScheduleOf } from "./engine/budget.ts"
 import * as Retrying from "./engine/retry.ts"
+import * as Decision from "./machine/Retry.ts"
 import { dual } from "./runtime/dual.ts"
 import * as Check from "./runtime/options.ts"
 import * as Transient from "./Transient.ts"
@@ -55,7 +56,7 @@ export interface GiveUp {
   readonly attempts: number
   /** Time since the first attempt started. */
   readonly elapsed: Duration.Duration
-  /** The last 100 attempts, in order. */
+  /** The last attempts, in order, as many as the option `history` keeps. */
   readonly history: ReadonlyArray<Attempt>
 }
 
@@ -73,6 +74,11 @@ export interface Options<in Value = unknown> {
   readonly unprocessedOnly?: boolean | undefined
   /** An error whose `retryAfter` is longer than this ends the retry. A duration of zero or more. Default: 1 minute. */
   readonly maxRetryAfter?: Duration.Input | undefined
+  /**
+   * How many of the last attempts {@link GiveUp} lists. A running retry, and the cause of one that gave up, hold their
+   * errors in memory. An integer >= 0. Default: 10, more than the attempts of most schedules.
+   */
+  readonly history?: number | undefined
   /** Runs after each decision to retry, before the delay; the deadline interrupts it. */
   readonly onRetry?: ((attempt: Attempt) => Effect.Effect<unknown>) | undefined
   /** Retries a success while this is `true` for its value. When the retry gives up, the caller gets the last value. */
@@ -149,6 +155,10 @@ export type TakesErrors<E, Input> = [Transient.TransientOf<E>] extends [Input]
 
 type InputOf<S> = S extends Schedule.Schedule<infer _Out, infer Input, infer _E, infer _Env> ? Input : unknown
 
+/** For a wrong option the compiler reports the overload that takes the effect first, and so the schedule as the error. */
+type WrongOption =
+  "If this is a Schedule, an option beside it is wrong: there are unprocessedOnly, maxRetryAfter, onRetry, while and name. "
+
 /**
  * `unknown` when an effect that fails with `E` may be retried on the schedule `S`; otherwise a literal type whose text
  * says why not.
@@ -156,10 +166,10 @@ type InputOf<S> = S extends Schedule.Schedule<infer _Out, infer Input, infer _E,
  * @category utility types
  * @since 0.1.0
  */
-export type CanRetry<A, E, S, O> = Types.First<
+export type CanRetry<A, E, S, O, R = never> = Types.First<
   HasWhile<O> extends true
     ? [ChargesEveryStep<S>, TakesValue<A, O>]
-    : [ChargesEveryStep<S>, HasSomethingToRetry<E>, TakesErrors<E, InputOf<S>>]
+    : [ChargesEveryStep<S>, Types.RequireEffect<E, R, WrongOption>, HasSomethingToRetry<E>, TakesErrors<E, InputOf<S>>]
 >
 
 /**
@@ -179,7 +189,7 @@ export type ErrorAfter<E, S> = [S] extends [infer T] ? Transient.AfterRetry<E> |
  */
 export interface Apply<S, O> {
   <A, E, R>(
-    self: Effect.Effect<A, E, R> & CanRetry<A, E, S, O>
+    self: Effect.Effect<A, E, R> & CanRetry<A, E, S, O, R>
   ): Effect.Effect<A, ErrorAfter<E, S>, R | Schedule.Env<S>>
 }
 
@@ -189,8 +199,9 @@ export interface Apply<S, O> {
  * **When to use** For work that may be done twice. For other work set `unprocessedOnly`.
  *
  * **Details** Permanent errors, rejections of policies, defects and interruptions are never retried. The delay is that
- * of the schedule, but at least the `retryAfter` of the error; a delay that would outlast the deadline does not start.
- * When a policy rejects a later attempt, the caller gets the last failure of the dependency. {@link gaveUp} reads from
+ * of the schedule. If the error asks for a longer one (`retryAfter`), it is that plus a random part of up to 20 %, so
+ * that clients do not return at the same moment. A delay never ends early, and one that would outlast the deadline does
+ * not start. When a policy rejects a later attempt, the caller gets the last failure of the dependency. {@link gaveUp} reads from
  * the cause why the retry gave up. A bad option throws a `RangeError`. For the options see {@link Options}.
  *
  * **Gotchas** A schedule without an end, such as `Schedule.exponential` alone, retries forever: add `Schedule.upTo`, or
@@ -231,11 +242,11 @@ export const transient: {
     options?: O & Options & Types.NoUnknownOptions<O, Options>
   ): Apply<S, O>
   <A, E, R, S extends Types.AnySchedule, const O extends Options<A> = {}>(
-    self: Effect.Effect<A, E, R> & CanRetry<A, E, S, O>,
+    self: Effect.Effect<A, E, R> & CanRetry<A, E, S, O, R>,
     schedule: S,
     options?: O & Options<A> & Types.NoUnknownOptions<O, Options>
   ): Effect.Effect<A, ErrorAfter<E, S>, R | Schedule.Env<S>>
-} = dual((schedule, options) => Retrying.retry(resolveTransient(schedule, options)))
+} = dual("Retry.transient", (schedule, options) => Retrying.retry(resolveTransient(schedule, options)))
 
 /**
  * The settings of a retry; the defaults stand here.
@@ -243,21 +254,24 @@ export const transient: {
  * @internal
  */
 export const resolve = (where: string, schedule: unknown, options: Options = {}): Retrying.RetrySettings => {
-  const { maxRetryAfter, onRetry, unprocessedOnly = false } = options
+  const { history = 10, maxRetryAfter, onRetry, unprocessedOnly = false } = options
   if (!Schedule.isSchedule(schedule)) Check.invalid(where, "schedule", "a Schedule", schedule)
   if (typeof unprocessedOnly !== "boolean") Check.invalid(where, "unprocessedOnly", "true or false", unprocessedOnly)
   if (onRetry !== undefined && typeof onRetry !== "function") Check.invalid(where, "onRetry", "a function", onRetry)
   return {
+    where,
     // `Schedule.isSchedule` has just checked it.
     schedule: schedule as Types.AnySchedule,
+    trusted: backoffOf(schedule as object) !== undefined,
     unprocessedOnly,
     maxRetryAfter: Check.millis(where, "maxRetryAfter", maxRetryAfter ?? "1 minute", { zero: true, infinite: true }),
+    history: Check.integer(where, "history", history, 0),
     onRetry
   }
 }
 
 /** @internal */
-export const optionNames = ["unprocessedOnly", "maxRetryAfter", "onRetry"]
+export const optionNames = ["unprocessedOnly", "maxRetryAfter", "history", "onRetry"]
 
 const resolveTransient = (schedule: unknown, options: Options | undefined): Retrying.RetryEffectSettings => {
   const where = "Retry.transient"
@@ -326,7 +340,7 @@ const jitters: ReadonlyArray<Jitter> = ["full", "equal", "decorrelated", "none"]
  * Creates a schedule of exponential delays with jitter, a longest delay and a number of retries.
  *
  * **Details** Without jitter the n-th delay is `base * 2^(n-1)`, at most `cap`. A `retryAfter` of the error is a lower
- * bound that may exceed `cap`, also under `Effect.retry`. The defaults are 2 retries, 100 milliseconds doubling up to 5
+ * bound that may exceed `cap`, also under `Effect.retry`; unless `jitter` is `"none"`, up to 20 % are added. The defaults are 2 retries, 100 milliseconds doubling up to 5
  * seconds, and full jitter. Throws a `RangeError` when an option is out of range.
  *
  * **Example** (A retry after 1, 2 and 4 milliseconds)
@@ -356,10 +370,10 @@ export const backoff = (options: Backoff = {}): Schedule.Schedule<Duration.Durat
         if (attempt > times) return Cause.done(Duration.millis(previous))
         const exponential = Math.min(cap, base * 2 ** (attempt - 1))
         previous = jittered(jitter, exponential, base, cap, previous, random.nextDoubleUnsafe())
-        const requested = Transient.retryAfter(input)
-        const delay = Duration.millis(
-          requested === undefined ? previous : Math.max(previous, Duration.toMillis(requested))
-        )
+        const asked = Transient.retryAfter(input)
+        const requested = asked === undefined ? 0 : Duration.toMillis(asked)
+        const spread = jitter === "none" || previous >= requested ? 0 : random.nextDoubleUnsafe()
+        const delay = Duration.millis(Math.max(previous, Decision.spreadOut(requested, spread)))
         return Effect.succeed<[Duration.Duration, Duration.Duration]>([delay, delay])
       })
     })
@@ -397,7 +411,7 @@ const jittered = (jitter: Jitter, exponential: number, base: number, cap: number
     case "equal":
       return exponential * (0.5 + 0.5 * random)
     case "decorrelated":
-      return Math.min(cap, base + random * (previous * 3 - base))
+      return base + random * (Math.min(cap, previous * 3) - base)
     case "none":
       return exponential
   }

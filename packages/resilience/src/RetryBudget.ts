@@ -1,15 +1,15 @@
 /**
  * Limits retries to a share of the calls, so that they cannot multiply the load on a failing dependency.
  *
- * Each first try makes a deposit and each retry a withdrawal: over any window there are at most `ratio` retries per first try,
- * plus a minimum for low traffic. Backoff only defers load; a budget bounds it. Many effects and policies can share a budget.
+ * Each first attempt adds `ratio` tokens and each retry takes one, or `timeoutCost` after a timeout: over any stretch of calls there are
+ * at most `ratio` retries per first attempt, plus the `capacity` saved before. Backoff only defers load; a budget bounds it. Many
+ * effects and policies can share a budget.
  *
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
@@ -17,11 +17,13 @@ import type * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
 import { Budget, type BudgetSettings, type GatedSchedule } from "./engine/budget.ts"
 import * as FromConfig from "./engine/config.ts"
+import { resolve as resolveKeys } from "./engine/keyed.ts"
 import * as Protecting from "./engine/protect.ts"
 import { Reporter } from "./engine/reporter.ts"
 import * as Time from "./runtime/clock.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
+import type { AnyFiber } from "./runtime/types.ts"
 import type * as Types from "./Types.ts"
 import { defaultKey } from "./Types.ts"
 
@@ -33,21 +35,47 @@ import { defaultKey } from "./Types.ts"
  * | option | range | default |
  * |---|---|---|
  * | `ratio` | [0, 1] | 0.2 |
- * | `minPerSecond` | a number >= 0 | 1 |
- * | `window` | a duration above zero | 2 seconds |
+ * | `timeoutCost` | a number >= 1 | 5 |
+ * | `capacity` | a number >= 1 | 10 |
+ * | `initial` | [0, `capacity`] | the capacity |
+ * | `minPerSecond` | a number >= 0 | 0 |
+ * | `per` | `"all"` or `"key"` | `"all"` |
+ * | `keys` | see `Types.KeyOptions` | 10,000 keys, 1 hour |
  *
- * **Gotchas** `minPerSecond` is per process: with a thousand processes, 1 a second allows a thousand retries a second.
+ * A budget counts calls, not time: it allows the same share of retries at one call a minute and at 10,000 calls a second, in one
+ * process and in a thousand.
+ *
+ * **Gotchas** `minPerSecond` multiplies by processes: with a thousand processes, 1 a second allows a thousand retries a second,
+ * also against a dependency that fails because it is overloaded.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  /** Retries allowed per first try, in [0, 1], exact to six digits. Default: 0.2. */
+  /** Tokens that each first attempt adds, in [0, 1], exact to six digits. A retry takes one token. Default: 0.2. */
   readonly ratio?: number | undefined
-  /** Retries per second that are allowed without any deposit. A number >= 0. Default: 1. */
+  /**
+   * Tokens that a retry takes after a timeout, a number from 1 to `capacity`, or `Infinity` for no retry after a timeout. The
+   * dependency may still be busy with the attempt that was given up on, so such a retry adds load when there is too much already.
+   * Default: 5.
+   */
+  readonly timeoutCost?: number | undefined
+  /**
+   * Tokens that can be saved up, a number >= 1. A budget that earns nothing, with a `ratio` and a `minPerSecond` of 0, holds none
+   * unless this is set. Default: 10.
+   */
+  readonly capacity?: number | undefined
+  /** Tokens to begin with, in [0, `capacity`]. Default: the capacity. */
+  readonly initial?: number | undefined
+  /** Tokens that each second adds without any call, a number >= 0. Default: 0. */
   readonly minPerSecond?: number | undefined
-  /** The time over which first tries and retries are counted. A duration above zero. Default: 2 seconds. */
-  readonly window?: Duration.Input | undefined
+  /**
+   * One balance for all keys together, or one for each key. With one balance, a key whose calls all fail leaves no retries to
+   * the other keys. With `"key"`, all other options apply to each key. Default: `"all"`.
+   */
+  readonly per?: "all" | "key" | undefined
+  /** Limits on the balances that are kept, with `per: "key"`. A balance below `initial` is never dropped. */
+  readonly keys?: Types.KeyOptions | undefined
 }
 
 /**
@@ -85,19 +113,19 @@ export const TypeId = "~effect-resilience/RetryBudget" as const
  */
 export interface ConfigValues {
   readonly ratio?: number
+  readonly timeoutCost?: number
+  readonly capacity?: number
+  readonly initial?: number
   readonly minPerSecond?: number
-  readonly window?: Duration.Duration
 }
 
 /**
- * A retry budget. `R` is what its members require: nothing for one from {@link make}, the service for the statics of a
- * {@link Service} class.
+ * The balance of one key, or the one of all keys without `per: "key"`.
  *
  * @category models
  * @since 0.1.0
  */
-export interface RetryBudget<R = never> {
-  readonly [TypeId]: typeof TypeId
+export interface Account<R = never> {
   /**
    * Charges each step of a schedule to the budget: the last combinator before `Retry.transient`. When the balance is too low the
    * retry ends, and the caller gets the error of the dependency.
@@ -105,12 +133,25 @@ export interface RetryBudget<R = never> {
   readonly gated: <Output, Input, Error, Env>(
     schedule: Schedule.Schedule<Output, Input, Error, Env>
   ) => Gated<Output, Input, Error, Env | R>
-  /** Counts a first try. `Retry.transient` does it for a gated schedule. */
+  /** Counts a first attempt. `Retry.transient` does it for a gated schedule. */
   readonly deposit: Effect.Effect<void, never, R>
-  /** Withdraws the price of one retry; `false` when the balance is too low. */
+  /** Takes one token; `false` when the balance is too low. */
   readonly tryWithdraw: Effect.Effect<boolean, never, R>
   /** Retries that may be decided now, in fractions of one. */
   readonly balance: Effect.Effect<number, never, R>
+}
+
+/**
+ * A retry budget. `R` is what its members require: nothing for one from {@link make}, the service for the statics of a
+ * {@link Service} class. Its own `gated`, `deposit`, `tryWithdraw` and `balance` are those of the key `"default"`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RetryBudget<R = never> extends Account<R> {
+  readonly [TypeId]: typeof TypeId
+  /** The account of a key: its own with `per: "key"`, otherwise the one of all keys. */
+  readonly forKey: (key: string) => Account<R>
   /** The events of this budget, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
 }
@@ -133,10 +174,11 @@ export const engineOf = (budget: RetryBudget & WithEngine): Budget => {
 
 const gate = <Output, Input, Error, Env, R>(
   schedule: Schedule.Schedule<Output, Input, Error, Env>,
-  service: Effect.Effect<RetryBudget, never, R>,
-  budget: GatedSchedule["budget"]
+  service: Effect.Effect<Account, never, R>,
+  budget: GatedSchedule["budget"],
+  key: string
 ): Gated<Output, Input, Error, Env | R> => {
-  // For any driver of schedules: one call takes one step function, so the deposit for the first try is made here.
+  // For any driver of schedules: one call takes one step function, so the deposit for the first attempt is made here.
   const asSchedule = Schedule.fromStep(
     Effect.gen(function* () {
       const charged = yield* service
@@ -144,11 +186,17 @@ const gate = <Output, Input, Error, Env, R>(
       yield* charged.deposit
       return (now: number, input: Input) =>
         Effect.flatMap(step(now, input), (decided) =>
-          Effect.flatMap(charged.tryWithdraw, (paid) => (paid ? Effect.succeed(decided) : Cause.done(decided[0])))
+          Effect.withFiber((fiber) =>
+            budget(fiber).tryWithdraw(input, key, fiber) ? Effect.succeed(decided) : Cause.done(decided[0])
+          )
         )
     })
   )
-  return Object.assign(asSchedule, { [GatedTypeId]: { schedule, budget } satisfies GatedSchedule })
+  return Object.assign(asSchedule, { [GatedTypeId]: { schedule, budget, key } satisfies GatedSchedule })
+}
+
+const checkKey = (key: unknown): void => {
+  if (typeof key !== "string") Check.invalid(`${where}.forKey`, "key", "a string", key)
 }
 
 const where = "RetryBudget"
@@ -159,13 +207,30 @@ const where = "RetryBudget"
  * @internal
  */
 export const resolveBudget = (where: string, options: Options): BudgetSettings => {
-  Check.noUnknown(where, options, ["ratio", "minPerSecond", "window"])
-  const window = Check.millis(where, "window", options.window ?? "2 seconds")
-  return {
-    ratio: Check.inRange(where, "ratio", options.ratio ?? 0.2, 0, 1),
-    minPerSecond: Check.inRange(where, "minPerSecond", options.minPerSecond ?? 1, 0, Infinity),
-    window
+  Check.noUnknown(where, options, ["ratio", "timeoutCost", "capacity", "initial", "minPerSecond", "per", "keys"])
+  const ratio = Check.inRange(where, "ratio", options.ratio ?? 0.2, 0, 1)
+  const minPerSecond = Check.inRange(where, "minPerSecond", options.minPerSecond ?? 0, 0, Infinity)
+  const per = options.per ?? "all"
+  if (per !== "all" && per !== "key") Check.invalid(where, "per", '"all" or "key"', per)
+  if (per === "all" && options.keys !== undefined) {
+    throw new RangeError(`${where}: keys has no effect without per: "key"`)
   }
+  const keys = per === "key" ? resolveKeys(where, options.keys) : undefined
+  if (ratio === 0 && minPerSecond === 0 && options.capacity === undefined) {
+    return { ratio, timeoutCost: 1, capacity: 0, initial: 0, minPerSecond, keys }
+  }
+  const capacity = Check.inRange(where, "capacity", options.capacity ?? 10, 1, Infinity)
+  const timeoutCost = Check.inRange(where, "timeoutCost", options.timeoutCost ?? Math.min(5, capacity), 1, Infinity)
+  if (timeoutCost > capacity && timeoutCost !== Infinity) {
+    Check.invalid(
+      where,
+      "timeoutCost",
+      `at most the capacity of ${capacity}, or Infinity for no retry after a timeout`,
+      timeoutCost
+    )
+  }
+  const initial = Check.inRange(where, "initial", options.initial ?? capacity, 0, capacity)
+  return { ratio, timeoutCost, capacity, initial, minPerSecond, keys }
 }
 
 /** @internal */
@@ -187,10 +252,10 @@ export const resolve = (name: string, options: Options): BudgetSettings => {
  * import { RetryBudget } from "effect-resilience"
  *
  * const program = Effect.gen(function*() {
- *   const budget = yield* RetryBudget.make("search", { ratio: 0.1, minPerSecond: 0.5 })
+ *   const budget = yield* RetryBudget.make("search", { ratio: 0.1, capacity: 4 })
  *   return yield* budget.balance
  * })
- * await Effect.runPromise(program) // => 1
+ * await Effect.runPromise(program) // => 4
  * ```
  *
  * @category constructors
@@ -204,15 +269,25 @@ export const make = (name: string, options: Options = {}): Effect.Effect<RetryBu
 const makeWith = (name: string, settings: BudgetSettings, program: Event.Hub): RetryBudget => {
   const reporter = new Reporter(name, Event.makeHub(), program)
   const engine = new Budget(settings, reporter)
+  const accountOf = (key: string): Account => {
+    const account: Account = {
+      gated: (schedule) => gate(schedule, Effect.succeed(account), () => engine, key),
+      deposit: Effect.withFiber((fiber) => {
+        engine.deposit(key, Time.monotonicMillis(fiber), fiber)
+        return Effect.void
+      }),
+      tryWithdraw: Effect.withFiber((fiber) => Effect.succeed(engine.tryWithdraw(undefined, key, fiber))),
+      balance: Effect.withFiber((fiber) => Effect.succeed(engine.balance(key, fiber)))
+    }
+    return account
+  }
   const budget: RetryBudget = {
     [TypeId]: TypeId,
-    gated: (schedule) => gate(schedule, Effect.succeed(budget), () => engine),
-    deposit: Effect.withFiber((fiber) => {
-      engine.deposit(Time.monotonicMillis(fiber))
-      return Effect.void
-    }),
-    tryWithdraw: Effect.withFiber((fiber) => Effect.succeed(engine.tryWithdraw(defaultKey, fiber))),
-    balance: Effect.withFiber((fiber) => Effect.succeed(engine.balance(fiber))),
+    ...accountOf(defaultKey),
+    forKey: (key) => {
+      checkKey(key)
+      return accountOf(key)
+    },
     events: Event.streamFrom(reporter.local)
   }
   return Object.assign(budget, { [EngineKey]: engine })
@@ -267,14 +342,32 @@ export const Service =
   <const Id extends string>(id: Id, options: Options = {}): Types.RequireSelf<Self, "RetryBudget", Class<Self, Id>> => {
     const service = Context.Service<Self, RetryBudget>()(id)
     const inContext = Protecting.inContext(service)
+    const inService = (fiber: AnyFiber) => engineOf(Context.getUnsafe(fiber.context, service))
+    const accountOf = (key: string): Account<Self> => ({
+      gated: (schedule) =>
+        gate(
+          schedule,
+          service.useSync((budget) => budget.forKey(key)),
+          inService,
+          key
+        ),
+      deposit: inContext.effect((budget) => budget.forKey(key).deposit),
+      tryWithdraw: inContext.effect((budget) => budget.forKey(key).tryWithdraw),
+      balance: inContext.effect((budget) => budget.forKey(key).balance)
+    })
     const members: Omit<Class<Self, Id>, keyof Context.ServiceClass<Self, Id, RetryBudget>> = {
       [TypeId]: TypeId,
-      gated: (schedule) => gate(schedule, service, (fiber) => engineOf(Context.getUnsafe(fiber.context, service))),
+      gated: (schedule) => gate(schedule, service, inService, defaultKey),
       deposit: inContext.effect((budget) => budget.deposit),
       tryWithdraw: inContext.effect((budget) => budget.tryWithdraw),
       balance: inContext.effect((budget) => budget.balance),
+      forKey: (key) => {
+        checkKey(key)
+        return accountOf(key)
+      },
       events: inContext.stream((budget) => budget.events),
       ...FromConfig.layers(
+        id,
         service,
         options,
         FromConfig.BudgetValues,

@@ -9,10 +9,10 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { examine, report, resolveWhen, type When } from "./engine/fallback.ts"
-import { Keyed, type KeySettings, resolve as resolveKeys } from "./engine/keyed.ts"
+import { resolveWhen } from "./engine/fallback.ts"
+import { resolve as resolveKeys } from "./engine/keyed.ts"
 import * as Protecting from "./engine/protect.ts"
-import * as Time from "./runtime/clock.ts"
+import { StaleCall, StaleEngine, type StaleSettings } from "./engine/staleFallback.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
 import type * as Types from "./Types.ts"
@@ -29,8 +29,11 @@ export interface Options {
   readonly maxAge: Duration.Input
   /** Values kept; when there are more, one of the oldest is dropped. An integer >= 1. Default: 10,000. */
   readonly maxKeys?: number | undefined
-  /** Which errors are handled: `"rejected"` (rejections and exhausted errors), `"any"`, or those for which a predicate is `true`. Default: `"rejected"`. */
-  readonly when?: "rejected" | "any" | ((error: unknown) => boolean) | undefined
+  /**
+   * Which errors are handled: `"rejected"` (rejections and exhausted errors), `"neverStarted"` (errors that prove that no
+   * work was done), `"any"`, or those for which a predicate is `true`. Default: `"rejected"`.
+   */
+  readonly when?: "rejected" | "neverStarted" | "any" | ((error: unknown) => boolean) | undefined
 }
 
 /**
@@ -52,7 +55,7 @@ export interface ProtectOptions {
  * @since 0.1.0
  */
 export interface Protect<A, R2> {
-  <Arg extends Types.AnyEffect | ProtectOptions>(
+  <Arg extends Types.AnyEffect | ProtectOptions | Types.NotAnEffect>(
     arg: Arg & Refused<Arg, A>,
     ...ignored: ReadonlyArray<unknown>
   ): [Arg] extends [Effect.Effect<infer _A1, infer E, infer R>] ? Effect.Effect<A, E, R | R2> : Apply<A, R2>
@@ -73,7 +76,7 @@ export interface Apply<A, R2> {
 
 type Refused<Arg, A> = [Arg] extends [Effect.Effect<infer A1, infer _E, infer _R>]
   ? CanStore<A1, A>
-  : Types.NoUnknownOptions<Arg, ProtectOptions>
+  : Types.OptionsOfCall<Arg, ProtectOptions>
 
 type CanStore<A1, A> = [A1] extends [A] ? unknown : "The values of this effect are not those that this fallback stores"
 
@@ -84,84 +87,25 @@ type CanStore<A1, A> = [A1] extends [A] ? unknown : "The values of this effect a
  * @since 0.1.0
  */
 export interface StaleFallback<in out A, R = never> {
-  /** Stores the successes of an effect, and replaces its errors with the last one. */
+  /**
+   * Stores the successes of an effect, and replaces its errors with the last one. The last one is that of the call that
+   * began last, also when an earlier call ends later.
+   */
   readonly protect: Protect<A, R>
-  /** Drops the value of one key. */
+  /** Drops the value of one key. A call that began before stores nothing. */
   readonly forget: (key?: string) => Effect.Effect<void, never, R>
-}
-
-interface Stored {
-  readonly key: string
-  lastUsed: number
-  value: unknown
-  /** When the value was stored; `-Infinity` before there is one. */
-  at: number
-}
-
-interface Settings {
-  readonly name: string
-  /** Milliseconds. */
-  readonly maxAge: number
-  readonly when: When
-  readonly keys: KeySettings
 }
 
 const where = "StaleFallback"
 
 /** The settings of a stale fallback; the defaults stand here. */
-const resolve = (name: string, options: Options): Settings => {
+const resolve = (name: string, options: Options): StaleSettings => {
   Check.nonEmpty(where, "name", name)
   Check.noUnknown(where, options, ["maxAge", "maxKeys", "when"])
   const maxAge = Check.millis(where, "maxAge", options.maxAge, { infinite: true })
   if (options.maxKeys !== undefined) Check.integer(where, "maxKeys", options.maxKeys, 1)
   const keys = resolveKeys(where, { maxKeys: options.maxKeys, idleTimeToLive: Duration.millis(maxAge) })
   return { name, maxAge, when: resolveWhen(where, options.when), keys }
-}
-
-/** The stored values, and what a call does with them. */
-class Engine {
-  private readonly settings: Settings
-  private readonly store: Keyed<Stored>
-
-  constructor(settings: Settings) {
-    this.settings = settings
-    const make = (key: string, now: number): Stored => ({
-      key,
-      lastUsed: Math.floor(now),
-      value: undefined,
-      at: -Infinity
-    })
-    this.store = new Keyed<Stored>(settings.keys, make, () => false)
-  }
-
-  protect(self: Types.AnyEffect, key: string): Types.AnyEffect {
-    const { maxAge, name, when } = this.settings
-    return Effect.matchCauseEffect(self, {
-      onSuccess: (value: unknown) =>
-        Effect.withFiber((fiber) => {
-          const now = Time.monotonicMillis(fiber)
-          const stored = this.store.get(key, fiber)
-          stored.lastUsed = Math.floor(now)
-          stored.value = value
-          stored.at = now
-          return Effect.succeed(value)
-        }),
-      onFailure: (cause) =>
-        Effect.withFiber((fiber): Types.AnyEffect => {
-          const stored = this.store.peek(key)
-          const verdict = examine(cause, when)
-          if (stored === undefined || "remaining" in verdict || Time.monotonicMillis(fiber) - stored.at > maxAge) {
-            return Effect.failCause(cause)
-          }
-          report(name, key, verdict.error, fiber)
-          return Effect.succeed(stored.value)
-        })
-    })
-  }
-
-  forget(key: string): void {
-    this.store.delete(key)
-  }
 }
 
 /**
@@ -194,13 +138,20 @@ export const make = <A>(name: string, options: Options): Effect.Effect<StaleFall
 
 const optionNames = ["key"]
 
-const makeWith = <A>(settings: Settings): StaleFallback<A> => {
-  const engine = new Engine(settings)
-  const protect = Protecting.protectWith(where, (self, { key }) => engine.protect(self, key), optionNames)
+const makeWith = <A>(settings: StaleSettings): StaleFallback<A> => {
+  const engine = new StaleEngine(settings)
+  const protect = Protecting.protectWith(
+    where,
+    (self, { key }) => new StaleCall(engine, undefined, self, { key }),
+    optionNames
+  )
   const members: StaleFallback<A> = {
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as Protect<A, never>,
-    forget: (key = defaultKey) => Effect.sync(() => engine.forget(key))
+    forget: (key = defaultKey) => {
+      Check.key(`${where}.forget`, key)
+      return Effect.sync(() => engine.forget(key))
+    }
   }
   return Object.assign(members, { [EngineKey]: engine })
 }
@@ -243,16 +194,7 @@ export const Service =
     const inContext = Protecting.inContext(service)
     const protect = Protecting.protectWith(
       where,
-      (self, { key }) =>
-        Effect.withFiber((fiber) => {
-          const fallback: StaleFallback<A> & { readonly [EngineKey]?: Engine } = Context.getUnsafe(
-            fiber.context,
-            service
-          )
-          const engine = fallback[EngineKey]
-          // A substitute in a user's test has no engine.
-          return engine === undefined ? fallback.protect({ key })(self) : engine.protect(self, key)
-        }),
+      (self, { key }) => new StaleCall(undefined, service, self, { key }),
       optionNames
     )
     const members: Omit<Class<Self, A, Id>, keyof Context.ServiceClass<Self, Id, StaleFallback<A>>> = {

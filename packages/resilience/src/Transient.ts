@@ -13,11 +13,17 @@
  */
 
 import type * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { dual } from "./runtime/dual.ts"
 import * as EffectErrors from "./runtime/effectErrors.ts"
+import { attempt, has, read } from "./runtime/read.ts"
+import { shared } from "./runtime/shared.ts"
+import type * as Types from "./Types.ts"
 
 /**
  * The property key of the mark.
@@ -106,17 +112,28 @@ export type ExhaustedOf<E> = E extends ExhaustedMark ? E : never
  */
 export type AfterRetry<E> = E extends Transient ? (E extends ExhaustedMark ? E : Exhausted<E>) : E
 
-/** The mark of an error of another library, with what {@link LiftOptions} recorded. */
+/** What is known of an error of another library. Data only: another version of this package may read it. */
 interface Lifted {
-  readonly retryAfter: Duration.Duration | undefined
+  /** Whether another attempt may cure it. An error that is known to say nothing about the dependency need not be. */
+  readonly transient: boolean
+  /** Milliseconds. */
+  readonly retryAfter: number | undefined
   readonly unprocessed: boolean
+  readonly throttled: boolean
+  /** A circuit breaker ignores it. */
+  readonly ignored: boolean
+  /** Whether {@link when} recorded it, and not {@link known}. */
+  readonly explicit: boolean
 }
 
 /**
  * The marks of errors of other libraries. They are not properties of the errors, because a user's value is never
- * changed.
+ * changed. All copies of this package in a program share them: a library may have brought its own.
  */
-const lifted = new WeakMap<object, Lifted>()
+const lifted = shared("Transient/lifted/1", () => new WeakMap<object, Lifted>())
+
+const liftedOf = (error: unknown): Lifted | undefined =>
+  typeof error === "object" && error !== null ? lifted.get(error) : undefined
 
 /**
  * Checks whether an error is marked as transient.
@@ -126,8 +143,7 @@ const lifted = new WeakMap<object, Lifted>()
  * @category guards
  * @since 0.1.0
  */
-export const is = (error: unknown): error is Transient =>
-  typeof error === "object" && error !== null && (TypeId in error || lifted.has(error))
+export const is = (error: unknown): error is Transient => has(error, TypeId) || liftedOf(error)?.transient === true
 
 /**
  * Returns how long the dependency asked callers to wait: the `retryAfter` that {@link when} recorded, or else the
@@ -137,10 +153,10 @@ export const is = (error: unknown): error is Transient =>
  * @since 0.1.0
  */
 export const retryAfter = (error: unknown): Duration.Duration | undefined => {
-  if (typeof error !== "object" || error === null) return undefined
-  const known = lifted.get(error)
-  if (known?.retryAfter !== undefined) return known.retryAfter
-  return "retryAfter" in error && Duration.isDuration(error.retryAfter) ? error.retryAfter : undefined
+  const known = liftedOf(error)?.retryAfter
+  if (known !== undefined) return Duration.millis(known)
+  const own = read(error, "retryAfter")
+  return attempt(() => Duration.isDuration(own), false) ? (own as Duration.Duration) : undefined
 }
 
 /**
@@ -153,10 +169,43 @@ export const retryAfter = (error: unknown): Duration.Duration | undefined => {
  * @category getters
  * @since 0.1.0
  */
-export const isUnprocessed = (error: unknown): boolean => {
-  if (typeof error !== "object" || error === null) return false
-  return lifted.get(error)?.unprocessed === true || ("unprocessed" in error && error.unprocessed === true)
-}
+export const isUnprocessed = (error: unknown): boolean =>
+  liftedOf(error)?.unprocessed === true || read(error, "unprocessed") === true
+
+/**
+ * Checks whether the dependency is available and asks for fewer calls.
+ *
+ * **When to use** To tell a rate limit from an outage. A retry waits for the `retryAfter` of such an error; a circuit
+ * breaker ignores it unless `failures` names its tag or `throttled` is `"failure"`.
+ *
+ * **Details** `true` for an error whose `throttled` is `true`, and for an error that was lifted with `throttled`.
+ *
+ * **Example** (A rate limit opens no circuit)
+ *
+ * ```ts
+ * import { Exit } from "effect"
+ * import { Outcome, Transient } from "effect-resilience"
+ *
+ * class TooManyRequests extends Transient.TaggedError<TooManyRequests>()("TooManyRequests", {}) {
+ *   readonly throttled = true
+ * }
+ *
+ * Transient.isThrottled(new TooManyRequests()) // => true
+ * Outcome.classify(Exit.fail(new TooManyRequests())) // => "ignored"
+ * ```
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const isThrottled = (error: unknown): boolean =>
+  liftedOf(error)?.throttled === true || read(error, "throttled") === true
+
+/**
+ * Whether it was recorded of an error that it says nothing about the dependency.
+ *
+ * @internal
+ */
+export const isIgnored = (error: unknown): boolean => liftedOf(error)?.ignored === true
 
 /**
  * Creates a class of transient errors: `Schema.TaggedError` with the mark.
@@ -165,7 +214,7 @@ export const isUnprocessed = (error: unknown): boolean => {
  *
  * **Details** A field `retryAfter` (a `Duration`) is the least delay before the next attempt, and the least open time
  * of a circuit that opens on the error. A member `readonly unprocessed = true` means that the dependency refused the
- * call before it did any work.
+ * call before it did any work, a member `readonly throttled = true` that it is available and asks for fewer calls.
  *
  * **Example** (A transient error and a permanent error)
  *
@@ -211,21 +260,50 @@ export const TaggedError: <Self = never>(
  * @since 0.1.0
  */
 export interface LiftOptions<E> {
-  /** Reads how long the dependency asked callers to wait. Default: the `retryAfter` of the error. */
+  /**
+   * Reads how long the dependency asked callers to wait. What is no duration counts as no wish. Default: the `retryAfter`
+   * of the error.
+   */
   readonly retryAfter?: ((error: E) => Duration.Input | undefined) | undefined
   /** Whether the dependency refused the call before it did any work. Default: `false`. */
   readonly unprocessed?: boolean | ((error: E) => boolean) | undefined
+  /** Whether the dependency is available and asks for fewer calls. Default: `false`. */
+  readonly throttled?: boolean | ((error: E) => boolean) | undefined
 }
 
-const lift = <E>(error: E, options: LiftOptions<E> | undefined): void => {
-  if (typeof error !== "object" || error === null || TypeId in error) return
-  const pause = options?.retryAfter?.(error)
-  const unprocessed = options?.unprocessed
+const record = (error: object, found: Partial<Lifted>): void => {
   lifted.set(error, {
-    retryAfter: pause === undefined ? undefined : Duration.fromInputUnsafe(pause),
-    unprocessed: typeof unprocessed === "function" ? unprocessed(error) : unprocessed === true
+    transient: true,
+    retryAfter: undefined,
+    unprocessed: false,
+    throttled: false,
+    ignored: false,
+    explicit: false,
+    ...found
   })
 }
+
+const lift = (error: object, options: LiftOptions<unknown>): void => {
+  // Functions of the user's: what they throw must not hide the error.
+  const flag = (option: LiftOptions<unknown>["unprocessed"]): boolean =>
+    typeof option === "function" ? attempt(() => option(error), false) === true : option === true
+  const wait = Option.flatMap(Option.fromUndefinedOr(attempt(() => options.retryAfter?.(error), undefined)), (wait) =>
+    attempt(() => Duration.fromInput(wait), Option.none())
+  )
+  record(error, {
+    retryAfter: Option.getOrUndefined(Option.map(wait, Duration.toMillis)),
+    unprocessed: flag(options.unprocessed),
+    throttled: flag(options.throttled),
+    explicit: true
+  })
+}
+
+/** Looks at each reason of a failure. The cause stays as it is, with its annotations. */
+const examining = (self: Types.AnyEffect, look: (reason: Cause.Reason<unknown>) => void): Types.AnyEffect =>
+  Effect.catchCause(self, (cause: Cause.Cause<unknown>) => {
+    cause.reasons.forEach(look)
+    return Effect.failCause(cause)
+  })
 
 /**
  * Marks the errors for which the predicate is `true` as transient. The error value stays the same and is not changed.
@@ -236,7 +314,8 @@ const lift = <E>(error: E, options: LiftOptions<E> | undefined): void => {
  * **Details** A type guard replaces its members of `E` with transient ones. A predicate without a type keeps `E` and
  * adds the transient type, because some values stay permanent. An error that has a mark already keeps it.
  *
- * **Gotchas** Only objects can be marked: a string as an error stays permanent.
+ * **Gotchas** Only objects can be marked: a string as an error stays permanent. What the predicate or an option throws
+ * counts as `false` or as no wish, so that the error itself is never hidden.
  *
  * **Example** (Lifting an error of another library)
  *
@@ -279,12 +358,16 @@ export const when: {
     options?: LiftOptions<E>
   ): Effect.Effect<A, E | (E & Transient), R>
 } = dual(
-  (predicate: (error: unknown) => boolean, options?: LiftOptions<unknown>) => (self) =>
-    Effect.mapError(self, (error) => {
-      if (predicate(error)) lift(error, options)
-      return error
-    })
+  "Transient.when",
+  (predicate: (error: unknown) => boolean, options: LiftOptions<unknown> = {}) =>
+    (self) =>
+      examining(self, (reason) => {
+        if (reason._tag !== "Fail" || !attempt(() => predicate(reason.error), false)) return
+        if (isObject(reason.error) && !has(reason.error, TypeId)) lift(reason.error, options)
+      })
 )
+
+const isObject = (value: unknown): value is object => typeof value === "object" && value !== null
 
 /** The tags of Effect's errors that may be transient. */
 type KnownTag =
@@ -295,6 +378,12 @@ type KnownTag =
   | "PlatformError"
   | "TimeoutError"
   | "GraphQLClientError"
+  | "SocketError"
+  | "RpcClientError"
+  | "RateLimiterError"
+  | "MailboxFull"
+  | "EntityNotAssignedToRunner"
+  | "RunnerUnavailable"
 
 /**
  * `E`, with a transient type added for each of Effect's own errors that may be transient.
@@ -311,7 +400,13 @@ export type Known<E> = E extends { readonly _tag: KnownTag } ? (E extends Transi
  * `GraphQLClientError`), `isTemporary` (`DnsError`). Otherwise these are transient, and any other error is not:
  *
  * - `Cause.TimeoutError`
- * - `HttpClientError` with a transport error or the status 408, 429, 500, 502, 503 or 504
+ * - `HttpClientError` with the status 408, 429, 500, 502, 503 or 504, with a body that was cut off, or with a transport
+ *   error, except one with which the client itself refuses a request: a URL, method, header, port or body that it does not
+ *   send
+ * - `SocketError` of opening, reading or writing, or with the close code 1001, 1006, 1011, 1012, 1013 or 1014
+ * - `RpcClientError` with one of these
+ * - `RateLimiterError` with `RateLimitExceeded`
+ * - of a cluster: `MailboxFull`, `EntityNotAssignedToRunner`, `RunnerUnavailable`
  * - `PlatformError` with `Busy`, `TimedOut` or `WouldBlock`
  *
  * @category guards
@@ -320,11 +415,22 @@ export type Known<E> = E extends { readonly _tag: KnownTag } ? (E extends Transi
 export const isKnown: (error: unknown) => boolean = EffectErrors.isTransient
 
 /**
- * Marks Effect's own errors as transient where {@link isKnown} is `true`: `SqlError`, `AiError`, `HttpClientError`,
- * `DnsError`, `PlatformError`, `GraphQLClientError` and `Cause.TimeoutError`.
+ * Marks Effect's own errors as transient where {@link isKnown} is `true`.
  *
- * **Details** A `Retry-After` header in seconds is recorded as `retryAfter`; a date is not read. Recorded as
- * unprocessed are the status 429, a 503 with `Retry-After`, a rate limit of `AiError`, and a refused connection.
+ * **Details** Recorded are
+ *
+ * - as `retryAfter`: the header `retry-after-ms`, or `Retry-After` in seconds or as a date. A date is compared with the
+ *   `Date` of the response, or else with the clock; a date that has passed asks for nothing.
+ * - as throttled: the status 429, a rate limit of `AiError` or `RateLimiterError`, and `MailboxFull`.
+ * - as unprocessed: what is throttled, a 503 with `Retry-After`, a connection that was never made, a request that the
+ *   client refused to send, `EntityNotAssignedToRunner`, and a deadlock or a serialization failure of `SqlError`, which the
+ *   server rolls back.
+ *
+ * A circuit breaker ignores what is throttled, a request that the client refused to send, and poor answers of an AI model.
+ * An error that {@link when} has marked keeps that mark.
+ *
+ * **Gotchas** A lost connection does not prove that nothing was done: an `SqlError` with `ConnectionError` may follow a
+ * commit. To retry a whole transaction set `unprocessedOnly`.
  *
  * **Example** (A timeout of `Effect.timeout`)
  *
@@ -350,12 +456,32 @@ export const known = <A, E, R>(
     ([Extract<E, { readonly _tag: KnownTag }> | TransientOf<E>] extends [never] ? NothingKnown : unknown)
 ): Effect.Effect<A, Known<E>, R> =>
   // The mark is not a property of the value, so the value already has the wider type.
-  Effect.mapError(self as Effect.Effect<A, E, R>, (error) => {
-    if (isKnown(error)) {
-      lift(error, { unprocessed: EffectErrors.isUnprocessed(error), retryAfter: EffectErrors.retryAfter })
+  examining(self as Types.AnyEffect, (reason) => {
+    if (reason._tag === "Fail") markKnown(reason.error)
+    else if (reason._tag === "Die" && isObject(reason.defect) && EffectErrors.isRefusal(reason.defect)) {
+      record(reason.defect, { transient: false, unprocessed: true, ignored: true })
     }
-    return error as Known<E>
   })
+
+const markKnown = (error: unknown): void => {
+  if (!isObject(error) || has(error, TypeId) || liftedOf(error)?.explicit === true) return
+  const transient = isKnown(error)
+  const ignored = EffectErrors.isIgnored(error)
+  if (!transient && !ignored) return
+  const wait = EffectErrors.retryAfter(error, wallTime)
+  record(error, {
+    transient,
+    ignored,
+    retryAfter: wait && Duration.toMillis(wait),
+    unprocessed: EffectErrors.isUnprocessed(error),
+    throttled: EffectErrors.isThrottled(error)
+  })
+}
+
+const wallTime = (): number => {
+  const fiber = Fiber.getCurrent()
+  return fiber === undefined ? 0 : fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+}
 
 type NothingKnown =
   "No error of this effect is one of Effect's own that may be transient: use Transient.when with your own predicate"

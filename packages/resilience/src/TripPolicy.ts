@@ -16,6 +16,8 @@ import * as Options from "./runtime/options.ts"
  * **Details** While the circuit is closed, `record` and then `trips` run after each call that is not ignored. A policy
  * whose `record` never reads `duration` may set `usesDuration: false`, which saves a reading of the clock per call.
  *
+ * While the circuit is half-open, the policy that opened it has a say in whether a probe succeeded: `probeFailed`.
+ *
  * **Gotchas** Built-in policies set `usesDuration: false` where it applies. If you spread one and replace `record` with
  * a function that reads `duration`, set it to `true`.
  *
@@ -36,6 +38,17 @@ export interface TripPolicy<S = unknown> {
   readonly trips: (state: S, now: number) => boolean
   /** Returns the figures that explain the decision, for errors and events. */
   readonly figures: (state: S, now: number) => Readonly<Record<string, number>>
+  /**
+   * The names of the parts that trip now, for errors, events and `probeFailed`. A policy without it has one part, itself.
+   */
+  readonly trippedBy?: ((state: S, now: number) => ReadonlyArray<string>) | undefined
+  /**
+   * Whether a probe counts as failed although its outcome is no failure. `duration` is milliseconds. `openedBy` is what
+   * `trippedBy` returned when the circuit opened, also after a restore; empty when that is not known. Default: `false`.
+   */
+  readonly probeFailed?:
+    | ((probe: { readonly duration: number }, openedBy: ReadonlyArray<string>) => boolean)
+    | undefined
   /** Whether `record` reads how long a call took. Default: `true`. */
   readonly usesDuration?: boolean | undefined
 }
@@ -55,8 +68,8 @@ export type Any = TripPolicy<any>
  * **When to use** When a rule is not a combination of {@link consecutive}, {@link failureRate} and
  * {@link slowCallRate}.
  *
- * **Details** `figures` is optional: by default there are none. `usesDuration` is `true` by default. Throws a
- * `RangeError` when a function is missing.
+ * **Details** `figures` is optional: by default there are none. `usesDuration` is `true` by default. Without
+ * `probeFailed` a probe counts by its outcome alone. Throws a `RangeError` when a function is missing.
  *
  * **Gotchas** `initial` returns a new state each time. A state must stay bounded, because a breaker keeps one per key.
  *
@@ -84,6 +97,10 @@ export const make = <S>(policy: {
   readonly record: (state: S, failed: boolean, duration: number, now: number) => void
   readonly trips: (state: S, now: number) => boolean
   readonly figures?: ((state: S, now: number) => Readonly<Record<string, number>>) | undefined
+  readonly trippedBy?: ((state: S, now: number) => ReadonlyArray<string>) | undefined
+  readonly probeFailed?:
+    | ((probe: { readonly duration: number }, openedBy: ReadonlyArray<string>) => boolean)
+    | undefined
   readonly usesDuration?: boolean | undefined
 }): TripPolicy<S> => {
   Options.nonEmpty("TripPolicy.make", "name", policy.name)
@@ -292,7 +309,7 @@ export const failureRate = (
  *
  * **When to use** For a dependency that slows down before it fails. Combine it with another policy by {@link any}.
  *
- * **Details**
+ * **Details** A slow probe counts as failed, so a dependency that is still slow does not close the circuit.
  *
  * | option | range | default |
  * |---|---|---|
@@ -315,43 +332,65 @@ export const slowCallRate = (
   Options.noUnknown(where, options, [...rateNames, "slowerThan"])
   const slowerThan = Options.millis(where, "slowerThan", options.slowerThan)
   const { slowerThan: _, ...rest } = options
-  return rate("slowCallRate", rest, (_, duration) => duration >= slowerThan, "slow", true) as TripPolicy
+  const isSlow = (duration: number): boolean => duration >= slowerThan
+  return {
+    ...(rate("slowCallRate", rest, (_, duration) => isSlow(duration), "slow", true) as TripPolicy),
+    probeFailed: ({ duration }) => isSlow(duration)
+  }
 }
 
-const combine = (
-  name: "any" | "all",
-  policies: ReadonlyArray<TripPolicy>,
-  decide: (state: ReadonlyArray<unknown>, now: number) => boolean
-): TripPolicy => {
-  const where = `TripPolicy.${name}`
+/** The policies of each `any`: an `any` of another `any` has one list of parts. */
+const partsOfAny = new WeakMap<TripPolicy, ReadonlyArray<TripPolicy>>()
+
+const checkParts = (where: string, policies: ReadonlyArray<TripPolicy>): void => {
   if (policies.length === 0) throw new RangeError(`${where}: give at least one trip policy, got none`)
   for (const [i, policy] of policies.entries()) Options.tripPolicy(where, `policies[${i}]`, policy)
-  const names = policies.map(({ name }, i) =>
-    policies.some((other, j) => i !== j && other.name === name) ? `${name}#${i + 1}` : name
-  )
-  return make<ReadonlyArray<unknown>>({
-    name: `${name}(${policies.map((policy) => policy.name).join(", ")})`,
-    initial: () => policies.map((policy) => policy.initial()),
-    record: (state, failed, duration, now) => {
-      // No iterator, because this runs after every call.
-      for (let i = 0; i < policies.length; i++) policies[i]?.record(state[i], failed, duration, now)
-    },
-    trips: decide,
-    usesDuration: policies.some((policy) => policy.usesDuration !== false),
-    figures: (state, now) =>
-      Object.fromEntries(
-        policies.flatMap((policy, i) =>
-          Object.entries(policy.figures(state[i], now)).map(([figure, value]) => [`${names[i]}.${figure}`, value])
-        )
-      )
-  }) as TripPolicy
 }
+
+interface Part {
+  readonly index: number
+  readonly policy: TripPolicy
+  /** Its name; parts of one name are numbered. */
+  readonly label: string
+}
+
+const labelParts = (policies: ReadonlyArray<TripPolicy>): ReadonlyArray<Part> =>
+  policies.map((policy, index) => {
+    const { name } = policy
+    const shared = policies.some((other, i) => i !== index && other.name === name)
+    return { index, policy, label: shared ? `${name}#${index + 1}` : name }
+  })
+
+/** The figures of several parts, each with the name of its part in front. */
+const labelledFigures = (parts: ReadonlyArray<Part>, state: ReadonlyArray<unknown>, now: number) =>
+  Object.fromEntries(
+    parts.flatMap(({ index, label, policy }) =>
+      Object.entries(policy.figures(state[index], now)).map(([figure, value]) => [`${label}.${figure}`, value])
+    )
+  )
+
+/** What a combination of policies does whichever way it decides. */
+const combined = (name: "any" | "all", policies: ReadonlyArray<TripPolicy>) => ({
+  name: `${name}(${policies.map((policy) => policy.name).join(", ")})`,
+  initial: () => policies.map((policy) => policy.initial()),
+  record: (state: ReadonlyArray<unknown>, failed: boolean, duration: number, now: number) => {
+    // No iterator, because this runs after every call.
+    for (let i = 0; i < policies.length; i++) policies[i]?.record(state[i], failed, duration, now)
+  },
+  usesDuration: policies.some((policy) => policy.usesDuration !== false)
+})
+
+/** Nothing is known of the parts of a part. */
+const unknownParts: ReadonlyArray<string> = []
 
 /**
  * Opens when at least one of the given policies would open.
  *
- * **Details** Throws a `RangeError` without policies. Each figure has the name of its policy in front, as in
- * `failureRate.rate`; policies of one name are numbered, as in `failureRate#2.rate`.
+ * **Details** Throws a `RangeError` without policies. The evidence of an opening names the policies that tripped, with
+ * their figures; when several tripped, each figure has the name of its policy in front, as in `failureRate.rate`.
+ * Policies of one name are numbered, as in `failureRate#2`. An `any` inside an `any` is one list of policies.
+ *
+ * A probe counts as failed when one of the policies that opened the circuit says so.
  *
  * **Example** (Failing or slow)
  *
@@ -367,22 +406,61 @@ const combine = (
  * @category combinators
  * @since 0.1.0
  */
-export const any = (...policies: ReadonlyArray<Any>): TripPolicy =>
-  combine("any", policies, (state, now) => {
-    for (let i = 0; i < policies.length; i++) if (policies[i]?.trips(state[i], now)) return true
-    return false
-  })
+export const any = (...policies: ReadonlyArray<Any>): TripPolicy => {
+  checkParts("TripPolicy.any", policies)
+  const parts = policies.flatMap((policy) => partsOfAny.get(policy) ?? [policy])
+  const labelled = labelParts(parts)
+  const tripping = (state: ReadonlyArray<unknown>, now: number) =>
+    labelled.filter(({ index, policy }) => policy.trips(state[index], now))
+  const policy = make<ReadonlyArray<unknown>>({
+    ...combined("any", parts),
+    trips: (state, now) => {
+      for (let i = 0; i < parts.length; i++) if (parts[i]?.trips(state[i], now)) return true
+      return false
+    },
+    trippedBy: (state, now) => tripping(state, now).map(({ label }) => label),
+    figures: (state, now) => {
+      const tripped = tripping(state, now)
+      const [only, second] = tripped
+      return only !== undefined && second === undefined
+        ? only.policy.figures(state[only.index], now)
+        : labelledFigures(tripped.length === 0 ? labelled : tripped, state, now)
+    },
+    probeFailed: parts.some((part) => part.probeFailed !== undefined)
+      ? (probe, openedBy) => {
+          const known = labelled.filter(({ label }) => openedBy.includes(label))
+          const asked = known.length === 0 ? labelled : known
+          return asked.some(({ policy }) => policy.probeFailed?.(probe, unknownParts) === true)
+        }
+      : undefined
+  }) as TripPolicy
+  partsOfAny.set(policy, parts)
+  return policy
+}
 
 /**
  * Opens when all of the given policies would open at the same time.
  *
- * **Details** Throws a `RangeError` without policies. Figures are named as in {@link any}.
+ * **Details** Throws a `RangeError` without policies. Each figure has the name of its policy in front, as in
+ * `failureRate.rate`; policies of one name are numbered, as in `failureRate#2.rate`.
+ *
+ * A probe counts as failed when every policy says so; a policy without `probeFailed` never does.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const all = (...policies: ReadonlyArray<Any>): TripPolicy =>
-  combine("all", policies, (state, now) => policies.every((policy, i) => policy.trips(state[i], now)))
+export const all = (...policies: ReadonlyArray<Any>): TripPolicy => {
+  checkParts("TripPolicy.all", policies)
+  const labelled = labelParts(policies)
+  return make<ReadonlyArray<unknown>>({
+    ...combined("all", policies),
+    trips: (state, now) => policies.every((policy, i) => policy.trips(state[i], now)),
+    figures: (state, now) => labelledFigures(labelled, state, now),
+    probeFailed: policies.every((policy) => policy.probeFailed !== undefined)
+      ? (probe) => policies.every((policy) => policy.probeFailed?.(probe, unknownParts) === true)
+      : undefined
+  }) as TripPolicy
+}
 
 /**
  * Decides as {@link any} does with these two policies, but with one object of state instead of three, because a breaker
@@ -393,7 +471,7 @@ const failureRateOrConsecutive = (
   consecutive: TripPolicy<ConsecutiveState>
 ): TripPolicy => {
   const either = any(rate, consecutive)
-  return make<Window.TimeWindow & ConsecutiveState>({
+  const policy = make<Window.TimeWindow & ConsecutiveState>({
     ...either,
     initial: () => {
       // Field by field, because V8 stores properties that are added after a spread in a separate array.
@@ -406,8 +484,11 @@ const failureRateOrConsecutive = (
       consecutive.record(state, failed, duration, now)
     },
     trips: (state, now) => rate.trips(state, now) || consecutive.trips(state, now),
+    trippedBy: (state, now) => either.trippedBy?.([state, state], now) ?? [],
     figures: (state, now) => either.figures([state, state], now)
   }) as TripPolicy
+  partsOfAny.set(policy, [rate as TripPolicy, consecutive as TripPolicy])
+  return policy
 }
 
 /**
@@ -426,7 +507,7 @@ const failureRateOrConsecutive = (
  * import { TripPolicy } from "effect-resilience"
  *
  * const slow = TripPolicy.slowCallRate({ slowerThan: "2 seconds" })
- * TripPolicy.any(TripPolicy.standard, slow).name // => "any(any(failureRate, consecutive), slowCallRate)"
+ * TripPolicy.any(TripPolicy.standard, slow).name // => "any(failureRate, consecutive, slowCallRate)"
  * ```
  *
  * @category constants

@@ -9,6 +9,7 @@ import type * as ConfigProvider from "effect/ConfigProvider"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Schedule from "effect/Schedule"
+import type * as Stream from "effect/Stream"
 
 /**
  * Any effect.
@@ -88,15 +89,18 @@ export type First<Refusals extends ReadonlyArray<unknown>> = Refusals extends re
 
 type NamesOf<Options> = Options extends unknown ? keyof Options : never
 
+/** What is no object of options where options may stand: a service, a schedule. */
+type Skipped = (abstract new (...args: never) => unknown) | AnySchedule
+
 type UnknownName<Given, Options, Nested extends string, Path extends string> = {
   [K in keyof Given & string]: K extends NamesOf<Options>
-    ? K extends Nested
-      ? NonNullable<Given[K]> extends abstract new (
-          ...args: never
-        ) => unknown
-        ? never
-        : UnknownName<NonNullable<Given[K]>, NonNullable<Options[K & keyof Options]>, Nested, `${Path}${K}.`>
-      : never
+    ? 0 extends 1 & Given[K] // `any`
+      ? never
+      : K extends Nested
+        ? NonNullable<Given[K]> extends Skipped
+          ? never
+          : UnknownName<NonNullable<Given[K]>, NonNullable<Options[K & keyof Options]>, Nested, `${Path}${K}.`>
+        : never
     : `${Path}${K}`
 }[keyof Given & string]
 
@@ -115,6 +119,54 @@ export type NoUnknownOptions<Given, Options, Nested extends string = never> = [
     ? unknown
     : `Unknown option \`${Name}\``
   : never
+
+/**
+ * What is often passed where an effect is required: a stream, a promise, a function.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type NotAnEffect =
+  // biome-ignore lint/suspicious/noExplicitAny: a stream of any type is meant
+  Stream.Stream<any, any, any> | PromiseLike<unknown> | ((...args: never) => unknown)
+
+/**
+ * `unknown` for options of a call; otherwise a refusal, as in {@link First}, that says what to write in place of
+ * {@link NotAnEffect}, or which option there is none of.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type OptionsOfCall<Given, Options> =
+  Given extends PromiseLike<unknown>
+    ? "A Promise is not an Effect: its work is running already. Create it inside Effect.tryPromise, and protect that"
+    : // biome-ignore lint/suspicious/noExplicitAny: a stream of any type is meant
+      Given extends Stream.Stream<any, any, any>
+      ? "A Stream is not an Effect: protect the effect of each element in Stream.mapEffect, or the effect that runs the stream"
+      : Given extends (...args: never) => unknown
+        ? "A function is not an Effect: `fn` protects each call of a function that returns an Effect"
+        : NoUnknownOptions<Given, Options>
+
+/**
+ * `unknown` for an effect that fails with `E` and requires `R`; a refusal, as in {@link First}, where the compiler
+ * inferred neither, because the value is no effect.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type RequireEffect<E, R, Hint extends string = ""> =
+  IsUnknown<E> extends true
+    ? IsUnknown<R> extends true
+      ? `${Hint}This is not an Effect: create a Promise inside Effect.tryPromise, protect the effect of each element of a Stream in Stream.mapEffect`
+      : unknown
+    : unknown
+
+/** By its place as a parameter: from `unknown extends T` the compiler would infer a `T` where it infers it from a call. */
+type IsUnknown<T> = ((value: T) => void) extends (value: unknown) => void
+  ? [keyof T] extends [never] // not `any`
+    ? true
+    : false
+  : false
 
 /**
  * The class of a service; a refusal, as in {@link First}, when the class was declared without its own type.

@@ -9,9 +9,11 @@ import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Random from "effect/Random"
 import * as Check from "./internal/check.ts"
 import { decorate } from "./internal/decorate.ts"
+import * as Limit from "./internal/limit.ts"
+import { random, seedOf } from "./internal/random.ts"
+import { Exceeded } from "./TimeLimit.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Faults
@@ -25,9 +27,9 @@ import { decorate } from "./internal/decorate.ts"
  * | option | range | default |
  * |---|---|---|
  * | `rate` | [0, 1] | 1 |
- * | `calls` | numbers of calls from 1, or a predicate | every call |
- * | `during` | `from` and `until`, since the chaos was created | always |
- * | `delay` | a duration, or a distribution | none |
+ * | `calls` | numbers of calls from 1, at least one, or a predicate | every call |
+ * | `during` | `from` and `until`, since the chaos was created; `from` < `until` | always |
+ * | `delay` | a finite duration, or a distribution | none |
  *
  * @category models
  * @since 0.1.0
@@ -89,15 +91,21 @@ export const fault = <E = never, A = never, In = unknown>(
   const { calls, delay, during, rate = 1 } = when
   const where = `Chaos.${kind}`
   if (!(rate >= 0 && rate <= 1)) Check.refuse(where, "rate", "in [0, 1]", rate)
-  if (Array.isArray(calls)) for (const call of calls) Check.integer(where, "calls", call, 1)
-  for (const time of [during?.from, during?.until]) if (time !== undefined) millis(where, "during", time)
+  if (Array.isArray(calls)) {
+    if (calls.length === 0) Check.refuse(where, "calls", "at least one call, an integer >= 1", calls)
+    for (const call of calls) Check.integer(where, "calls", call, 1)
+  }
+  const from = Check.millis(where, "during.from", during?.from ?? 0)
+  const until = Check.millis(where, "during.until", during?.until ?? Infinity)
+  if (!(from < until)) Check.refuse(where, "during.until", "later than during.from", during?.until)
   if (delay !== undefined && typeof delay !== "function") millis(where, "delay", delay)
   return { kind, when, apply }
 }
 
+/** A finite duration in milliseconds: what never comes is {@link hang}. */
 const millis = (where: string, option: string, time: Duration.Input): number => {
-  const duration = Duration.fromInput(time)
-  return duration._tag === "Some" ? Duration.toMillis(duration.value) : Check.refuse(where, option, "a duration", time)
+  const millis = Check.millis(where, option, time)
+  return Number.isFinite(millis) ? millis : Check.refuse(where, option, "a finite duration", time)
 }
 
 /**
@@ -131,10 +139,16 @@ export const die = (defect: () => unknown, when?: When): Fault =>
 /**
  * Never completes, until it is interrupted.
  *
+ * **Details** A hang that is not interrupted within 1 minute of real time (or `TimeLimit.TimeLimit`) dies with
+ * `TimeLimit.Exceeded`, which names the call, so that a test without a timeout around it ends.
+ *
  * @category faults
  * @since 0.1.0
  */
-export const hang = (when?: When): Fault => fault("hang", () => Effect.never, when)
+export const hang = (when?: When): Fault => fault("hang", never, when)
+
+/** The work of {@link hang}, by which it is known. */
+const never: Fault["apply"] = () => Effect.never
 
 /**
  * Delays the call, as a slow dependency or a slow network does.
@@ -224,6 +238,8 @@ export interface Options<F extends ReadonlyArray<AnyFault>> {
   readonly seed: string | number
   readonly faults: F
   readonly blastRadius?: BlastRadius | undefined
+  /** The newest injections to keep in the log, an integer >= 0. Default: 10,000. */
+  readonly logSize?: number | undefined
 }
 
 /**
@@ -287,6 +303,8 @@ export interface Stats {
   readonly active: number
   /** Calls that got no fault because of the blast radius. */
   readonly spared: number
+  /** Injections that are no longer in the log. */
+  readonly forgotten: number
 }
 
 /**
@@ -296,11 +314,14 @@ export interface Stats {
  * @since 0.1.0
  */
 export interface Chaos<out E = never, out A = never, in In = unknown> {
-  /** Injects faults into an effect. The label names the place in the log; each label has its own random numbers. */
+  /**
+   * Injects faults into an effect. The label names the place in the log; each label has its own random numbers, and its
+   * own count of calls, so the number of labels should be small.
+   */
   readonly inject: (
     label: string
   ) => <A0 extends In, E0, R>(self: Effect.Effect<A0, E0, R>) => Effect.Effect<A0 | A, E0 | E, R>
-  /** The faults that were injected, in order. */
+  /** The faults that were injected, in order: the newest `logSize`. */
   readonly log: Effect.Effect<ReadonlyArray<Injection>>
   readonly stats: Effect.Effect<Stats>
   /** Injects no further fault until `start`. Faults in progress continue. */
@@ -308,17 +329,11 @@ export interface Chaos<out E = never, out A = never, in In = unknown> {
   readonly start: Effect.Effect<void>
 }
 
-/** A label, with its calls and its random numbers. */
-interface Site {
-  calls: number
-  readonly next: () => number
-}
-
 const contains = ({ calls, during, rate = 1 }: When, call: number, at: number, draw: number): boolean => {
   if (draw >= rate) return false
   if (calls !== undefined && !(typeof calls === "function" ? calls(call) : calls.includes(call))) return false
   const { from = 0, until = Infinity } = during ?? {}
-  return at >= millis("Chaos", "during", from) && at < millis("Chaos", "during", until)
+  return at >= Check.millis("Chaos", "during", from) && at < Check.millis("Chaos", "during", until)
 }
 
 const checked = (radius: BlastRadius): Required<{ [K in keyof BlastRadius]: number }> => {
@@ -336,9 +351,9 @@ const checked = (radius: BlastRadius): Required<{ [K in keyof BlastRadius]: numb
  * **When to use** To test how policies, fallbacks and callers react to a failing dependency: in a test with the
  * `TestClock`, or in a running environment with a blast radius.
  *
- * **Details** Random numbers come from Effect's `Random`, seeded, and time from `Clock`. Each label has its own
- * sequence, and every call draws the same number of values from it, so calls of one label do not change the faults of
- * another. Throws a `RangeError` if an option is out of range.
+ * **Details** Every call has its own random numbers, which depend on the seed, the label and the number of the call
+ * and on nothing else: not on the calls of other labels, on delays that were drawn, on `stop`, nor on the blast radius.
+ * Time comes from `Clock`. Throws a `RangeError` if an option is out of range.
  *
  * **Gotchas** A blast radius counts the calls of all labels, so with one the faults also depend on the order of the
  * calls.
@@ -377,45 +392,69 @@ export const make = <const F extends ReadonlyArray<AnyFault>>(
   options: Options<F>
 ): Effect.Effect<Chaos<ErrorOf<F[number]>, ResultOf<F[number]>, NeedOf<F[number]>>> => {
   const radius = checked(options.blastRadius ?? {})
+  const logSize = Check.integer("Chaos", "logSize", options.logSize ?? 10_000, 0)
+  if (options.faults.length === 0) Check.refuse("Chaos", "faults", "at least one fault", options.faults)
   // The errors and results of the faults are in the return type; from here on their types are erased.
   const faults: ReadonlyArray<Fault> = options.faults as unknown as ReadonlyArray<Fault>
-  return Effect.map(monotonicMillis, (began) => makeWith(options.seed, faults, radius, began))
+  return Effect.map(monotonicMillis, (began) => makeWith({ seed: options.seed, faults, radius, logSize }, began))
 }
 
 const monotonicMillis = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
 
-const makeWith = (
-  seed: string | number,
-  faults: ReadonlyArray<Fault>,
-  radius: ReturnType<typeof checked>,
-  began: number
-): Chaos => {
-  const sites = new Map<string, Site>()
-  const log: Array<Injection> = []
+interface Plan {
+  readonly seed: string | number
+  readonly faults: ReadonlyArray<Fault>
+  readonly radius: ReturnType<typeof checked>
+  readonly logSize: number
+}
+
+/** The newest entries of a log. */
+class Log {
+  private readonly entries: Array<Injection> = []
+  private readonly size: number
+  written = 0
+
+  constructor(size: number) {
+    this.size = size
+  }
+
+  add(injection: Injection): void {
+    if (this.size > 0) this.entries[this.written % this.size] = injection
+    this.written += 1
+  }
+
+  get forgotten(): number {
+    return this.written - this.entries.length
+  }
+
+  get all(): ReadonlyArray<Injection> {
+    const oldest = this.forgotten > 0 ? this.written % this.size : 0
+    return [...this.entries.slice(oldest), ...this.entries.slice(0, oldest)]
+  }
+}
+
+const hangLimit = 60_000
+
+const makeWith = ({ faults, logSize, radius, seed }: Plan, began: number): Chaos => {
+  /** Calls by label. */
+  const sites = new Map<string, number>()
+  const log = new Log(logSize)
   let calls = 0
   let active = 0
   let spared = 0
   let stopped = false
 
-  const siteOf = (label: string): Effect.Effect<Site> => {
-    const found = sites.get(label)
-    if (found !== undefined) return Effect.succeed(found)
-    return Effect.map(Random.withSeed(Random.Random, `${seed}/${label}`), (random) => {
-      const site: Site = sites.get(label) ?? { calls: 0, next: () => random.nextDoubleUnsafe() }
-      sites.set(label, site)
-      return site
-    })
-  }
-
   /** The fault of a call, if any, and its delay in milliseconds. */
-  const strike = (label: string, site: Site, at: number) => {
+  const strike = (label: string, at: number) => {
+    const call = (sites.get(label) ?? 0) + 1
+    sites.set(label, call)
     calls += 1
-    site.calls += 1
-    // Every call draws the same number of values, so that one fault does not shift the others.
-    const draws = faults.map(() => site.next())
-    const fault = faults.find(({ when }, i) => contains(when, site.calls, at, draws[i] ?? 0))
+    // Its own sequence for each call, so that what one call draws does not shift the others.
+    const next = random(seedOf(seed, label, call))
+    const draws = faults.map(next)
+    const fault = faults.find(({ when }, i) => contains(when, call, at, draws[i] ?? 0))
     if (fault === undefined || stopped) return undefined
-    if (active >= radius.concurrent || log.length >= radius.total || log.length + 1 > radius.share * calls) {
+    if (active >= radius.concurrent || log.written >= radius.total || log.written + 1 > radius.share * calls) {
       spared += 1
       return undefined
     }
@@ -424,35 +463,46 @@ const makeWith = (
       when.delay === undefined
         ? 0
         : typeof when.delay === "function"
-          ? Duration.toMillis(when.delay(site.next))
-          : millis("Chaos", "delay", when.delay)
-    log.push({ label, call: site.calls, kind, at, delay })
+          ? millis(`Chaos.${kind}`, "the delay that was drawn", when.delay(next))
+          : millis(`Chaos.${kind}`, "delay", when.delay)
+    log.add({ label, call, kind, at, delay })
     active += 1
-    return { delay, fault }
+    return { call, delay, fault }
   }
 
   const ended = Effect.sync(() => {
     active -= 1
   })
 
+  /** A hang that names itself when it is not interrupted. */
+  const hanging = (label: string, call: number): Effect.Effect<never> =>
+    Effect.flatMap(Limit.resolved(undefined, hangLimit), (limit) =>
+      Effect.andThen(
+        Limit.wait(limit),
+        Effect.die(
+          new Exceeded({
+            tool: "Chaos",
+            program: `the hang of ${label}, call ${call}`,
+            limit: Duration.millis(limit)
+          })
+        )
+      )
+    )
+
   return {
     inject: (label) => (self) =>
       // Uninterruptible until the finalizer that counts the end of the fault is installed.
       Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(
-          Effect.suspend(() => siteOf(label)),
-          (site) =>
-            Effect.flatMap(monotonicMillis, (now) => {
-              const struck = strike(label, site, now - began)
-              if (struck === undefined) return restore(self)
-              const { delay, fault } = struck
-              const faulty = Effect.suspend(() => fault.apply(self))
-              return Effect.ensuring(restore(delay > 0 ? Effect.delay(faulty, delay) : faulty), ended)
-            })
-        )
+        Effect.flatMap(monotonicMillis, (now) => {
+          const struck = strike(label, now - began)
+          if (struck === undefined) return restore(self)
+          const { call, delay, fault } = struck
+          const faulty = Effect.suspend(() => (fault.apply === never ? hanging(label, call) : fault.apply(self)))
+          return Effect.ensuring(restore(delay > 0 ? Effect.delay(faulty, delay) : faulty), ended)
+        })
       ),
-    log: Effect.sync(() => [...log]),
-    stats: Effect.sync(() => ({ calls, injected: log.length, active, spared })),
+    log: Effect.sync(() => log.all),
+    stats: Effect.sync(() => ({ calls, injected: log.written, active, spared, forgotten: log.forgotten })),
     stop: Effect.sync(() => {
       stopped = true
     }),
@@ -491,6 +541,12 @@ export type Fits<Shape, C> = [Misfits<Shape, C>] extends [never]
 /**
  * Decorates a service: injects faults into each of its methods, labelled `service.method`. Members that are neither
  * effects nor functions that return effects stay unchanged.
+ *
+ * **Details** A call is struck once, also if its method calls another one of the service. `pipe` leads to the decorated
+ * service. An `HttpClient` is struck at each request, labelled `effect/HttpClient.execute`, whatever method or derived
+ * client sends it; a client that retries is struck at each attempt.
+ *
+ * **Gotchas** A method that returns another service, such as a client for one tenant, returns the real one.
  *
  * **Example** (A service that hangs)
  *
@@ -531,6 +587,7 @@ export const layerMethods = <Self, Shape extends object>(
   methods: { readonly [K in Exposed<Shape>]?: ChaosFor<Shape[K]> | undefined }
 ): Layer.Layer<Self, never, Self> => {
   const chaosOf = new Map<PropertyKey, unknown>(Object.entries(methods))
+  if (chaosOf.size === 0) Check.refuse("Chaos.layerMethods", "methods", "at least one method", methods)
   return decorated(service, (name) => chaosOf.get(name))
 }
 
@@ -544,7 +601,7 @@ const decorated = <Self, Shape extends object>(
       decorate(real, (name) => {
         // The types of `layer` and `layerMethods` check that it fits.
         const chaos = chaosOf(name) as Chaos | undefined
-        return chaos?.inject(`${service.key}.${String(name)}`)
+        return chaos?.inject(name === "" ? service.key : `${service.key}.${String(name)}`)
       })
     )
   )

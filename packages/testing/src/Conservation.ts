@@ -2,16 +2,24 @@
  * Checks that no permit, probe, place in a queue or token is lost: from the counts that a policy reports, or by
  * acquiring all of them.
  *
+ * A part of a check that has not ended after 5 seconds of real time (or `TimeLimit.TimeLimit`) is stopped, and the
+ * check dies with `TimeLimit.Exceeded`, which names that part.
+ *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type { Bulkhead, CircuitBreaker, Policy } from "effect-resilience"
 import * as Check from "./internal/check.ts"
+import * as Limit from "./internal/limit.ts"
+import * as Plain from "./internal/plain.ts"
+import { Exceeded } from "./TimeLimit.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Subjects
@@ -125,16 +133,19 @@ const accountsOf = <R>(subject: Subject<R>): Books<R>["accounts"] => {
 export const keyed = <R>(
   bulkhead: { readonly state: (key?: string) => Effect.Effect<Bulkhead.State, never, R> },
   keys: ReadonlyArray<string>
-): Books<R> => ({
-  accounts: Effect.forEach(keys, (key) =>
-    Effect.map(bulkhead.state(key), ({ running, waiting }) => ({
-      policy: named(bulkhead, "bulkhead"),
-      key,
-      running,
-      waiting
-    }))
-  )
-})
+): Books<R> => {
+  if (keys.length === 0) Check.refuse("Conservation.keyed", "keys", "at least one key", keys)
+  return {
+    accounts: Effect.forEach(keys, (key) =>
+      Effect.map(bulkhead.state(key), ({ running, waiting }) => ({
+        policy: named(bulkhead, "bulkhead"),
+        key,
+        running,
+        waiting
+      }))
+    )
+  }
+}
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Laws
@@ -210,10 +221,27 @@ const noneLost: Law = ({ totals }) => {
   )
 }
 
+const defaultLimit = 5000
+
+/** Real time for a watched program. */
+const watchLimit = 60_000
+
+/** Runs a part of a check, and dies with the limit if it does not end: there is nothing to report about a policy. */
+const limited = <A, E, R>(tool: string, program: string, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(Limit.resolved(undefined, defaultLimit), (limit) =>
+    Effect.flatMap(
+      Limit.exitWithin(self, limit),
+      (exit): Effect.Effect<A, E> => exit ?? Effect.die(new Exceeded({ tool, program, limit: Duration.millis(limit) }))
+    )
+  )
+
+const read = (subject: Subject<unknown>) =>
+  limited("Conservation", `reading the counts of ${named(subject, "a policy")}`, accountsOf(subject))
+
 const atAnyTime: ReadonlyArray<Law> = [countable, oneEndEach, paidRetries, oneGiveUpEach, cutWork]
 
 const brokenIn = (subjects: Subjects, laws: ReadonlyArray<Law>): Effect.Effect<ReadonlyArray<string>, never, unknown> =>
-  Effect.map(Effect.forEach(subjects, accountsOf), (accounts) =>
+  Effect.map(Effect.forEach(subjects, read), (accounts) =>
     accounts.flat().flatMap((account) =>
       laws.flatMap((law) => {
         const said = law(account)
@@ -225,12 +253,14 @@ const brokenIn = (subjects: Subjects, laws: ReadonlyArray<Law>): Effect.Effect<R
 const holding = <S extends Subjects>(
   subjects: S,
   laws: ReadonlyArray<Law>
-): Effect.Effect<void, Violation, Requires<S[number]>> =>
-  Effect.flatMap(
+): Effect.Effect<void, Violation, Requires<S[number]>> => {
+  if (subjects.length === 0) throw new RangeError("Conservation: there is nothing to check: name the policies")
+  return Effect.flatMap(
     // `brokenIn` requires exactly the services of the subjects; its type is wider.
     brokenIn(subjects, laws) as Effect.Effect<ReadonlyArray<string>, never, Requires<S[number]>>,
     (broken) => (broken.length === 0 ? Effect.void : Effect.fail(new Violation({ broken })))
   )
+}
 
 /**
  * Checks what must hold at every moment, also while calls are running.
@@ -292,6 +322,9 @@ export const uninterrupted = <const S extends Subjects>(...subjects: S) =>
  *
  * **When to use** Around every test. It costs some microseconds.
  *
+ * **Details** A program that has not ended after 1 minute of real time (or `TimeLimit.TimeLimit`) is stopped, and fails
+ * with `TimeLimit.Exceeded`.
+ *
  * **Example** (A call that outlives its test)
  *
  * ```ts
@@ -313,17 +346,36 @@ export const uninterrupted = <const S extends Subjects>(...subjects: S) =>
  */
 export const watch =
   <const S extends Subjects>(...subjects: S) =>
-  <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Violation, R | Requires<S[number]>> =>
-    Effect.uninterruptibleMask((restore) =>
-      // In its own fiber, whose children end with it.
-      Effect.flatMap(Effect.forkChild(restore(self), { startImmediately: true }), (fiber) =>
-        Effect.onExit(
-          restore(Fiber.join(fiber)),
-          (exit): Effect.Effect<void, Violation, Requires<S[number]>> =>
-            Effect.andThen(Exit.isSuccess(exit) ? Effect.void : Fiber.interrupt(fiber), atRest(...subjects))
+  <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Violation | Exceeded, R | Requires<S[number]>> => {
+    const check = atRest(...subjects)
+    return Effect.flatMap(Limit.resolved(undefined, watchLimit), (limit) =>
+      Effect.uninterruptibleMask((restore) => {
+        const exceeded = new Exceeded({
+          tool: "Conservation.watch",
+          program: "the watched program",
+          limit: Duration.millis(limit)
+        })
+        // In its own fiber, whose children end with it. Detached, because one that hangs would be waited for.
+        return Effect.flatMap(Effect.forkDetach(restore(self), { startImmediately: true }), (fiber) =>
+          Effect.onExit(
+            Effect.flatMap(
+              restore(Limit.ended(fiber, limit)),
+              (exit): Effect.Effect<A, E | Exceeded> => exit ?? Effect.fail(exceeded)
+            ),
+            (exit): Effect.Effect<void, Violation | Exceeded, Requires<S[number]>> => {
+              if (Exit.isSuccess(exit)) return check
+              fiber.interruptUnsafe()
+              return Effect.flatMap(
+                Limit.ended(fiber, limit),
+                (ended): Effect.Effect<void, Violation | Exceeded, Requires<S[number]>> =>
+                  ended === undefined ? Effect.fail(exceeded) : check
+              )
+            }
+          )
         )
-      )
+      })
     )
+  }
 
 /**
  * Checks {@link atRest} when the layer's scope closes, and dies with the violation. Provide it on top of the layers of
@@ -377,25 +429,52 @@ export const permits = <R>(
   Check.integer("Conservation.permits", "its first argument", expected, 0)
   const had = Effect.suspend(() => {
     let running = 0
+    const ends: Array<Exit.Exit<unknown, unknown>> = []
     const hold = Effect.suspend(() => {
       running += 1
       return Effect.never
     })
     // One after the other. A call without a permit waits or is rejected, which makes no difference here.
-    const one = Effect.forkChild(Effect.exit(use(hold)), { startImmediately: true })
-    return Effect.flatMap(Effect.replicateEffect(Effect.tap(one, Effect.yieldNow), expected + 1), (fibers) =>
-      Effect.as(
-        Effect.onExit(Effect.yieldNow, () => Fiber.interruptAll(fibers)),
-        running
+    return Effect.uninterruptibleMask((restore) => {
+      const call = Effect.onExit(restore(Effect.suspend(() => use(hold))), (exit) =>
+        Effect.sync(() => void ends.push(exit))
       )
-    )
+      const one = Effect.forkDetach(call, { startImmediately: true })
+      return Effect.flatMap(Effect.replicateEffect(Effect.tap(one, Effect.yieldNow), expected + 1), (fibers) => {
+        const early = [...ends]
+        return Effect.as(
+          limited(
+            "Conservation.permits",
+            "the interruption of `use`, which does not give its permit back",
+            Effect.andThen(Effect.yieldNow, Fiber.interruptAll(fibers))
+          ),
+          { running, early }
+        )
+      })
+    })
   })
-  const check = Effect.flatMap(had, (n) =>
-    n === expected
+  const check = Effect.flatMap(had, ({ early, running }) =>
+    running === expected
       ? Effect.void
-      : Effect.fail(new Violation({ broken: [`of ${expected} permits ${n} can be had at once`] }))
+      : Effect.fail(
+          new Violation({
+            broken: [`of ${expected} permits ${running} can be had at once${early.length === 0 ? "" : because(early)}`]
+          })
+        )
   )
   return Effect.andThen(check, check)
+}
+
+/** How calls ended that did not hold a permit. */
+const because = (exits: ReadonlyArray<Exit.Exit<unknown, unknown>>): string => {
+  const ends = new Map<string, number>()
+  for (const exit of exits) {
+    const end = Exit.isSuccess(exit)
+      ? "succeeded without holding their permit"
+      : `failed with ${Plain.show(Cause.squash(exit.cause), 120)}`
+    ends.set(end, (ends.get(end) ?? 0) + 1)
+  }
+  return `; ${Array.from(ends, ([end, times]) => `${times} ${times === 1 ? "call" : "calls"} ${end}`).join("; ")}`
 }
 
 /**
@@ -411,9 +490,13 @@ export const tokens = <R>(budget: {
   readonly tryWithdraw: Effect.Effect<boolean, never, R>
 }): Effect.Effect<void, Violation, R> =>
   Effect.gen(function* () {
-    const before = yield* budget.balance
+    const before = yield* limited("Conservation.tokens", "`balance`", budget.balance)
+    if (!Number.isFinite(before)) {
+      return yield* new Violation({ broken: [`the balance is ${before}, which is no number of tokens`] })
+    }
     let taken = 0
-    while (yield* budget.tryWithdraw) {
+    const withdraw = limited("Conservation.tokens", "`tryWithdraw`", budget.tryWithdraw)
+    while (yield* withdraw) {
       taken += 1
       if (taken > before) break
     }

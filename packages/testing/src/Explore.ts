@@ -9,10 +9,14 @@
  */
 
 import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import * as Check from "./internal/check.ts"
 import { Graph } from "./internal/graph.ts"
+import * as Limit from "./internal/limit.ts"
 import * as Plain from "./internal/plain.ts"
+import { Exceeded } from "./TimeLimit.ts"
 
 /**
  * An action that is possible in a state.
@@ -56,7 +60,7 @@ export interface Goal<S> {
 }
 
 /**
- * A machine and its laws. A law is broken if it returns `false` or throws.
+ * A machine and its laws. A law is broken if it throws, or returns anything but `true`.
  *
  * @category models
  * @since 0.1.0
@@ -72,9 +76,13 @@ export interface Machine<S> {
   readonly steps?: Readonly<Record<string, (step: Step<S>) => boolean>> | undefined
   /** What must stay possible, by name. */
   readonly goals?: Readonly<Record<string, Goal<S>>> | undefined
-  /** The identity of a state, as plain data: states with equal keys are one. Default: the state. */
+  /**
+   * The identity of a state: states with equal keys are one. Default: the state. Keys are compared by Effect's `Equal`
+   * where a value defines it, by their contents for dates, errors, maps, sets and other built-in classes, and by their
+   * fields otherwise. A value that cannot be told apart from others of its kind is refused.
+   */
   readonly key?: ((state: S) => unknown) | undefined
-  /** Default: `structuredClone`. */
+  /** Default: a deep copy that keeps classes. It refuses what it cannot copy: functions, private fields. */
   readonly copy?: ((state: S) => S) | undefined
 }
 
@@ -91,6 +99,10 @@ export interface Options {
    * Default: `false`.
    */
   readonly verifyKey?: boolean | undefined
+  /**
+   * Real time after which the exploration stops with an error. Default: `TimeLimit.TimeLimit`, or 1 minute.
+   */
+  readonly timeLimit?: Duration.Input | undefined
 }
 
 /**
@@ -185,6 +197,14 @@ export class TooManyStates extends Data.TaggedError("TooManyStates")<{
  * has infinitely many states: leave absolute numbers out of the key and keep differences. `verifyKey` finds keys that
  * leave out too much. The exploration is synchronous, so `Effect.runSync` can run it.
  *
+ * What proves nothing is refused with a `RangeError`: a machine without laws (unless `verifyKey` is set), a machine
+ * without a transition, a goal whose `from` holds in no state, and a state whose identity cannot be read, such as an
+ * instance with private fields. `key` names what tells such states apart.
+ *
+ * **Gotchas** State that is kept outside of a value, in a closure or in a `WeakMap`, is not seen. The order of the
+ * entries of a `Map` or a `Set` does not count: where it matters, give a `key` with a list. The time limit is checked
+ * between two actions, so an action that never returns is not stopped.
+ *
  * **Example** (Two clients and a lock that checks and enters in two steps)
  *
  * ```ts
@@ -220,15 +240,23 @@ export class TooManyStates extends Data.TaggedError("TooManyStates")<{
 export const check = <S>(
   machine: Machine<S>,
   options: Options = {}
-): Effect.Effect<Explored, Violated | TooManyStates> =>
+): Effect.Effect<Explored, Violated | TooManyStates | Exceeded> =>
   Effect.suspend(() => {
     const { maxStates = 200_000, verifyKey = false } = options
-    if (!Number.isInteger(maxStates) || maxStates < 1) {
-      throw new RangeError(`Explore.check: maxStates must be an integer >= 1, got ${maxStates}`)
-    }
-    const result = new Exploration(machine, maxStates, verifyKey).run()
-    return "_tag" in result ? Effect.fail(result) : Effect.succeed(result)
+    Check.integer("Explore.check", "maxStates", maxStates, 1)
+    return Effect.flatMap(
+      Limit.resolved(Limit.checked("Explore.check", options.timeLimit), defaultLimit),
+      (limit): Effect.Effect<Explored, Violated | TooManyStates | Exceeded> => {
+        const result = new Exploration(machine, maxStates, verifyKey, limit).run()
+        return "_tag" in result ? Effect.fail(result) : Effect.succeed(result)
+      }
+    )
   })
+
+const defaultLimit = 60_000
+
+/** Transitions between two readings of the clock. */
+const pace = 64
 
 /**
  * Formats an exploration as one line.
@@ -288,19 +316,45 @@ class Exploration<S> {
   /** For each goal, the edges that it may use, as pairs of states. */
   private readonly ways: ReadonlyArray<Array<number>>
   private readonly signatures = new Map<number, string>()
+  private readonly identity = new Plain.Identity()
+  private readonly limit: number
+  private readonly began = Limit.realMillis()
 
-  constructor(machine: Machine<S>, maxStates: number, verifyKey: boolean) {
+  constructor(machine: Machine<S>, maxStates: number, verifyKey: boolean, limit: number) {
     this.machine = machine
     this.maxStates = maxStates
     this.verifyKey = verifyKey
-    this.copy = machine.copy ?? structuredClone
+    this.limit = limit
+    this.copy = machine.copy ?? ((state) => this.identified("copy", state, () => Plain.copy(state)))
     this.invariants = Object.entries(machine.invariants ?? {})
     this.steps = Object.entries(machine.steps ?? {})
     this.goals = Object.entries(machine.goals ?? {})
     this.ways = this.goals.map(() => [])
+    if (this.laws === 0 && !verifyKey) this.refuse("it has no laws, so an exploration proves nothing")
   }
 
-  run(): Explored | Violated | TooManyStates {
+  private get laws(): number {
+    return this.invariants.length + this.steps.length + this.goals.length
+  }
+
+  private refuse(why: string): never {
+    throw new RangeError(`Explore.check: ${this.machine.name}: ${why}`)
+  }
+
+  /** Says which option is missing for a value that has no identity or no copy. */
+  private identified<A>(option: "key" | "copy", value: unknown, use: () => A): A {
+    return Result.getOrElse(Result.try(use), (cause) => {
+      if (!(cause instanceof Plain.Unidentified)) throw cause
+      const given = option === "key" && this.machine.key !== undefined
+      return this.refuse(
+        `${given ? "a key" : "a state"} cannot be ${option === "key" ? "told apart from others" : "copied"}: ` +
+          `${cause.message}, in ${Plain.show(value, 120)}. ` +
+          (given ? "Return plain data from `key`" : `Give \`${option}\` to the machine`)
+      )
+    })
+  }
+
+  run(): Explored | Violated | TooManyStates | Exceeded {
     const initial = this.machine.initial()
     this.discover(initial, this.keyOf(initial), -1, "")
     const broken = this.checkState(initial)
@@ -309,14 +363,16 @@ class Exploration<S> {
       const failure = this.expand(from)
       if (failure !== undefined) return failure
     }
+    if (this.transitions === 0) this.refuse("no action is possible in the initial state, so nothing was explored")
     return this.finish()
   }
 
-  private expand(from: number): Violated | TooManyStates | undefined {
+  private expand(from: number): Violated | TooManyStates | Exceeded | undefined {
     const before = this.states[from] as S
     for (const action of this.machine.actions(before)) {
       const after = this.step(before, action)
       this.transitions += 1
+      if (this.transitions % pace === 0 && Limit.realMillis() - this.began >= this.limit) return this.late(action.name)
       if (after instanceof Broken) return this.violated(after, from, action.name)
       const key = this.keyOf(after)
       const found = this.known.get(key)
@@ -341,8 +397,19 @@ class Exploration<S> {
     return undefined
   }
 
+  private late(action: string): Exceeded {
+    return new Exceeded({
+      tool: "Explore",
+      program:
+        `the exploration of ${this.machine.name}, at the action "${action}" after ${count(this.states.length, "state")} ` +
+        `and ${count(this.transitions, "transition")}`,
+      limit: Duration.millis(this.limit)
+    })
+  }
+
   private keyOf(state: S): string {
-    return Plain.canonical(this.machine.key === undefined ? state : this.machine.key(state))
+    const key = this.machine.key === undefined ? state : this.machine.key(state)
+    return this.identified("key", key, () => this.identity.of(key))
   }
 
   private discover(state: S, key: string, parent: number, action: string): number {
@@ -353,8 +420,9 @@ class Exploration<S> {
   }
 
   private step(before: S, action: Action<S>): S | Broken {
+    const copy = this.copy(before)
     return Result.getOrElse(
-      Result.try(() => action.next(this.copy(before))),
+      Result.try(() => action.next(copy)),
       (cause) => new Broken("action", action.name, cause)
     )
   }
@@ -367,7 +435,10 @@ class Exploration<S> {
     for (const [name, holds] of laws) {
       const answer = Result.try(() => holds(value))
       if (Result.isFailure(answer)) return new Broken(kind, name, answer.failure)
-      if (!answer.success) return new Broken(kind, name)
+      const holding: unknown = answer.success
+      if (holding === true) continue
+      if (holding === false) return new Broken(kind, name)
+      return new Broken(kind, name, new TypeError(`it must return true or false, got ${Plain.show(holding, 80)}`))
     }
     return undefined
   }
@@ -420,12 +491,15 @@ class Exploration<S> {
     for (const [i, [name, goal]] of this.goals.entries()) {
       const distances = this.graph.distances((at) => goal.reached(this.states[at] as S), this.ways[i] ?? [])
       let most = 0
+      let asked = false
       for (const [at, state] of this.states.entries()) {
         if (goal.from !== undefined && !goal.from(state)) continue
+        asked = true
         const distance = distances[at] ?? -1
         if (distance < 0) return this.violated(new Broken("goal", name), at)
         most = Math.max(most, distance)
       }
+      if (!asked) this.refuse(`the goal "${name}" was never asked for: its \`from\` holds in no state`)
       goals[name] = most
     }
     return {
@@ -433,7 +507,7 @@ class Exploration<S> {
       states: this.states.length,
       transitions: this.transitions,
       depth: this.graph.depth,
-      laws: this.invariants.length + this.steps.length + this.goals.length,
+      laws: this.laws,
       goals
     }
   }

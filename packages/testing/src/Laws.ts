@@ -13,9 +13,11 @@ import type * as Scope from "effect/Scope"
 import type { Outcome, Rejection, Retry, RetryBudget, Transient, TripPolicy } from "effect-resilience"
 import * as Calls from "./internal/laws/calls.ts"
 import * as Law_ from "./internal/laws/law.ts"
+import * as Modelled from "./internal/laws/models.ts"
 import * as Policies from "./internal/laws/policy.ts"
 import * as Schedules from "./internal/laws/schedule.ts"
 import * as Trip from "./internal/laws/trip.ts"
+import type * as Models from "./Models.ts"
 
 /**
  * One law of one subject.
@@ -27,6 +29,8 @@ export interface Law {
   readonly name: string
   /** Fails with `Broken` when the law does not hold. */
   readonly check: Effect.Effect<void, Broken>
+  /** Checks the law for one input, such as `input` of a {@link Broken}. */
+  readonly replay: (input: unknown) => Effect.Effect<void, Broken>
 }
 
 /**
@@ -40,10 +44,15 @@ export interface Options {
   readonly runs?: number | undefined
   /** What the inputs are drawn from. Default: 0, so that a test never flakes. */
   readonly seed?: string | number | undefined
+  /**
+   * Real time after which a program of a law is stopped, which breaks the law. Default: `TimeLimit.TimeLimit`, or
+   * 2 seconds.
+   */
+  readonly timeLimit?: Duration.Input | undefined
 }
 
 /**
- * A law that does not hold. The message has the reason and the smallest input that was found.
+ * A law that does not hold. The message has the reason, the smallest input that was found, and the code that replays it.
  *
  * @category errors
  * @since 0.1.0
@@ -67,16 +76,32 @@ export interface Broken extends Cause.YieldableError {
 export const Broken: new (fields: Pick<Broken, "subject" | "law" | "reason" | "input" | "seed">) => Broken = Law_.Broken
 
 /**
- * Checks all laws of a suite and returns their number. Fails with the first law that is broken.
+ * Checks all laws of a suite and returns their number. Fails with the first law that is broken. Throws a `RangeError`
+ * if there are none.
  *
  * @category running
  * @since 0.1.0
  */
-export const check = (laws: ReadonlyArray<Law>): Effect.Effect<number, Broken> =>
-  Effect.as(
+export const check = (laws: ReadonlyArray<Law>): Effect.Effect<number, Broken> => {
+  if (laws.length === 0) throw new RangeError("Laws.check: there are no laws to check")
+  return Effect.as(
     Effect.forEach(laws, (law) => law.check, { discard: true }),
     laws.length
   )
+}
+
+/**
+ * Checks one law of a suite for one input, for a regression test. The message of {@link Broken} has the call. Throws a
+ * `RangeError` if the suite has no such law.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const replay = (laws: ReadonlyArray<Law>, law: string, input?: unknown): Effect.Effect<void, Broken> => {
+  const found = laws.find(({ name }) => name === law)
+  if (found === undefined) throw new RangeError(`Laws.replay: there is no law ${JSON.stringify(law)}`)
+  return found.replay(input)
+}
 
 /**
  * The laws of a trip policy: total, finite, deterministic and bounded, with nothing stored outside its state. It never
@@ -126,6 +151,61 @@ export const tripPolicy = <S>(
     readonly calls?: number | undefined
   } = {}
 ): ReadonlyArray<Law> => Trip.tripPolicy(name, policy, options)
+
+/**
+ * The laws of a threshold: a trip policy trips at `failures` failures within `within`, and not before.
+ *
+ * **When to use** Beside {@link tripPolicy}, which knows no threshold. It finds a limit that is off by one, and a window
+ * that is emptied in place of sliding.
+ *
+ * **Details**
+ *
+ * | option | range | default |
+ * |---|---|---|
+ * | `failures` | an integer >= 1 | |
+ * | `within` | a duration above zero | no window: time does not matter |
+ * | `resolution` | [0, 1), a share of `within` | 0.1 |
+ *
+ * All calls fail. Failures of the last `(1 - resolution) * within` must count, those that are `within` old or older must
+ * not, and a window may do as it likes with those between, because it may count in buckets.
+ *
+ * **Example** (A window that is emptied every second)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { TripPolicy } from "effect-resilience"
+ * import { Laws } from "@effect-resilience/testing"
+ *
+ * const tumbling = TripPolicy.make({
+ *   name: "tumbling",
+ *   initial: () => ({ second: 0, failures: 0 }),
+ *   record: (state, failed, _, now) => {
+ *     const second = Math.floor(now / 1000)
+ *     if (second !== state.second) Object.assign(state, { second, failures: 0 })
+ *     if (failed) state.failures += 1
+ *   },
+ *   trips: ({ failures }) => failures >= 3
+ * })
+ * const laws = Laws.trips("tumbling", tumbling, { failures: 3, within: "1 second" })
+ * const broken = await Effect.runPromise(Effect.flip(Laws.check(laws)))
+ * broken.law // => "trips at failure 3 within 1000 ms, and not before"
+ * ```
+ *
+ * @category suites
+ * @since 0.1.0
+ */
+export const trips = <S>(
+  name: string,
+  policy: TripPolicy.TripPolicy<S>,
+  options: Options & {
+    /** Failures at which it trips. */
+    readonly failures: number
+    /** The window that the failures are in. */
+    readonly within?: Duration.Input | undefined
+    /** The share of the window for which it may be early with forgetting a failure. */
+    readonly resolution?: number | undefined
+  }
+): ReadonlyArray<Law> => Trip.trips(name, policy, options)
 
 /**
  * The laws of a schedule: delays are finite and >= 0, it ends (unless `times` is `Infinity`), calls share nothing, and
@@ -268,7 +348,8 @@ export const LawError: new () => LawError = Policies.LawError
 
 /**
  * The laws of a policy around a call: values, errors and defects pass unchanged; the work sees the context of the call,
- * runs once if it succeeds, and ends before the call does.
+ * runs once if it succeeds, and ends before the call does. Every call ends, also after one that failed, died or was
+ * interrupted.
  *
  * **When to use** For a policy of your own, or a composition of several. Each law makes a new policy, which must admit
  * a single call.
@@ -283,7 +364,7 @@ export const LawError: new () => LawError = Policies.LawError
  * const careful = <A, E, R>(work: Effect.Effect<A, E, R>) =>
  *   work.pipe(Timeout.after("1 day"), Deadline.within("2 days"))
  *
- * await Effect.runPromise(Laws.check(Laws.policy("careful", Effect.succeed(careful)))) // => 8
+ * await Effect.runPromise(Laws.check(Laws.policy("careful", Effect.succeed(careful)))) // => 9
  * ```
  *
  * @category suites
@@ -298,3 +379,38 @@ export const policy = (
   >,
   options: Options = {}
 ): ReadonlyArray<Law> => Policies.policy(name, make, options)
+
+/**
+ * The laws of a limiter, by its model: see `Models.limiter` for what is checked and for the options. The input of a
+ * broken law is a sequence of commands.
+ *
+ * **Example** (A bulkhead of this library)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Bulkhead } from "effect-resilience"
+ * import { Laws } from "@effect-resilience/testing"
+ *
+ * const limits = { maxConcurrent: 2, maxQueued: 1 }
+ * const make = Effect.map(Bulkhead.make("printer", limits), ({ protect, state }) => ({
+ *   protect: (work: Effect.Effect<unknown, Laws.LawError>) => protect(work),
+ *   state: state()
+ * }))
+ * await Effect.runPromise(Laws.check(Laws.limiter("printer", { make, ...limits, runs: 20 }))) // => 1
+ * ```
+ *
+ * @category suites
+ * @since 0.1.0
+ */
+export const limiter = (name: string, options: Options & Models.LimiterOptions): ReadonlyArray<Law> =>
+  Modelled.limiter(name, options)
+
+/**
+ * The laws of a circuit breaker, by its model, and that a listener may call the breaker that it listens to: see
+ * `Models.breaker` for what is checked and for the options. The input of a broken law is a sequence of commands.
+ *
+ * @category suites
+ * @since 0.1.0
+ */
+export const breaker = (name: string, options: Options & Models.BreakerOptions): ReadonlyArray<Law> =>
+  Modelled.breaker(name, options)

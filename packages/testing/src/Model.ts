@@ -8,24 +8,30 @@
  * @since 0.1.0
  */
 import * as Arbitrary from "effect/Arbitrary"
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import * as TestClock from "effect/testing/TestClock"
 import * as Callers_ from "./internal/callers.ts"
+import * as Check from "./internal/check.ts"
 import * as Inputs from "./internal/inputs.ts"
+import * as Limit from "./internal/limit.ts"
+import { type AnyCommand, Generator, type Planned } from "./internal/model/generate.ts"
+import { Pool } from "./internal/model/pool.ts"
+import { type AnyModel, type Divergence, runSequence } from "./internal/model/run.ts"
+import { Shrinker } from "./internal/model/shrink.ts"
 import * as Plain from "./internal/plain.ts"
-import { world } from "./internal/world.ts"
 
 /**
  * A command, for the model and for the real system.
  *
  * **Details** `next` changes the model in place and returns the expected result; `run` runs the command on the real
- * system. Results are compared as plain data. A command whose precondition `when` does not hold is skipped.
+ * system. Sequences contain a command only where its precondition `when` holds; a {@link replay} skips it elsewhere.
+ * Results are compared by Effect's `Equal` where a value defines it, by their contents for dates, errors, maps and
+ * other built-in classes, and by their fields otherwise. A value that cannot be compared is refused.
  *
  * @category models
  * @since 0.1.0
@@ -37,7 +43,10 @@ export interface Command<M, Real, I> {
   readonly when?: ((model: M, input: I) => boolean) | undefined
   readonly next: (model: M, input: I) => unknown
   readonly run: (real: Real, input: I) => Effect.Effect<unknown, unknown, Scope.Scope>
-  /** How often it is drawn relative to other commands, an integer >= 1. Default: 1. */
+  /**
+   * How often it is drawn relative to other commands, an integer >= 1. Default: 1. Commands that ran seldom in a kind
+   * of state are drawn up to 13 times as often there.
+   */
   readonly weight?: number | undefined
 }
 
@@ -69,6 +78,8 @@ export interface Model<M, Real> {
   /** The visible state that the model expects. */
   readonly expected: (model: M) => unknown
   readonly actual: (real: Real) => Effect.Effect<unknown, unknown, Scope.Scope>
+  /** What counts when results and states are compared: values with equal keys are equal. Default: the value. */
+  readonly key?: ((value: unknown) => unknown) | undefined
 }
 
 /**
@@ -99,12 +110,18 @@ export const none: Arbitrary.Arbitrary<undefined> = Arbitrary.Constant(undefined
 export const oneOf: <const A>(...values: readonly [A, ...Array<A>]) => Arbitrary.Arbitrary<A> = Inputs.oneOf
 
 /**
- * An integer in a range, both ends included.
+ * An integer in a range, both ends included. Throws a `RangeError` if the range is empty.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const integer: (minimum: number, maximum: number) => Arbitrary.Arbitrary<number> = Inputs.integer
+export const integer = (minimum: number, maximum: number): Arbitrary.Arbitrary<number> => {
+  if (!Number.isSafeInteger(minimum)) Check.refuse("Model.integer", "minimum", "an integer", minimum)
+  if (!(Number.isSafeInteger(maximum) && maximum >= minimum)) {
+    Check.refuse("Model.integer", "maximum", `an integer >= ${minimum}, which is its minimum`, maximum)
+  }
+  return Inputs.integer(minimum, maximum)
+}
 
 /**
  * Combines inputs: a tuple or a record of arbitraries becomes an arbitrary of tuples or records.
@@ -127,18 +144,25 @@ export type Call = readonly [name: string, input?: unknown]
  * @since 0.1.0
  */
 export interface Options {
-  /** Sequences of commands, an integer >= 1. Default: 100. */
+  /** Sequences of commands, an integer >= 1. Default: as many as fit into `time`, but at least 100. */
   readonly runs?: number | undefined
-  /** The most commands in a sequence, an integer >= 1; the first quarter of the sequences are shorter. Default: 40. */
+  /** Real time for the sequences if `runs` is not set, a duration above zero. Default: 1 second. */
+  readonly time?: Duration.Input | undefined
+  /** The most commands in a sequence, an integer >= 1; the first 40 sequences are shorter. Default: 40. */
   readonly length?: number | undefined
   /** The same seed gives the same sequences. Default: 0, so that a test is deterministic. */
   readonly seed?: string | number | undefined
-  /** The most shorter sequences to try after a failure. Default: 2,000. */
+  /** The most shorter sequences to try after a failure, an integer >= 0. Default: 5,000, within 10 seconds. */
   readonly maxShrinks?: number | undefined
+  /**
+   * Real time after which one `run`, `actual` or `real` is stopped, which is a finding. Default: `TimeLimit.TimeLimit`,
+   * or 2 seconds.
+   */
+  readonly timeLimit?: Duration.Input | undefined
 }
 
 /**
- * The result of a check. `commands` counts by name the commands that ran; a command that is missing was never possible.
+ * The result of a check. `commands` counts by name the commands that ran.
  *
  * @category models
  * @since 0.1.0
@@ -148,7 +172,6 @@ export interface Passed {
   readonly seed: string | number
   readonly runs: number
   readonly steps: number
-  readonly skipped: number
   readonly commands: Readonly<Record<string, number>>
 }
 
@@ -167,6 +190,9 @@ export interface StepTaken {
 /**
  * The real system and the model differ, at the last of `calls`. The message has the code that replays it.
  *
+ * **Details** `where` says what differs: the result of the last command (`"answer"`), the visible state after it
+ * (`"state"`), that it failed (`"failure"`), or that it had not ended when it was stopped (`"time"`).
+ *
  * @category errors
  * @since 0.1.0
  */
@@ -174,9 +200,11 @@ export class Diverged extends Data.TaggedError("Diverged")<{
   readonly model: string
   /** `undefined` after {@link replay}. */
   readonly seed: string | number | undefined
+  /** The option of the check. */
+  readonly length: number | undefined
   readonly calls: ReadonlyArray<Call>
   readonly steps: ReadonlyArray<StepTaken>
-  readonly where: "answer" | "state" | "failure"
+  readonly where: "answer" | "state" | "failure" | "time"
   readonly expected: unknown
   readonly actual: unknown
   /** Sequences tried until it failed, and shorter ones accepted since. */
@@ -184,18 +212,31 @@ export class Diverged extends Data.TaggedError("Diverged")<{
   readonly shrinks: number
 }> {
   override get message(): string {
-    const { actual, calls, expected, model, runs, seed, shrinks, steps, where } = this
+    const { actual, calls, expected, length, model, runs, seed, shrinks, steps, where } = this
     const name = ([command, input]: Call): string =>
       input === undefined ? command : `${command} ${Plain.show(input, 120)}`
     const width = Math.max(0, ...calls.map((call) => name(call).length))
-    const literal = (value: unknown): string => JSON.stringify(value)
-    const words = { answer: "result", state: "state", failure: "failure" } as const
+    const code = Plain.literal(calls)
+    const options = (all: Readonly<Record<string, unknown>>): string => {
+      const set = Object.entries(all).filter(([, value]) => value !== undefined)
+      return set.length === 0 ? "" : `, ${Plain.literal(Object.fromEntries(set))}`
+    }
+    const titles = {
+      answer: "the result of the real system differs from the model",
+      state: "the state of the real system differs from the model",
+      failure: "the real system fails",
+      time: "the real system does not end"
+    } as const
+    const differing =
+      where === "time"
+        ? [`  ${String(actual)}`]
+        : Plain.differences(expected, actual).map(
+            ([path, says, is]) =>
+              `  ${path}${path === "" ? "" : ": "}${Plain.show(is)}, but the model expects ${Plain.show(says)}`
+          )
     return [
-      `${model}: the ${words[where]} of the real system differs from the model`,
-      ...Plain.differences(expected, actual).map(
-        ([path, says, is]) =>
-          `  ${path}${path === "" ? "" : ": "}${Plain.show(is)}, but the model expects ${Plain.show(says)}`
-      ),
+      `${model}: ${titles[where]}`,
+      ...differing,
       ...calls.map((call, at) => {
         const step = steps[at]
         const number = String(at + 1).padStart(4)
@@ -205,13 +246,28 @@ export class Diverged extends Data.TaggedError("Diverged")<{
         return `${number}  ${name(call).padEnd(width)}  ${step === undefined ? "<- here" : changes.join("; ")}`
       }),
       "Replay:",
-      `  Model.replay(model, [${calls.map(literal).join(", ")}]${seed === undefined || seed === 0 ? "" : `, { seed: ${literal(seed)} }`})`,
+      code === undefined
+        ? "  Model.replay(model, error.calls), with the calls of this error: an input is no plain data"
+        : `  Model.replay(model, ${code}${options({ seed: seed === 0 ? undefined : seed })})`,
       ...(seed === undefined
         ? []
-        : [`  Model.check(model, { seed: ${literal(seed)} })  (run ${runs}, shrunk ${shrinks} times)`])
+        : [
+            `  Model.check(model${options({
+              seed,
+              runs: runs > leastRuns ? runs : undefined,
+              length: length === defaultLength ? undefined : length
+            })})  (run ${runs}, shrunk ${shrinks} times)`
+          ])
     ].join("\n")
   }
 }
+
+const leastRuns = 100
+const defaultLength = 40
+const defaultLimit = 2000
+
+/** Real time for shrinking, in milliseconds. */
+const shrinkTime = 10_000
 
 /**
  * Checks a real system against its model.
@@ -219,12 +275,17 @@ export class Diverged extends Data.TaggedError("Diverged")<{
  * **When to use** For code with state: a policy of your own, a cache, a client with a connection. Run it with
  * `it.effect` in vitest, or with `Effect.runPromise`.
  *
- * **Details** Uses Effect's `Arbitrary`, which shrinks a failing sequence to the commands that it needs. A defect, and
- * a failure of `run` or `actual`, count as a difference. The same seed gives the same sequences.
+ * **Details** A sequence is drawn on the model first, from the commands whose `when` holds, and more often from those
+ * that ran seldom in a state of the same kind; then it runs. What the n-th sequence is depends on the seed, `length` and
+ * n alone, so a finding comes again with any number of `runs`. A failing sequence is shrunk until no command, no pair of
+ * commands and no smaller input is left that it can do without; inputs are shrunk by Effect's `Arbitrary`. A defect, a
+ * failure of `run` or `actual`, and a program that does not end count as a difference.
  *
- * **Gotchas** `when` and `next` must depend on the model and the input alone. Work that does not end in virtual time (a
- * real socket) hangs the check. Effect's `Arbitrary` is unstable: another version may draw other sequences for the same
- * seed, so keep a finding as a {@link replay}.
+ * Refused with a `RangeError`: values that cannot be compared, and a check in which a command never ran because its
+ * `when` never held.
+ *
+ * **Gotchas** `when` and `next` must depend on the model and the input alone. Effect's `Arbitrary` is unstable: another
+ * version may draw other inputs for the same seed, so keep a finding as a {@link replay}.
  *
  * **Example** (A counter that restarts after three)
  *
@@ -260,33 +321,65 @@ export class Diverged extends Data.TaggedError("Diverged")<{
  * @category running
  * @since 0.1.0
  */
-export const check = <M, Real>(model: Model<M, Real>, options: Options = {}): Effect.Effect<Passed, Diverged> =>
-  Effect.gen(function* () {
-    const { length = 40, maxShrinks = 2000, runs = 100, seed = 0 } = options
-    const tally = { steps: 0, skipped: 0, commands: {} as Record<string, number> }
-    let last: Divergence | undefined
-    const result = yield* Arbitrary.checkEffect(
-      sequences(model.commands, length),
-      (calls) =>
-        Effect.map(runSequence(model, calls, seed, tally), (divergence) => {
-          if (divergence !== undefined) last = divergence
-          return divergence === undefined
-        }),
-      // Lengths grow with the size, up to their maximum in three quarters of the runs.
-      { runs, seed, size: 4 * length, maxShrinks }
+export const check = <M, Real>(model: Model<M, Real>, options: Options = {}): Effect.Effect<Passed, Diverged> => {
+  const { length = defaultLength, maxShrinks = 5000, runs, seed = 0 } = options
+  const where = `Model: ${model.name}`
+  if (runs !== undefined) Check.integer(where, "runs", runs, 1)
+  Check.integer(where, "length", length, 1)
+  Check.integer(where, "maxShrinks", maxShrinks, 0)
+  const time = Check.millis(where, "time", options.time ?? 1000)
+  const timeLimit = Limit.checked(where, options.timeLimit)
+  return Effect.gen(function* () {
+    const limit = yield* Limit.resolved(timeLimit, defaultLimit)
+    // The types of the model, of the real system and of the inputs do not matter from here on.
+    const any = model as unknown as AnyModel
+    const pools = yield* poolsOf(model, seed)
+    const generator = new Generator(
+      {
+        initial: any.initial,
+        expected: any.expected,
+        commands: Array.from(pools, ([name, pool]) => [name, model.commands[name] as AnyCommand, pool] as const)
+      },
+      seed,
+      length
     )
-    if (result._tag === "Passed") return { model: model.name, seed, runs, ...tally }
-    // An arbitrary that discards too many values is an error of the model, not a finding.
-    if (result._tag !== "Falsified") return yield* Effect.die(new Error(Arbitrary.formatCheckFailure(result)))
-    // Run again, because the last difference may belong to a sequence that was not accepted.
-    const shrunk = (yield* runSequence(model, result.shrunkInput, seed)) ?? last
-    if (shrunk === undefined)
-      return yield* Effect.die(new Error(`${model.name}: diverged once, and not when it was run again`))
-    return yield* new Diverged({ model: model.name, seed, runs: result.runs, shrinks: result.shrinks, ...shrunk })
+    const commands: Record<string, number> = {}
+    let steps = 0
+    const began = Limit.realMillis()
+    const goesOn = (run: number): boolean =>
+      runs === undefined ? run < leastRuns || Limit.realMillis() - began < time : run < runs
+    let run = 0
+    for (; goesOn(run); run++) {
+      const calls = generator.sequence(run)
+      const result = yield* runSequence(any, calls.map(callOf), seed, limit)
+      for (const { call } of result.steps) commands[call[0]] = (commands[call[0]] ?? 0) + 1
+      steps += result.steps.length
+      if ("where" in result) {
+        const shrunk = yield* shrink(any, pools, calls, result, { seed, limit, maxShrinks })
+        return yield* new Diverged({ model: model.name, seed, length, runs: run + 1, ...shrunk })
+      }
+      if (result.steps.length < calls.length) {
+        throw new RangeError(`${where}: \`when\` and \`next\` must depend on the model and the input alone`)
+      }
+    }
+    const never = Object.keys(model.commands).filter((name) => commands[name] === undefined)
+    if (never.length > 0 && (steps === 0 || steps >= enoughSteps)) {
+      throw new RangeError(
+        `${where}: nothing was checked of ${never.map((name) => `"${name}"`).join(", ")}: ` +
+          `\`when\` held for none of its inputs in any state of ${run} sequences`
+      )
+    }
+    return { model: model.name, seed, runs: run, steps, commands }
   })
+}
+
+/** Steps after which a command that was never possible is taken for impossible. */
+const enoughSteps = 500
 
 /**
  * Runs one sequence of commands, for a regression test. The message of {@link Diverged} has the call.
+ *
+ * **Details** Commands whose `when` does not hold are skipped. Throws a `RangeError` if none is left.
  *
  * @category running
  * @since 0.1.0
@@ -294,96 +387,81 @@ export const check = <M, Real>(model: Model<M, Real>, options: Options = {}): Ef
 export const replay = <M, Real>(
   model: Model<M, Real>,
   calls: ReadonlyArray<Call>,
-  options: Pick<Options, "seed"> = {}
-): Effect.Effect<ReadonlyArray<StepTaken>, Diverged> =>
-  Effect.gen(function* () {
-    const steps: Array<StepTaken> = []
-    const divergence = yield* runSequence(model, calls, options.seed ?? 0, undefined, steps)
-    if (divergence === undefined) return steps
-    return yield* new Diverged({ model: model.name, seed: undefined, runs: 1, shrinks: 0, ...divergence })
+  options: Pick<Options, "seed" | "timeLimit"> = {}
+): Effect.Effect<ReadonlyArray<StepTaken>, Diverged> => {
+  const timeLimit = Limit.checked(`Model: ${model.name}`, options.timeLimit)
+  return Effect.gen(function* () {
+    const limit = yield* Limit.resolved(timeLimit, defaultLimit)
+    const result = yield* runSequence(model as unknown as AnyModel, calls, options.seed ?? 0, limit)
+    if (!("where" in result)) {
+      if (result.steps.length > 0) return result.steps
+      throw new RangeError(`Model: ${model.name}: nothing was replayed: no call was possible`)
+    }
+    const { places: _, ...divergence } = result
+    return yield* new Diverged({
+      model: model.name,
+      seed: undefined,
+      length: undefined,
+      runs: 1,
+      shrinks: 0,
+      ...divergence
+    })
   })
-
-type Divergence = Pick<Diverged, "calls" | "steps" | "where" | "expected" | "actual">
-
-interface Tally {
-  steps: number
-  skipped: number
-  readonly commands: Record<string, number>
 }
+
+const callOf = ({ input, name }: Planned): Call => (input === undefined ? [name] : [name, input])
 
 const arbitraryOf = (input: Arbitrary.Arbitrary<unknown> | Schema.Schema<unknown>): Arbitrary.Arbitrary<unknown> =>
   Arbitrary.isArbitrary(input) ? input : Arbitrary.schema(input)
 
-/** Commands drawn by weight; the index shrinks towards the first command. */
-const sequences = <M, Real>(commands: Commands<M, Real>, length: number): Arbitrary.Arbitrary<Array<Call>> => {
-  const drawn = Object.entries(commands).flatMap(([name, { input, weight = 1 }]) => {
-    if (!Number.isInteger(weight) || weight < 1) {
-      throw new RangeError(`Model: the weight of ${name} must be an integer >= 1, got ${weight}`)
-    }
-    const call = Arbitrary.map(arbitraryOf(input), (input): Call => (input === undefined ? [name] : [name, input]))
-    return new Array<Arbitrary.Arbitrary<Call>>(weight).fill(call)
-  })
-  if (drawn.length === 0) throw new RangeError("Model: a model needs at least one command")
-  const call = Arbitrary.flatMap(integer(0, drawn.length - 1), (at) => drawn[at] as Arbitrary.Arbitrary<Call>)
-  return Arbitrary.array(call, { minLength: 1, maxLength: length })
-}
-
-/** Lets all fibers run that do not wait for time. */
-const settle = Effect.andThen(TestClock.adjust(0), Effect.repeat(Effect.yieldNow, { times: 4 }))
-
-const runSequence = <M, Real>(
-  model: Model<M, Real>,
-  calls: ReadonlyArray<Call>,
-  seed: string | number,
-  tally?: Tally,
-  steps: Array<StepTaken> = []
-): Effect.Effect<Divergence | undefined> =>
+const poolsOf = <M, Real>(model: Model<M, Real>, seed: string | number): Effect.Effect<ReadonlyMap<string, Pool>> =>
   Effect.gen(function* () {
-    const done: Array<Call> = []
-    const diverged = (where: Divergence["where"], expected: unknown, actual: unknown): Divergence => ({
-      calls: done,
-      steps,
-      where,
-      expected,
-      actual
-    })
-    const attempt = <A>(self: Effect.Effect<A, unknown, Scope.Scope>) =>
-      Effect.matchCause(self, {
-        onSuccess: (value) => ({ failed: false as const, value }),
-        onFailure: (cause) => ({ failed: true as const, cause: Cause.pretty(cause) })
-      })
-    const made = yield* attempt(model.real)
-    if (made.failed) return diverged("failure", "that it can be made", made.cause)
-    const real = made.value
-    const state = model.initial()
-    for (const call of calls) {
-      const [name, input] = call
-      const command = model.commands[name]
-      if (command === undefined) return diverged("failure", "a command of the model", `no command ${name}`)
-      if (command.when !== undefined && !command.when(state, input)) {
-        if (tally !== undefined) tally.skipped += 1
-        continue
+    const pools = new Map<string, Pool>()
+    for (const [name, { input, weight = 1 }] of Object.entries(model.commands)) {
+      Check.integer(`Model: ${model.name}`, `the weight of ${name}`, weight, 1)
+      const pool = new Pool(name, arbitraryOf(input), seed)
+      yield* pool.fill
+      if (pool.empty !== undefined) {
+        throw new RangeError(`Model: ${model.name}: "${name}" cannot run: ${pool.empty}`)
       }
-      done.push(call)
-      if (tally !== undefined) {
-        tally.steps += 1
-        tally.commands[name] = (tally.commands[name] ?? 0) + 1
-      }
-      const answer = command.next(state, input)
-      const answered = yield* attempt(command.run(real, input))
-      if (answered.failed) return diverged("failure", answer, answered.cause)
-      if (!same(answer, answered.value)) return diverged("answer", answer, answered.value)
-      yield* settle
-      const expected = model.expected(state)
-      const seen = yield* attempt(model.actual(real))
-      if (seen.failed) return diverged("failure", expected, seen.cause)
-      if (!same(expected, seen.value)) return diverged("state", expected, seen.value)
-      steps.push({ call, answer, state: seen.value })
+      pools.set(name, pool)
     }
-    return undefined
-  }).pipe(world(seed))
+    if (pools.size === 0) throw new RangeError(`Model: ${model.name}: a model needs at least one command`)
+    return pools
+  })
 
-const same = (one: unknown, other: unknown): boolean => Plain.canonical(one) === Plain.canonical(other)
+const shrink = (
+  model: AnyModel,
+  pools: ReadonlyMap<string, Pool>,
+  calls: ReadonlyArray<Planned>,
+  found: Divergence,
+  options: { readonly seed: string | number; readonly limit: number; readonly maxShrinks: number }
+) =>
+  Effect.gen(function* () {
+    const { limit, maxShrinks, seed } = options
+    const began = Limit.realMillis()
+    let tried = 0
+    // A program that hangs would take the whole limit for each try, so it has less, and the result is run again.
+    const short = found.where === "time" ? Math.max(10, limit / 50) : limit
+    const planned = (result: Divergence, of: ReadonlyArray<Planned>) => result.places.map((at) => of[at] as Planned)
+    const shrinker = new Shrinker(
+      pools,
+      planned(found, calls),
+      (calls) => {
+        tried += 1
+        return Effect.map(runSequence(model, calls.map(callOf), seed, short), (result) =>
+          "where" in result ? planned(result, calls) : undefined
+        )
+      },
+      () => tried < maxShrinks && Limit.realMillis() - began < shrinkTime
+    )
+    const smallest = yield* shrinker.run
+    const again = yield* runSequence(model, smallest.map(callOf), seed, limit)
+    if ("where" in again) return taken(again, shrinker.shrinks)
+    return taken(found, 0)
+  })
+
+const taken = ({ places: _, ...divergence }: Divergence, shrinks: number) => ({ ...divergence, shrinks })
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Parts of models

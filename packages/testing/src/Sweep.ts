@@ -8,12 +8,14 @@
  */
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Formatter from "effect/Formatter"
 import * as Scheduler from "effect/Scheduler"
 import * as Check from "./internal/check.ts"
+import * as Limit from "./internal/limit.ts"
 
 /**
  * The program to sweep.
@@ -22,9 +24,10 @@ import * as Check from "./internal/check.ts"
  *
  * | option | range | default |
  * |---|---|---|
- * | `budgets` | integers >= 3 | 3, 4, 5 |
+ * | `budgets` | integers >= 3, at least one | 3, 4, 5 |
  * | `prefixes` | an integer >= 1 | the budget |
  * | `longest` | an integer >= 1 | 200 |
+ * | `timeLimit` | a duration above zero | `TimeLimit.TimeLimit`, or 5 seconds |
  *
  * @category models
  * @since 0.1.0
@@ -39,7 +42,10 @@ export interface Options<S, E = never, R = never> {
    * behind it in a queue. With it every point is run twice, alone and contended.
    */
   readonly contender?: ((state: S) => Effect.Effect<unknown, unknown, R>) | undefined
-  /** What must hold after each run. A failure and a defect both break it, so any assertion library works. */
+  /**
+   * What must hold after each run. It is broken by a failure, by a defect and by the result `false`, so any assertion
+   * library works. `true` and no result hold; any other result is a violation, because it is no verdict.
+   */
   readonly invariant: (state: S, ran: Ran) => Effect.Effect<unknown, unknown, R>
   /**
    * Lets time pass for a program that waits for it, such as `TestClock.adjust("1 second")`. It runs at every tenth
@@ -52,6 +58,8 @@ export interface Options<S, E = never, R = never> {
   readonly prefixes?: number | undefined
   /** Yields after which a run counts as one that never ends. */
   readonly longest?: number | undefined
+  /** Real time after which a setup, an invariant, a tick or a turn of the program is stopped. */
+  readonly timeLimit?: Duration.Input | undefined
 }
 
 /**
@@ -107,8 +115,14 @@ export interface Swept {
 export class Violation extends Data.TaggedError("SweepViolation")<{
   readonly point: Point
   /** The reason. A program that does not end waits for something that never happens. */
-  readonly reason: "the invariant does not hold" | "the program does not end" | "the contender does not end"
-  /** The error of the invariant. */
+  readonly reason:
+    | "the invariant does not hold"
+    | "the program does not end"
+    | "the contender does not end"
+    | "the setup does not end"
+    | "the tick does not end"
+    | "the invariant does not end"
+  /** The error of the invariant; for a program that was stopped by its time limit, the limit. */
   readonly cause: unknown
 }> {
   override get message(): string {
@@ -128,10 +142,22 @@ const pace = 10
 
 const checked = <S, E, R>(options: Options<S, E, R>) => {
   const { budgets = defaults.budgets, contender, longest = defaults.longest, prefixes } = options
+  if (budgets.length === 0) Check.refuse("Sweep", "budgets", "at least one integer >= 3", budgets)
   for (const budget of budgets) Check.integer("Sweep", "budgets", budget, 3)
   if (prefixes !== undefined) Check.integer("Sweep", "prefixes", prefixes, 1)
   Check.integer("Sweep", "longest", longest, 1)
-  return { budgets, longest, prefixes, contentions: contender === undefined ? [false] : [false, true] }
+  const contentions = contender === undefined ? [false] : [false, true]
+  return { budgets, longest, prefixes, contentions, timeLimit: Limit.checked("Sweep", options.timeLimit) }
+}
+
+const defaultLimit = 5000
+
+/** What is wrong with the result of an invariant, if anything. */
+const verdict = (result: unknown): string | undefined => {
+  if (result === undefined || result === null || result === true) return undefined
+  if (result === false) return "it returned false"
+  const what = Effect.isEffect(result) ? "an effect, which was not run" : Formatter.format(result)
+  return `it must return true, false or nothing, and returned ${what}`
 }
 
 /** Starts an effect in a fiber that yields after `budget` operations, of which the first `prefix` do nothing. */
@@ -152,14 +178,25 @@ interface Outcome {
   readonly violation: Violation | undefined
 }
 
-const once = <S, E, R>(options: Options<S, E, R>, point: Point, longest: number): Effect.Effect<Outcome, E, R> =>
-  Effect.suspend(() => {
+const once = <S, E, R>(
+  options: Options<S, E, R>,
+  point: Point,
+  { longest, timeLimit }: { readonly longest: number; readonly timeLimit: number | undefined }
+): Effect.Effect<Outcome, E, R> =>
+  Effect.flatMap(Limit.resolved(timeLimit, defaultLimit), (limit) => {
     const { contender, invariant, program, setup, tick } = options
     const fibers: Array<AnyFiber> = []
     let ticking: AnyFiber | undefined
     let turn = 0
+    let reason: Violation["reason"] = "the setup does not end"
+    let since = Limit.realMillis()
+    const doing = (now: Violation["reason"]): void => {
+      reason = now
+      since = Limit.realMillis()
+    }
     const next = Effect.suspend(() => {
       turn += 1
+      since = Limit.realMillis()
       if (tick === undefined || turn % pace !== 0) return Effect.yieldNow
       const ticked = Effect.forkChild(tick, { startImmediately: true })
       return Effect.flatMap(ticked, (fiber) => {
@@ -173,8 +210,9 @@ const once = <S, E, R>(options: Options<S, E, R>, point: Point, longest: number)
         return fiber.pollUnsafe()
       })
 
-    return Effect.gen(function* () {
+    const run = Effect.gen(function* () {
       const state = yield* setup
+      doing("the program does not end")
       if (point.contended && contender !== undefined) fibers.push(yield* begin(contender(state), 0, point.budget))
       const fiber = yield* begin(program(state), point.prefix, point.budget)
       fibers.unshift(fiber)
@@ -190,17 +228,30 @@ const once = <S, E, R>(options: Options<S, E, R>, point: Point, longest: number)
       if (exit === undefined) return broken("the program does not end")
       const other = fibers[1]
       if (other !== undefined && (yield* ends(other)) === undefined) return broken("the contender does not end")
+      doing("the tick does not end")
       if (ticking !== undefined) yield* Fiber.await(ticking)
-      const held = yield* Effect.exit(invariant(state, { ...point, interrupted, exit }))
-      return held._tag === "Success"
+      doing("the invariant does not end")
+      const held = yield* Effect.exit(Effect.suspend(() => invariant(state, { ...point, interrupted, exit })))
+      if (held._tag === "Failure") return broken("the invariant does not hold", Cause.squash(held.cause))
+      const wrong = verdict(held.value)
+      return wrong === undefined
         ? { interrupted, violation: undefined }
-        : broken("the invariant does not hold", Cause.squash(held.cause))
+        : broken("the invariant does not hold", new Error(wrong))
     }).pipe(
       Effect.ensuring(
         Effect.sync(() => {
           for (const fiber of fibers) fiber.interruptUnsafe()
         })
       )
+    )
+    return Effect.map(
+      Limit.whileMoving(run, limit, () => since),
+      (outcome): Outcome => {
+        if (outcome !== undefined) return outcome
+        ticking?.interruptUnsafe()
+        const cause = new Error(`stopped after ${Duration.format(Duration.millis(limit))}`)
+        return { interrupted: false, violation: new Violation({ point, reason, cause }) }
+      }
     )
   })
 
@@ -209,7 +260,7 @@ const sweep = <S, E, R, E2>(
   options: Options<S, E, R>,
   found: (violation: Violation) => Effect.Effect<void, E2>
 ): Effect.Effect<Swept, E | E2, R> => {
-  const { budgets, contentions, longest, prefixes } = checked(options)
+  const { budgets, contentions, longest, prefixes, timeLimit } = checked(options)
   return Effect.gen(function* () {
     const swept = { runs: 0, interrupted: 0, ended: 0 }
     for (const contended of contentions) {
@@ -217,7 +268,7 @@ const sweep = <S, E, R, E2>(
         for (let prefix = 0; prefix < (prefixes ?? budget); prefix++) {
           for (let yields = 0, over = false; !over; yields++) {
             const point: Point = { contended, budget, prefix, yields }
-            const { interrupted, violation } = yield* once(options, point, longest)
+            const { interrupted, violation } = yield* once(options, point, { longest, timeLimit })
             swept.runs += 1
             swept[interrupted ? "interrupted" : "ended"] += 1
             over = !interrupted || yields >= longest
@@ -303,8 +354,8 @@ export const replay = <S, E = never, R = never>(
   options: Options<S, E, R>,
   point: Point
 ): Effect.Effect<void, E | Violation, R> => {
-  const { longest } = checked(options)
-  return Effect.flatMap(once(options, point, longest), ({ violation }) =>
+  const limits = checked(options)
+  return Effect.flatMap(once(options, point, limits), ({ violation }) =>
     violation === undefined ? Effect.void : Effect.fail(violation)
   )
 }

@@ -13,12 +13,13 @@ import * as Check from "../runtime/options.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
 import type * as TripPolicy from "../TripPolicy.ts"
 import {
+  type BaseState,
+  type Cells,
   CircuitCell,
   type CircuitSettings,
   type CircuitSnapshot,
   Circuits,
   type Command,
-  pinned,
   toSnapshot
 } from "./circuits.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
@@ -33,6 +34,8 @@ export interface BreakerSettings extends CircuitSettings {
 export interface BreakerSnapshot {
   /** Wall time, in milliseconds since the epoch. */
   readonly at: number
+  /** The state in which the circuits of keys without an entry begin. */
+  readonly base?: BaseState
   readonly circuits: ReadonlyArray<CircuitSnapshot>
 }
 
@@ -138,8 +141,8 @@ export class BreakerEngine {
     this.classify = settings.classify
     this.cells = new Keyed<BreakerCell>(
       settings.keys,
-      (key, now) => new BreakerCell(key, settings.trip, now),
-      (cell, now) => cell.running > 0 || pinned(cell, now)
+      (key, now) => this.circuits.begin(new BreakerCell(key, settings.trip, now)),
+      (cell, now) => cell.running > 0 || this.circuits.pinned(cell, now)
     )
   }
 
@@ -164,24 +167,27 @@ export class BreakerEngine {
   }
 
   state(key: string, now: number) {
-    const cell = this.cells.peek(key)
-    return cell === undefined
-      ? { _tag: "closed" as const, since: Duration.zero, openings: 0 }
-      : this.circuits.view(cell, now)
+    // Reading the state of a key neither creates nor keeps it.
+    return this.circuits.view(this.cells.peek(key) ?? this.circuits.make(key, Math.ceil(now)), now)
   }
 
   states(now: number) {
     return Array.from(this.cells.all(), (cell) => ({ key: cell.key, ...this.circuits.view(cell, now) }))
   }
 
-  control(key: string, command: Command, now: number, fiber: AnyFiber): void {
-    this.circuits.control(this.cells.ensure(key, now), command, now, fiber)
+  control(key: string | undefined, command: Command, now: number, fiber: AnyFiber): void {
+    this.circuits.control(this.circuitCells(now), key, command, now, fiber)
+  }
+
+  private circuitCells(now: number): Cells {
+    return { ensure: (key) => this.cells.ensure(key, now), all: () => this.cells.all() }
   }
 
   snapshot(now: number, fiber: AnyFiber) {
     return {
       version: 1 as const,
       at: Time.epochMillis(fiber),
+      base: this.circuits.baseState,
       // Without the entry that keys share when there is no room: it is the state of no single key.
       circuits: Array.from(this.cells.values(), (cell) => toSnapshot(cell, now))
     }
@@ -189,6 +195,7 @@ export class BreakerEngine {
 
   restore(snapshot: BreakerSnapshot, now: number, fiber: AnyFiber): void {
     const away = Math.max(0, Time.epochMillis(fiber) - snapshot.at)
+    if (snapshot.base !== undefined) this.circuits.restoreBase(this.circuitCells(now), snapshot.base, now, fiber)
     for (const circuit of snapshot.circuits) {
       const cell = this.cells.getDedicated(circuit.key, now)
       if (cell !== undefined) this.circuits.restore(cell, circuit, away, now, fiber)

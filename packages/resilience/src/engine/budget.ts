@@ -1,48 +1,84 @@
-/** Retry budgets at run time, for `RetryBudget`, `Retry` and `Policy`. */
+/** Retry budgets at run time, for `RetryBudget`, `Retry` and `Policy`: one account for all keys, or one for each. */
 import * as Tokens from "../machine/Tokens.ts"
 import * as Time from "../runtime/clock.ts"
+import * as EffectErrors from "../runtime/effectErrors.ts"
 import type { AnyFiber, AnySchedule } from "../runtime/types.ts"
+import { Keyed, type KeySettings } from "./keyed.ts"
 import type { Reporter } from "./reporter.ts"
 
 export interface BudgetSettings {
   readonly ratio: number
+  readonly timeoutCost: number
+  readonly capacity: number
+  readonly initial: number
   readonly minPerSecond: number
-  /** Milliseconds. */
-  readonly window: number
+  /** The limits of the accounts per key; `undefined` for one account. */
+  readonly keys: KeySettings | undefined
+}
+
+interface Account {
+  readonly key: string
+  lastUsed: number
+  readonly tokens: Tokens.Tokens
 }
 
 export class Budget {
-  private readonly tokens: Tokens.Tokens
+  private readonly settings: BudgetSettings
   private readonly reporter: Reporter
+  /** The account of all keys; without a meaning when each key has one. */
+  private readonly shared: Tokens.Tokens
+  private readonly accounts: Keyed<Account> | undefined
 
-  constructor({ minPerSecond, ratio, window }: BudgetSettings, reporter: Reporter) {
+  constructor(settings: BudgetSettings, reporter: Reporter) {
+    const { initial, keys } = settings
+    this.settings = settings
     this.reporter = reporter
-    this.tokens = Tokens.make({ ratio, minimum: (minPerSecond * window) / 1000, window })
+    this.shared = this.make()
+    // A dropped account begins anew with `initial` tokens, so it must hold as many.
+    const pinned = ({ tokens }: Account, now: number): boolean => Tokens.balance(tokens, now) < initial
+    this.accounts =
+      keys && new Keyed<Account>(keys, (key, now) => ({ key, lastUsed: Math.floor(now), tokens: this.make() }), pinned)
   }
 
-  /** Counts a first try. */
-  deposit(now: number): void {
-    Tokens.deposit(this.tokens, now)
+  private make(): Tokens.Tokens {
+    const { capacity, initial, minPerSecond, ratio } = this.settings
+    return Tokens.make({ ratio, capacity, initial, perSecond: minPerSecond })
   }
 
-  /** Withdraws the price of one retry; `false` when the balance is too low. */
-  tryWithdraw(key: string, fiber: AnyFiber): boolean {
+  private use(key: string, now: number, fiber: AnyFiber): Tokens.Tokens {
+    if (this.accounts === undefined) return this.shared
+    const account = this.accounts.get(key, fiber)
+    account.lastUsed = Math.floor(now)
+    return account.tokens
+  }
+
+  /** Counts a first attempt. */
+  deposit(key: string, now: number, fiber: AnyFiber): void {
+    Tokens.deposit(this.use(key, now, fiber), now)
+  }
+
+  /** Withdraws the price of one retry after `failure`; `false` when the balance is too low. */
+  tryWithdraw(failure: unknown, key: string, fiber: AnyFiber): boolean {
     const now = Time.monotonicMillis(fiber)
-    if (Tokens.tryWithdraw(this.tokens, now)) return true
+    const tokens = this.use(key, now, fiber)
+    const price = EffectErrors.isTimeout(failure) ? this.settings.timeoutCost : 1
+    if (Tokens.tryWithdraw(tokens, price, now)) return true
     if (this.reporter.hasListeners) {
       this.reporter.emit({
         _tag: "BudgetExhausted",
         policy: this.reporter.policy,
         key,
         at: Time.epochMillis(fiber),
-        balance: Tokens.balance(this.tokens, now)
+        balance: Tokens.balance(tokens, now)
       })
     }
     return false
   }
 
-  balance(fiber: AnyFiber): number {
-    return Tokens.balance(this.tokens, Time.monotonicMillis(fiber))
+  /** Reading the balance of a key neither creates nor keeps its account. */
+  balance(key: string, fiber: AnyFiber): number {
+    const tokens = this.accounts === undefined ? this.shared : (this.accounts.peek(key)?.tokens ?? this.make())
+    return Tokens.balance(tokens, Time.monotonicMillis(fiber))
   }
 }
 
@@ -53,6 +89,7 @@ const GatedTypeId = "~effect-resilience/RetryBudget/Gated" as const
 export interface GatedSchedule {
   readonly schedule: AnySchedule
   readonly budget: (fiber: AnyFiber) => Budget
+  readonly key: string
 }
 
 export const gatedScheduleOf = (schedule: unknown): GatedSchedule | undefined =>

@@ -82,7 +82,7 @@ export class BulkheadEngine {
     this.cells = new Keyed<BulkheadCell>(
       settings.keys,
       (key, now) => ({ ...this.permits.make(key), lastUsed: Math.floor(now) }),
-      Permits.pinned
+      (cell) => this.permits.pinned(cell)
     )
   }
 
@@ -91,11 +91,12 @@ export class BulkheadEngine {
     return {
       running: queue?.running ?? 0,
       waiting: queue?.waiting ?? 0,
-      maxConcurrent: this.permits.maxConcurrent
+      maxConcurrent: queue?.limit ?? this.permits.maxConcurrent
     }
   }
 
-  resize(maxConcurrent: number): void {
-    this.permits.resize(maxConcurrent, this.cells.all())
+  resize(maxConcurrent: number, key: string | undefined, now: number): void {
+    if (key === undefined) this.permits.resizeAll(this.cells.all(), maxConcurrent)
+    else this.permits.resize(this.cells.ensure(key, now), maxConcurrent)
   }
 }

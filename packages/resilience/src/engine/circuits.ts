@@ -7,6 +7,7 @@ import * as Circuit from "../machine/Circuit.ts"
 import type { Outcome } from "../Outcome.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
+import * as Check from "../runtime/options.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 import type * as TripPolicy from "../TripPolicy.ts"
 import { defaultKey } from "../Types.ts"
@@ -56,12 +57,17 @@ const outcomeCodes: Readonly<Record<Outcome, Circuit.OutcomeCode>> = {
 /** The commands of an operator. */
 export type Command = "isolate" | "close" | "reset" | "disable" | "enable"
 
-/** The commands as effects, each for one key. */
-export const commands = (run: (key: string, command: Command, now: number, fiber: AnyFiber) => void) => {
+/** The commands as effects, each for one key, or for every key when none is given. */
+export const commands = (
+  where: string,
+  run: (key: string | undefined, command: Command, now: number, fiber: AnyFiber) => void
+) => {
   const command =
     (name: Command) =>
-    (key: string = defaultKey): Effect.Effect<void> =>
-      Time.withNow((now, fiber) => run(key, name, now, fiber))
+    (key?: string): Effect.Effect<void> => {
+      if (key !== undefined) Check.key(`${where}.control.${name}`, key)
+      return Time.withNow((now, fiber) => run(key, name, now, fiber))
+    }
   return {
     isolate: command("isolate"),
     close: command("close"),
@@ -69,6 +75,14 @@ export const commands = (run: (key: string, command: Command, now: number, fiber
     disable: command("disable"),
     enable: command("enable")
   }
+}
+
+/** The circuits that a command applies to. */
+export interface Cells {
+  /** The circuit of one key, created if need be. */
+  readonly ensure: (key: string) => CircuitCell
+  /** Every circuit in memory. */
+  readonly all: () => Iterable<CircuitCell>
 }
 
 /** A circuit as data. The probes of a half-open circuit are lost, so it counts as open with its open time over. */
@@ -79,7 +93,13 @@ export interface CircuitSnapshot {
   readonly retryAfter: number
   readonly openFor: number
   readonly openings: number
+  readonly unhealthySince?: number
+  readonly openedBy?: ReadonlyArray<string>
+  readonly evidence?: Rejection.Evidence
 }
+
+/** The state that a circuit without calls has: closed, unless a command for every key has set another. */
+export type BaseState = "closed" | "isolated" | "disabled"
 
 /** The circuits of one policy. A policy reaches its circuits through this class alone. */
 export class Circuits {
@@ -88,18 +108,56 @@ export class Circuits {
   private readonly openTime: OpenTime.OpenTime
   /** Whether the trip policy reads how long calls take. */
   private readonly timed: boolean
+  /** Called when a circuit has become one that rejects every call: calls that wait for something else need not wait on. */
+  private readonly onShut: ((cell: CircuitCell, now: number, fiber: AnyFiber) => void) | undefined
+  /** The phase in which a circuit begins. An operator's command for every key sets it. */
+  private basePhase: typeof Circuit.Closed | typeof Circuit.Isolated | typeof Circuit.Disabled = Circuit.Closed
   private lastMillis = 0
   private lastRetryAfter = Duration.zero
 
-  constructor(where: string, settings: CircuitSettings, reporter: Reporter) {
+  constructor(
+    where: string,
+    settings: CircuitSettings,
+    reporter: Reporter,
+    onShut?: (cell: CircuitCell, now: number, fiber: AnyFiber) => void
+  ) {
     this.settings = settings
     this.reporter = reporter
     this.openTime = OpenTime.openTime(where, settings.openFor)
     this.timed = settings.trip.usesDuration !== false
+    this.onShut = onShut
   }
 
   make(key: string, now: number): CircuitCell {
-    return new CircuitCell(key, this.settings.trip, now)
+    return this.begin(new CircuitCell(key, this.settings.trip, now))
+  }
+
+  /** A new circuit, in the state that circuits begin in. */
+  begin<Cell extends CircuitCell>(cell: Cell): Cell {
+    cell.phase = this.basePhase
+    return cell
+  }
+
+  get baseState(): BaseState {
+    return states[this.basePhase] as BaseState
+  }
+
+  /**
+   * A circuit that must not be dropped: one that is not as a new one would be, because an operator changed it; one whose open
+   * time is not over; one with a running probe. An open circuit that is due for a probe may be dropped: a new one would
+   * admit that call too.
+   */
+  pinned(cell: CircuitCell, now: number): boolean {
+    if (cell.phase === this.basePhase) return false
+    if (this.basePhase !== Circuit.Closed) return true
+    switch (cell.phase) {
+      case Circuit.Open:
+        return Circuit.remainingOpenMs(cell, now) > 0
+      case Circuit.HalfOpen:
+        return cell.openings?.probes.some((probe) => now < probe.leaseEnds) ?? false
+      default:
+        return true
+    }
   }
 
   /** Does a call of this circuit need the time? Reading the clock is most of what a call costs. */
@@ -126,7 +184,7 @@ export class Circuits {
   ): Effect.Effect<never, Rejection.CircuitOpen> | undefined {
     const from = cell.phase
     const probe = Circuit.admit(cell, this.settings.probes, now)
-    if (cell.phase !== from) this.transition(cell, from, "time", fiber)
+    if (cell.phase !== from) this.transition(cell, from, "time", now, fiber)
     if (probe === Circuit.Rejected) return this.reject(cell, now, fiber)
     admission.probe = probe
     admission.generation = cell.generation
@@ -144,7 +202,9 @@ export class Circuits {
     retryAfter?: Duration.Duration
   ): void {
     const { probes, trip } = this.settings
-    const sample = { outcome: outcomeCodes[outcome], duration: this.timed ? now - startedAt : 0 }
+    // Of a probe the time is known anyway.
+    const timed = this.timed || cell.phase === Circuit.HalfOpen
+    const sample = { outcome: outcomeCodes[outcome], duration: timed ? now - startedAt : 0 }
     const verdict = Circuit.settle(cell, trip, probes, admission, sample, now)
     if (verdict === Circuit.Tripped) this.open(cell, now, fiber, retryAfter)
     else if (verdict === Circuit.Recovered) this.recover(cell, now, fiber)
@@ -153,37 +213,41 @@ export class Circuits {
   /** Milliseconds for which the circuit will surely reject calls; 0 when it may admit one. */
   rejectsFor(cell: CircuitCell, now: number): number {
     if (cell.phase === Circuit.Isolated) return Infinity
-    return cell.phase === Circuit.Open ? Circuit.remainingOpenMs(cell, now) : 0
+    return cell.phase === Circuit.Open ? Circuit.rejectsForMs(cell, now) : 0
   }
 
   private recover(cell: CircuitCell, now: number, fiber: AnyFiber): void {
     const from = cell.phase
     Circuit.close(cell, this.settings.trip, now)
     cell.lastEvidence = undefined
-    this.transition(cell, from, "probes", fiber)
+    this.transition(cell, from, "probes", now, fiber)
   }
 
   private open(cell: CircuitCell, now: number, fiber: AnyFiber, retryAfter: Duration.Duration | undefined): void {
-    const { maxRetryAfter, trip } = this.settings
+    const { maxRetryAfter, openFor, trip } = this.settings
     const from = cell.phase
-    // Figures and schedules may be the user's and may throw: the circuit opens first.
-    const figures = Result.try(() => (from === Circuit.Closed ? trip.figures(cell.tripState, now) : undefined))
+    const tripped = from === Circuit.Closed
+    // Parts, figures and schedules may be the user's and may throw: the circuit opens first.
+    const parts = Result.try(() => (tripped ? trip.trippedBy?.(cell.tripState, now) : undefined))
+    const figures = Result.try(() => (tripped ? trip.figures(cell.tripState, now) : undefined))
     const base = Result.try(() => this.openTime(Circuit.nextOpening(cell, now), fiber))
-    if (from === Circuit.Closed)
-      cell.lastEvidence = { trip: trip.name, figures: Result.getOrElse(figures, noFigures) ?? {} }
-    // A `retryAfter` can only lengthen the open time, up to `maxRetryAfter`.
+    let openedBy: ReadonlyArray<string> | undefined
+    if (tripped) {
+      openedBy = Result.getOrElse(parts, () => undefined) ?? []
+      if (openedBy.length === 0) openedBy = [trip.name]
+      cell.lastEvidence = { trip: openedBy.join(", "), figures: Result.getOrElse(figures, noFigures) ?? {} }
+    }
+    // A `retryAfter` can only lengthen the open time.
     const asked = retryAfter === undefined ? 0 : Math.min(Duration.toMillis(retryAfter), maxRetryAfter)
-    Circuit.open(
-      cell,
-      Math.max(
-        Result.getOrElse(base, () => OpenTime.fallback),
-        asked
-      ),
-      now
+    const openMs = Math.max(
+      Result.getOrElse(base, () => OpenTime.fallback),
+      OpenTime.spread(asked, OpenTime.spreadOf(openFor), fiber)
     )
-    this.transition(cell, from, from === Circuit.Closed ? "tripped" : "probes", fiber)
-    if (Result.isFailure(figures)) throw figures.failure
-    if (Result.isFailure(base)) throw base.failure
+    Circuit.open(cell, openMs, now, openedBy)
+    this.transition(cell, from, tripped ? "tripped" : "probes", now, fiber)
+    for (const result of [parts, figures, base] as ReadonlyArray<Result.Result<unknown, unknown>>) {
+      if (Result.isFailure(result)) throw result.failure
+    }
   }
 
   /** Restores a circuit as it has become in the `away` milliseconds since its snapshot. */
@@ -192,18 +256,56 @@ export class Circuits {
     // Running calls belong to the circuit as it was before, and so does its trip state.
     Circuit.reset(cell, this.settings.trip, now)
     cell.phase = states.indexOf(from.state) as Circuit.Phase
-    cell.since = Math.floor(now - from.since - away)
+    const since = Math.floor(now - from.since - away)
+    cell.since = since
+    cell.lastEvidence = undefined
     if (from.openings > 0 || cell.phase === Circuit.Open) {
       const openings = Circuit.openingsOf(cell)
-      openings.until = now + from.retryAfter - away
-      openings.length = from.openFor
+      // A snapshot may have been changed, or taken with other options: no circuit opens for longer than these allow.
+      const longest = this.longestOpenTime(from.openings, fiber)
+      openings.until = now + Math.min(from.retryAfter, longest) - away
+      openings.length = Math.min(from.openFor, longest)
       openings.count = from.openings
+      openings.unhealthySince = from.unhealthySince === undefined ? since : Math.floor(now - from.unhealthySince - away)
+      if (cell.phase === Circuit.Open) {
+        openings.openedBy = from.openedBy ?? []
+        cell.lastEvidence = from.evidence
+      }
     }
-    cell.lastEvidence = undefined
-    if (cell.phase !== before) this.transition(cell, before, "control", fiber)
+    if (cell.phase !== before) this.transition(cell, before, "control", now, fiber)
   }
 
-  control(cell: CircuitCell, command: Command, now: number, fiber: AnyFiber): void {
+  private longestOpenTime(opening: number, fiber: AnyFiber): number {
+    const { maxRetryAfter, openFor } = this.settings
+    return Math.max(maxRetryAfter * (1 + OpenTime.spreadOf(openFor)), OpenTime.longest(openFor, opening, fiber))
+  }
+
+  /** Runs a command on the circuit of a key; without a key on every circuit, those to come included. */
+  control(cells: Cells, key: string | undefined, command: Command, now: number, fiber: AnyFiber): void {
+    const present = key === undefined ? Array.from(cells.all()) : [cells.ensure(key)]
+    if (key === undefined) {
+      const base = baseAfter(command, this.basePhase)
+      // So that the command is an event, and can be seen, also before the first call.
+      if (present.length === 0 && base !== Circuit.Closed) present.push(cells.ensure(defaultKey))
+      this.basePhase = base
+    }
+    for (const cell of present) this.apply(cell, command, now, fiber)
+  }
+
+  /**
+   * Sets the state in which circuits begin, as a snapshot has it: a command for every key that is in force applies to the
+   * circuits in memory too, and the end of one to those that it had set.
+   */
+  restoreBase(cells: Cells, state: BaseState, now: number, fiber: AnyFiber): void {
+    const before = this.basePhase
+    if (state === states[before]) return
+    const present = Array.from(cells.all()).filter((cell) => state !== "closed" || cell.phase === before)
+    this.basePhase = states.indexOf(state) as typeof before
+    const command = state === "isolated" ? "isolate" : state === "disabled" ? "disable" : "close"
+    for (const cell of present) this.apply(cell, command, now, fiber)
+  }
+
+  private apply(cell: CircuitCell, command: Command, now: number, fiber: AnyFiber): void {
     const from = cell.phase
     switch (command) {
       case "isolate":
@@ -222,7 +324,7 @@ export class Circuits {
         Circuit.reset(cell, this.settings.trip, now)
     }
     if (cell.phase === Circuit.Closed) cell.lastEvidence = undefined
-    if (cell.phase !== from) this.transition(cell, from, "control", fiber)
+    if (cell.phase !== from) this.transition(cell, from, "control", now, fiber)
   }
 
   private reject(cell: CircuitCell, now: number, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> {
@@ -250,74 +352,109 @@ export class Circuits {
 
   view(cell: CircuitCell, now: number) {
     const common = {
-      since: Duration.millis(Math.max(0, now - cell.since)),
+      since: sinceMillis(cell.since, now),
       openings: Circuit.nextOpening(cell, now) - 1
     }
-    switch (cell.phase) {
-      case Circuit.Open:
-        return {
-          _tag: "open" as const,
-          ...common,
-          retryAfter: Duration.millis(Circuit.remainingOpenMs(cell, now)),
-          ...(cell.lastEvidence === undefined ? {} : { evidence: cell.lastEvidence })
-        }
-      case Circuit.HalfOpen:
-        return {
-          _tag: "half-open" as const,
-          ...common,
-          probing: Circuit.probing(cell, now),
-          successes: cell.openings?.probeSuccesses ?? 0
-        }
-      default:
-        return { _tag: states[cell.phase] as "closed" | "isolated" | "disabled", ...common }
+    const { openings } = cell
+    if (openings === undefined || (cell.phase !== Circuit.Open && cell.phase !== Circuit.HalfOpen)) {
+      return { _tag: states[cell.phase] as "closed" | "isolated" | "disabled", ...common }
+    }
+    const unhealthySince = sinceMillis(openings.unhealthySince, now)
+    const evidence = cell.lastEvidence === undefined ? {} : { evidence: cell.lastEvidence }
+    const remaining = cell.phase === Circuit.Open ? Circuit.remainingOpenMs(cell, now) : 0
+    if (remaining > 0) {
+      return {
+        _tag: "open" as const,
+        ...common,
+        unhealthySince,
+        retryAfter: Duration.millis(remaining),
+        ...evidence
+      }
+    }
+    const due = cell.phase === Circuit.Open
+    return {
+      _tag: "half-open" as const,
+      ...common,
+      ...(due ? { since: sinceMillis(openings.until, now) } : {}),
+      unhealthySince,
+      due,
+      probing: Circuit.probing(cell, now),
+      successes: openings.probeSuccesses,
+      ...evidence
     }
   }
 
-  private transition(cell: CircuitCell, from: Circuit.Phase, cause: Event.Transition["cause"], fiber: AnyFiber): void {
-    if (!this.reporter.hasListeners) return
-    const opened = cell.phase === Circuit.Open
+  private transition(
+    cell: CircuitCell,
+    from: Circuit.Phase,
+    cause: Event.Transition["cause"],
+    now: number,
+    fiber: AnyFiber
+  ): void {
+    if (this.reporter.hasListeners) this.report(cell, from, cause, now, fiber)
+    if (cell.phase === Circuit.Open || cell.phase === Circuit.Isolated) this.onShut?.(cell, now, fiber)
+  }
+
+  private report(
+    { key, lastEvidence, openings, phase }: CircuitCell,
+    from: Circuit.Phase,
+    cause: Event.Transition["cause"],
+    now: number,
+    fiber: AnyFiber
+  ): void {
+    const opened = phase === Circuit.Open
+    const wasUnhealthy = from === Circuit.Open || from === Circuit.HalfOpen
     this.reporter.emit({
       _tag: "Transition",
       policy: this.reporter.policy,
-      key: cell.key,
+      key,
       at: Time.epochMillis(fiber),
       from: states[from]!,
-      to: states[cell.phase]!,
+      to: states[phase]!,
       cause,
-      ...(opened && cell.lastEvidence !== undefined ? { evidence: cell.lastEvidence } : {}),
-      ...(opened && cell.openings !== undefined
-        ? { openFor: Duration.millis(cell.openings.length), openings: cell.openings.count }
+      ...(opened && lastEvidence !== undefined ? { evidence: lastEvidence } : {}),
+      ...(opened && openings !== undefined
+        ? { openFor: Duration.millis(openings.length), openings: openings.count }
+        : {}),
+      ...((opened || wasUnhealthy) && openings !== undefined
+        ? { unhealthySince: sinceMillis(openings.unhealthySince, now) }
         : {})
     })
   }
 }
 
-/**
- * A circuit that must not be dropped: one that an operator changed, one whose open time is not over, one with a running probe.
- * An open circuit that is due for a probe may be dropped: a new one would admit that call too.
- */
-export const pinned = (cell: CircuitCell, now: number): boolean => {
-  switch (cell.phase) {
-    case Circuit.Closed:
-      return false
-    case Circuit.Open:
-      return Circuit.remainingOpenMs(cell, now) > 0
-    case Circuit.HalfOpen:
-      return cell.openings?.probes.some((probe) => now < probe.leaseEnds) ?? false
+/** The time since a moment; a moment in whole milliseconds may be later than `now` within the same millisecond. */
+const sinceMillis = (moment: number, now: number): Duration.Duration => Duration.millis(Math.max(0, now - moment))
+
+/** The state in which circuits begin after a command for every key. */
+const baseAfter = <Phase extends Circuit.Phase>(command: Command, before: Phase) => {
+  switch (command) {
+    case "isolate":
+      return Circuit.Isolated
+    case "disable":
+      return Circuit.Disabled
+    case "enable":
+      return before === Circuit.Disabled ? Circuit.Closed : before
     default:
-      return true
+      return Circuit.Closed
   }
 }
 
 export const toSnapshot = (cell: CircuitCell, now: number): CircuitSnapshot => {
+  const { openings } = cell
   const state = states[cell.phase]!
+  const unhealthy = cell.phase === Circuit.Open || cell.phase === Circuit.HalfOpen
   return {
     key: cell.key,
     state: state === "half-open" ? "open" : state,
-    since: now - cell.since,
+    since: Math.max(0, now - cell.since),
     // JSON has no infinity.
     retryAfter: state === "open" ? Math.min(Circuit.remainingOpenMs(cell, now), Number.MAX_SAFE_INTEGER) : 0,
-    openFor: Math.min(cell.openings?.length ?? 0, Number.MAX_SAFE_INTEGER),
-    openings: cell.openings?.count ?? 0
+    openFor: Math.min(openings?.length ?? 0, Number.MAX_SAFE_INTEGER),
+    openings: openings?.count ?? 0,
+    ...(unhealthy && openings !== undefined
+      ? { unhealthySince: Math.max(0, now - openings.unhealthySince), openedBy: openings.openedBy }
+      : {}),
+    ...(unhealthy && cell.lastEvidence !== undefined ? { evidence: cell.lastEvidence } : {})
   }
 }

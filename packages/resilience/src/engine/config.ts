@@ -12,6 +12,7 @@ import * as Schema from "effect/Schema"
 import * as Event from "../Event.ts"
 import * as TripPolicy from "../TripPolicy.ts"
 import type { ConfigSource } from "../Types.ts"
+import * as Variables from "./variables.ts"
 
 const WindowValues = {
   threshold: Schema.optionalKey(Schema.Finite),
@@ -68,8 +69,10 @@ export const BulkheadValues = Schema.Struct({
 
 export const BudgetValues = Schema.Struct({
   ratio: Schema.optionalKey(Schema.Finite),
-  minPerSecond: Schema.optionalKey(Schema.Finite),
-  window: Schema.optionalKey(Schema.DurationFromString)
+  timeoutCost: Schema.optionalKey(Schema.Finite),
+  capacity: Schema.optionalKey(Schema.Finite),
+  initial: Schema.optionalKey(Schema.Finite),
+  minPerSecond: Schema.optionalKey(Schema.Finite)
 })
 
 export const BackoffValues = Schema.Struct({
@@ -97,7 +100,7 @@ export const fromPath = <S extends object>(
   path?: string | ConfigProvider.Path
 ): Config.Config<S> => Config.withDefault(Config.schema(schema, path), {} as S)
 
-export const load = <S extends object>(
+const load = <S extends object>(
   schema: Schema.ConstraintCodec<S, unknown>,
   source: ConfigSource<S>
 ): Effect.Effect<S, Config.ConfigError> =>
@@ -134,21 +137,93 @@ export const merge = <O extends object>(options: O, values: object): O => {
 const isPlain = (value: unknown): value is object =>
   typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype
 
-/** Turns the `RangeError` of a value that came from `Config` into a `ConfigError`. */
-export const orConfigError = <A>(make: () => A): Effect.Effect<A, Config.ConfigError> => {
-  const result = Result.try(make)
-  if (Result.isSuccess(result)) return Effect.succeed(result.success)
-  const error = result.failure
-  return error instanceof RangeError
-    ? Effect.fail(new Config.ConfigError(new ConfigProvider.SourceError({ message: error.message, cause: error })))
-    : Effect.die(error)
+/** The name of an option as a word of a message. */
+const mentions = (message: string, name: string | number | undefined): boolean =>
+  name !== undefined && new RegExp(`\\b${name}\\b`).test(message)
+
+/** Messages name a module where configuration has a path. */
+const withPaths = (message: string): string =>
+  message.replace("Retry.backoff", "retry").replace(/TripPolicy\.\w+/, "trip")
+
+/** The options that an error is about: those that its message names, else all that are set. */
+const blamed = (message: string, set: ReadonlyArray<ConfigProvider.Path>): ReadonlyArray<ConfigProvider.Path> => {
+  const text = withPaths(message)
+  const named = set.filter((option) => mentions(text, option.at(-1)))
+  const exactly = named.filter((option) => option.length === 1 || mentions(text, option.at(-2)))
+  if (exactly.length > 0) return exactly
+  return named.length > 0 ? named : set
 }
+
+/** The path in the message of a value that cannot be read. */
+const pathIn = (message: string): ConfigProvider.Path =>
+  Array.from(message.match(/ at ((?:\["[^"]*"\])+)/)?.[1]?.matchAll(/"([^"]*)"/g) ?? [], ([, name = ""]) => name)
+
+const isSet = (values: unknown, option: ConfigProvider.Path): boolean => {
+  let value = values
+  for (const name of option) value = isPlain(value) ? (value as Record<string, unknown>)[name] : undefined
+  return value !== undefined
+}
+
+const configError = (message: string, cause: unknown) =>
+  new Config.ConfigError(new ConfigProvider.SourceError({ message, cause }))
+
+/** An error of configured options, with the name of the policy and of the variables. */
+const named = (
+  id: string,
+  message: string,
+  cause: unknown,
+  options: ReadonlyArray<ConfigProvider.Path>,
+  source: Variables.Source | undefined
+): Effect.Effect<never, Config.ConfigError> =>
+  source === undefined || options.length === 0
+    ? Effect.fail(configError(`${id}: ${message}`, cause))
+    : Effect.flatMap(
+        Effect.forEach(options, (option) => Variables.variableOf(source, option)),
+        (names) => Effect.fail(configError(`${id}: ${message}, from ${names.join(", ")}`, cause))
+      )
+
+/**
+ * What is made of the configured options of a policy. An error names the policy, the option and the variable; a variable
+ * below the path that none of the policy's options reads is reported as a warning.
+ */
+export const configured = <S extends object, A>(
+  id: string,
+  schema: Schema.ConstraintCodec<S, unknown>,
+  source: ConfigSource<S>,
+  isOption: (option: ConfigProvider.Path) => boolean,
+  make: (values: S) => A
+): Effect.Effect<A, Config.ConfigError> =>
+  Effect.gen(function* () {
+    const from: Variables.Source | undefined = isPath(source)
+      ? {
+          provider: yield* ConfigProvider.ConfigProvider,
+          path: typeof source === "string" ? [source] : source,
+          options: Variables.optionsOf(schema).filter(isOption)
+        }
+      : undefined
+    const values = yield* load(schema, source).pipe(
+      Effect.catch((error) => {
+        const option = pathIn(error.message).slice(from?.path.length ?? 0)
+        return named(id, error.message, error, option.length === 0 ? [] : [option], from)
+      })
+    )
+    if (from !== undefined) {
+      for (const sentence of yield* Variables.unread(from)) yield* Effect.logWarning(`${id}: ${sentence}`)
+    }
+    const result = Result.try(() => make(values))
+    if (Result.isSuccess(result)) return result.success
+    const error = result.failure
+    if (!(error instanceof RangeError)) return yield* Effect.die(error)
+    const set = from?.options.filter((option) => isSet(values, option)) ?? []
+    return yield* named(id, error.message, error, blamed(error.message, set), from)
+  })
 
 /**
  * The two layers of a policy: with its options as they are, and with values from `Config` over them, which `toOptions` turns
  * into options.
  */
 export const layers = <Self, Shape, O extends object, Settings, V extends object>(
+  id: string,
   service: Context.Service<Self, Shape>,
   options: O,
   schema: Schema.ConstraintCodec<V, unknown>,
@@ -157,6 +232,7 @@ export const layers = <Self, Shape, O extends object, Settings, V extends object
   make: (settings: Settings, program: Event.Hub) => Shape
 ) => {
   const settings = resolve(options)
+  const all = (): boolean => true
   return {
     layer: Layer.effect(
       service,
@@ -166,9 +242,9 @@ export const layers = <Self, Shape, O extends object, Settings, V extends object
       Layer.effect(
         service,
         Effect.gen(function* () {
-          const values = yield* load(schema, source)
           const hub = yield* Event.CurrentHub
-          return make(yield* orConfigError(() => resolve(merge(options, toOptions(values, options)))), hub)
+          const merged = (values: V): Settings => resolve(merge(options, toOptions(values, options)))
+          return make(yield* configured(id, schema, source, all, merged), hub)
         })
       )
   }

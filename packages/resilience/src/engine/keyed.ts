@@ -51,6 +51,11 @@ export class Keyed<T extends Registry.Entry> {
     return this.registry.entries.get(key)
   }
 
+  /** The entry that further keys share, if there is one. */
+  get shared(): T | undefined {
+    return this.overflow
+  }
+
   /** An entry for this key alone, beyond `maxKeys` if need be: a command of an operator holds for its key. */
   ensure(key: string, now: number): T {
     return this.getDedicated(key, now) ?? Registry.ensure(this.registry, key, (key) => this.make(key, now))

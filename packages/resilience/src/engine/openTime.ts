@@ -1,5 +1,6 @@
 /** How long a circuit stays open. */
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
@@ -8,7 +9,7 @@ import * as Check from "../runtime/options.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 
 /** A schedule of open times; its input is the number of the opening in a row. */
-type OpenSchedule = Schedule.Schedule<unknown, number>
+type OpenSchedule = Schedule.Schedule<unknown, number, unknown>
 
 /** Times in milliseconds. */
 export interface Growth {
@@ -30,6 +31,9 @@ interface GrowthOptions {
 /** The longest opening by default, in milliseconds; also the open time of a circuit whose schedule fails. */
 export const fallback = 60_000
 
+/** The share of the open time by which it varies, unless `openFor` sets it. */
+const defaultJitter = 0.2
+
 const isGrowthOptions = (input: Duration.Input | GrowthOptions): input is GrowthOptions =>
   typeof input === "object" && "initial" in input
 
@@ -45,7 +49,7 @@ export const resolve = (
   Check.noUnknown(`${where}.openFor`, options, ["initial", "factor", "max", "jitter"])
   const initial = Check.millis(where, field, options.initial)
   const factor = Check.inRange(where, "openFor.factor", options.factor ?? 1, 1, 1000)
-  const jitter = Check.inRange(where, "openFor.jitter", options.jitter ?? 0.2, 0, 1)
+  const jitter = Check.inRange(where, "openFor.jitter", options.jitter ?? defaultJitter, 0, 1)
   if (options.max !== undefined && factor === 1) {
     throw new RangeError(`${where}: openFor.max has no effect without openFor.factor > 1`)
   }
@@ -86,23 +90,63 @@ export const openTime = (where: string, settings: OpenTimeSettings): OpenTime =>
   }
 }
 
+/** The share by which an open time that the dependency asked for is lengthened at most. A schedule sets none. */
+export const spreadOf = (settings: OpenTimeSettings): number =>
+  Schedule.isSchedule(settings) ? defaultJitter : (settings as Growth).jitter
+
+/**
+ * The open time that the dependency asked for, in milliseconds, with a random part on top: without one the circuits of all
+ * processes would admit their probes at one moment.
+ */
+export const spread = (asked: number, share: number, fiber: AnyFiber): number =>
+  share === 0 || asked === 0 ? asked : asked * (1 + share * fiber.getRef(Random.Random).nextDoubleUnsafe())
+
+/** The longest time, in milliseconds, that the n-th opening in a row may last by its own settings. */
+export const longest = (settings: OpenTimeSettings, opening: number, fiber: AnyFiber): number => {
+  if (Schedule.isSchedule(settings)) {
+    const exit = Effect.runSyncExitWith(fiber.context)(replay(settings as OpenSchedule, opening))
+    return exit._tag === "Success" ? exit.value : fallback
+  }
+  const { factor, initial, jitter, max } = settings as Growth
+  return (factor === 1 ? initial : max) * (1 + jitter)
+}
+
 /** The most steps of a schedule that are replayed: later openings in a row keep the delay of this one. */
 const maxReplayed = 100
 
 /**
- * The delay that a schedule gives to its n-th step, replayed from the start against a simulated clock, so that it depends
- * on nothing but the number (Effect's own breaker does the same). A schedule that has ended keeps its last delay.
+ * The delay that a schedule gives to its n-th step. It is replayed against a simulated clock, on which the openings before
+ * follow each other without a break and the n-th begins now: so the delay depends on nothing but the number and, for a
+ * schedule that reads the calendar, the present time. A schedule that has ended keeps its last delay.
  */
-const replay = (schedule: OpenSchedule, opening: number): Effect.Effect<number> =>
+const replay = (schedule: OpenSchedule, opening: number): Effect.Effect<number, unknown> =>
+  Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    const steps = Math.max(1, Math.min(opening, maxReplayed))
+    const delays = yield* delaysOf(schedule, now, [], steps)
+    const past = delays.slice(0, steps - 1)
+    const start = now - past.reduce((sum, delay) => sum + delay, 0)
+    const last = past.length === 0 ? delays : yield* delaysOf(schedule, start, past, steps)
+    return last.at(-1) ?? 0
+  })
+
+/** The first delays of a schedule; `elapse` says what passes after each step, when it is not the delay itself. */
+const delaysOf = (
+  schedule: OpenSchedule,
+  start: number,
+  elapse: ReadonlyArray<number>,
+  steps: number
+): Effect.Effect<ReadonlyArray<number>, unknown> =>
   Effect.gen(function* () {
     const step = yield* Schedule.toStep(schedule)
-    let now = 0
-    let delay = 0
-    for (let attempt = 1; attempt <= Math.min(opening, maxReplayed); attempt++) {
-      const result = yield* Effect.result(step(now, attempt))
+    const delays: Array<number> = []
+    let now = start
+    while (delays.length < steps) {
+      const result = yield* Effect.result(step(now, delays.length + 1))
       if (result._tag === "Failure") break
-      delay = Duration.toMillis(result.success[1])
-      now += delay
+      const delay = Duration.toMillis(result.success[1])
+      now += elapse[delays.length] ?? delay
+      delays.push(delay)
     }
-    return delay
+    return delays
   })

@@ -14,6 +14,9 @@ export interface BulkheadSettings {
   readonly maxWait: number
 }
 
+/** The rejection of a call whose circuit has become one that rejects every call. */
+type Refusal = Effect.Effect<never, Rejection.CircuitOpen>
+
 /** The permits of one key. */
 export interface PermitCell {
   readonly key: string
@@ -25,7 +28,8 @@ export interface PermitHolder {
   held: boolean
   /** Its entry in the queue, also after it has left the queue. */
   waiter: Queue.Waiter<PermitHolder> | undefined
-  wake: (() => void) | undefined
+  /** Ends the wait: with a permit, or with a rejection. */
+  wake: ((rejection?: Refusal) => void) | undefined
 }
 
 export class Permits {
@@ -33,6 +37,8 @@ export class Permits {
   private readonly maxQueued: number
   private readonly maxWait: number
   private readonly reporter: Reporter
+  /** The rejections of waiters that left the queue before their fiber was there to be woken. */
+  private readonly refused = new WeakMap<Queue.Waiter<PermitHolder>, Refusal>()
 
   constructor({ maxConcurrent, maxQueued, maxWait }: BulkheadSettings, reporter: Reporter) {
     this.limit = maxConcurrent
@@ -58,7 +64,7 @@ export class Permits {
     holder: PermitHolder,
     fiber: AnyFiber,
     deadline = Infinity
-  ): Effect.Effect<void, Rejection.BulkheadFull> | undefined {
+  ): Effect.Effect<void, Rejection.BulkheadFull | Rejection.CircuitOpen> | undefined {
     if (Queue.tryAcquire(cell.queue)) {
       holder.held = true
       return undefined
@@ -77,21 +83,23 @@ export class Permits {
     limit: number,
     reason: "wait" | "deadline",
     fiber: AnyFiber
-  ): Effect.Effect<void, Rejection.BulkheadFull> {
+  ): Effect.Effect<void, Rejection.BulkheadFull | Rejection.CircuitOpen> {
     return Effect.callback((resume) => {
       if (holder.held) return resume(Effect.void)
       // Read here: the holder may be in another run when a late timer fires.
       const { waiter } = holder
+      const refusal = waiter && this.refused.get(waiter)
+      if (refusal !== undefined) return resume(refusal)
       const cancel = Timer.start(fiber, limit, () => {
         holder.wake = undefined
         // Leaving the queue and granting are one step each, so a permit that was granted first is not lost here.
         if (waiter !== undefined && Queue.leave(cell.queue, waiter)) resume(this.reject(cell, reason, fiber))
       })
-      holder.wake = () => {
+      holder.wake = (rejection) => {
         holder.wake = undefined
         cancel()
         // Through the scheduler: each of a chain of short calls would otherwise run inside the one before it.
-        fiber.currentDispatcher.scheduleTask(() => resume(Effect.void), 0)
+        fiber.currentDispatcher.scheduleTask(() => resume(rejection ?? Effect.void), 0)
       }
       return Effect.sync(() => {
         holder.wake = undefined
@@ -127,12 +135,34 @@ export class Permits {
     }
   }
 
-  resize(maxConcurrent: number, cells: Iterable<PermitCell>): void {
-    this.limit = maxConcurrent
-    for (const cell of cells) {
-      cell.queue.limit = maxConcurrent
-      this.grantWaiting(cell)
+  /** Rejects all waiting calls: each leaves the queue, and fails with a rejection of its own. */
+  rejectWaiting(cell: PermitCell, rejection: () => Refusal | undefined): void {
+    const { waiters } = cell.queue
+    for (let waiter = waiters.first; waiter !== undefined; waiter = waiters.first) {
+      const refusal = rejection()
+      if (refusal === undefined) return
+      Queue.leave(cell.queue, waiter)
+      const { wake } = waiter.value
+      if (wake === undefined) this.refused.set(waiter, refusal)
+      else wake(refusal)
     }
+  }
+
+  /** Changes the permits of one key. */
+  resize(cell: PermitCell, maxConcurrent: number): void {
+    cell.queue.limit = maxConcurrent
+    this.grantWaiting(cell)
+  }
+
+  /** Changes the permits of every key, those to come included. */
+  resizeAll(cells: Iterable<PermitCell>, maxConcurrent: number): void {
+    this.limit = maxConcurrent
+    for (const cell of cells) this.resize(cell, maxConcurrent)
+  }
+
+  /** A key that must not be dropped: with running or waiting calls, or with permits of its own. */
+  pinned({ queue }: PermitCell): boolean {
+    return queue.running > 0 || queue.waiting > 0 || queue.limit !== this.limit
   }
 
   private grantWaiting(cell: PermitCell): void {
@@ -145,6 +175,3 @@ export class Permits {
     }
   }
 }
-
-/** A key with running or waiting calls must not be dropped. */
-export const pinned = (cell: PermitCell): boolean => cell.queue.running > 0 || cell.queue.waiting > 0

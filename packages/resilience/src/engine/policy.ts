@@ -15,6 +15,7 @@ import * as Circuits from "./circuits.ts"
 import * as Counters from "./counters.ts"
 import * as Deadline from "./deadline.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
+import * as Left from "./left.ts"
 import * as Permits from "./permits.ts"
 import * as Protect from "./protect.ts"
 import { Reporter } from "./reporter.ts"
@@ -89,6 +90,8 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
   /** Set from the start of a run to its end. */
   declare private entry: Entry | undefined
   declare private startedAt: number
+  /** What {@link Left.recorded} returned at the start. */
+  declare private since: number
   /** The monotonic time of the policy's own deadline, or of the one around it if that is earlier. */
   declare deadline: number
   declare private attempts: number
@@ -104,6 +107,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     this.attempt = new Attempt()
     this.entry = undefined
     this.startedAt = NaN
+    this.since = 0
     this.deadline = Infinity
     this.attempts = 0
     this.loop = undefined
@@ -126,6 +130,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     }
     this.entry = entry
     this.startedAt = now
+    this.since = Left.recorded()
     this.attempt.startedAt = now
     this.attempt.metadata = undefined
     // Without a deadline of its own a policy leaves the one around it to its owner.
@@ -169,7 +174,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     const rejection = engine.circuits?.admit(entry.circuit!, attempt, now, fiber)
     if (rejection !== undefined) return rejection
     // Only a call that reaches the dependency earns retries.
-    if (this.attempts === 1 && retry !== undefined) engine.budget?.deposit(now)
+    if (this.attempts === 1 && retry !== undefined) engine.budget?.deposit(entry.key, now, fiber)
     attempt.running = true
     entry.counters.running += 1
     const work =
@@ -178,7 +183,8 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
         : Effect.provideService(this.self, Schedule.CurrentMetadata, attempt.metadata)
     const limit = Math.min(timeout, remaining)
     if (limit === Infinity) return work
-    return runWithin<unknown, unknown>(work, limit, Deadline.nested(fiber, now + limit), fiber, () =>
+    const { policy } = engine.reporter
+    return runWithin<unknown, unknown>(work, limit, Deadline.nested(fiber, now + limit), fiber, policy, () =>
       timeout <= remaining ? this.timedOut(entry, engine, fiber) : this.onDeadline(entry, engine, fiber)
     )
   }
@@ -278,7 +284,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
   private retry(engine: PolicyEngine, cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined {
     const { retry } = engine.settings
     if (retry === undefined) return undefined
-    this.loop ??= new RetryLoop(retry, this, engine.reporter, this.startedAt, fiber)
+    this.loop ??= new RetryLoop(retry, this, engine.reporter, this.startedAt, this.since, fiber)
     return this.loop.onFailure(cause, fiber)
   }
 
@@ -340,10 +346,18 @@ export class PolicyEngine {
     const reporter = new Reporter(name, Event.makeHub(), program)
     this.settings = settings
     this.reporter = reporter
-    this.circuits = breaker && new Circuits.Circuits(`${where}.breaker`, breaker, reporter)
+    this.circuits =
+      breaker &&
+      new Circuits.Circuits(`${where}.breaker`, breaker, reporter, (circuit, now, fiber) =>
+        this.rejectWaiting(circuit, now, fiber)
+      )
     this.permits = bulkhead && new Permits.Permits(bulkhead, reporter)
     this.budget = sharedBudget ?? (budget && new Budget(budget, reporter))
-    this.entries = new Keyed<Entry>(settings.keys, (key, now) => this.make(key, now), pinned)
+    this.entries = new Keyed<Entry>(
+      settings.keys,
+      (key, now) => this.make(key, now),
+      (entry, now) => this.pinned(entry, now)
+    )
     this.timedOut = timedOut
   }
 
@@ -357,15 +371,42 @@ export class PolicyEngine {
     }
   }
 
-  control(key: string, command: Circuits.Command, now: number, fiber: AnyFiber): void {
-    this.circuits?.control(this.entries.ensure(key, now).circuit!, command, now, fiber)
+  /** The calls that wait for a permit of a circuit that has become one that rejects every call. */
+  private rejectWaiting(circuit: Circuits.CircuitCell, now: number, fiber: AnyFiber): void {
+    const { circuits, entries, permits } = this
+    if (circuits === undefined || permits === undefined) return
+    for (const entry of [entries.peek(circuit.key), entries.shared]) {
+      if (entry?.circuit !== circuit) continue
+      permits.rejectWaiting(entry.permits!, () => circuits.check(circuit, now, fiber))
+    }
   }
 
-  resize(maxConcurrent: number): void {
-    this.permits?.resize(
-      maxConcurrent,
-      Array.from(this.entries.all()).flatMap((entry) => entry.permits ?? [])
+  private pinned(entry: Entry, now: number): boolean {
+    return (
+      entry.counters.running > 0 ||
+      (entry.circuit !== undefined && this.circuits?.pinned(entry.circuit, now) === true) ||
+      (entry.permits !== undefined && this.permits?.pinned(entry.permits) === true)
     )
+  }
+
+  control(key: string | undefined, command: Circuits.Command, now: number, fiber: AnyFiber): void {
+    if (this.circuits === undefined) return
+    const cells: Circuits.Cells = {
+      ensure: (key) => this.entries.ensure(key, now).circuit!,
+      all: () => Array.from(this.entries.all(), (entry) => entry.circuit!)
+    }
+    this.circuits.control(cells, key, command, now, fiber)
+  }
+
+  resize(maxConcurrent: number, key: string | undefined, now: number): void {
+    const { permits } = this
+    if (permits === undefined) return
+    if (key === undefined) {
+      permits.resizeAll(
+        Array.from(this.entries.all(), (entry) => entry.permits!),
+        maxConcurrent
+      )
+    } else permits.resize(this.entries.ensure(key, now).permits!, maxConcurrent)
   }
 
   /** Reading the stats of a key neither creates nor keeps it. */
@@ -384,15 +425,10 @@ export class PolicyEngine {
       circuit: entry.circuit && this.circuits?.view(entry.circuit, now),
       running: entry.counters.running,
       waiting: entry.permits?.queue.waiting ?? 0,
-      maxConcurrent: this.permits?.maxConcurrent,
-      balance: this.budget?.balance(fiber),
+      maxConcurrent: entry.permits?.queue.limit,
+      balance: this.budget?.balance(entry.key, fiber),
       totals: entry.counters.totals(),
       recent: entry.counters.recent(now)
     }
   }
 }
-
-const pinned = (entry: Entry, now: number): boolean =>
-  entry.counters.running > 0 ||
-  (entry.circuit !== undefined && Circuits.pinned(entry.circuit, now)) ||
-  (entry.permits !== undefined && Permits.pinned(entry.permits))

@@ -9,7 +9,7 @@ import * as Formatter from "effect/Formatter"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as Outcome from "../Outcome.ts"
-import { isEffect } from "../runtime/dual.ts"
+import { isEffect, returned } from "../runtime/dual.ts"
 import * as Check from "../runtime/options.ts"
 import type { AnyEffect } from "../runtime/types.ts"
 import * as Transient from "../Transient.ts"
@@ -34,8 +34,7 @@ const isOptions = (arg: unknown): arg is GivenOptions =>
 
 const resolve = (where: string, options: GivenOptions, names: ReadonlyArray<string>): CallOptions => {
   Check.noUnknown(`${where}.protect`, options, names)
-  const key = options.key ?? defaultKey
-  if (typeof key !== "string") Check.invalid(`${where}.protect`, "key", "a string", key)
+  const key = Check.key(`${where}.protect`, options.key ?? defaultKey)
   if (!Outcome.isClassification(options)) return key === defaultKey ? defaultOptions : { key, classify: undefined }
   Check.classification(`${where}.protect`, options)
   return { key, classify: Outcome.classifier(options) }
@@ -75,13 +74,7 @@ export const fnWith = (where: string, protect: Protect) => {
     if (typeof f !== "function") Check.invalid(`${where}.fn`, "the argument", "a function that returns an Effect", f)
     if (options !== undefined) Check.noUnknown(`${where}.fn`, options, ["key"])
     const keyOf = options?.key
-    // Effect's loop does not unwind over a value that is no effect: what the call holds would be lost.
-    const work = (args: ReadonlyArray<unknown>): AnyEffect => {
-      const made: unknown = f(...args)
-      return isEffect(made)
-        ? made
-        : Check.invalid(`${where}.fn`, "the wrapped function", "one that returns an Effect", made)
-    }
+    const work = (args: ReadonlyArray<unknown>): AnyEffect => returned(`${where}.fn`, "the argument", f(...args))
     // Suspended, so that what the functions throw is a defect of the call.
     return keyOf === undefined
       ? (...args: ReadonlyArray<unknown>) => protect(Effect.suspend(() => work(args)))
@@ -103,18 +96,10 @@ export const inContext = <Self, Shape extends object>(service: Context.Service<S
     Stream.unwrap(service.useSync(of))
 })
 
-/**
- * The delay that the dependency asked for with the failure of a call. An error of the user's may be anything, a proxy or a
- * getter that throws included; then it asked for none.
- */
+/** The delay that the dependency asked for with the failure of a call. */
 export const retryAfterOf = (cause: Cause.Cause<unknown>): Duration.Duration | undefined => {
   const reason = cause.reasons.find((reason) => reason._tag === "Fail")
-  return reason === undefined
-    ? undefined
-    : Result.getOrElse(
-        Result.try(() => Transient.retryAfter(reason.error)),
-        () => undefined
-      )
+  return reason === undefined ? undefined : Transient.retryAfter(reason.error)
 }
 
 export interface Classified {
@@ -136,7 +121,9 @@ const plain: Readonly<Record<Outcome.Outcome, Classified>> = { success, failure,
 export const classifySafely = (classify: Classify, exit: Exit.Exit<unknown, unknown>): Classified => {
   const result = Result.try(() => classify(exit))
   if (Result.isFailure(result)) return { outcome: "ignored", threw: true, defect: result.failure }
-  const classified: Classified | undefined = Object.hasOwn(plain, result.success) ? plain[result.success] : undefined
+  // Any value may be returned in plain JavaScript, and `["success"]` is the same property name as `"success"`.
+  const outcome: unknown = result.success
+  const classified = typeof outcome === "string" && Object.hasOwn(plain, outcome) ? plain[result.success] : undefined
   return classified ?? { outcome: "ignored", threw: true, defect: noOutcome(result.success) }
 }
 

@@ -5,8 +5,8 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
+import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Event from "../Event.ts"
 import * as Decision from "../machine/Retry.ts"
@@ -14,11 +14,14 @@ import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
 import { Frame } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
+import * as Timer from "../runtime/timer.ts"
 import type { AnyEffect, AnyFiber, AnySchedule } from "../runtime/types.ts"
 import * as Transient from "../Transient.ts"
 import { defaultKey } from "../Types.ts"
 import type { Budget, GatedSchedule } from "./budget.ts"
 import * as Deadline from "./deadline.ts"
+import * as Left from "./left.ts"
+import { inOwnFiber } from "./ownFiber.ts"
 import { type Reporter, reporterOf } from "./reporter.ts"
 import { runWithin } from "./timeLimit.ts"
 
@@ -42,29 +45,17 @@ interface GiveUp {
 
 export class GaveUp extends Context.Service<GaveUp, GiveUp>()("effect-resilience/Retry/GaveUp") {}
 
-/**
- * Transient errors that have left a retry: what the types call exhausted. The annotation holds more, but is lost when the
- * error is caught and failed with again. A retry does not look here: a program may fail with the same error object in many
- * calls.
- */
-const exhausted = new WeakSet<object>()
-
-const markExhausted = (cause: Cause.Cause<unknown>): void => {
-  for (const reason of cause.reasons) {
-    if (reason._tag === "Fail" && Transient.is(reason.error)) exhausted.add(reason.error)
-  }
-}
-
-/** Is this the failure of a retry that gave up? */
-export const isExhausted = (reason: Cause.Fail<unknown>): boolean =>
-  reason.annotations.has(GaveUp.key) ||
-  (typeof reason.error === "object" && reason.error !== null && exhausted.has(reason.error))
-
 export interface RetrySettings {
+  /** The module and the option, for the defect of a function that returns no effect. */
+  readonly where: string
   readonly schedule: AnySchedule
+  /** The schedule is one of this package, whose steps are known to be effects. */
+  readonly trusted: boolean
   readonly unprocessedOnly: boolean
   /** Milliseconds. */
   readonly maxRetryAfter: number
+  /** Attempts that are kept for the history. */
+  readonly history: number
   readonly onRetry: ((attempt: EndedAttempt) => Effect.Effect<unknown>) | undefined
 }
 
@@ -83,22 +74,25 @@ export interface RetryHost {
   nextAttempt(metadata: Schedule.Metadata): AnyEffect
 }
 
-/** Attempts kept in a history: an endless retry must not grow without end. */
-const historyLimit = 100
+/** What a step of the schedule ends with that the deadline has interrupted. */
+const cutByDeadline = Symbol()
 
 type Step = (now: number, input: unknown) => Pull.Pull<[unknown, Duration.Duration], unknown, unknown, unknown>
 
 /** The failure of an attempt that another try may cure: its error, or `undefined`. */
-const retryable = (cause: Cause.Cause<unknown>, unprocessedOnly: boolean): { readonly error: unknown } | undefined => {
+const retryable = (
+  cause: Cause.Cause<unknown>,
+  unprocessedOnly: boolean,
+  since: number
+): { readonly error: unknown } | undefined => {
   let found: { readonly error: unknown } | undefined
   for (const reason of cause.reasons) {
     // A defect or an interruption is never retried, also beside a failure.
     if (reason._tag !== "Fail") return undefined
     // Of failures that came together, one that cannot be cured is enough.
     if (Rejection.is(reason.error) || !Transient.is(reason.error)) return undefined
-    // Already retried and given up on: retries do not multiply. A new error with this annotation is not exhausted.
-    const gaveUp = Context.getOption(Cause.reasonAnnotations(reason), GaveUp)
-    if (Option.isSome(gaveUp) && gaveUp.value.error === reason.error) return undefined
+    // Already retried inside this call: retries do not multiply.
+    if (Left.isExhaustedByCause(reason, since)) return undefined
     if (unprocessedOnly && !Transient.isUnprocessed(reason.error)) return undefined
     found ??= { error: reason.error }
   }
@@ -110,6 +104,16 @@ const rejectionOf = (cause: Cause.Cause<unknown>): Rejection.Rejection | undefin
   const reason = cause.reasons.length === 1 ? cause.reasons[0]! : undefined
   return reason?._tag === "Fail" && Rejection.is(reason.error) ? reason.error : undefined
 }
+
+/** How the last attempt that counts ended: with a failure of the dependency, or with a value that asks for another try. */
+type Last =
+  | {
+      readonly cause: Cause.Cause<unknown>
+      readonly error: unknown
+      /** An attempt before this one may have done its work. */
+      readonly mayHaveRun: boolean
+    }
+  | { readonly value: unknown }
 
 /** What ends a retry: its reason becomes the effect that the call continues with. */
 type Stop = (reason: Event.GiveUpReason) => AnyEffect
@@ -128,11 +132,21 @@ export class RetryLoop {
   private readonly history: Array<EndedAttempt> = []
   private historyCount = 0
   private step: Step | undefined
-  /** The last failure of the dependency itself. */
-  private lastFailure: Cause.Cause<unknown> | undefined
+  private last: Last | undefined
+  /** An attempt that has ended may have done its work. */
+  private mayHaveRun = false
+  private readonly since: number
 
-  /** `startedAt` is when the first attempt began. */
-  constructor(settings: RetrySettings, host: RetryHost, reporter: Reporter, startedAt: number, fiber: AnyFiber) {
+  /** `startedAt` is when the first attempt began, `since` what {@link Left.recorded} returned then. */
+  constructor(
+    settings: RetrySettings,
+    host: RetryHost,
+    reporter: Reporter,
+    startedAt: number,
+    since: number,
+    fiber: AnyFiber
+  ) {
+    this.since = since
     this.settings = settings
     this.host = host
     this.reporter = reporter
@@ -141,45 +155,55 @@ export class RetryLoop {
     this.previousEnd = startedAt
   }
 
-  /** What follows the failure of an attempt: a delay and the next one, the last failure, or `undefined` for this failure. */
+  /** What follows the failure of an attempt: a delay and the next one, what the call ends with, or `undefined` for this failure. */
   onFailure(cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined {
     this.attempts += 1
-    const found = retryable(cause, this.settings.unprocessedOnly)
+    const { last, mayHaveRun } = this
+    const found = retryable(cause, this.settings.unprocessedOnly, this.since)
     if (found !== undefined) {
-      this.lastFailure = cause
-      return this.next(found.error, fiber, (reason) => this.giveUp(reason, cause, fiber))
+      const failure = { cause, error: found.error, mayHaveRun }
+      this.last = failure
+      this.mayHaveRun ||= !Left.didNoWork(cause)
+      return this.next(found.error, fiber, (reason) => this.giveUp(reason, failure, fiber))
     }
-    markExhausted(cause)
-    const rejection = this.lastFailure === undefined ? undefined : rejectionOf(cause)
-    if (rejection === undefined || this.lastFailure === undefined) return undefined
-    // An attempt that never started does not count.
-    if (Rejection.neverStarted(rejection)) this.attempts -= 1
-    return this.giveUp(rejection._tag === "DeadlineExceeded" ? "deadline" : "rejected", this.lastFailure, fiber)
+    const rejection = last === undefined ? undefined : rejectionOf(cause)
+    if (rejection === undefined || last === undefined) {
+      const left = Left.record(cause, mayHaveRun, fiber)
+      return left === cause ? undefined : Effect.failCause(left)
+    }
+    const reason = rejection._tag === "DeadlineExceeded" ? "deadline" : "rejected"
+    if (Rejection.neverStarted(rejection)) {
+      // An attempt that never started does not count.
+      this.attempts -= 1
+      return this.endWith(reason, last, fiber)
+    }
+    this.record(rejection, undefined, Time.monotonicMillis(fiber) - this.startedAt)
+    // What an earlier attempt ended with does not stand for one that has started, when it says that no work was done.
+    return "cause" in last && !Left.didNoWork(last.cause)
+      ? this.giveUp(reason, last, fiber)
+      : this.giveUp(reason, { cause, error: rejection, mayHaveRun }, fiber)
   }
 
   /** What follows an attempt whose value asks for another try: a delay and the next one, or the value. */
   onUnwantedValue(value: unknown, fiber: AnyFiber): AnyEffect {
     this.attempts += 1
-    return this.next(value, fiber, (reason) => {
-      this.reportGaveUp(reason, value, fiber)
-      return Effect.succeed(value)
-    })
+    this.mayHaveRun = true
+    const last = { value }
+    this.last = last
+    return this.next(value, fiber, (reason) => this.endWith(reason, last, fiber))
+  }
+
+  private endWith(reason: Event.GiveUpReason, last: Last, fiber: AnyFiber): AnyEffect {
+    if ("cause" in last) return this.giveUp(reason, last, fiber)
+    this.reportGaveUp(reason, last.value, fiber)
+    return Effect.succeed(last.value)
   }
 
   private next(input: unknown, fiber: AnyFiber, stop: Stop): AnyEffect {
-    const step = this.step
-    if (step !== undefined) return this.takeStep(step, input, fiber, stop)
-    return Effect.flatMap(Schedule.toStep(this.settings.schedule), (step) => {
-      this.step = step
-      return this.takeStep(step, input, fiber, stop)
-    })
-  }
-
-  private takeStep(step: Step, input: unknown, fiber: AnyFiber, stop: Stop): AnyEffect {
     const elapsed = Time.monotonicMillis(fiber) - this.startedAt
     // Wall time for schedules that read the calendar, advanced by the monotonic clock.
     const now = this.startedEpoch + elapsed
-    return Pull.matchEffect(step(now, input), {
+    return Pull.matchEffect(this.takeStep(now, input, fiber), {
       onSuccess: ([output, wait]) => {
         const decision = this.decide(input, Duration.toMillis(wait), fiber)
         if (typeof decision === "string") return this.end(decision, input, elapsed, stop)
@@ -197,16 +221,44 @@ export class RetryLoop {
           elapsedSincePrevious: this.startedAt + elapsed - this.previousEnd
         }
         this.previousEnd = this.startedAt + elapsed
-        const next = Effect.flatMap(Effect.sleep(decision), () => this.host.nextAttempt(metadata))
+        const next = Effect.flatMap(Timer.sleep(decision), () => this.host.nextAttempt(metadata))
         const hook = this.settings.onRetry
         if (hook === undefined) return next
-        return Effect.flatMap(this.boundByDeadline(hook(attempt), fiber), () =>
+        const run = inOwnFiber(this.settings.where, "onRetry", () => hook(attempt), fiber)
+        return Effect.flatMap(this.boundByDeadline(run, fiber), () =>
           decision >= this.remaining(fiber) ? stop("deadline") : next
         )
       },
       onFailure: Effect.failCause,
-      onDone: () => this.end("attempts", input, elapsed, stop)
+      onDone: (reason) => this.end(reason === cutByDeadline ? "deadline" : "attempts", input, elapsed, stop)
     })
+  }
+
+  /** An effect of the schedule. */
+  private schedule<A, E>(make: () => Effect.Effect<A, E, any>, fiber: AnyFiber): Effect.Effect<A, E, any> {
+    const { trusted, where } = this.settings
+    return trusted ? make() : inOwnFiber(where, "schedule", make, fiber)
+  }
+
+  /** The next step of the schedule. Its own effects (`Schedule.tap`, `addDelay`) are bound by the policy's deadline too. */
+  private takeStep(now: number, input: unknown, fiber: AnyFiber): ReturnType<Step> {
+    const known = this.step
+    const step =
+      known === undefined
+        ? Effect.flatMap(
+            this.schedule(() => Schedule.toStep(this.settings.schedule), fiber),
+            (step) => {
+              this.step = step
+              return this.schedule(() => step(now, input), fiber)
+            }
+          )
+        : this.schedule(() => known(now, input), fiber)
+    const remaining = this.host.deadline - Time.monotonicMillis(fiber)
+    // The owner of a deadline around this retry interrupts it.
+    if (remaining === Infinity) return step
+    return runWithin(step, remaining, undefined, fiber, this.reporter.policy, () =>
+      Exit.fail(Cause.Done(cutByDeadline))
+    )
   }
 
   private end(reason: Event.GiveUpReason, input: unknown, elapsed: number, stop: Stop): AnyEffect {
@@ -223,11 +275,12 @@ export class RetryLoop {
         maxRetryAfter: this.settings.maxRetryAfter,
         remaining: this.remaining(fiber),
         rejectedFor: this.host.rejectedFor(fiber)
-      }
+      },
+      () => fiber.getRef(Random.Random).nextDoubleUnsafe()
     )
     if (typeof decision === "string") return decision
     const { budget, retryKey } = this.host
-    return budget === undefined || budget.tryWithdraw(retryKey, fiber) ? decision : "budget"
+    return budget === undefined || budget.tryWithdraw(input, retryKey, fiber) ? decision : "budget"
   }
 
   /** Milliseconds before the deadline: the policy's own or the one around it. */
@@ -237,20 +290,26 @@ export class RetryLoop {
 
   private boundByDeadline(hook: Effect.Effect<unknown>, fiber: AnyFiber): Effect.Effect<unknown> {
     const remaining = this.remaining(fiber)
-    return remaining === Infinity ? hook : runWithin<unknown, never>(hook, remaining, undefined, fiber, () => Exit.void)
+    return remaining === Infinity
+      ? hook
+      : runWithin<unknown, never>(hook, remaining, undefined, fiber, this.reporter.policy, () => Exit.void)
   }
 
   private record(error: unknown, delay: Duration.Duration | undefined, elapsed: number): EndedAttempt {
     const attempt: EndedAttempt = { attempt: this.attempts, error, elapsed: Duration.millis(elapsed), delay }
-    this.history[this.historyCount++ % historyLimit] = attempt
+    const limit = this.settings.history
+    if (limit > 0) this.history[this.historyCount++ % limit] = attempt
     return attempt
   }
 
-  private giveUp(reason: Event.GiveUpReason, cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect {
-    const last = this.history[(this.historyCount - 1) % historyLimit]
-    const gaveUp = this.reportGaveUp(reason, last?.error, fiber)
-    markExhausted(cause)
-    return Effect.failCause(Cause.annotate(cause, Context.make(GaveUp, gaveUp)))
+  private giveUp(
+    reason: Event.GiveUpReason,
+    failure: Extract<Last, { readonly cause: unknown }>,
+    fiber: AnyFiber
+  ): AnyEffect {
+    const gaveUp = this.reportGaveUp(reason, failure.error, fiber)
+    const cause = Cause.annotate(failure.cause, Context.make(GaveUp, gaveUp))
+    return Effect.failCause(Left.record(cause, failure.mayHaveRun, fiber))
   }
 
   private reportScheduled({ attempt, error }: EndedAttempt, delay: Duration.Duration, fiber: AnyFiber): void {
@@ -287,7 +346,7 @@ export class RetryLoop {
         error
       })
     }
-    const oldest = this.historyCount % historyLimit
+    const oldest = this.historyCount % Math.max(1, this.history.length)
     const history = [...this.history.slice(oldest), ...this.history.slice(0, oldest)]
     return { reason, error, attempts, elapsed, history }
   }
@@ -309,6 +368,7 @@ export interface RetryEffectSettings extends RetrySettings {
 class RetryCall extends Frame<RetryEffectSettings, undefined> implements RetryHost {
   declare budget: Budget | undefined
   declare private startedAt: number
+  declare private since: number
   declare private metadata: Schedule.Metadata | undefined
   declare private loop: RetryLoop | undefined
 
@@ -316,6 +376,7 @@ class RetryCall extends Frame<RetryEffectSettings, undefined> implements RetryHo
     super(settings, undefined, self, undefined)
     this.budget = undefined
     this.startedAt = NaN
+    this.since = 0
     this.metadata = undefined
     this.loop = undefined
   }
@@ -327,15 +388,16 @@ class RetryCall extends Frame<RetryEffectSettings, undefined> implements RetryHo
   protected prepare(settings: RetryEffectSettings, fiber: AnyFiber): undefined {
     this.budget = settings.gated?.budget(fiber)
     this.startedAt = Time.monotonicMillis(fiber)
+    this.since = Left.recorded()
     this.metadata = undefined
     this.loop = undefined
   }
 
-  enter(): AnyEffect {
+  enter(fiber: AnyFiber): AnyEffect {
     if (this.metadata !== undefined) {
       return Effect.provideService(this.self, Schedule.CurrentMetadata, this.metadata)
     }
-    this.budget?.deposit(this.startedAt)
+    this.budget?.deposit(this.retryKey, this.startedAt, fiber)
     return this.self
   }
 
@@ -349,12 +411,12 @@ class RetryCall extends Frame<RetryEffectSettings, undefined> implements RetryHo
 
   private retryLoop(fiber: AnyFiber): RetryLoop {
     const settings = this.engine!
-    this.loop ??= new RetryLoop(settings, this, reporterOf(settings.name, fiber), this.startedAt, fiber)
+    this.loop ??= new RetryLoop(settings, this, reporterOf(settings.name, fiber), this.startedAt, this.since, fiber)
     return this.loop
   }
 
   get retryKey(): string {
-    return defaultKey
+    return this.engine?.gated?.key ?? defaultKey
   }
 
   get deadline(): number {

@@ -3,14 +3,16 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
+import { interruptLate } from "../runtime/lateInterruption.ts"
 import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 import * as Deadline from "./deadline.ts"
+import * as Left from "./left.ts"
+import { warnOfOverrun } from "./overrun.ts"
 
 /**
  * Runs `self` in a child fiber, and interrupts it after `limit` milliseconds. With a deadline, the work inside sees it until
- * the result is there.
+ * the result is there. `name` is the policy's, for the warning about work that goes on after its interruption.
  *
  * The interruption is awaited, so a caller that holds a permit for the work holds it as long as the work goes on. If the work
  * completes all the same, its own result stands: reporting completed work as a timeout would make callers repeat it.
@@ -21,46 +23,76 @@ export const runWithin = <A, E>(
   limit: number,
   deadline: Deadline.Deadline | undefined,
   parent: AnyFiber,
+  name: string,
   onTimeout: () => Exit.Exit<A, E>
 ): Effect.Effect<A, E> =>
   Effect.callback((resume) => {
     // The context holds all that `self` needs: it runs where its parent runs.
     const context = deadline === undefined ? parent.context : Context.add(parent.context, Deadline.Current, deadline)
-    const child = Effect.runForkWith(context as Context.Context<any>)(self)
+    const child = deeper((tooDeep) =>
+      Effect.runForkWith(context as Context.Context<any>)(tooDeep ? Effect.andThen(Effect.yieldNow, self) : self)
+    )
     const exit = child.pollUnsafe()
     if (exit !== undefined) {
+      Left.inherit(exit, parent)
       if (deadline !== undefined) deadline.over = true
       return resume(exit)
     }
     let interrupting = false
-    const interrupt = (delay: number): void => {
-      // A fiber that is interrupted inside an uninterruptible region loses the region's result at its end. So the region (a
-      // commit, a finalizer) ends first, and work that goes on after it is interrupted then.
-      if (uninterruptible(child)) {
-        cancel = Timer.start(parent, delay, () => interrupt(Math.min(delay * 2, longestPollMs)))
-        return
+    let cancel = Timer.start(parent, limit, () => {
+      const stop = interruptLate(child, parent.id, () => {
+        interrupting = true
+      })
+      // It ended at once: the observer below has run.
+      if (child.pollUnsafe() !== undefined) return
+      const cancelWarning = warnOfOverrun(parent, name)
+      cancel = () => {
+        stop()
+        cancelWarning()
       }
-      interrupting = true
-      child.interruptUnsafe(parent.id)
-    }
-    let cancel = Timer.start(parent, limit, () => interrupt(1))
+    })
     child.addObserver((exit) => {
+      Left.inherit(exit, parent)
       cancel()
       if (deadline !== undefined) deadline.over = true
-      resume(interrupting ? exitOfInterrupted(exit, onTimeout) : exit)
+      const result = interrupting ? exitOfInterrupted(exit, onTimeout) : exit
+      continueWith(parent, () => resume(result))
     })
     return Effect.suspend(() => {
       cancel()
-      return Fiber.interrupt(child)
+      return interrupt(child, parent)
     })
   })
 
-/** The longest delay between two polls, in milliseconds: work that goes on after its region goes on that long at most. */
-const longestPollMs = 50
+/** Interrupts the work and waits for its end, as `Fiber.interrupt` does. */
+const interrupt = (child: AnyFiber, parent: AnyFiber): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    child.addObserver(() => continueWith(parent, () => resume(Effect.void)))
+    continueWith(parent, () => child.interruptUnsafe(parent.id))
+  })
 
-/** Effect keeps this on its fibers, though not in their interface. */
-const uninterruptible = (fiber: Fiber.Fiber<unknown, unknown> & { readonly interruptible?: boolean }): boolean =>
-  fiber.interruptible === false
+/**
+ * Limits inside each other start, end and are interrupted on one JavaScript stack, which overflows at a thousand levels. This
+ * counts the levels; the deepest ones continue on a new stack, through the scheduler.
+ */
+let depth = 0
+const deepest = 100
+
+const deeper = <A>(f: (tooDeep: boolean) => A): A => {
+  depth += 1
+  // biome-ignore lint/plugin: no effect; the count must be right also after an overflow in the work
+  try {
+    return f(depth % deepest === 0)
+  } finally {
+    depth -= 1
+  }
+}
+
+const continueWith = (fiber: AnyFiber, next: () => void): void =>
+  deeper((tooDeep) => {
+    if (tooDeep) fiber.currentDispatcher.scheduleTask(next, 0)
+    else next()
+  })
 
 /** The interruption of the limit is not the caller's: other reasons (a finalizer that failed) are returned without it. */
 const exitOfInterrupted = <A, E>(exit: Exit.Exit<A, E>, onTimeout: () => Exit.Exit<A, E>): Exit.Exit<A, E> => {

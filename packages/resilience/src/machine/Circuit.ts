@@ -24,6 +24,10 @@ export interface TripRule<S> {
   readonly initial: () => S
   readonly record: (state: S, failed: boolean, duration: number, now: number) => void
   readonly trips: (state: S, now: number) => boolean
+  /** Whether a probe that did not fail counts as failed, judged by the parts that opened the circuit. */
+  readonly probeFailed?:
+    | ((probe: { readonly duration: number }, openedBy: ReadonlyArray<string>) => boolean)
+    | undefined
 }
 
 /** How a half-open circuit decides. */
@@ -64,6 +68,10 @@ export interface Openings {
   length: number
   /** Openings in a row without a healthy stretch between them. */
   count: number
+  /** When the circuit left closed, before the failed probes since then; in whole milliseconds. */
+  unhealthySince: number
+  /** The parts of the trip rule that opened it; empty when they are not known. */
+  openedBy: ReadonlyArray<string>
   probes: Array<Probe>
   lastProbe: number
   probeSuccesses: number
@@ -91,9 +99,21 @@ export class Circuit<S> {
 
 export const make = <S>(trip: TripRule<S>, now: number): Circuit<S> => new Circuit(trip, now)
 
+const unknownParts: ReadonlyArray<string> = []
+
 /** The openings of a circuit that has some, or is about to: one that is open or half-open always has. */
 export const openingsOf = <S>(self: Circuit<S>): Openings => {
-  self.openings ??= { until: 0, length: 0, count: 0, probes: [], lastProbe: 0, probeSuccesses: 0, probeFailures: 0 }
+  self.openings ??= {
+    until: 0,
+    length: 0,
+    count: 0,
+    unhealthySince: 0,
+    openedBy: unknownParts,
+    probes: [],
+    lastProbe: 0,
+    probeSuccesses: 0,
+    probeFailures: 0
+  }
   return self.openings
 }
 
@@ -130,7 +150,7 @@ export const admits = <S>(self: Circuit<S>, rule: ProbeRule, now: number): boole
     case Isolated:
       return false
     case Open:
-      return now >= openingsOf(self).until
+      return remainingOpenMs(self, now) === 0
     case HalfOpen: {
       const openings = openingsOf(self)
       dropLapsed(openings, now)
@@ -185,7 +205,7 @@ export const settle = <S>(
   const index = openings.probes.findIndex((probe) => probe.id === admission.probe)
   if (index >= 0) openings.probes.splice(index, 1)
   if (outcome === Ignored) return Nothing
-  if (outcome === Success) {
+  if (outcome === Success && trip.probeFailed?.({ duration }, openings.openedBy) !== true) {
     openings.probeSuccesses += 1
     return openings.probeSuccesses >= rule.successes ? Recovered : Nothing
   }
@@ -200,9 +220,12 @@ export const nextOpening = <S>(self: Circuit<S>, now: number): number =>
     ? 1
     : self.openings.count + 1
 
-export const open = <S>(self: Circuit<S>, openFor: number, now: number): void => {
+/** Opens the circuit; `openedBy` is given when it was closed, and kept through failed probes. */
+export const open = <S>(self: Circuit<S>, openFor: number, now: number, openedBy?: ReadonlyArray<string>): void => {
   const count = nextOpening(self, now)
   const openings = openingsOf(self)
+  if (self.phase !== HalfOpen) openings.unhealthySince = Math.floor(now)
+  if (openedBy !== undefined) openings.openedBy = openedBy
   openings.count = count
   openings.length = openFor
   openings.until = now + openFor
@@ -226,8 +249,21 @@ export const isolate = <S>(self: Circuit<S>, now: number): void => enter(self, I
 
 export const disable = <S>(self: Circuit<S>, now: number): void => enter(self, Disabled, now)
 
-/** Milliseconds before an open circuit admits a probe. */
-export const remainingOpenMs = <S>(self: Circuit<S>, now: number): number => Math.max(0, openingsOf(self).until - now)
+/**
+ * A microsecond, finer than any timer. A sum of milliseconds with fractions is inexact, and a clock in nanoseconds
+ * cuts them off: without it a caller that waits for exactly the open time may come some nanoseconds too early.
+ */
+const resolution = 1e-3
+
+/** Milliseconds before an open circuit admits a probe; 0 when it is due. */
+export const remainingOpenMs = <S>(self: Circuit<S>, now: number): number => {
+  const remaining = openingsOf(self).until - now
+  return remaining <= resolution ? 0 : remaining
+}
+
+/** Milliseconds for which an open circuit will surely reject calls: a caller that waits for at least them finds it due. */
+export const rejectsForMs = <S>(self: Circuit<S>, now: number): number =>
+  Math.max(0, openingsOf(self).until - now - resolution / 2)
 
 /** Milliseconds until a call may be admitted, as far as is known; `Infinity` while isolated. */
 export const retryAfter = <S>(self: Circuit<S>, rule: ProbeRule, now: number): number => {

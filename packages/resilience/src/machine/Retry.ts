@@ -18,14 +18,33 @@ export interface Limits {
   readonly rejectedFor: number
 }
 
-/** The delay before the next attempt, or the reason why there is none. The budget is charged afterwards. */
+/**
+ * A dependency gives the same `retryAfter` to all its callers. They return within this share of it, after it. Envoy's jittered
+ * lower bound adds up to a half; this is the share by which a circuit varies its open time.
+ */
+const spread = 0.2
+
+/** A delay of at least `retryAfter`, and below `before` if there is room; `random` is in [0, 1). */
+export const spreadOut = (retryAfter: number, random: number, before = Infinity): number =>
+  retryAfter === Infinity
+    ? Infinity
+    : retryAfter + random * Math.max(0, Math.min(spread * retryAfter, before - retryAfter))
+
+/**
+ * The delay before the next attempt, or the reason why there is none. The budget is charged afterwards. `random` is in [0, 1),
+ * and is drawn only when the schedule proposes less than the dependency asked for: a longer delay has a spread of its own.
+ */
 export const decide = (
   { delay, retryAfter }: Proposal,
-  limits: Limits
-): number | "retryAfter" | "deadline" | "rejected" => {
-  if (retryAfter > limits.maxRetryAfter) return "retryAfter"
-  const wait = Math.max(delay, retryAfter)
-  if (wait >= limits.remaining) return "deadline"
-  if (wait < limits.rejectedFor) return "rejected"
+  { maxRetryAfter, rejectedFor, remaining }: Limits,
+  random: () => number
+): number | "attempts" | "retryAfter" | "deadline" | "rejected" => {
+  if (retryAfter > maxRetryAfter) return "retryAfter"
+  let wait = delay < retryAfter ? spreadOut(retryAfter, random(), remaining) : delay
+  // A circuit that opened for the same `retryAfter` may have a longer spread: meet it.
+  if (wait < rejectedFor && rejectedFor <= retryAfter * (1 + spread)) wait = rejectedFor
+  if (wait === Infinity && remaining === Infinity) return retryAfter === Infinity ? "retryAfter" : "attempts"
+  if (wait >= remaining) return "deadline"
+  if (wait < rejectedFor) return "rejected"
   return wait
 }

@@ -10,6 +10,7 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
 import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -17,8 +18,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
+import type * as Pull from "effect/Pull"
 import * as Persistence from "effect/persistence/CircuitBreaker"
-import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as CircuitBreaker from "../CircuitBreaker.ts"
@@ -32,7 +33,7 @@ import { stackless } from "../runtime/stackless.ts"
 /**
  * Options of the breaker, and its name.
  *
- * **Details** The classification (`failures`, `ignore`, `failWhen`, `classify`) applies to calls without a `classify` of their
+ * **Details** The classification (`failures`, `ignore`, `others`, `throttled`, `failWhen`, `classify`) applies to calls without a `classify` of their
  * own. Without either every failure counts, as with Effect's breaker; rejections never do.
  *
  * @category models
@@ -89,7 +90,10 @@ const stateOf = (key: string, state: CircuitBreaker.State): Persistence.State =>
     case "disabled":
       return { _tag: "Closed", key }
     case "half-open":
-      return { _tag: "HalfOpen", key, probing: state.probing > 0, consecutiveOpenings: state.openings }
+      // Effect's circuit is open until the first probe.
+      return state.due
+        ? { _tag: "Open", key, retryAfter: Duration.zero, consecutiveOpenings: state.openings }
+        : { _tag: "HalfOpen", key, probing: state.probing > 0, consecutiveOpenings: state.openings }
     case "open":
       return { _tag: "Open", key, retryAfter: state.retryAfter, consecutiveOpenings: state.openings }
     case "isolated":
@@ -205,20 +209,15 @@ const executeWith =
       )
     })
 
-/** Transitions that are buffered per listener before it loses the oldest: as many as in Effect's breaker. */
-const bufferSize = 128
-
-const transitionsUntil = (circuits: Circuits, closed: Effect.Effect<void>): Stream.Stream<Persistence.Transition> =>
-  Stream.callback<Persistence.Transition>(
-    (queue) => {
-      const forward = Stream.runForEach(circuits.transitions, (event) => Queue.offerAll(queue, transitionsOf(event)))
-      // Both at once, so that a fork of the stream receives all later transitions.
-      return Effect.andThen(forkNow(forward), forkNow(Effect.andThen(closed, Queue.end(queue))))
-    },
-    { bufferSize, strategy: "sliding" }
+/** The transitions in Effect's form, in the fiber that runs the stream: a queue of its own would deliver them a turn late. */
+const transitionsUntil = (circuits: Circuits, closed: Effect.Effect<void>): Stream.Stream<Persistence.Transition> => {
+  const ended = Effect.flatMap(closed, () => Cause.done())
+  const transitions = Channel.toTransform(Stream.toChannel(circuits.transitions))
+  const untilClosed = Channel.fromTransform((upstream: Pull.Pull<unknown, unknown, unknown>, scope) =>
+    Effect.map(transitions(upstream, scope), (pull) => Effect.raceFirst(pull, ended))
   )
-
-const forkNow = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.forkScoped(self, { startImmediately: true })
+  return Stream.flatMap(Stream.fromChannel(untilClosed), (event) => Stream.fromIterable(transitionsOf(event)))
+}
 
 /**
  * Creates Effect's service from an existing breaker. Its circuits are those of the breaker, with the same keys.

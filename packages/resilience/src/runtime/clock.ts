@@ -2,15 +2,13 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Platform from "./platform.ts"
 import type { AnyFiber } from "./types.ts"
 
 export const liveClock = Context.get(Context.empty(), Clock.Clock)
 
-/** Read once: in Node `performance` is a getter on the global object, and it is needed twice per call. */
-const { performance } = globalThis
-
-/** The time of the live clock. */
-export const liveMillis = (): number => performance.now()
+/** The time of the live clock, in milliseconds. */
+export const liveMillis = Platform.now
 
 /** The clock is looked up again only when the context differs from the last one: consecutive calls often share a context. */
 let context: AnyFiber["context"] = Context.empty()
@@ -22,8 +20,11 @@ export const monotonicMillis = (fiber: AnyFiber): number => {
     context = fiber.context
     isLive = fiber.getRef(Clock.Clock) === liveClock
   }
-  return isLive ? performance.now() : Number(fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe()) / 1e6
+  return isLive ? Platform.now() : millisOf(fiber.getRef(Clock.Clock))
 }
+
+/** The time of a clock, in milliseconds. */
+export const millisOf = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
 /** Wall time, for timestamps that people read; never for intervals. */
 export const epochMillis = (fiber: AnyFiber): number => fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()

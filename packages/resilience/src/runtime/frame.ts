@@ -104,6 +104,11 @@ export abstract class Frame<E, O> extends Base implements Evaluated {
     return instead
   }
 
+  /** The run has ended, although an effect follows it: the frame may be used again. */
+  protected free(): void {
+    this.busy = false
+  }
+
   /** Puts the frame in place once more, for the next attempt of the same call. */
   protected reenter(): AnyEffect {
     return Effect.withFiber((fiber) =>

@@ -1,9 +1,13 @@
-/** One-shot timers on Effect's `Clock`. */
+/**
+ * One-shot timers on Effect's `Clock`. A timer never fires before its time: `setTimeout` truncates fractions of a millisecond,
+ * and Node's may fire a millisecond early.
+ */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as LinkedList from "../machine/LinkedList.ts"
 import * as Time from "./clock.ts"
+import * as Platform from "./platform.ts"
 import type { AnyFiber } from "./types.ts"
 
 /** The longest delay that `setTimeout` takes, in milliseconds; a longer one would fire at once. */
@@ -18,21 +22,48 @@ const longestDelay = 2 ** 31 - 1
 export const start = (fiber: AnyFiber, delay: number, fire: () => void): (() => void) => {
   if (delay === Infinity) return noop
   const clock = fiber.getRef(Clock.Clock)
-  if (clock !== Time.liveClock || delay > longestDelay) return sleep(clock, fiber, delay, fire)
+  if (clock !== Time.liveClock) return sleepThen(clock, fiber, delay, fire)
+  const now = Time.liveMillis()
   // A fraction is the rest of a longer time, and no two of them are the same: a list would hold one timer.
-  if (!Number.isInteger(delay)) {
-    const handle = setTimeout(fire, delay)
-    return () => clearTimeout(handle)
-  }
+  if (delay > longestDelay || !Number.isInteger(delay) || Platform.timersBelongToRequests())
+    return single(now + delay, now, fire)
   const list = listOf(delay)
-  const timer = list.add(fire, Time.liveMillis())
+  const timer = list.add(fire, now)
   return () => list.remove(timer)
 }
 
+/** Waits for `delay` milliseconds. `Effect.sleep` may end a millisecond early. */
+export const sleep = (delay: number): Effect.Effect<void> =>
+  Effect.withFiber((fiber) => {
+    if (delay <= 0 || delay === Infinity) return Effect.sleep(delay)
+    const clock = fiber.getRef(Clock.Clock)
+    if (clock !== Time.liveClock) return sleepOn(clock, delay)
+    return Effect.callback((resume) => {
+      const cancel = start(fiber, delay, () => resume(Effect.void))
+      return Effect.sync(cancel)
+    })
+  })
+
 const noop = (): void => {}
 
-const sleep = (clock: Clock.Clock, fiber: AnyFiber, delay: number, fire: () => void): (() => void) => {
-  const sleeping = Effect.runForkWith(fiber.context)(clock.sleep(Duration.millis(delay)))
+const sleepOn = (clock: Clock.Clock, delay: number): Effect.Effect<void> => {
+  const at = Time.millisOf(clock) + delay
+  const wait = (delay: number, again: number): Effect.Effect<void> =>
+    Effect.flatMap(clock.sleep(Duration.millis(delay)), () => {
+      const early = at - Time.millisOf(clock)
+      // A clock whose time does not move with its sleeps is a stub, and is taken at its word.
+      return early > 0 && early <= toleranceMs && again > 0
+        ? wait(Math.max(early, leastSleepMs), again - 1)
+        : Effect.void
+    })
+  return wait(delay, 3)
+}
+
+/** `TestClock` rounds its time down to a nanosecond. */
+const leastSleepMs = 1e-3
+
+const sleepThen = (clock: Clock.Clock, fiber: AnyFiber, delay: number, fire: () => void): (() => void) => {
+  const sleeping = Effect.runForkWith(fiber.context)(sleepOn(clock, delay))
   let cancelled = false
   sleeping.addObserver((exit) => {
     if (!cancelled && exit._tag === "Success") fire()
@@ -41,6 +72,33 @@ const sleep = (clock: Clock.Clock, fiber: AnyFiber, delay: number, fire: () => v
     cancelled = true
     sleeping.interruptUnsafe()
   }
+}
+
+/** A platform timer of its own, which fires at `at`. */
+const single = (at: number, now: number, fire: () => void): (() => void) => {
+  let handle: Handle
+  const set = (now: number): void => {
+    const delay = platformDelay(at - now)
+    handle = setTimeout(() => {
+      const fired = firedAt(now + delay)
+      if (fired >= at) fire()
+      else set(fired)
+    }, delay)
+  }
+  set(now)
+  return () => clearTimeout(handle)
+}
+
+/** A delay that `setTimeout` takes as it is. */
+const platformDelay = (delay: number): number => Math.min(longestDelay, Math.max(1, Math.ceil(delay)))
+
+/** Node may fire this many milliseconds early by `performance.now()`. A timer that fires earlier than that is a fake one. */
+const toleranceMs = 2
+
+/** The time at which a platform timer that was set for `at` has fired. */
+const firedAt = (at: number): number => {
+  const live = Time.liveMillis()
+  return at - live > toleranceMs ? at : live
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -61,8 +119,7 @@ type Handle = ReturnType<typeof setTimeout> & { readonly ref?: () => void; reado
  */
 const unrefUpToMs = 10_000
 
-/** Node may fire this many milliseconds early by `performance.now()`. A timer that fires earlier than that is a fake one. */
-const toleranceMs = 2
+type Lists = Map<number, TimerList>
 
 /**
  * The timers with one delay, as in Node's own timers: they end in the order in which they were added, so one platform timer,
@@ -70,13 +127,15 @@ const toleranceMs = 2
  */
 class TimerList {
   private readonly delay: number
+  private readonly lists: Lists
   private readonly timers: LinkedList.LinkedList<Timer> = LinkedList.make()
   private handle: Handle | undefined
   /** The time for which the platform timer is set. */
   private at: number
 
-  constructor(delay: number) {
+  constructor(delay: number, lists: Lists) {
     this.delay = delay
+    this.lists = lists
     this.handle = undefined
     this.at = 0
   }
@@ -112,12 +171,11 @@ class TimerList {
 
   private dispose(): void {
     this.handle = undefined
-    lists.delete(this.delay)
+    this.lists.delete(this.delay)
   }
 
   private fire(): void {
-    const live = Time.liveMillis()
-    const now = this.at - live > toleranceMs ? this.at : live
+    const now = firedAt(this.at)
     this.handle = undefined
     // biome-ignore lint/plugin: no effect; what one callback throws must not keep the others from being called
     try {
@@ -130,18 +188,24 @@ class TimerList {
       if (this.handle === undefined) {
         const { first } = this.timers
         if (first === undefined) this.dispose()
-        else this.set(first.at, Math.max(1, Math.ceil(first.at - now)))
+        else this.set(first.at, platformDelay(first.at - now))
       }
     }
   }
 }
 
-const lists = new Map<number, TimerList>()
+/** The lists whose platform timers were set with `setBy`: a list must not wait for a timer of another, fake or real, platform. */
+let lists: Lists = new Map()
+let setBy = setTimeout
 
 const listOf = (delay: number): TimerList => {
+  if (setBy !== setTimeout) {
+    setBy = setTimeout
+    lists = new Map()
+  }
   const found = lists.get(delay)
   if (found !== undefined) return found
-  const list = new TimerList(delay)
+  const list = new TimerList(delay, lists)
   lists.set(delay, list)
   return list
 }

@@ -6,7 +6,7 @@ import { type CircuitBreaker, Policy, Retry, type RetryBudget, TripPolicy } from
 
 interface Said {
   readonly breaker?: Omit<CircuitBreaker.Options, "keys"> | undefined
-  readonly budget?: RetryBudget.Options | undefined
+  readonly budget?: Omit<RetryBudget.Options, "keys"> | undefined
   readonly retry?: NonNullable<Parameters<typeof Retry.backoff>[0]> | undefined
   readonly permits?: number | undefined
 }
@@ -31,7 +31,7 @@ const first: Said = {
     openFor: { initial: "5 seconds", factor: 2 },
     probes: { permitted: 3, successes: 2 }
   },
-  budget: { window: "10 seconds" }
+  budget: { capacity: 100, initial: 10 }
 }
 
 /** The blips come from one client: what a busy one sees. */
@@ -64,13 +64,13 @@ export const senders = [
       trip: TripPolicy.any(TripPolicy.failureRate(), TripPolicy.consecutive(20, { minDuration: "500 millis" }))
     }
   }),
-  variant("budget 1 s", { budget: { window: "1 second" } }),
-  variant("budget 10 s", { budget: { window: "10 seconds" } }),
+  variant("budget 1 s", { budget: { capacity: 100, initial: 1 } }),
+  variant("budget 10 s", { budget: { capacity: 100, initial: 10 } }),
   variant("ratio 0.1", { budget: { ratio: 0.1 } }),
   variant("ratio 0.5", { budget: { ratio: 0.5 } }),
   variant("3 retries", { retry: { times: 3 } }),
   variant("base 20 ms", { retry: { base: "20 millis" } }),
   variant("10 permits", { permits: 10 }),
   variant("20 permits", { permits: 20 }),
-  variant("20 permits, budget 10 s", { permits: 20, budget: { window: "10 seconds" } })
+  variant("20 permits, budget 10 s", { permits: 20, budget: { capacity: 100, initial: 10 } })
 ]

@@ -132,27 +132,29 @@ const ends = (fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<Verdict> =>
 export const failure = (exit: Exit.Exit<unknown, unknown> | undefined): Cause.Cause<unknown> | undefined =>
   exit !== undefined && Exit.isFailure(exit) ? exit.cause : undefined
 
-const beside = (
+const beside = <A>(
   { forAll }: ReturnType<typeof laws>,
   options: HookOptions,
-  attempts: Arbitrary.Arbitrary<Effect.Effect<unknown, unknown>>,
+  inputs: Arbitrary.Arbitrary<A>,
+  call: (input: A) => Effect.Effect<unknown, unknown>,
   mayFail: boolean
 ): ReadonlyArray<Law> => {
+  const attempt = (input: A) => Effect.suspend(() => call(input))
   const within = Duration.toMillis(Duration.fromInputUnsafe(options.within ?? "1 second"))
   return [
-    forAll(mayFail ? "never dies" : "never fails and never dies", attempts, (self) =>
-      Effect.map(runFor(self, within), ({ exit }) => {
+    forAll(mayFail ? "never dies" : "never fails and never dies", inputs, (input) =>
+      Effect.map(runFor(attempt(input), within), ({ exit }) => {
         const cause = failure(exit)
         return cause === undefined || (mayFail && !Cause.hasDies(cause)) ? undefined : Cause.pretty(cause)
       })
     ),
-    forAll("ends in time", attempts, (self) =>
-      Effect.map(runFor(self, within), ({ exit }) =>
+    forAll("ends in time", inputs, (input) =>
+      Effect.map(runFor(attempt(input), within), ({ exit }) =>
         exit === undefined ? `it has not ended after ${within} ms` : undefined
       )
     ),
-    forAll("ends when it is interrupted", attempts, (self) =>
-      Effect.flatMap(runFor(self, 0), ({ fiber }) => ends(fiber))
+    forAll("ends when it is interrupted", inputs, (input) =>
+      Effect.flatMap(runFor(attempt(input), 0), ({ fiber }) => ends(fiber))
     )
   ]
 }
@@ -163,17 +165,20 @@ export const onRetry = (
   options: HookOptions
 ): ReadonlyArray<Law> => {
   const errors = options.errors ?? [new Down()]
-  const attempt = Arbitrary.map(
-    Arbitrary.all({
-      attempt: oneOf(1, 2, 10, 1000),
-      error: chosen<unknown>(errors, undefined),
-      elapsed: oneOf(0, 1, 60_000),
-      delay: oneOf(0, 1, 60_000)
-    }),
+  const attempts = Arbitrary.all({
+    attempt: oneOf(1, 2, 10, 1000),
+    error: chosen<unknown>(errors, undefined),
+    elapsed: oneOf(0, 1, 60_000),
+    delay: oneOf(0, 1, 60_000)
+  })
+  return beside(
+    laws(subject, options),
+    options,
+    attempts,
     ({ attempt, delay, elapsed, error }) =>
-      Effect.suspend(() => hook({ attempt, error, elapsed: Duration.millis(elapsed), delay: Duration.millis(delay) }))
+      hook({ attempt, error, elapsed: Duration.millis(elapsed), delay: Duration.millis(delay) }),
+    false
   )
-  return beside(laws(subject, options), options, attempt, false)
 }
 
 export const fallback = <E>(
@@ -182,8 +187,6 @@ export const fallback = <E>(
   options: HookOptions & { readonly errors?: ReadonlyArray<E> | undefined }
 ): ReadonlyArray<Law> => {
   const errors = [...rejections, ...(options.errors ?? [])]
-  const answered = Arbitrary.map(chosen(errors, rejections[0] as Rejection.Rejection), (error) =>
-    Effect.suspend(() => answer(error))
-  )
-  return beside(laws(subject, options), options, answered, true)
+  const inputs = chosen<E | Rejection.Rejection>(errors, rejections[0] as Rejection.Rejection)
+  return beside(laws(subject, options), options, inputs, answer, true)
 }

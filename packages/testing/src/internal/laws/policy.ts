@@ -4,11 +4,11 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { Transient } from "effect-resilience"
 import { oneOf } from "../inputs.ts"
+import * as Limit from "../limit.ts"
 import * as Plain from "../plain.ts"
 import { began, failure, runFor } from "./calls.ts"
 import { type Law, laws, type Options } from "./law.ts"
@@ -19,6 +19,18 @@ const Around = Context.Reference<string>("@effect-resilience/testing/Laws/Around
 
 export type Protect = (work: Effect.Effect<unknown, LawError>) => Effect.Effect<unknown, unknown>
 
+/** Real time for work that waits for the platform, such as a promise, after all virtual time has passed. */
+const patience = 300
+
+/** How a call ends; delays may take an hour of virtual time, unless `millis` is given. */
+export const endOf = (call: Effect.Effect<unknown, unknown>, millis = 3_600_000) =>
+  Effect.flatMap(runFor(call, millis), ({ fiber }) =>
+    Effect.map(Limit.ended(fiber, patience), (exit) => {
+      if (exit === undefined) fiber.interruptUnsafe()
+      return exit
+    })
+  )
+
 export const policy = (
   subject: string,
   make: Effect.Effect<Protect, unknown, Scope.Scope>,
@@ -27,13 +39,8 @@ export const policy = (
   const { forAll, once } = laws(subject, options)
   const value = { of: "work" }
 
-  /** A call that must end by itself, in a new policy; delays may take an hour. */
-  const ended = (work: Effect.Effect<unknown, LawError>) =>
-    Effect.gen(function* () {
-      const protect = yield* make
-      const { exit } = yield* runFor(protect(work), 3_600_000)
-      return exit
-    })
+  /** A call that must end by itself, in a new policy. */
+  const ended = (work: Effect.Effect<unknown, LawError>) => Effect.flatMap(make, (protect) => endOf(protect(work)))
   const unlike = (exit: Exit.Exit<unknown, unknown> | undefined, wanted: string): string =>
     exit === undefined ? "the call has not ended within an hour" : `${wanted}, but the call ends with ${show(exit)}`
   const show = (exit: Exit.Exit<unknown, unknown>): string =>
@@ -64,8 +71,8 @@ export const policy = (
     once("the work sees the context of the call", () =>
       Effect.gen(function* () {
         const protect = yield* make
-        const seen = yield* Effect.exit(Effect.provideService(protect(Effect.service(Around)), Around, "inside"))
-        return Exit.isSuccess(seen) && seen.value === "inside"
+        const seen = yield* endOf(Effect.provideService(protect(Effect.service(Around)), Around, "inside"))
+        return seen !== undefined && Exit.isSuccess(seen) && seen.value === "inside"
           ? undefined
           : unlike(seen, "the value in the context is inside")
       })
@@ -76,8 +83,9 @@ export const policy = (
         let runs = 0
         const call = protect(Effect.sync(() => (runs += 1)))
         const before = runs
-        yield* Effect.exit(call)
-        yield* Effect.exit(call)
+        for (const which of ["first", "second"]) {
+          if ((yield* endOf(call)) === undefined) return `the ${which} run has not ended within an hour`
+        }
         return before === 0 && runs === 2
           ? undefined
           : `${before} runs after it was created, ${runs} after it was run twice`
@@ -86,7 +94,8 @@ export const policy = (
     once("work that succeeds runs once", () =>
       Effect.gen(function* () {
         let runs = 0
-        yield* ended(Effect.sync(() => (runs += 1)))
+        const exit = yield* ended(Effect.sync(() => (runs += 1)))
+        if (exit === undefined) return `the call has not ended within an hour; the work ran ${runs} times`
         return runs === 1 ? undefined : `the work ran ${runs} times`
       })
     ),
@@ -118,10 +127,24 @@ export const policy = (
         for (let call = 0; call < 50; call++) {
           const fiber = yield* began(protect(Effect.never))
           yield* TestClock.adjust(0)
-          yield* Fiber.interrupt(fiber)
+          fiber.interruptUnsafe()
+          if ((yield* Limit.ended(fiber, patience)) === undefined) {
+            return `call ${call + 1} has not ended after its interruption`
+          }
         }
-        const exit = yield* Effect.exit(protect(Effect.succeed(value)))
-        return Exit.isSuccess(exit) ? undefined : `after 50 interrupted calls: ${show(exit)}`
+        const exit = yield* endOf(protect(Effect.succeed(value)))
+        return exit !== undefined && Exit.isSuccess(exit)
+          ? undefined
+          : `after 50 interrupted calls: ${exit === undefined ? "the call has not ended within an hour" : show(exit)}`
+      })
+    ),
+    forAll("a call after one that failed or died ends", oneOf("fail", "die"), (how) =>
+      Effect.gen(function* () {
+        const protect = yield* make
+        const work = how === "fail" ? Effect.fail(new LawError()) : Effect.die(new Error("a bug"))
+        yield* endOf(protect(work))
+        const exit = yield* endOf(protect(Effect.succeed(value)))
+        return exit === undefined ? "the call has not ended within an hour" : undefined
       })
     )
   ]

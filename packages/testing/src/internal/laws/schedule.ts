@@ -8,6 +8,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/testing/TestClock"
 import { Retry, RetryBudget, Transient } from "effect-resilience"
+import * as Check from "../check.ts"
 import { integer } from "../inputs.ts"
 import { type Law, laws, type Options, type Verdict } from "./law.ts"
 
@@ -36,6 +37,9 @@ export const schedule = <Out, In>(
   options: ScheduleOptions<In>
 ): ReadonlyArray<Law> => {
   const { times = many } = options
+  const where = `Laws: ${subject}`
+  if (times !== Infinity) Check.integer(where, "times", times, 0)
+  if (options.cap !== undefined) Check.millis(where, "cap", options.cap)
   const cap = options.cap === undefined ? Infinity : Duration.toMillis(Duration.fromInputUnsafe(options.cap))
   const input = options.input ?? ((attempt: number): any => attempt)
   const { forAll, once } = laws(subject, options)
@@ -144,7 +148,7 @@ export const gated = (
 
   const retried = (tokens: number) =>
     Effect.gen(function* () {
-      const budget = yield* RetryBudget.make("law", { ratio: 0, minPerSecond: tokens / 1000, window: "1000 seconds" })
+      const budget = yield* RetryBudget.make("law", { ratio: 0, capacity: Math.max(1, tokens), initial: tokens })
       const before = yield* budget.balance
       let calls = 0
       const call = Effect.suspend(() => {

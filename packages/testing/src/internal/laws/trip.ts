@@ -1,8 +1,10 @@
 /** The laws of trip policies. */
 
 import * as Arbitrary from "effect/Arbitrary"
+import type * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import type { TripPolicy } from "effect-resilience"
+import * as Check from "../check.ts"
 import { oneOf } from "../inputs.ts"
 import * as Plain from "../plain.ts"
 import { type Law, laws, type Options, type Verdict } from "./law.ts"
@@ -79,6 +81,7 @@ export const tripPolicy = <S>(
   options: TripOptions
 ): ReadonlyArray<Law> => {
   const { calls: enough = 20_000 } = options
+  Check.integer(`Laws: ${subject}`, "calls", enough, 1)
   const { once, pure } = laws(subject, options)
   const track = (history: ReadonlyArray<Call> = []): Tracked<S> => {
     const tracked = new Tracked(policy)
@@ -191,8 +194,86 @@ export const tripPolicy = <S>(
         ? `it holds ${before} values after ${enough} calls, and ${after} after ${2 * enough}`
         : undefined
     }),
+    pure("an instant probe does not fail, whatever opened the circuit", calls, (history) => {
+      const any = track(history)
+      const openedBy = policy.trippedBy?.(any.state, any.now) ?? [policy.name]
+      for (const parts of [[], openedBy]) {
+        const failed: unknown = policy.probeFailed?.({ duration: 0 }, parts) ?? false
+        if (failed !== false) return `probeFailed returned ${Plain.show(failed)}: the circuit would never close`
+      }
+      return undefined
+    }),
     once("an outage trips it", () =>
       staysClosed(track()) ? `${enough} calls in a row failed, each after a minute, and it has not tripped` : undefined
+    )
+  ]
+}
+
+export interface TripsOptions extends Options {
+  readonly failures: number
+  readonly within?: Duration.Input | undefined
+  readonly resolution?: number | undefined
+}
+
+export const trips = <S>(
+  subject: string,
+  policy: TripPolicy.TripPolicy<S>,
+  options: TripsOptions
+): ReadonlyArray<Law> => {
+  const where = `Laws.trips ${subject}`
+  const { failures, resolution = 0.1 } = options
+  Check.integer(where, "failures", failures, 1)
+  if (!(resolution >= 0 && resolution < 1)) Check.refuse(where, "resolution", "in [0, 1)", resolution)
+  const within = options.within === undefined ? Infinity : Check.millis(where, "within", options.within)
+  if (!(within > 0)) Check.refuse(where, "within", "above zero", options.within)
+  const { pure } = laws(subject, options)
+  /** The part of the window in which every failure is counted. */
+  const sure = within * (1 - resolution)
+  const unit = within === Infinity ? 1000 : within
+
+  const fail = (tracked: Tracked<S>, after: number) => tracked.record({ failed: true, duration: 0, after })
+  const span = within === Infinity ? "" : ` within ${within} ms`
+  const starts = oneOf(0, 1, 0.5 * unit, 0.95 * unit, 7.3 * unit)
+
+  const atLimit = pure(
+    `trips at failure ${failures}${span}, and not before`,
+    Arbitrary.all({
+      start: starts,
+      after: oneOf(0, ...(failures === 1 ? [] : [sure === Infinity ? 1e7 : (0.999 * sure) / (failures - 1)]))
+    }),
+    ({ after, start }) => {
+      const tracked = new Tracked(policy)
+      for (let failure = 1; failure <= failures; failure++) {
+        const tripped = fail(tracked, failure === 1 ? start : after)
+        if (tripped && failure < failures) return `it trips at failure ${failure} of ${failures}`
+        if (!tripped && failure === failures) return `it does not trip at failure ${failure}`
+      }
+      return undefined
+    }
+  )
+  if (within === Infinity) return [atLimit]
+
+  const gaps = oneOf(0, 0.5 / failures, 1 / failures, 2 / failures, 0.3, 0.45, 0.85, 1)
+  return [
+    atLimit,
+    pure(
+      `the window of ${within} ms slides: ${failures} failures in any such time trip, and fewer never`,
+      Arbitrary.all({ start: starts, gaps: Arbitrary.array(gaps, { maxLength: Math.min(1000, 4 * failures + 20) }) }),
+      ({ gaps, start }) => {
+        const tracked = new Tracked(policy)
+        const times: Array<number> = []
+        for (const gap of [start / within, ...gaps]) {
+          const tripped = fail(tracked, gap * within)
+          times.push(tracked.now)
+          const inside = (span: number) => times.filter((at) => tracked.now - at < span).length
+          const at = `failure ${times.length}, at ${tracked.now} ms`
+          if (tripped && inside(within) < failures) return `it trips at ${at}: ${inside(within)}${span}`
+          if (!tripped && inside(sure) >= failures)
+            return `it does not trip at ${at}: ${inside(sure)} within ${sure} ms`
+          if (tripped) return undefined
+        }
+        return undefined
+      }
     )
   ]
 }

@@ -1,0 +1,27 @@
+/** What the library reads of the platform it runs on, beside `setTimeout`. */
+
+/** Only some platforms have these, and the package is compiled without Node's types. */
+const platform = globalThis as {
+  readonly process?: { readonly env?: { readonly NODE_ENV?: string } }
+  readonly navigator?: { readonly userAgent?: string }
+}
+
+/** Captured, because in Node `performance` is a getter on the global object, and it is read twice per call. */
+const { performance: realPerformance, setTimeout: realSetTimeout } = globalThis
+
+/**
+ * Monotonic time in milliseconds. Fake timers replace `setTimeout` and `performance` together: while `setTimeout` is not the one
+ * of the platform, `performance` is looked up.
+ */
+export const now = (): number => (setTimeout === realSetTimeout ? realPerformance.now() : performance.now())
+
+/**
+ * On Cloudflare Workers a timer belongs to the request that set it: it cannot be used by another request, and is dropped with
+ * its own.
+ */
+export const timersBelongToRequests = (): boolean =>
+  (isWorker ??= platform.navigator?.userAgent === "Cloudflare-Workers")
+
+let isWorker: boolean | undefined
+
+export const isProduction = (): boolean => platform.process?.env?.NODE_ENV === "production"

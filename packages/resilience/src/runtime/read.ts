@@ -1,0 +1,18 @@
+/**
+ * Reads values of the user's that may be anything: a revoked proxy throws even on `in`, a getter on reading. What throws
+ * counts as absent, so that the real error is never hidden.
+ */
+import * as Result from "effect/Result"
+
+/** The result of `f`, or `otherwise` if it throws. */
+export const attempt = <A>(f: () => A, otherwise: A): A => Result.getOrElse(Result.try(f), () => otherwise)
+
+/** Is this an object with the property? */
+export const has = (value: unknown, name: PropertyKey): boolean =>
+  typeof value === "object" && value !== null && attempt(() => name in value, false)
+
+/** A property of a value of unknown shape; `undefined` without one. */
+export const read = (value: unknown, name: string): unknown =>
+  typeof value === "object" && value !== null
+    ? attempt(() => (value as Readonly<Record<string, unknown>>)[name], undefined)
+    : undefined

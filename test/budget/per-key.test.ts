@@ -1,0 +1,60 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import { type Event, Retry, RetryBudget } from "effect-resilience"
+import { Busy } from "../support/errors.ts"
+import { recording } from "../support/observe.ts"
+
+/** Fails so many times with errors that tell which try they come from. */
+const failing = (times: number) => {
+  const made: Array<Busy> = []
+  const work = Effect.suspend((): Effect.Effect<number, Busy> => {
+    if (made.length >= times) return Effect.succeed(made.length)
+    const error = new Busy()
+    made.push(error)
+    return Effect.fail(error)
+  })
+  return { made, work }
+}
+
+describe("RetryBudget, a balance per key", () => {
+  it.effect('with `per: "key"` a schedule is charged to the account of its key, and reports it', () => {
+    const events: Array<Event.Event> = []
+    return Effect.gen(function* () {
+      class PerKey extends RetryBudget.Service<PerKey>()("app/PerKey", {
+        ratio: 0,
+        capacity: 2,
+        per: "key"
+      }) {}
+      const schedule = (key: string) => Schedule.recurs(9).pipe(PerKey.forKey(key).gated)
+      const program = Effect.gen(function* () {
+        const acme = failing(100)
+        yield* Effect.exit(acme.work.pipe(Retry.transient(schedule("acme"))))
+        assert.strictEqual(acme.made.length, 3)
+        const other = failing(100)
+        yield* Effect.exit(other.work.pipe(Effect.retry(schedule("other"))))
+        assert.strictEqual(other.made.length, 3)
+        assert.strictEqual(yield* PerKey.forKey("acme").balance, 0)
+        assert.strictEqual(yield* PerKey.balance, 2)
+        yield* PerKey.forKey("third").deposit
+        assert.strictEqual(yield* PerKey.forKey("third").balance, 2)
+      })
+      yield* program.pipe(Effect.provide(PerKey.layer))
+      assert.deepStrictEqual(
+        events.filter((event) => event._tag === "BudgetExhausted").map((event) => event.key),
+        ["acme", "other"]
+      )
+      assert.isTrue(events.filter((event) => event._tag === "RetryScheduled").every((event) => event.key === "acme"))
+    }).pipe(recording(events))
+  })
+
+  it.effect("without `per` every key has the one account", () =>
+    Effect.gen(function* () {
+      const budget = yield* RetryBudget.make("b", { ratio: 0, capacity: 1 })
+      assert.isTrue(yield* budget.forKey("a").tryWithdraw)
+      assert.isFalse(yield* budget.forKey("b").tryWithdraw)
+      assert.strictEqual(yield* budget.balance, 0)
+      assert.throws(() => budget.forKey(1 as unknown as string), RangeError, "RetryBudget.forKey: key must be a string")
+    })
+  )
+})
