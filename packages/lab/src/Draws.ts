@@ -212,7 +212,7 @@ const drawn = (kind: Kind, index: number, dice: Dice): Scenario.Input | undefine
 /**
  * Draws scenarios as they are written, the kinds of fault in turn.
  *
- * **When to use** To compare settings on scenarios that nobody chose. Keep some seeds apart, and look at them only after
+ * **When to use** To compare settings on scenarios that were not chosen by hand. Keep some seeds apart, and look at them only after
  * the settings are final.
  *
  * **Details** 50 to 5,000 calls a second, of which a run has at most 160,000; 1 to 1,000 clients; 2 to 200 workers, 30 %
