@@ -10,7 +10,7 @@ class CardDeclined extends Schema.TaggedError<CardDeclined>()("CardDeclined", {}
 class Payments extends Policy.Service<Payments>()("app/Payments", {
   deadline: "5 seconds", // for the whole: attempts, pauses and waits
   retry: Retry.backoff({ base: "2 millis", times: 2 }),
-  budget: { ratio: 0.2, minPerSecond: 1 }, // at most one retry for five orders, and one a second
+  budget: { ratio: 0.2 }, // retries: up to 20 % of the calls
   breaker: { trip: TripPolicy.failureRate({ threshold: 0.5, calls: 20 }) },
   bulkhead: { maxConcurrent: 5, maxQueued: 20, maxWait: "2 seconds" },
   timeout: "200 millis" // for one attempt

@@ -16,7 +16,7 @@ class Stock extends Context.Service<Stock, { readonly level: (item: string) => E
 
 class Shop extends Policy.Service<Shop>()("app/Shop", {
   retry: Retry.backoff({ base: "100 millis", times: 2 }),
-  budget: { ratio: 0.2, minPerSecond: 1 },
+  budget: { ratio: 0.2 },
   breaker: { trip: TripPolicy.failureRate({ threshold: 0.5, minimumCalls: 10 }), openFor: "5 seconds" },
   bulkhead: { maxConcurrent: 10 },
   timeout: "1 second"

@@ -59,7 +59,8 @@ describe("an error object on which a retry gave up", () => {
   it.effect("the same although Effect remembers annotations by error object, when it maps an error in a span", () =>
     Effect.gen(function* () {
       const mapped = <A, R>(self: Effect.Effect<A, Busy, R>) => Effect.mapError(self, (error: Busy) => error)
-      const inSpan = Effect.fn("span")(() => work)().pipe(mapped)
+      const spanned = Effect.fn("span")(() => work)
+      const inSpan = spanned().pipe(mapped)
       yield* Effect.exit(work.pipe(once, (self) => mapped(self as typeof work)))
       assert.isFalse(yield* handled(inSpan))
       let attempts = 0

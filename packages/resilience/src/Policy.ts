@@ -610,7 +610,7 @@ const toOptions = (options: Options, values: ConfigValues): Options => {
  * class Payments extends Policy.Service<Payments>()("app/Payments", {
  *   deadline: "3 seconds",
  *   retry: Retry.backoff({ base: "100 millis", cap: "2 seconds", times: 2 }),
- *   budget: { ratio: 0.2, minPerSecond: 1 },
+ *   budget: { ratio: 0.2 },
  *   breaker: { trip: TripPolicy.any(TripPolicy.standard, TripPolicy.slowCallRate({ slowerThan: "800 millis" })) },
  *   bulkhead: { maxConcurrent: 20, maxQueued: 40, maxWait: "500 millis" },
  *   timeout: "1 second"

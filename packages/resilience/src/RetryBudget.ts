@@ -317,10 +317,7 @@ export interface Class<Self, Id extends string> extends Context.ServiceClass<Sel
  *
  * class GatewayTimeout extends Transient.TaggedError<GatewayTimeout>()("GatewayTimeout", {}) {}
  *
- * class PaymentsBudget extends RetryBudget.Service<PaymentsBudget>()("app/PaymentsBudget", {
- *   ratio: 0.2,
- *   minPerSecond: 1
- * }) {}
+ * class PaymentsBudget extends RetryBudget.Service<PaymentsBudget>()("app/PaymentsBudget", { ratio: 0.2 }) {}
  *
  * const schedule = Schedule.exponential("10 millis").pipe(
  *   Schedule.jittered,

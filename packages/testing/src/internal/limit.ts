@@ -72,14 +72,6 @@ export const exitWithin = <A, E, R>(
     )
   )
 
-/** Runs a program, and fails with `stopped` if it has not ended after `millis` milliseconds of real time. */
-export const within = <A, E, R, E2>(
-  self: Effect.Effect<A, E, R>,
-  millis: number,
-  stopped: () => E2
-): Effect.Effect<A, E | E2, R> =>
-  Effect.flatMap(exitWithin(self, millis), (exit): Effect.Effect<A, E | E2> => exit ?? Effect.fail(stopped()))
-
 /**
  * Runs a program of many parts, and returns `undefined` if one of them has taken more than `millis` milliseconds of
  * real time. `since` is when the current part began.

@@ -6,7 +6,7 @@ import * as Plain from "../plain.ts"
 import { seedOf } from "../random.ts"
 
 /** How to draw a value again. */
-export interface Draw {
+interface Draw {
   readonly seed: string
   readonly size: number
 }

@@ -30,7 +30,7 @@ export interface AnyModel {
   readonly key?: ((value: unknown) => unknown) | undefined
 }
 
-export interface StepTaken {
+interface StepTaken {
   readonly call: Call
   readonly answer: unknown
   readonly state: unknown
