@@ -26,6 +26,6 @@ export const bytes = {
   rejection: 725,
   retry: 340,
   bulkhead: 286,
-  fallback: 212,
+  fallback: 205,
   policy: 535
 } as const

@@ -1,7 +1,8 @@
 /**
  * Limits retries to a share of the calls, so that they cannot multiply the load on a failing dependency.
  *
- * Each first attempt adds `ratio` tokens and each retry takes one, or `timeoutCost` after a timeout: over any stretch of calls there are
+ * Each first attempt adds `ratio` tokens and each retry takes one, or `timeoutCost` after a
+ * timeout: over any stretch of calls there are
  * at most `ratio` retries per first attempt, plus the `capacity` saved before. Backoff only defers load; a budget bounds it. Many
  * effects and policies can share a budget.
  *
@@ -35,8 +36,8 @@ import { defaultKey } from "./Types.ts"
  * | option | range | default |
  * |---|---|---|
  * | `ratio` | [0, 1] | 0.2 |
- * | `timeoutCost` | a number >= 1 | 5 |
- * | `capacity` | a number >= 1 | 10 |
+ * | `timeoutCost` | a number >= 1 | 20 |
+ * | `capacity` | a number >= 1 | 20 |
  * | `initial` | [0, `capacity`] | the capacity |
  * | `minPerSecond` | a number >= 0 | 0 |
  * | `per` | `"all"` or `"key"` | `"all"` |
@@ -57,12 +58,13 @@ export interface Options {
   /**
    * Tokens that a retry takes after a timeout, a number from 1 to `capacity`, or `Infinity` for no retry after a timeout. The
    * dependency may still be busy with the attempt that was given up on, so such a retry adds load when there is too much already.
-   * Default: 5.
+   * An attempt that was overtaken costs one token: one that started later, or with it, has succeeded already, so only this attempt
+   * was slow. Default: 20, or the capacity if that is less.
    */
   readonly timeoutCost?: number | undefined
   /**
    * Tokens that can be saved up, a number >= 1. A budget that earns nothing, with a `ratio` and a `minPerSecond` of 0, holds none
-   * unless this is set. Default: 10.
+   * unless this is set. Default: 20.
    */
   readonly capacity?: number | undefined
   /** Tokens to begin with, in [0, `capacity`]. Default: the capacity. */
@@ -187,7 +189,7 @@ const gate = <Output, Input, Error, Env, R>(
       return (now: number, input: Input) =>
         Effect.flatMap(step(now, input), (decided) =>
           Effect.withFiber((fiber) =>
-            budget(fiber).tryWithdraw(input, key, fiber) ? Effect.succeed(decided) : Cause.done(decided[0])
+            budget(fiber).tryRetry(input, false, key, fiber) ? Effect.succeed(decided) : Cause.done(decided[0])
           )
         )
     })
@@ -219,8 +221,8 @@ export const resolveBudget = (where: string, options: Options): BudgetSettings =
   if (ratio === 0 && minPerSecond === 0 && options.capacity === undefined) {
     return { ratio, timeoutCost: 1, capacity: 0, initial: 0, minPerSecond, keys }
   }
-  const capacity = Check.inRange(where, "capacity", options.capacity ?? 10, 1, Infinity)
-  const timeoutCost = Check.inRange(where, "timeoutCost", options.timeoutCost ?? Math.min(5, capacity), 1, Infinity)
+  const capacity = Check.inRange(where, "capacity", options.capacity ?? 20, 1, Infinity)
+  const timeoutCost = Check.inRange(where, "timeoutCost", options.timeoutCost ?? Math.min(20, capacity), 1, Infinity)
   if (timeoutCost > capacity && timeoutCost !== Infinity) {
     Check.invalid(
       where,
@@ -276,7 +278,7 @@ const makeWith = (name: string, settings: BudgetSettings, program: Event.Hub): R
         engine.deposit(key, Time.monotonicMillis(fiber), fiber)
         return Effect.void
       }),
-      tryWithdraw: Effect.withFiber((fiber) => Effect.succeed(engine.tryWithdraw(undefined, key, fiber))),
+      tryWithdraw: Effect.withFiber((fiber) => Effect.succeed(engine.tryWithdraw(1, key, fiber))),
       balance: Effect.withFiber((fiber) => Effect.succeed(engine.balance(key, fiber)))
     }
     return account

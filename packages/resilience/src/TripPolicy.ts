@@ -493,12 +493,12 @@ const failureRateOrConsecutive = (
 
 /**
  * The default trip policy of a breaker. It opens when 80 % of at least 20 calls in 10 seconds failed, or ten calls in a
- * row over at least half a second.
+ * row over at least two seconds.
  *
  * **When to use** As a part of your own policy, with {@link any}.
  *
- * **Details** It decides as `any(failureRate(), consecutive(10, { minDuration: "500 millis" }))` does, in less memory.
- * The numbers come from simulated outages (ADR 0010). At a failure rate of 50 % one retry still gives three of four
+ * **Details** It decides as `any(failureRate(), consecutive(10, { minDuration: "2 seconds" }))` does, in less memory.
+ * The numbers come from simulated outages (ADR 0010 and 0012). At a failure rate of 50 % one retry still gives three of four
  * calls a result, while an open circuit gives none, so the threshold is higher.
  *
  * **Example** (The default policy, and slow calls)
@@ -515,5 +515,5 @@ const failureRateOrConsecutive = (
  */
 export const standard: TripPolicy = failureRateOrConsecutive(
   failureRate() as TripPolicy<Window.TimeWindow>,
-  consecutive(10, { minDuration: "500 millis" })
+  consecutive(10, { minDuration: "2 seconds" })
 )

@@ -28,6 +28,7 @@ export class Budget {
   /** The account of all keys; without a meaning when each key has one. */
   private readonly shared: Tokens.Tokens
   private readonly accounts: Keyed<Account> | undefined
+  private answeredFrom = -Infinity
 
   constructor(settings: BudgetSettings, reporter: Reporter) {
     const { initial, keys } = settings
@@ -57,11 +58,27 @@ export class Budget {
     Tokens.deposit(this.use(key, now, fiber), now)
   }
 
-  /** Withdraws the price of one retry after `failure`; `false` when the balance is too low. */
-  tryWithdraw(failure: unknown, key: string, fiber: AnyFiber): boolean {
+  /** An attempt that started at `from` has succeeded: for retries by a gated schedule, which have no other state of a key. */
+  answered(from: number): void {
+    if (from > this.answeredFrom) this.answeredFrom = from
+  }
+
+  hasAnsweredSince(start: number): boolean {
+    return start <= this.answeredFrom
+  }
+
+  /**
+   * Takes the price of one retry after `failure`; `false` when the balance is too low. After a timeout it is `timeoutCost`,
+   * unless the attempt was overtaken: one that started later has succeeded already.
+   */
+  tryRetry(failure: unknown, overtaken: boolean, key: string, fiber: AnyFiber): boolean {
+    return this.tryWithdraw(!overtaken && EffectErrors.isTimeout(failure) ? this.settings.timeoutCost : 1, key, fiber)
+  }
+
+  /** Takes a price; `false` when the balance is too low. */
+  tryWithdraw(price: number, key: string, fiber: AnyFiber): boolean {
     const now = Time.monotonicMillis(fiber)
     const tokens = this.use(key, now, fiber)
-    const price = EffectErrors.isTimeout(failure) ? this.settings.timeoutCost : 1
     if (Tokens.tryWithdraw(tokens, price, now)) return true
     if (this.reporter.hasListeners) {
       this.reporter.emit({

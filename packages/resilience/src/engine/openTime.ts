@@ -38,10 +38,13 @@ const defaultJitter = 0.2
 const isGrowthOptions = (input: Duration.Input | GrowthOptions): input is GrowthOptions =>
   typeof input === "object" && "initial" in input
 
+/** Short after short faults and never long: ADR 0012. */
+const defaultGrowth: GrowthOptions = { initial: "50 millis", factor: 1.1, max: "1 second" }
+
 /** The settings of `openFor`; the defaults stand here. */
 export const resolve = (
   where: string,
-  input: Duration.Input | GrowthOptions | OpenSchedule = "1 second"
+  input: Duration.Input | GrowthOptions | OpenSchedule = defaultGrowth
 ): OpenTimeSettings => {
   if (Schedule.isSchedule(input)) return resolveSchedule(where, input as OpenSchedule)
   const given = input as Duration.Input | GrowthOptions

@@ -53,6 +53,8 @@ interface Entry {
   /** Set exactly when the policy has a bulkhead. */
   readonly permits: Permits.PermitCell | undefined
   readonly counters: Counters.Counters
+  /** When the youngest attempt that has succeeded started. */
+  answeredFrom: number
 }
 
 /** One attempt: what it was admitted with, what it holds, and when it started. */
@@ -273,6 +275,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     entry.lastUsed = Math.floor(now)
     counters.running -= 1
     counters.record(outcome, now - attempt.startedAt, now)
+    if (outcome === "success" && attempt.startedAt > entry.answeredFrom) entry.answeredFrom = attempt.startedAt
     if (circuits !== undefined) {
       const retryAfter = cause !== undefined && outcome === "failure" ? Protect.retryAfterOf(cause) : undefined
       circuits.settle(entry.circuit!, attempt, outcome, attempt.startedAt, now, fiber, retryAfter)
@@ -294,6 +297,10 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
 
   get budget(): Budget | undefined {
     return this.engine?.budget
+  }
+
+  get overtaken(): boolean {
+    return this.entry !== undefined && this.attempt.startedAt <= this.entry.answeredFrom
   }
 
   rejectedFor(fiber: AnyFiber): number {
@@ -367,7 +374,8 @@ export class PolicyEngine {
       lastUsed: Math.floor(now),
       circuit: this.circuits?.make(key, now),
       permits: this.permits?.make(key),
-      counters: new Counters.Counters()
+      counters: new Counters.Counters(),
+      answeredFrom: -Infinity
     }
   }
 

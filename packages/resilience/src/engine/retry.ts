@@ -65,6 +65,11 @@ export interface RetryHost {
   readonly budget: Budget | undefined
   /** The policy's own deadline, a monotonic time in milliseconds; the deadline in the fiber's context applies too. */
   readonly deadline: number
+  /**
+   * An attempt that started after the last one has succeeded already: only this one was slow, and not the dependency. Used for
+   * the price of a retry after a timeout.
+   */
+  readonly overtaken: boolean
   /** Milliseconds for which an attempt would surely be rejected: waiting and paying for it would be in vain. */
   rejectedFor(fiber: AnyFiber): number
   /** Called for each retry that was decided, and at the end. */
@@ -280,7 +285,7 @@ export class RetryLoop {
     )
     if (typeof decision === "string") return decision
     const { budget, retryKey } = this.host
-    return budget === undefined || budget.tryWithdraw(input, retryKey, fiber) ? decision : "budget"
+    return budget === undefined || budget.tryRetry(input, this.host.overtaken, retryKey, fiber) ? decision : "budget"
   }
 
   /** Milliseconds before the deadline: the policy's own or the one around it. */
@@ -368,6 +373,8 @@ export interface RetryEffectSettings extends RetrySettings {
 class RetryCall extends Frame<RetryEffectSettings, undefined> implements RetryHost {
   declare budget: Budget | undefined
   declare private startedAt: number
+  /** When the current attempt started. */
+  declare private attemptAt: number
   declare private since: number
   declare private metadata: Schedule.Metadata | undefined
   declare private loop: RetryLoop | undefined
@@ -376,6 +383,7 @@ class RetryCall extends Frame<RetryEffectSettings, undefined> implements RetryHo
     super(settings, undefined, self, undefined)
     this.budget = undefined
     this.startedAt = NaN
+    this.attemptAt = NaN
     this.since = 0
     this.metadata = undefined
     this.loop = undefined
@@ -388,6 +396,7 @@ class RetryCall extends Frame<RetryEffectSettings, undefined> implements RetryHo
   protected prepare(settings: RetryEffectSettings, fiber: AnyFiber): undefined {
     this.budget = settings.gated?.budget(fiber)
     this.startedAt = Time.monotonicMillis(fiber)
+    this.attemptAt = this.startedAt
     this.since = Left.recorded()
     this.metadata = undefined
     this.loop = undefined
@@ -395,6 +404,7 @@ class RetryCall extends Frame<RetryEffectSettings, undefined> implements RetryHo
 
   enter(fiber: AnyFiber): AnyEffect {
     if (this.metadata !== undefined) {
+      this.attemptAt = Time.monotonicMillis(fiber)
       return Effect.provideService(this.self, Schedule.CurrentMetadata, this.metadata)
     }
     this.budget?.deposit(this.retryKey, this.startedAt, fiber)
@@ -402,6 +412,7 @@ class RetryCall extends Frame<RetryEffectSettings, undefined> implements RetryHo
   }
 
   succeeded(value: unknown, fiber: AnyFiber): AnyEffect | undefined {
+    this.budget?.answered(this.attemptAt)
     return this.engine!.while?.(value) === true ? this.retryLoop(fiber).onUnwantedValue(value, fiber) : undefined
   }
 
@@ -421,6 +432,10 @@ class RetryCall extends Frame<RetryEffectSettings, undefined> implements RetryHo
 
   get deadline(): number {
     return Infinity
+  }
+
+  get overtaken(): boolean {
+    return this.budget?.hasAnsweredSince(this.attemptAt) === true
   }
 
   rejectedFor(): number {
