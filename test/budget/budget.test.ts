@@ -211,11 +211,11 @@ describe("RetryBudget", () => {
     [{ minPerSecond: "1" }, 'minPerSecond must be a number >= 0, got "1"'],
     [{ capacity: 0.5 }, "capacity must be a number >= 1, got 0.5"],
     [{ capacity: "10" }, 'capacity must be a number >= 1, got "10"'],
-    [{ initial: 11 }, "initial must be in [0, 10], got 11"],
+    [{ initial: 21 }, "initial must be in [0, 20], got 21"],
     [{ timeoutCost: 0 }, "timeoutCost must be a number >= 1, got 0"],
     [
-      { timeoutCost: 11 },
-      "timeoutCost must be at most the capacity of 10, or Infinity for no retry after a timeout, got 11"
+      { timeoutCost: 21 },
+      "timeoutCost must be at most the capacity of 20, or Infinity for no retry after a timeout, got 21"
     ],
     [
       { window: "10 seconds" },
@@ -233,11 +233,11 @@ describe("RetryBudget", () => {
     })
   }
 
-  it.effect("takes the defaults: ratio 0.2, a capacity of 10, full at the start, no floor", () =>
+  it.effect("takes the defaults: ratio 0.2, a capacity of 20, full at the start, no floor", () =>
     Effect.gen(function* () {
       const budget = yield* RetryBudget.make("b")
-      assert.strictEqual(yield* budget.balance, 10)
-      for (let i = 0; i < 5; i++) assert.isTrue(yield* budget.tryWithdraw)
+      assert.strictEqual(yield* budget.balance, 20)
+      for (let i = 0; i < 15; i++) assert.isTrue(yield* budget.tryWithdraw)
       for (let i = 0; i < 10; i++) yield* budget.deposit
       assert.closeTo(yield* budget.balance, 7, 1e-9)
       yield* TestClock.adjust("1 hour")

@@ -4,7 +4,7 @@ import { Duration, Effect, Option } from "effect"
 import { Bulkhead, CircuitBreaker, Deadline, Event, Retry, RetryBudget, Timeout, TripPolicy } from "effect-resilience"
 import * as Counters from "../../packages/resilience/src/engine/counters.ts"
 import * as Keyed from "../../packages/resilience/src/engine/keyed.ts"
-import type { Growth } from "../../packages/resilience/src/engine/openTime.ts"
+import * as OpenTime from "../../packages/resilience/src/engine/openTime.ts"
 
 type Defaults = Readonly<Record<string, string>>
 
@@ -41,14 +41,17 @@ const nameOf = (trip: TripPolicy.TripPolicy): string =>
 const breaker = (): Defaults => {
   const { classify: _, keys: __, maxRetryAfter, openFor, probes, trip, ...unknown } = CircuitBreaker.resolve("test", {})
   assert.deepStrictEqual(unknown, {}, "a default that no page tells")
-  const { factor, initial, jitter, max } = openFor as Growth
+  const { factor, initial, max } = openFor as OpenTime.Growth
+  // What a growth has by itself, and not as the default of `openFor`.
+  const growth = OpenTime.resolve("test", { initial: 1 }) as OpenTime.Growth
+  assert.deepStrictEqual([initial, factor, max], [50, 1.1, 1000])
   return {
     trip: nameOf(trip),
-    openFor: millis(initial),
+    openFor: "50 milliseconds, growing by 1.1 to 1 second",
     maxRetryAfter: millis(maxRetryAfter),
-    "openFor.factor": shown(factor),
-    "openFor.jitter": shown(jitter),
-    "openFor.max": millis(max),
+    "openFor.factor": shown(growth.factor),
+    "openFor.jitter": shown(growth.jitter),
+    "openFor.max": millis(growth.max),
     "probes.permitted": shown(probes.permitted),
     "probes.successes": shown(probes.successes),
     "probes.lease": millis(probes.lease)

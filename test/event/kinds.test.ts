@@ -147,7 +147,7 @@ describe("Event: each kind, with its fields", () => {
 
   it.effect("the events of one call are in order", () =>
     Effect.gen(function* () {
-      const breaker = { trip: TripPolicy.consecutive(2) }
+      const breaker = { trip: TripPolicy.consecutive(2), openFor: "1 minute" } as const
       const policy = yield* Policy.make("p", { retry: pauses(2), breaker, timeout: "1 second" })
       const heard = yield* listen(policy.events)
       const call = yield* start(Effect.flip(policy.protect(script(hang, ok).call)))

@@ -86,7 +86,7 @@ describe("figures at the edges", () => {
       name: "outage",
       warmUp,
       after: "10 seconds",
-      faults: [{ kind: "down", lasts: "5 seconds" }]
+      faults: [{ kind: "down", lasts: "20 seconds" }]
     })
     const [even, odd] = [run(input("20 seconds"), Sender.ours), run(input("20040 millis"), Sender.ours)]
     assert.closeTo(odd.detection, even.detection, 200)

@@ -44,7 +44,7 @@ describe("series", () => {
   it("see the circuits of those who have some", () => {
     const { circuits } = seriesOf(nasty, Sender.ours)
     assert.strictEqual(circuits?.open[1], 0)
-    assert.isAbove(Math.max(...(circuits?.open ?? [])), 0.9)
+    assert.isAbove(Math.max(...(circuits?.open ?? [])), 0.6)
     assert.isBelow(circuits?.open.at(-1) ?? 1, 1)
     for (const [at, open] of circuits?.open.entries() ?? []) {
       assert.isAtMost(open + (circuits?.halfOpen[at] ?? 0), 1)

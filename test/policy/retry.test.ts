@@ -21,7 +21,10 @@ describe("Policy: retry", () => {
     "a circuit that opens during the delay: the call fails with the last failure of the dependency, reason `rejected`",
     () =>
       Effect.gen(function* () {
-        const policy = yield* Policy.make("p", { retry: pauses(3), breaker: { trip: TripPolicy.consecutive(2) } })
+        const policy = yield* Policy.make("p", {
+          retry: pauses(3),
+          breaker: { trip: TripPolicy.consecutive(2), openFor: "1 minute" }
+        })
         const dependency = script(down)
         const call = yield* start(Effect.exit(policy.protect(dependency.call)))
         yield* Effect.flip(wrong.pipe(policy.protect({ failures: ["Wrong"] })))

@@ -54,7 +54,7 @@ export interface Options extends Outcome.Classification {
   readonly trip?: TripPolicy.Any | undefined
   /**
    * How long the circuit stays open, with a jitter of 20 %. {@link OpenFor} sets jitter and growth; a `Schedule` gets
-   * the number of the opening in a row as its input. Default: `{ initial: "50 millis", factor: 1.1, max: "1 second" }`.
+   * the number of the opening in a row as its input. Default: 50 milliseconds, growing by 1.1 to 1 second.
    */
   readonly openFor?: Duration.Input | OpenFor | OpenSchedule | undefined
   /**

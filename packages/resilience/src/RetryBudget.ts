@@ -59,7 +59,7 @@ export interface Options {
    * Tokens that a retry takes after a timeout, a number from 1 to `capacity`, or `Infinity` for no retry after a timeout. The
    * dependency may still be busy with the attempt that was given up on, so such a retry adds load when there is too much already.
    * An attempt that was overtaken costs one token: one that started later, or with it, has succeeded already, so only this attempt
-   * was slow. Default: 20, or the capacity if that is less.
+   * was slow. A smaller `capacity` lowers the default. Default: 20.
    */
   readonly timeoutCost?: number | undefined
   /**
