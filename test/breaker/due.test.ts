@@ -32,9 +32,10 @@ describe("the open time that the dependency asks for", () => {
 
   it.effect.each([
     ["20 % by default", {}, 0.2],
-    ["the jitter of `openFor`", { openFor: { initial: "1 second", jitter: 0.5 } }, 0.5],
+    ["the jitter of `openFor`, if it is less", { openFor: { initial: "1 second", jitter: 0.1 } }, 0.1],
+    ["20 % with a larger one", { openFor: { initial: "1 second", jitter: 1 } }, 0.2],
     ["20 % with a Schedule, which sets no jitter", { openFor: Schedule.spaced("1 second") }, 0.2]
-  ] as const)("keeps its spread: up to %s on top, and never less than asked", ([, options, share]) =>
+  ] as const)("keeps its spread: %s at most on top, and never less than asked", ([, options, share]) =>
     Effect.gen(function* () {
       const [least, most] = yield* spreadOf(options, 30_000)
       assert.isAtLeast(least, 30_000)
@@ -102,6 +103,21 @@ describe("a retry and a circuit that wait for the same moment meet", () => {
           yield* TestClock.adjust(asks ? 1 + 0.2 * millis : 1)
           assert.strictEqual(yield* Fiber.join(fiber), "ok", `from ${from}, ${asks ? "asked for" : "of the schedule"}`)
         }
+      }
+    })
+  )
+
+  it.effect.each([0, 0.2, 0.7, 1])("when the open time has a jitter of %s", (jitter) =>
+    Effect.gen(function* () {
+      for (let run = 0; run < 50; run++) {
+        const policy = yield* Policy.make("p", {
+          retry: Schedule.recurs(1),
+          breaker: { trip, openFor: { initial: "1 second", jitter } }
+        })
+        let calls = 0
+        const fiber = yield* start(outcome(policy.protect(Effect.suspend(() => (calls++ > 0 ? ok : failing(20_000))))))
+        yield* TestClock.adjust("25 seconds")
+        assert.strictEqual(yield* Fiber.join(fiber), "ok")
       }
     })
   )

@@ -59,7 +59,7 @@ export interface Options extends Outcome.Classification {
   readonly openFor?: Duration.Input | OpenFor | OpenSchedule | undefined
   /**
    * The longest open time that a `retryAfter` of the failure may ask for, before jitter; it can only lengthen. What was
-   * asked for is the least: the jitter of `openFor` (20 % with a `Schedule`) comes on top. Default: 10 minutes.
+   * asked for is the least: up to 20 % come on top, or less with a smaller jitter of `openFor`. Default: 10 minutes.
    */
   readonly maxRetryAfter?: Duration.Input | undefined
   /** How a half-open circuit decides. */

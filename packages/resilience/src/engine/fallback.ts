@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
 import { returned } from "../runtime/dual.ts"
-import { Frame } from "../runtime/frame.ts"
+import { Frame, passedBy } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
 import * as Check from "../runtime/options.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
@@ -96,6 +96,8 @@ class FallbackCall extends Frame<FallbackSettings, undefined> {
     return returned("Fallback.orElse", "the argument", orElse(error))
   }
 }
+
+passedBy(FallbackCall)
 
 let retained = false
 

@@ -5,6 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
+import { spread as spreadOfRetry } from "../machine/Retry.ts"
 import * as Check from "../runtime/options.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 
@@ -90,9 +91,9 @@ export const openTime = (where: string, settings: OpenTimeSettings): OpenTime =>
   }
 }
 
-/** The share by which an open time that the dependency asked for is lengthened at most. A schedule sets none. */
+/** The share by which an open time that the dependency asked for is lengthened at most: as a retry lengthens its delay. */
 export const spreadOf = (settings: OpenTimeSettings): number =>
-  Schedule.isSchedule(settings) ? defaultJitter : (settings as Growth).jitter
+  Schedule.isSchedule(settings) ? spreadOfRetry : Math.min((settings as Growth).jitter, spreadOfRetry)
 
 /**
  * The open time that the dependency asked for, in milliseconds, with a random part on top: without one the circuits of all

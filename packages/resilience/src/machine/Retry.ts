@@ -20,9 +20,10 @@ export interface Limits {
 
 /**
  * A dependency gives the same `retryAfter` to all its callers. They return within this share of it, after it. Envoy's jittered
- * lower bound adds up to a half; this is the share by which a circuit varies its open time.
+ * lower bound adds up to a half; this is the share by which a circuit varies its open time. A circuit that opens for a
+ * `retryAfter` adds no more either, so that a retry can meet it.
  */
-const spread = 0.2
+export const spread = 0.2
 
 /** A delay of at least `retryAfter`, and below `before` if there is room; `random` is in [0, 1). */
 export const spreadOut = (retryAfter: number, random: number, before = Infinity): number =>
