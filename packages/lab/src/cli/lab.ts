@@ -38,7 +38,10 @@ const idle = Scenario.make({ name: "idle", rate: 1, clients: 1, warmUp: "1 secon
 const mustBeInstalled = (senders: ReadonlyArray<Sender.Sender>): void => {
   for (const sender of senders.filter((one) => Peers.all.includes(one))) {
     const run = Result.try(() => Lab.run({ scenario: idle, sender, seed: 1 }))
-    if (Result.isFailure(run)) fail(`${sender.name}: ${(run.failure as Error).message}`) // `Lab.run` throws only errors
+    if (Result.isFailure(run)) {
+      const { cause, message } = run.failure as Error // `Lab.run` throws only errors, which name the run
+      fail(`${sender.name}: ${cause instanceof Error ? cause.message : message}`)
+    }
   }
 }
 
