@@ -42,24 +42,26 @@ describe("a breaker with default options", () => {
     })
   )
 
-  it.effect("stays open for 50 milliseconds, growing by 1.1 to one second, plus or minus 20 %; then one probe decides", () =>
-    Effect.gen(function* () {
-      const breaker = yield* make
-      yield* failures(breaker, 10, 250)
-      for (let opening = 1; opening <= 40; opening++) {
-        const state = yield* breaker.state()
-        assert.isTrue(state._tag === "open" && state.openings === opening)
-        const millis = state._tag === "open" ? Duration.toMillis(state.retryAfter) : 0
-        const expected = Math.min(1000, 50 * 1.1 ** (opening - 1))
-        assert.isTrue(millis >= 0.8 * expected && millis <= 1.2 * expected, `opening ${opening}: ${millis} ms`)
+  it.effect(
+    "stays open for 50 milliseconds, growing by 1.1 to one second, plus or minus 20 %; then one probe decides",
+    () =>
+      Effect.gen(function* () {
+        const breaker = yield* make
+        yield* failures(breaker, 10, 250)
+        for (let opening = 1; opening <= 40; opening++) {
+          const state = yield* breaker.state()
+          assert.isTrue(state._tag === "open" && state.openings === opening)
+          const millis = state._tag === "open" ? Duration.toMillis(state.retryAfter) : 0
+          const expected = Math.min(1000, 50 * 1.1 ** (opening - 1))
+          assert.isTrue(millis >= 0.8 * expected && millis <= 1.2 * expected, `opening ${opening}: ${millis} ms`)
+          yield* TestClock.adjust("1200 millis")
+          const probe = yield* held(breaker)
+          assert.strictEqual(yield* outcome(breaker.protect(ok)), "CircuitOpen")
+          yield* probe.fail
+        }
         yield* TestClock.adjust("1200 millis")
-        const probe = yield* held(breaker)
-        assert.strictEqual(yield* outcome(breaker.protect(ok)), "CircuitOpen")
-        yield* probe.fail
-      }
-      yield* TestClock.adjust("1200 millis")
-      assert.strictEqual(yield* outcome(breaker.protect(ok)), "ok")
-      assert.strictEqual(yield* tagOf(breaker), "closed")
-    }).pipe(Random.withSeed("defaults"))
+        assert.strictEqual(yield* outcome(breaker.protect(ok)), "ok")
+        assert.strictEqual(yield* tagOf(breaker), "closed")
+      }).pipe(Random.withSeed("defaults"))
   )
 })

@@ -47,7 +47,7 @@ const breaker = (): Defaults => {
   assert.deepStrictEqual([initial, factor, max], [50, 1.1, 1000])
   return {
     trip: nameOf(trip),
-    openFor: "50 milliseconds, growing by 1.1 to 1 second",
+    openFor: "50 milliseconds growing by 1.1 to 1 second",
     maxRetryAfter: millis(maxRetryAfter),
     "openFor.factor": shown(growth.factor),
     "openFor.jitter": shown(growth.jitter),

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Lab, Oracle, References, Scenario, Sender } from "@effect-resilience/lab"
 import * as Effect from "effect/Effect"
+import { Policy, TripPolicy } from "effect-resilience"
 
 const run = (input: Scenario.Input, sender: Sender.Sender, seed = 1) =>
   Lab.run({ scenario: Scenario.make(input), sender, seed }).metrics
@@ -88,7 +89,14 @@ describe("figures at the edges", () => {
       after: "10 seconds",
       faults: [{ kind: "down", lasts: "20 seconds" }]
     })
-    const [even, odd] = [run(input("20 seconds"), Sender.ours), run(input("20040 millis"), Sender.ours)]
+    // It probes once a second, so that the attempts fall below the bound of TTD with its first opening.
+    const steady = Sender.policy("steady", "", ({ scenario }) =>
+      Policy.make("steady", {
+        breaker: { trip: TripPolicy.consecutive(10, { minDuration: "500 millis" }), openFor: "1 second" },
+        timeout: scenario.timeout
+      })
+    )
+    const [even, odd] = [run(input("20 seconds"), steady), run(input("20040 millis"), steady)]
     assert.closeTo(odd.detection, even.detection, 200)
     assert.closeTo(odd.lost, even.lost, 0.4)
     assert.closeTo(odd.leak, even.leak, 0.03)

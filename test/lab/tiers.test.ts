@@ -17,7 +17,7 @@ const budgeted = (ratio: number) =>
   Sender.policy(`${ratio}`, "", ({ scenario }) =>
     Policy.make("budgeted", {
       retry: Retry.backoff({ base: "1 millis", cap: "1 millis", times: 3 }),
-      budget: { ratio, capacity: 1, initial: 0 },
+      budget: { ratio, capacity: 2, initial: 0 },
       timeout: scenario.timeout
     })
   )
