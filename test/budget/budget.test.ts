@@ -278,4 +278,21 @@ describe("RetryBudget", () => {
       assert.strictEqual(yield* failing(1).work.pipe(Retry.transient(budget.gated(Schedule.forever))), 1)
     })
   )
+
+  it.effect("a gated retry of an attempt that was overtaken takes one token", () =>
+    Effect.gen(function* () {
+      const budget = yield* RetryBudget.make("b", { ratio: 0, capacity: 10, timeoutCost: 5 })
+      const schedule = budget.gated(Schedule.recurs(1))
+      let attempts = 0
+      const slowOnce = Effect.suspend(
+        (): Effect.Effect<string, Busy> => (++attempts === 1 ? Effect.never : Effect.succeed("answer"))
+      ).pipe(Timeout.after("1 second"), Retry.transient(schedule))
+      const slow = yield* start(slowOnce)
+      yield* TestClock.adjust(1)
+      yield* (Effect.void as Effect.Effect<void, Busy>).pipe(Retry.transient(schedule))
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(ended(slow), Exit.succeed("answer"))
+      assert.strictEqual(yield* budget.balance, 9)
+    })
+  )
 })

@@ -168,4 +168,29 @@ describe("Policy: budget", () => {
       assert.strictEqual((yield* policy.stats()).totals.giveUps.budget, 1)
     }).pipe(Effect.provide(Shared.layer))
   })
+
+  it.effect("a retry after a timeout takes `timeoutCost` tokens, and one token if the attempt was overtaken", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", {
+        retry: pauses(1),
+        budget: { ratio: 0, capacity: 10, timeoutCost: 5 },
+        timeout: "1 second"
+      })
+      const timedOut = (key: string, meanwhile: Effect.Effect<unknown>) =>
+        Effect.gen(function* () {
+          const call = yield* start(Effect.exit(script(hang, ok).call.pipe(policy.protect({ key }))))
+          yield* meanwhile
+          yield* TestClock.adjust("2 seconds")
+          yield* Fiber.join(call)
+          return (yield* policy.stats(key)).balance
+        })
+      const success = (key: string) => Effect.orDie(ok.pipe(policy.protect({ key })))
+      yield* success("a")
+      yield* TestClock.adjust(1)
+      assert.strictEqual(yield* timedOut("a", Effect.void), 5, "the last success started before it")
+      assert.strictEqual(yield* timedOut("a", Effect.andThen(TestClock.adjust(1), success("a"))), 4)
+      assert.strictEqual(yield* timedOut("a", success("a")), 3, "started at the same time")
+      assert.strictEqual(yield* timedOut("b", success("a")), 3, "another key proves nothing: no retry")
+    })
+  )
 })
