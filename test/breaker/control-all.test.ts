@@ -207,3 +207,14 @@ describe("a key that is no string is refused, as protect refuses it", () => {
     })
   )
 })
+
+it.effect("a snapshot restores what an operator did, also beyond the limit of keys", () =>
+  Effect.gen(function* () {
+    const make = CircuitBreaker.make("b", { keys: { maxKeys: 1 } })
+    const [before, after] = [yield* make, yield* make]
+    yield* before.control.isolate("x")
+    yield* before.control.isolate("y")
+    yield* after.restore(yield* before.snapshot)
+    assert.deepStrictEqual([(yield* after.state("x"))._tag, (yield* after.state("y"))._tag], ["isolated", "isolated"])
+  })
+)

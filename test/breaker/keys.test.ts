@@ -204,7 +204,7 @@ describe("when no circuit can be removed, new keys share one circuit", () => {
       Effect.gen(function* () {
         const breaker = yield* crowded
         const other = yield* CircuitBreaker.make("users", strict)
-        for (const key of ["x", "y"]) yield* other.control.isolate(key)
+        for (const key of ["x", "y"]) yield* outcome(down.pipe(other.protect({ key })))
         yield* breaker.restore(yield* other.snapshot)
         assert.strictEqual(yield* outcome(ok.pipe(breaker.protect({ key: "new" }))), "ok")
         assert.deepStrictEqual(

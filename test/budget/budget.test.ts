@@ -209,6 +209,9 @@ describe("RetryBudget", () => {
     [{ minPerSecond: -1 }, "minPerSecond must be a number >= 0, got -1"],
     [{ minPerSecond: NaN }, "minPerSecond must be a number >= 0, got NaN"],
     [{ minPerSecond: "1" }, 'minPerSecond must be a number >= 0, got "1"'],
+    [{ ratio: 1e-7 }, "ratio must be 0, or in [0.000001, 1], got 1e-7"],
+    [{ ratio: 0, initial: 1 }, "initial must be in [0, 0], got 1"],
+    [{ ratio: 0, timeoutCost: -1 }, "timeoutCost must be a number >= 1, got -1"],
     [{ capacity: 0.5 }, "capacity must be a number >= 1, got 0.5"],
     [{ capacity: "10" }, 'capacity must be a number >= 1, got "10"'],
     [{ initial: 21 }, "initial must be in [0, 20], got 21"],
@@ -293,6 +296,17 @@ describe("RetryBudget", () => {
       yield* TestClock.adjust("1 second")
       assert.deepStrictEqual(ended(slow), Exit.succeed("answer"))
       assert.strictEqual(yield* budget.balance, 9)
+    })
+  )
+
+  it.effect("with an infinite capacity and an infinite price no timeout is retried", () =>
+    Effect.gen(function* () {
+      const budget = yield* RetryBudget.make("b", { capacity: Infinity, timeoutCost: Infinity })
+      const hangs = (Effect.never as Effect.Effect<void, Busy>).pipe(Timeout.after("1 second"))
+      const fiber = yield* start(Effect.exit(hangs.pipe(Retry.transient(budget.gated(Schedule.forever)))))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(reasonOf(yield* Fiber.join(fiber)), "budget")
+      assert.strictEqual(yield* budget.balance, Infinity)
     })
   )
 })

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
-import { type Event, Retry, RetryBudget } from "effect-resilience"
+import * as TestClock from "effect/testing/TestClock"
+import { type Event, Retry, RetryBudget, Timeout } from "effect-resilience"
 import { Busy } from "../support/errors.ts"
 import { recording } from "../support/observe.ts"
 
@@ -55,6 +56,19 @@ describe("RetryBudget, a balance per key", () => {
       assert.isFalse(yield* budget.forKey("b").tryWithdraw)
       assert.strictEqual(yield* budget.balance, 0)
       assert.throws(() => budget.forKey(1 as unknown as string), RangeError, "RetryBudget.forKey: key must be a string")
+    })
+  )
+
+  it.effect("the success of one key makes no timeout of another key cheap", () =>
+    Effect.gen(function* () {
+      const budget = yield* RetryBudget.make("b", { per: "key", ratio: 0, capacity: 9, timeoutCost: 5 })
+      const schedule = (key: string) => budget.forKey(key).gated(Schedule.recurs(1))
+      const hangs = (Effect.never as Effect.Effect<void, Busy>).pipe(Timeout.after("1 second"))
+      yield* Effect.forkChild(Effect.exit(hangs.pipe(Retry.transient(schedule("a")))), { startImmediately: true })
+      yield* TestClock.adjust(1)
+      yield* (Effect.void as Effect.Effect<void, Busy>).pipe(Retry.transient(schedule("b")))
+      yield* TestClock.adjust("3 seconds")
+      assert.strictEqual(yield* budget.forKey("a").balance, 4)
     })
   )
 })

@@ -229,6 +229,22 @@ describe("what counts", () => {
   )
 })
 
+it.effect("a classify that returns no outcome is a defect that names it, and frees what was held", () =>
+  Effect.gen(function* () {
+    const breaker = yield* EffectBreaker.make(options)
+    const bulkhead = yield* Bulkhead.make("b", { maxConcurrent: 1 })
+    for (const answer of [undefined, "success", Promise.resolve({ _tag: "Success" })]) {
+      const exit = yield* Effect.exit(
+        bulkhead.protect(ok.pipe(breaker.execute({ key, classify: () => answer as unknown as Persistence.Outcome })))
+      )
+      assert.isTrue(
+        Exit.isFailure(exit) && String(exit.cause).includes("classify must be a function that returns an Outcome")
+      )
+      assert.strictEqual((yield* bulkhead.state()).running, 0)
+    }
+  }).pipe(Effect.scoped)
+)
+
 describe("nothing is lost", () => {
   it.effect("interrupted at every yield point, a probe never keeps its place", () =>
     Effect.gen(function* () {

@@ -43,7 +43,8 @@ const calls: ReadonlyArray<readonly [name: string, call: Anything, neverStarted:
   ["a refused attempt, then an unknown one", attempts(refused, busy).pipe(twice), false],
   ["an unknown attempt that unprocessedOnly does not repeat", attempts(busy, refused).pipe(twiceUnprocessed), false],
   ["an unknown attempt, then a rejection before the start", attempts(busy, isolated).pipe(twice), false],
-  ["a refused attempt, then a rejection before the start", attempts(refused, isolated).pipe(twice), true],
+  // `Retry.transient` cannot tell whether the attempt had done some work before a policy inside it rejected.
+  ["a refused attempt, then a rejection inside the next one", attempts(refused, isolated).pipe(twice), false],
   [
     "an unknown attempt, then a refused one, caught and failed with again",
     attempts(busy, refused).pipe(
@@ -122,3 +123,49 @@ describe('Fallback with `when: "neverStarted"`', () => {
     })
   )
 })
+
+describe("a later attempt that works and is then rejected by a policy inside it", () => {
+  const worked = (state: { charged: number }): Anything =>
+    attempts(
+      refused,
+      Effect.andThen(
+        Effect.sync(() => (state.charged += 1)),
+        isolated
+      )
+    )
+  it.effect("is not queued again: Retry.transient", () =>
+    Effect.gen(function* () {
+      const state = { charged: 0 }
+      const exit = yield* Effect.exit(
+        worked(state).pipe(twiceUnprocessed, Fallback.value("queued", { when: "neverStarted" }))
+      )
+      assert.deepStrictEqual([state.charged, Exit.isFailure(exit)], [1, true])
+    })
+  )
+
+  it.effect("is not queued again: Policy", () =>
+    Effect.gen(function* () {
+      const state = { charged: 0 }
+      const policy = yield* Policy.make("p", { retry: { schedule: Schedule.recurs(1), unprocessedOnly: true } })
+      const exit = yield* Effect.exit(
+        worked(state).pipe(policy.protect, Fallback.value("queued", { when: "neverStarted" }))
+      )
+      assert.deepStrictEqual([state.charged, Exit.isFailure(exit)], [1, true])
+    })
+  )
+})
+
+it.effect(
+  "an earlier attempt that may have run is known on another fiber too, after the error was failed with again",
+  () =>
+    Effect.gen(function* () {
+      const call = attempts(busy, refused).pipe(
+        twice,
+        Effect.catchTag("Refused", (error) => Effect.fail(error))
+      )
+      const wrapped = Effect.all([call, Effect.void], { concurrency: 2 })
+      assert.isTrue(
+        Exit.isFailure(yield* Effect.exit(wrapped.pipe(Fallback.value("queued", { when: "neverStarted" }))))
+      )
+    })
+)

@@ -220,3 +220,12 @@ describe("Deadline", () => {
     })
   )
 })
+
+it("`detached` refuses a value that is no effect", () => {
+  const promise: unknown = Promise.resolve()
+  assert.throws(
+    () => Deadline.detached(promise as Effect.Effect<void>),
+    RangeError,
+    "Deadline.detached: the argument must be an Effect"
+  )
+})

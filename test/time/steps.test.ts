@@ -265,3 +265,34 @@ describe("limits inside each other", () => {
     })
   )
 })
+
+describe("work of many steps with finalizers", () => {
+  const step = Effect.ensuring(Effect.void, Effect.sleep("40 millis"))
+  const loops: ReadonlyArray<readonly [string, Effect.Effect<unknown>]> = [
+    ["forEach", Effect.forEach(Array.from({ length: 100 }), () => step)],
+    [
+      "a generator",
+      Effect.gen(function* () {
+        for (;;) yield* step
+      })
+    ],
+    [
+      "andThen, nested on the left",
+      Array.from({ length: 99 }).reduce<Effect.Effect<unknown>>((w) => Effect.andThen(w, step), step)
+    ]
+  ]
+  it.effect.each(loops)("is cut by a limit, at the latest after the finalizer of the next step: %s", ([, work]) =>
+    Effect.gen(function* () {
+      const limited = yield* Effect.forkDetach(Effect.exit(work.pipe(Timeout.after("55 millis"))), {
+        startImmediately: true
+      })
+      const within = yield* Effect.forkDetach(Effect.exit(work.pipe(Deadline.within("55 millis"))), {
+        startImmediately: true
+      })
+      yield* TestClock.adjust("119 millis")
+      assert.isUndefined(limited.pollUnsafe(), "the finalizers of the steps that were begun run to their end")
+      yield* TestClock.adjust("2 millis")
+      assert.isTrue([limited, within].every((fiber) => fiber.pollUnsafe() !== undefined))
+    })
+  )
+})

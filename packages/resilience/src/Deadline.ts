@@ -16,7 +16,7 @@ import { reporterOf } from "./engine/reporter.ts"
 import { runWithin } from "./engine/timeLimit.ts"
 import * as Rejection from "./Rejection.ts"
 import * as Time from "./runtime/clock.ts"
-import { dual } from "./runtime/dual.ts"
+import { dual, isEffect } from "./runtime/dual.ts"
 import * as Check from "./runtime/options.ts"
 import type { AnyFiber } from "./runtime/types.ts"
 import { defaultKey } from "./Types.ts"
@@ -145,7 +145,11 @@ export const remaining: Effect.Effect<Duration.Duration> = Effect.withFiber((fib
  * @since 0.1.0
  */
 export const detached = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.provideService(self, Current.Current, undefined)
+  Effect.provideService(
+    isEffect(self) ? self : Check.invalid("Deadline.detached", "the argument", "an Effect", self),
+    Current.Current,
+    undefined
+  )
 
 /**
  * Rejects the work with `DeadlineExceeded` when less than `minimum` is left before the deadline.

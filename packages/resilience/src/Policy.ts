@@ -45,7 +45,7 @@ import { defaultKey } from "./Types.ts"
  * |---|---|---|
  * | `deadline` | time for the whole call | |
  * | `retry` | a schedule, or one with options | |
- * | `budget` | how many retries are allowed | ratio 0.2, 1 a second, over 2 seconds |
+ * | `budget` | how many retries are allowed | a ratio of 0.2, 20 tokens saved |
  * | `breaker` | a circuit per key | see `CircuitBreaker.Options` |
  * | `bulkhead` | permits per key | `maxConcurrent` is required |
  * | `timeout` | time for one attempt | |

@@ -203,6 +203,9 @@ const checkKey = (key: unknown): void => {
 
 const where = "RetryBudget"
 
+/** Tokens are counted in millionths. */
+const smallestRatio = 1e-6
+
 /**
  * The settings of a budget; the defaults stand here.
  *
@@ -218,12 +221,17 @@ export const resolveBudget = (where: string, options: Options): BudgetSettings =
     throw new RangeError(`${where}: keys has no effect without per: "key"`)
   }
   const keys = per === "key" ? resolveKeys(where, options.keys) : undefined
-  if (ratio === 0 && minPerSecond === 0 && options.capacity === undefined) {
-    return { ratio, timeoutCost: 1, capacity: 0, initial: 0, minPerSecond, keys }
-  }
-  const capacity = Check.inRange(where, "capacity", options.capacity ?? 20, 1, Infinity)
-  const timeoutCost = Check.inRange(where, "timeoutCost", options.timeoutCost ?? Math.min(20, capacity), 1, Infinity)
-  if (timeoutCost > capacity && timeoutCost !== Infinity) {
+  if (ratio > 0 && ratio < smallestRatio) Check.invalid(where, "ratio", `0, or in [${smallestRatio}, 1]`, ratio)
+  const earnsNothing = ratio === 0 && minPerSecond === 0 && options.capacity === undefined
+  const capacity = earnsNothing ? 0 : Check.inRange(where, "capacity", options.capacity ?? 20, 1, Infinity)
+  const timeoutCost = Check.inRange(
+    where,
+    "timeoutCost",
+    options.timeoutCost ?? Math.max(1, Math.min(20, capacity)),
+    1,
+    Infinity
+  )
+  if (timeoutCost > capacity && timeoutCost !== Infinity && !earnsNothing) {
     Check.invalid(
       where,
       "timeoutCost",

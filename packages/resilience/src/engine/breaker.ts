@@ -197,7 +197,9 @@ export class BreakerEngine {
     const away = Math.max(0, Time.epochMillis(fiber) - snapshot.at)
     if (snapshot.base !== undefined) this.circuits.restoreBase(this.circuitCells(now), snapshot.base, now, fiber)
     for (const circuit of snapshot.circuits) {
-      const cell = this.cells.getDedicated(circuit.key, now)
+      // What an operator did to a circuit holds beyond the limit of keys, as it does when it is done.
+      const isOperated = circuit.state === "isolated" || circuit.state === "disabled"
+      const cell = isOperated ? this.cells.ensure(circuit.key, now) : this.cells.getDedicated(circuit.key, now)
       if (cell !== undefined) this.circuits.restore(cell, circuit, away, now, fiber)
     }
   }

@@ -20,37 +20,42 @@ interface Account {
   readonly key: string
   lastUsed: number
   readonly tokens: Tokens.Tokens
+  /** When the youngest attempt of a gated schedule that has succeeded started. */
+  answeredFrom: number
 }
 
 export class Budget {
   private readonly settings: BudgetSettings
   private readonly reporter: Reporter
   /** The account of all keys; without a meaning when each key has one. */
-  private readonly shared: Tokens.Tokens
+  private readonly shared: Account
   private readonly accounts: Keyed<Account> | undefined
-  private answeredFrom = -Infinity
 
   constructor(settings: BudgetSettings, reporter: Reporter) {
     const { initial, keys } = settings
     this.settings = settings
     this.reporter = reporter
-    this.shared = this.make()
+    this.shared = this.make("", 0)
     // A dropped account begins anew with `initial` tokens, so it must hold as many.
     const pinned = ({ tokens }: Account, now: number): boolean => Tokens.balance(tokens, now) < initial
-    this.accounts =
-      keys && new Keyed<Account>(keys, (key, now) => ({ key, lastUsed: Math.floor(now), tokens: this.make() }), pinned)
+    this.accounts = keys && new Keyed<Account>(keys, (key, now) => this.make(key, now), pinned)
   }
 
-  private make(): Tokens.Tokens {
+  private make(key: string, now: number): Account {
     const { capacity, initial, minPerSecond, ratio } = this.settings
-    return Tokens.make({ ratio, capacity, initial, perSecond: minPerSecond })
+    const tokens = Tokens.make({ ratio, capacity, initial, perSecond: minPerSecond })
+    return { key, lastUsed: Math.floor(now), tokens, answeredFrom: -Infinity }
   }
 
   private use(key: string, now: number, fiber: AnyFiber): Tokens.Tokens {
-    if (this.accounts === undefined) return this.shared
+    if (this.accounts === undefined) return this.shared.tokens
     const account = this.accounts.get(key, fiber)
     account.lastUsed = Math.floor(now)
     return account.tokens
+  }
+
+  private peek(key: string): Account | undefined {
+    return this.accounts === undefined ? this.shared : this.accounts.peek(key)
   }
 
   /** Counts a first attempt. */
@@ -59,12 +64,13 @@ export class Budget {
   }
 
   /** An attempt that started at `from` has succeeded: for retries by a gated schedule, which have no other state of a key. */
-  answered(from: number): void {
-    if (from > this.answeredFrom) this.answeredFrom = from
+  answered(from: number, key: string): void {
+    const account = this.peek(key)
+    if (account !== undefined && from > account.answeredFrom) account.answeredFrom = from
   }
 
-  hasAnsweredSince(start: number): boolean {
-    return start <= this.answeredFrom
+  hasAnsweredSince(start: number, key: string): boolean {
+    return start <= (this.peek(key)?.answeredFrom ?? -Infinity)
   }
 
   /**
@@ -94,8 +100,8 @@ export class Budget {
 
   /** Reading the balance of a key neither creates nor keeps its account. */
   balance(key: string, fiber: AnyFiber): number {
-    const tokens = this.accounts === undefined ? this.shared : (this.accounts.peek(key)?.tokens ?? this.make())
-    return Tokens.balance(tokens, Time.monotonicMillis(fiber))
+    const now = Time.monotonicMillis(fiber)
+    return Tokens.balance((this.peek(key) ?? this.make(key, now)).tokens, now)
   }
 }
 

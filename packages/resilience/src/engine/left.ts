@@ -47,6 +47,12 @@ const rememberOn = (fiber: AnyFiber, left: Left): void => {
  */
 const made = new WeakSet<Cause.Fail<unknown>>()
 
+/**
+ * The number of the last record that says so, by error. It is by error and not by call, because a cause that was made anew on
+ * another fiber has no annotation: an error object that is shared may be withheld from a fallback, and is never queued twice.
+ */
+const mayHaveRunBefore = new WeakMap<object, number>()
+
 /** The record of a failure: in a cause that left a retry, or made after the record `since`. */
 const find = (reason: Cause.Fail<unknown>, since: number, fiber: AnyFiber): Left | undefined => {
   const { error } = reason
@@ -80,7 +86,9 @@ export const didNoWork = (cause: Cause.Cause<unknown>): boolean =>
 
 /** Does this failure prove that the whole call, with every attempt of it, did no work? */
 export const neverStarted = (reason: Cause.Fail<unknown>, since: number, fiber: AnyFiber): boolean =>
-  provesNoWork(reason.error) && find(reason, since, fiber)?.mayHaveRun !== true
+  provesNoWork(reason.error) &&
+  find(reason, since, fiber)?.mayHaveRun !== true &&
+  !(typeof reason.error === "object" && reason.error !== null && (mayHaveRunBefore.get(reason.error) ?? 0) > since)
 
 /**
  * Records the failures of a cause that leaves a retry. `mayHaveRun` is about the attempts before the one that failed. Returns
@@ -103,6 +111,7 @@ export const record = (cause: Cause.Cause<unknown>, mayHaveRun: boolean, fiber: 
       mayHaveRun: mayHaveRun || (inner !== undefined && inner.error === error && inner.mayHaveRun)
     }
     rememberOn(fiber, left)
+    if (left.mayHaveRun && typeof error === "object" && error !== null) mayHaveRunBefore.set(error, left.number)
     changed = true
     const marked = reason.annotate(Context.make(LeftRetry, left), { overwrite: true })
     made.add(marked)

@@ -66,6 +66,8 @@ class Attempt implements Circuits.Admission, Permits.PermitHolder {
   declare wake: Permits.PermitHolder["wake"]
   /** The work has started and not ended. */
   declare running: boolean
+  /** The work has started, and may have ended. */
+  declare started: boolean
   /** The deadline ended the work. */
   declare deadlineHit: boolean
   /** When it started, or asked for a permit. */
@@ -80,6 +82,7 @@ class Attempt implements Circuits.Admission, Permits.PermitHolder {
     this.waiter = undefined
     this.wake = undefined
     this.running = false
+    this.started = false
     this.deadlineHit = false
     this.startedAt = NaN
     this.metadata = undefined
@@ -134,6 +137,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     this.startedAt = now
     this.since = Left.recorded()
     this.attempt.startedAt = now
+    this.attempt.started = false
     this.attempt.metadata = undefined
     // Without a deadline of its own a policy leaves the one around it to its owner.
     this.deadline = deadline === Infinity ? Infinity : Math.min(now + deadline, Deadline.instant(fiber))
@@ -152,6 +156,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     const entry = engine.entries.get(this.options.key, fiber)
     this.entry = entry
     this.attempt.startedAt = now
+    this.attempt.started = false
     return engine.circuits?.check(entry.circuit!, now, fiber) ?? this.acquirePermit(entry, engine, fiber)
   }
 
@@ -178,6 +183,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     // Only a call that reaches the dependency earns retries.
     if (this.attempts === 1 && retry !== undefined) engine.budget?.deposit(entry.key, now, fiber)
     attempt.running = true
+    attempt.started = true
     entry.counters.running += 1
     const work =
       attempt.metadata === undefined
@@ -275,7 +281,8 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     entry.lastUsed = Math.floor(now)
     counters.running -= 1
     counters.record(outcome, now - attempt.startedAt, now)
-    if (outcome === "success" && attempt.startedAt > entry.answeredFrom) entry.answeredFrom = attempt.startedAt
+    if (cause === undefined && outcome === "success" && attempt.startedAt > entry.answeredFrom)
+      entry.answeredFrom = attempt.startedAt
     if (circuits !== undefined) {
       const retryAfter = cause !== undefined && outcome === "failure" ? Protect.retryAfterOf(cause) : undefined
       circuits.settle(entry.circuit!, attempt, outcome, attempt.startedAt, now, fiber, retryAfter)
@@ -297,6 +304,10 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
 
   get budget(): Budget | undefined {
     return this.engine?.budget
+  }
+
+  get mayHaveRun(): boolean {
+    return this.attempt.started
   }
 
   get overtaken(): boolean {

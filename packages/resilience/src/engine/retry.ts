@@ -72,6 +72,8 @@ export interface RetryHost {
   readonly overtaken: boolean
   /** Milliseconds for which an attempt would surely be rejected: waiting and paying for it would be in vain. */
   rejectedFor(fiber: AnyFiber): number
+  /** The last attempt may have done some work, also if it ended with a rejection: that of a policy inside it. */
+  readonly mayHaveRun: boolean
   /** Called for each retry that was decided, and at the end. */
   onRetryScheduled(): void
   onGaveUp(reason: Event.GiveUpReason): void
@@ -177,16 +179,17 @@ export class RetryLoop {
       return left === cause ? undefined : Effect.failCause(left)
     }
     const reason = rejection._tag === "DeadlineExceeded" ? "deadline" : "rejected"
-    if (Rejection.neverStarted(rejection)) {
+    const claimsNoWork = "cause" in last && Left.didNoWork(last.cause)
+    if (Rejection.neverStarted(rejection) && !(claimsNoWork && this.host.mayHaveRun)) {
       // An attempt that never started does not count.
       this.attempts -= 1
       return this.endWith(reason, last, fiber)
     }
     this.record(rejection, undefined, Time.monotonicMillis(fiber) - this.startedAt)
     // What an earlier attempt ended with does not stand for one that has started, when it says that no work was done.
-    return "cause" in last && !Left.didNoWork(last.cause)
+    return "cause" in last && !claimsNoWork
       ? this.giveUp(reason, last, fiber)
-      : this.giveUp(reason, { cause, error: rejection, mayHaveRun }, fiber)
+      : this.giveUp(reason, { cause, error: rejection, mayHaveRun: mayHaveRun || this.host.mayHaveRun }, fiber)
   }
 
   /** What follows an attempt whose value asks for another try: a delay and the next one, or the value. */
@@ -412,7 +415,7 @@ class RetryCall extends Frame<RetryEffectSettings, undefined> implements RetryHo
   }
 
   succeeded(value: unknown, fiber: AnyFiber): AnyEffect | undefined {
-    this.budget?.answered(this.attemptAt)
+    this.budget?.answered(this.attemptAt, this.retryKey)
     return this.engine!.while?.(value) === true ? this.retryLoop(fiber).onUnwantedValue(value, fiber) : undefined
   }
 
@@ -435,7 +438,12 @@ class RetryCall extends Frame<RetryEffectSettings, undefined> implements RetryHo
   }
 
   get overtaken(): boolean {
-    return this.budget?.hasAnsweredSince(this.attemptAt) === true
+    return this.budget?.hasAnsweredSince(this.attemptAt, this.retryKey) === true
+  }
+
+  /** The rejection may be one of a policy around the work, or inside it: that cannot be told here. */
+  get mayHaveRun(): boolean {
+    return true
   }
 
   rejectedFor(): number {

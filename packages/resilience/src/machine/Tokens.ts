@@ -52,6 +52,7 @@ export const balance = (self: Tokens, now: number): number => {
 /** Takes the price of one retry; `false`, and nothing taken, when the balance is too low. */
 export const tryWithdraw = (self: Tokens, price: number, now: number): boolean => {
   fill(self, now)
+  if (price === Infinity) return false
   const taken = price * scale
   // Additions of fractions may end a billionth short of a whole token.
   if (self.balance + 1e-3 < taken) return false

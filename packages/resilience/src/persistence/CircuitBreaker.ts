@@ -134,7 +134,7 @@ const transitionsOf = (event: Event.Transition): ReadonlyArray<Persistence.Trans
 const longest = Duration.millis(Number.MAX_SAFE_INTEGER)
 
 const reportTo = (permit: CircuitBreaker.Permit, outcome: Persistence.Outcome): Effect.Effect<void> => {
-  switch (outcome._tag) {
+  switch (outcome?._tag) {
     case "Success":
       return permit.succeed
     case "Ignored":
@@ -143,6 +143,8 @@ const reportTo = (permit: CircuitBreaker.Permit, outcome: Persistence.Outcome): 
       return outcome.retryAfter === undefined
         ? permit.fail()
         : permit.fail({ retryAfter: Duration.clamp(outcome.retryAfter, { minimum: Duration.zero, maximum: longest }) })
+    default:
+      return Check.invalid(where, "classify", "a function that returns an Outcome or an Effect of one", outcome)
   }
 }
 

@@ -3,12 +3,12 @@
  *
  * Effect delivers an interruption at the end of an uninterruptible region, and the result of the region is lost: a committed
  * transaction would count as timed out, and would be repeated. Here the fiber goes on from the end of a region as long as it only
- * finishes (the rest of the computation, finalizers). It is interrupted as soon as it waits in an interruptible state, enters
- * another uninterruptible region, or enters an interruptible part of a region, before anything of that runs. So work that is a
+ * finishes (the rest of the computation, finalizers). It is interrupted as soon as it waits in an interruptible state, has run a
+ * finalizer that was not there at the end of the region, enters another uninterruptible region, or enters an interruptible part of a region, before anything of that runs. So work that is a
  * sequence of uninterruptible regions ends at the end of the current one.
  *
  * Only a fiber that is late and in a region at that moment is watched. This module and `primitive.ts` know how Effect's run loop
- * is made: `FiberImpl` reads and sets `interruptible` on itself, and leaves frames through `getCont`. On a fiber without them the
+ * is made: `FiberImpl` reads and sets `interruptible` on itself, keeps its frames on `_stack`, and leaves them through `getCont`. On a fiber without them the
  * interruption is Effect's own.
  */
 import type { AnyFiber } from "./types.ts"
@@ -19,6 +19,8 @@ const WatchKey: unique symbol = Symbol.for("effect-resilience/lateInterruption")
 interface Loop extends AnyFiber {
   interruptible: boolean
   getCont(this: Loop, symbol: unknown): unknown
+  /** The frames that the loop goes on with. */
+  readonly _stack: { readonly length: number }
   [WatchKey]: Watch
 }
 
@@ -33,6 +35,10 @@ class Watch {
   interruptible = false
   /** The loop takes frames off the stack: what changes then is the end of a region, or the start of a finalizer. */
   leaving = false
+  /** Of the frames that were there when the region ended, those that are left. */
+  private left = Infinity
+  /** The fiber is in a finalizer that was added after the end of the region, so it does not only finish. */
+  private renewed = false
   private waiting = false
   private over = false
 
@@ -51,7 +57,24 @@ class Watch {
     if (!this.leaving) {
       this.interrupt()
       if (!value) throw abandoned
-    } else if (value && !this.waiting) {
+    } else if (!value) {
+      // A finalizer has put one frame, which ends its region, in the place of its own.
+      this.renewed ||= this.fiber._stack.length > this.left
+    } else if (this.renewed) {
+      this.interrupt()
+    } else if (this.left === Infinity) {
+      this.left = this.fiber._stack.length
+      this.lookAtNextTurn()
+    } else this.lookAtNextTurn()
+  }
+
+  /** After frames were taken off the stack. */
+  shrink(): void {
+    if (this.left < Infinity) this.left = Math.min(this.left, this.fiber._stack.length)
+  }
+
+  private lookAtNextTurn(): void {
+    if (!this.waiting) {
       // The fiber runs until it has ended or waits; this is its next turn.
       this.waiting = true
       this.fiber.currentDispatcher.scheduleTask(() => {
@@ -101,11 +124,14 @@ function watchedGetCont(this: Loop, symbol: unknown): unknown {
     return getCont.call(this, symbol)
   } finally {
     watch.leaving = false
+    watch.shrink()
   }
 }
 
 const isLoop = (fiber: AnyFiber): fiber is Loop =>
-  typeof (fiber as Loop).interruptible === "boolean" && typeof (fiber as Loop).getCont === "function"
+  typeof (fiber as Loop).interruptible === "boolean" &&
+  typeof (fiber as Loop).getCont === "function" &&
+  Array.isArray((fiber as Loop)._stack)
 
 /**
  * Interrupts a fiber, at the latest when it does something new. `onInterrupt` runs just before the interruption, and not at all
