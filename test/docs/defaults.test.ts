@@ -1,7 +1,17 @@
 import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Option } from "effect"
-import { Bulkhead, CircuitBreaker, Deadline, Event, Retry, RetryBudget, Timeout, TripPolicy } from "effect-resilience"
+import { Duration, Effect, Exit, Option } from "effect"
+import {
+  Bulkhead,
+  CircuitBreaker,
+  Deadline,
+  Event,
+  Outcome,
+  Retry,
+  RetryBudget,
+  Timeout,
+  TripPolicy
+} from "effect-resilience"
 import * as Counters from "../../packages/resilience/src/engine/counters.ts"
 import * as Keyed from "../../packages/resilience/src/engine/keyed.ts"
 import * as OpenTime from "../../packages/resilience/src/engine/openTime.ts"
@@ -58,6 +68,12 @@ const breaker = (): Defaults => {
   }
 }
 
+/** What errors count as that are named by no option. */
+const classified = (): Defaults => ({
+  others: Outcome.classify(Exit.fail({ _tag: "Other" })),
+  throttled: Outcome.classify(Exit.fail({ _tag: "Throttled", throttled: true }))
+})
+
 const budget = (): Defaults => {
   const { capacity, initial, keys, minPerSecond, ratio, timeoutCost } = RetryBudget.resolve("test", {})
   return {
@@ -106,7 +122,7 @@ const rates = (): Defaults => {
 }
 
 const pages: Readonly<Record<string, () => Defaults>> = {
-  "circuit-breaker": () => ({ ...breaker(), trip: `\`${breaker().trip}\``, ...keys }),
+  "circuit-breaker": () => ({ ...breaker(), trip: `\`${breaker().trip}\``, ...keys, ...classified() }),
   "trip-policies": () => ({ ...rates(), calls: "none", slowerThan: "required" }),
   bulkhead: () => ({ maxQueued, maxConcurrent: "required", maxWait: "none", ...keys }),
   "retry-budget": () => ({ ...budget(), ...keys }),

@@ -39,7 +39,7 @@ import { defaultKey } from "./Types.ts"
  *
  * | option | range | default |
  * |---|---|---|
- * | `trip` | a `TripPolicy` | `standard`: 80 % of 20 or more calls in 10 seconds, or 10 in a row over 0.5 seconds |
+ * | `trip` | a `TripPolicy` | `standard`: 80 % of 20 or more calls in 10 seconds, or 10 in a row over at least 2 seconds |
  * | `openFor` | a duration above zero, {@link OpenFor}, or a `Schedule` | 50 milliseconds growing by 1.1 to 1 second, +-20 % |
  * | `maxRetryAfter` | a duration above zero | 10 minutes |
  * | `probes` | see {@link Probes} | 1 permitted, 1 success, lease of 10 seconds |
@@ -58,8 +58,8 @@ export interface Options extends Outcome.Classification {
    */
   readonly openFor?: Duration.Input | OpenFor | OpenSchedule | undefined
   /**
-   * The longest open time that a `retryAfter` of the failure may ask for, before jitter; it can only lengthen. What was
-   * asked for is the least: up to 20 % come on top, or less with a smaller jitter of `openFor`. Default: 10 minutes.
+   * The longest open time that a `retryAfter` of the failure may ask for, before jitter; it can only lengthen. A
+   * `retryAfter` is the shortest open time: jitter adds up to 20 %, or less with a smaller jitter of `openFor`. Default: 10 minutes.
    */
   readonly maxRetryAfter?: Duration.Input | undefined
   /** How a half-open circuit decides. */
@@ -109,7 +109,7 @@ export interface Probes {
   /** Successes that close the circuit, an integer in [1, permitted]. Default: 1. */
   readonly successes?: number | undefined
   /**
-   * A probe that has not ended after this time frees its slot; a late result still counts. A duration above zero.
+   * After this time another call may probe; the result of the first still counts. A duration above zero.
    * Default: 10 seconds.
    */
   readonly lease?: Duration.Input | undefined

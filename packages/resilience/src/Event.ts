@@ -136,7 +136,7 @@ export interface FailureIgnored extends Base<"FailureIgnored"> {
  * @since 0.1.0
  */
 export interface BudgetExhausted extends Base<"BudgetExhausted"> {
-  /** The balance in retries, below 1. */
+  /** The tokens: fewer than the retry takes, which is one, or `timeoutCost` after a timeout. */
   readonly balance: number
 }
 

@@ -45,7 +45,7 @@ import { defaultKey } from "./Types.ts"
  * |---|---|---|
  * | `deadline` | time for the whole call | |
  * | `retry` | a schedule, or one with options | |
- * | `budget` | how many retries are allowed | a ratio of 0.2, 20 tokens saved |
+ * | `budget` | how many retries are allowed | see `RetryBudget.Options` |
  * | `breaker` | a circuit per key | see `CircuitBreaker.Options` |
  * | `bulkhead` | permits per key | `maxConcurrent` is required |
  * | `timeout` | time for one attempt | |
@@ -365,7 +365,7 @@ export interface Stats {
   readonly waiting: number
   /** Permits of this key in all; `undefined` without a bulkhead. */
   readonly maxConcurrent: number | undefined
-  /** Retries that may be decided now, for all keys together or with `per: "key"` for this key; `undefined` without a budget. */
+  /** Tokens of the budget, for all keys together or with `per: "key"` for this key; `undefined` without a budget. */
   readonly balance: number | undefined
   readonly totals: Totals
   readonly recent: Recent

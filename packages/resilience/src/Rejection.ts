@@ -2,7 +2,8 @@
  * Defines the errors with which policies reject a call, and with which a deadline ends a call.
  *
  * A rejection carries the `policy` and the `key`, the reason, and when to call again. It has no stack trace, is never
- * transient (a retry never repeats it) and never counts against the dependency.
+ * transient (a retry never repeats it), and before the start it never counts against the dependency. In a `Policy` an attempt that
+ * the deadline ended may count.
  *
  * @since 0.1.0
  */

@@ -204,7 +204,7 @@ export interface Apply<S, O> {
  * not start. When a policy rejects a later attempt, the caller gets the last failure of the dependency. {@link gaveUp} reads from
  * the cause why the retry gave up. A bad option throws a `RangeError`. For the options see {@link Options}.
  *
- * **Gotchas** A schedule without an end, such as `Schedule.exponential` alone, retries forever: add `Schedule.upTo`, or
+ * **Gotchas** A schedule without an end, such as `Schedule.exponential` alone, sets no limit on the attempts: add `Schedule.upTo`, or
  * use {@link backoff}.
  *
  * **Example** (Two failures, then a success)

@@ -1,10 +1,9 @@
 /**
  * Limits retries to a share of the calls, so that they cannot multiply the load on a failing dependency.
  *
- * Each first attempt adds `ratio` tokens and each retry takes one, or `timeoutCost` after a
- * timeout: over any stretch of calls there are
- * at most `ratio` retries per first attempt, plus the `capacity` saved before. Backoff only defers load; a budget bounds it. Many
- * effects and policies can share a budget.
+ * Each first attempt adds `ratio` tokens and each retry takes one, or `timeoutCost` after a timeout: over any stretch of calls
+ * there are at most `ratio` retries per first attempt, plus the `capacity` saved before. Backoff only defers load; a budget
+ * bounds it. Many effects and policies can share a budget.
  *
  * @since 0.1.0
  */
@@ -36,7 +35,7 @@ import { defaultKey } from "./Types.ts"
  * | option | range | default |
  * |---|---|---|
  * | `ratio` | [0, 1] | 0.2 |
- * | `timeoutCost` | a number >= 1 | 20 |
+ * | `timeoutCost` | from 1 to `capacity`, or `Infinity` | 20 |
  * | `capacity` | a number >= 1 | 20 |
  * | `initial` | [0, `capacity`] | the capacity |
  * | `minPerSecond` | a number >= 0 | 0 |
@@ -53,13 +52,14 @@ import { defaultKey } from "./Types.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** Tokens that each first attempt adds, in [0, 1], exact to six digits. A retry takes one token. Default: 0.2. */
+  /** Tokens that each first attempt adds, in [0, 1], exact to six digits. Default: 0.2. */
   readonly ratio?: number | undefined
   /**
    * Tokens that a retry takes after a timeout, a number from 1 to `capacity`, or `Infinity` for no retry after a timeout. The
    * dependency may still be busy with the attempt that was given up on, so such a retry adds load when there is too much already.
    * An attempt that was overtaken costs one token: one that started later, or with it, has succeeded already, so only this attempt
-   * was slow. A smaller `capacity` lowers the default. Default: 20.
+   * was slow. A timeout is `TimedOut`, Effect's `TimeoutError`, or an error with a reason tagged `TimedOut`. A smaller `capacity`
+   * lowers the default. Default: 20.
    */
   readonly timeoutCost?: number | undefined
   /**
@@ -139,7 +139,7 @@ export interface Account<R = never> {
   readonly deposit: Effect.Effect<void, never, R>
   /** Takes one token; `false` when the balance is too low. */
   readonly tryWithdraw: Effect.Effect<boolean, never, R>
-  /** Retries that may be decided now, in fractions of one. */
+  /** The tokens, with fractions. A retry takes one, or `timeoutCost` after a timeout. */
   readonly balance: Effect.Effect<number, never, R>
 }
 
