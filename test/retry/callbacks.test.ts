@@ -62,7 +62,7 @@ const defectOf = (exit: Exit.Exit<unknown, unknown>): unknown =>
 it.effect("a step of a schedule that decides no delay: a defect that names the schedule", () =>
   Effect.gen(function* () {
     for (const decided of [undefined, "again", [], [0], [0, "soon"], [0, Number.NaN]]) {
-      const schedule = Schedule.fromStep(Effect.succeed(() => not(Effect.succeed(decided))))
+      const schedule: Schedule.Schedule<number> = Schedule.fromStep(not(Effect.succeed(() => Effect.succeed(decided))))
       const defect = defectOf(yield* Effect.exit(down.pipe(Retry.transient(schedule))))
       assert.instanceOf(defect, RangeError, String(decided))
       assert.include(defect.message, "Retry.transient: schedule must be steps of an output and a Duration, got")

@@ -131,7 +131,8 @@ const program = (random: Draw, label: string, set: (by: number) => void) =>
     const planted = new Set<unknown>()
     let again: Effect.Effect<unknown, unknown> = Effect.void
     const options = optionsOf(random, () => again)
-    const policy = yield* Policy.make("fuzz", not(options))
+    const made: Effect.Effect<Policy.Policy> = not(Policy.make("fuzz", not(options)))
+    const policy = yield* made
     again = policy.protect(not(Effect.succeed("again")))
     yield* start(Stream.runForEach(policy.events, () => (chance(0.1) ? Effect.sync(boom) : Effect.void)))
 
@@ -163,9 +164,13 @@ const program = (random: Draw, label: string, set: (by: number) => void) =>
           )()
       const one = not(timed(not(protectedOne)))
       if (chance(0.8)) return one
-      return Fallback.orElse(not(callback(random, Effect.succeed("fallback"), () => again)), {
-        when: chance(0.5) ? "any" : not(callback(random, true, () => true))
-      })(one)
+      const fallback: (self: unknown) => Effect.Effect<unknown, unknown> = Fallback.orElse(
+        not(callback(random, Effect.succeed("fallback"), () => again)),
+        {
+          when: chance(0.5) ? "any" : not(callback(random, true, () => true))
+        }
+      ) as never
+      return fallback(one)
     }
 
     const calls: Array<Call> = []
