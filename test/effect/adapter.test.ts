@@ -138,6 +138,21 @@ describe("what counts", () => {
     )
   }
 
+  it.effect.each([
+    ["success", "Closed"],
+    ["ignored", "HalfOpen"]
+  ] as const)(
+    "make takes every option of a classification: with `others: %s` a probe with another error leaves it %s",
+    ([others, state]) =>
+      Effect.gen(function* () {
+        const breaker = yield* EffectBreaker.make({ ...options, failures: ["Busy"], others })
+        yield* Effect.exit(busy.pipe(breaker.execute({ key })))
+        yield* TestClock.adjust("5 seconds")
+        yield* Effect.exit(fails(new Denied()).pipe(breaker.execute({ key })))
+        assert.strictEqual(yield* tagOf(breaker), state)
+      }).pipe(Effect.scoped)
+  )
+
   it.effect("a rejection of ours inside is no failure of the dependency", () =>
     Effect.gen(function* () {
       const breaker = yield* EffectBreaker.make(options)

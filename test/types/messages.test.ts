@@ -164,7 +164,7 @@ fetchUser(1).pipe(Retry.transient(numbers))`,
   },
   wrongRetryOption: {
     program: "charge(order).pipe(Retry.transient(schedule, { unprocessed: true }))",
-    says: "If this is a Schedule, an option beside it is wrong: there are unprocessedOnly, maxRetryAfter, onRetry, while and name."
+    says: "If this is a Schedule, an option beside it is wrong: there are unprocessedOnly, maxRetryAfter, onRetry, while, history and name."
   },
   misspeltRetryOption: {
     program: policy(`{ retry: { schedule: Retry.backoff(), unprocesedOnly: true } }`),

@@ -157,7 +157,7 @@ type InputOf<S> = S extends Schedule.Schedule<infer _Out, infer Input, infer _E,
 
 /** For a wrong option the compiler reports the overload that takes the effect first, and so the schedule as the error. */
 type WrongOption =
-  "If this is a Schedule, an option beside it is wrong: there are unprocessedOnly, maxRetryAfter, onRetry, while and name. "
+  "If this is a Schedule, an option beside it is wrong: there are unprocessedOnly, maxRetryAfter, onRetry, while, history and name. "
 
 /**
  * `unknown` when an effect that fails with `E` may be retried on the schedule `S`; otherwise a literal type whose text
