@@ -133,7 +133,7 @@ const program = (random: Draw, label: string, set: (by: number) => void) =>
     const options = optionsOf(random, () => again)
     const made: Effect.Effect<Policy.Policy> = not(Policy.make("fuzz", not(options)))
     const policy = yield* made
-    again = policy.protect(not(Effect.succeed("again")))
+    again = not(policy.protect(not(Effect.succeed("again"))))
     yield* start(Stream.runForEach(policy.events, () => (chance(0.1) ? Effect.sync(boom) : Effect.void)))
 
     const early: Array<string> = []
@@ -176,7 +176,7 @@ const program = (random: Draw, label: string, set: (by: number) => void) =>
     const calls: Array<Call> = []
     for (let i = 0; i < 25; i++) {
       const dice = next()
-      if (dice < 0.6) calls.push({ fiber: yield* start(not(call())), began: yield* monotonic, interrupted: false })
+      if (dice < 0.6) calls.push({ fiber: yield* start(call()), began: yield* monotonic, interrupted: false })
       else if (dice < 0.8) yield* TestClock.adjust(pick([0.1, 1, 7.5, 40]))
       else if (dice < 0.9) set(pick([-3_600_000, 0, 86_400_000, -86_400_000]))
       else if (calls.length > 0) {
