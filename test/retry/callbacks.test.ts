@@ -59,6 +59,17 @@ const functions: Record<string, readonly [where: string, call: (value: unknown) 
 const defectOf = (exit: Exit.Exit<unknown, unknown>): unknown =>
   Exit.isFailure(exit) ? exit.cause.reasons.filter(Cause.isDieReason).at(-1)?.defect : undefined
 
+it.effect("a step of a schedule that decides no delay: a defect that names the schedule", () =>
+  Effect.gen(function* () {
+    for (const decided of [undefined, "again", [], [0], [0, "soon"], [0, Number.NaN]]) {
+      const schedule: Schedule.Schedule<number> = Schedule.fromStep(not(Effect.succeed(() => Effect.succeed(decided))))
+      const defect = defectOf(yield* Effect.exit(down.pipe(Retry.transient(schedule))))
+      assert.instanceOf(defect, RangeError, String(decided))
+      assert.include(defect.message, "Retry.transient: schedule must be steps of an output and a Duration, got")
+    }
+  })
+)
+
 describe("a function that returns no effect", () => {
   for (const [name, [where, call]] of Object.entries(functions)) {
     it.effect(`${name}: the call fails with a defect that names it, and the permits around it are released`, () =>

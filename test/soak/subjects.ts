@@ -7,6 +7,8 @@ import { books } from "../composition/books.ts"
 import { chaosLaws } from "../composition/chaos.ts"
 import { type Subject as Lawful, subjects as laws } from "../laws/subjects.ts"
 import { models } from "../models/index.ts"
+import { options } from "./fuzz/options.ts"
+import { programs } from "./fuzz/programs.ts"
 
 const model = ({ check, name }: (typeof models)[number]): Subject => ({
   name: `model: ${name}`,
@@ -34,5 +36,7 @@ export const subjects: ReadonlyArray<Subject> = [
   ...models.map(model),
   ...laws.map(law),
   ...chaosLaws.map(program("chaos")),
-  ...books.map(program("books"))
+  ...books.map(program("books")),
+  { name: "fuzz: options", run: options },
+  { name: "fuzz: programs", run: programs }
 ]

@@ -24,6 +24,20 @@ const bulkhead = Effect.runSync(Bulkhead.make("b", { maxConcurrent: 1 }))
 
 const refused: ReadonlyArray<readonly [() => unknown, string]> = [
   [() => CircuitBreaker.make("b", not({ trp: 1 })), "CircuitBreaker: there is no option trp; there are trip, openFor"],
+  ...[null, Promise.resolve({}), new Date(0), new Map()].flatMap((none): typeof refused => [
+    [() => CircuitBreaker.make("b", not(none)), "CircuitBreaker: options must be an object, got"],
+    [() => CircuitBreaker.make("b", not({ keys: none })), "CircuitBreaker.keys: options must be an object, got"],
+    [() => Retry.backoff(not(none)), "Retry.backoff: options must be an object, got"],
+    [() => Policy.make("p", not({ breaker: none })), "Policy.breaker: options must be an object, got"]
+  ]),
+  [() => CircuitBreaker.make("b", not({ openFor: null })), "CircuitBreaker: openFor must be a finite duration"],
+  [() => CircuitBreaker.make("b", not({ trip: null })), "CircuitBreaker: trip must be a TripPolicy"],
+  [() => Bulkhead.make("b", not({ maxConcurrent: 1, maxQueued: null })), "Bulkhead: maxQueued must be an integer >= 0"],
+  [() => RetryBudget.make("b", not({ ratio: null })), "RetryBudget: ratio must be in [0, 1], got null"],
+  [() => RetryBudget.make("b", { ratio: 0, initial: -1 }), "RetryBudget: initial must be in [0, 20], got -1"],
+  [() => Retry.backoff(not({ times: null })), "Retry.backoff: times must be an integer >= 0, got null"],
+  [() => Timeout.after(1, not({ name: null })), "Timeout.after: name must be a non-empty string, got null"],
+  [() => breaker.protect(not({ key: null })), "CircuitBreaker.protect: key must be a string, got null"],
   [
     () => CircuitBreaker.make("b", not({ probes: { permited: 1 } })),
     "CircuitBreaker.probes: there is no option permited"

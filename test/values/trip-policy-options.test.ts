@@ -73,15 +73,14 @@ describe("a bad option of a trip policy throws a RangeError at construction that
     )
   })
 
-  it("an option that is undefined or null takes its default", () => {
-    for (const nothing of [undefined, not(null)]) {
-      const policy = TripPolicy.failureRate({
-        threshold: nothing,
-        window: nothing,
-        calls: nothing,
-        minimumCalls: nothing
-      })
-      assert.strictEqual(policy.figures(policy.initial(), 0).threshold, 0.8)
+  it("an option that is undefined takes its default; null is refused", () => {
+    const none = undefined
+    const policy = TripPolicy.failureRate({ threshold: none, window: none, calls: none, minimumCalls: none })
+    assert.strictEqual(policy.figures(policy.initial(), 0).threshold, 0.8)
+    for (const option of ["threshold", "window", "calls", "minimumCalls"]) {
+      const text = refusal(() => TripPolicy.failureRate(not({ [option]: null })))
+      assert.include(text, `TripPolicy.failureRate: ${option} must be`)
+      assert.include(text, "got null")
     }
   })
 

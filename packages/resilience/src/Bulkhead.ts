@@ -173,7 +173,7 @@ const optionNames = ["key"]
  */
 export const resolvePermits = (where: string, options: Omit<Options, "keys">): Permits.BulkheadSettings => {
   const { maxWait } = options
-  const maxQueued = Check.integer(where, "maxQueued", options.maxQueued ?? 0, 0)
+  const maxQueued = Check.integer(where, "maxQueued", Check.orDefault(options.maxQueued, 0), 0)
   const settings = {
     maxConcurrent: Check.integer(where, "maxConcurrent", options.maxConcurrent, 1),
     maxQueued,

@@ -397,18 +397,24 @@ const where = "CircuitBreaker"
  */
 export const resolveCircuit = (where: string, options: Omit<Options, "keys">): Circuits.CircuitSettings => {
   const { maxRetryAfter, openFor, probes = {}, trip } = options
-  const resolvedTrip: TripPolicy.TripPolicy = Check.tripPolicy(where, "trip", trip ?? TripPolicy.standard)
+  const resolvedTrip: TripPolicy.TripPolicy = Check.tripPolicy(
+    where,
+    "trip",
+    Check.orDefault(trip, TripPolicy.standard)
+  )
   Check.noUnknown(`${where}.probes`, probes, ["permitted", "successes", "lease"])
-  const permitted = Check.integer(where, "probes.permitted", probes.permitted ?? 1, 1)
+  const permitted = Check.integer(where, "probes.permitted", Check.orDefault(probes.permitted, 1), 1)
   return {
     trip: resolvedTrip,
     probes: {
       permitted,
-      successes: Check.integer(where, "probes.successes", probes.successes ?? 1, 1, permitted),
-      lease: Check.millis(where, "probes.lease", probes.lease ?? "10 seconds")
+      successes: Check.integer(where, "probes.successes", Check.orDefault(probes.successes, 1), 1, permitted),
+      lease: Check.millis(where, "probes.lease", Check.orDefault(probes.lease, "10 seconds"))
     },
     openFor: OpenTime.resolve(where, openFor),
-    maxRetryAfter: Check.millis(where, "maxRetryAfter", maxRetryAfter ?? "10 minutes", { infinite: true })
+    maxRetryAfter: Check.millis(where, "maxRetryAfter", Check.orDefault(maxRetryAfter, "10 minutes"), {
+      infinite: true
+    })
   }
 }
 
@@ -462,7 +468,7 @@ export const make = <const O extends Options = {}>(
   name: string,
   options?: O & Options & Types.NoUnknownOptions<O, Options, "probes" | "keys" | "openFor">
 ): Effect.Effect<CircuitBreaker<Outcome.ClassificationOf<O>>> => {
-  const settings = resolve(name, options ?? {})
+  const settings = resolve(name, Check.orDefault<Options>(options, {}))
   return Effect.map(Event.CurrentHub, (hub) => makeWith(name, settings, hub))
 }
 
@@ -475,7 +481,7 @@ const makeWith = <C>(name: string, settings: BreakerSettings, program: Event.Hub
     fn: Protecting.fnWith(where, protect) as Fn<C, never>,
     acquire: (options = {}) => {
       Check.noUnknown(`${where}.acquire`, options, ["key"])
-      const key = Check.key(`${where}.acquire`, options.key ?? defaultKey)
+      const key = Check.key(`${where}.acquire`, Check.orDefault(options.key, defaultKey))
       return Effect.acquireRelease(
         Effect.withFiber((fiber) => engine.acquire(key, fiber)),
         (permit) => permit.ignore
@@ -588,7 +594,7 @@ export const Service =
     options?: O & Options & Types.NoUnknownOptions<O, Options, "probes" | "keys" | "openFor">
   ): Types.RequireSelf<Self, "CircuitBreaker", Class<Self, Id, Outcome.ClassificationOf<O>>> => {
     type C = Outcome.ClassificationOf<O>
-    const given: Options = options ?? {}
+    const given = Check.orDefault<Options>(options, {})
     const key = Context.Service<Self, CircuitBreaker<C>>()(id)
     const members: Omit<Class<Self, Id, C>, keyof Context.ServiceClass<Self, Id, CircuitBreaker<C>>> = {
       ...statics<Self, C>(key),

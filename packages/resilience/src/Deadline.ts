@@ -78,7 +78,7 @@ export const within: {
 const make = (duration: Duration.Input, options: Options | undefined) => {
   if (options !== undefined) Check.noUnknown("Deadline.within", options, ["name"])
   const limit = Check.millis("Deadline.within", "duration", duration, { zero: true, infinite: true })
-  const policy = Check.nonEmpty("Deadline.within", "name", options?.name ?? "Deadline")
+  const policy = Check.nonEmpty("Deadline.within", "name", Check.orDefault(options?.name, "Deadline"))
   const deadline = Duration.millis(limit)
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Rejection.DeadlineExceeded, R> =>
     Effect.withFiber((fiber) => {
@@ -189,7 +189,7 @@ const makeAtLeast = (minimum: Duration.Input, options: Options | undefined) => {
   const where = "Deadline.atLeast"
   if (options !== undefined) Check.noUnknown(where, options, ["name"])
   const needed = Check.millis(where, "minimum", minimum)
-  const policy = Check.nonEmpty(where, "name", options?.name ?? "Deadline")
+  const policy = Check.nonEmpty(where, "name", Check.orDefault(options?.name, "Deadline"))
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Rejection.DeadlineExceeded, R> =>
     Effect.withFiber((fiber): Effect.Effect<A, E | Rejection.DeadlineExceeded, R> => {
       const left = Current.remaining(fiber)

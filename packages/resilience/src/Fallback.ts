@@ -186,7 +186,7 @@ export const orElse: {
 
 const make = (orElse: (error: unknown) => Types.AnyEffect, options: Options | undefined) => {
   if (options !== undefined) Check.noUnknown("Fallback", options, ["when", "name"])
-  const name = Check.nonEmpty("Fallback", "name", options?.name ?? "Fallback")
+  const name = Check.nonEmpty("Fallback", "name", Check.orDefault(options?.name, "Fallback"))
   return fallback({ name, when: resolveWhen("Fallback", options?.when), orElse })
 }
 

@@ -31,6 +31,7 @@ import * as RetryBudget from "./RetryBudget.ts"
 import * as Time from "./runtime/clock.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
+import { attempt, has } from "./runtime/read.ts"
 import * as Timeout from "./Timeout.ts"
 import type * as Transient from "./Transient.ts"
 import type * as Types from "./Types.ts"
@@ -412,10 +413,10 @@ export interface Policy<P extends Part = never, Rules = {}, R = never> {
 const where = "Policy"
 
 const resolveRetry = (retry: NonNullable<Options["retry"]>): RetrySettings => {
-  const options = Schedule.isSchedule(retry) ? undefined : retry
+  const options = Check.isSchedule(retry) ? undefined : retry
   if (options !== undefined) {
     const given: unknown = options
-    if (typeof given !== "object" || given === null || !("schedule" in given)) {
+    if (!has(given, "schedule")) {
       Check.invalid(where, "retry", "a Schedule, such as Retry.backoff(), or options with one", given)
     }
     Check.noUnknown(`${where}.retry`, options, ["schedule", ...Retry.optionNames])
@@ -427,7 +428,7 @@ const resolveRetry = (retry: NonNullable<Options["retry"]>): RetrySettings => {
   return Retry.resolve(`${where}.retry`, schedule, options)
 }
 
-const isService = (budget: Options["budget"]): budget is BudgetService => Context.isKey(budget)
+const isService = (budget: Options["budget"]): budget is BudgetService => attempt(() => Context.isKey(budget), false)
 
 /** The budget of a policy: its balances have the limits of the policy's keys. */
 const resolveBudget = (budget: Omit<RetryBudget.Options, "keys">, keys: Keyed.KeySettings): BudgetSettings => {

@@ -255,7 +255,7 @@ export const transient: {
  */
 export const resolve = (where: string, schedule: unknown, options: Options = {}): Retrying.RetrySettings => {
   const { history = 10, maxRetryAfter, onRetry, unprocessedOnly = false } = options
-  if (!Schedule.isSchedule(schedule)) Check.invalid(where, "schedule", "a Schedule", schedule)
+  if (!Check.isSchedule(schedule)) Check.invalid(where, "schedule", "a Schedule", schedule)
   if (typeof unprocessedOnly !== "boolean") Check.invalid(where, "unprocessedOnly", "true or false", unprocessedOnly)
   if (onRetry !== undefined && typeof onRetry !== "function") Check.invalid(where, "onRetry", "a function", onRetry)
   return {
@@ -264,7 +264,10 @@ export const resolve = (where: string, schedule: unknown, options: Options = {})
     schedule: schedule as Types.AnySchedule,
     trusted: backoffOf(schedule as object) !== undefined,
     unprocessedOnly,
-    maxRetryAfter: Check.millis(where, "maxRetryAfter", maxRetryAfter ?? "1 minute", { zero: true, infinite: true }),
+    maxRetryAfter: Check.millis(where, "maxRetryAfter", Check.orDefault(maxRetryAfter, "1 minute"), {
+      zero: true,
+      infinite: true
+    }),
     history: Check.integer(where, "history", history, 0),
     onRetry
   }
@@ -278,7 +281,7 @@ const resolveTransient = (schedule: unknown, options: Options | undefined): Retr
   if (options !== undefined) Check.noUnknown(where, options, [...optionNames, "while", "name"])
   const gated = gatedScheduleOf(schedule)
   const settings = resolve(where, gated === undefined ? schedule : gated.schedule, options)
-  const name = Check.nonEmpty(where, "name", options?.name ?? "Retry")
+  const name = Check.nonEmpty(where, "name", Check.orDefault(options?.name, "Retry"))
   if (options?.while !== undefined && typeof options.while !== "function") {
     Check.invalid(where, "while", "a function", options.while)
   }
@@ -389,11 +392,11 @@ export const backoff = (options: Backoff = {}): Schedule.Schedule<Duration.Durat
 export const resolveBackoff = (options: Backoff) => {
   const where = "Retry.backoff"
   Check.noUnknown(where, options, ["base", "cap", "times", "jitter"])
-  const times = Check.integer(where, "times", options.times ?? 2, 0)
-  const base = Check.millis(where, "base", options.base ?? "100 millis")
-  const cap = Check.millis(where, "cap", options.cap ?? Duration.millis(Math.max(base, 5000)))
+  const times = Check.integer(where, "times", Check.orDefault(options.times, 2), 0)
+  const base = Check.millis(where, "base", Check.orDefault(options.base, "100 millis"))
+  const cap = Check.millis(where, "cap", Check.orDefault(options.cap, Duration.millis(Math.max(base, 5000))))
   if (cap < base) Check.invalid(where, "cap", `at least base (${base} ms)`, cap)
-  const jitter = options.jitter ?? "full"
+  const jitter = Check.orDefault(options.jitter, "full")
   if (!jitters.includes(jitter)) Check.invalid(where, "jitter", `one of ${jitters.join(", ")}`, jitter)
   return { base, cap, jitter, times }
 }

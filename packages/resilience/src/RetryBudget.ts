@@ -213,14 +213,15 @@ const smallestRatio = 1e-6
  */
 export const resolveBudget = (where: string, options: Options): BudgetSettings => {
   Check.noUnknown(where, options, ["ratio", "timeoutCost", "capacity", "initial", "minPerSecond", "per", "keys"])
-  const ratio = Check.inRange(where, "ratio", options.ratio ?? 0.2, 0, 1)
-  const minPerSecond = Check.inRange(where, "minPerSecond", options.minPerSecond ?? 0, 0, Infinity)
-  const per = options.per ?? "all"
+  const ratio = Check.inRange(where, "ratio", Check.orDefault(options.ratio, 0.2), 0, 1)
+  const minPerSecond = Check.inRange(where, "minPerSecond", Check.orDefault(options.minPerSecond, 0), 0, Infinity)
+  const per = Check.orDefault(options.per, "all")
   if (per !== "all" && per !== "key") Check.invalid(where, "per", '"all" or "key"', per)
   if (per === "all" && options.keys !== undefined) {
     throw new RangeError(`${where}: keys has no effect without per: "key"`)
   }
   const keys = per === "key" ? resolveKeys(where, options.keys) : undefined
+<<<<<<< HEAD
   if (ratio > 0 && ratio < smallestRatio) Check.invalid(where, "ratio", `0, or in [${smallestRatio}, 1]`, ratio)
   const earnsNothing = ratio === 0 && minPerSecond === 0 && options.capacity === undefined
   const capacity = earnsNothing ? 0 : Check.inRange(where, "capacity", options.capacity ?? 20, 1, Infinity)
@@ -232,6 +233,17 @@ export const resolveBudget = (where: string, options: Options): BudgetSettings =
     Infinity
   )
   if (timeoutCost > capacity && timeoutCost !== Infinity && !earnsNothing) {
+=======
+  const capacity = Check.inRange(where, "capacity", Check.orDefault(options.capacity, 20), 1, Infinity)
+  const timeoutCost = Check.inRange(
+    where,
+    "timeoutCost",
+    Check.orDefault(options.timeoutCost, Math.min(20, capacity)),
+    1,
+    Infinity
+  )
+  if (timeoutCost > capacity && timeoutCost !== Infinity) {
+>>>>>>> wt-fuzz
     Check.invalid(
       where,
       "timeoutCost",
@@ -239,7 +251,11 @@ export const resolveBudget = (where: string, options: Options): BudgetSettings =
       timeoutCost
     )
   }
-  const initial = Check.inRange(where, "initial", options.initial ?? capacity, 0, capacity)
+  const initial = Check.inRange(where, "initial", Check.orDefault(options.initial, capacity), 0, capacity)
+  // A budget that nothing fills pays for nothing. Its other options are checked all the same.
+  if (ratio === 0 && minPerSecond === 0 && options.capacity === undefined) {
+    return { ratio, timeoutCost: 1, capacity: 0, initial: 0, minPerSecond, keys }
+  }
   return { ratio, timeoutCost, capacity, initial, minPerSecond, keys }
 }
 

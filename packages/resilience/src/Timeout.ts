@@ -108,7 +108,7 @@ export const after: {
 const make = (duration: Duration.Input, options: Options | undefined) => {
   if (options !== undefined) Check.noUnknown("Timeout.after", options, ["name"])
   const limit = Check.millis("Timeout.after", "duration", duration, { infinite: true })
-  const policy = Check.nonEmpty("Timeout.after", "name", options?.name ?? "Timeout")
+  const policy = Check.nonEmpty("Timeout.after", "name", Check.orDefault(options?.name, "Timeout"))
   const error = Duration.millis(limit)
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | TimedOut, R> =>
     Effect.withFiber((fiber) => {

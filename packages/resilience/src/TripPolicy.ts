@@ -163,7 +163,7 @@ export const consecutive = (
   const where = "TripPolicy.consecutive"
   Options.integer(where, "failures", failures, 1)
   Options.noUnknown(where, options, ["minDuration"])
-  const minDuration = Options.millis(where, "minDuration", options.minDuration ?? 0, { zero: true })
+  const minDuration = Options.millis(where, "minDuration", Options.orDefault(options.minDuration, 0), { zero: true })
   return make<ConsecutiveState>({
     name: "consecutive",
     initial: () => ({ failures: 0, since: 0 }),
@@ -224,16 +224,16 @@ const rate = (
 ): TripPolicy<Window.TimeWindow> | TripPolicy<Window.CallWindow> => {
   const where = `TripPolicy.${name}`
   Options.noUnknown(where, options, rateNames)
-  const threshold = Options.ratio(where, "threshold", options.threshold ?? defaults.threshold)
-  const calls = options.calls ?? undefined
+  const threshold = Options.ratio(where, "threshold", Options.orDefault(options.threshold, defaults.threshold))
+  const { calls } = options
   if (calls !== undefined) {
     Options.integer(where, "calls", calls, 1, mostCalls)
-    if ((options.window ?? undefined) !== undefined) throw new RangeError(`${where}: give window or calls, not both`)
+    if (options.window !== undefined) throw new RangeError(`${where}: give window or calls, not both`)
   }
   const minimumCalls = Options.integer(
     where,
     "minimumCalls",
-    options.minimumCalls ?? Math.min(defaults.minimumCalls, calls ?? defaults.minimumCalls),
+    Options.orDefault(options.minimumCalls, Math.min(defaults.minimumCalls, calls ?? defaults.minimumCalls)),
     1,
     calls ?? Infinity
   )
@@ -256,7 +256,7 @@ const rate = (
       usesDuration
     })
   }
-  const window = Options.millis(where, "window", options.window ?? defaults.window)
+  const window = Options.millis(where, "window", Options.orDefault(options.window, defaults.window))
   return make<Window.TimeWindow>({
     name,
     initial: () => Window.makeTime(window),

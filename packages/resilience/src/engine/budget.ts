@@ -2,6 +2,7 @@
 import * as Tokens from "../machine/Tokens.ts"
 import * as Time from "../runtime/clock.ts"
 import * as EffectErrors from "../runtime/effectErrors.ts"
+import { read } from "../runtime/read.ts"
 import type { AnyFiber, AnySchedule } from "../runtime/types.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import type { Reporter } from "./reporter.ts"
@@ -116,6 +117,5 @@ export interface GatedSchedule {
 }
 
 export const gatedScheduleOf = (schedule: unknown): GatedSchedule | undefined =>
-  typeof schedule === "object" && schedule !== null && GatedTypeId in schedule
-    ? (schedule[GatedTypeId] as GatedSchedule)
-    : undefined
+  // Only this library puts something under this name.
+  read(schedule, GatedTypeId) as GatedSchedule | undefined

@@ -16,8 +16,10 @@ export interface KeySettings {
 export const resolve = (where: string, options: KeyOptions = {}): KeySettings => {
   Check.noUnknown(`${where}.keys`, options, ["maxKeys", "idleTimeToLive"])
   return {
-    maxKeys: Check.integer(where, "keys.maxKeys", options.maxKeys ?? 10_000, 1),
-    idleTimeToLive: Check.millis(where, "keys.idleTimeToLive", options.idleTimeToLive ?? "1 hour", { infinite: true })
+    maxKeys: Check.integer(where, "keys.maxKeys", Check.orDefault(options.maxKeys, 10_000), 1),
+    idleTimeToLive: Check.millis(where, "keys.idleTimeToLive", Check.orDefault(options.idleTimeToLive, "1 hour"), {
+      infinite: true
+    })
   }
 }
 

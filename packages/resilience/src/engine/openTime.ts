@@ -7,6 +7,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import { spread as spreadOfRetry } from "../machine/Retry.ts"
 import * as Check from "../runtime/options.ts"
+import { has } from "../runtime/read.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 
 /** A schedule of open times; its input is the number of the opening in a row. */
@@ -35,8 +36,7 @@ export const fallback = 60_000
 /** The share of the open time by which it varies, unless `openFor` sets it. */
 const defaultJitter = 0.2
 
-const isGrowthOptions = (input: Duration.Input | GrowthOptions): input is GrowthOptions =>
-  typeof input === "object" && "initial" in input
+const isGrowthOptions = (input: Duration.Input | GrowthOptions): input is GrowthOptions => has(input, "initial")
 
 /** Short after short faults and never long: ADR 0012. */
 const defaultGrowth: GrowthOptions = { initial: "50 millis", factor: 1.1, max: "1 second" }
@@ -46,18 +46,18 @@ export const resolve = (
   where: string,
   input: Duration.Input | GrowthOptions | OpenSchedule = defaultGrowth
 ): OpenTimeSettings => {
-  if (Schedule.isSchedule(input)) return resolveSchedule(where, input as OpenSchedule)
+  if (Check.isSchedule(input)) return resolveSchedule(where, input as OpenSchedule)
   const given = input as Duration.Input | GrowthOptions
   const options: GrowthOptions = isGrowthOptions(given) ? given : { initial: given }
   const field = isGrowthOptions(given) ? "openFor.initial" : "openFor"
   Check.noUnknown(`${where}.openFor`, options, ["initial", "factor", "max", "jitter"])
   const initial = Check.millis(where, field, options.initial)
-  const factor = Check.inRange(where, "openFor.factor", options.factor ?? 1, 1, 1000)
-  const jitter = Check.inRange(where, "openFor.jitter", options.jitter ?? defaultJitter, 0, 1)
+  const factor = Check.inRange(where, "openFor.factor", Check.orDefault(options.factor, 1), 1, 1000)
+  const jitter = Check.inRange(where, "openFor.jitter", Check.orDefault(options.jitter, defaultJitter), 0, 1)
   if (options.max !== undefined && factor === 1) {
     throw new RangeError(`${where}: openFor.max has no effect without openFor.factor > 1`)
   }
-  const max = Check.millis(where, "openFor.max", options.max ?? Math.max(initial, fallback))
+  const max = Check.millis(where, "openFor.max", Check.orDefault(options.max, Math.max(initial, fallback)))
   if (max < initial) {
     throw new RangeError(`${where}: openFor.max must be at least openFor.initial (${initial} ms), got ${max} ms`)
   }

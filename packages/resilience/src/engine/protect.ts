@@ -34,7 +34,7 @@ const isOptions = (arg: unknown): arg is GivenOptions =>
 
 const resolve = (where: string, options: GivenOptions, names: ReadonlyArray<string>): CallOptions => {
   Check.noUnknown(`${where}.protect`, options, names)
-  const key = Check.key(`${where}.protect`, options.key ?? defaultKey)
+  const key = Check.key(`${where}.protect`, Check.orDefault(options.key, defaultKey))
   if (!Outcome.isClassification(options)) return key === defaultKey ? defaultOptions : { key, classify: undefined }
   Check.classification(`${where}.protect`, options)
   return { key, classify: Outcome.classifier(options) }

@@ -14,6 +14,8 @@ import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
 import { Frame } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
+import * as Check from "../runtime/options.ts"
+import { attempt } from "../runtime/read.ts"
 import * as Timer from "../runtime/timer.ts"
 import type { AnyEffect, AnyFiber, AnySchedule } from "../runtime/types.ts"
 import * as Transient from "../Transient.ts"
@@ -212,8 +214,10 @@ export class RetryLoop {
     // Wall time for schedules that read the calendar, advanced by the monotonic clock.
     const now = this.startedEpoch + elapsed
     return Pull.matchEffect(this.takeStep(now, input, fiber), {
-      onSuccess: ([output, wait]) => {
-        const decision = this.decide(input, Duration.toMillis(wait), fiber)
+      onSuccess: (decided) => {
+        const delay = this.delayOf(decided)
+        const [output] = decided
+        const decision = this.decide(input, delay, fiber)
         if (typeof decision === "string") return this.end(decision, input, elapsed, stop)
         const duration = Duration.millis(decision)
         const attempt = this.record(input, duration, elapsed)
@@ -240,6 +244,17 @@ export class RetryLoop {
       onFailure: Effect.failCause,
       onDone: (reason) => this.end(reason === cutByDeadline ? "deadline" : "attempts", input, elapsed, stop)
     })
+  }
+
+  /** The delay that a step decided, in milliseconds. In plain JavaScript a step may return anything. */
+  private delayOf(decided: readonly [unknown, Duration.Duration]): number {
+    const { where } = this.settings
+    const read = (wait: Duration.Duration): number =>
+      Duration.isDuration(wait)
+        ? Duration.toMillis(wait)
+        : Check.millis(where, "schedule", wait, { zero: true, infinite: true })
+    const delay = attempt(() => read(decided[1]), NaN)
+    return Number.isNaN(delay) ? Check.invalid(where, "schedule", "steps of an output and a Duration", decided) : delay
   }
 
   /** An effect of the schedule. */

@@ -5,17 +5,38 @@
 import * as Duration from "effect/Duration"
 import * as Formatter from "effect/Formatter"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import { attempt, read } from "./read.ts"
 
 export const invalid = (where: string, field: string, range: string, value: unknown): never => {
   throw new RangeError(`${where}: ${field} must be ${range}, got ${Formatter.format(value)}`)
 }
 
+/** The value of an option, or its default. Only `undefined` is an option left out: `null` is a mistake. */
+export const orDefault = <A>(value: A | undefined, otherwise: A): A => (value === undefined ? otherwise : value)
+
+/**
+ * The names in an object of options; `undefined` if it is none. A promise, a date or a map has no names of its own either, but
+ * is no empty object of options: it is one only if its class defines an option.
+ */
+const optionsGiven = (options: unknown, names: ReadonlyArray<string>): ReadonlyArray<string> | undefined => {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) return undefined
+  const given = Object.keys(options)
+  if (given.length > 0) return given
+  const prototype = Object.getPrototypeOf(options)
+  const isPlain = prototype === null || Object.getPrototypeOf(prototype) === null
+  return isPlain || (!(options instanceof Map) && names.some((name) => name in options)) ? given : undefined
+}
+
+/** As `Schedule.isSchedule`, of a value that may throw when it is read. */
+export const isSchedule = (value: unknown): value is Schedule.Schedule<unknown, never, unknown, unknown> =>
+  attempt(() => Schedule.isSchedule(value), false)
+
 /** Refuses what is no object of options, and names that are no options: for plain JavaScript, which no compiler checks. */
 export const noUnknown = (where: string, options: unknown, names: ReadonlyArray<string>): void => {
-  if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    throw new RangeError(`${where}: options must be an object, got ${Formatter.format(options)}`)
-  }
-  for (const name of Object.keys(options)) {
+  const given = attempt(() => optionsGiven(options, names), undefined)
+  if (given === undefined) throw new RangeError(`${where}: options must be an object, got ${Formatter.format(options)}`)
+  for (const name of given) {
     if (!names.includes(name))
       throw new RangeError(`${where}: there is no option ${name}; there are ${names.join(", ")}`)
   }
@@ -69,20 +90,20 @@ const isNoDuration = (value: unknown): boolean => {
   return given.length === 0 || !given.every(isNumber) || !Object.keys(value).every((name) => units.includes(name))
 }
 
+const decodedMillis = (value: Duration.Input): number =>
+  Option.match(Duration.fromInput(value), { onNone: () => NaN, onSome: Duration.toMillis })
+
 /** A duration in milliseconds. */
 export const millis = (where: string, field: string, value: Duration.Input, range: DurationRange = {}): number => {
   const finite = range.infinite === true ? "a duration" : "a finite duration"
   const allowed = `${finite} ${range.zero === true ? "of zero or more" : "above zero"}, such as "5 seconds"`
-  const decoded = isNoDuration(value) ? undefined : Option.getOrUndefined(Duration.fromInput(value))
-  const result = decoded === undefined ? NaN : Duration.toMillis(decoded)
+  const result = attempt(() => (isNoDuration(value) ? NaN : decodedMillis(value)), NaN)
   const ok = (result > 0 || (result === 0 && range.zero === true)) && (result < Infinity || range.infinite === true)
   return ok ? result : invalid(where, field, allowed, value)
 }
 
 const hasFunctions = (value: unknown, names: ReadonlyArray<string>): boolean =>
-  typeof value === "object" &&
-  value !== null &&
-  names.every((name) => typeof (value as Record<string, unknown>)[name] === "function")
+  names.every((name) => typeof read(value, name) === "function")
 
 const functionIfGiven = (where: string, field: string, value: unknown): void => {
   if (value !== undefined && typeof value !== "function") invalid(where, field, "a function", value)
@@ -100,7 +121,8 @@ export const tripPolicy = <T>(where: string, field: string, value: T): T => {
 }
 
 const tagsIfGiven = (where: string, field: string, value: unknown): void => {
-  if (value === undefined || (Array.isArray(value) && value.every((tag) => typeof tag === "string"))) return
+  const isTags = (): boolean => Array.isArray(value) && value.every((tag) => typeof tag === "string")
+  if (value === undefined || attempt(isTags, false)) return
   invalid(where, field, "an array of tags", value)
 }
 
