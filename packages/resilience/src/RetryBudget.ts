@@ -221,29 +221,19 @@ export const resolveBudget = (where: string, options: Options): BudgetSettings =
     throw new RangeError(`${where}: keys has no effect without per: "key"`)
   }
   const keys = per === "key" ? resolveKeys(where, options.keys) : undefined
-<<<<<<< HEAD
   if (ratio > 0 && ratio < smallestRatio) Check.invalid(where, "ratio", `0, or in [${smallestRatio}, 1]`, ratio)
   const earnsNothing = ratio === 0 && minPerSecond === 0 && options.capacity === undefined
-  const capacity = earnsNothing ? 0 : Check.inRange(where, "capacity", options.capacity ?? 20, 1, Infinity)
+  const capacity = earnsNothing
+    ? 0
+    : Check.inRange(where, "capacity", Check.orDefault(options.capacity, 20), 1, Infinity)
   const timeoutCost = Check.inRange(
     where,
     "timeoutCost",
-    options.timeoutCost ?? Math.max(1, Math.min(20, capacity)),
+    Check.orDefault(options.timeoutCost, Math.max(1, Math.min(20, capacity))),
     1,
     Infinity
   )
   if (timeoutCost > capacity && timeoutCost !== Infinity && !earnsNothing) {
-=======
-  const capacity = Check.inRange(where, "capacity", Check.orDefault(options.capacity, 20), 1, Infinity)
-  const timeoutCost = Check.inRange(
-    where,
-    "timeoutCost",
-    Check.orDefault(options.timeoutCost, Math.min(20, capacity)),
-    1,
-    Infinity
-  )
-  if (timeoutCost > capacity && timeoutCost !== Infinity) {
->>>>>>> wt-fuzz
     Check.invalid(
       where,
       "timeoutCost",
@@ -252,10 +242,6 @@ export const resolveBudget = (where: string, options: Options): BudgetSettings =
     )
   }
   const initial = Check.inRange(where, "initial", Check.orDefault(options.initial, capacity), 0, capacity)
-  // A budget that nothing fills pays for nothing. Its other options are checked all the same.
-  if (ratio === 0 && minPerSecond === 0 && options.capacity === undefined) {
-    return { ratio, timeoutCost: 1, capacity: 0, initial: 0, minPerSecond, keys }
-  }
   return { ratio, timeoutCost, capacity, initial, minPerSecond, keys }
 }
 
