@@ -21,21 +21,21 @@ const calls = (text: string): ReadonlyArray<boolean> => Array.from(text, (call) 
 const all = (n: number) => calls("x".repeat(n))
 
 describe("TripPolicy.standard", () => {
-  it("trips when ten calls in a row have failed over half a second", () => {
-    assert.strictEqual(opensAt(all(10), 60), 10)
-    assert.strictEqual(opensAt(all(100), 100), 10)
+  it("trips when ten calls in a row have failed over two seconds", () => {
+    assert.strictEqual(opensAt(all(10), 240), 10)
+    assert.strictEqual(opensAt(all(100), 230), 10)
     assert.strictEqual(opensAt(all(100), 5000), 10, "however little traffic there is")
     assert.strictEqual(opensAt(all(9), 5000), 0)
   })
 
-  it("does not trip before the half second has passed", () => {
+  it("does not trip before the two seconds have passed", () => {
     const evidence = standard.initial()
     for (let i = 0; i < 15; i++) {
-      standard.record(evidence, true, 1, i === 0 ? 0 : 499)
-      assert.isFalse(standard.trips(evidence, 499))
+      standard.record(evidence, true, 1, i === 0 ? 0 : 1999)
+      assert.isFalse(standard.trips(evidence, 1999))
     }
-    standard.record(evidence, true, 1, 500)
-    assert.isTrue(standard.trips(evidence, 500))
+    standard.record(evidence, true, 1, 2000)
+    assert.isTrue(standard.trips(evidence, 2000))
   })
 
   it("does not trip at ten failures in one instant", () => {
@@ -82,14 +82,14 @@ describe("TripPolicy.standard", () => {
       "consecutive.failures": 3,
       "consecutive.limit": 10,
       "consecutive.millis": 250,
-      "consecutive.minDuration": 500
+      "consecutive.minDuration": 2000
     })
   })
 })
 
 /** What it stands for, with evidence of several objects. */
 const rate = TripPolicy.failureRate()
-const row = TripPolicy.consecutive(10, { minDuration: "500 millis" })
+const row = TripPolicy.consecutive(10, { minDuration: "2 seconds" })
 const either = TripPolicy.any(rate, row)
 
 /** A timer of 32 bits comes to its end after 25 days. */
@@ -100,7 +100,7 @@ describe("TripPolicy.standard and its two parts combined with any", () => {
   const seen = new Set<string>()
   afterAll(() => assert.deepStrictEqual([...seen].sort(), ["", "rate", "rate and row", "row"]))
 
-  const steps = [0, 0, 0.3, 1, 7.75, 49.9, 55, 55.5, 100, 499.999, 900, 1000, 4000, 10_000, -0.4, -30, -2500]
+  const steps = [0, 0, 0.3, 1, 7.75, 49.9, 230, 240.5, 100, 499.999, 900, 1000, 4000, 10_000, -0.4, -30, -2500]
   const Calls = Schema.Array(
     Schema.Struct({ draw: Schema.Literals([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]), step: Schema.Literals(steps) })
   ).check(Schema.isMinLength(1), Schema.isMaxLength(200))
@@ -149,7 +149,7 @@ describe("TripPolicy.standard in a process that lives for months", () => {
       return 0
     }
     assert.deepStrictEqual(
-      [opens(10, 60), opens(10, 51), opens(11, 51), opens(19, 0), opens(20, 0)],
+      [opens(10, 240), opens(10, 220), opens(11, 220), opens(19, 0), opens(20, 0)],
       [10, 0, 11, 0, 20]
     )
   })
@@ -160,12 +160,12 @@ describe("TripPolicy.standard in a process that lives for months", () => {
     for (let now = 0; now < 3 * days25; now += days25 / 4) standard.record(evidence, false, 1, now)
     const start = 3 * days25 + 0.5
     for (let i = 0; i < 10; i++) {
-      assert.isFalse(standard.trips(evidence, start + i * 60))
-      standard.record(evidence, true, 1, start + i * 60)
+      assert.isFalse(standard.trips(evidence, start + i * 240))
+      standard.record(evidence, true, 1, start + i * 240)
     }
-    assert.isTrue(standard.trips(evidence, start + 540))
-    assert.deepInclude(standard.figures(evidence, start + 540), { failures: 10, millis: 539 })
-    assert.deepStrictEqual(standard.trippedBy?.(evidence, start + 540), ["consecutive"])
+    assert.isTrue(standard.trips(evidence, start + 2160))
+    assert.deepInclude(standard.figures(evidence, start + 2160), { failures: 10, millis: 2159 })
+    assert.deepStrictEqual(standard.trippedBy?.(evidence, start + 2160), ["consecutive"])
   })
 })
 

@@ -64,7 +64,7 @@ export interface Options {
   readonly timeoutCost?: number | undefined
   /**
    * Tokens that can be saved up, a number >= 1. A budget that earns nothing, with a `ratio` and a `minPerSecond` of 0, holds none
-   * unless this is set. Default: 20.
+   * unless this or `initial` is set. Default: 20.
    */
   readonly capacity?: number | undefined
   /** Tokens to begin with, in [0, `capacity`]. Default: the capacity. */
@@ -222,10 +222,8 @@ export const resolveBudget = (where: string, options: Options): BudgetSettings =
   }
   const keys = per === "key" ? resolveKeys(where, options.keys) : undefined
   if (ratio > 0 && ratio < smallestRatio) Check.invalid(where, "ratio", `0, or in [${smallestRatio}, 1]`, ratio)
-  const earnsNothing = ratio === 0 && minPerSecond === 0 && options.capacity === undefined
-  const capacity = earnsNothing
-    ? 0
-    : Check.inRange(where, "capacity", Check.orDefault(options.capacity, 20), 1, Infinity)
+  const isEmpty = ratio === 0 && minPerSecond === 0 && options.capacity === undefined && options.initial === undefined
+  const capacity = isEmpty ? 0 : Check.inRange(where, "capacity", Check.orDefault(options.capacity, 20), 1, Infinity)
   const timeoutCost = Check.inRange(
     where,
     "timeoutCost",
@@ -233,7 +231,7 @@ export const resolveBudget = (where: string, options: Options): BudgetSettings =
     1,
     Infinity
   )
-  if (timeoutCost > capacity && timeoutCost !== Infinity && !earnsNothing) {
+  if (timeoutCost > capacity && timeoutCost !== Infinity && !isEmpty) {
     Check.invalid(
       where,
       "timeoutCost",
