@@ -153,12 +153,10 @@ type AnyFrame = Frame<any, any>
  * costs no turn and no allocation.
  */
 export const passedBy = (constructor: { readonly prototype: AnyFrame }): void => {
-  Object.defineProperties(constructor.prototype, {
-    [Primitive.onSuccess]: { value: undefined },
-    [Primitive.onLeave]: {
-      value(this: { busy: boolean }) {
-        this.busy = false
-      }
+  Reflect.defineProperty(constructor.prototype, Primitive.onSuccess, { value: undefined })
+  Reflect.defineProperty(constructor.prototype, Primitive.onLeave, {
+    value(this: { busy: boolean }) {
+      this.busy = false
     }
   })
 }
