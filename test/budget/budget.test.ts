@@ -9,22 +9,10 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import { type Event, Retry, RetryBudget, Timeout } from "effect-resilience"
-import { Busy } from "../support/errors.ts"
+import { Busy, failing } from "../support/errors.ts"
 import { ended, recording, start } from "../support/observe.ts"
 
 class Broken extends Schema.TaggedError<Broken>()("Broken", {}) {}
-
-/** Fails so many times with errors that tell which try they come from. */
-const failing = (times: number) => {
-  const made: Array<Busy> = []
-  const work = Effect.suspend((): Effect.Effect<number, Busy> => {
-    if (made.length >= times) return Effect.succeed(made.length)
-    const error = new Busy()
-    made.push(error)
-    return Effect.fail(error)
-  })
-  return { made, work }
-}
 
 const reasonOf = (exit: Exit.Exit<unknown, unknown>) =>
   Exit.isFailure(exit) ? Option.getOrUndefined(Retry.gaveUp(exit.cause))?.reason : undefined

@@ -3,20 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/testing/TestClock"
 import { type Event, Retry, RetryBudget, Timeout } from "effect-resilience"
-import { Busy } from "../support/errors.ts"
+import { type Busy, failing } from "../support/errors.ts"
 import { recording } from "../support/observe.ts"
-
-/** Fails so many times with errors that tell which try they come from. */
-const failing = (times: number) => {
-  const made: Array<Busy> = []
-  const work = Effect.suspend((): Effect.Effect<number, Busy> => {
-    if (made.length >= times) return Effect.succeed(made.length)
-    const error = new Busy()
-    made.push(error)
-    return Effect.fail(error)
-  })
-  return { made, work }
-}
 
 describe("RetryBudget, a balance per key", () => {
   it.effect('with `per: "key"` a schedule is charged to the account of its key, and reports it', () => {

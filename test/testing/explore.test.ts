@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Explore } from "@effect-resilience/testing"
 import * as Effect from "effect/Effect"
+import { endless } from "./machines.ts"
 
 /** Peterson's lock for two: a small machine whose bugs are famous. */
 interface Lock {
@@ -168,12 +169,6 @@ describe("Explore.check", () => {
 
   it.effect("gives up where there is no end of states", () =>
     Effect.gen(function* () {
-      const endless: Explore.Machine<number> = {
-        name: "endless",
-        initial: () => 0,
-        actions: () => [{ name: "tick", next: (n) => n + 1 }],
-        invariants: { counts: (n) => n >= 0 }
-      }
       const found = yield* Effect.flip(Explore.check(endless, { maxStates: 100 }))
       assert.deepInclude(found, { _tag: "TooManyStates", states: 100, depth: 100 })
       const modulo = yield* Explore.check({ ...endless, key: (n) => n % 12 }, { maxStates: 100, verifyKey: true })

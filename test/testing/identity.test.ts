@@ -14,6 +14,7 @@ import * as HashSet from "effect/HashSet"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
+import { endless } from "./machines.ts"
 
 class Point extends Data.Class<{ readonly n: number }> {}
 class Failed extends Data.TaggedError("Failed")<{ readonly n: number }> {}
@@ -281,12 +282,6 @@ describe("an exploration that would prove nothing", () => {
 describe("the time limit of an exploration", () => {
   it.effect("stops one without an end, and names it", () =>
     Effect.gen(function* () {
-      const endless: Explore.Machine<number> = {
-        name: "endless",
-        initial: () => 0,
-        actions: () => [{ name: "tick", next: (n) => n + 1 }],
-        invariants: { counts: (n) => n >= 0 }
-      }
       const found = yield* Effect.flip(Explore.check(endless, { maxStates: 1e9, timeLimit: "20 millis" }))
       assert.strictEqual(found._tag, "TimeLimitExceeded")
       assert.match(

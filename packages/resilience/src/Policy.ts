@@ -432,7 +432,7 @@ const isService = (budget: Options["budget"]): budget is BudgetService => attemp
 
 /** The budget of a policy: its balances have the limits of the policy's keys. */
 const resolveBudget = (budget: Omit<RetryBudget.Options, "keys">, keys: Keyed.KeySettings): BudgetSettings => {
-  Check.noUnknown(`${where}.budget`, budget, ["ratio", "timeoutCost", "capacity", "initial", "minPerSecond", "per"])
+  Check.noUnknown(`${where}.budget`, budget, RetryBudget.budgetOptionNames)
   const settings = RetryBudget.resolveBudget(`${where}.budget`, budget)
   return { ...settings, keys: settings.keys && keys }
 }

@@ -203,6 +203,13 @@ const checkKey = (key: unknown): void => {
 
 const where = "RetryBudget"
 
+/**
+ * The options of a budget, without the limits of its keys: those of a policy hold for its budget.
+ *
+ * @internal
+ */
+export const budgetOptionNames = ["ratio", "timeoutCost", "capacity", "initial", "minPerSecond", "per"]
+
 /** Tokens are counted in millionths. */
 const smallestRatio = 1e-6
 
@@ -212,7 +219,7 @@ const smallestRatio = 1e-6
  * @internal
  */
 export const resolveBudget = (where: string, options: Options): BudgetSettings => {
-  Check.noUnknown(where, options, ["ratio", "timeoutCost", "capacity", "initial", "minPerSecond", "per", "keys"])
+  Check.noUnknown(where, options, [...budgetOptionNames, "keys"])
   const ratio = Check.inRange(where, "ratio", Check.orDefault(options.ratio, 0.2), 0, 1)
   const minPerSecond = Check.inRange(where, "minPerSecond", Check.orDefault(options.minPerSecond, 0), 0, Infinity)
   const per = Check.orDefault(options.per, "all")

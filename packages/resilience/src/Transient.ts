@@ -21,7 +21,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { dual } from "./runtime/dual.ts"
 import * as EffectErrors from "./runtime/effectErrors.ts"
-import { attempt, has, read } from "./runtime/read.ts"
+import { attempt, has, isObject, read } from "./runtime/read.ts"
 import { shared } from "./runtime/shared.ts"
 import type * as Types from "./Types.ts"
 
@@ -366,8 +366,6 @@ export const when: {
         if (isObject(reason.error) && !has(reason.error, TypeId)) lift(reason.error, options)
       })
 )
-
-const isObject = (value: unknown): value is object => typeof value === "object" && value !== null
 
 /** The tags of Effect's errors that may be transient. */
 type KnownTag =

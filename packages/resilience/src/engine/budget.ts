@@ -76,7 +76,7 @@ export class Budget {
 
   /**
    * Takes the price of one retry after `failure`; `false` when the balance is too low. After a timeout it is `timeoutCost`,
-   * unless the attempt was overtaken: one that started later has succeeded already.
+   * unless the attempt was overtaken: one that started with it or later has succeeded already.
    */
   tryRetry(failure: unknown, overtaken: boolean, key: string, fiber: AnyFiber): boolean {
     return this.tryWithdraw(!overtaken && EffectErrors.isTimeout(failure) ? this.settings.timeoutCost : 1, key, fiber)

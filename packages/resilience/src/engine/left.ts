@@ -7,6 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as Exit from "effect/Exit"
 import * as Rejection from "../Rejection.ts"
+import { isObject } from "../runtime/read.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 import * as Transient from "../Transient.ts"
 
@@ -36,7 +37,7 @@ export const recorded = (): number => count
 const byFiber = new WeakMap<AnyFiber, WeakMap<object, Left>>()
 
 const rememberOn = (fiber: AnyFiber, left: Left): void => {
-  if (typeof left.error !== "object" || left.error === null) return
+  if (!isObject(left.error)) return
   const records = byFiber.get(fiber) ?? new WeakMap<object, Left>()
   byFiber.set(fiber, records.set(left.error, left))
 }
@@ -60,7 +61,7 @@ const find = (reason: Cause.Fail<unknown>, since: number, fiber: AnyFiber): Left
   if (annotated !== undefined && annotated.error === error && (annotated.number > since || made.has(reason))) {
     return annotated
   }
-  const known = typeof error === "object" && error !== null ? byFiber.get(fiber)?.get(error) : undefined
+  const known = isObject(error) ? byFiber.get(fiber)?.get(error) : undefined
   return known !== undefined && known.number > since ? known : undefined
 }
 
@@ -88,7 +89,7 @@ export const didNoWork = (cause: Cause.Cause<unknown>): boolean =>
 export const neverStarted = (reason: Cause.Fail<unknown>, since: number, fiber: AnyFiber): boolean =>
   provesNoWork(reason.error) &&
   find(reason, since, fiber)?.mayHaveRun !== true &&
-  !(typeof reason.error === "object" && reason.error !== null && (mayHaveRunBefore.get(reason.error) ?? 0) > since)
+  !(isObject(reason.error) && (mayHaveRunBefore.get(reason.error) ?? 0) > since)
 
 /**
  * Records the failures of a cause that leaves a retry. `mayHaveRun` is about the attempts before the one that failed. Returns
@@ -111,7 +112,7 @@ export const record = (cause: Cause.Cause<unknown>, mayHaveRun: boolean, fiber: 
       mayHaveRun: mayHaveRun || (inner !== undefined && inner.error === error && inner.mayHaveRun)
     }
     rememberOn(fiber, left)
-    if (left.mayHaveRun && typeof error === "object" && error !== null) mayHaveRunBefore.set(error, left.number)
+    if (left.mayHaveRun && isObject(error)) mayHaveRunBefore.set(error, left.number)
     changed = true
     const marked = reason.annotate(Context.make(LeftRetry, left), { overwrite: true })
     made.add(marked)

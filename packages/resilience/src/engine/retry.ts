@@ -68,8 +68,8 @@ export interface RetryHost {
   /** The policy's own deadline, a monotonic time in milliseconds; the deadline in the fiber's context applies too. */
   readonly deadline: number
   /**
-   * An attempt that started after the last one has succeeded already: only this one was slow, and not the dependency. Used for
-   * the price of a retry after a timeout.
+   * Another attempt, which started with the last one or later, has succeeded already: only the last one was slow, and not the
+   * dependency. It decides the price of a retry after a timeout.
    */
   readonly overtaken: boolean
   /** Milliseconds for which an attempt would surely be rejected: waiting and paying for it would be in vain. */

@@ -62,10 +62,10 @@ class Watch {
       this.renewed ||= this.fiber._stack.length > this.left
     } else if (this.renewed) {
       this.interrupt()
-    } else if (this.left === Infinity) {
-      this.left = this.fiber._stack.length
+    } else {
+      if (this.left === Infinity) this.left = this.fiber._stack.length
       this.lookAtNextTurn()
-    } else this.lookAtNextTurn()
+    }
   }
 
   /** After frames were taken off the stack. */
@@ -73,15 +73,14 @@ class Watch {
     if (this.left < Infinity) this.left = Math.min(this.left, this.fiber._stack.length)
   }
 
+  /** The fiber runs until it has ended or waits: one that is interruptible at its next turn waits. */
   private lookAtNextTurn(): void {
-    if (!this.waiting) {
-      // The fiber runs until it has ended or waits; this is its next turn.
-      this.waiting = true
-      this.fiber.currentDispatcher.scheduleTask(() => {
-        this.waiting = false
-        if (!this.over && this.interruptible && this.fiber.pollUnsafe() === undefined) this.interrupt()
-      }, 0)
-    }
+    if (this.waiting) return
+    this.waiting = true
+    this.fiber.currentDispatcher.scheduleTask(() => {
+      this.waiting = false
+      if (!this.over && this.interruptible && this.fiber.pollUnsafe() === undefined) this.interrupt()
+    }, 0)
   }
 
   private interrupt(): void {

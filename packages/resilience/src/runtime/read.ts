@@ -7,12 +7,12 @@ import * as Result from "effect/Result"
 /** The result of `f`, or `otherwise` if it throws. */
 export const attempt = <A>(f: () => A, otherwise: A): A => Result.getOrElse(Result.try(f), () => otherwise)
 
+export const isObject = (value: unknown): value is object => typeof value === "object" && value !== null
+
 /** Is this an object with the property? */
 export const has = (value: unknown, name: PropertyKey): boolean =>
-  typeof value === "object" && value !== null && attempt(() => name in value, false)
+  isObject(value) && attempt(() => name in value, false)
 
 /** A property of a value of unknown shape; `undefined` without one. */
 export const read = (value: unknown, name: string): unknown =>
-  typeof value === "object" && value !== null
-    ? attempt(() => (value as Readonly<Record<string, unknown>>)[name], undefined)
-    : undefined
+  isObject(value) ? attempt(() => (value as Readonly<Record<string, unknown>>)[name], undefined) : undefined
