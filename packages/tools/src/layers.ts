@@ -17,7 +17,7 @@ const layers: ReadonlyArray<Layer> = [
   { name: "values", together: "all", modules: ["{Types,Transient,Outcome,Rejection,Event,Stats,TripPolicy}.ts"] },
   { name: "engine", together: "all", modules: ["engine/**"] },
   { name: "barrel", together: "none", modules: ["index.ts"] },
-  { name: "Config", together: "none", modules: ["Config.ts"] },
+  { name: "Config", together: "none", modules: ["{Config,Policies}.ts"] },
   { name: "Policy", together: "none", modules: ["Policy.ts"] },
   { name: "policies", together: "none", modules: ["*.ts"] },
   { name: "adapters", together: "folder", modules: ["**"] }
