@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
 import { returned } from "../runtime/dual.ts"
-import { Frame, passedBy } from "../runtime/frame.ts"
+import { endingCallsAround, Frame, passedBy } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
 import * as Check from "../runtime/options.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
@@ -93,7 +93,7 @@ class FallbackCall extends Frame<FallbackSettings, undefined> {
     if ("remaining" in verdict) return Effect.failCause(verdict.remaining)
     const { error } = verdict
     report(name, Rejection.is(error) ? error.key : defaultKey, error, fiber)
-    return returned("Fallback.orElse", "the argument", orElse(error))
+    return endingCallsAround(returned("Fallback.orElse", "the argument", orElse(error)), fiber)
   }
 }
 

@@ -15,8 +15,9 @@ import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import * as Primitive from "./primitive.ts"
+import { attempt } from "./read.ts"
 import type { AnyEffect, AnyFiber } from "./types.ts"
 
 interface Evaluated {
@@ -161,6 +162,28 @@ export const passedBy = (constructor: { readonly prototype: AnyFrame }): void =>
   })
 }
 
+/**
+ * Runs what a function of the user's returned on the fiber of the call. If it meets a value that is no effect inside (from an
+ * `async` function, say), Effect's loop ends the fiber without unwinding it: the calls around this one are ended here, and
+ * release what they hold. Not for the protected work, because the observer would cost every call.
+ */
+export const endingCallsAround = (self: AnyEffect, fiber: AnyFiber): AnyEffect => {
+  if (!native || Exit.isExit(self)) return self
+  const remove = fiber.addObserver((exit) => {
+    for (const frame of Primitive.left(fiber)) if (frame instanceof Frame) end(frame, exit, fiber)
+  })
+  return Effect.onExitPrimitive(self, () => {
+    remove()
+    return undefined
+  })
+}
+
+/** Ends a call on a fiber that has ended: what would run next cannot. */
+const end = (frame: AnyFrame, exit: Exit.Exit<unknown, unknown>, fiber: AnyFiber): void => {
+  // A classification of the user's may throw; the fiber has its exit already.
+  if (exit._tag === "Failure") attempt(() => frame.afterFailure(exit.cause, fiber), undefined)
+}
+
 const pushNative = (frame: AnyFrame, fiber: AnyFiber): AnyEffect => {
   Primitive.push(frame, fiber)
   return frame.enter(fiber)
@@ -168,7 +191,9 @@ const pushNative = (frame: AnyFrame, fiber: AnyFiber): AnyEffect => {
 
 const wrapWithPublicApi = (frame: AnyFrame, fiber: AnyFiber, enter: () => AnyEffect): AnyEffect => {
   let next: AnyEffect | undefined
+  const remove = fiber.addObserver((exit) => end(frame, exit, fiber))
   const work = Effect.onExitPrimitive(Effect.suspend(enter), (exit) => {
+    remove()
     next = exit._tag === "Success" ? frame.afterSuccess(exit.value, fiber) : frame.afterFailure(exit.cause, fiber)
     return undefined
   })
