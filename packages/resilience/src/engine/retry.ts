@@ -12,6 +12,7 @@ import type * as Event from "../Event.ts"
 import * as Decision from "../machine/Retry.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
+import * as EffectErrors from "../runtime/effectErrors.ts"
 import { Frame } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
 import * as Check from "../runtime/options.ts"
@@ -20,6 +21,7 @@ import * as Timer from "../runtime/timer.ts"
 import type { AnyEffect, AnyFiber, AnySchedule } from "../runtime/types.ts"
 import * as Transient from "../Transient.ts"
 import { defaultKey } from "../Types.ts"
+import { askedMillis } from "./asked.ts"
 import type { Budget, GatedSchedule } from "./budget.ts"
 import * as Deadline from "./deadline.ts"
 import * as Left from "./left.ts"
@@ -88,7 +90,7 @@ const cutByDeadline = Symbol()
 
 type Step = (now: number, input: unknown) => Pull.Pull<[unknown, Duration.Duration], unknown, unknown, unknown>
 
-/** The failure of an attempt that another try may cure: its error, or `undefined`. */
+/** The failure of an attempt that another try may cure: its error, of several the one that asks for the longest delay, or `undefined`. */
 const retryable = (
   cause: Cause.Cause<unknown>,
   unprocessedOnly: boolean,
@@ -103,7 +105,7 @@ const retryable = (
     // Already retried inside this call: retries do not multiply.
     if (Left.isExhaustedByCause(reason, since)) return undefined
     if (unprocessedOnly && !Transient.isUnprocessed(reason.error)) return undefined
-    found ??= { error: reason.error }
+    if (found === undefined || askedMillis(reason.error) > askedMillis(found.error)) found = { error: reason.error }
   }
   return found
 }
@@ -144,6 +146,8 @@ export class RetryLoop {
   private last: Last | undefined
   /** An attempt that has ended may have done its work. */
   private mayHaveRun = false
+  /** A time limit ended the last attempt, or a part of it. */
+  private timedOut = false
   private readonly since: number
 
   /** `startedAt` is when the first attempt began, `since` what {@link Left.recorded} returned then. */
@@ -172,6 +176,7 @@ export class RetryLoop {
     if (found !== undefined) {
       const failure = { cause, error: found.error, mayHaveRun }
       this.last = failure
+      this.timedOut = cause.reasons.some((reason) => reason._tag === "Fail" && EffectErrors.isTimeout(reason.error))
       this.mayHaveRun ||= !Left.didNoWork(cause)
       return this.next(found.error, fiber, (reason) => this.giveUp(reason, failure, fiber))
     }
@@ -200,6 +205,7 @@ export class RetryLoop {
     this.mayHaveRun = true
     const last = { value }
     this.last = last
+    this.timedOut = EffectErrors.isTimeout(value)
     return this.next(value, fiber, (reason) => this.endWith(reason, last, fiber))
   }
 
@@ -291,9 +297,8 @@ export class RetryLoop {
 
   /** The delay before the next attempt in milliseconds, or why there is none. The budget comes last: it is charged. */
   private decide(input: unknown, delay: number, fiber: AnyFiber): number | Event.GiveUpReason {
-    const requested = Transient.retryAfter(input)
     const decision = Decision.decide(
-      { delay, retryAfter: requested === undefined ? 0 : Duration.toMillis(requested) },
+      { delay, retryAfter: askedMillis(input) },
       {
         maxRetryAfter: this.settings.maxRetryAfter,
         remaining: this.remaining(fiber),
@@ -303,7 +308,9 @@ export class RetryLoop {
     )
     if (typeof decision === "string") return decision
     const { budget, retryKey } = this.host
-    return budget === undefined || budget.tryRetry(input, this.host.overtaken, retryKey, fiber) ? decision : "budget"
+    return budget === undefined || budget.tryRetry(this.timedOut, this.host.overtaken, retryKey, fiber)
+      ? decision
+      : "budget"
   }
 
   /** Milliseconds before the deadline: the policy's own or the one around it. */
