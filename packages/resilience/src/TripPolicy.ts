@@ -104,7 +104,10 @@ export const make = <S>(policy: {
   readonly usesDuration?: boolean | undefined
 }): TripPolicy<S> => {
   Options.nonEmpty("TripPolicy.make", "name", policy.name)
-  return Options.tripPolicy("TripPolicy.make", "policy", { ...policy, figures: policy.figures ?? (() => ({})) })
+  return Options.tripPolicy("TripPolicy.make", "policy", {
+    ...policy,
+    figures: Options.orDefault(policy.figures, () => ({}))
+  })
 }
 
 /**
@@ -411,11 +414,11 @@ export const any = (...policies: ReadonlyArray<Any>): TripPolicy => {
   const parts = policies.flatMap((policy) => partsOfAny.get(policy) ?? [policy])
   const labelled = labelParts(parts)
   const tripping = (state: ReadonlyArray<unknown>, now: number) =>
-    labelled.filter(({ index, policy }) => policy.trips(state[index], now))
+    labelled.filter(({ index, policy }) => policy.trips(state[index], now) === true)
   const policy = make<ReadonlyArray<unknown>>({
     ...combined("any", parts),
     trips: (state, now) => {
-      for (let i = 0; i < parts.length; i++) if (parts[i]?.trips(state[i], now)) return true
+      for (let i = 0; i < parts.length; i++) if (parts[i]?.trips(state[i], now) === true) return true
       return false
     },
     trippedBy: (state, now) => tripping(state, now).map(({ label }) => label),
@@ -454,7 +457,7 @@ export const all = (...policies: ReadonlyArray<Any>): TripPolicy => {
   const labelled = labelParts(policies)
   return make<ReadonlyArray<unknown>>({
     ...combined("all", policies),
-    trips: (state, now) => policies.every((policy, i) => policy.trips(state[i], now)),
+    trips: (state, now) => policies.every((policy, i) => policy.trips(state[i], now) === true),
     figures: (state, now) => labelledFigures(labelled, state, now),
     probeFailed: policies.every((policy) => policy.probeFailed !== undefined)
       ? (probe) => policies.every((policy) => policy.probeFailed?.(probe, unknownParts) === true)

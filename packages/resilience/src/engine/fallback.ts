@@ -15,10 +15,11 @@ import { reporterOf } from "./reporter.ts"
 export type When = "rejected" | "neverStarted" | "any" | ((error: unknown) => boolean)
 
 /** The settings of `when`; the default stands here. */
-export const resolveWhen = (where: string, when: unknown = "rejected"): When =>
-  when === "rejected" || when === "neverStarted" || when === "any" || typeof when === "function"
-    ? (when as When)
-    : Check.invalid(where, "when", '"rejected", "neverStarted", "any" or a predicate', when)
+export const resolveWhen = (where: string, when: unknown = "rejected"): When => {
+  if (when === "rejected" || when === "neverStarted" || when === "any") return when
+  Check.callback(where, "when", '"rejected", "neverStarted", "any" or a predicate', when)
+  return when as When
+}
 
 /** An error to handle, or the cause that remains. */
 type Verdict = { readonly error: unknown } | { readonly remaining: Cause.Cause<unknown> }
@@ -38,7 +39,7 @@ export const examine = (cause: Cause.Cause<unknown>, when: When, since: number, 
 }
 
 const isHandled = (reason: Cause.Fail<unknown>, when: When, since: number, fiber: AnyFiber): boolean => {
-  if (typeof when === "function") return when(reason.error)
+  if (typeof when === "function") return when(reason.error) === true
   switch (when) {
     case "any":
       return true

@@ -68,9 +68,10 @@ export const fnWith = (where: string, protect: Protect) => {
   const protectWithKey = (key: string, self: AnyEffect): AnyEffect =>
     (protect({ key }) as (self: AnyEffect) => AnyEffect)(self)
   return (f: (...args: ReadonlyArray<unknown>) => AnyEffect, options?: FnOptions) => {
-    if (typeof f !== "function") Check.invalid(`${where}.fn`, "the argument", "a function that returns an Effect", f)
+    Check.callback(`${where}.fn`, "the argument", "a function that returns an Effect", f)
     if (options !== undefined) Check.noUnknown(`${where}.fn`, options, ["key"])
     const keyOf = options?.key
+    if (keyOf !== undefined) Check.callback(`${where}.fn`, "key", "a function that returns a string", keyOf)
     const work = (args: ReadonlyArray<unknown>): AnyEffect => returned(`${where}.fn`, "the argument", f(...args))
     // Suspended, so that what the functions throw is a defect of the call.
     return keyOf === undefined

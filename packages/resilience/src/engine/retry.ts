@@ -7,10 +7,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
+import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type * as Event from "../Event.ts"
 import * as Decision from "../machine/Retry.ts"
 import * as Rejection from "../Rejection.ts"
+import { beside } from "../runtime/beside.ts"
 import * as Time from "../runtime/clock.ts"
 import * as EffectErrors from "../runtime/effectErrors.ts"
 import { Frame } from "../runtime/frame.ts"
@@ -221,7 +223,9 @@ export class RetryLoop {
     const now = this.startedEpoch + elapsed
     return Pull.matchEffect(this.takeStep(now, input, fiber), {
       onSuccess: (decided) => {
-        const delay = this.delayOf(decided)
+        const read = Result.try(() => this.delayOf(decided))
+        if (Result.isFailure(read)) return this.endWithDefect(Cause.die(read.failure))
+        const delay = read.success
         const [output] = decided
         const decision = this.decide(input, delay, fiber)
         if (typeof decision === "string") return this.end(decision, input, elapsed, stop)
@@ -243,13 +247,22 @@ export class RetryLoop {
         const hook = this.settings.onRetry
         if (hook === undefined) return next
         const run = inOwnFiber(this.settings.where, "onRetry", () => hook(attempt), fiber)
-        return Effect.flatMap(this.boundByDeadline(run, fiber), () =>
-          decision >= this.remaining(fiber) ? stop("deadline") : next
-        )
+        return Effect.matchCauseEffect(this.boundByDeadline(run, fiber), {
+          onSuccess: () => (decision >= this.remaining(fiber) ? stop("deadline") : next),
+          onFailure: (cause) => this.endWithDefect(cause)
+        })
       },
-      onFailure: Effect.failCause,
+      onFailure: (cause) => this.endWithDefect(cause),
       onDone: (reason) => this.end(reason === cutByDeadline ? "deadline" : "attempts", input, elapsed, stop)
     })
+  }
+
+  /** What the schedule or the hook ended with. A defect of theirs stands beside the failure that came before it, which it must not hide. */
+  private endWithDefect(cause: Cause.Cause<unknown>): AnyEffect {
+    const { last } = this
+    return Effect.failCause(
+      last !== undefined && "cause" in last && Cause.hasDies(cause) ? beside(last.cause, cause) : cause
+    )
   }
 
   /** The delay that a step decided, in milliseconds. In plain JavaScript a step may return anything. */

@@ -11,13 +11,13 @@
  *
  * There are two equivalent ways to push a frame: natively (`primitive.ts`), or inside frames of Effect's public API.
  */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
+import { beside } from "./beside.ts"
 import * as Primitive from "./primitive.ts"
-import { attempt } from "./read.ts"
 import type { AnyEffect, AnyFiber } from "./types.ts"
 
 interface Evaluated {
@@ -124,9 +124,15 @@ export abstract class Frame<E, O> extends Base implements Evaluated {
   }
 
   afterFailure(cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined {
-    const next = this.failed(cause, fiber)
-    if (next === undefined) this.busy = false
-    return next
+    // biome-ignore lint/plugin: no effect; this runs after every failure
+    try {
+      const next = this.failed(cause, fiber)
+      if (next === undefined) this.busy = false
+      return next
+    } catch (defect) {
+      // Thrown by a function of the user's: the caller gets the real error, with the defect beside it.
+      return Effect.failCause(beside(cause, Cause.die(defect)))
+    }
   }
 
   [Primitive.onSuccess](value: unknown, fiber: AnyFiber): AnyEffect {
@@ -180,8 +186,7 @@ export const endingCallsAround = (self: AnyEffect, fiber: AnyFiber): AnyEffect =
 
 /** Ends a call on a fiber that has ended: what would run next cannot. */
 const end = (frame: AnyFrame, exit: Exit.Exit<unknown, unknown>, fiber: AnyFiber): void => {
-  // A classification of the user's may throw; the fiber has its exit already.
-  if (exit._tag === "Failure") attempt(() => frame.afterFailure(exit.cause, fiber), undefined)
+  if (exit._tag === "Failure") frame.afterFailure(exit.cause, fiber)
 }
 
 const pushNative = (frame: AnyFrame, fiber: AnyFiber): AnyEffect => {
