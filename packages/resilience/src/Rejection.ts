@@ -10,6 +10,7 @@
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { attempt, has, read } from "./runtime/read.ts"
+import { shared } from "./runtime/shared.ts"
 import { stackless } from "./runtime/stackless.ts"
 import { defaultKey } from "./Types.ts"
 
@@ -44,8 +45,8 @@ export type Evidence = typeof Evidence.Type
 
 const origin = { policy: Schema.String, key: Schema.String }
 
-/** The property of a rejection that was decoded. */
-const DecodedTypeId = "~effect-resilience/Rejection/decoded" as const
+/** The rejections that were decoded: no property of theirs, because a copy of an error is equal to it. */
+const decoded = shared("Rejection/decoded/1", () => new WeakSet<object>())
 
 // biome-ignore lint/suspicious/noExplicitAny: TypeScript allows no other parameters of the constructor of a mixin
 type AnyClass = new (...args: any) => object
@@ -59,7 +60,7 @@ const notingDecoded = <C extends AnyClass>(Base: C): C =>
     // biome-ignore lint/suspicious/noExplicitAny: as above
     constructor(...args: any) {
       super(...args)
-      if (has(args[1], "~payload")) Object.defineProperty(this, DecodedTypeId, { value: true })
+      if (has(args[1], "~payload")) decoded.add(this)
     }
   }
 
@@ -265,7 +266,7 @@ export const is = <E>(error: E): error is E & Rejection => has(error, TypeId)
  * @category guards
  * @since 0.1.0
  */
-export const isLocal = <E>(error: E): error is E & Rejection => is(error) && !has(error, DecodedTypeId)
+export const isLocal = <E>(error: E): error is E & Rejection => is(error) && !decoded.has(error)
 
 /** How many causes deep a rejection is looked for. */
 const deepest = 10
