@@ -9,7 +9,7 @@ export const status = (status: number, headers: Record<string, string> = {}, bod
   Effect.sync(() => new Response([204, 304].includes(status) ? null : body, { status, headers }))
 
 /** A transport error with a cause, which says what happened to the connection. */
-export const broken = (cause: object): Answer => Effect.fail(cause)
+const broken = (cause: object): Answer => Effect.fail(cause)
 export const refused = broken({ code: "ECONNREFUSED", syscall: "connect" })
 export const reset = broken({ code: "ECONNRESET" })
 

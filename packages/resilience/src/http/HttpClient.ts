@@ -221,8 +221,8 @@ const lift = (response: ClientResponse): HttpClientError.HttpClientError => {
 }
 
 /**
- * Begins to read a body that nobody will, which ends when its first bytes have arrived: Effect's clients close the connection
- * when the reading ends, and keep it when the body was short.
+ * Begins to read a body that the caller will not, which ends when its first bytes have arrived: Effect's clients close the
+ * connection when the reading ends, and keep it when the body was short.
  */
 const release = (response: ClientResponse): Effect.Effect<Fiber.Fiber<unknown>> =>
   Effect.forkChild(Effect.exit(Stream.runDrain(Stream.take(response.stream, 1))), { startImmediately: true })
