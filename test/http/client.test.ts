@@ -8,7 +8,7 @@ import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import * as TestClock from "effect/testing/TestClock"
-import { Policy, Rejection, Retry, Timeout, Transient, TripPolicy } from "effect-resilience"
+import { Policy, Rejection, Retry, type Stats, Timeout, Transient, TripPolicy } from "effect-resilience"
 import * as Resilient from "effect-resilience/http/HttpClient"
 import { type Answer, serverOf, status, told } from "./support.ts"
 
@@ -126,7 +126,7 @@ describe("the breaker", () => {
       yield* byOrigin.get("https://a.test:8443/x?y=1")
       yield* byOrigin.get(new URL("http://user:pass@b.test/x"))
       yield* byOrigin.pipe(HttpClient.mapRequest(HttpClientRequest.prependUrl("http://c.test"))).get("/x")
-      const keys = (all: ReadonlyArray<Policy.Stats>) => all.map((stats) => stats.key).sort()
+      const keys = (all: ReadonlyArray<Stats.Stats>) => all.map((stats) => stats.key).sort()
       assert.deepStrictEqual(keys(yield* policy.allStats), ["http://b.test", "http://c.test", "https://a.test:8443"])
       for (let i = 0; i < 100; i++) yield* byOrigin.get(`http://host-${i}.test/`)
       assert.isAtMost((yield* policy.allStats).length, 4)

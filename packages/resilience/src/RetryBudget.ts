@@ -17,6 +17,7 @@ import type * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
 import { Budget, type BudgetSettings, type GatedSchedule } from "./engine/budget.ts"
 import * as FromConfig from "./engine/config.ts"
+import * as Instances from "./engine/instances.ts"
 import { resolve as resolveKeys } from "./engine/keyed.ts"
 import * as Protecting from "./engine/protect.ts"
 import { Reporter } from "./engine/reporter.ts"
@@ -280,7 +281,7 @@ export const resolve = (name: string, options: Options): BudgetSettings => {
  */
 export const make = (name: string, options: Options = {}): Effect.Effect<RetryBudget> => {
   const settings = resolve(name, options)
-  return Effect.map(Event.CurrentHub, (hub) => makeWith(name, settings, hub))
+  return Instances.create("made", where, name, settings, (hub) => makeWith(name, settings, hub))
 }
 
 const makeWith = (name: string, settings: BudgetSettings, program: Event.Hub): RetryBudget => {
@@ -387,7 +388,7 @@ export const Service =
         FromConfig.BudgetValues,
         (values) => values,
         (options) => resolve(id, options),
-        (settings, hub) => makeWith(id, settings, hub)
+        (settings) => Instances.create("declared", where, id, settings, (hub) => makeWith(id, settings, hub))
       )
     }
     return Object.assign(service, members) as unknown as Types.RequireSelf<Self, "RetryBudget", Class<Self, Id>>

@@ -15,7 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import type { Bulkhead, CircuitBreaker, Policy } from "effect-resilience"
+import type { Bulkhead, CircuitBreaker, Stats } from "effect-resilience"
 import * as Check from "./internal/check.ts"
 import * as Limit from "./internal/limit.ts"
 import * as Plain from "./internal/plain.ts"
@@ -84,7 +84,7 @@ export interface Books<R = never> {
  */
 export type Subject<R = never> =
   | Books<R>
-  | { readonly allStats: Effect.Effect<ReadonlyArray<Policy.Stats>, never, R> }
+  | { readonly allStats: Effect.Effect<ReadonlyArray<Stats.Stats>, never, R> }
   | { readonly states: Effect.Effect<ReadonlyArray<CircuitBreaker.State & { readonly key: string }>, never, R> }
   | { readonly state: (key?: string) => Effect.Effect<Bulkhead.State, never, R> }
   | { readonly balance: Effect.Effect<number, never, R> }
