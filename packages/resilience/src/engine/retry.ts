@@ -112,10 +112,10 @@ const retryable = (
   return found
 }
 
-/** The rejection that a cause consists of, if it does. */
+/** The rejection of this program that a cause consists of, if it does. */
 const rejectionOf = (cause: Cause.Cause<unknown>): Rejection.Rejection | undefined => {
   const reason = cause.reasons.length === 1 ? cause.reasons[0]! : undefined
-  return reason?._tag === "Fail" && Rejection.is(reason.error) ? reason.error : undefined
+  return reason?._tag === "Fail" && Rejection.isLocal(reason.error) ? reason.error : undefined
 }
 
 /** How the last attempt that counts ended: with a failure of the dependency, or with a value that asks for another try. */
