@@ -161,7 +161,7 @@ export interface Bulkhead<R = never> {
   readonly events: Stream.Stream<Event.Event, never, R>
 }
 
-const where = "Bulkhead"
+const module = "Bulkhead"
 
 /** The options of one call. */
 const optionNames = ["key"]
@@ -194,7 +194,7 @@ export const permitOptionNames = ["maxConcurrent", "maxQueued", "maxWait"]
  * @internal
  */
 export const resolve = (name: string, options: Options): BulkheadSettings => {
-  Check.nonEmpty(where, "name", name)
+  const where = Check.named(module, Check.nonEmpty(module, "name", name))
   Check.noUnknown(where, options, [...permitOptionNames, "keys"])
   return { ...resolvePermits(where, options), keys: Keyed.resolve(where, options.keys) }
 }
@@ -232,6 +232,7 @@ export const make = (name: string, options: Options): Effect.Effect<Bulkhead> =>
 }
 
 const makeWith = (name: string, settings: BulkheadSettings, program: Event.Hub): Bulkhead => {
+  const where = Check.named(module, name)
   const engine = new BulkheadEngine(name, settings, program)
   const protect = Protecting.protectWith(
     where,
@@ -243,12 +244,12 @@ const makeWith = (name: string, settings: BulkheadSettings, program: Event.Hub):
     protect: protect as Protect<never>,
     fn: Protecting.fnWith(where, protect) as Fn<never>,
     state: (key = defaultKey) => {
-      Check.key("Bulkhead.state", key)
+      Check.key(Check.inside(where, "state"), key)
       return Effect.sync(() => engine.state(key))
     },
     resize: (maxConcurrent, key) => {
-      Check.integer("Bulkhead.resize", "maxConcurrent", maxConcurrent, 1)
-      if (key !== undefined) Check.key("Bulkhead.resize", key)
+      Check.integer(Check.inside(where, "resize"), "maxConcurrent", maxConcurrent, 1)
+      if (key !== undefined) Check.key(Check.inside(where, "resize"), key)
       return Time.withNow((now) => engine.resize(maxConcurrent, key, now))
     },
     events: Event.streamFrom(engine.reporter.local)
@@ -303,6 +304,7 @@ export interface Class<Self, Id extends string> extends Context.ServiceClass<Sel
 export const Service =
   <Self = never>() =>
   <const Id extends string>(id: Id, options: Options): Types.RequireSelf<Self, "Bulkhead", Class<Self, Id>> => {
+    const where = Check.named(module, id)
     const service = Context.Service<Self, Bulkhead>()(id)
     const inContext = Protecting.inContext(service)
     const protect = Protecting.protectWith(

@@ -200,11 +200,11 @@ const gate = <Output, Input, Error, Env, R>(
   return Object.assign(asSchedule, { [GatedTypeId]: { schedule, budget, key } satisfies GatedSchedule })
 }
 
-const checkKey = (key: unknown): void => {
-  if (typeof key !== "string") Check.invalid(`${where}.forKey`, "key", "a string", key)
+const checkKey = (name: string, key: string): void => {
+  Check.key(Check.named(`${module}.forKey`, name), key)
 }
 
-const where = "RetryBudget"
+const module = "RetryBudget"
 
 /**
  * The options of a budget, without the limits of its keys: those of a policy hold for its budget.
@@ -255,8 +255,7 @@ export const resolveBudget = (where: string, options: Options): BudgetSettings =
 
 /** @internal */
 export const resolve = (name: string, options: Options): BudgetSettings => {
-  Check.nonEmpty(where, "name", name)
-  return resolveBudget(where, options)
+  return resolveBudget(Check.named(module, Check.nonEmpty(module, "name", name)), options)
 }
 
 /**
@@ -305,7 +304,7 @@ const makeWith = (name: string, settings: BudgetSettings, program: Event.Hub): R
     [TypeId]: TypeId,
     ...accountOf(defaultKey),
     forKey: (key) => {
-      checkKey(key)
+      checkKey(name, key)
       return accountOf(key)
     },
     events: Event.streamFrom(reporter.local)
@@ -379,7 +378,7 @@ export const Service =
       tryWithdraw: inContext.effect((budget) => budget.tryWithdraw),
       balance: inContext.effect((budget) => budget.balance),
       forKey: (key) => {
-        checkKey(key)
+        checkKey(id, key)
         return accountOf(key)
       },
       events: inContext.stream((budget) => budget.events),

@@ -96,11 +96,11 @@ export interface StaleFallback<in out A, R = never> {
   readonly forget: (key?: string) => Effect.Effect<void, never, R>
 }
 
-const where = "StaleFallback"
+const module = "StaleFallback"
 
 /** The settings of a stale fallback; the defaults stand here. */
 const resolve = (name: string, options: Options): StaleSettings => {
-  Check.nonEmpty(where, "name", name)
+  const where = Check.named(module, Check.nonEmpty(module, "name", name))
   Check.noUnknown(where, options, ["maxAge", "maxKeys", "when"])
   const maxAge = Check.millis(where, "maxAge", options.maxAge, { infinite: true })
   if (options.maxKeys !== undefined) Check.integer(where, "maxKeys", options.maxKeys, 1)
@@ -139,6 +139,7 @@ export const make = <A>(name: string, options: Options): Effect.Effect<StaleFall
 const optionNames = ["key"]
 
 const makeWith = <A>(settings: StaleSettings): StaleFallback<A> => {
+  const where = Check.named(module, settings.name)
   const engine = new StaleEngine(settings)
   const protect = Protecting.protectWith(
     where,
@@ -149,7 +150,7 @@ const makeWith = <A>(settings: StaleSettings): StaleFallback<A> => {
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as Protect<A, never>,
     forget: (key = defaultKey) => {
-      Check.key(`${where}.forget`, key)
+      Check.key(Check.inside(where, "forget"), key)
       return Effect.sync(() => engine.forget(key))
     }
   }
@@ -190,6 +191,7 @@ export const Service =
   <Self, A>() =>
   <const Id extends string>(id: Id, options: Options): Class<Self, A, Id> => {
     const settings = resolve(id, options)
+    const where = Check.named(module, id)
     const service = Context.Service<Self, StaleFallback<A>>()(id)
     const inContext = Protecting.inContext(service)
     const protect = Protecting.protectWith(

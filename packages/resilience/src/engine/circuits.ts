@@ -65,7 +65,7 @@ export const commands = (
   const command =
     (name: Command) =>
     (key?: string): Effect.Effect<void> => {
-      if (key !== undefined) Check.key(`${where}.control.${name}`, key)
+      if (key !== undefined) Check.key(Check.inside(where, `control.${name}`), key)
       return Time.withNow((now, fiber) => run(key, name, now, fiber))
     }
   return {

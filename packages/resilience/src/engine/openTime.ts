@@ -50,7 +50,7 @@ export const resolve = (
   const given = input as Duration.Input | GrowthOptions
   const options: GrowthOptions = isGrowthOptions(given) ? given : { initial: given }
   const field = isGrowthOptions(given) ? "openFor.initial" : "openFor"
-  Check.noUnknown(`${where}.openFor`, options, ["initial", "factor", "max", "jitter"])
+  Check.noUnknown(Check.inside(where, "openFor"), options, ["initial", "factor", "max", "jitter"])
   const initial = Check.millis(where, field, options.initial)
   const factor = Check.inRange(where, "openFor.factor", Check.orDefault(options.factor, 1), 1, 1000)
   const jitter = Check.inRange(where, "openFor.jitter", Check.orDefault(options.jitter, defaultJitter), 0, 1)

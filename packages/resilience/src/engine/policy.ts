@@ -9,6 +9,7 @@ import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
 import { Frame, type Service } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
+import * as Check from "../runtime/options.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
 import { retryAfterOf } from "./asked.ts"
 import { Budget, type BudgetSettings } from "./budget.ts"
@@ -367,7 +368,7 @@ export class PolicyEngine {
     this.reporter = reporter
     this.circuits =
       breaker &&
-      new Circuits.Circuits(`${where}.breaker`, breaker, reporter, (circuit, now, fiber) =>
+      new Circuits.Circuits(Check.inside(where, "breaker"), breaker, reporter, (circuit, now, fiber) =>
         this.rejectWaiting(circuit, now, fiber)
       )
     this.permits = bulkhead && new Permits.Permits(bulkhead, reporter)
