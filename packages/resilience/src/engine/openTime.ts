@@ -5,7 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
-import { spread as spreadOfRetry } from "../machine/Retry.ts"
+import { spread as spreadOfRetry, spreadOut } from "../machine/Retry.ts"
 import * as Check from "../runtime/options.ts"
 import { has } from "../runtime/read.ts"
 import type { AnyFiber } from "../runtime/types.ts"
@@ -103,7 +103,7 @@ export const spreadOf = (settings: OpenTimeSettings): number =>
  * processes would admit their probes at one moment.
  */
 export const spread = (asked: number, share: number, fiber: AnyFiber): number =>
-  share === 0 || asked === 0 ? asked : asked * (1 + share * fiber.getRef(Random.Random).nextDoubleUnsafe())
+  share === 0 || asked === 0 ? asked : spreadOut(asked, fiber.getRef(Random.Random).nextDoubleUnsafe(), Infinity, share)
 
 /** The longest time, in milliseconds, that the n-th opening in a row may last by its own settings. */
 export const longest = (settings: OpenTimeSettings, opening: number, fiber: AnyFiber): number => {

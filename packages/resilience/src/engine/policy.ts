@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import * as Event from "../Event.ts"
+import * as Decision from "../machine/Retry.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
 import { Frame, type Service } from "../runtime/frame.ts"
@@ -47,7 +48,7 @@ interface Origin {
 export type TimedOut = (fields: Origin & { readonly after: Duration.Duration }) => unknown
 
 /** The state of one key. */
-interface Entry {
+interface Entry extends Decision.Answered {
   readonly key: string
   lastUsed: number
   /** Set exactly when the policy has a breaker. */
@@ -55,8 +56,6 @@ interface Entry {
   /** Set exactly when the policy has a bulkhead. */
   readonly permits: Permits.PermitCell | undefined
   readonly counters: Counters.Counters
-  /** When the youngest attempt that has succeeded started. */
-  answeredFrom: number
 }
 
 /** One attempt: what it was admitted with, what it holds, and when it started. */
@@ -283,8 +282,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     entry.lastUsed = Math.floor(now)
     counters.running -= 1
     counters.record(outcome, now - attempt.startedAt, now)
-    if (cause === undefined && outcome === "success" && attempt.startedAt > entry.answeredFrom)
-      entry.answeredFrom = attempt.startedAt
+    if (cause === undefined && outcome === "success") Decision.answered(entry, attempt.startedAt)
     if (circuits !== undefined) {
       const retryAfter = cause !== undefined && outcome === "failure" ? retryAfterOf(cause) : undefined
       circuits.settle(entry.circuit!, attempt, outcome, attempt.startedAt, now, fiber, retryAfter)
@@ -313,7 +311,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
   }
 
   get overtaken(): boolean {
-    return this.entry !== undefined && this.attempt.startedAt <= this.entry.answeredFrom
+    return this.entry !== undefined && Decision.isOvertaken(this.entry, this.attempt.startedAt)
   }
 
   rejectedFor(fiber: AnyFiber): number {
@@ -388,7 +386,7 @@ export class PolicyEngine {
       circuit: this.circuits?.make(key, now),
       permits: this.permits?.make(key),
       counters: new Counters.Counters(),
-      answeredFrom: -Infinity
+      answeredFrom: Decision.neverAnswered
     }
   }
 
