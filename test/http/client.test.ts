@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { HttpClient, HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
@@ -51,6 +52,22 @@ describe("responses", () => {
     })
   )
 
+  it.effect("a response is readable when the next attempt was cut by the deadline, if its body is short", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("api", { retry, deadline: "10 seconds" })
+      for (const [body, readable] of [
+        ["why", true],
+        ["x".repeat(100_000), false]
+      ] as const) {
+        const { client, requests } = serverOf(status(503, {}, body), Effect.never)
+        const response = yield* soon(client.pipe(Resilient.protect(policy)).get(url))
+        assert.deepStrictEqual([response.status, requests.length], [503, 2])
+        const text = yield* Effect.option(response.text)
+        assert.deepStrictEqual(Option.getOrUndefined(text), readable ? body : undefined)
+      }
+    })
+  )
+
   it.effect("`transient` says which responses are failures, and `Retry-After` counts for them too", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("api", { retry, breaker: {} })
@@ -79,6 +96,7 @@ describe("responses", () => {
         assert.strictEqual((yield* response.formData).get("a"), "1")
         assert.deepStrictEqual(Array.from((yield* response.urlParamsBody).params), [["a", "1"]] as never)
         assert.strictEqual((yield* response.arrayBuffer).byteLength, 3)
+        assert.strictEqual((yield* Effect.flip(response.json)).reason._tag, "DecodeError")
       }
       assert.deepStrictEqual([response.status, response.headers[form]], [200, "application/x-www-form-urlencoded"])
       const empty = yield* serverOf(status(204))
