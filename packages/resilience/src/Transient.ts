@@ -21,6 +21,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { dual } from "./runtime/dual.ts"
 import * as EffectErrors from "./runtime/effectErrors.ts"
+import * as Check from "./runtime/options.ts"
 import { attempt, has, isObject, read } from "./runtime/read.ts"
 import { shared } from "./runtime/shared.ts"
 import type * as Types from "./Types.ts"
@@ -298,6 +299,19 @@ const lift = (error: object, options: LiftOptions<unknown>): void => {
   })
 }
 
+const checkLift = (predicate: unknown, options: LiftOptions<unknown>): void => {
+  const where = "Transient.when"
+  Check.callback(where, "the argument", Check.predicate, predicate)
+  Check.noUnknown(where, options, ["retryAfter", "unprocessed", "throttled"])
+  const { retryAfter, throttled, unprocessed } = options
+  if (retryAfter !== undefined) Check.callback(where, "retryAfter", "a function that returns a duration", retryAfter)
+  for (const [name, flag] of Object.entries({ unprocessed, throttled })) {
+    if (flag !== undefined && typeof flag !== "boolean") {
+      Check.callback(where, name, `true, false or ${Check.predicate}`, flag)
+    }
+  }
+}
+
 /** Looks at each reason of a failure. The cause stays as it is, with its annotations. */
 const examining = (self: Types.AnyEffect, look: (reason: Cause.Reason<unknown>) => void): Types.AnyEffect =>
   Effect.catchCause(self, (cause: Cause.Cause<unknown>) => {
@@ -357,15 +371,14 @@ export const when: {
     predicate: (error: E) => boolean,
     options?: LiftOptions<E>
   ): Effect.Effect<A, E | (E & Transient), R>
-} = dual(
-  "Transient.when",
-  (predicate: (error: unknown) => boolean, options: LiftOptions<unknown> = {}) =>
-    (self) =>
-      examining(self, (reason) => {
-        if (reason._tag !== "Fail" || !attempt(() => predicate(reason.error), false)) return
-        if (isObject(reason.error) && !has(reason.error, TypeId)) lift(reason.error, options)
-      })
-)
+} = dual("Transient.when", (predicate: (error: unknown) => boolean, options: LiftOptions<unknown> = {}) => {
+  checkLift(predicate, options)
+  return (self) =>
+    examining(self, (reason) => {
+      if (reason._tag !== "Fail" || attempt(() => predicate(reason.error), false) !== true) return
+      if (isObject(reason.error) && !has(reason.error, TypeId)) lift(reason.error, options)
+    })
+})
 
 /** The tags of Effect's errors that may be transient. */
 type KnownTag =

@@ -12,6 +12,7 @@ import { retainHiddenClass } from "../runtime/hiddenClass.ts"
 import * as Check from "../runtime/options.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
 import type * as TripPolicy from "../TripPolicy.ts"
+import { retryAfterOf } from "./asked.ts"
 import {
   type BaseState,
   type Cells,
@@ -120,7 +121,7 @@ export class BreakerCall extends Frame<BreakerEngine, Protect.CallOptions> {
     this.cell = undefined
     cell.running -= 1
     cell.lastUsed = Math.floor(now)
-    const retryAfter = cause !== undefined && outcome === "failure" ? Protect.retryAfterOf(cause) : undefined
+    const retryAfter = cause !== undefined && outcome === "failure" ? retryAfterOf(cause) : undefined
     circuits.settle(cell, this, outcome, this.startedAt, now, fiber, retryAfter)
     if (cause !== undefined && outcome === "ignored") reporter.ignored(cell.key, cause, fiber)
     if (threw) throw defect
