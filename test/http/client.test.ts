@@ -251,13 +251,38 @@ it.effect("a retry around a protected client repeats nothing that the policy gav
   })
 )
 
+it.effect("of what `repeat` and `transient` return only `true` counts, and what they throw hides no response", () =>
+  Effect.gen(function* () {
+    const policy = yield* Policy.make("api", { retry })
+    const wrong: ReadonlyArray<() => boolean> = [
+      () => Promise.resolve(true) as never,
+      () => 1 as never,
+      () => {
+        throw new Error("a bug")
+      }
+    ]
+    for (const predicate of wrong) {
+      for (const option of ["repeat", "transient"]) {
+        const { client, requests } = serverOf(status(503))
+        const result = yield* soon(told(client.pipe(Resilient.protect(policy, { [option]: predicate })).get(url)))
+        assert.deepStrictEqual([result, requests.length], [503, 1])
+      }
+    }
+  })
+)
+
 describe("bad options are refused when the client is made", () => {
   const policy = Effect.runSync(Policy.make("api", { breaker: {} }))
   it.each([
-    ["key", { key: 5 }, "key must be a string, or a function of the request, got 5"],
+    ["key", { key: 5 }, "key must be a string, or a function that returns one, got 5"],
     ["body", { body: "yes" }, 'body must be true or false, got "yes"'],
-    ["repeat", { repeat: true }, "repeat must be a function, got true"],
-    ["transient", { transient: [503] }, "transient must be a function, got [503]"],
+    ["repeat", { repeat: true }, "repeat must be a function that returns true or false, got true"],
+    ["transient", { transient: [503] }, "transient must be a function that returns true or false, got [503]"],
+    [
+      "an async one",
+      { repeat: async () => false },
+      "repeat must be a function that returns true or false, got an async"
+    ],
     ["an unknown one", { statuses: [503] }, "there is no option statuses"]
   ])("%s", (_, options, message) => {
     const where = "effect-resilience/http/HttpClient: "
@@ -275,6 +300,10 @@ describe("bad options are refused when the client is made", () => {
     }
   })
   it("a key of a middleware", () => {
-    assert.throws(() => Resilient.middleware(policy, { key: "x" as never }), RangeError, "key must be a function")
+    assert.throws(
+      () => Resilient.middleware(policy, { key: "x" as never }),
+      RangeError,
+      "key must be a function that returns a string"
+    )
   })
 })

@@ -27,7 +27,7 @@ import * as Stream from "effect/Stream"
 import * as Left from "../engine/left.ts"
 import type * as Policy from "../Policy.ts"
 import * as Check from "../runtime/options.ts"
-import { read } from "../runtime/read.ts"
+import { attempt, read } from "../runtime/read.ts"
 import * as Transient from "../Transient.ts"
 import { defaultKey } from "../Types.ts"
 
@@ -51,12 +51,12 @@ export interface Options {
   /**
    * Whether a request may be sent again although the server may have processed it. Default: {@link isRepeatable}. Requests for
    * which it is `false` are repeated only when the error proves that the server did nothing with them. A body that can be read
-   * once is never sent twice.
+   * once is never sent twice. What the function throws counts as `false`.
    */
   readonly repeat?: ((request: HttpClientRequest.HttpClientRequest) => boolean) | undefined
   /**
    * Whether a response is a failure that another attempt may cure. Default: `HttpClient.isTransientResponse`, the statuses 408,
-   * 429, 500, 502, 503 and 504. The breaker ignores 429.
+   * 429, 500, 502, 503 and 504. The breaker ignores 429. What the function throws counts as `false`.
    */
   readonly transient?: ((response: HttpClientResponse.HttpClientResponse) => boolean) | undefined
 }
@@ -158,10 +158,16 @@ interface Settings {
 
 const where = "effect-resilience/http/HttpClient"
 
-const optionalFunction = <F>(field: string, value: F | undefined, otherwise: F): F => {
+/** A function of the user's, or a default. */
+const functionOr = <F>(field: string, what: string, value: F | undefined, otherwise: F): F => {
   if (value === undefined) return otherwise
-  return typeof value === "function" ? value : Check.invalid(where, field, "a function", value)
+  Check.callback(where, field, what, value)
+  return value
 }
+
+/** Of what a predicate returns only `true` counts, and what it throws must not hide the response. */
+const holds = <A>(predicate: (value: A) => boolean, value: A): boolean =>
+  attempt(() => predicate(value), false) === true
 
 /** The settings; the defaults stand here. */
 const resolve = (policy: unknown, options: Omit<Options, "key">): Settings => {
@@ -177,15 +183,15 @@ const resolve = (policy: unknown, options: Omit<Options, "key">): Settings => {
     // The public signatures have checked that the policy makes sense for the client.
     protect: protect as Settings["protect"],
     body,
-    repeat: optionalFunction("repeat", options.repeat, isRepeatable),
-    transient: optionalFunction("transient", options.transient, HttpClient.isTransientResponse)
+    repeat: functionOr("repeat", Check.predicate, options.repeat, isRepeatable),
+    transient: functionOr("transient", Check.predicate, options.transient, HttpClient.isTransientResponse)
   }
 }
 
 const resolveKey = (key: Options["key"]): ((request: Request) => string) => {
-  if (key === undefined) return originOf
-  if (typeof key === "string") return () => key
-  return typeof key === "function" ? key : Check.invalid(where, "key", "a string, or a function of the request", key)
+  return typeof key === "string"
+    ? () => key
+    : functionOr("key", "a string, or a function that returns one", key, originOf)
 }
 
 const originOf = (request: Request): string =>
@@ -298,7 +304,7 @@ class Call {
 
   constructor(settings: Settings, request: Request, execution: Execution) {
     this.settings = settings
-    this.repeats = isOneShot(request.body) ? "never" : settings.repeat(request) ? "always" : "unprocessed"
+    this.repeats = isOneShot(request.body) ? "never" : holds(settings.repeat, request) ? "always" : "unprocessed"
     this.execution = execution
   }
 
@@ -342,7 +348,7 @@ class Call {
     const response = body ? Effect.flatMap(this.execution, withBody) : this.execution
     return response.pipe(
       Effect.flatMap((response) => {
-        if (!transient(response)) return Effect.succeed(response)
+        if (!holds(transient, response)) return Effect.succeed(response)
         const error = lift(response)
         if (!body) this.unread = error
         return Effect.fail(error)
@@ -575,8 +581,9 @@ export const middleware = <P extends Policy.Part, Rules, Self>(
   Self
 >) => {
   const run = runner(policy, options)
-  const keyOf = optionalFunction(
+  const keyOf = functionOr(
     "key",
+    "a function that returns a string",
     options.key,
     ({ endpoint, group }) => `${group.identifier}.${endpoint.identifier}`
   )
