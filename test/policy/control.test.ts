@@ -2,10 +2,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
-import { Policy, Rejection } from "effect-resilience"
+import { Policy, Rejection, type Stats } from "effect-resilience"
 import { down, hang, ok, script, settle, start, takes, touchy } from "./support.ts"
 
-const phase = (policy: { readonly stats: (key?: string) => Effect.Effect<Policy.Stats> }, key?: string) =>
+const phase = (policy: { readonly stats: (key?: string) => Effect.Effect<Stats.Stats> }, key?: string) =>
   Effect.map(policy.stats(key), (stats) => stats.circuit?._tag)
 
 describe("Policy: control", () => {

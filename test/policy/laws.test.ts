@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
-import { Deadline, Policy, Rejection, Transient, TripPolicy } from "effect-resilience"
+import { Deadline, Policy, Rejection, type Stats, Transient, TripPolicy } from "effect-resilience"
 import { down, hang, ok, pauses, script, settle, start, takes, touchy } from "./support.ts"
 
 class Later extends Transient.TaggedError<Later>()("Later", { retryAfter: Schema.Duration }) {}
@@ -13,7 +13,7 @@ class Later extends Transient.TaggedError<Later>()("Later", { retryAfter: Schema
 const later = (after: Duration.Input): Effect.Effect<string, Later> =>
   Effect.fail(new Later({ retryAfter: Duration.fromInputUnsafe(after) }))
 
-const openFor = (policy: { readonly stats: () => Effect.Effect<Policy.Stats> }) =>
+const openFor = (policy: { readonly stats: () => Effect.Effect<Stats.Stats> }) =>
   Effect.map(policy.stats(), ({ circuit }) =>
     circuit?._tag === "open" ? Duration.toMillis(circuit.retryAfter) : undefined
   )

@@ -2,10 +2,10 @@
 import { type Config, type Duration, Effect, type Layer } from "effect"
 import {
   Fallback,
-  type Policy,
   type Rejection,
   Retry,
   type RetryBudget,
+  type Stats,
   type Timeout,
   type Transient
 } from "effect-resilience"
@@ -109,7 +109,7 @@ type Tag = "CircuitOpen" | "BulkheadFull" | "DeadlineExceeded" | "GatewayTimeout
 exactly<typeof later, Effect.Effect<Receipt | Tag, CardDeclined, Payments>>(true)
 
 const stats = Payments.stats(host)
-exactly<typeof stats, Effect.Effect<Policy.Stats, never, Payments>>(true)
+exactly<typeof stats, Effect.Effect<Stats.Stats, never, Payments>>(true)
 
 const isolated = Payments.control.isolate(host)
 exactly<typeof isolated, Effect.Effect<void, never, Payments>>(true)

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import { Policy, Retry, Transient } from "effect-resilience"
+import { Policy, Retry, type Stats, Transient } from "effect-resilience"
 import * as Distribution from "./Distribution.ts"
 import type { Engine } from "./Engine.ts"
 import { once } from "./internal/once.ts"
@@ -103,7 +103,7 @@ export interface Sender {
   readonly make: (client: Client) => Effect.Effect<(call: Call) => Effect.Effect<unknown, unknown>>
 }
 
-const circuitsOf = (stats: ReadonlyArray<Policy.Stats>): Circuits => {
+const circuitsOf = (stats: ReadonlyArray<Stats.Stats>): Circuits => {
   const count = (...states: ReadonlyArray<string>): number =>
     stats.filter(({ circuit }) => circuit !== undefined && states.includes(circuit._tag)).length
   return { closed: count("closed", "disabled"), open: count("open", "isolated"), halfOpen: count("half-open") }

@@ -14,6 +14,7 @@ import type * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
 import { BulkheadCall, BulkheadEngine, type BulkheadSettings } from "./engine/bulkhead.ts"
 import * as FromConfig from "./engine/config.ts"
+import * as Instances from "./engine/instances.ts"
 import * as Keyed from "./engine/keyed.ts"
 import type * as Permits from "./engine/permits.ts"
 import * as Protecting from "./engine/protect.ts"
@@ -21,6 +22,7 @@ import type * as Rejection from "./Rejection.ts"
 import * as Time from "./runtime/clock.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
+import type * as Stats from "./Stats.ts"
 import type * as Types from "./Types.ts"
 import { defaultKey } from "./Types.ts"
 
@@ -157,6 +159,10 @@ export interface Bulkhead<R = never> {
    * are not interrupted: fewer permits apply when enough calls have ended. The last command counts.
    */
   readonly resize: (maxConcurrent: number, key?: string) => Effect.Effect<void, never, R>
+  /** Returns the stats of one key. A bulkhead counts calls and rejections, and no results. */
+  readonly stats: (key?: string) => Effect.Effect<Stats.Stats, never, R>
+  /** Returns the stats of every key that is kept, and as key `"(evicted)"` the totals of those that were. */
+  readonly allStats: Effect.Effect<ReadonlyArray<Stats.Stats>, never, R>
   /** The events of this bulkhead, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
 }
@@ -228,7 +234,7 @@ export const resolve = (name: string, options: Options): BulkheadSettings => {
  */
 export const make = (name: string, options: Options): Effect.Effect<Bulkhead> => {
   const settings = resolve(name, options)
-  return Effect.map(Event.CurrentHub, (hub) => makeWith(name, settings, hub))
+  return Instances.create("made", module, name, settings, (hub) => makeWith(name, settings, hub))
 }
 
 const makeWith = (name: string, settings: BulkheadSettings, program: Event.Hub): Bulkhead => {
@@ -247,6 +253,11 @@ const makeWith = (name: string, settings: BulkheadSettings, program: Event.Hub):
       Check.key(Check.inside(where, "state"), key)
       return Effect.sync(() => engine.state(key))
     },
+    stats: (key = defaultKey) => {
+      Check.key(Check.inside(where, "stats"), key)
+      return Effect.sync(() => engine.stats(key))
+    },
+    allStats: Effect.sync(() => engine.allStats()),
     resize: (maxConcurrent, key) => {
       Check.integer(Check.inside(where, "resize"), "maxConcurrent", maxConcurrent, 1)
       if (key !== undefined) Check.key(Check.inside(where, "resize"), key)
@@ -317,6 +328,8 @@ export const Service =
       protect: protect as Protect<Self>,
       fn: Protecting.fnWith(where, protect) as Fn<Self>,
       state: inContext.call((bulkhead) => bulkhead.state),
+      stats: inContext.call((bulkhead) => bulkhead.stats),
+      allStats: inContext.effect((bulkhead) => bulkhead.allStats),
       resize: inContext.call((bulkhead) => bulkhead.resize),
       events: inContext.stream((bulkhead) => bulkhead.events),
       ...FromConfig.layers(
@@ -326,7 +339,7 @@ export const Service =
         FromConfig.BulkheadValues,
         (values) => values,
         (options) => resolve(id, options),
-        (settings, hub) => makeWith(id, settings, hub)
+        (settings) => Instances.create("declared", module, id, settings, (hub) => makeWith(id, settings, hub))
       )
     }
     return Object.assign(service, members) as unknown as Types.RequireSelf<Self, "Bulkhead", Class<Self, Id>>

@@ -20,6 +20,7 @@ import * as Event from "./Event.ts"
 import { BreakerCall, BreakerEngine, type BreakerSettings } from "./engine/breaker.ts"
 import * as Circuits from "./engine/circuits.ts"
 import * as FromConfig from "./engine/config.ts"
+import * as Instances from "./engine/instances.ts"
 import * as Keyed from "./engine/keyed.ts"
 import * as OpenTime from "./engine/openTime.ts"
 import * as Protecting from "./engine/protect.ts"
@@ -28,6 +29,7 @@ import * as Rejection from "./Rejection.ts"
 import * as Time from "./runtime/clock.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
+import type * as Stats from "./Stats.ts"
 import * as TripPolicy from "./TripPolicy.ts"
 import type * as Types from "./Types.ts"
 import { defaultKey } from "./Types.ts"
@@ -133,44 +135,7 @@ export type OpenSchedule = Schedule.Schedule<unknown, number, unknown>
  * @category models
  * @since 0.1.0
  */
-export type State =
-  | {
-      readonly _tag: "closed" | "isolated" | "disabled"
-      /** Time in this state. */
-      readonly since: Duration.Duration
-      /** Openings in a row; 0 after a healthy stretch as long as the last opening. */
-      readonly openings: number
-    }
-  | {
-      readonly _tag: "open"
-      /** Time in this state: since the last opening. */
-      readonly since: Duration.Duration
-      /** Time since the circuit left closed: since the first of these openings in a row that no success interrupted. */
-      readonly unhealthySince: Duration.Duration
-      /** Openings in a row, this one included. */
-      readonly openings: number
-      /** Time until the first probe is admitted, above zero. */
-      readonly retryAfter: Duration.Duration
-      /** Why the circuit opened; not set after a restore from a snapshot without it. */
-      readonly evidence?: Rejection.Evidence
-    }
-  | {
-      readonly _tag: "half-open"
-      /** Time in this state: since the open time was over, or since the first probe. */
-      readonly since: Duration.Duration
-      /** Time since the circuit left closed, through probes that failed. */
-      readonly unhealthySince: Duration.Duration
-      /** Openings in a row. */
-      readonly openings: number
-      /** `true` while the open time is over and no call has come: the next call is the first probe. */
-      readonly due: boolean
-      /** Running probes whose lease has not ended. */
-      readonly probing: number
-      /** Probes that succeeded. */
-      readonly successes: number
-      /** Why the circuit opened; not set after a restore from a snapshot without it. */
-      readonly evidence?: Rejection.Evidence
-    }
+export type State = Stats.Circuit
 
 /**
  * Options of one protected effect: its key, and a classification in place of the breaker's.
@@ -372,6 +337,10 @@ export interface CircuitBreaker<C = {}, R = never> {
   readonly state: (key?: string) => Effect.Effect<State, never, R>
   /** Returns the states of all circuits in memory. */
   readonly states: Effect.Effect<ReadonlyArray<State & { readonly key: string }>, never, R>
+  /** Returns the stats of one key. What only a policy measures, such as `recent`, is empty. */
+  readonly stats: (key?: string) => Effect.Effect<Stats.Stats, never, R>
+  /** Returns the stats of every key that is kept, and as key `"(evicted)"` the totals of those that were. */
+  readonly allStats: Effect.Effect<ReadonlyArray<Stats.Stats>, never, R>
   /** The events of this breaker, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
   /** Changes of state, from the moment the stream is run. Other events do not take room in its buffer. */
@@ -469,7 +438,7 @@ export const make = <const O extends Options = {}>(
   options?: O & Options & Types.NoUnknownOptions<O, Options, "probes" | "keys" | "openFor">
 ): Effect.Effect<CircuitBreaker<Outcome.ClassificationOf<O>>> => {
   const settings = resolve(name, Check.orDefault<Options>(options, {}))
-  return Effect.map(Event.CurrentHub, (hub) => makeWith(name, settings, hub))
+  return Instances.create("made", module, name, settings, (hub) => makeWith(name, settings, hub))
 }
 
 const makeWith = <C>(name: string, settings: BreakerSettings, program: Event.Hub): CircuitBreaker<C> => {
@@ -494,6 +463,11 @@ const makeWith = <C>(name: string, settings: BreakerSettings, program: Event.Hub
       return Time.withNow((now) => engine.state(key, now))
     },
     states: Time.withNow((now) => engine.states(now)),
+    stats: (key = defaultKey) => {
+      Check.key(Check.inside(where, "stats"), key)
+      return Time.withNow((now) => engine.stats(key, now))
+    },
+    allStats: Time.withNow((now) => engine.allStats(now)),
     events: Event.streamFrom(engine.reporter.local),
     transitions: Event.transitionsFrom(engine.reporter.local),
     control: Circuits.commands(where, (key, command, now, fiber) => engine.control(key, command, now, fiber)),
@@ -526,6 +500,8 @@ const statics = <Self, C>(id: string, service: Context.Service<Self, CircuitBrea
     acquire: inContext.call((breaker) => breaker.acquire),
     state: inContext.call((breaker) => breaker.state),
     states: inContext.effect((breaker) => breaker.states),
+    stats: inContext.call((breaker) => breaker.stats),
+    allStats: inContext.effect((breaker) => breaker.allStats),
     events: inContext.stream((breaker) => breaker.events),
     transitions: inContext.stream((breaker) => breaker.transitions),
     control: {
@@ -608,7 +584,7 @@ export const Service =
         FromConfig.CircuitValues,
         FromConfig.toCircuitOptions,
         (options) => resolve(id, options),
-        (settings, hub) => makeWith<C>(id, settings, hub)
+        (settings) => Instances.create("declared", module, id, settings, (hub) => makeWith<C>(id, settings, hub))
       )
     }
     return Object.assign(key, members) as unknown as Types.RequireSelf<Self, "CircuitBreaker", Class<Self, Id, C>>

@@ -126,7 +126,7 @@ const errorClassifier = (options: Classification) => {
   const fails = options.failures === undefined ? undefined : tagIn(options.failures)
   const isIgnored = tagIn(options.ignore ?? [])
   return (error: unknown): Outcome => {
-    if (Rejection.is(error) || isIgnored(error) || Transient.isIgnored(error)) return "ignored"
+    if (Rejection.isLocal(error) || isIgnored(error) || Transient.isIgnored(error)) return "ignored"
     if (fails !== undefined && (fails(error) || has(error, TimedOutTypeId))) return "failure"
     if (Transient.isThrottled(error)) return throttled
     return fails === undefined && Transient.is(error) ? "failure" : others

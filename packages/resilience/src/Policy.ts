@@ -20,6 +20,7 @@ import * as Event from "./Event.ts"
 import { type BudgetSettings, gatedScheduleOf } from "./engine/budget.ts"
 import * as Circuits from "./engine/circuits.ts"
 import * as FromConfig from "./engine/config.ts"
+import * as Instances from "./engine/instances.ts"
 import * as Keyed from "./engine/keyed.ts"
 import { PolicyCall, PolicyEngine, type PolicySettings } from "./engine/policy.ts"
 import * as Protecting from "./engine/protect.ts"
@@ -32,6 +33,7 @@ import * as Time from "./runtime/clock.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
 import { attempt, has } from "./runtime/read.ts"
+import type * as Stats from "./Stats.ts"
 import * as Timeout from "./Timeout.ts"
 import type * as Transient from "./Transient.ts"
 import type * as Types from "./Types.ts"
@@ -317,62 +319,6 @@ export interface Fn<P extends Part, Rules, R2> {
 // ---------------------------------------------------------------------------------------------------------------------
 
 /**
- * Counts since a key was first used. `calls` counts calls; `successes`, `failures` and `ignored` count attempts.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Totals {
-  readonly calls: number
-  readonly successes: number
-  readonly failures: number
-  readonly ignored: number
-  readonly rejections: Readonly<Record<Rejection.Rejection["_tag"], number>>
-  readonly retries: number
-  readonly giveUps: Readonly<Record<Event.GiveUpReason, number>>
-  readonly timeouts: number
-}
-
-/**
- * Success rate and latencies of the recent attempts; `undefined` when there were none.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Recent {
-  /** How far back they reach. */
-  readonly window: Duration.Duration
-  readonly attempts: number
-  readonly successRate: number | undefined
-  readonly latency:
-    | { readonly p50: Duration.Duration; readonly p90: Duration.Duration; readonly p99: Duration.Duration }
-    | undefined
-}
-
-/**
- * One key of a policy at one moment.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Stats {
-  readonly policy: string
-  readonly key: string
-  /** The state of the circuit; `undefined` without a breaker. */
-  readonly circuit: CircuitBreaker.State | undefined
-  /** Attempts running. */
-  readonly running: number
-  /** Attempts waiting for a permit. */
-  readonly waiting: number
-  /** Permits of this key in all; `undefined` without a bulkhead. */
-  readonly maxConcurrent: number | undefined
-  /** Tokens of the budget, for all keys together or with `per: "key"` for this key; `undefined` without a budget. */
-  readonly balance: number | undefined
-  readonly totals: Totals
-  readonly recent: Recent
-}
-
-/**
  * Commands of an operator, each for one key, or for all keys when none is given. Those on the circuit do nothing in a policy without a breaker, `resize` nothing in one without
  * a bulkhead.
  *
@@ -397,9 +343,11 @@ export interface Policy<P extends Part = never, Rules = {}, R = never> {
   /** Protects every call of a function. */
   readonly fn: Fn<P, Rules, R>
   /** The stats of one key. */
-  readonly stats: (key?: string) => Effect.Effect<Stats, never, R>
-  /** The stats of every key that is kept. */
-  readonly allStats: Effect.Effect<ReadonlyArray<Stats>, never, R>
+  readonly stats: (key?: string) => Effect.Effect<Stats.Stats, never, R>
+  /** The stats of every key that is kept, and as key `"(evicted)"` the totals of those that were. */
+  readonly allStats: Effect.Effect<ReadonlyArray<Stats.Stats>, never, R>
+  /** The durations of all attempts since the policy was created, all keys together, as a histogram. */
+  readonly durations: Effect.Effect<Stats.Durations, never, R>
   /** The events of this policy, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
   /** Commands of an operator. */
@@ -487,15 +435,20 @@ const resolve = (name: string, options: Options): PolicySettings => {
 
 /** Creates the policy; a shared budget is found in the context. */
 const build = <O>(
+  origin: "made" | "declared",
   name: string,
   settings: PolicySettings,
   budget: Options["budget"]
 ): Effect.Effect<Policy<PartsOf<O>, RulesOf<O>>, never, Requires<O>> =>
   Effect.withFiber((fiber) => {
-    const hub = fiber.getRef(Event.CurrentHub)
     const shared = isService(budget) ? RetryBudget.engineOf(Context.getUnsafe(fiber.context, budget)) : undefined
-    const engine = new PolicyEngine(Check.named(module, name), name, settings, hub, shared, Timeout.timedOut)
-    return Effect.succeed(makeWith<PartsOf<O>, RulesOf<O>>(engine))
+    // A shared budget has settings of its own, under its own name.
+    const described = isService(budget) ? { ...settings, budget: budget.key } : settings
+    return Instances.create(origin, module, name, described, (hub) =>
+      makeWith<PartsOf<O>, RulesOf<O>>(
+        new PolicyEngine(Check.named(module, name), name, settings, hub, shared, Timeout.timedOut)
+      )
+    )
   })
 
 const makeWith = <P extends Part, Rules>(engine: PolicyEngine): Policy<P, Rules> => {
@@ -510,6 +463,7 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine): Policy<P, Rules>
       return Time.withNow((now, fiber) => engine.stats(key, now, fiber))
     },
     allStats: Time.withNow((now, fiber) => engine.allStats(now, fiber)),
+    durations: Effect.sync(() => engine.durations()),
     events: Event.streamFrom(engine.reporter.local),
     control: {
       ...Circuits.commands(where, (key, command, now, fiber) => engine.control(key, command, now, fiber)),
@@ -559,7 +513,7 @@ export const make = <const O extends Options>(
   options: O & Options & Sensible<O>
 ): Effect.Effect<Policy<PartsOf<O>, RulesOf<O>>, never, Requires<O>> => {
   const given: Options = options
-  return build<O>(name, resolve(name, given), given.budget)
+  return build<O>("made", name, resolve(name, given), given.budget)
 }
 
 /**
@@ -662,6 +616,7 @@ export const Service =
       fn: Protecting.fnWith(where, protect) as Fn<P, Rules, Self>,
       stats: inContext.call((policy) => policy.stats),
       allStats: inContext.effect((policy) => policy.allStats),
+      durations: inContext.effect((policy) => policy.durations),
       events: inContext.stream((policy) => policy.events),
       control: {
         isolate: inContext.call((policy) => policy.control.isolate),
@@ -671,7 +626,7 @@ export const Service =
         enable: inContext.call((policy) => policy.control.enable),
         resize: inContext.call((policy) => policy.control.resize)
       },
-      layer: Layer.effect(service, build<O>(id, settings, given.budget)),
+      layer: Layer.effect(service, build<O>("declared", id, settings, given.budget)),
       layerConfig: (config) =>
         Layer.effect(
           service,
@@ -683,7 +638,7 @@ export const Service =
               ([part]) => isConfigurable(given, part),
               (values) => resolve(id, toOptions(given, values))
             ),
-            (settings) => build<O>(id, settings, given.budget)
+            (settings) => build<O>("declared", id, settings, given.budget)
           )
         )
     }

@@ -258,11 +258,12 @@ export const resolve = (where: string, schedule: unknown, options: Options = {})
   if (!Check.isSchedule(schedule)) Check.invalid(where, "schedule", "a Schedule", schedule)
   if (typeof unprocessedOnly !== "boolean") Check.invalid(where, "unprocessedOnly", "true or false", unprocessedOnly)
   if (onRetry !== undefined) Check.callback(where, "onRetry", "a function that returns an Effect", onRetry)
+  const given = backoffOf(schedule as object)
   return {
     where,
     // `Schedule.isSchedule` has just checked it.
     schedule: schedule as Types.AnySchedule,
-    trusted: backoffOf(schedule as object) !== undefined,
+    backoff: given && resolveBackoff(given),
     unprocessedOnly,
     maxRetryAfter: Check.millis(where, "maxRetryAfter", Check.orDefault(maxRetryAfter, "1 minute"), {
       zero: true,

@@ -17,6 +17,7 @@ import type * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
 import { Budget, type BudgetSettings, type GatedSchedule } from "./engine/budget.ts"
 import * as FromConfig from "./engine/config.ts"
+import * as Instances from "./engine/instances.ts"
 import { resolve as resolveKeys } from "./engine/keyed.ts"
 import * as Protecting from "./engine/protect.ts"
 import { Reporter } from "./engine/reporter.ts"
@@ -25,6 +26,7 @@ import * as EffectErrors from "./runtime/effectErrors.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
 import type { AnyFiber } from "./runtime/types.ts"
+import type * as Stats from "./Stats.ts"
 import type * as Types from "./Types.ts"
 import { defaultKey } from "./Types.ts"
 
@@ -155,6 +157,13 @@ export interface RetryBudget<R = never> extends Account<R> {
   readonly [TypeId]: typeof TypeId
   /** The account of a key: its own with `per: "key"`, otherwise the one of all keys. */
   readonly forKey: (key: string) => Account<R>
+  /**
+   * The stats of one key, or of all keys together without `per: "key"`: `balance` and `capacity`, deposits as
+   * `totals.calls`, withdrawals as `totals.retries`, and refusals as `totals.giveUps.budget`.
+   */
+  readonly stats: (key?: string) => Effect.Effect<Stats.Stats, never, R>
+  /** The stats of every account that is kept, and as key `"(evicted)"` the totals of those that were. */
+  readonly allStats: Effect.Effect<ReadonlyArray<Stats.Stats>, never, R>
   /** The events of this budget, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
 }
@@ -282,7 +291,7 @@ export const resolve = (name: string, options: Options): BudgetSettings => {
  */
 export const make = (name: string, options: Options = {}): Effect.Effect<RetryBudget> => {
   const settings = resolve(name, options)
-  return Effect.map(Event.CurrentHub, (hub) => makeWith(name, settings, hub))
+  return Instances.create("made", module, name, settings, (hub) => makeWith(name, settings, hub))
 }
 
 const makeWith = (name: string, settings: BudgetSettings, program: Event.Hub): RetryBudget => {
@@ -307,6 +316,11 @@ const makeWith = (name: string, settings: BudgetSettings, program: Event.Hub): R
       checkKey(name, key)
       return accountOf(key)
     },
+    stats: (key = defaultKey) => {
+      Check.key(Check.named(`${module}.stats`, name), key)
+      return Time.withNow((now) => engine.stats(key, now))
+    },
+    allStats: Time.withNow((now) => engine.allStats(now)),
     events: Event.streamFrom(reporter.local)
   }
   return Object.assign(budget, { [EngineKey]: engine })
@@ -381,6 +395,8 @@ export const Service =
         checkKey(id, key)
         return accountOf(key)
       },
+      stats: inContext.call((budget) => budget.stats),
+      allStats: inContext.effect((budget) => budget.allStats),
       events: inContext.stream((budget) => budget.events),
       ...FromConfig.layers(
         id,
@@ -389,7 +405,7 @@ export const Service =
         FromConfig.BudgetValues,
         (values) => values,
         (options) => resolve(id, options),
-        (settings, hub) => makeWith(id, settings, hub)
+        (settings) => Instances.create("declared", module, id, settings, (hub) => makeWith(id, settings, hub))
       )
     }
     return Object.assign(service, members) as unknown as Types.RequireSelf<Self, "RetryBudget", Class<Self, Id>>

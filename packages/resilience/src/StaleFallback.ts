@@ -10,11 +10,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { resolveWhen } from "./engine/fallback.ts"
+import * as Instances from "./engine/instances.ts"
 import { resolve as resolveKeys } from "./engine/keyed.ts"
 import * as Protecting from "./engine/protect.ts"
 import { StaleCall, StaleEngine, type StaleSettings } from "./engine/staleFallback.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
+import type * as Stats from "./Stats.ts"
 import type * as Types from "./Types.ts"
 import { defaultKey } from "./Types.ts"
 
@@ -94,6 +96,10 @@ export interface StaleFallback<in out A, R = never> {
   readonly protect: Protect<A, R>
   /** Drops the value of one key. A call that began before stores nothing. */
   readonly forget: (key?: string) => Effect.Effect<void, never, R>
+  /** The stats of one key: calls that have ended, and as `totals.fallbacks` the errors that were replaced. */
+  readonly stats: (key?: string) => Effect.Effect<Stats.Stats, never, R>
+  /** The stats of every key that has a value, and as key `"(evicted)"` the totals of all other keys. */
+  readonly allStats: Effect.Effect<ReadonlyArray<Stats.Stats>, never, R>
 }
 
 const module = "StaleFallback"
@@ -133,8 +139,11 @@ const resolve = (name: string, options: Options): StaleSettings => {
  */
 export const make = <A>(name: string, options: Options): Effect.Effect<StaleFallback<A>> => {
   const settings = resolve(name, options)
-  return Effect.sync(() => makeWith<A>(settings))
+  return Instances.create("made", module, name, described(settings), () => makeWith<A>(settings))
 }
+
+/** Without the name, which the registry has anyway. */
+const described = ({ name: _, ...settings }: StaleSettings) => settings
 
 const optionNames = ["key"]
 
@@ -152,7 +161,12 @@ const makeWith = <A>(settings: StaleSettings): StaleFallback<A> => {
     forget: (key = defaultKey) => {
       Check.key(Check.inside(where, "forget"), key)
       return Effect.sync(() => engine.forget(key))
-    }
+    },
+    stats: (key = defaultKey) => {
+      Check.key(Check.inside(where, "stats"), key)
+      return Effect.sync(() => engine.stats(key))
+    },
+    allStats: Effect.sync(() => engine.allStats())
   }
   return Object.assign(members, { [EngineKey]: engine })
 }
@@ -203,9 +217,11 @@ export const Service =
       // The implementation handles effects of any type; the interface says which ones.
       protect: protect as Protect<A, Self>,
       forget: inContext.call((fallback) => fallback.forget),
+      stats: inContext.call((fallback) => fallback.stats),
+      allStats: inContext.effect((fallback) => fallback.allStats),
       layer: Layer.effect(
         service,
-        Effect.sync(() => makeWith<A>(settings))
+        Instances.create("declared", module, id, described(settings), () => makeWith<A>(settings))
       )
     }
     return Object.assign(service, members) as Class<Self, A, Id>

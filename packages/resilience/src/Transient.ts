@@ -413,7 +413,7 @@ export type Known<E> = E extends { readonly _tag: KnownTag } ? (E extends Transi
  * - `Cause.TimeoutError`
  * - `HttpClientError` with the status 408, 429, 500, 502, 503 or 504, with a body that was cut off, or with a transport
  *   error, except one with which the client itself refuses a request: a URL, method, header, port or body that it does not
- *   send
+ *   send, or a rejection of a policy
  * - `SocketError` of opening, reading or writing, or with the close code 1001, 1006, 1011, 1012, 1013 or 1014
  * - `RpcClientError` with one of these
  * - `RateLimiterError` with `RateLimitExceeded`
@@ -474,9 +474,15 @@ export const known = <A, E, R>(
     }
   })
 
-const markKnown = (error: unknown): void => {
+/**
+ * Marks an error of Effect's as {@link known} does, and as transient whatever it is.
+ *
+ * @internal
+ */
+export const markTransient = (error: object): void => markKnown(error, true)
+
+const markKnown = (error: unknown, transient = isKnown(error)): void => {
   if (!isObject(error) || has(error, TypeId) || liftedOf(error)?.explicit === true) return
-  const transient = isKnown(error)
   const ignored = EffectErrors.isIgnored(error)
   if (!transient && !ignored) return
   const wait = EffectErrors.retryAfter(error, wallTime)

@@ -51,6 +51,8 @@ export interface TripPolicy<S = unknown> {
     | undefined
   /** Whether `record` reads how long a call took. Default: `true`. */
   readonly usesDuration?: boolean | undefined
+  /** What it was created with, for the settings that `Policies` lists; durations in milliseconds. Default: none. */
+  readonly settings?: Readonly<Record<string, unknown>> | undefined
 }
 
 /**
@@ -102,6 +104,7 @@ export const make = <S>(policy: {
     | ((probe: { readonly duration: number }, openedBy: ReadonlyArray<string>) => boolean)
     | undefined
   readonly usesDuration?: boolean | undefined
+  readonly settings?: Readonly<Record<string, unknown>> | undefined
 }): TripPolicy<S> => {
   Options.nonEmpty("TripPolicy.make", "name", policy.name)
   return Options.tripPolicy("TripPolicy.make", "policy", {
@@ -180,7 +183,8 @@ export const consecutive = (
       limit: failures,
       ...(minDuration === 0 ? {} : { millis: Math.floor(lasted(state, now)), minDuration })
     }),
-    usesDuration: false
+    usesDuration: false,
+    settings: { failures, minDuration }
   })
 }
 
@@ -256,7 +260,8 @@ const rate = (
       record: (state, failed, duration) => Window.recordCall(state, isMarked(failed, duration)),
       trips,
       figures,
-      usesDuration
+      usesDuration,
+      settings: { threshold, calls, minimumCalls }
     })
   }
   const window = Options.millis(where, "window", Options.orDefault(options.window, defaults.window))
@@ -269,7 +274,8 @@ const rate = (
       Window.advance(state, now)
       return figures(state)
     },
-    usesDuration
+    usesDuration,
+    settings: { threshold, window, minimumCalls }
   })
 }
 
@@ -336,8 +342,10 @@ export const slowCallRate = (
   const slowerThan = Options.millis(where, "slowerThan", options.slowerThan)
   const { slowerThan: _, ...rest } = options
   const isSlow = (duration: number): boolean => duration >= slowerThan
+  const policy = rate("slowCallRate", rest, (_, duration) => isSlow(duration), "slow", true) as TripPolicy
   return {
-    ...(rate("slowCallRate", rest, (_, duration) => isSlow(duration), "slow", true) as TripPolicy),
+    ...policy,
+    settings: { slowerThan, ...policy.settings },
     probeFailed: ({ duration }) => isSlow(duration)
   }
 }
@@ -380,7 +388,8 @@ const combined = (name: "any" | "all", policies: ReadonlyArray<TripPolicy>) => (
     // No iterator, because this runs after every call.
     for (let i = 0; i < policies.length; i++) policies[i]?.record(state[i], failed, duration, now)
   },
-  usesDuration: policies.some((policy) => policy.usesDuration !== false)
+  usesDuration: policies.some((policy) => policy.usesDuration !== false),
+  settings: { parts: policies.map(({ name, settings }) => ({ name, ...settings })) }
 })
 
 /** Nothing is known of the parts of a part. */

@@ -55,8 +55,8 @@ export interface RetrySettings {
   /** The module and the option, for the defect of a function that returns no effect. */
   readonly where: string
   readonly schedule: AnySchedule
-  /** The schedule is one of this package, whose steps are known to be effects. */
-  readonly trusted: boolean
+  /** The options of a schedule of this package, whose steps are known to be effects; durations in milliseconds. */
+  readonly backoff: object | undefined
   readonly unprocessedOnly: boolean
   /** Milliseconds. */
   readonly maxRetryAfter: number
@@ -112,10 +112,10 @@ const retryable = (
   return found
 }
 
-/** The rejection that a cause consists of, if it does. */
+/** The rejection of this program that a cause consists of, if it does. */
 const rejectionOf = (cause: Cause.Cause<unknown>): Rejection.Rejection | undefined => {
   const reason = cause.reasons.length === 1 ? cause.reasons[0]! : undefined
-  return reason?._tag === "Fail" && Rejection.is(reason.error) ? reason.error : undefined
+  return reason?._tag === "Fail" && Rejection.isLocal(reason.error) ? reason.error : undefined
 }
 
 /** How the last attempt that counts ended: with a failure of the dependency, or with a value that asks for another try. */
@@ -278,8 +278,8 @@ export class RetryLoop {
 
   /** An effect of the schedule. */
   private schedule<A, E>(make: () => Effect.Effect<A, E, any>, fiber: AnyFiber): Effect.Effect<A, E, any> {
-    const { trusted, where } = this.settings
-    return trusted ? make() : inOwnFiber(where, "schedule", make, fiber)
+    const { backoff, where } = this.settings
+    return backoff !== undefined ? make() : inOwnFiber(where, "schedule", make, fiber)
   }
 
   /** The next step of the schedule. Its own effects (`Schedule.tap`, `addDelay`) are bound by the policy's deadline too. */

@@ -3,6 +3,7 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import { interruptLate } from "../runtime/lateInterruption.ts"
 import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
@@ -29,9 +30,7 @@ export const runWithin = <A, E>(
   Effect.callback((resume) => {
     // The context holds all that `self` needs: it runs where its parent runs.
     const context = deadline === undefined ? parent.context : Context.add(parent.context, Deadline.Current, deadline)
-    const child = deeper((tooDeep) =>
-      Effect.runForkWith(context as Context.Context<any>)(tooDeep ? Effect.andThen(Effect.yieldNow, self) : self)
-    )
+    const child = fork(context, self)
     const exit = child.pollUnsafe()
     if (exit !== undefined) {
       Left.inherit(exit, parent)
@@ -56,7 +55,7 @@ export const runWithin = <A, E>(
       cancel()
       if (deadline !== undefined) deadline.over = true
       const result = interrupting ? exitOfInterrupted(exit, onTimeout) : exit
-      continueWith(parent, () => resume(result))
+      continueWith(parent, resume, result)
     })
     return Effect.suspend(() => {
       cancel()
@@ -67,8 +66,8 @@ export const runWithin = <A, E>(
 /** Interrupts the work and waits for its end, as `Fiber.interrupt` does. */
 const interrupt = (child: AnyFiber, parent: AnyFiber): Effect.Effect<void> =>
   Effect.callback((resume) => {
-    child.addObserver(() => continueWith(parent, () => resume(Effect.void)))
-    continueWith(parent, () => child.interruptUnsafe(parent.id))
+    child.addObserver(() => continueWith(parent, resume, Effect.void))
+    continueWith(parent, (id) => child.interruptUnsafe(id), parent.id)
   })
 
 /**
@@ -78,21 +77,27 @@ const interrupt = (child: AnyFiber, parent: AnyFiber): Effect.Effect<void> =>
 let depth = 0
 const deepest = 100
 
-const deeper = <A>(f: (tooDeep: boolean) => A): A => {
+const fork = <A, E>(context: Context.Context<never>, self: Effect.Effect<A, E, any>): Fiber.Fiber<A, E> => {
+  const run = Effect.runForkWith(context as Context.Context<any>)
   depth += 1
   // biome-ignore lint/plugin: no effect; the count must be right also after an overflow in the work
   try {
-    return f(depth % deepest === 0)
+    return run(depth % deepest === 0 ? Effect.andThen(Effect.yieldNow, self) : self)
   } finally {
     depth -= 1
   }
 }
 
-const continueWith = (fiber: AnyFiber, next: () => void): void =>
-  deeper((tooDeep) => {
-    if (tooDeep) fiber.currentDispatcher.scheduleTask(next, 0)
-    else next()
-  })
+const continueWith = <A>(fiber: AnyFiber, next: (value: A) => void, value: A): void => {
+  depth += 1
+  // biome-ignore lint/plugin: no effect; the count must be right also after an overflow in the work
+  try {
+    if (depth % deepest === 0) fiber.currentDispatcher.scheduleTask(() => next(value), 0)
+    else next(value)
+  } finally {
+    depth -= 1
+  }
+}
 
 /** The interruption of the limit is not the caller's: other reasons (a finalizer that failed) are returned without it. */
 const exitOfInterrupted = <A, E>(exit: Exit.Exit<A, E>, onTimeout: () => Exit.Exit<A, E>): Exit.Exit<A, E> => {
