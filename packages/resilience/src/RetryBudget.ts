@@ -317,7 +317,7 @@ const makeWith = (name: string, settings: BudgetSettings, program: Event.Hub): R
       return accountOf(key)
     },
     stats: (key = defaultKey) => {
-      Check.key(Check.named(`${module}.stats`, name), key)
+      Check.key(Check.inside(Check.named(module, name), "stats"), key)
       return Time.withNow((now) => engine.stats(key, now))
     },
     allStats: Time.withNow((now) => engine.allStats(now)),
