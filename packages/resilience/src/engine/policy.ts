@@ -70,7 +70,6 @@ class Entry extends Circuits.CircuitCell implements Permits.PermitCell, Decision
   declare running: number
   /** Nothing until the first attempt. */
   declare recent: Counters.Recent | undefined
-  /** When the youngest attempt that has succeeded started. */
   declare answeredFrom: number
 
   constructor(key: string, trip: TripPolicy.TripPolicy, queue: Permits.PermitCell["queue"], now: number) {
