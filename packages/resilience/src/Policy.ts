@@ -52,6 +52,7 @@ import { defaultKey } from "./Types.ts"
  * | `bulkhead` | permits per key | `maxConcurrent` is required |
  * | `timeout` | time for one attempt | |
  * | `keys` | limits on the state per key | 10,000 keys, 1 hour |
+ * | `stats` | the window of `recent`, 1 second to 10 minutes | 10 seconds |
  *
  * @category models
  * @since 0.1.0
@@ -74,6 +75,22 @@ export interface Options {
   readonly timeout?: Duration.Input | undefined
   /** Limits on the state that is kept per key. */
   readonly keys?: Types.KeyOptions | undefined
+  /** What the stats of this policy measure. */
+  readonly stats?: StatsOptions | undefined
+}
+
+/**
+ * What the stats of a policy measure.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StatsOptions {
+  /**
+   * How far back `recent` reaches, with its success rate and its latencies. A duration from 1 second to 10 minutes. Default:
+   * 10 seconds.
+   */
+  readonly window?: Duration.Input | undefined
 }
 
 /**
@@ -226,7 +243,11 @@ export type CanProtect<A, E, P, Rules, R = never> = Types.First<
  */
 export type Sensible<O> = Types.First<
   [
-    Types.NoUnknownOptions<O, Options, "retry" | "breaker" | "bulkhead" | "budget" | "probes" | "openFor" | "keys">,
+    Types.NoUnknownOptions<
+      O,
+      Options,
+      "retry" | "breaker" | "bulkhead" | "budget" | "probes" | "openFor" | "keys" | "stats"
+    >,
     [ScheduleOf<O>] extends [never]
       ? unknown
       : ScheduleOf<O> extends { readonly [RetryBudget.GatedTypeId]: unknown }
@@ -384,10 +405,19 @@ const resolveBudget = (budget: Omit<RetryBudget.Options, "keys">, keys: Keyed.Ke
   return { ...settings, keys: settings.keys && keys }
 }
 
+const resolveWindow = (options: StatsOptions = {}): number => {
+  Check.noUnknown(`${where}.stats`, options, ["window"])
+  const given = Check.orDefault<Duration.Input>(options.window, "10 seconds")
+  const window = Check.millis(where, "stats.window", given)
+  return window >= 1000 && window <= 600_000
+    ? window
+    : Check.invalid(where, "stats.window", "a duration from 1 second to 10 minutes", given)
+}
+
 /** The settings of a policy; the defaults of its parts stand in their modules. */
 const resolve = (name: string, options: Options): PolicySettings => {
   Check.nonEmpty(where, "name", name)
-  Check.noUnknown(where, options, ["deadline", "retry", "budget", "breaker", "bulkhead", "timeout", "keys"])
+  Check.noUnknown(where, options, ["deadline", "retry", "budget", "breaker", "bulkhead", "timeout", "keys", "stats"])
   const { breaker, budget, bulkhead, deadline, retry, timeout } = options
   if ([breaker, bulkhead, deadline, retry, timeout].every((part) => part === undefined)) {
     throw new RangeError(`${where}: give at least one of deadline, retry, breaker, bulkhead and timeout, got none`)
@@ -418,6 +448,7 @@ const resolve = (name: string, options: Options): PolicySettings => {
     retry: retry === undefined ? undefined : resolveRetry(retry),
     budget: budget === undefined || isService(budget) ? undefined : resolveBudget(budget, keys),
     keys,
+    window: resolveWindow(options.stats),
     ...limits
   }
 }
