@@ -22,14 +22,14 @@ interface Options<A, B> {
   /** What the stream emits in place of values that it lost; `first` is the first of them. */
   readonly lost?: ((first: B, count: number) => B) | undefined
   /** Called with each value that was lost, inside a call: it must not throw. */
-  readonly onLost: () => void
+  readonly onLost?: (() => void) | undefined
 }
 
 /** The values that a listener has not taken. */
 class Buffer<B> {
   private readonly capacity: number
   private readonly marker: ((first: B, count: number) => B) | undefined
-  private readonly onLost: () => void
+  private readonly onLost: (() => void) | undefined
   private values: Array<B> = []
   /** The index of the oldest. Those before it are lost. */
   private start = 0
@@ -51,7 +51,7 @@ class Buffer<B> {
     if (this.values.length - this.start <= this.capacity) return
     this.firstLost ??= this.values[this.start]
     this.lostCount += 1
-    this.onLost()
+    this.onLost?.()
     this.start += 1
     // Not at every loss: moving all values would cost each of them as much as the buffer is long.
     if (this.start === this.capacity) this.compact()
