@@ -212,6 +212,14 @@ export interface Hub {
 class HubWithListeners implements Hub {
   readonly [HubTypeId] = HubTypeId
   readonly listeners = new Set<Broadcast.Listener<Event>>()
+  /** The hub of the program, for the hub of one policy. */
+  program: HubWithListeners | undefined = undefined
+  lost = 0
+
+  countLost(): void {
+    this.lost += 1
+    this.program?.countLost()
+  }
 }
 
 /**
@@ -222,10 +230,21 @@ class HubWithListeners implements Hub {
  */
 export const makeHub = (): Hub => new HubWithListeners()
 
-/** @internal */
-export const listenersOf = (hub: Hub): Set<Broadcast.Listener<Event>> => {
-  if (hub instanceof HubWithListeners) return hub.listeners
+const ofThisModule = (hub: Hub): HubWithListeners => {
+  if (hub instanceof HubWithListeners) return hub
   throw new TypeError("Event: this hub was not made by Event.makeHub")
+}
+
+/** @internal */
+export const listenersOf = (hub: Hub): Set<Broadcast.Listener<Event>> => ofThisModule(hub).listeners
+
+/**
+ * Counts what streams of the hub of one policy lose as lost by the program's hub, too.
+ *
+ * @internal
+ */
+export const countLostIn = (local: Hub, program: Hub): void => {
+  ofThisModule(local).program = ofThisModule(program)
 }
 
 /**
@@ -262,6 +281,7 @@ export const streamFrom = (hub: Hub): Stream.Stream<Event> =>
     Broadcast.subscribe<Event, Event>(listenersOf(hub), {
       capacity,
       select: (event) => event,
+      onLost: () => ofThisModule(hub).countLost(),
       lost: ({ at, key, policy }, count) => ({ _tag: "EventsLost", policy, key, at, count })
     })
   )
@@ -275,7 +295,8 @@ export const transitionsFrom = (hub: Hub): Stream.Stream<Transition> =>
   Stream.suspend(() =>
     Broadcast.subscribe<Event, Transition>(listenersOf(hub), {
       capacity,
-      select: (event) => (event._tag === "Transition" ? event : undefined)
+      select: (event) => (event._tag === "Transition" ? event : undefined),
+      onLost: () => ofThisModule(hub).countLost()
     })
   )
 
@@ -301,3 +322,24 @@ export const transitionsFrom = (hub: Hub): Stream.Stream<Transition> =>
  * @since 0.1.0
  */
 export const stream: Stream.Stream<Event> = Stream.unwrap(Effect.map(CurrentHub, streamFrom))
+
+/**
+ * Returns how many events the streams of the program have lost because they fell behind, since its hub was created.
+ *
+ * **Details** It reads {@link CurrentHub}. It counts the losses of all streams together: those of {@link stream}, and those of
+ * the `events` and `transitions` of the policies that emit to this hub. An event that two streams lost counts twice. In place
+ * of what it lost a stream emits {@link EventsLost}.
+ *
+ * **Example** (A healthy program loses none)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Event } from "effect-resilience"
+ *
+ * await Effect.runPromise(Event.lost) // => 0
+ * ```
+ *
+ * @category streams
+ * @since 0.1.0
+ */
+export const lost: Effect.Effect<number> = Effect.map(CurrentHub, (hub) => ofThisModule(hub).lost)

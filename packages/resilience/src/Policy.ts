@@ -53,6 +53,7 @@ import { defaultKey } from "./Types.ts"
  * | `bulkhead` | permits per key | `maxConcurrent` is required |
  * | `timeout` | time for one attempt | |
  * | `keys` | limits on the state per key | 10,000 keys, 1 hour |
+ * | `stats` | the window of `recent`, 1 second to 10 minutes | 10 seconds |
  *
  * @category models
  * @since 0.1.0
@@ -75,6 +76,22 @@ export interface Options {
   readonly timeout?: Duration.Input | undefined
   /** Limits on the state that is kept per key. */
   readonly keys?: Types.KeyOptions | undefined
+  /** What the stats of this policy measure. */
+  readonly stats?: StatsOptions | undefined
+}
+
+/**
+ * What the stats of a policy measure.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StatsOptions {
+  /**
+   * How far back `recent` reaches, with its success rate and its latencies. A duration from 1 second to 10 minutes. Default:
+   * 10 seconds.
+   */
+  readonly window?: Duration.Input | undefined
 }
 
 /**
@@ -227,7 +244,11 @@ export type CanProtect<A, E, P, Rules, R = never> = Types.First<
  */
 export type Sensible<O> = Types.First<
   [
-    Types.NoUnknownOptions<O, Options, "retry" | "breaker" | "bulkhead" | "budget" | "probes" | "openFor" | "keys">,
+    Types.NoUnknownOptions<
+      O,
+      Options,
+      "retry" | "breaker" | "bulkhead" | "budget" | "probes" | "openFor" | "keys" | "stats"
+    >,
     [ScheduleOf<O>] extends [never]
       ? unknown
       : ScheduleOf<O> extends { readonly [RetryBudget.GatedTypeId]: unknown }
@@ -390,12 +411,21 @@ const resolveBudget = (
   return { ...settings, keys: settings.keys && keys }
 }
 
+const resolveWindow = (where: string, options: StatsOptions = {}): number => {
+  Check.noUnknown(Check.inside(where, "stats"), options, ["window"])
+  const given = Check.orDefault<Duration.Input>(options.window, "10 seconds")
+  const window = Check.millis(where, "stats.window", given)
+  return window >= 1000 && window <= 600_000
+    ? window
+    : Check.invalid(where, "stats.window", "a duration from 1 second to 10 minutes", given)
+}
+
 /** The settings of a policy; the defaults of its parts stand in their modules. */
 const resolve = (name: string, options: Options): PolicySettings => {
   const where = Check.named(module, Check.nonEmpty(module, "name", name))
   const inBreaker = Check.inside(where, "breaker")
   const inBulkhead = Check.inside(where, "bulkhead")
-  Check.noUnknown(where, options, ["deadline", "retry", "budget", "breaker", "bulkhead", "timeout", "keys"])
+  Check.noUnknown(where, options, ["deadline", "retry", "budget", "breaker", "bulkhead", "timeout", "keys", "stats"])
   const { breaker, budget, bulkhead, deadline, retry, timeout } = options
   if ([breaker, bulkhead, deadline, retry, timeout].every((part) => part === undefined)) {
     throw new RangeError(`${where}: give at least one of deadline, retry, breaker, bulkhead and timeout, got none`)
@@ -429,6 +459,7 @@ const resolve = (name: string, options: Options): PolicySettings => {
         ? undefined
         : resolveBudget(Check.inside(where, "budget"), budget, keys),
     keys,
+    window: resolveWindow(where, options.stats),
     ...limits
   }
 }

@@ -144,11 +144,11 @@ export class Permits {
 
   /** Rejects all waiting calls: each leaves the queue, and fails with a rejection of its own. */
   rejectWaiting(cell: PermitCell, rejection: () => Refusal | undefined): void {
-    const { waiters } = cell.queue
-    for (let waiter = waiters.first; waiter !== undefined; waiter = waiters.first) {
+    const { queue } = cell
+    for (let waiter = queue.first; waiter !== undefined; waiter = queue.first) {
       const refusal = rejection()
       if (refusal === undefined) return
-      Queue.leave(cell.queue, waiter)
+      Queue.leave(queue, waiter)
       const { wake } = waiter.value
       if (wake === undefined) this.refused.set(waiter, refusal)
       else wake(refusal)

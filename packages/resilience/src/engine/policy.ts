@@ -41,6 +41,8 @@ export interface PolicySettings {
   readonly timeout: number
   readonly deadline: number
   readonly keys: KeySettings
+  /** Milliseconds over which recent attempts are reported. */
+  readonly window: number
 }
 
 interface Origin {
@@ -420,7 +422,7 @@ export class PolicyEngine {
     if (outcome === "success") entry.successes += 1
     else Counters.recordFailure(entry.history, outcome, cause, now)
     if (outcome === "ignored") return
-    entry.recent ??= new Counters.Recent()
+    entry.recent ??= new Counters.Recent(this.settings.window)
     entry.recent.record(outcome === "failure", duration, now)
     this.histogram.record(duration)
   }
@@ -488,7 +490,7 @@ export class PolicyEngine {
       capacity: this.budget?.capacity,
       lastError: past?.lastError(now),
       totals: Counters.totals(calls, successes, past, this.timeIn(entry, now)),
-      recent: recent === undefined ? Counters.noneRecent : recent.view(now)
+      recent: recent === undefined ? Counters.noneRecent(this.settings.window) : recent.view(now)
     }
   }
 }
