@@ -53,7 +53,7 @@ describe("protect({ retry })", () => {
       const payments = yield* make
       assert.throws(
         () => payments.protect({ retry: true as never }),
-        `Policy.protect: retry must be false or "unprocessed", got true`
+        `Policy.protect payments: retry must be false or "unprocessed", got true`
       )
     })
   )
@@ -183,7 +183,7 @@ describe("a retry that looks at values", () => {
   it("is checked with the other options", () => {
     assert.throws(
       () => Policy.make("pages", { retry: { schedule: pauses(1), retryWhen: 1 as never } }),
-      "Policy.retry: retryWhen must be a function, got 1"
+      "Policy.retry pages: retryWhen must be a function, got 1"
     )
     assert.isTrue(Transient.isUnprocessed({ unprocessed: true }))
   })

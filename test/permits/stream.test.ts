@@ -235,12 +235,18 @@ describe("protectStream of a service class", () => {
 
   it("checks its argument and its options when they are given", () => {
     const loose: (arg: unknown) => unknown = Seats.protectStream as never
-    assert.throws(() => loose(Effect.void), "Bulkhead.protectStream: the argument must be a Stream or options")
-    assert.throws(() => loose({ kay: "a" }), "Bulkhead.protectStream: there is no option kay; there are key")
-    assert.throws(() => (loose({}) as typeof loose)(down), "Bulkhead.protectStream: the argument must be a Stream")
+    assert.throws(
+      () => loose(Effect.void),
+      "Bulkhead.protectStream app/Seats: the argument must be a Stream or options"
+    )
+    assert.throws(() => loose({ kay: "a" }), "Bulkhead.protectStream app/Seats: there is no option kay; there are key")
+    assert.throws(
+      () => (loose({}) as typeof loose)(down),
+      "Bulkhead.protectStream app/Seats: the argument must be a Stream"
+    )
     assert.throws(
       () => Events.protectStream({ retry: true as never }),
-      `Policy.protectStream: retry must be false or "unprocessed", got true`
+      `Policy.protectStream app/Events: retry must be false or "unprocessed", got true`
     )
   })
 })

@@ -3,6 +3,7 @@ import type * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Decision from "../machine/Retry.ts"
 import type { Outcome } from "../Outcome.ts"
 import * as Time from "../runtime/clock.ts"
 import * as Check from "../runtime/options.ts"
@@ -33,7 +34,7 @@ export class PolicyHold extends PolicyCall implements Hold {
     const { attempt, entry } = this
     if (entry === undefined || !attempt.running) return
     this.respondedAt = Time.monotonicMillis(fiber)
-    if (attempt.startedAt > entry.answeredFrom) entry.answeredFrom = attempt.startedAt
+    Decision.answered(entry, attempt.startedAt)
     if (attempt.probe !== 0) this.settleCircuit(entry, "success", undefined, fiber)
   }
 
@@ -76,7 +77,7 @@ export class PolicyHold extends PolicyCall implements Hold {
     entry.lastUsed = Math.floor(now)
     entry.running -= 1
     engine.record(entry, outcome, cause, endedAt - attempt.startedAt, now)
-    if (outcome === "success" && attempt.startedAt > entry.answeredFrom) entry.answeredFrom = attempt.startedAt
+    if (outcome === "success") Decision.answered(entry, attempt.startedAt)
     const retryAfter = cause !== undefined && outcome === "failure" ? retryAfterOf(cause) : undefined
     this.settleCircuit(entry, outcome, retryAfter, fiber)
     if (cause !== undefined && outcome === "ignored") engine.reporter.ignored(entry.key, cause, fiber)

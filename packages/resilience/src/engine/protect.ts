@@ -48,9 +48,10 @@ export const resolve = (where: string, options: GivenOptions, names: ReadonlyArr
 }
 
 /** The key among options that have no other. */
-export const keyOf = (where: string, options: { readonly key?: string | undefined } = {}): string => {
-  Check.noUnknown(where, options, ["key"])
-  return Check.key(where, Check.orDefault(options.key, defaultKey))
+export const keyOf = (where: string, member: string, options: { readonly key?: string | undefined } = {}): string => {
+  const here = Check.inside(where, member)
+  Check.noUnknown(here, options, ["key"])
+  return Check.key(here, Check.orDefault(options.key, defaultKey))
 }
 
 /** The options of one call through a breaker. */
@@ -68,12 +69,13 @@ export const protectWith = (
   guard: (self: AnyEffect, options: CallOptions) => AnyEffect,
   names: ReadonlyArray<string> = callOptionNames
 ): Protect => {
+  const here = Check.inside(where, "protect")
   return (arg) => {
     if (isEffect(arg)) return guard(arg, defaultOptions)
-    if (!isOptions(arg)) return Check.invalid(`${where}.protect`, "the argument", "an Effect or options", arg)
-    const options = resolve(`${where}.protect`, arg, names)
+    if (!isOptions(arg)) return Check.invalid(here, "the argument", "an Effect or options", arg)
+    const options = resolve(here, arg, names)
     return (self) => {
-      if (!isEffect(self)) Check.invalid(`${where}.protect`, "the argument", "an Effect", self)
+      if (!isEffect(self)) Check.invalid(here, "the argument", "an Effect", self)
       return guard(self, options)
     }
   }
@@ -84,14 +86,15 @@ interface FnOptions {
 }
 
 export const fnWith = (where: string, protect: Protect) => {
+  const here = Check.inside(where, "fn")
   const protectWithKey = (key: string, self: AnyEffect): AnyEffect =>
     (protect({ key }) as (self: AnyEffect) => AnyEffect)(self)
   return (f: (...args: ReadonlyArray<unknown>) => AnyEffect, options?: FnOptions) => {
-    Check.callback(`${where}.fn`, "the argument", "a function that returns an Effect", f)
-    if (options !== undefined) Check.noUnknown(`${where}.fn`, options, ["key"])
+    Check.callback(here, "the argument", "a function that returns an Effect", f)
+    if (options !== undefined) Check.noUnknown(here, options, ["key"])
     const keyOf = options?.key
-    if (keyOf !== undefined) Check.callback(`${where}.fn`, "key", "a function that returns a string", keyOf)
-    const work = (args: ReadonlyArray<unknown>): AnyEffect => returned(`${where}.fn`, "the argument", f(...args))
+    if (keyOf !== undefined) Check.callback(here, "key", "a function that returns a string", keyOf)
+    const work = (args: ReadonlyArray<unknown>): AnyEffect => returned(here, "the argument", f(...args))
     // Suspended, so that what the functions throw is a defect of the call.
     return keyOf === undefined
       ? (...args: ReadonlyArray<unknown>) => protect(Effect.suspend(() => work(args)))

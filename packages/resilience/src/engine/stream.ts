@@ -87,7 +87,7 @@ const protectStreamWith = (
   names: ReadonlyArray<string>,
   protect: (self: AnyStream, given: object, options: Protect.CallOptions) => AnyStream
 ): ProtectStream => {
-  const name = `${where}.protectStream`
+  const name = Check.inside(where, "protectStream")
   return (arg) => {
     if (isStream(arg)) return protect(arg, {}, Protect.defaultOptions)
     if (!Protect.isOptions(arg)) return Check.invalid(name, "the argument", "a Stream or options", arg)
