@@ -45,12 +45,15 @@ export class Permits {
   private readonly reporter: Reporter
   /** The rejections of waiters that left the queue before their fiber was there to be woken. */
   private readonly refused = new WeakMap<Queue.Waiter<PermitHolder>, Refusal>()
+  /** Called when a permit is free that no waiting call took; set while calls watch for one. */
+  onFree: ((cell: PermitCell) => void) | undefined
 
   constructor({ maxConcurrent, maxQueued, maxWait }: BulkheadSettings, reporter: Reporter) {
     this.limit = maxConcurrent
     this.maxQueued = maxQueued
     this.maxWait = maxWait
     this.reporter = reporter
+    this.onFree = undefined
   }
 
   get maxConcurrent(): number {
@@ -180,5 +183,11 @@ export class Permits {
       holder.wake?.()
       next = Queue.grantNext(cell.queue)
     }
+    this.onFree?.(cell)
+  }
+
+  /** Would a call get a permit now, without waiting? */
+  isFree({ queue }: PermitCell): boolean {
+    return queue.running < queue.limit && queue.waiting === 0
   }
 }
