@@ -256,10 +256,6 @@ describe("Policy: the window of recent attempts", () => {
   it.each(["999 millis", "601 seconds", 0, null, NaN])("%s is refused", (window) => {
     // As plain JavaScript may give it.
     const stats = { window: window as number }
-<<<<<<< HEAD
-    assert.throws(() => Policy.make("p", { timeout: "1 minute", stats }), "Policy p: stats.window must be")
-=======
     assert.throws(() => Policy.make("p", { timeout: "1 minute", stats }), "Policy p: stats.window must be a")
->>>>>>> wt-numbers
   })
 })
