@@ -20,6 +20,7 @@ import * as Event from "./Event.ts"
 import { type BudgetSettings, gatedScheduleOf } from "./engine/budget.ts"
 import * as Circuits from "./engine/circuits.ts"
 import * as FromConfig from "./engine/config.ts"
+import * as Instances from "./engine/instances.ts"
 import * as Keyed from "./engine/keyed.ts"
 import { PolicyCall, PolicyEngine, type PolicySettings } from "./engine/policy.ts"
 import * as Protecting from "./engine/protect.ts"
@@ -424,15 +425,18 @@ const resolve = (name: string, options: Options): PolicySettings => {
 
 /** Creates the policy; a shared budget is found in the context. */
 const build = <O>(
+  origin: "made" | "declared",
   name: string,
   settings: PolicySettings,
   budget: Options["budget"]
 ): Effect.Effect<Policy<PartsOf<O>, RulesOf<O>>, never, Requires<O>> =>
   Effect.withFiber((fiber) => {
-    const hub = fiber.getRef(Event.CurrentHub)
     const shared = isService(budget) ? RetryBudget.engineOf(Context.getUnsafe(fiber.context, budget)) : undefined
-    const engine = new PolicyEngine(where, name, settings, hub, shared, Timeout.timedOut)
-    return Effect.succeed(makeWith<PartsOf<O>, RulesOf<O>>(engine))
+    // A shared budget has settings of its own, under its own name.
+    const described = isService(budget) ? { ...settings, budget: budget.key } : settings
+    return Instances.create(origin, where, name, described, (hub) =>
+      makeWith<PartsOf<O>, RulesOf<O>>(new PolicyEngine(where, name, settings, hub, shared, Timeout.timedOut))
+    )
   })
 
 const makeWith = <P extends Part, Rules>(engine: PolicyEngine): Policy<P, Rules> => {
@@ -496,7 +500,7 @@ export const make = <const O extends Options>(
   options: O & Options & Sensible<O>
 ): Effect.Effect<Policy<PartsOf<O>, RulesOf<O>>, never, Requires<O>> => {
   const given: Options = options
-  return build<O>(name, resolve(name, given), given.budget)
+  return build<O>("made", name, resolve(name, given), given.budget)
 }
 
 /**
@@ -608,7 +612,7 @@ export const Service =
         enable: inContext.call((policy) => policy.control.enable),
         resize: inContext.call((policy) => policy.control.resize)
       },
-      layer: Layer.effect(service, build<O>(id, settings, given.budget)),
+      layer: Layer.effect(service, build<O>("declared", id, settings, given.budget)),
       layerConfig: (config) =>
         Layer.effect(
           service,
@@ -620,7 +624,7 @@ export const Service =
               ([part]) => isConfigurable(given, part),
               (values) => resolve(id, toOptions(given, values))
             ),
-            (settings) => build<O>(id, settings, given.budget)
+            (settings) => build<O>("declared", id, settings, given.budget)
           )
         )
     }

@@ -17,10 +17,12 @@ import type * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
 import { Budget, type BudgetSettings, type GatedSchedule } from "./engine/budget.ts"
 import * as FromConfig from "./engine/config.ts"
+import * as Instances from "./engine/instances.ts"
 import { resolve as resolveKeys } from "./engine/keyed.ts"
 import * as Protecting from "./engine/protect.ts"
 import { Reporter } from "./engine/reporter.ts"
 import * as Time from "./runtime/clock.ts"
+import * as EffectErrors from "./runtime/effectErrors.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
 import type { AnyFiber } from "./runtime/types.ts"
@@ -197,7 +199,9 @@ const gate = <Output, Input, Error, Env, R>(
       return (now: number, input: Input) =>
         Effect.flatMap(step(now, input), (decided) =>
           Effect.withFiber((fiber) =>
-            budget(fiber).tryRetry(input, false, key, fiber) ? Effect.succeed(decided) : Cause.done(decided[0])
+            budget(fiber).tryRetry(EffectErrors.isTimeout(input), false, key, fiber)
+              ? Effect.succeed(decided)
+              : Cause.done(decided[0])
           )
         )
     })
@@ -288,7 +292,7 @@ export const resolve = (name: string, options: Options): BudgetSettings => {
  */
 export const make = (name: string, options: Options = {}): Effect.Effect<RetryBudget> => {
   const settings = resolve(name, options)
-  return Effect.map(Event.CurrentHub, (hub) => makeWith(name, settings, hub))
+  return Instances.create("made", where, name, settings, (hub) => makeWith(name, settings, hub))
 }
 
 const makeWith = (name: string, settings: BudgetSettings, program: Event.Hub): RetryBudget => {
@@ -402,7 +406,7 @@ export const Service =
         FromConfig.BudgetValues,
         (values) => values,
         (options) => resolve(id, options),
-        (settings, hub) => makeWith(id, settings, hub)
+        (settings) => Instances.create("declared", where, id, settings, (hub) => makeWith(id, settings, hub))
       )
     }
     return Object.assign(service, members) as unknown as Types.RequireSelf<Self, "RetryBudget", Class<Self, Id>>

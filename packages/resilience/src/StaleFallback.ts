@@ -10,6 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { resolveWhen } from "./engine/fallback.ts"
+import * as Instances from "./engine/instances.ts"
 import { resolve as resolveKeys } from "./engine/keyed.ts"
 import * as Protecting from "./engine/protect.ts"
 import { StaleCall, StaleEngine, type StaleSettings } from "./engine/staleFallback.ts"
@@ -138,8 +139,11 @@ const resolve = (name: string, options: Options): StaleSettings => {
  */
 export const make = <A>(name: string, options: Options): Effect.Effect<StaleFallback<A>> => {
   const settings = resolve(name, options)
-  return Effect.sync(() => makeWith<A>(settings))
+  return Instances.create("made", where, name, described(settings), () => makeWith<A>(settings))
 }
+
+/** Without the name, which the registry has anyway. */
+const described = ({ name: _, ...settings }: StaleSettings) => settings
 
 const optionNames = ["key"]
 
@@ -215,7 +219,7 @@ export const Service =
       allStats: inContext.effect((fallback) => fallback.allStats),
       layer: Layer.effect(
         service,
-        Effect.sync(() => makeWith<A>(settings))
+        Instances.create("declared", where, id, described(settings), () => makeWith<A>(settings))
       )
     }
     return Object.assign(service, members) as Class<Self, A, Id>

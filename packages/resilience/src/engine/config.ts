@@ -9,7 +9,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as Event from "../Event.ts"
 import * as TripPolicy from "../TripPolicy.ts"
 import type { ConfigSource } from "../Types.ts"
 import * as Variables from "./variables.ts"
@@ -229,23 +228,19 @@ export const layers = <Self, Shape, O extends object, Settings, V extends object
   schema: Schema.ConstraintCodec<V, unknown>,
   toOptions: (values: V, options: O) => object,
   resolve: (options: O) => Settings,
-  make: (settings: Settings, program: Event.Hub) => Shape
+  make: (settings: Settings) => Effect.Effect<Shape>
 ) => {
   const settings = resolve(options)
   const all = (): boolean => true
   return {
-    layer: Layer.effect(
-      service,
-      Effect.map(Event.CurrentHub, (hub) => make(settings, hub))
-    ),
+    layer: Layer.effect(service, make(settings)),
     layerConfig: (source: ConfigSource<V>): Layer.Layer<Self, Config.ConfigError> =>
       Layer.effect(
         service,
-        Effect.gen(function* () {
-          const hub = yield* Event.CurrentHub
-          const merged = (values: V): Settings => resolve(merge(options, toOptions(values, options)))
-          return make(yield* configured(id, schema, source, all, merged), hub)
-        })
+        Effect.flatMap(
+          configured(id, schema, source, all, (values) => resolve(merge(options, toOptions(values, options)))),
+          make
+        )
       )
   }
 }

@@ -12,9 +12,13 @@ import * as Time from "../runtime/clock.ts"
 import { Frame, type Service } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
+
 import type * as Stats from "../Stats.ts"
 import type * as TripPolicy from "../TripPolicy.ts"
 import { defaultKey } from "../Types.ts"
+
+import { retryAfterOf } from "./asked.ts"
+
 import { Budget, type BudgetSettings } from "./budget.ts"
 import * as Circuits from "./circuits.ts"
 import * as Counters from "./counters.ts"
@@ -312,7 +316,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     if (cause === undefined && outcome === "success" && attempt.startedAt > entry.answeredFrom)
       entry.answeredFrom = attempt.startedAt
     if (circuits !== undefined) {
-      const retryAfter = cause !== undefined && outcome === "failure" ? Protect.retryAfterOf(cause) : undefined
+      const retryAfter = cause !== undefined && outcome === "failure" ? retryAfterOf(cause) : undefined
       circuits.settle(entry, attempt, outcome, attempt.startedAt, now, fiber, retryAfter)
     }
     if (cause !== undefined && outcome === "ignored") reporter.ignored(entry.key, cause, fiber)
