@@ -388,7 +388,7 @@ export class Circuits {
   /** Adds the state of a circuit, as {@link view} sees it, and its times. */
   sum(cell: CircuitCell, sums: Sums, now: number): void {
     const { openings, phase } = cell
-    sums.addTimes(Circuit.timeIn(cell, now))
+    Circuit.addTimeIn(cell, now, sums.times)
     const isUnhealthy = openings !== undefined && (phase === Circuit.Open || phase === Circuit.HalfOpen)
     if (!isUnhealthy) {
       sums.circuits[states[phase]!] += 1

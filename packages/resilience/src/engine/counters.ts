@@ -200,7 +200,7 @@ export class Evicted {
     if (!this.any) return
     const sums = select(evictedKey, false)
     sums.addCounted(this)
-    sums.addTimes(this.times)
+    for (const [phase, time] of this.times.entries()) sums.times[phase]! += time
   }
 
   /** Nothing while every key that was used is kept. */

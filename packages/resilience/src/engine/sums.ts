@@ -2,7 +2,6 @@
 import type * as Event from "../Event.ts"
 import * as Circuit from "../machine/Circuit.ts"
 import type * as Stats from "../Stats.ts"
-import type { Past } from "./counters.ts"
 import type { Reporter } from "./reporter.ts"
 
 /** The counts of a policy, which only grow. Times are in milliseconds. */
@@ -61,10 +60,25 @@ export type Count = keyof Counts
 /** The names of all counts. */
 export const everyCount = Object.keys(noCounts()) as ReadonlyArray<Count>
 
+/** What a key has done, without what every call counts; `Past` of `counters.ts`. */
+interface History {
+  readonly failures: number
+  readonly ignored: number
+  readonly retries: number
+  readonly timeouts: number
+  readonly fallbacks: number
+  readonly CircuitOpen: number
+  readonly BulkheadFull: number
+  readonly DeadlineExceeded: number
+  readonly openings: number
+  readonly hasGivenUp: boolean
+  readonly gaveUpFor: Stats.Totals["giveUps"]
+}
+
 interface Counted {
   readonly calls: number
   readonly successes?: number
-  readonly past: Past | undefined
+  readonly past: History | undefined
 }
 
 interface Queue {
@@ -76,7 +90,9 @@ interface Queue {
 
 /** What some keys of a policy have done, and what they do now. */
 export class Sums {
-  readonly counts = noCounts()
+  private readonly added = noCounts()
+  /** Milliseconds in each phase, as {@link Circuit.addTimeIn} adds them. */
+  readonly times = [0, 0, 0, 0, 0]
   /** Circuits by state. */
   readonly circuits: Record<Event.CircuitState, number> = {
     closed: 0,
@@ -98,8 +114,20 @@ export class Sums {
   balance: number | undefined
   capacity: number | undefined
 
+  get counts(): Counts {
+    const { times } = this
+    return {
+      ...this.added,
+      closedTime: times[Circuit.Closed]!,
+      openTime: times[Circuit.Open]!,
+      halfOpenTime: times[Circuit.HalfOpen]!,
+      isolatedTime: times[Circuit.Isolated]!,
+      disabledTime: times[Circuit.Disabled]!
+    }
+  }
+
   addCounted({ calls, past, successes = 0 }: Counted): void {
-    const { counts } = this
+    const counts = this.added
     counts.calls += calls
     counts.successes += successes
     if (past === undefined) return
@@ -119,16 +147,6 @@ export class Sums {
     counts.gaveUpDeadline += deadline
     counts.gaveUpRejected += rejected
     counts.gaveUpRetryAfter += retryAfter
-  }
-
-  /** Adds the milliseconds of {@link Circuit.timeIn}. */
-  addTimes(times: ReadonlyArray<number>): void {
-    const { counts } = this
-    counts.closedTime += times[Circuit.Closed]!
-    counts.openTime += times[Circuit.Open]!
-    counts.halfOpenTime += times[Circuit.HalfOpen]!
-    counts.isolatedTime += times[Circuit.Isolated]!
-    counts.disabledTime += times[Circuit.Disabled]!
   }
 
   addQueue({ limit, maxQueued, running, waiting }: Queue): void {

@@ -764,11 +764,12 @@ class Group {
     }, now)
     const last = noCounts()
     for (const [label, sums] of parts) {
-      addCounts(last, sums.counts)
+      const { counts } = sums
+      addCounts(last, counts)
       label.present.addPresent(sums)
       if (label === this.rest) continue
-      label.advance(sums.counts, member.lastOf.get(label))
-      member.lastOf.set(label, sums.counts)
+      label.advance(counts, member.lastOf.get(label))
+      member.lastOf.set(label, counts)
     }
     member.last = last
     member.lastLost = engine.reporter === undefined ? 0 : Event.lostOf(engine.reporter.local, this.policy)
