@@ -9,6 +9,27 @@ import { Bulkhead, CircuitBreaker, Policy, Retry, RetryBudget, StaleFallback, Tr
 import * as Metrics from "effect-resilience/telemetry/Metrics"
 import { down, isolated, ok } from "./support.ts"
 
+interface Point {
+  readonly count: number
+  readonly bucketCounts: ReadonlyArray<number>
+  readonly explicitBounds: ReadonlyArray<number>
+}
+
+/** What a collector gets, as far as it is read here. */
+interface Body {
+  readonly resourceMetrics?: ReadonlyArray<{
+    readonly scopeMetrics: ReadonlyArray<{
+      readonly metrics: ReadonlyArray<{
+        readonly name: string
+        readonly unit: string
+        readonly sum?: { readonly isMonotonic: boolean }
+        readonly gauge?: object
+        readonly histogram?: { readonly dataPoints: ReadonlyArray<Point> }
+      }>
+    }>
+  }>
+}
+
 const everyKind = Effect.gen(function* () {
   const policy = yield* Policy.make('p "quoted"\\\n', {
     deadline: "3 seconds",
@@ -84,7 +105,7 @@ describe("Metrics to Prometheus", () => {
 describe("Metrics to OpenTelemetry", () => {
   it.effect("OTLP has the names, the units, monotonic sums and the histogram", () =>
     Effect.gen(function* () {
-      const bodies: Array<Record<string, any>> = [] // decoded JSON
+      const bodies: Array<Body> = []
       const client = HttpClient.make((request) =>
         Effect.sync(() => {
           if (request.body._tag === "Uint8Array") bodies.push(JSON.parse(new TextDecoder().decode(request.body.body)))
@@ -98,22 +119,21 @@ describe("Metrics to OpenTelemetry", () => {
         yield* everyKind
         yield* TestClock.adjust("20 seconds")
       }).pipe(Effect.provide(otlp))
-      const metrics: ReadonlyArray<Record<string, any>> = bodies.flatMap((body) => body["resourceMetrics"] ?? []).at(-1)
-        .scopeMetrics[0].metrics
-      const find = (name: string) => metrics.find((metric) => metric["name"] === name)
+      const metrics = bodies.flatMap((body) => body.resourceMetrics ?? []).at(-1)?.scopeMetrics[0]?.metrics ?? []
+      const find = (name: string) => metrics.find((metric) => metric.name === name)
       for (const { name, type, unit } of Metrics.definitions) {
         const metric = find(name)
-        assert.strictEqual(metric?.["unit"], unit, name)
+        assert.strictEqual(metric?.unit, unit, name)
         assert.property(metric, type === "counter" ? "sum" : type, name)
       }
-      assert.isTrue(find("resilience.calls")?.["sum"].isMonotonic)
-      const [point] = find("resilience.attempt.duration")?.["histogram"].dataPoints
-      assert.strictEqual(point.count, 5)
+      assert.isTrue(find("resilience.calls")?.sum?.isMonotonic)
+      const point = find("resilience.attempt.duration")?.histogram?.dataPoints[0]
+      assert.strictEqual(point?.count, 5)
       assert.strictEqual(
-        point.bucketCounts.reduce((sum: number, count: number) => sum + count, 0),
+        point?.bucketCounts.reduce((sum, count) => sum + count, 0),
         5
       )
-      assert.strictEqual(point.bucketCounts.length, point.explicitBounds.length + 1)
+      assert.strictEqual(point?.bucketCounts.length, point!.explicitBounds.length + 1)
       assert.notInclude(JSON.stringify(metrics), "null")
     }).pipe(Effect.provide(Metrics.layer()), isolated)
   )

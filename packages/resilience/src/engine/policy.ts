@@ -12,13 +12,10 @@ import * as Time from "../runtime/clock.ts"
 import { Frame, type Service } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
-
 import type * as Stats from "../Stats.ts"
 import type * as TripPolicy from "../TripPolicy.ts"
 import { defaultKey } from "../Types.ts"
-
 import { retryAfterOf } from "./asked.ts"
-
 import { Budget, type BudgetSettings } from "./budget.ts"
 import * as Circuits from "./circuits.ts"
 import * as Counters from "./counters.ts"
