@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Metric, Scope } from "effect"
 import { Event, Policies, Policy } from "effect-resilience"
 import * as Metrics from "effect-resilience/telemetry/Metrics"
-import { listenersIn } from "../../packages/resilience/src/engine/instances.ts"
+import type { Instances } from "../../packages/resilience/src/engine/instances.ts"
 import { collectUntil, isolated, ok, read, readOne } from "./support.ts"
 
 class Search extends Policy.Service<Search>()("app/Search", { timeout: "1 second" }) {}
@@ -84,7 +84,7 @@ describe("Metrics.layer: what it leaves behind", () => {
       yield* Scope.close(scope, Exit.void)
       yield* Policy.make("later", limits)
       assert.deepStrictEqual(yield* Metric.snapshot, [])
-      assert.strictEqual(listenersIn(registry), 0)
+      assert.strictEqual((registry as unknown as Instances).listeners.size, 0)
     }).pipe(Effect.scoped, isolated)
   )
 

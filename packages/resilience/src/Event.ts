@@ -283,18 +283,22 @@ export const streamFrom = (hub: Hub): Stream.Stream<Event> =>
   )
 
 /**
- * The transitions of a hub. Other events take no room in its buffer: a flood of rejections costs no transition.
+ * What `select` returns of the events of a hub. Other events take no room in its buffer.
+ *
+ * @internal
+ */
+export const selectFrom = <A extends Event>(hub: Hub, select: (event: Event) => A | undefined): Stream.Stream<A> =>
+  Stream.suspend(() =>
+    Broadcast.subscribe<Event, A>(listenersOf(hub), { capacity, select, onLost: known(hub).countLost })
+  )
+
+/**
+ * The transitions of a hub: a flood of rejections costs none.
  *
  * @internal
  */
 export const transitionsFrom = (hub: Hub): Stream.Stream<Transition> =>
-  Stream.suspend(() =>
-    Broadcast.subscribe<Event, Transition>(listenersOf(hub), {
-      capacity,
-      select: (event) => (event._tag === "Transition" ? event : undefined),
-      onLost: known(hub).countLost
-    })
-  )
+  selectFrom(hub, (event) => (event._tag === "Transition" ? event : undefined))
 
 /**
  * The events of all policies of the program, from the moment the stream is run.

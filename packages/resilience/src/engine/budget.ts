@@ -119,13 +119,16 @@ export class Budget implements Summable {
     }
     historyOf(account).gaveUp("budget")
     if (this.reporter.hasListeners) {
-      this.reporter.emit({
-        _tag: "BudgetExhausted",
-        policy: this.reporter.policy,
-        key,
-        at: Time.epochMillis(fiber),
-        balance: Tokens.balance(tokens, now)
-      })
+      this.reporter.emit(
+        {
+          _tag: "BudgetExhausted",
+          policy: this.reporter.policy,
+          key,
+          at: Time.epochMillis(fiber),
+          balance: Tokens.balance(tokens, now)
+        },
+        fiber
+      )
     }
     return false
   }

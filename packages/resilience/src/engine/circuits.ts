@@ -465,22 +465,25 @@ export class Circuits {
   ): void {
     const opened = phase === Circuit.Open
     const wasUnhealthy = from === Circuit.Open || from === Circuit.HalfOpen
-    this.reporter.emit({
-      _tag: "Transition",
-      policy: this.reporter.policy,
-      key,
-      at: Time.epochMillis(fiber),
-      from: states[from]!,
-      to: states[phase]!,
-      cause,
-      ...(opened && lastEvidence !== undefined ? { evidence: lastEvidence } : {}),
-      ...(opened && openings !== undefined
-        ? { openFor: Duration.millis(openings.length), openings: openings.count }
-        : {}),
-      ...((opened || wasUnhealthy) && openings !== undefined
-        ? { unhealthySince: sinceMillis(openings.unhealthySince, now) }
-        : {})
-    })
+    this.reporter.emit(
+      {
+        _tag: "Transition",
+        policy: this.reporter.policy,
+        key,
+        at: Time.epochMillis(fiber),
+        from: states[from]!,
+        to: states[phase]!,
+        cause,
+        ...(opened && lastEvidence !== undefined ? { evidence: lastEvidence } : {}),
+        ...(opened && openings !== undefined
+          ? { openFor: Duration.millis(openings.length), openings: openings.count }
+          : {}),
+        ...((opened || wasUnhealthy) && openings !== undefined
+          ? { unhealthySince: sinceMillis(openings.unhealthySince, now) }
+          : {})
+      },
+      fiber
+    )
   }
 }
 

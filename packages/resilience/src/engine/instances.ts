@@ -190,6 +190,3 @@ const isRecord = (value: Schema.Json | undefined): value is Schema.JsonObject =>
 
 const show = (value: Schema.Json | undefined): string =>
   value === undefined ? "not set" : isRecord(value) ? "set" : JSON.stringify(value)
-
-/** The number of listeners of a registry, for tests. */
-export const listenersIn = (registry: unknown): number => (registry instanceof Instances ? registry.listeners.size : 0)

@@ -9,8 +9,11 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { AnyFiber } from "./types.ts"
 
-/** Runs inside a call, so it must neither throw nor run anything of the user's. */
-export type Listener<A> = (value: A) => void
+/**
+ * Runs inside a call, so it must neither throw nor run anything of the user's. `fiber` is that of the call, if the value comes
+ * from one.
+ */
+export type Listener<A> = (value: A, fiber?: AnyFiber) => void
 
 type NonEmpty<A> = readonly [A, ...Array<A>]
 
