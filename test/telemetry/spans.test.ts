@@ -16,10 +16,12 @@ const traced = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const span = yield* Effect.currentSpan
     yield* Effect.exit(self)
-    return (span as Tracer.NativeSpan).events.map(([name, , attributes]) => ({ name, ...attributes }))
+    return (span as Tracer.NativeSpan).events.map(
+      ([name, , attributes]): Record<string, unknown> => ({ name, ...attributes })
+    )
   }).pipe(Effect.withSpan("call"))
 
-const after = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+const soon = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const fiber = yield* Effect.forkChild(self, { startImmediately: true })
     yield* TestClock.adjust("10 seconds")
@@ -32,7 +34,7 @@ describe("Spans.layer", () => {
   it.effect("adds retries, transitions, giveups and rejections to the span of the call", () =>
     Effect.gen(function* () {
       const policy = yield* make
-      assert.deepStrictEqual(yield* after(traced(down.pipe(policy.protect({ key: "eu" })))), [
+      assert.deepStrictEqual(yield* soon(traced(down.pipe(policy.protect({ key: "eu" })))), [
         {
           name: "resilience.retry",
           ...who,
@@ -75,7 +77,7 @@ describe("Spans.layer", () => {
   it.effect("adds a timeout, although a timer fires it", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { timeout: "1 second" })
-      assert.deepStrictEqual(yield* after(traced(Effect.never.pipe(policy.protect({ key: "eu" })))), [
+      assert.deepStrictEqual(yield* soon(traced(Effect.never.pipe(policy.protect({ key: "eu" })))), [
         { name: "resilience.timeout", ...who, "resilience.limit": 1 }
       ])
     }).pipe(Effect.provide(Spans.layer()), isolated)
@@ -85,7 +87,7 @@ describe("Spans.layer", () => {
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { timeout: "1 second" })
       const call = traced(Effect.never.pipe(policy.protect({ key: "eu" })))
-      const both = yield* after(Effect.all([call, traced(Effect.void), call], { concurrency: "unbounded" }))
+      const both = yield* soon(Effect.all([call, traced(Effect.void), call], { concurrency: "unbounded" }))
       assert.deepStrictEqual(
         both.map(({ length }) => length),
         [1, 0, 1]
