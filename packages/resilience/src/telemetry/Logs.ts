@@ -2,7 +2,7 @@
  * Logs what an operator should know about policies, in words that say what to do: circuits that opened and closed, budgets that
  * are spent, overrides that were forgotten, events that were lost.
  *
- * @since 0.2.0
+ * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -17,7 +17,7 @@ import { defaultKey } from "../Types.ts"
 
 /**
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface Options {
   /**
@@ -383,7 +383,7 @@ const run = (every: number, forgottenAfter: number) =>
 /**
  * Logs what happens to the policies of the program.
  *
- * **When to use** In every service: each line is one that somebody on call wants to find.
+ * **When to use** In every service: a person on call finds in its lines what happened and what to do.
  *
  * **Details**
  *
@@ -413,7 +413,7 @@ const run = (every: number, forgottenAfter: number) =>
  * ```
  *
  * @category layers
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const layer = (options: Options = {}): Layer.Layer<never> => {
   Check.noUnknown(where, options, ["every", "forgottenAfter"])

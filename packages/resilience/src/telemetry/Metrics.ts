@@ -5,7 +5,7 @@
  *
  * This is an adapter: it depends on `Metric.registerUnsafe`, which Effect marks as unstable, and may change with it.
  *
- * @since 0.2.0
+ * @since 0.1.0
  */
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -28,7 +28,7 @@ import { isObject } from "../runtime/read.ts"
  * One metric: what it is called, and what it means.
  *
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface Definition {
   /** Its name in OpenTelemetry, and in Effect. */
@@ -320,7 +320,7 @@ const labelsOf = (family: Family): ReadonlyArray<string> => {
  * Every metric that {@link layer} can export. Which of them a policy has depends on its parts.
  *
  * @category constants
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const definitions: ReadonlyArray<Definition> = families.map((family) => ({
   name: family.name,
@@ -355,7 +355,7 @@ const prometheusNames: ReadonlyMap<string, string> = new Map(
  * ```
  *
  * @category names
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const prometheusName = (name: string): string => prometheusNames.get(name) ?? name
 
@@ -365,7 +365,7 @@ export const prometheusName = (name: string): string => prometheusNames.get(name
 
 /**
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface Options {
   /**
@@ -900,7 +900,7 @@ const idOf = ({ kind, name }: Instances.Instance): string => `${kind} ${name}`
  * ```
  *
  * @category layers
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const layer = (options: Options = {}): Layer.Layer<never> => {
   Check.noUnknown(where, options, ["keys"])

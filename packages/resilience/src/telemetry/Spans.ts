@@ -3,7 +3,7 @@
  *
  * This is an adapter. Effect's tracer is stable; the module stands beside the other exporters.
  *
- * @since 0.2.0
+ * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -122,7 +122,7 @@ const listener: Broadcast.Listener<Event.Event> = (event, fiber) => {
  * ```
  *
  * @category layers
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const layer = (): Layer.Layer<never> =>
   Layer.effectDiscard(
