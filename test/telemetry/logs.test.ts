@@ -19,6 +19,8 @@ const logged = <A, E>(
   const lines: Array<Line> = []
   const logger = Logger.make<unknown, void>(({ fiber, logLevel, message }) => {
     const annotations = { ...fiber.getRef(References.CurrentLogAnnotations) }
+    // Not the warning of a test clock that a slow machine gets.
+    if (!("policy" in annotations)) return
     lines.push({ level: logLevel, text: String(Array.isArray(message) ? message[0] : message), annotations })
   })
   return self(lines).pipe(
@@ -112,7 +114,7 @@ describe("Logs.layer", () => {
         })
         const breaker = yield* make
         yield* fail(breaker)
-        for (let call = 0; call < 3000; call++) yield* Effect.exit(policy.protect(down))
+        for (let call = 0; call < 1500; call++) yield* Effect.exit(policy.protect(down))
         yield* turn
         assert.deepStrictEqual(
           lines.map(({ text }) => text.replace(/:.*/, "")),
@@ -120,7 +122,7 @@ describe("Logs.layer", () => {
         )
         assert.match(lines[1]!.text, /the retry budget is spent \(balance 0\.\d\d\): calls fail without a retry/)
         yield* TestClock.adjust("10 seconds")
-        assert.match(lines[2]!.text, /2999 more retries were refused because the budget is spent/)
+        assert.match(lines[2]!.text, /1499 more retries were refused because the budget is spent/)
       })
     )
   )

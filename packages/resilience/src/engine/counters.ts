@@ -164,7 +164,7 @@ const notMeasured: Stats.Recent = {
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** The key of the stats of all keys that are no longer kept, so that a sum over keys never decreases. */
-export const evictedKey = "(evicted)"
+const evictedKey = "(evicted)"
 
 interface Countable {
   readonly calls: number

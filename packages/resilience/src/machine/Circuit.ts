@@ -149,7 +149,7 @@ export const openingsOf = <S>(self: Circuit<S>): Openings => {
 }
 
 /** What a circuit has done, created if need be. */
-export const pastOf = <S>(self: Circuit<S>): Past => {
+const pastOf = <S>(self: Circuit<S>): Past => {
   self.past ??= self.makePast()
   return self.past
 }
