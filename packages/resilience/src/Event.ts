@@ -214,11 +214,12 @@ class HubWithListeners implements Hub {
   readonly listeners = new Set<Broadcast.Listener<Event>>()
   /** The hub of the program, for the hub of one policy. */
   program: HubWithListeners | undefined = undefined
-  lost = 0
+  /** Events that streams of this hub have lost, by policy. */
+  readonly lost = new Map<string, number>()
 
-  countLost(): void {
-    this.lost += 1
-    this.program?.countLost()
+  readonly countLost = (event: Event): void => {
+    this.lost.set(event.policy, (this.lost.get(event.policy) ?? 0) + 1)
+    this.program?.countLost(event)
   }
 }
 
@@ -237,6 +238,13 @@ const ofThisModule = (hub: Hub): HubWithListeners => {
 
 /** @internal */
 export const listenersOf = (hub: Hub): Set<Broadcast.Listener<Event>> => ofThisModule(hub).listeners
+
+/**
+ * The number of events of a policy that streams of this hub have lost; one that two streams have lost counts twice.
+ *
+ * @internal
+ */
+export const lostOf = (hub: Hub, policy: string): number => ofThisModule(hub).lost.get(policy) ?? 0
 
 /**
  * Counts what streams of the hub of one policy lose as lost by the program's hub, too.
@@ -281,24 +289,28 @@ export const streamFrom = (hub: Hub): Stream.Stream<Event> =>
     Broadcast.subscribe<Event, Event>(listenersOf(hub), {
       capacity,
       select: (event) => event,
-      onLost: () => ofThisModule(hub).countLost(),
+      onLost: ofThisModule(hub).countLost,
       lost: ({ at, key, policy }, count) => ({ _tag: "EventsLost", policy, key, at, count })
     })
   )
 
 /**
- * The transitions of a hub. Other events take no room in its buffer: a flood of rejections costs no transition.
+ * What `select` returns of the events of a hub. Other events take no room in its buffer.
+ *
+ * @internal
+ */
+export const selectFrom = <A extends Event>(hub: Hub, select: (event: Event) => A | undefined): Stream.Stream<A> =>
+  Stream.suspend(() =>
+    Broadcast.subscribe<Event, A>(listenersOf(hub), { capacity, select, onLost: ofThisModule(hub).countLost })
+  )
+
+/**
+ * The transitions of a hub: a flood of rejections costs none.
  *
  * @internal
  */
 export const transitionsFrom = (hub: Hub): Stream.Stream<Transition> =>
-  Stream.suspend(() =>
-    Broadcast.subscribe<Event, Transition>(listenersOf(hub), {
-      capacity,
-      select: (event) => (event._tag === "Transition" ? event : undefined),
-      onLost: () => ofThisModule(hub).countLost()
-    })
-  )
+  selectFrom(hub, (event) => (event._tag === "Transition" ? event : undefined))
 
 /**
  * The events of all policies of the program, from the moment the stream is run.
@@ -342,4 +354,6 @@ export const stream: Stream.Stream<Event> = Stream.unwrap(Effect.map(CurrentHub,
  * @category streams
  * @since 0.1.0
  */
-export const lost: Effect.Effect<number> = Effect.map(CurrentHub, (hub) => ofThisModule(hub).lost)
+export const lost: Effect.Effect<number> = Effect.map(CurrentHub, (hub) =>
+  Array.from(ofThisModule(hub).lost.values()).reduce((sum, count) => sum + count, 0)
+)

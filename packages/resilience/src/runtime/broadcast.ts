@@ -9,8 +9,11 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { AnyFiber } from "./types.ts"
 
-/** Runs inside a call, so it must neither throw nor run anything of the user's. */
-export type Listener<A> = (value: A) => void
+/**
+ * Runs inside a call, so it must neither throw nor run anything of the user's. `fiber` is that of the call, if the value comes
+ * from one.
+ */
+export type Listener<A> = (value: A, fiber?: AnyFiber) => void
 
 type NonEmpty<A> = readonly [A, ...Array<A>]
 
@@ -21,22 +24,22 @@ interface Options<A, B> {
   readonly select: (value: A) => B | undefined
   /** What the stream emits in place of values that it lost; `first` is the first of them. */
   readonly lost?: ((first: B, count: number) => B) | undefined
-  /** Called with each value that was lost, inside a call: it must not throw. */
-  readonly onLost?: (() => void) | undefined
+  /** Called for each value that is lost; like a listener it must not throw. */
+  readonly onLost?: ((value: B) => void) | undefined
 }
 
 /** The values that a listener has not taken. */
 class Buffer<B> {
   private readonly capacity: number
   private readonly marker: ((first: B, count: number) => B) | undefined
-  private readonly onLost: (() => void) | undefined
+  private readonly onLost: ((value: B) => void) | undefined
   private values: Array<B> = []
   /** The index of the oldest. Those before it are lost. */
   private start = 0
   private firstLost: B | undefined
   private lostCount = 0
 
-  constructor({ capacity, lost, onLost }: Pick<Options<never, B>, "capacity" | "lost" | "onLost">) {
+  constructor({ capacity, lost, onLost }: Pick<Options<unknown, B>, "capacity" | "lost" | "onLost">) {
     this.capacity = capacity
     this.marker = lost
     this.onLost = onLost
@@ -49,9 +52,10 @@ class Buffer<B> {
   push(value: B): void {
     this.values.push(value)
     if (this.values.length - this.start <= this.capacity) return
-    this.firstLost ??= this.values[this.start]
+    const lost = this.values[this.start] as B // `start` is the index of the oldest value
+    this.firstLost ??= lost
+    this.onLost?.(lost)
     this.lostCount += 1
-    this.onLost?.()
     this.start += 1
     // Not at every loss: moving all values would cost each of them as much as the buffer is long.
     if (this.start === this.capacity) this.compact()
