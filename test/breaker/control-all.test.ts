@@ -24,7 +24,7 @@ const subjects = [
         control: policy.control,
         call: (key: string, call: Effect.Effect<string, Down> = ok) => Effect.exit(call.pipe(policy.protect({ key }))),
         tag: (key?: string) => Effect.map(policy.stats(key), ({ circuit }) => circuit?._tag),
-        keys: Effect.map(policy.allStats, (stats) => stats.map(({ key }) => key))
+        keys: Effect.map(policy.allStats, (stats) => stats.map(({ key }) => key).filter((key) => key !== "(evicted)"))
       }))
   ]
 ] as const

@@ -184,6 +184,7 @@ describe("evidence", () => {
         since: Duration.seconds(2),
         unhealthySince: Duration.seconds(2),
         openings: 1,
+        dueForProbe: false,
         retryAfter: Duration.seconds(3),
         evidence: { trip: "consecutive", figures: { failures: 2, limit: 2 } }
       })

@@ -177,7 +177,13 @@ describe("the length of an outage", () => {
       assert.deepInclude(yield* next.state(), { _tag: "open", unhealthySince: Duration.seconds(9), openings: 2 })
       yield* TestClock.adjust("6 seconds")
       yield* breaker.protect(ok)
-      assert.deepStrictEqual(yield* breaker.state(), { _tag: "closed", since: Duration.zero, openings: 2 })
+      assert.deepStrictEqual(yield* breaker.state(), {
+        _tag: "closed",
+        since: Duration.zero,
+        openings: 2,
+        dueForProbe: false,
+        figures: { failures: 0, limit: 1 }
+      })
       yield* Effect.exit(breaker.protect(down))
       assert.deepInclude(yield* breaker.state(), { _tag: "open", unhealthySince: Duration.zero })
     })
@@ -195,6 +201,7 @@ describe("the length of an outage", () => {
         unhealthySince: Duration.minutes(1),
         openings: 1,
         due: true,
+        dueForProbe: true,
         probing: 0,
         successes: 0,
         evidence: { trip: "consecutive", figures: { failures: 1, limit: 1 } }

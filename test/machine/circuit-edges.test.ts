@@ -54,7 +54,14 @@ describe("a new circuit", () => {
   it("is closed since now, in whole milliseconds, with the hidden class of every other circuit", () => {
     assert.deepStrictEqual(
       { ...Circuit.make(trip, 5.9) },
-      { phase: Circuit.Closed, generation: 0, since: 5, tripState: { failed: false }, openings: undefined }
+      {
+        phase: Circuit.Closed,
+        generation: 0,
+        since: 5,
+        tripState: { failed: false },
+        openings: undefined,
+        past: undefined
+      }
     )
   })
 
@@ -67,6 +74,7 @@ describe("a new circuit", () => {
       count: 0,
       unhealthySince: 0,
       openedBy: [],
+      evidence: undefined,
       probes: [],
       lastProbe: 0,
       probeSuccesses: 0,

@@ -169,3 +169,57 @@ describe("results of an older generation are ignored", () => {
     options
   )
 })
+
+describe("the past of a circuit misses nothing", () => {
+  it.prop(
+    "the time in its states adds up to its age, never decreases in any, and goes to the state it was in",
+    { ...Case, operated: Schema.Array(between(0, 3)).check(Schema.isMinLength(120)) },
+    ({ commands, operated, permitted, successes }) => {
+      const world = worldOf(permitted, successes)
+      const { circuit } = world
+      const expected = [0, 0, 0, 0, 0]
+      let before = Circuit.timeIn(circuit, 0)
+      for (const [at, command] of commands.entries()) {
+        const { now, circuit } = world
+        const { openings, phase } = circuit
+        const until = phase === Circuit.Open ? openings!.until : Infinity
+        world.run(command)
+        const open = Math.min(Math.max(until - now, 0), world.now - now)
+        if (phase === Circuit.Open) {
+          expected[Circuit.Open]! += open
+          expected[Circuit.HalfOpen]! += world.now - now - open
+        } else expected[phase]! += world.now - now
+        if (operated[at] === 1 && at % 7 === 0) Circuit.reset(circuit, trip, world.now)
+        if (operated[at] === 2 && at % 7 === 0) Circuit.isolate(circuit, world.now)
+        if (operated[at] === 3 && at % 7 === 0) Circuit.disable(circuit, world.now)
+        const times = Circuit.timeIn(circuit, world.now)
+        assert.deepStrictEqual(times, expected)
+        assert.strictEqual(
+          times.reduce((sum, time) => sum + time, 0),
+          world.now
+        )
+        assert.isTrue(times.every((time, phase) => time >= before[phase]!))
+        before = times
+      }
+    },
+    options
+  )
+
+  it.prop(
+    "every opening is counted, those by failed probes included, and no command takes one back",
+    { ...Case, operated: Schema.Array(between(0, 3)).check(Schema.isMinLength(120)) },
+    ({ commands, operated, permitted, successes }) => {
+      const world = worldOf(permitted, successes)
+      const { circuit } = world
+      let openings = 0
+      for (const [at, command] of commands.entries()) {
+        const { phase } = circuit
+        world.run(command)
+        if (circuit.phase === Circuit.Open && phase !== Circuit.Open) openings += 1
+        if (operated[at] === 1) Circuit.reset(circuit, trip, world.now)
+        assert.strictEqual(circuit.past?.openings ?? 0, openings)
+      }
+    },
+    options
+  )
+})

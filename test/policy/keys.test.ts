@@ -65,7 +65,7 @@ describe("Policy: keys", () => {
         yield* TestClock.adjust(1)
       }
       const keys = (yield* policy.allStats).map((stats) => stats.key)
-      assert.deepStrictEqual(keys, ["k97", "k98", "k99"])
+      assert.deepStrictEqual(keys, ["k97", "k98", "k99", "(evicted)"])
     })
   )
 })

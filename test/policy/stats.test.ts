@@ -3,7 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
-import { Policy } from "effect-resilience"
+import { type Event, Policy } from "effect-resilience"
 import { down, hang, ok, pauses, script, start, takes, touchy, wrong } from "./support.ts"
 
 const nothing = {
@@ -14,15 +14,25 @@ const nothing = {
   rejections: { CircuitOpen: 0, BulkheadFull: 0, DeadlineExceeded: 0 },
   retries: 0,
   giveUps: { attempts: 0, budget: 0, deadline: 0, rejected: 0, retryAfter: 0 },
-  timeouts: 0
+  timeouts: 0,
+  fallbacks: 0,
+  openings: 0
 }
+
+const inStates = (millis: Partial<Record<Event.CircuitState, number>>) => ({
+  closed: Duration.millis(millis.closed ?? 0),
+  open: Duration.millis(millis.open ?? 0),
+  "half-open": Duration.millis(millis["half-open"] ?? 0),
+  isolated: Duration.millis(millis.isolated ?? 0),
+  disabled: Duration.millis(millis.disabled ?? 0)
+})
 
 describe("Policy: stats", () => {
   it.effect("of an unused key: all zero, and the key is not created", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy, bulkhead: { maxConcurrent: 3 }, retry: pauses(1) })
       const stats = yield* policy.stats("unseen")
-      assert.deepStrictEqual(stats.totals, nothing)
+      assert.deepStrictEqual(stats.totals, { ...nothing, timeIn: inStates({}) })
       assert.deepStrictEqual(
         [stats.policy, stats.key, stats.running, stats.waiting, stats.maxConcurrent, stats.balance],
         ["p", "unseen", 0, 0, 3, undefined]
@@ -46,7 +56,7 @@ describe("Policy: stats", () => {
       yield* ok.pipe(policy.protect({ key: "c" }))
       assert.deepStrictEqual(
         (yield* policy.allStats).map((stats) => stats.key),
-        ["b", "c"]
+        ["b", "c", "(evicted)"]
       )
     })
   )
@@ -82,7 +92,10 @@ describe("Policy: stats", () => {
         rejections: { CircuitOpen: 1, BulkheadFull: 1, DeadlineExceeded: 0 },
         retries: 2,
         giveUps: { attempts: 1, budget: 0, deadline: 0, rejected: 0, retryAfter: 0 },
-        timeouts: 2
+        timeouts: 2,
+        fallbacks: 0,
+        openings: 0,
+        timeIn: inStates({ closed: 3100 })
       })
     })
   )
@@ -193,7 +206,7 @@ describe("Policy: stats", () => {
       const before = yield* policy.stats()
       yield* start(policy.protect(hang))
       yield* Effect.flip(policy.protect(ok))
-      assert.deepStrictEqual(before.totals, { ...nothing, calls: 1, successes: 1 })
+      assert.deepStrictEqual(before.totals, { ...nothing, timeIn: inStates({}), calls: 1, successes: 1 })
     })
   )
 

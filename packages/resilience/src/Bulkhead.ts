@@ -22,6 +22,7 @@ import type * as Rejection from "./Rejection.ts"
 import * as Time from "./runtime/clock.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
+import type * as Stats from "./Stats.ts"
 import type * as Types from "./Types.ts"
 import { defaultKey } from "./Types.ts"
 
@@ -158,6 +159,10 @@ export interface Bulkhead<R = never> {
    * are not interrupted: fewer permits apply when enough calls have ended. The last command counts.
    */
   readonly resize: (maxConcurrent: number, key?: string) => Effect.Effect<void, never, R>
+  /** Returns the stats of one key. A bulkhead counts calls and rejections, and no results. */
+  readonly stats: (key?: string) => Effect.Effect<Stats.Stats, never, R>
+  /** Returns the stats of every key that is kept, and as key `"(evicted)"` the totals of those that were. */
+  readonly allStats: Effect.Effect<ReadonlyArray<Stats.Stats>, never, R>
   /** The events of this bulkhead, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
 }
@@ -247,6 +252,11 @@ const makeWith = (name: string, settings: BulkheadSettings, program: Event.Hub):
       Check.key("Bulkhead.state", key)
       return Effect.sync(() => engine.state(key))
     },
+    stats: (key = defaultKey) => {
+      Check.key("Bulkhead.stats", key)
+      return Effect.sync(() => engine.stats(key))
+    },
+    allStats: Effect.sync(() => engine.allStats()),
     resize: (maxConcurrent, key) => {
       Check.integer("Bulkhead.resize", "maxConcurrent", maxConcurrent, 1)
       if (key !== undefined) Check.key("Bulkhead.resize", key)
@@ -316,6 +326,8 @@ export const Service =
       protect: protect as Protect<Self>,
       fn: Protecting.fnWith(where, protect) as Fn<Self>,
       state: inContext.call((bulkhead) => bulkhead.state),
+      stats: inContext.call((bulkhead) => bulkhead.stats),
+      allStats: inContext.effect((bulkhead) => bulkhead.allStats),
       resize: inContext.call((bulkhead) => bulkhead.resize),
       events: inContext.stream((bulkhead) => bulkhead.events),
       ...FromConfig.layers(

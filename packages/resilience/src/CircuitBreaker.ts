@@ -337,6 +337,10 @@ export interface CircuitBreaker<C = {}, R = never> {
   readonly state: (key?: string) => Effect.Effect<State, never, R>
   /** Returns the states of all circuits in memory. */
   readonly states: Effect.Effect<ReadonlyArray<State & { readonly key: string }>, never, R>
+  /** Returns the stats of one key. What only a policy measures, such as `recent`, is empty. */
+  readonly stats: (key?: string) => Effect.Effect<Stats.Stats, never, R>
+  /** Returns the stats of every key that is kept, and as key `"(evicted)"` the totals of those that were. */
+  readonly allStats: Effect.Effect<ReadonlyArray<Stats.Stats>, never, R>
   /** The events of this breaker, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
   /** Changes of state, from the moment the stream is run. Other events do not take room in its buffer. */
@@ -457,6 +461,11 @@ const makeWith = <C>(name: string, settings: BreakerSettings, program: Event.Hub
       return Time.withNow((now) => engine.state(key, now))
     },
     states: Time.withNow((now) => engine.states(now)),
+    stats: (key = defaultKey) => {
+      Check.key(`${where}.stats`, key)
+      return Time.withNow((now) => engine.stats(key, now))
+    },
+    allStats: Time.withNow((now) => engine.allStats(now)),
     events: Event.streamFrom(engine.reporter.local),
     transitions: Event.transitionsFrom(engine.reporter.local),
     control: Circuits.commands(where, (key, command, now, fiber) => engine.control(key, command, now, fiber)),
@@ -488,6 +497,8 @@ const statics = <Self, C>(service: Context.Service<Self, CircuitBreaker<C>>): Ci
     acquire: inContext.call((breaker) => breaker.acquire),
     state: inContext.call((breaker) => breaker.state),
     states: inContext.effect((breaker) => breaker.states),
+    stats: inContext.call((breaker) => breaker.stats),
+    allStats: inContext.effect((breaker) => breaker.allStats),
     events: inContext.stream((breaker) => breaker.events),
     transitions: inContext.stream((breaker) => breaker.transitions),
     control: {

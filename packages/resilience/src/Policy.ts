@@ -344,8 +344,10 @@ export interface Policy<P extends Part = never, Rules = {}, R = never> {
   readonly fn: Fn<P, Rules, R>
   /** The stats of one key. */
   readonly stats: (key?: string) => Effect.Effect<Stats.Stats, never, R>
-  /** The stats of every key that is kept. */
+  /** The stats of every key that is kept, and as key `"(evicted)"` the totals of those that were. */
   readonly allStats: Effect.Effect<ReadonlyArray<Stats.Stats>, never, R>
+  /** The durations of all attempts since the policy was created, all keys together, as a histogram. */
+  readonly durations: Effect.Effect<Stats.Durations, never, R>
   /** The events of this policy, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
   /** Commands of an operator. */
@@ -448,6 +450,7 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine): Policy<P, Rules>
       return Time.withNow((now, fiber) => engine.stats(key, now, fiber))
     },
     allStats: Time.withNow((now, fiber) => engine.allStats(now, fiber)),
+    durations: Effect.sync(() => engine.durations()),
     events: Event.streamFrom(engine.reporter.local),
     control: {
       ...Circuits.commands(where, (key, command, now, fiber) => engine.control(key, command, now, fiber)),
@@ -599,6 +602,7 @@ export const Service =
       fn: Protecting.fnWith(where, protect) as Fn<P, Rules, Self>,
       stats: inContext.call((policy) => policy.stats),
       allStats: inContext.effect((policy) => policy.allStats),
+      durations: inContext.effect((policy) => policy.durations),
       events: inContext.stream((policy) => policy.events),
       control: {
         isolate: inContext.call((policy) => policy.control.isolate),

@@ -25,6 +25,7 @@ import * as Time from "./runtime/clock.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
 import type { AnyFiber } from "./runtime/types.ts"
+import type * as Stats from "./Stats.ts"
 import type * as Types from "./Types.ts"
 import { defaultKey } from "./Types.ts"
 
@@ -155,6 +156,13 @@ export interface RetryBudget<R = never> extends Account<R> {
   readonly [TypeId]: typeof TypeId
   /** The account of a key: its own with `per: "key"`, otherwise the one of all keys. */
   readonly forKey: (key: string) => Account<R>
+  /**
+   * The stats of one key, or of all keys together without `per: "key"`: `balance` and `capacity`, deposits as
+   * `totals.calls`, withdrawals as `totals.retries`, and refusals as `totals.giveUps.budget`.
+   */
+  readonly stats: (key?: string) => Effect.Effect<Stats.Stats, never, R>
+  /** The stats of every account that is kept, and as key `"(evicted)"` the totals of those that were. */
+  readonly allStats: Effect.Effect<ReadonlyArray<Stats.Stats>, never, R>
   /** The events of this budget, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
 }
@@ -306,6 +314,11 @@ const makeWith = (name: string, settings: BudgetSettings, program: Event.Hub): R
       checkKey(key)
       return accountOf(key)
     },
+    stats: (key = defaultKey) => {
+      Check.key(`${where}.stats`, key)
+      return Time.withNow((now) => engine.stats(key, now))
+    },
+    allStats: Time.withNow((now) => engine.allStats(now)),
     events: Event.streamFrom(reporter.local)
   }
   return Object.assign(budget, { [EngineKey]: engine })
@@ -380,6 +393,8 @@ export const Service =
         checkKey(key)
         return accountOf(key)
       },
+      stats: inContext.call((budget) => budget.stats),
+      allStats: inContext.effect((budget) => budget.allStats),
       events: inContext.stream((budget) => budget.events),
       ...FromConfig.layers(
         id,

@@ -16,6 +16,7 @@ import * as Protecting from "./engine/protect.ts"
 import { StaleCall, StaleEngine, type StaleSettings } from "./engine/staleFallback.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
+import type * as Stats from "./Stats.ts"
 import type * as Types from "./Types.ts"
 import { defaultKey } from "./Types.ts"
 
@@ -95,6 +96,10 @@ export interface StaleFallback<in out A, R = never> {
   readonly protect: Protect<A, R>
   /** Drops the value of one key. A call that began before stores nothing. */
   readonly forget: (key?: string) => Effect.Effect<void, never, R>
+  /** The stats of one key: calls that have ended, and as `totals.fallbacks` the errors that were replaced. */
+  readonly stats: (key?: string) => Effect.Effect<Stats.Stats, never, R>
+  /** The stats of every key that has a value, and as key `"(evicted)"` the totals of all other keys. */
+  readonly allStats: Effect.Effect<ReadonlyArray<Stats.Stats>, never, R>
 }
 
 const where = "StaleFallback"
@@ -155,7 +160,12 @@ const makeWith = <A>(settings: StaleSettings): StaleFallback<A> => {
     forget: (key = defaultKey) => {
       Check.key(`${where}.forget`, key)
       return Effect.sync(() => engine.forget(key))
-    }
+    },
+    stats: (key = defaultKey) => {
+      Check.key(`${where}.stats`, key)
+      return Effect.sync(() => engine.stats(key))
+    },
+    allStats: Effect.sync(() => engine.allStats())
   }
   return Object.assign(members, { [EngineKey]: engine })
 }
@@ -205,6 +215,8 @@ export const Service =
       // The implementation handles effects of any type; the interface says which ones.
       protect: protect as Protect<A, Self>,
       forget: inContext.call((fallback) => fallback.forget),
+      stats: inContext.call((fallback) => fallback.stats),
+      allStats: inContext.effect((fallback) => fallback.allStats),
       layer: Layer.effect(
         service,
         Instances.create("declared", where, id, described(settings), () => makeWith<A>(settings))

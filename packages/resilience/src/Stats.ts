@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"
-import type { GiveUpReason } from "./Event.ts"
+import type { CircuitState, GiveUpReason } from "./Event.ts"
 import type { Evidence, Rejection } from "./Rejection.ts"
 
 /**
@@ -20,6 +20,13 @@ export type Circuit =
       readonly since: Duration.Duration
       /** Openings in a row; 0 after a healthy stretch as long as the last opening. */
       readonly openings: number
+      /** `true` when the next call would be a probe: never in these states. */
+      readonly dueForProbe: boolean
+      /**
+       * The figures of the trip policy now: how near a closed circuit is to opening. Empty when the trip policy has none, or
+       * throws. Not set while isolated or disabled.
+       */
+      readonly figures?: Readonly<Record<string, number>>
     }
   | {
       readonly _tag: "open"
@@ -29,6 +36,8 @@ export type Circuit =
       readonly unhealthySince: Duration.Duration
       /** Openings in a row, this one included. */
       readonly openings: number
+      /** `true` when the next call would be a probe: never in this state. */
+      readonly dueForProbe: boolean
       /** Time until the first probe is admitted, above zero. */
       readonly retryAfter: Duration.Duration
       /** Why the circuit opened; not set after a restore from a snapshot without it. */
@@ -44,6 +53,8 @@ export type Circuit =
       readonly openings: number
       /** `true` while the open time is over and no call has come: the next call is the first probe. */
       readonly due: boolean
+      /** `true` when the next call would be a probe: one is free. */
+      readonly dueForProbe: boolean
       /** Running probes whose lease has not ended. */
       readonly probing: number
       /** Probes that succeeded. */
@@ -53,7 +64,12 @@ export type Circuit =
     }
 
 /**
- * Counts since a key was first used. `calls` counts calls; `successes`, `failures` and `ignored` count attempts.
+ * Counts since a key was first used. `calls` counts calls; `successes`, `failures` and `ignored` count attempts. They never
+ * decrease: the counts of keys that are no longer kept are those of the key `"(evicted)"`.
+ *
+ * **Details** What a single policy cannot know is 0: a bulkhead counts `calls` and `rejections.BulkheadFull`; a retry budget
+ * counts deposits as `calls`, withdrawals as `retries` and refusals as `giveUps.budget`; a stale fallback counts `calls` and
+ * `fallbacks`.
  *
  * @category models
  * @since 0.1.0
@@ -67,10 +83,35 @@ export interface Totals {
   readonly retries: number
   readonly giveUps: Readonly<Record<GiveUpReason, number>>
   readonly timeouts: number
+  /** Errors that a stale fallback replaced with the last good value. */
+  readonly fallbacks: number
+  /** How often the circuit opened, failed probes included. */
+  readonly openings: number
+  /**
+   * Time that the circuit has spent in each state, the present state included: together its age. A circuit whose open time
+   * is over is half-open, also before a call comes.
+   */
+  readonly timeIn: Readonly<Record<CircuitState, Duration.Duration>>
 }
 
 /**
- * Success rate and latencies of the recent attempts; `undefined` when there were none.
+ * Latencies of the recent attempts. Each quantile is an upper bound, at most 6.25 % too high.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Latency {
+  readonly p50: Duration.Duration
+  readonly p90: Duration.Duration
+  readonly p95: Duration.Duration
+  readonly p99: Duration.Duration
+  /** The time within which the fastest `q` of the attempts ended. Throws a `RangeError` when `q` is not in [0, 1]. */
+  readonly quantile: (q: number) => Duration.Duration
+}
+
+/**
+ * Success rate and latencies of the recent attempts; `undefined` when there were none. Attempts that were ignored are left out.
+ * Only a policy has them: for a single policy the window is zero.
  *
  * @category models
  * @since 0.1.0
@@ -80,9 +121,26 @@ export interface Recent {
   readonly window: Duration.Duration
   readonly attempts: number
   readonly successRate: number | undefined
-  readonly latency:
-    | { readonly p50: Duration.Duration; readonly p90: Duration.Duration; readonly p99: Duration.Duration }
-    | undefined
+  /** Reaches back between one and two windows. */
+  readonly latency: Latency | undefined
+}
+
+/**
+ * The last failure that counted against the dependency.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LastError {
+  /**
+   * The `_tag` of the error, or else its `name`, or else its type. `"Interrupted"` when a deadline ended the work, `"(value)"`
+   * when a value was classified as a failure, and `"(reported)"` when a permit reported it.
+   */
+  readonly tag: string
+  /** The message of the error, its first 200 characters; empty when it has none. */
+  readonly message: string
+  /** Time since the failure. */
+  readonly ago: Duration.Duration
 }
 
 /**
@@ -93,6 +151,7 @@ export interface Recent {
  */
 export interface Stats {
   readonly policy: string
+  /** `"(overflow)"` for keys that share their state, and `"(evicted)"` for the counts of keys that are no longer kept. */
   readonly key: string
   /** The state of the circuit; `undefined` without a breaker. */
   readonly circuit: Circuit | undefined
@@ -102,8 +161,31 @@ export interface Stats {
   readonly waiting: number
   /** Permits of this key in all; `undefined` without a bulkhead. */
   readonly maxConcurrent: number | undefined
+  /** Places in the queue for a permit; `undefined` without a bulkhead. */
+  readonly maxQueued: number | undefined
   /** Tokens of the budget, for all keys together or with `per: "key"` for this key; `undefined` without a budget. */
   readonly balance: number | undefined
+  /** Tokens that the budget can hold; `undefined` without a budget. */
+  readonly capacity: number | undefined
+  /** The last failure that counted; `undefined` without one. */
+  readonly lastError: LastError | undefined
   readonly totals: Totals
   readonly recent: Recent
+}
+
+/**
+ * Durations of the attempts of a policy since it was created, all keys together, in the form of a Prometheus histogram.
+ * Attempts that were ignored are left out.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Durations {
+  readonly count: number
+  readonly sum: Duration.Duration
+  /**
+   * Upper bounds in milliseconds, each with the number of attempts that took at most as long: 5, 10, 25, 50, 75, 100, 250,
+   * 500, 750, 1,000, 2,500, 5,000, 7,500 and 10,000.
+   */
+  readonly buckets: ReadonlyArray<readonly [upperBoundMillis: number, cumulativeCount: number]>
 }

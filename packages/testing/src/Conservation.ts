@@ -104,23 +104,25 @@ const named = (subject: object, kind: string): string =>
 
 const accountsOf = <R>(subject: Subject<R>): Books<R>["accounts"] => {
   if ("accounts" in subject) return subject.accounts
-  if ("allStats" in subject) {
-    return Effect.map(subject.allStats, (all) =>
-      all.map(({ circuit, ...stats }) => ({
-        ...stats,
-        probing: circuit?._tag === "half-open" ? circuit.probing : undefined
-      }))
-    )
-  }
   if ("states" in subject) {
     const policy = named(subject, "circuit breaker")
     return Effect.map(subject.states, (states) =>
       states.map((state) => ({ policy, key: state.key, probing: state._tag === "half-open" ? state.probing : 0 }))
     )
   }
-  return "state" in subject
-    ? keyed(subject, ["default"]).accounts
-    : Effect.map(subject.balance, (balance) => [{ policy: named(subject, "retry budget"), key: "default", balance }])
+  if ("state" in subject) return keyed(subject, ["default"]).accounts
+  if ("balance" in subject) {
+    return Effect.map(subject.balance, (balance) => [
+      { policy: named(subject, "retry budget"), key: "default", balance }
+    ])
+  }
+  // Last, because a single policy has stats too, but cannot know all the totals that a law needs.
+  return Effect.map(subject.allStats, (all) =>
+    all.map(({ circuit, ...stats }) => ({
+      ...stats,
+      probing: circuit?._tag === "half-open" ? circuit.probing : undefined
+    }))
+  )
 }
 
 /**
@@ -176,9 +178,19 @@ const outcomes = ({ failures, ignored, successes }: Totals): number => successes
 /** Attempts that were started: one for each call and one for each retry. */
 const attempts = ({ calls, retries }: Totals): number => calls + retries
 
+const countsOf = ({ calls, failures, giveUps, ignored, rejections, retries, successes, timeouts }: Totals) => ({
+  calls,
+  successes,
+  failures,
+  ignored,
+  retries,
+  timeouts,
+  ...rejections,
+  ...giveUps
+})
+
 const countable: Law = ({ balance, probing = 0, running = 0, totals, waiting = 0 }) => {
-  const { giveUps = {}, rejections = {}, ...counts } = totals ?? {}
-  const all = Object.entries({ running, waiting, probing, ...counts, ...rejections, ...giveUps })
+  const all = Object.entries({ running, waiting, probing, ...(totals && countsOf(totals)) })
   const wrong = all.find(([, n]) => !(Number.isInteger(n) && n >= 0))
   if (wrong !== undefined) return `${wrong[0]} is ${wrong[1]}, and a count must be an integer >= 0`
   return balance !== undefined && !(balance >= 0) && `its balance is ${balance}, below zero`
@@ -270,7 +282,7 @@ const holding = <S extends Subjects>(
  * one attempt.
  *
  * **Gotchas** If a key is evicted (`keys.maxKeys`, `keys.idleTimeToLive`) while a call waits between two attempts, the
- * attempts are counted in two accounts, and the first of them no longer exists.
+ * attempts are counted in two accounts, the first of them that of the key `"(evicted)"`.
  *
  * @category checks
  * @since 0.1.0

@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Event from "../Event.ts"
+import * as Circuit from "../machine/Circuit.ts"
 import type { Outcome } from "../Outcome.ts"
 import type * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
@@ -11,6 +12,7 @@ import { Frame, type Service } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
 import * as Check from "../runtime/options.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
+import type * as Stats from "../Stats.ts"
 import type * as TripPolicy from "../TripPolicy.ts"
 import {
   type BaseState,
@@ -22,6 +24,7 @@ import {
   type Command,
   toSnapshot
 } from "./circuits.ts"
+import * as Counters from "./counters.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import * as Protect from "./protect.ts"
 import { Reporter } from "./reporter.ts"
@@ -41,13 +44,35 @@ export interface BreakerSnapshot {
 
 class BreakerCell extends CircuitCell {
   declare lastUsed: number
-  /** Admitted calls that have not ended: their circuit must not be dropped. */
-  declare running: number
+  declare admitted: number
+  declare ended: number
 
   constructor(key: string, trip: TripPolicy.TripPolicy, now: number) {
     super(key, trip, now)
     this.lastUsed = Math.floor(now)
-    this.running = 0
+    this.admitted = 0
+    this.ended = 0
+  }
+
+  /** Admitted calls that have not ended: their circuit must not be dropped. */
+  get running(): number {
+    return this.admitted - this.ended
+  }
+
+  /** Counts the end of an admitted call; a success is what is neither failed nor ignored. */
+  end(outcome: Outcome, cause: Counters.Reason, now: number): void {
+    this.ended += 1
+    this.lastUsed = Math.floor(now)
+    if (outcome !== "success") Counters.recordFailure(this.history, outcome, cause, now)
+  }
+
+  get calls(): number {
+    return this.admitted + (this.past?.CircuitOpen ?? 0)
+  }
+
+  get successes(): number {
+    const { ended, past } = this
+    return past === undefined ? ended : ended - past.failures - past.ignored
   }
 }
 
@@ -91,7 +116,7 @@ export class BreakerCall extends Frame<BreakerEngine, Protect.CallOptions> {
     // Between `prepare` and here nothing else runs, so the circuit admits the call that it did not reject.
     circuits.admit(cell, this, now, fiber)
     this.startedAt = now
-    cell.running += 1
+    cell.admitted += 1
     return this.self
   }
 
@@ -118,8 +143,7 @@ export class BreakerCall extends Frame<BreakerEngine, Protect.CallOptions> {
   ): void {
     const now = Time.monotonicMillis(fiber)
     this.cell = undefined
-    cell.running -= 1
-    cell.lastUsed = Math.floor(now)
+    cell.end(outcome, cause, now)
     const retryAfter = cause !== undefined && outcome === "failure" ? Protect.retryAfterOf(cause) : undefined
     circuits.settle(cell, this, outcome, this.startedAt, now, fiber, retryAfter)
     if (cause !== undefined && outcome === "ignored") reporter.ignored(cell.key, cause, fiber)
@@ -134,23 +158,34 @@ export class BreakerEngine {
   readonly cells: Keyed<BreakerCell>
   readonly reporter: Reporter
   readonly classify: Protect.Classify
+  private readonly trip: TripPolicy.TripPolicy
+  private readonly evicted = new Counters.Evicted()
 
   constructor(where: string, name: string, settings: BreakerSettings, program: Event.Hub) {
     this.reporter = new Reporter(name, Event.makeHub(), program)
     this.circuits = new Circuits(where, settings, this.reporter)
+    this.trip = settings.trip
     this.classify = settings.classify
     this.cells = new Keyed<BreakerCell>(
       settings.keys,
-      (key, now) => this.circuits.begin(new BreakerCell(key, settings.trip, now)),
-      (cell, now) => cell.running > 0 || this.circuits.pinned(cell, now)
+      (key, now) => this.make(key, now),
+      (cell, now) => cell.running > 0 || this.circuits.pinned(cell, now),
+      (cell, now) => this.evicted.add(cell, Circuit.timeIn(cell, now))
     )
+  }
+
+  private make(key: string, now: number): BreakerCell {
+    return this.circuits.begin(new BreakerCell(key, this.trip, now))
   }
 
   /** The rejection of a call that would not be admitted. */
   check(cell: BreakerCell, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> | undefined {
     const now = Time.monotonicMillis(fiber)
     const rejection = this.circuits.check(cell, now, fiber)
-    if (rejection !== undefined) cell.lastUsed = Math.floor(now)
+    if (rejection !== undefined) {
+      cell.lastUsed = Math.floor(now)
+      cell.history.CircuitOpen += 1
+    }
     return rejection
   }
 
@@ -161,8 +196,11 @@ export class BreakerEngine {
     cell.lastUsed = Math.floor(now)
     const permit = new BreakerPermit(this.circuits, cell, now)
     const rejection = this.circuits.admit(cell, permit, now, fiber)
-    if (rejection !== undefined) return rejection
-    cell.running += 1
+    if (rejection !== undefined) {
+      cell.history.CircuitOpen += 1
+      return rejection
+    }
+    cell.admitted += 1
     return Effect.succeed(permit)
   }
 
@@ -173,6 +211,25 @@ export class BreakerEngine {
 
   states(now: number) {
     return Array.from(this.cells.all(), (cell) => ({ key: cell.key, ...this.circuits.view(cell, now) }))
+  }
+
+  /** Reading the stats of a key neither creates nor keeps it. */
+  stats(key: string, now: number): Stats.Stats {
+    return this.statsOf(this.cells.peek(key) ?? this.make(key, Math.ceil(now)), now)
+  }
+
+  allStats(now: number): ReadonlyArray<Stats.Stats> {
+    const kept = Array.from(this.cells.all(), (cell) => this.statsOf(cell, now))
+    return [...kept, ...this.evicted.stats(this.reporter.policy)]
+  }
+
+  private statsOf(cell: BreakerCell, now: number): Stats.Stats {
+    return Counters.stats(this.reporter.policy, cell.key, {
+      circuit: this.circuits.view(cell, now),
+      running: cell.running,
+      lastError: cell.past?.lastError(now),
+      totals: Counters.totals(cell.calls, cell.successes, cell.past, Circuit.timeIn(cell, now))
+    })
   }
 
   control(key: string | undefined, command: Command, now: number, fiber: AnyFiber): void {
@@ -224,8 +281,7 @@ class BreakerPermit {
               : Duration.millis(Check.millis("CircuitBreaker.Permit.fail", "retryAfter", retryAfter, { zero: true }))
           reported = true
           const now = Time.monotonicMillis(fiber)
-          cell.running -= 1
-          cell.lastUsed = Math.floor(now)
+          cell.end(outcome, "reported", now)
           circuits.settle(cell, this, outcome, startedAt, now, fiber, requested)
         }
         return Effect.void

@@ -4,6 +4,9 @@ import * as Time from "../runtime/clock.ts"
 import * as EffectErrors from "../runtime/effectErrors.ts"
 import { read } from "../runtime/read.ts"
 import type { AnyFiber, AnySchedule } from "../runtime/types.ts"
+import type * as Stats from "../Stats.ts"
+import { defaultKey } from "../Types.ts"
+import { Evicted, Past, stats, totals } from "./counters.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import type { Reporter } from "./reporter.ts"
 
@@ -23,6 +26,15 @@ interface Account {
   readonly tokens: Tokens.Tokens
   /** When the youngest attempt of a gated schedule that has succeeded started. */
   answeredFrom: number
+  /** Deposits. */
+  calls: number
+  /** Withdrawals and refusals; nothing until the first. */
+  past: Past | undefined
+}
+
+const historyOf = (account: Account): Past => {
+  account.past ??= new Past(0)
+  return account.past
 }
 
 export class Budget {
@@ -31,28 +43,40 @@ export class Budget {
   /** The account of all keys; without a meaning when each key has one. */
   private readonly shared: Account
   private readonly accounts: Keyed<Account> | undefined
+  private readonly evicted = new Evicted()
 
   constructor(settings: BudgetSettings, reporter: Reporter) {
     const { initial, keys } = settings
     this.settings = settings
     this.reporter = reporter
-    this.shared = this.make("", 0)
+    this.shared = this.make(defaultKey, 0)
     // A dropped account begins anew with `initial` tokens, so it must hold as many.
     const pinned = ({ tokens }: Account, now: number): boolean => Tokens.balance(tokens, now) < initial
-    this.accounts = keys && new Keyed<Account>(keys, (key, now) => this.make(key, now), pinned)
+    this.accounts =
+      keys &&
+      new Keyed<Account>(
+        keys,
+        (key, now) => this.make(key, now),
+        pinned,
+        (account) => this.evicted.add(account)
+      )
+  }
+
+  get capacity(): number {
+    return this.settings.capacity
   }
 
   private make(key: string, now: number): Account {
     const { capacity, initial, minPerSecond, ratio } = this.settings
     const tokens = Tokens.make({ ratio, capacity, initial, perSecond: minPerSecond })
-    return { key, lastUsed: Math.floor(now), tokens, answeredFrom: -Infinity }
+    return { key, lastUsed: Math.floor(now), tokens, answeredFrom: -Infinity, calls: 0, past: undefined }
   }
 
-  private use(key: string, now: number, fiber: AnyFiber): Tokens.Tokens {
-    if (this.accounts === undefined) return this.shared.tokens
+  private use(key: string, now: number, fiber: AnyFiber): Account {
+    if (this.accounts === undefined) return this.shared
     const account = this.accounts.get(key, fiber)
     account.lastUsed = Math.floor(now)
-    return account.tokens
+    return account
   }
 
   private peek(key: string): Account | undefined {
@@ -61,7 +85,9 @@ export class Budget {
 
   /** Counts a first attempt. */
   deposit(key: string, now: number, fiber: AnyFiber): void {
-    Tokens.deposit(this.use(key, now, fiber), now)
+    const account = this.use(key, now, fiber)
+    account.calls += 1
+    Tokens.deposit(account.tokens, now)
   }
 
   /** An attempt that started at `from` has succeeded: for retries by a gated schedule, which have no other state of a key. */
@@ -85,8 +111,13 @@ export class Budget {
   /** Takes a price; `false` when the balance is too low. */
   tryWithdraw(price: number, key: string, fiber: AnyFiber): boolean {
     const now = Time.monotonicMillis(fiber)
-    const tokens = this.use(key, now, fiber)
-    if (Tokens.tryWithdraw(tokens, price, now)) return true
+    const account = this.use(key, now, fiber)
+    const { tokens } = account
+    if (Tokens.tryWithdraw(tokens, price, now)) {
+      historyOf(account).retries += 1
+      return true
+    }
+    historyOf(account).gaveUp("budget")
     if (this.reporter.hasListeners) {
       this.reporter.emit({
         _tag: "BudgetExhausted",
@@ -97,6 +128,27 @@ export class Budget {
       })
     }
     return false
+  }
+
+  /** Reading the stats of a key neither creates nor keeps its account. */
+  stats(key: string, now: number): Stats.Stats {
+    return this.statsOf(this.peek(key) ?? this.make(key, now), now)
+  }
+
+  allStats(now: number): ReadonlyArray<Stats.Stats> {
+    const accounts = this.accounts === undefined ? [this.shared] : this.accounts.all()
+    return [
+      ...Array.from(accounts, (account) => this.statsOf(account, now)),
+      ...this.evicted.stats(this.reporter.policy)
+    ]
+  }
+
+  private statsOf({ calls, key, past, tokens }: Account, now: number): Stats.Stats {
+    return stats(this.reporter.policy, key, {
+      balance: Tokens.balance(tokens, now),
+      capacity: this.capacity,
+      totals: totals(calls, 0, past)
+    })
   }
 
   /** Reading the balance of a key neither creates nor keeps its account. */

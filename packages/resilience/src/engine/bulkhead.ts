@@ -4,6 +4,8 @@ import * as Event from "../Event.ts"
 import { Frame, type Service } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
+import type * as Stats from "../Stats.ts"
+import * as Counters from "./counters.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import * as Permits from "./permits.ts"
 import * as Protect from "./protect.ts"
@@ -13,9 +15,25 @@ export interface BulkheadSettings extends Permits.BulkheadSettings {
   readonly keys: KeySettings
 }
 
-interface BulkheadCell extends Permits.PermitCell {
-  /** When it was created: a key without running or waiting calls has no history, and may be dropped at any time. */
+class BulkheadCell implements Permits.PermitCell {
+  readonly key: string
+  readonly queue: Permits.PermitCell["queue"]
+  /** When it was created: a key without running or waiting calls may be dropped at any time. */
   lastUsed: number
+  calls = 0
+  /** Nothing until the first rejection. */
+  past: Counters.Past | undefined = undefined
+
+  constructor(key: string, queue: Permits.PermitCell["queue"], now: number) {
+    this.key = key
+    this.queue = queue
+    this.lastUsed = Math.floor(now)
+  }
+
+  get history(): Counters.Past {
+    this.past ??= new Counters.Past(this.lastUsed)
+    return this.past
+  }
 }
 
 /** One call with one permit. */
@@ -44,7 +62,9 @@ export class BulkheadCall extends Frame<BulkheadEngine, Protect.CallOptions> imp
   }
 
   protected prepare(engine: BulkheadEngine, fiber: AnyFiber): undefined {
-    this.cell = engine.cells.get(this.options.key, fiber)
+    const cell = engine.cells.get(this.options.key, fiber)
+    cell.calls += 1
+    this.cell = cell
   }
 
   enter(fiber: AnyFiber): AnyEffect {
@@ -75,15 +95,40 @@ export class BulkheadEngine {
   readonly permits: Permits.Permits
   readonly cells: Keyed<BulkheadCell>
   readonly reporter: Reporter
+  private readonly evicted = new Counters.Evicted()
 
   constructor(name: string, settings: BulkheadSettings, program: Event.Hub) {
     this.reporter = new Reporter(name, Event.makeHub(), program)
     this.permits = new Permits.Permits(settings, this.reporter)
     this.cells = new Keyed<BulkheadCell>(
       settings.keys,
-      (key, now) => ({ ...this.permits.make(key), lastUsed: Math.floor(now) }),
-      (cell) => this.permits.pinned(cell)
+      (key, now) => this.make(key, now),
+      (cell) => this.permits.pinned(cell),
+      (cell) => this.evicted.add(cell)
     )
+  }
+
+  private make(key: string, now: number): BulkheadCell {
+    return new BulkheadCell(key, this.permits.makeQueue(), now)
+  }
+
+  /** Reading the stats of a key neither creates nor keeps it. */
+  stats(key: string): Stats.Stats {
+    return this.statsOf(this.cells.peek(key) ?? this.make(key, 0))
+  }
+
+  allStats(): ReadonlyArray<Stats.Stats> {
+    return [...Array.from(this.cells.all(), (cell) => this.statsOf(cell)), ...this.evicted.stats(this.reporter.policy)]
+  }
+
+  private statsOf({ calls, key, past, queue }: BulkheadCell): Stats.Stats {
+    return Counters.stats(this.reporter.policy, key, {
+      running: queue.running,
+      waiting: queue.waiting,
+      maxConcurrent: queue.limit,
+      maxQueued: queue.maxQueued,
+      totals: Counters.totals(calls, 0, past)
+    })
   }
 
   state(key: string) {

@@ -8,9 +8,12 @@ import type { Outcome } from "../Outcome.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
 import * as Check from "../runtime/options.ts"
+import { attempt, isObject } from "../runtime/read.ts"
 import type { AnyFiber } from "../runtime/types.ts"
+import type * as Stats from "../Stats.ts"
 import type * as TripPolicy from "../TripPolicy.ts"
 import { defaultKey } from "../Types.ts"
+import { Past } from "./counters.ts"
 import * as OpenTime from "./openTime.ts"
 import type { Reporter } from "./reporter.ts"
 
@@ -27,13 +30,30 @@ const noFigures = (): Readonly<Record<string, number>> => ({})
 /** One circuit of a policy. */
 export class CircuitCell extends Circuit.Circuit<unknown> {
   declare readonly key: string
-  /** Why it opened last; `undefined` while it has not opened since it was closed. */
-  declare lastEvidence: Rejection.Evidence | undefined
+  declare past: Past | undefined
 
   constructor(key: string, trip: TripPolicy.TripPolicy, now: number) {
     super(trip, now)
     this.key = key
-    this.lastEvidence = undefined
+  }
+
+  override makePast(): Past {
+    return new Past(this.since)
+  }
+
+  /** What it has done, created if need be. */
+  get history(): Past {
+    this.past ??= this.makePast()
+    return this.past
+  }
+
+  /** Why it opened last; `undefined` while it has not opened since it was closed. */
+  get lastEvidence(): Rejection.Evidence | undefined {
+    return this.openings?.evidence
+  }
+
+  forgetEvidence(): void {
+    if (this.openings !== undefined) this.openings.evidence = undefined
   }
 }
 
@@ -219,7 +239,7 @@ export class Circuits {
   private recover(cell: CircuitCell, now: number, fiber: AnyFiber): void {
     const from = cell.phase
     Circuit.close(cell, this.settings.trip, now)
-    cell.lastEvidence = undefined
+    cell.forgetEvidence()
     this.transition(cell, from, "probes", now, fiber)
   }
 
@@ -235,7 +255,10 @@ export class Circuits {
     if (tripped) {
       openedBy = Result.getOrElse(parts, () => undefined) ?? []
       if (openedBy.length === 0) openedBy = [trip.name]
-      cell.lastEvidence = { trip: openedBy.join(", "), figures: Result.getOrElse(figures, noFigures) ?? {} }
+      Circuit.openingsOf(cell).evidence = {
+        trip: openedBy.join(", "),
+        figures: Result.getOrElse(figures, noFigures) ?? {}
+      }
     }
     // A `retryAfter` can only lengthen the open time.
     const asked = retryAfter === undefined ? 0 : Math.min(Duration.toMillis(retryAfter), maxRetryAfter)
@@ -258,7 +281,6 @@ export class Circuits {
     cell.phase = states.indexOf(from.state) as Circuit.Phase
     const since = Math.floor(now - from.since - away)
     cell.since = since
-    cell.lastEvidence = undefined
     if (from.openings > 0 || cell.phase === Circuit.Open) {
       const openings = Circuit.openingsOf(cell)
       // A snapshot may have been changed, or taken with other options: no circuit opens for longer than these allow.
@@ -269,7 +291,7 @@ export class Circuits {
       openings.unhealthySince = from.unhealthySince === undefined ? since : Math.floor(now - from.unhealthySince - away)
       if (cell.phase === Circuit.Open) {
         openings.openedBy = from.openedBy ?? []
-        cell.lastEvidence = from.evidence
+        openings.evidence = from.evidence
       }
     }
     if (cell.phase !== before) this.transition(cell, before, "control", now, fiber)
@@ -323,7 +345,7 @@ export class Circuits {
       case "reset":
         Circuit.reset(cell, this.settings.trip, now)
     }
-    if (cell.phase === Circuit.Closed) cell.lastEvidence = undefined
+    if (cell.phase === Circuit.Closed) cell.forgetEvidence()
     if (cell.phase !== from) this.transition(cell, from, "control", now, fiber)
   }
 
@@ -350,14 +372,27 @@ export class Circuits {
     return this.lastRetryAfter
   }
 
-  view(cell: CircuitCell, now: number) {
+  /** The figures of the trip policy; the user's may throw, and may return anything. */
+  private figures(cell: CircuitCell, now: number): Readonly<Record<string, number>> {
+    const { trip } = this.settings
+    const figures = attempt(() => trip.figures(cell.tripState, now), {})
+    return isObject(figures) ? figures : {}
+  }
+
+  view(cell: CircuitCell, now: number): Stats.Circuit {
     const common = {
       since: sinceMillis(cell.since, now),
       openings: Circuit.nextOpening(cell, now) - 1
     }
     const { openings } = cell
     if (openings === undefined || (cell.phase !== Circuit.Open && cell.phase !== Circuit.HalfOpen)) {
-      return { _tag: states[cell.phase] as "closed" | "isolated" | "disabled", ...common }
+      const figures = cell.phase === Circuit.Closed ? { figures: this.figures(cell, now) } : {}
+      return {
+        _tag: states[cell.phase] as "closed" | "isolated" | "disabled",
+        ...common,
+        dueForProbe: false,
+        ...figures
+      }
     }
     const unhealthySince = sinceMillis(openings.unhealthySince, now)
     const evidence = cell.lastEvidence === undefined ? {} : { evidence: cell.lastEvidence }
@@ -366,6 +401,7 @@ export class Circuits {
       return {
         _tag: "open" as const,
         ...common,
+        dueForProbe: false,
         unhealthySince,
         retryAfter: Duration.millis(remaining),
         ...evidence
@@ -378,6 +414,7 @@ export class Circuits {
       ...(due ? { since: sinceMillis(openings.until, now) } : {}),
       unhealthySince,
       due,
+      dueForProbe: due || Circuit.hasFreeProbe(cell, this.settings.probes, now),
       probing: Circuit.probing(cell, now),
       successes: openings.probeSuccesses,
       ...evidence

@@ -37,10 +37,11 @@ export class Keyed<T extends Registry.Entry> {
   constructor(
     { idleTimeToLive, maxKeys }: KeySettings,
     make: (key: string, now: number) => T,
-    pinned: (entry: T, now: number) => boolean
+    pinned: (entry: T, now: number) => boolean,
+    dropped?: (entry: T, now: number) => void
   ) {
     this.make = make
-    this.registry = Registry.make(maxKeys, idleTimeToLive, pinned)
+    this.registry = Registry.make(maxKeys, idleTimeToLive, pinned, dropped)
   }
 
   /** The entry of a key, created if need be. The caller updates `lastUsed`: most know the time only later. */
@@ -77,8 +78,9 @@ export class Keyed<T extends Registry.Entry> {
     return this.overflow
   }
 
-  delete(key: string): void {
-    this.registry.entries.delete(key)
+  delete(key: string, now: number): void {
+    const entry = this.registry.entries.get(key)
+    if (entry !== undefined) Registry.drop(this.registry, entry, now)
   }
 
   /** The entries of single keys. */

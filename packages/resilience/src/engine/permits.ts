@@ -4,6 +4,7 @@ import * as Queue from "../machine/Queue.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
+import type { Past } from "./counters.ts"
 import * as Deadline from "./deadline.ts"
 import type { Reporter } from "./reporter.ts"
 
@@ -21,7 +22,12 @@ type Refusal = Effect.Effect<never, Rejection.CircuitOpen>
 export interface PermitCell {
   readonly key: string
   readonly queue: Queue.Queue<PermitHolder>
+  /** Where rejections are counted. */
+  readonly history: Past
 }
+
+/** The queue of the keys of a policy without a bulkhead, which never uses it. */
+export const noQueue: Queue.Queue<PermitHolder> = Queue.make(1, 0)
 
 /** A call or an attempt as its permits see it. {@link Permits.release} releases what it holds or waits for. */
 export interface PermitHolder {
@@ -51,8 +57,8 @@ export class Permits {
     return this.limit
   }
 
-  make(key: string): PermitCell {
-    return { key, queue: Queue.make(this.limit, this.maxQueued) }
+  makeQueue(): Queue.Queue<PermitHolder> {
+    return Queue.make(this.limit, this.maxQueued)
   }
 
   /**
@@ -120,6 +126,7 @@ export class Permits {
       running: cell.queue.running,
       waiting: cell.queue.waiting
     })
+    cell.history.BulkheadFull += 1
     this.reporter.rejected(cell.key, rejection, fiber)
     return Effect.fail(rejection)
   }

@@ -5,11 +5,15 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import * as Event from "../Event.ts"
+import * as Circuit from "../machine/Circuit.ts"
+import type { Outcome } from "../Outcome.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
 import { Frame, type Service } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
+import type * as Stats from "../Stats.ts"
+import type * as TripPolicy from "../TripPolicy.ts"
 import { Budget, type BudgetSettings } from "./budget.ts"
 import * as Circuits from "./circuits.ts"
 import * as Counters from "./counters.ts"
@@ -44,17 +48,38 @@ interface Origin {
 /** Creates the error of a timeout, which belongs to the module `Timeout`. */
 export type TimedOut = (fields: Origin & { readonly after: Duration.Duration }) => unknown
 
-/** The state of one key. */
-interface Entry {
-  readonly key: string
-  lastUsed: number
-  /** Set exactly when the policy has a breaker. */
-  readonly circuit: Circuits.CircuitCell | undefined
-  /** Set exactly when the policy has a bulkhead. */
-  readonly permits: Permits.PermitCell | undefined
-  readonly counters: Counters.Counters
+/** The rule of a policy without a breaker: its circuit is not asked. */
+const neverTrips: TripPolicy.TripPolicy = {
+  name: "none",
+  initial: () => undefined,
+  record: () => {},
+  trips: () => false,
+  figures: () => ({})
+}
+
+/** The state of one key: its circuit with all else, as one object. */
+class Entry extends Circuits.CircuitCell implements Permits.PermitCell {
+  declare lastUsed: number
+  declare readonly queue: Permits.PermitCell["queue"]
+  declare calls: number
+  declare successes: number
+  /** Attempts running. */
+  declare running: number
+  /** Nothing until the first attempt. */
+  declare recent: Counters.Recent | undefined
   /** When the youngest attempt that has succeeded started. */
-  answeredFrom: number
+  declare answeredFrom: number
+
+  constructor(key: string, trip: TripPolicy.TripPolicy, queue: Permits.PermitCell["queue"], now: number) {
+    super(key, trip, now)
+    this.lastUsed = Math.floor(now)
+    this.queue = queue
+    this.calls = 0
+    this.successes = 0
+    this.running = 0
+    this.recent = undefined
+    this.answeredFrom = -Infinity
+  }
 }
 
 /** One attempt: what it was admitted with, what it holds, and when it started. */
@@ -126,11 +151,11 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     const { deadline } = engine.settings
     const now = Time.monotonicMillis(fiber)
     const entry = engine.entries.get(this.options.key, fiber)
-    entry.counters.calls += 1
-    const rejection = engine.circuits?.check(entry.circuit!, now, fiber)
+    entry.calls += 1
+    const rejection = engine.circuits?.check(entry, now, fiber)
     if (rejection !== undefined) {
       entry.lastUsed = Math.floor(now)
-      entry.counters.rejections.CircuitOpen += 1
+      entry.history.CircuitOpen += 1
       return rejection
     }
     this.entry = entry
@@ -157,12 +182,12 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     this.entry = entry
     this.attempt.startedAt = now
     this.attempt.started = false
-    return engine.circuits?.check(entry.circuit!, now, fiber) ?? this.acquirePermit(entry, engine, fiber)
+    return engine.circuits?.check(entry, now, fiber) ?? this.acquirePermit(entry, engine, fiber)
   }
 
   /** The circuit has been checked, and nothing of it reserved: no probe waits in a queue. */
   private acquirePermit(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
-    const wait = engine.permits?.acquire(entry.permits!, this.attempt, fiber, this.deadline)
+    const wait = engine.permits?.acquire(entry, this.attempt, fiber, this.deadline)
     if (wait === undefined) return this.start(entry, engine, fiber)
     return Effect.flatMap(wait, () => {
       this.attempt.startedAt = Time.monotonicMillis(fiber)
@@ -178,13 +203,13 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     const now = attempt.startedAt
     const remaining = this.deadline - now
     if (remaining <= 0) return Effect.fail(this.deadlineExceeded(entry, engine, false, fiber))
-    const rejection = engine.circuits?.admit(entry.circuit!, attempt, now, fiber)
+    const rejection = engine.circuits?.admit(entry, attempt, now, fiber)
     if (rejection !== undefined) return rejection
     // Only a call that reaches the dependency earns retries.
     if (this.attempts === 1 && retry !== undefined) engine.budget?.deposit(entry.key, now, fiber)
     attempt.running = true
     attempt.started = true
-    entry.counters.running += 1
+    entry.running += 1
     const work =
       attempt.metadata === undefined
         ? this.self
@@ -197,10 +222,10 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     )
   }
 
-  private timedOut({ counters, key }: Entry, engine: PolicyEngine, fiber: AnyFiber): Exit.Exit<never, unknown> {
+  private timedOut({ history, key }: Entry, engine: PolicyEngine, fiber: AnyFiber): Exit.Exit<never, unknown> {
     const { reporter } = engine
     const after = Duration.millis(engine.settings.timeout)
-    counters.timeouts += 1
+    history.timeouts += 1
     reporter.timedOut(key, after, fiber)
     return Exit.fail(engine.timedOut({ policy: reporter.policy, key, after }))
   }
@@ -229,7 +254,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     this.entry = undefined
     this.loop = undefined
     this.attempt.metadata = undefined
-    engine.permits?.release(entry.permits!, this.attempt)
+    engine.permits?.release(entry, this.attempt)
     const classify = this.options.classify ?? engine.settings.classify
     this.settle(entry, engine, Protect.classifySuccess(classify, value), undefined, fiber)
   }
@@ -238,13 +263,14 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     const { attempt, engine, entry } = this
     if (entry === undefined || engine === undefined) return undefined
     // First what is held: the user's functions below may throw.
-    engine.permits?.release(entry.permits!, attempt)
+    engine.permits?.release(entry, attempt)
     if (attempt.running) {
-      if (attempt.deadlineHit) entry.counters.rejections.DeadlineExceeded += 1
+      if (attempt.deadlineHit) entry.history.DeadlineExceeded += 1
       this.settle(entry, engine, this.classify(engine, cause, fiber), cause, fiber)
     } else {
       const rejection = rejectionIn(cause)
-      if (rejection !== undefined) entry.counters.rejections[rejection._tag] += 1
+      // The permits have counted theirs.
+      if (rejection !== undefined && rejection._tag !== "BulkheadFull") entry.history[rejection._tag] += 1
     }
     const next = this.retry(engine, cause, fiber)
     if (next === undefined) this.entry = undefined
@@ -268,26 +294,26 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
 
   private settle(
     entry: Entry,
-    { circuits, reporter }: PolicyEngine,
+    engine: PolicyEngine,
     { defect, outcome, threw }: Protect.Classified,
     cause: Cause.Cause<unknown> | undefined,
     fiber: AnyFiber
   ): void {
     const { attempt } = this
-    const { counters, key } = entry
+    const { circuits, reporter } = engine
     const now = Time.monotonicMillis(fiber)
     attempt.running = false
     attempt.deadlineHit = false
     entry.lastUsed = Math.floor(now)
-    counters.running -= 1
-    counters.record(outcome, now - attempt.startedAt, now)
+    entry.running -= 1
+    engine.record(entry, outcome, cause, now - attempt.startedAt, now)
     if (cause === undefined && outcome === "success" && attempt.startedAt > entry.answeredFrom)
       entry.answeredFrom = attempt.startedAt
     if (circuits !== undefined) {
       const retryAfter = cause !== undefined && outcome === "failure" ? Protect.retryAfterOf(cause) : undefined
-      circuits.settle(entry.circuit!, attempt, outcome, attempt.startedAt, now, fiber, retryAfter)
+      circuits.settle(entry, attempt, outcome, attempt.startedAt, now, fiber, retryAfter)
     }
-    if (cause !== undefined && outcome === "ignored") reporter.ignored(key, cause, fiber)
+    if (cause !== undefined && outcome === "ignored") reporter.ignored(entry.key, cause, fiber)
     if (threw) throw defect
   }
 
@@ -316,15 +342,15 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
 
   rejectedFor(fiber: AnyFiber): number {
     const circuits = this.engine?.circuits
-    return circuits === undefined ? 0 : circuits.rejectsFor(this.entry!.circuit!, Time.monotonicMillis(fiber))
+    return circuits === undefined ? 0 : circuits.rejectsFor(this.entry!, Time.monotonicMillis(fiber))
   }
 
   onRetryScheduled(): void {
-    if (this.entry !== undefined) this.entry.counters.retries += 1
+    if (this.entry !== undefined) this.entry.history.retries += 1
   }
 
   onGaveUp(reason: Event.GiveUpReason): void {
-    if (this.entry !== undefined) this.entry.counters.giveUps[reason] += 1
+    if (this.entry !== undefined) this.entry.history.gaveUp(reason)
   }
 
   nextAttempt(metadata: Schedule.Metadata): AnyEffect {
@@ -350,6 +376,8 @@ export class PolicyEngine {
   readonly permits: Permits.Permits | undefined
   readonly budget: Budget | undefined
   readonly entries: Keyed<Entry>
+  private readonly histogram = new Counters.Durations()
+  private readonly evicted = new Counters.Evicted()
   readonly timedOut: TimedOut
 
   constructor(
@@ -374,20 +402,26 @@ export class PolicyEngine {
     this.entries = new Keyed<Entry>(
       settings.keys,
       (key, now) => this.make(key, now),
-      (entry, now) => this.pinned(entry, now)
+      (entry, now) => this.pinned(entry, now),
+      (entry, now) => this.evicted.add(entry, this.timeIn(entry, now))
     )
     this.timedOut = timedOut
   }
 
   private make(key: string, now: number): Entry {
-    return {
-      key,
-      lastUsed: Math.floor(now),
-      circuit: this.circuits?.make(key, now),
-      permits: this.permits?.make(key),
-      counters: new Counters.Counters(),
-      answeredFrom: -Infinity
-    }
+    const { circuits, permits, settings } = this
+    const entry = new Entry(key, settings.breaker?.trip ?? neverTrips, permits?.makeQueue() ?? Permits.noQueue, now)
+    return circuits === undefined ? entry : circuits.begin(entry)
+  }
+
+  /** Counts the end of an attempt. */
+  record(entry: Entry, outcome: Outcome, cause: Cause.Cause<unknown> | undefined, duration: number, now: number): void {
+    if (outcome === "success") entry.successes += 1
+    else Counters.recordFailure(entry.history, outcome, cause, now)
+    if (outcome === "ignored") return
+    entry.recent ??= new Counters.Recent()
+    entry.recent.record(outcome === "failure", duration, now)
+    this.histogram.record(duration)
   }
 
   /** The calls that wait for a permit of a circuit that has become one that rejects every call. */
@@ -395,24 +429,20 @@ export class PolicyEngine {
     const { circuits, entries, permits } = this
     if (circuits === undefined || permits === undefined) return
     for (const entry of [entries.peek(circuit.key), entries.shared]) {
-      if (entry?.circuit !== circuit) continue
-      permits.rejectWaiting(entry.permits!, () => circuits.check(circuit, now, fiber))
+      if (entry !== circuit) continue
+      permits.rejectWaiting(entry, () => circuits.check(circuit, now, fiber))
     }
   }
 
   private pinned(entry: Entry, now: number): boolean {
-    return (
-      entry.counters.running > 0 ||
-      (entry.circuit !== undefined && this.circuits?.pinned(entry.circuit, now) === true) ||
-      (entry.permits !== undefined && this.permits?.pinned(entry.permits) === true)
-    )
+    return entry.running > 0 || this.circuits?.pinned(entry, now) === true || this.permits?.pinned(entry) === true
   }
 
   control(key: string | undefined, command: Circuits.Command, now: number, fiber: AnyFiber): void {
     if (this.circuits === undefined) return
     const cells: Circuits.Cells = {
-      ensure: (key) => this.entries.ensure(key, now).circuit!,
-      all: () => Array.from(this.entries.all(), (entry) => entry.circuit!)
+      ensure: (key) => this.entries.ensure(key, now),
+      all: () => this.entries.all()
     }
     this.circuits.control(cells, key, command, now, fiber)
   }
@@ -420,34 +450,44 @@ export class PolicyEngine {
   resize(maxConcurrent: number, key: string | undefined, now: number): void {
     const { permits } = this
     if (permits === undefined) return
-    if (key === undefined) {
-      permits.resizeAll(
-        Array.from(this.entries.all(), (entry) => entry.permits!),
-        maxConcurrent
-      )
-    } else permits.resize(this.entries.ensure(key, now).permits!, maxConcurrent)
+    if (key === undefined) permits.resizeAll(this.entries.all(), maxConcurrent)
+    else permits.resize(this.entries.ensure(key, now), maxConcurrent)
+  }
+
+  private timeIn(entry: Entry, now: number): ReadonlyArray<number> {
+    return this.circuits === undefined ? Counters.noTimes : Circuit.timeIn(entry, now)
   }
 
   /** Reading the stats of a key neither creates nor keeps it. */
-  stats(key: string, now: number, fiber: AnyFiber) {
-    return this.view(this.entries.peek(key) ?? this.make(key, now), now, fiber)
+  stats(key: string, now: number, fiber: AnyFiber): Stats.Stats {
+    return this.statsOf(this.entries.peek(key) ?? this.make(key, Math.ceil(now)), now, fiber)
   }
 
-  allStats(now: number, fiber: AnyFiber) {
-    return Array.from(this.entries.all(), (entry) => this.view(entry, now, fiber))
+  allStats(now: number, fiber: AnyFiber): ReadonlyArray<Stats.Stats> {
+    const kept = Array.from(this.entries.all(), (entry) => this.statsOf(entry, now, fiber))
+    return [...kept, ...this.evicted.stats(this.reporter.policy)]
   }
 
-  private view(entry: Entry, now: number, fiber: AnyFiber) {
+  durations(): Stats.Durations {
+    return this.histogram.view()
+  }
+
+  private statsOf(entry: Entry, now: number, fiber: AnyFiber): Stats.Stats {
+    const { calls, key, past, recent, running, successes } = entry
+    const queue = this.permits && entry.queue
     return {
       policy: this.reporter.policy,
-      key: entry.key,
-      circuit: entry.circuit && this.circuits?.view(entry.circuit, now),
-      running: entry.counters.running,
-      waiting: entry.permits?.queue.waiting ?? 0,
-      maxConcurrent: entry.permits?.queue.limit,
-      balance: this.budget?.balance(entry.key, fiber),
-      totals: entry.counters.totals(),
-      recent: entry.counters.recent(now)
+      key,
+      circuit: this.circuits?.view(entry, now),
+      running,
+      waiting: queue?.waiting ?? 0,
+      maxConcurrent: queue?.limit,
+      maxQueued: queue?.maxQueued,
+      balance: this.budget?.balance(key, fiber),
+      capacity: this.budget?.capacity,
+      lastError: past?.lastError(now),
+      totals: Counters.totals(calls, successes, past, this.timeIn(entry, now)),
+      recent: recent === undefined ? Counters.noneRecent : recent.view(now)
     }
   }
 }

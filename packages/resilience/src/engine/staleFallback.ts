@@ -5,6 +5,8 @@ import * as Time from "../runtime/clock.ts"
 import { Frame, type Service } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
+import type * as Stats from "../Stats.ts"
+import { Evicted, Past, stats, totals } from "./counters.ts"
 import { examine, report, type When } from "./fallback.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import * as Left from "./left.ts"
@@ -25,6 +27,10 @@ interface Stored {
   at: number
   /** The number of the call that asked for the value. */
   call: number
+  /** Calls that have ended since the key has a value. */
+  calls: number
+  /** Errors that were replaced; nothing until the first. */
+  past: Past | undefined
 }
 
 /** The stored values. Calls are numbered in the order in which they begin. */
@@ -36,6 +42,7 @@ export class StaleEngine {
   private readonly forgotten = new Map<string, number>()
   /** The same for all keys. */
   private forgottenAll = 0
+  private readonly evicted = new Evicted()
 
   constructor(settings: StaleSettings) {
     this.settings = settings
@@ -44,9 +51,16 @@ export class StaleEngine {
       lastUsed: Math.floor(now),
       value: undefined,
       at: -Infinity,
-      call: 0
+      call: 0,
+      calls: 0,
+      past: undefined
     })
-    this.store = new Keyed<Stored>(settings.keys, make, () => false)
+    this.store = new Keyed<Stored>(
+      settings.keys,
+      make,
+      () => false,
+      (stored) => this.evicted.add(stored)
+    )
   }
 
   /** The number of a call that begins now. */
@@ -57,8 +71,12 @@ export class StaleEngine {
 
   put(key: string, call: number, value: unknown, fiber: AnyFiber): void {
     const forgotten = this.forgotten.size === 0 ? undefined : this.forgotten.get(key)
-    if (call <= this.forgottenAll || (forgotten !== undefined && call <= forgotten)) return
+    if (call <= this.forgottenAll || (forgotten !== undefined && call <= forgotten)) {
+      this.evicted.countCall()
+      return
+    }
     const stored = this.store.get(key, fiber)
+    stored.calls += 1
     if (call < stored.call) return
     const now = Time.monotonicMillis(fiber)
     stored.lastUsed = Math.floor(now)
@@ -71,15 +89,36 @@ export class StaleEngine {
   replace(key: string, cause: Cause.Cause<unknown>, since: number, fiber: AnyFiber): AnyEffect | undefined {
     const { maxAge, name, when } = this.settings
     const stored = this.store.peek(key)
-    if (stored === undefined) return undefined
+    if (stored === undefined) {
+      this.evicted.countCall()
+      return undefined
+    }
+    stored.calls += 1
     const verdict = examine(cause, when, since, fiber)
     if ("remaining" in verdict || Time.monotonicMillis(fiber) - stored.at > maxAge) return undefined
+    stored.past ??= new Past(0)
+    stored.past.fallbacks += 1
     report(name, key, verdict.error, fiber)
     return Effect.succeed(stored.value)
   }
 
+  /** Reading the stats of a key neither creates nor keeps it. */
+  stats(key: string): Stats.Stats {
+    const stored = this.store.peek(key)
+    return this.statsOf(key, stored?.calls ?? 0, stored?.past)
+  }
+
+  allStats(): ReadonlyArray<Stats.Stats> {
+    const kept = Array.from(this.store.all(), ({ calls, key, past }) => this.statsOf(key, calls, past))
+    return [...kept, ...this.evicted.stats(this.settings.name)]
+  }
+
+  private statsOf(key: string, calls: number, past: Past | undefined): Stats.Stats {
+    return stats(this.settings.name, key, { totals: totals(calls, 0, past) })
+  }
+
   forget(key: string): void {
-    this.store.delete(key)
+    this.store.delete(key, 0)
     if (this.forgotten.size >= this.settings.keys.maxKeys) {
       // Bounded: the calls of all keys that are on their way store nothing, which forgets too much rather than too little.
       this.forgotten.clear()

@@ -60,6 +60,12 @@ interface Probe {
   readonly leaseEnds: number
 }
 
+/** Why a circuit opened. */
+interface Evidence {
+  readonly trip: string
+  readonly figures: Readonly<Record<string, number>>
+}
+
 /** What a circuit knows of its openings. */
 export interface Openings {
   /** When the last one is over. */
@@ -72,10 +78,26 @@ export interface Openings {
   unhealthySince: number
   /** The parts of the trip rule that opened it; empty when they are not known. */
   openedBy: ReadonlyArray<string>
+  /** `undefined` while it has not opened since it was closed. */
+  evidence: Evidence | undefined
   probes: Array<Probe>
   lastProbe: number
   probeSuccesses: number
   probeFailures: number
+}
+
+/** What a circuit has done. It only grows: no command and no restore takes anything back. */
+export class Past {
+  /** How often the circuit opened, failed probes included. */
+  openings = 0
+  /** Milliseconds in each phase up to `countedTo`, by the number of the phase; see {@link timeIn}. */
+  readonly times: Array<number> = [0, 0, 0, 0, 0]
+  countedTo: number
+
+  /** `since` is when the circuit was created. */
+  constructor(since: number) {
+    this.countedTo = since
+  }
 }
 
 /** A class, not an interface, so that a circuit with a name and a key of its own is one object: there may be a million. */
@@ -87,6 +109,8 @@ export class Circuit<S> {
   declare tripState: S
   /** Nothing until it opens for the first time: most circuits never do. */
   declare openings: Openings | undefined
+  /** Nothing until the first change of phase. */
+  declare past: Past | undefined
 
   constructor(trip: TripRule<S>, now: number) {
     this.phase = Closed
@@ -94,6 +118,12 @@ export class Circuit<S> {
     this.since = Math.floor(now)
     this.tripState = trip.initial()
     this.openings = undefined
+    this.past = undefined
+  }
+
+  /** Called while this phase is the first one, so `since` is when the circuit was created. */
+  makePast(): Past {
+    return new Past(this.since)
   }
 }
 
@@ -109,6 +139,7 @@ export const openingsOf = <S>(self: Circuit<S>): Openings => {
     count: 0,
     unhealthySince: 0,
     openedBy: unknownParts,
+    evidence: undefined,
     probes: [],
     lastProbe: 0,
     probeSuccesses: 0,
@@ -117,7 +148,36 @@ export const openingsOf = <S>(self: Circuit<S>): Openings => {
   return self.openings
 }
 
+/** What a circuit has done, created if need be. */
+export const pastOf = <S>(self: Circuit<S>): Past => {
+  self.past ??= self.makePast()
+  return self.past
+}
+
+/** Adds the time since `from`. An open circuit whose open time is over is half-open, although no call has come yet. */
+const addTime = <S>({ openings, phase }: Circuit<S>, times: Array<number>, from: number, now: number): void => {
+  const elapsed = Math.max(0, now - from)
+  const due = phase === Open && openings !== undefined ? Math.min(Math.max(0, now - openings.until), elapsed) : 0
+  times[phase]! += elapsed - due
+  times[HalfOpen]! += due
+}
+
+/** Milliseconds in each phase since the circuit was created, by the number of the phase: together the age of the circuit. */
+export const timeIn = <S>(self: Circuit<S>, now: number): ReadonlyArray<number> => {
+  const { past, since } = self
+  const times = past === undefined ? [0, 0, 0, 0, 0] : past.times.slice()
+  addTime(self, times, past?.countedTo ?? since, now)
+  return times
+}
+
+const countTime = <S>(self: Circuit<S>, now: number): void => {
+  const past = pastOf(self)
+  addTime(self, past.times, past.countedTo, now)
+  past.countedTo = Math.max(past.countedTo, now)
+}
+
 const enter = <S>(self: Circuit<S>, phase: Phase, now: number): void => {
+  countTime(self, now)
   self.phase = phase
   self.generation += 1
   self.since = Math.floor(now)
@@ -162,6 +222,12 @@ export const admits = <S>(self: Circuit<S>, rule: ProbeRule, now: number): boole
 /** Probes that hold a slot, which a probe does until its lease ends. */
 export const probing = <S>(self: Circuit<S>, now: number): number =>
   self.openings?.probes.reduce((sum, probe) => (probe.leaseEnds > now ? sum + 1 : sum), 0) ?? 0
+
+/** Would a half-open circuit admit another probe? Changes nothing. */
+export const hasFreeProbe = <S>(self: Circuit<S>, rule: ProbeRule, now: number): boolean => {
+  const { probeFailures, probeSuccesses } = openingsOf(self)
+  return probing(self, now) + probeSuccesses + probeFailures < rule.permitted
+}
 
 /**
  * Admits a call or rejects it. An open circuit whose time is over becomes half-open here, and the call its first probe;
@@ -224,6 +290,7 @@ export const nextOpening = <S>(self: Circuit<S>, now: number): number =>
 export const open = <S>(self: Circuit<S>, openFor: number, now: number, openedBy?: ReadonlyArray<string>): void => {
   const count = nextOpening(self, now)
   const openings = openingsOf(self)
+  pastOf(self).openings += 1
   if (self.phase !== HalfOpen) openings.unhealthySince = Math.floor(now)
   if (openedBy !== undefined) openings.openedBy = openedBy
   openings.count = count
@@ -241,6 +308,8 @@ export const close = <S>(self: Circuit<S>, trip: TripRule<S>, now: number): void
 
 /** Closes the circuit and forgets its past. */
 export const reset = <S>(self: Circuit<S>, trip: TripRule<S>, now: number): void => {
+  // Before the end of the open time is forgotten with the openings.
+  countTime(self, now)
   self.openings = undefined
   close(self, trip, now)
 }

@@ -65,15 +65,30 @@ export const record = (self: Histogram, duration: number): void => {
   self.total += 1
 }
 
-/** The least upper bound, in milliseconds, of the fastest `q` of the recorded calls; `undefined` without calls. */
+/** The number of recorded calls by bucket. */
+const merged = ({ current, previous }: Histogram): ReadonlyArray<number> =>
+  Array.from(current, (count, at) => count + (previous?.[at] ?? 0))
+
+/**
+ * Finds the least upper bound, in milliseconds, of the fastest `q` of the calls that are recorded now; `undefined` without
+ * calls.
+ */
+export const quantiles = (self: Histogram): ((q: number) => number | undefined) => {
+  const counts = merged(self)
+  const total = self.total + self.previousTotal
+  return (q) => {
+    const rank = Math.max(1, Math.ceil(q * total))
+    let seen = 0
+    for (const [at, count] of counts.entries()) {
+      seen += count
+      if (seen >= rank) return upperBound(at)
+    }
+    return undefined
+  }
+}
+
+/** One quantile, of the generations at `now`. */
 export const quantile = (self: Histogram, q: number, now: number): number | undefined => {
   advance(self, now)
-  const total = self.total + self.previousTotal
-  const rank = Math.max(1, Math.ceil(q * total))
-  let seen = 0
-  for (let at = 0; at < size; at++) {
-    seen += self.current[at]! + (self.previous?.[at] ?? 0)
-    if (seen >= rank) return upperBound(at)
-  }
-  return undefined
+  return quantiles(self)(q)
 }

@@ -10,6 +10,8 @@ export interface Registry<T extends Entry> {
   readonly maxKeys: number
   readonly idleTimeToLive: number
   readonly pinned: (entry: T, now: number) => boolean
+  /** Called with each entry that was dropped. */
+  readonly dropped: ((entry: T, now: number) => void) | undefined
 }
 
 export interface Entry {
@@ -21,10 +23,16 @@ export interface Entry {
 export const make = <T extends Entry>(
   maxKeys: number,
   idleTimeToLive: number,
-  pinned: (entry: T, now: number) => boolean
+  pinned: (entry: T, now: number) => boolean,
+  dropped?: (entry: T, now: number) => void
 ): Registry<T> => {
   const entries = new Map<string, T>()
-  return { entries, hand: entries.values(), maxKeys, idleTimeToLive, pinned }
+  return { entries, hand: entries.values(), maxKeys, idleTimeToLive, pinned, dropped }
+}
+
+export const drop = <T extends Entry>(self: Registry<T>, entry: T, now: number): void => {
+  self.entries.delete(entry.key)
+  self.dropped?.(entry, now)
 }
 
 /** Entries looked at per insertion when nothing has to go, and at the most when something has. */
@@ -43,7 +51,7 @@ const next = <T extends Entry>(self: Registry<T>): T => {
 const forgetIdle = <T extends Entry>(self: Registry<T>, now: number): void => {
   for (let looks = Math.min(self.entries.size, sweep); looks > 0; looks--) {
     const entry = next(self)
-    if (now - entry.lastUsed >= self.idleTimeToLive && !self.pinned(entry, now)) self.entries.delete(entry.key)
+    if (now - entry.lastUsed >= self.idleTimeToLive && !self.pinned(entry, now)) drop(self, entry, now)
   }
 }
 
@@ -58,7 +66,9 @@ const evict = <T extends Entry>(self: Registry<T>, now: number): boolean => {
     const entry = next(self)
     if (!self.pinned(entry, now) && (oldest === undefined || entry.lastUsed < oldest.lastUsed)) oldest = entry
   }
-  return oldest !== undefined && self.entries.delete(oldest.key)
+  if (oldest === undefined) return false
+  drop(self, oldest, now)
+  return true
 }
 
 /** Creates and adds the entry of a key that has none, beyond `maxKeys` if need be. */
