@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Logger } from "effect"
 import { HttpRouter } from "effect/http"
 import { TestClock } from "effect/testing"
-import { Policies, Policy, Retry, Transient, TripPolicy } from "effect-resilience"
+import { CircuitBreaker, Policies, Policy, Retry, Transient, TripPolicy } from "effect-resilience"
 import * as Health from "effect-resilience/telemetry/Health"
 
 class Down extends Transient.TaggedError<Down>()("Down", {}) {}
@@ -181,9 +181,33 @@ describe("Health.check", () => {
         assert.strictEqual(mail.name, "app/Mail")
         assert.strictEqual(mail.status, "strained")
         assert.deepInclude(mail.budget, { capacity: 2 })
-        assert.match(mail.problems[0] ?? "", /^the budget is spent: 0\.1 tokens are left, and a retry takes one$/)
+        assert.match(mail.problems[0] ?? "", /^the budget is spent: 0\.1 of 2 tokens are left, and a retry takes one$/)
       })
     )
+  )
+
+  it.effect("reports the last error of all keys, which alone is no problem", () =>
+    isolated(
+      Effect.gen(function* () {
+        yield* Effect.exit(fail.pipe(Payments.protect({ key: "us" })))
+        yield* TestClock.adjust("2 seconds")
+        yield* Effect.exit(fail.pipe(Payments.protect({ key: "eu" })))
+        yield* TestClock.adjust("1 second")
+        const { lastError, status } = yield* first
+        assert.strictEqual(status, "healthy")
+        assert.deepInclude(lastError, { key: "eu", tag: "Down", agoMillis: 1000 })
+      })
+    )
+  )
+
+  it.effect("reports a single breaker as it reports a policy", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("app/Users", { trip: TripPolicy.consecutive(1) })
+      yield* Effect.exit(fail.pipe(breaker.protect({ key: "eu" })))
+      const report = yield* Health.check({ critical: ["app/Users"] })
+      assert.deepStrictEqual(report.unready, ["app/Users"])
+      assert.deepInclude(report.policies[0], { kind: "CircuitBreaker", status: "failing" })
+    }).pipe(Effect.scoped, Effect.provide(Policies.layer))
   )
 
   it.effect("lists up to 20 circuits, those first that have been unhealthy the longest", () =>

@@ -44,8 +44,7 @@ const breakerOf = (breaker: Schema.JsonObject | undefined): Parts["breaker"] => 
 const bulkheadOf = (bulkhead: Schema.JsonObject | undefined): Parts["bulkhead"] => {
   const maxConcurrent = numberOf(bulkhead?.["maxConcurrent"])
   if (maxConcurrent === undefined) return undefined
-  // A queue without a limit is left out of the settings, as is everything infinite.
-  return { maxConcurrent, maxQueued: numberOf(bulkhead?.["maxQueued"]) ?? Infinity }
+  return { maxConcurrent, maxQueued: numberOf(bulkhead?.["maxQueued"]) ?? 0 }
 }
 
 const budgetOf = (budget: Schema.Json | undefined): Parts["budget"] => {

@@ -16,7 +16,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Layer from "effect/Layer"
 import type * as Event from "../Event.ts"
 import * as Instances from "../engine/instances.ts"
-import { type Parts, partsOf } from "../engine/settingsParts.ts"
+import { partsOf } from "../engine/settingsParts.ts"
 import * as Policies from "../Policies.ts"
 import type { Evidence } from "../Rejection.ts"
 import * as Check from "../runtime/options.ts"
@@ -94,8 +94,8 @@ export interface CircuitHealth {
  */
 export interface BudgetHealth {
   readonly balance: number
-  /** The tokens that the budget can hold; not set when several policies share it: see the entry of its own name. */
-  readonly capacity?: number
+  /** The tokens that the budget can hold. */
+  readonly capacity: number
 }
 
 /**
@@ -109,10 +109,25 @@ export interface BulkheadHealth {
   readonly running: number
   readonly maxConcurrent: number
   readonly waiting: number
-  /** Places in the queue; not set without a limit. */
-  readonly maxQueued?: number
+  readonly maxQueued: number
   /** What is taken of the permits and the places in the queue together, from 0 to 1. */
   readonly fullness: number
+}
+
+/**
+ * The last failure that counted against the dependency.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ErrorHealth {
+  readonly key: string
+  /** See `Stats.LastError`. */
+  readonly tag: string
+  /** Its first 200 characters. */
+  readonly message: string
+  /** Milliseconds since the failure. */
+  readonly agoMillis: number
 }
 
 /**
@@ -136,6 +151,7 @@ export interface PolicyHealth {
   readonly notClosed?: ReadonlyArray<CircuitHealth>
   readonly budget?: BudgetHealth
   readonly bulkhead?: BulkheadHealth
+  readonly lastError?: ErrorHealth
 }
 
 /**
@@ -196,8 +212,10 @@ const circuitHealth = ({ circuit, key }: Stats.Stats): ReadonlyArray<CircuitHeal
   ]
 }
 
+const round = (value: number): number => Math.round(value * 100) / 100
+
 const figuresOf = ({ figures, trip }: Evidence): string => {
-  const list = Object.entries(figures).map(([name, value]) => `${name} ${Math.round(value * 100) / 100}`)
+  const list = Object.entries(figures).map(([name, value]) => `${name} ${round(value)}`)
   return list.length === 0 ? trip : `${trip}: ${list.join(", ")}`
 }
 
@@ -247,34 +265,40 @@ const circuitsOf = (stats: ReadonlyArray<Stats.Stats>): Part<Pick<PolicyHealth, 
 // Budget and bulkhead
 // ---------------------------------------------------------------------------------------------------------------------
 
-const round = (value: number): number => Math.round(value * 100) / 100
-
-const budgetOf = (stats: ReadonlyArray<Stats.Stats>, { budget }: Parts): Part<Pick<PolicyHealth, "budget">> => {
-  const balances = stats.flatMap(({ balance }) => (balance === undefined ? [] : [balance]))
-  if (balances.length === 0) return nothing
-  const balance = Math.min(...balances)
-  const isSpent = balance < 1
-  const of = budget?.shared === undefined ? "" : ` ${budget.shared}`
+const budgetOf = (
+  stats: ReadonlyArray<Stats.Stats>,
+  shared: string | undefined
+): Part<Pick<PolicyHealth, "budget">> => {
+  const [budget] = stats
+    .flatMap(({ balance, capacity }) =>
+      balance === undefined || capacity === undefined ? [] : [{ balance, capacity }]
+    )
+    .sort((a, b) => a.balance - b.balance)
+  if (budget === undefined) return nothing
+  const isSpent = budget.balance < 1
+  const name = shared === undefined ? "" : ` ${shared}`
+  const left = `${round(budget.balance)} of ${budget.capacity} tokens are left`
   return {
     status: isSpent ? "strained" : "healthy",
-    problems: isSpent ? [`the budget${of} is spent: ${round(balance)} tokens are left, and a retry takes one`] : [],
-    fields: { budget: { balance, ...(budget?.capacity === undefined ? {} : { capacity: budget.capacity }) } }
+    problems: isSpent ? [`the budget${name} is spent: ${left}, and a retry takes one`] : [],
+    fields: { budget }
   }
 }
 
-const bulkheadHealth = (
-  { key, maxConcurrent, running, waiting }: Stats.Stats,
-  { bulkhead }: Parts
-): ReadonlyArray<BulkheadHealth> => {
-  if (maxConcurrent === undefined || bulkhead === undefined) return []
-  const { maxQueued } = bulkhead
-  // A queue without a limit is never full; Infinity is no JSON.
+const bulkheadHealth = ({
+  key,
+  maxConcurrent,
+  maxQueued,
+  running,
+  waiting
+}: Stats.Stats): ReadonlyArray<BulkheadHealth> => {
+  if (maxConcurrent === undefined || maxQueued === undefined) return []
   const fullness = Math.min(1, (running + waiting) / (maxConcurrent + maxQueued))
-  return [{ key, running, maxConcurrent, waiting, ...(maxQueued === Infinity ? {} : { maxQueued }), fullness }]
+  return [{ key, running, maxConcurrent, waiting, maxQueued, fullness }]
 }
 
-const bulkheadOf = (stats: ReadonlyArray<Stats.Stats>, parts: Parts): Part<Pick<PolicyHealth, "bulkhead">> => {
-  const [bulkhead] = stats.flatMap((one) => bulkheadHealth(one, parts)).sort((a, b) => b.fullness - a.fullness)
+const bulkheadOf = (stats: ReadonlyArray<Stats.Stats>): Part<Pick<PolicyHealth, "bulkhead">> => {
+  const [bulkhead] = stats.flatMap(bulkheadHealth).sort((a, b) => b.fullness - a.fullness)
   if (bulkhead === undefined) return nothing
   const { fullness, key, maxConcurrent, maxQueued, running, waiting } = bulkhead
   const isFull = fullness >= 1
@@ -282,6 +306,16 @@ const bulkheadOf = (stats: ReadonlyArray<Stats.Stats>, parts: Parts): Part<Pick<
     `bulkhead ${JSON.stringify(key)} is full: ${running} of ${maxConcurrent} permits and ${waiting} of ${maxQueued} places ` +
     "in the queue are taken, and the next call is rejected"
   return { status: isFull ? "strained" : "healthy", problems: isFull ? [problem] : [], fields: { bulkhead } }
+}
+
+/** The last error of all keys. An error of the past is no problem: it says what failed, not whether something fails. */
+const lastErrorOf = (stats: ReadonlyArray<Stats.Stats>): Pick<PolicyHealth, "lastError"> => {
+  const [last] = stats
+    .flatMap(({ key, lastError }) => (lastError === undefined ? [] : [{ key, ...lastError }]))
+    .sort((a, b) => Duration.toMillis(a.ago) - Duration.toMillis(b.ago))
+  if (last === undefined) return {}
+  const { ago, key, message, tag } = last
+  return { lastError: { key, tag, message, agoMillis: millis(ago) } }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -297,8 +331,7 @@ const policyHealth = (
   critical: ReadonlySet<string>
 ): PolicyHealth => {
   const { instance, kind, name } = entry
-  const settings = partsOf(entry)
-  const parts = [circuitsOf(stats), bulkheadOf(stats, settings), budgetOf(stats, settings)] as const
+  const parts = [circuitsOf(stats), bulkheadOf(stats), budgetOf(stats, partsOf(entry).budget?.shared)] as const
   return {
     name,
     kind,
@@ -308,7 +341,8 @@ const policyHealth = (
     problems: parts.flatMap(({ problems }) => problems),
     ...parts[0].fields,
     ...parts[1].fields,
-    ...parts[2].fields
+    ...parts[2].fields,
+    ...lastErrorOf(stats)
   }
 }
 
@@ -414,7 +448,7 @@ const respond = (body: unknown, status: number): HttpServerResponse.HttpServerRe
  * Throws a `RangeError` when an option is wrong.
  *
  * **Gotchas** Every instance sees the same outage of a dependency. If all become unready together, no instance is left to respond,
- * so name as critical only what no response is possible without. A report contains names, keys and evidence: serve it where
+ * so name as critical only what no response is possible without. A report contains names, keys and messages of errors: serve it where
  * only operators and the orchestrator can read it.
  *
  * **Example** (Probes of an orchestrator)
