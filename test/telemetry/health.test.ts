@@ -1,23 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Logger } from "effect"
-import { HttpRouter } from "effect/http"
+import { Effect, Fiber, Logger } from "effect"
 import { TestClock } from "effect/testing"
-import { CircuitBreaker, Policies, Policy, Retry, Transient, TripPolicy } from "effect-resilience"
+import { CircuitBreaker, Policies, TripPolicy } from "effect-resilience"
 import * as Health from "effect-resilience/telemetry/Health"
-
-class Down extends Transient.TaggedError<Down>()("Down", {}) {}
-
-class Payments extends Policy.Service<Payments>()("app/Payments", {
-  breaker: { trip: TripPolicy.consecutive(2), openFor: { initial: "10 seconds", jitter: 0 } },
-  bulkhead: { maxConcurrent: 2, maxQueued: 1 }
-}) {}
-class Mail extends Policy.Service<Mail>()("app/Mail", {
-  retry: Retry.backoff({ base: "1 millis", times: 1, jitter: "none" }),
-  budget: { ratio: 0.1, capacity: 2, initial: 1 }
-}) {}
-class Search extends Policy.Service<Search>()("app/Search", { timeout: "1 second" }) {}
-
-const every = Layer.mergeAll(Search.layer, Mail.layer, Payments.layer)
+import { fail, isolated, Mail, never, ok, open, Payments } from "./services.ts"
 
 const capturing = <A, E, R>(effect: Effect.Effect<A, E, R>) => {
   const lines: Array<string> = []
@@ -26,14 +12,6 @@ const capturing = <A, E, R>(effect: Effect.Effect<A, E, R>) => {
   })
   return Effect.map(Effect.provide(effect, Logger.layer([logger])), (value) => ({ value, lines }))
 }
-
-const isolated = <A, E>(effect: Effect.Effect<A, E, Payments | Mail | Search>) =>
-  effect.pipe(Effect.provide(every), Effect.provide(Policies.layer))
-
-const ok: Effect.Effect<number, Down> = Effect.succeed(1)
-const never: Effect.Effect<never, Down> = Effect.never
-const fail = Effect.fail(new Down())
-const open = (key: string) => Effect.replicateEffect(Effect.exit(fail.pipe(Payments.protect({ key }))), 2)
 
 const check = Health.check({ critical: ["app/Payments"] })
 
@@ -261,74 +239,4 @@ describe("Health.check", () => {
       assert.throws(() => Health.layerHttp(wrong({ path })), /^Health\.layerHttp: path must be a path/)
     }
   })
-})
-
-const serving = (options?: Health.HttpOptions) =>
-  Effect.acquireRelease(
-    Effect.map(Effect.context<Payments | Mail | Search>(), (context) =>
-      HttpRouter.toWebHandler(Health.layerHttp(options).pipe(Layer.provide(Layer.succeedContext(context))), {
-        disableLogger: true
-      })
-    ),
-    ({ dispose }) => Effect.promise(dispose)
-  ).pipe(
-    Effect.map(
-      ({ handler }) =>
-        (path: string, method = "GET") =>
-          Effect.promise(() => handler(new Request(`http://localhost${path}`, { method })))
-    )
-  )
-
-describe("Health.layerHttp", () => {
-  it.effect("live never fails, ready fails for a critical policy only, and the report is always there", () =>
-    isolated(
-      Effect.gen(function* () {
-        const get = yield* serving({ critical: ["app/Payments"] })
-        const statuses = Effect.forEach(["/health", "/health/live", "/health/ready"], (path) =>
-          Effect.map(get(path), ({ status }) => status)
-        )
-        assert.deepStrictEqual(yield* statuses, [200, 200, 200])
-        yield* Payments.control.isolate()
-        assert.deepStrictEqual(yield* statuses, [200, 200, 200])
-        yield* Payments.control.close()
-        yield* open("default")
-        assert.deepStrictEqual(yield* statuses, [200, 200, 503])
-      }).pipe(Effect.scoped)
-    )
-  )
-
-  it.effect("ready does not fail when a policy that is not critical has an open circuit", () =>
-    isolated(
-      Effect.gen(function* () {
-        const get = yield* serving({ critical: ["app/Search"] })
-        yield* open("default")
-        assert.strictEqual((yield* get("/health/ready")).status, 200)
-      }).pipe(Effect.scoped)
-    )
-  )
-
-  it.effect("responds with the report of the registry in which the layer was built, in JSON that is not cached", () =>
-    isolated(
-      Effect.gen(function* () {
-        const get = yield* serving({ path: "/status", critical: ["app/Payments"] })
-        yield* open("eu")
-        const response = yield* get("/status/ready")
-        assert.strictEqual(response.headers.get("content-type"), "application/json")
-        assert.strictEqual(response.headers.get("cache-control"), "no-store")
-        const report = (yield* Effect.promise(() => response.json())) as Health.Report // what was sent
-        assert.deepInclude(report, { status: "failing", ready: false, unready: ["app/Payments"] })
-        assert.strictEqual(report.policies[0]?.notClosed?.[0]?.key, "eu")
-        assert.strictEqual((yield* get("/status/ready", "HEAD")).status, 503)
-      }).pipe(Effect.scoped)
-    )
-  )
-
-  it.effect("may stand at the root", () =>
-    isolated(
-      Effect.gen(function* () {
-        const get = yield* serving({ path: "/" })
-        for (const path of ["/", "/live", "/ready"]) assert.strictEqual((yield* get(path)).status, 200)
-      }).pipe(Effect.scoped)
-    )
-  )
 })

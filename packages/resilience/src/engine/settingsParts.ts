@@ -2,10 +2,19 @@
 import type * as Schema from "effect/Schema"
 import { isObject } from "../runtime/read.ts"
 import type { Kind } from "./instances.ts"
+import { span } from "./promql.ts"
 
 /** What health, alerts and dashboards need to know of the settings. Durations are in milliseconds. */
 export interface Parts {
-  readonly breaker: { readonly trip: string; readonly failureRate: number | undefined } | undefined
+  readonly breaker:
+    | {
+        /** The trip policy in words, with its settings. */
+        readonly trip: string
+        /** The open time in words. */
+        readonly openFor: string
+        readonly failureRate: number | undefined
+      }
+    | undefined
   readonly bulkhead: { readonly maxConcurrent: number; readonly maxQueued: number } | undefined
   readonly retry: boolean
   /** A budget with its capacity, or the name of the service that several policies share. */
@@ -34,11 +43,39 @@ const failureRateOf = (trip: Schema.JsonObject | undefined): number | undefined 
   return rates.find((rate) => rate !== undefined)
 }
 
+/** Fields of trip policies that are durations, in milliseconds. */
+const durations = ["window", "minDuration", "slowerThan"]
+
+const describeField = (name: string, value: Schema.Json | undefined): string =>
+  typeof value === "number" && durations.includes(name) ? `${name} ${span(value)}` : `${name} ${String(value)}`
+
+/** `failureRate (threshold 0.8, window 10s, minimumCalls 20)`. */
+const describeTrip = (trip: Schema.JsonObject | undefined): string => {
+  const { name, parts, ...settings } = trip ?? {}
+  if (typeof name !== "string") return "custom"
+  if (Array.isArray(parts)) {
+    // The name of a combination repeats the names of its parts: `any(failureRate,consecutive)`.
+    return `${name.split("(")[0]} of ${parts.map((part) => describeTrip(recordOf(part))).join(" and ")}`
+  }
+  const fields = Object.entries(settings).filter(([, value]) => typeof value !== "object")
+  return fields.length === 0
+    ? name
+    : `${name} (${fields.map(([field, value]) => describeField(field, value)).join(", ")})`
+}
+
+const describeOpenFor = (openFor: Schema.Json | undefined): string => {
+  const settings = recordOf(openFor)
+  const initial = numberOf(settings?.["initial"])
+  if (initial === undefined) return "by a schedule"
+  const max = numberOf(settings?.["max"])
+  const grows = settings?.["factor"] !== 1 && max !== undefined && max !== initial
+  return grows ? `${span(initial)}, growing to ${span(max)}` : span(initial)
+}
+
 const breakerOf = (breaker: Schema.JsonObject | undefined): Parts["breaker"] => {
   if (breaker === undefined) return undefined
   const trip = recordOf(breaker["trip"])
-  const name = trip?.["name"]
-  return { trip: typeof name === "string" ? name : "custom", failureRate: failureRateOf(trip) }
+  return { trip: describeTrip(trip), openFor: describeOpenFor(breaker["openFor"]), failureRate: failureRateOf(trip) }
 }
 
 const bulkheadOf = (bulkhead: Schema.JsonObject | undefined): Parts["bulkhead"] => {
