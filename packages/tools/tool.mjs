@@ -16,7 +16,7 @@ import { fileURLToPath } from "node:url"
 /** @type {Readonly<Record<string, Command>>} */
 const commands = {
   check: { about: "all checks but the tests; with names of steps, only these" },
-  docs: { about: "compiles and runs the code blocks of the documentation" },
+  docs: { about: "compiles and runs the code blocks of the documentation; with parts of paths, only there" },
   api: { about: "compares the public API with each api.md; --update writes them" },
   layers: { about: "which module may import which" },
   reference: { about: "writes the API reference of the packages to .cache/reference" },

@@ -13,6 +13,7 @@ import {
   oneProbe,
   outcome,
   ready,
+  reasons,
   strict,
   tagOf
 } from "../support/dependency.ts"
@@ -152,7 +153,7 @@ describe("a judgement that throws becomes a defect, and the probe gives its perm
   )
 })
 
-describe("a trip policy that throws becomes a defect, and the circuit stays consistent", () => {
+describe("a trip policy that throws becomes a defect beside the error, and the circuit stays consistent", () => {
   const parts = {
     name: "own",
     initial: () => ({ failures: 0 }),
@@ -171,7 +172,7 @@ describe("a trip policy that throws becomes a defect, and the circuit stays cons
         ...options,
         trip: TripPolicy.make({ ...parts, figures: throws })
       })
-      assert.strictEqual(yield* outcome(breaker.protect(down)), "Die")
+      assert.deepStrictEqual(yield* reasons(breaker.protect(down)), ["Down", "Die"])
       assert.deepInclude(yield* breaker.state(), { _tag: "open", evidence: { trip: "own", figures: {} } })
     })
   )
@@ -182,7 +183,7 @@ describe("a trip policy that throws becomes a defect, and the circuit stays cons
         ...options,
         trip: TripPolicy.make({ ...parts, [part]: throws })
       })
-      assert.strictEqual(yield* outcome(breaker.protect(down)), "Die")
+      assert.deepStrictEqual(yield* reasons(breaker.protect(down)), ["Down", "Die"])
       assert.strictEqual(yield* tagOf(breaker), "closed")
     })
   )

@@ -5,7 +5,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, TripPolicy } from "effect-resilience"
-import { Down, down, type Failure, ok, oneProbe, outcome, strict, tagOf, trip } from "../support/dependency.ts"
+import { Down, down, type Failure, ok, oneProbe, outcome, reasons, strict, tagOf, trip } from "../support/dependency.ts"
 
 type AnyBreaker = CircuitBreaker.CircuitBreaker<CircuitBreaker.Options>
 
@@ -235,16 +235,18 @@ describe("a Schedule as open time", () => {
   it.effect.each([
     ["throws", brokenLater(Effect.die(new Error("bad schedule")))],
     ["waits", brokenLater(Effect.delay(Effect.succeed(Duration.seconds(1)), "1 second"))]
-  ] as const)("that %s later opens the circuit all the same, and the call dies of it", ([, openFor]) =>
-    Effect.gen(function* () {
-      const breaker = yield* CircuitBreaker.make("users", { ...options, openFor })
-      yield* outcome(breaker.protect(down))
-      yield* TestClock.adjust("1 second")
-      assert.strictEqual(yield* outcome(breaker.protect(down)), "Die", "the probe")
-      assert.strictEqual(yield* left(breaker), 60_000, "the default's longest open time")
-      yield* TestClock.adjust("1 minute")
-      assert.strictEqual(yield* outcome(breaker.protect(ok)), "ok")
-      assert.strictEqual(yield* tagOf(breaker), "closed")
-    })
+  ] as const)(
+    "that %s later opens the circuit all the same, and the defect stands beside the error of the call",
+    ([, openFor]) =>
+      Effect.gen(function* () {
+        const breaker = yield* CircuitBreaker.make("users", { ...options, openFor })
+        yield* outcome(breaker.protect(down))
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(yield* reasons(breaker.protect(down)), ["Down", "Die"], "the probe")
+        assert.strictEqual(yield* left(breaker), 60_000, "the default's longest open time")
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual(yield* outcome(breaker.protect(ok)), "ok")
+        assert.strictEqual(yield* tagOf(breaker), "closed")
+      })
   )
 })

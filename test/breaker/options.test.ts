@@ -85,8 +85,8 @@ const table: Array<[options: object, text: string | RegExp]> = [
   [{ failures: [1] }, "failures must be an array of tags, got [1]"],
   [{ failures: null }, "failures must be an array of tags, got null"],
   [{ ignore: { Down: true } }, 'ignore must be an array of tags, got {"Down":true}'],
-  [{ failWhen: true }, "failWhen must be a function, got true"],
-  [{ classify: "success" }, 'classify must be a function, got "success"']
+  [{ failWhen: true }, "failWhen must be a function that returns true or false, got true"],
+  [{ classify: "success" }, 'classify must be a function that returns "success", "failure" or "ignored", got "success"']
 ]
 
 describe("a bad option of a breaker throws a RangeError at construction that names what is allowed", () => {

@@ -10,6 +10,8 @@ type AnyBreaker = CircuitBreaker.CircuitBreaker<CircuitBreaker.Options>
 
 const slow: Effect.Effect<string, Failure> = Effect.delay(ok, "2 seconds")
 
+const slowAndDown = Effect.andThen(slow, down)
+
 const slowness = TripPolicy.slowCallRate({ slowerThan: "1 second", calls: 1 })
 const failures = TripPolicy.consecutive(1)
 
@@ -45,7 +47,16 @@ describe("a probe is judged by what opened the circuit", () => {
     ["failures, of any", TripPolicy.any(failures, slowness), down, slow, "closed"],
     ["slowness, of any inside any", TripPolicy.any(TripPolicy.any(failures, slowness), failures), slow, slow, "open"],
     ["two kinds of slowness, of all", TripPolicy.all(slowness, slowness), slow, slow, "open"],
-    ["failures and slowness, of all", TripPolicy.all(failures, slowness), Effect.andThen(slow, down), slow, "closed"]
+    ["failures and slowness, of all", TripPolicy.all(failures, slowness), slowAndDown, slow, "open"],
+    ["failures and slowness, of all", TripPolicy.all(failures, slowness), slowAndDown, ok, "closed"],
+    [
+      "failures and slowness, of all inside any",
+      TripPolicy.any(TripPolicy.all(failures, slowness)),
+      slowAndDown,
+      slow,
+      "open"
+    ],
+    ["failures, of all", TripPolicy.all(failures, failures), down, slow, "closed"]
   ] as const
   it.effect.each(cases.map(([by, trip, opening, probe, state], i) => ({ i, by, trip, opening, probe, state })))(
     "case $i, opened by $by: $state",

@@ -213,6 +213,49 @@ describe("Timeout, Deadline and Fallback, swept:", () => {
   })
 })
 
+describe("Fallbacks over a policy, swept:", () => {
+  const made = Effect.all({
+    outer: bulkhead,
+    policy: Policy.make("policy", {
+      retry: Schedule.recurs(1),
+      bulkhead: { maxConcurrent: 1, maxQueued: 1 },
+      timeout: "1 second"
+    })
+  })
+  type Both = Effect.Success<typeof made>
+  /** Each continues with another effect after its first step, with the permit of the policy or without. */
+  const next: Record<string, (both: Both) => Effect.Effect<unknown, unknown>> = {
+    "a promise": () => Effect.flatMap(turns(1), () => Effect.promise(() => Promise.resolve("done"))),
+    "the same policy": ({ policy }) => Effect.flatMap(turns(1), () => policy.protect(busy(ok))),
+    "a callback with a finalizer": () =>
+      Effect.flatMap(turns(1), () =>
+        Effect.callback<string>((resume) => {
+          queueMicrotask(() => resume(busy(ok).pipe(Effect.orDie)))
+          return turns(2)
+        })
+      )
+  }
+  for (const [name, then] of Object.entries(next)) {
+    swept(`continued with ${name}`, {
+      setup: made,
+      program: (both) =>
+        both.outer.protect(
+          busy(down).pipe(
+            both.policy.protect,
+            Fallback.orElse(() => then(both), { when: "any" })
+          )
+        ),
+      contender: ({ outer, policy }) => outer.protect(policy.protect(Effect.andThen(turns(3), ok))),
+      invariant: ({ outer, policy }) =>
+        Effect.gen(function* () {
+          yield* whole(outer)
+          yield* Conservation.atRest(policy)
+          yield* Conservation.permits(1, holding(policy.protect))
+        })
+    })
+  }
+})
+
 describe("Policies, swept:", () => {
   const policy = Policy.make("policy", {
     deadline: "10 seconds",

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/testing/TestClock"
-import { Bulkhead, CircuitBreaker, Deadline, Fallback, Policy, Retry } from "effect-resilience"
+import { Bulkhead, CircuitBreaker, Deadline, Fallback, Policy, Retry, TripPolicy } from "effect-resilience"
 import { Busy } from "../support/errors.ts"
 import { ended, start } from "../support/observe.ts"
 
@@ -90,6 +90,45 @@ describe("a function that returns no effect", () => {
       })
     )
   }
+
+  it.effect("inside the effect that a fallback returns: the fiber ends, and the permits around it are released", () =>
+    Effect.gen(function* () {
+      const bulkhead = yield* Bulkhead.make("b", { maxConcurrent: 2 })
+      const breaker = yield* CircuitBreaker.make("c", { trip: TripPolicy.consecutive(1), openFor: "1 minute" })
+      const policy = yield* Policy.make("p", { bulkhead: { maxConcurrent: 1 }, retry: Schedule.recurs(1) })
+      const late = (self: Effect.Effect<void>): typeof down =>
+        down.pipe(
+          policy.protect,
+          Fallback.orElse(() => Effect.flatMap(self, (): Effect.Effect<string> => not(Promise.resolve("done"))), {
+            when: "any"
+          })
+        )
+      for (const self of [Effect.void, Effect.yieldNow, Effect.sleep("1 second")]) {
+        yield* breaker.control.reset()
+        const call = policy.protect(bulkhead.protect(bulkhead.protect(breaker.protect(late(self)))), { key: "b" })
+        const fiber = yield* start(Effect.exit(call))
+        yield* TestClock.adjust("1 second")
+        // Effect's loop has ended the fiber: it does not even reach `Effect.exit`.
+        assert.include(String(defectOf(ended(fiber))), "Not a valid effect")
+        assert.strictEqual((yield* bulkhead.state()).running, 0)
+        assert.deepStrictEqual([(yield* policy.stats()).running, (yield* policy.stats("b")).running], [0, 0])
+        assert.strictEqual((yield* breaker.state())._tag, "open")
+      }
+    })
+  )
+
+  it.effect("a fallback that ends leaves nothing on the fiber, whichever way it ends", () =>
+    Effect.gen(function* () {
+      // Who started the fiber observes it from its first pause on.
+      yield* Effect.yieldNow
+      const fiber = yield* Effect.withFiber((fiber) => Effect.succeed(fiber as unknown as { readonly _observers: [] }))
+      const before = fiber._observers?.length ?? 0
+      for (const end of [Effect.yieldNow, Effect.fail("no"), Effect.die("no")]) {
+        yield* Effect.exit(down.pipe(Fallback.orElse(() => Effect.andThen(Effect.void, end), { when: "any" })))
+        assert.strictEqual(fiber._observers?.length ?? 0, before)
+      }
+    })
+  )
 
   it.effect("a hook and a step that do return effects run as before, failures and interruption included", () =>
     Effect.gen(function* () {

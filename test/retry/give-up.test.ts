@@ -200,8 +200,8 @@ describe("Retry, options", () => {
   const bad: ReadonlyArray<readonly [options: unknown, message: string]> = [
     [{ maxRetryAfter: -1 }, 'maxRetryAfter must be a duration of zero or more, such as "5 seconds", got -1'],
     [{ maxRetryAfter: "long" }, 'maxRetryAfter must be a duration of zero or more, such as "5 seconds", got "long"'],
-    [{ onRetry: 3 }, "onRetry must be a function, got 3"],
-    [{ while: true }, "while must be a function, got true"],
+    [{ onRetry: 3 }, "onRetry must be a function that returns an Effect, got 3"],
+    [{ while: true }, "while must be a function that returns true or false, got true"],
     [{ unprocessedOnly: "yes" }, 'unprocessedOnly must be true or false, got "yes"'],
     [{ name: "" }, 'name must be a non-empty string, got ""']
   ]

@@ -49,6 +49,14 @@ export const outcome = <A, E extends { readonly _tag: string }, R>(self: Effect.
     return reason?._tag === "Fail" ? reason.error._tag : reason?._tag
   })
 
+/** All that a call that failed ends with: the tags of its errors, and how it ended otherwise. */
+export const reasons = <A, E extends { readonly _tag: string }, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.map(Effect.exit(self), (exit) =>
+    Exit.isSuccess(exit)
+      ? []
+      : exit.cause.reasons.map((reason) => (reason._tag === "Fail" ? reason.error._tag : reason._tag))
+  )
+
 export const tagOf = (breaker: AnyBreaker, key?: string) => Effect.map(breaker.state(key), (state) => state._tag)
 
 /** Calls that begin now and end when they are told to. */

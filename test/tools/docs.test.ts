@@ -1,8 +1,21 @@
 import { describe, expect, test } from "vitest"
 import { blocksOf, withAssertions } from "../../packages/tools/src/docs/blocks.ts"
-import { checkDocs } from "../../packages/tools/src/docs.ts"
+import { checkDocs, filesWithBlocks } from "../../packages/tools/src/docs.ts"
 
 const page = (...lines: ReadonlyArray<string>) => ({ file: "docs/page.md", text: lines.join("\n") })
+
+describe("filesWithBlocks", () => {
+  test("are those whose path holds a part, and all without one", () => {
+    expect(filesWithBlocks(["policies/retry", "src/Retry.ts"])).toEqual([
+      "docs/policies/retry-budget.md",
+      "docs/policies/retry.md",
+      "packages/resilience/src/Retry.ts"
+    ])
+    expect(filesWithBlocks(["policies/retry.md"])).toEqual(["docs/policies/retry.md"])
+    expect(filesWithBlocks(["no such page"])).toEqual([])
+    expect(filesWithBlocks([]).length).toBeGreaterThan(50)
+  })
+})
 
 describe("blocksOf", () => {
   test("takes the ts blocks of a page, with their lines and marks", () => {

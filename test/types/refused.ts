@@ -296,6 +296,33 @@ Stream.make(1).pipe(Payments.protect)
 // @ts-expect-error A function.
 Payments.protect(() => fetchUser(1))
 
+// @ts-expect-error An async predicate: a promise is always truthy.
+CircuitBreaker.make("c", { failWhen: async (value: unknown) => value === undefined })
+
+// @ts-expect-error The same for one call.
+fetchUser(1).pipe(Users.protect({ failWhen: async (user: User) => user.id === 0 }))
+
+// @ts-expect-error The same of a retry.
+fetchUser(1).pipe(Retry.transient(backoff, { while: async (user: User) => user.id === 0 }))
+
+// @ts-expect-error The same of a fallback.
+fetchUser(1).pipe(Fallback.value("x", { when: async () => true }))
+
+// @ts-expect-error The same of a stale fallback.
+StaleFallback.make("s", { maxAge: "1 minute", when: async () => true })
+
+// @ts-expect-error The same of Transient.when.
+findUser(1).pipe(Transient.when(async (error: NotFound) => error._tag === "NotFound"))
+
+// @ts-expect-error The same of an option of it.
+findUser(1).pipe(Transient.when((_: NotFound) => true, { unprocessed: async () => true }))
+
+// @ts-expect-error The same of a trip policy.
+TripPolicy.make({ name: "own", initial: () => 0, record: () => {}, trips: async () => true })
+
+// @ts-expect-error An async classification.
+CircuitBreaker.make("c", { classify: async () => "success" })
+
 // @ts-expect-error An async function.
 Users.fn(async (id: number) => id)
 

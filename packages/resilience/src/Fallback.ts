@@ -180,7 +180,7 @@ export const orElse: {
     options?: O & Options<E> & Types.NoUnknownOptions<O, Options>
   ): Effect.Effect<A | A2, RemainingErrors<E, O> | E2, R | R2>
 } = dual("Fallback.orElse", (f, options) => {
-  if (typeof f !== "function") Check.invalid("Fallback.orElse", "the argument", "a function that returns an Effect", f)
+  Check.callback("Fallback.orElse", "the argument", "a function that returns an Effect", f)
   return make(f, options)
 })
 

@@ -8,6 +8,7 @@
  */
 import type * as Exit from "effect/Exit"
 import * as Rejection from "./Rejection.ts"
+import * as Check from "./runtime/options.ts"
 import { has, read } from "./runtime/read.ts"
 import * as Transient from "./Transient.ts"
 import type * as Types from "./Types.ts"
@@ -52,9 +53,12 @@ export interface Classification<in A = unknown, in E = unknown> {
    * because the dependency is available, or a failure. Default: `"ignored"`.
    */
   readonly throttled?: "ignored" | "failure" | undefined
-  /** A success counts as a failure when this is `true` for its value. The caller still gets the value. */
+  /** A success counts as a failure when this is `true` for its value, and nothing else. The caller still gets the value. */
   readonly failWhen?: Bivariant<A, boolean> | undefined
-  /** Classifies an exit. It is not called for an interruption, which is always `"ignored"`. */
+  /**
+   * Classifies an exit. It is not called for an interruption, which is always `"ignored"`. What it throws is a defect beside
+   * the error of the call, which then counts as `"ignored"`.
+   */
   readonly classify?: Bivariant<Exit.Exit<A, E>, Outcome> | undefined
 }
 
@@ -122,7 +126,7 @@ const errorClassifier = (options: Classification) => {
   const fails = options.failures === undefined ? undefined : tagIn(options.failures)
   const isIgnored = tagIn(options.ignore ?? [])
   return (error: unknown): Outcome => {
-    if (Rejection.is(error) || isIgnored(error) || Transient.isIgnored(error)) return "ignored"
+    if (Rejection.isLocal(error) || isIgnored(error) || Transient.isIgnored(error)) return "ignored"
     if (fails !== undefined && (fails(error) || has(error, TimedOutTypeId))) return "failure"
     if (Transient.isThrottled(error)) return throttled
     return fails === undefined && Transient.is(error) ? "failure" : others
@@ -139,6 +143,7 @@ const classifyError = errorClassifier({})
  */
 export const classifier = <A, E>(options: Classification<A, E> | undefined): ((exit: Exit.Exit<A, E>) => Outcome) => {
   if (options === undefined) return classify
+  Check.classification("Outcome.classifier", options)
   const { failWhen } = options
   const decide = options.classify
   if (decide !== undefined) {
@@ -150,7 +155,11 @@ export const classifier = <A, E>(options: Classification<A, E> | undefined): ((e
   if (!isClassification(options)) return classify
   const classifyError = errorClassifier(options)
   return (exit) =>
-    exit._tag === "Failure" ? classifyCause(exit, classifyError) : failWhen?.(exit.value) ? "failure" : "success"
+    exit._tag === "Failure"
+      ? classifyCause(exit, classifyError)
+      : failWhen?.(exit.value) === true
+        ? "failure"
+        : "success"
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@
  */
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
-import { attempt, has } from "./runtime/read.ts"
+import { attempt, has, read } from "./runtime/read.ts"
+import { shared } from "./runtime/shared.ts"
 import { stackless } from "./runtime/stackless.ts"
 import { defaultKey } from "./Types.ts"
 
@@ -44,6 +45,25 @@ export type Evidence = typeof Evidence.Type
 
 const origin = { policy: Schema.String, key: Schema.String }
 
+/** The rejections that were decoded: no property of theirs, because a copy of an error is equal to it. */
+const decoded = shared("Rejection/decoded/1", () => new WeakSet<object>())
+
+// biome-ignore lint/suspicious/noExplicitAny: TypeScript allows no other parameters of the constructor of a mixin
+type AnyClass = new (...args: any) => object
+
+/**
+ * The class, whose instances know whether they were decoded: a schema gives the constructor a payload that is already checked, and
+ * a program does not.
+ */
+const notingDecoded = <C extends AnyClass>(Base: C): C =>
+  class extends Base {
+    // biome-ignore lint/suspicious/noExplicitAny: as above
+    constructor(...args: any) {
+      super(...args)
+      if (has(args[1], "~payload")) decoded.add(this)
+    }
+  }
+
 /** @internal */
 export const label = (self: { readonly policy: string; readonly key: string }): string =>
   self.key === defaultKey ? self.policy : `${self.policy} [${self.key}]`
@@ -74,12 +94,14 @@ export const formatDuration = (duration: Duration.Duration): string =>
  * @category errors
  * @since 0.1.0
  */
-export class CircuitOpen extends Schema.TaggedError<CircuitOpen>("effect-resilience/CircuitOpen")("CircuitOpen", {
-  ...origin,
-  state: Schema.Literals(["open", "half-open", "isolated"]),
-  retryAfter: Schema.Duration,
-  evidence: Schema.optionalKey(Evidence)
-}) {
+export class CircuitOpen extends notingDecoded(
+  Schema.TaggedError<CircuitOpen>("effect-resilience/CircuitOpen")("CircuitOpen", {
+    ...origin,
+    state: Schema.Literals(["open", "half-open", "isolated"]),
+    retryAfter: Schema.Duration,
+    evidence: Schema.optionalKey(Evidence)
+  })
+) {
   override get message(): string {
     if (this.state === "isolated") return `${label(this)}: the circuit is isolated by an operator`
     return withEvidence(
@@ -139,12 +161,14 @@ export const formatEvidence = (evidence: Evidence): string => {
  * @category errors
  * @since 0.1.0
  */
-export class BulkheadFull extends Schema.TaggedError<BulkheadFull>("effect-resilience/BulkheadFull")("BulkheadFull", {
-  ...origin,
-  reason: Schema.Literals(["full", "wait", "deadline"]),
-  running: Schema.Number,
-  waiting: Schema.Number
-}) {
+export class BulkheadFull extends notingDecoded(
+  Schema.TaggedError<BulkheadFull>("effect-resilience/BulkheadFull")("BulkheadFull", {
+    ...origin,
+    reason: Schema.Literals(["full", "wait", "deadline"]),
+    running: Schema.Number,
+    waiting: Schema.Number
+  })
+) {
   override get message(): string {
     const because =
       this.reason === "full"
@@ -163,9 +187,12 @@ export class BulkheadFull extends Schema.TaggedError<BulkheadFull>("effect-resil
  * @category errors
  * @since 0.1.0
  */
-export class DeadlineExceeded extends Schema.TaggedError<DeadlineExceeded>("effect-resilience/DeadlineExceeded")(
-  "DeadlineExceeded",
-  { ...origin, deadline: Schema.Duration, started: Schema.Boolean }
+export class DeadlineExceeded extends notingDecoded(
+  Schema.TaggedError<DeadlineExceeded>("effect-resilience/DeadlineExceeded")("DeadlineExceeded", {
+    ...origin,
+    deadline: Schema.Duration,
+    started: Schema.Boolean
+  })
 ) {
   override get message(): string {
     const limit =
@@ -212,8 +239,77 @@ export type Rejection = CircuitOpen | BulkheadFull | DeadlineExceeded
 export const is = <E>(error: E): error is E & Rejection => has(error, TypeId)
 
 /**
+ * Checks whether an error is a rejection of a policy in this program, and not one that another service sent as its own error.
+ *
+ * **When to use** In an API whose endpoints fail with rejections, on the side that calls it.
+ *
+ * **Details** A rejection that was decoded from the wire is not local. It is an error of the service that sent it: a circuit
+ * breaker counts it as any other permanent error, and it does not prove that the work never started.
+ *
+ * **Example** (A rejection that was sent)
+ *
+ * ```ts
+ * import { Duration, Schema } from "effect"
+ * import { Rejection } from "effect-resilience"
+ *
+ * const local = new Rejection.CircuitOpen({
+ *   policy: "app/Users",
+ *   key: "default",
+ *   state: "open",
+ *   retryAfter: Duration.seconds(4)
+ * })
+ * const sent = Schema.decodeUnknownSync(Rejection.CircuitOpen)(Schema.encodeSync(Rejection.CircuitOpen)(local))
+ * Rejection.isLocal(local) // => true
+ * Rejection.isLocal(sent) // => false
+ * ```
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isLocal = <E>(error: E): error is E & Rejection => is(error) && !decoded.has(error)
+
+/** How many causes deep a rejection is looked for. */
+const deepest = 10
+
+/**
+ * Finds the rejection in an error of another library: the error itself, or the first one among its causes.
+ *
+ * **When to use** For clients that know their own errors only, such as those over `effect-resilience/http/HttpClient`, where a
+ * rejection is the cause of an `HttpClientError`.
+ *
+ * **Details** Follows `cause`, and `reason` where there is no `cause`, up to ten deep.
+ *
+ * **Example** (A rejection as a cause)
+ *
+ * ```ts
+ * import { Duration } from "effect"
+ * import { Rejection } from "effect-resilience"
+ *
+ * const cause = new Rejection.CircuitOpen({
+ *   policy: "app/Users",
+ *   key: "default",
+ *   state: "open",
+ *   retryAfter: Duration.seconds(4)
+ * })
+ * Rejection.of(new Error("the request failed", { cause }))?._tag // => "CircuitOpen"
+ * Rejection.of(new Error("the request failed")) // => undefined
+ * ```
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const of = (error: unknown): Rejection | undefined => {
+  let link = error
+  for (let depth = 0; depth <= deepest && link !== undefined && link !== null; depth++) {
+    if (is(link)) return link as Rejection
+    link = read(link, "cause") ?? read(link, "reason")
+  }
+  return undefined
+}
+
+/**
  * Checks whether an error proves that the work never started. `false` for a deadline that passed while the work was
- * running.
+ * running, and for a rejection that another service sent.
  *
  * **When to use** To repeat or to queue work that must not be done twice.
  *
@@ -223,7 +319,7 @@ export const is = <E>(error: E): error is E & Rejection => has(error, TypeId)
 export const neverStarted = <E>(
   error: E
 ): error is E & (CircuitOpen | BulkheadFull | (DeadlineExceeded & { readonly started: false })) =>
-  is(error) && !attempt(() => error instanceof DeadlineExceeded && error.started, true)
+  isLocal(error) && !attempt(() => error instanceof DeadlineExceeded && error.started, true)
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Constructors without a stack trace

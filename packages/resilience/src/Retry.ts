@@ -257,7 +257,7 @@ export const resolve = (where: string, schedule: unknown, options: Options = {})
   const { history = 10, maxRetryAfter, onRetry, unprocessedOnly = false } = options
   if (!Check.isSchedule(schedule)) Check.invalid(where, "schedule", "a Schedule", schedule)
   if (typeof unprocessedOnly !== "boolean") Check.invalid(where, "unprocessedOnly", "true or false", unprocessedOnly)
-  if (onRetry !== undefined && typeof onRetry !== "function") Check.invalid(where, "onRetry", "a function", onRetry)
+  if (onRetry !== undefined) Check.callback(where, "onRetry", "a function that returns an Effect", onRetry)
   const given = backoffOf(schedule as object)
   return {
     where,
@@ -283,9 +283,7 @@ const resolveTransient = (schedule: unknown, options: Options | undefined): Retr
   const gated = gatedScheduleOf(schedule)
   const settings = resolve(where, gated === undefined ? schedule : gated.schedule, options)
   const name = Check.nonEmpty(where, "name", Check.orDefault(options?.name, "Retry"))
-  if (options?.while !== undefined && typeof options.while !== "function") {
-    Check.invalid(where, "while", "a function", options.while)
-  }
+  if (options?.while !== undefined) Check.callback(where, "while", Check.predicate, options.while)
   return { ...settings, name, gated, while: options?.while }
 }
 

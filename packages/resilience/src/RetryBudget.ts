@@ -22,6 +22,7 @@ import { resolve as resolveKeys } from "./engine/keyed.ts"
 import * as Protecting from "./engine/protect.ts"
 import { Reporter } from "./engine/reporter.ts"
 import * as Time from "./runtime/clock.ts"
+import * as EffectErrors from "./runtime/effectErrors.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
 import type { AnyFiber } from "./runtime/types.ts"
@@ -198,7 +199,9 @@ const gate = <Output, Input, Error, Env, R>(
       return (now: number, input: Input) =>
         Effect.flatMap(step(now, input), (decided) =>
           Effect.withFiber((fiber) =>
-            budget(fiber).tryRetry(input, false, key, fiber) ? Effect.succeed(decided) : Cause.done(decided[0])
+            budget(fiber).tryRetry(EffectErrors.isTimeout(input), false, key, fiber)
+              ? Effect.succeed(decided)
+              : Cause.done(decided[0])
           )
         )
     })

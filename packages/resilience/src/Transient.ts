@@ -21,6 +21,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { dual } from "./runtime/dual.ts"
 import * as EffectErrors from "./runtime/effectErrors.ts"
+import * as Check from "./runtime/options.ts"
 import { attempt, has, isObject, read } from "./runtime/read.ts"
 import { shared } from "./runtime/shared.ts"
 import type * as Types from "./Types.ts"
@@ -298,6 +299,19 @@ const lift = (error: object, options: LiftOptions<unknown>): void => {
   })
 }
 
+const checkLift = (predicate: unknown, options: LiftOptions<unknown>): void => {
+  const where = "Transient.when"
+  Check.callback(where, "the argument", Check.predicate, predicate)
+  Check.noUnknown(where, options, ["retryAfter", "unprocessed", "throttled"])
+  const { retryAfter, throttled, unprocessed } = options
+  if (retryAfter !== undefined) Check.callback(where, "retryAfter", "a function that returns a duration", retryAfter)
+  for (const [name, flag] of Object.entries({ unprocessed, throttled })) {
+    if (flag !== undefined && typeof flag !== "boolean") {
+      Check.callback(where, name, `true, false or ${Check.predicate}`, flag)
+    }
+  }
+}
+
 /** Looks at each reason of a failure. The cause stays as it is, with its annotations. */
 const examining = (self: Types.AnyEffect, look: (reason: Cause.Reason<unknown>) => void): Types.AnyEffect =>
   Effect.catchCause(self, (cause: Cause.Cause<unknown>) => {
@@ -357,15 +371,14 @@ export const when: {
     predicate: (error: E) => boolean,
     options?: LiftOptions<E>
   ): Effect.Effect<A, E | (E & Transient), R>
-} = dual(
-  "Transient.when",
-  (predicate: (error: unknown) => boolean, options: LiftOptions<unknown> = {}) =>
-    (self) =>
-      examining(self, (reason) => {
-        if (reason._tag !== "Fail" || !attempt(() => predicate(reason.error), false)) return
-        if (isObject(reason.error) && !has(reason.error, TypeId)) lift(reason.error, options)
-      })
-)
+} = dual("Transient.when", (predicate: (error: unknown) => boolean, options: LiftOptions<unknown> = {}) => {
+  checkLift(predicate, options)
+  return (self) =>
+    examining(self, (reason) => {
+      if (reason._tag !== "Fail" || attempt(() => predicate(reason.error), false) !== true) return
+      if (isObject(reason.error) && !has(reason.error, TypeId)) lift(reason.error, options)
+    })
+})
 
 /** The tags of Effect's errors that may be transient. */
 type KnownTag =
@@ -400,7 +413,7 @@ export type Known<E> = E extends { readonly _tag: KnownTag } ? (E extends Transi
  * - `Cause.TimeoutError`
  * - `HttpClientError` with the status 408, 429, 500, 502, 503 or 504, with a body that was cut off, or with a transport
  *   error, except one with which the client itself refuses a request: a URL, method, header, port or body that it does not
- *   send
+ *   send, or a rejection of a policy
  * - `SocketError` of opening, reading or writing, or with the close code 1001, 1006, 1011, 1012, 1013 or 1014
  * - `RpcClientError` with one of these
  * - `RateLimiterError` with `RateLimitExceeded`
@@ -461,9 +474,15 @@ export const known = <A, E, R>(
     }
   })
 
-const markKnown = (error: unknown): void => {
+/**
+ * Marks an error of Effect's as {@link known} does, and as transient whatever it is.
+ *
+ * @internal
+ */
+export const markTransient = (error: object): void => markKnown(error, true)
+
+const markKnown = (error: unknown, transient = isKnown(error)): void => {
   if (!isObject(error) || has(error, TypeId) || liftedOf(error)?.explicit === true) return
-  const transient = isKnown(error)
   const ignored = EffectErrors.isIgnored(error)
   if (!transient && !ignored) return
   const wait = EffectErrors.retryAfter(error, wallTime)

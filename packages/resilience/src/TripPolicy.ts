@@ -107,7 +107,10 @@ export const make = <S>(policy: {
   readonly settings?: Readonly<Record<string, unknown>> | undefined
 }): TripPolicy<S> => {
   Options.nonEmpty("TripPolicy.make", "name", policy.name)
-  return Options.tripPolicy("TripPolicy.make", "policy", { ...policy, figures: policy.figures ?? (() => ({})) })
+  return Options.tripPolicy("TripPolicy.make", "policy", {
+    ...policy,
+    figures: Options.orDefault(policy.figures, () => ({}))
+  })
 }
 
 /**
@@ -392,6 +395,15 @@ const combined = (name: "any" | "all", policies: ReadonlyArray<TripPolicy>) => (
 /** Nothing is known of the parts of a part. */
 const unknownParts: ReadonlyArray<string> = []
 
+/** One of the policies that opened the circuit is enough: `asked` picks them. */
+const judgedByOneOf = (
+  policies: ReadonlyArray<TripPolicy>,
+  asked: (openedBy: ReadonlyArray<string>) => ReadonlyArray<TripPolicy> = () => policies
+): TripPolicy["probeFailed"] =>
+  policies.some((policy) => policy.probeFailed !== undefined)
+    ? (probe, openedBy) => asked(openedBy).some((policy) => policy.probeFailed?.(probe, unknownParts) === true)
+    : undefined
+
 /**
  * Opens when at least one of the given policies would open.
  *
@@ -420,11 +432,11 @@ export const any = (...policies: ReadonlyArray<Any>): TripPolicy => {
   const parts = policies.flatMap((policy) => partsOfAny.get(policy) ?? [policy])
   const labelled = labelParts(parts)
   const tripping = (state: ReadonlyArray<unknown>, now: number) =>
-    labelled.filter(({ index, policy }) => policy.trips(state[index], now))
+    labelled.filter(({ index, policy }) => policy.trips(state[index], now) === true)
   const policy = make<ReadonlyArray<unknown>>({
     ...combined("any", parts),
     trips: (state, now) => {
-      for (let i = 0; i < parts.length; i++) if (parts[i]?.trips(state[i], now)) return true
+      for (let i = 0; i < parts.length; i++) if (parts[i]?.trips(state[i], now) === true) return true
       return false
     },
     trippedBy: (state, now) => tripping(state, now).map(({ label }) => label),
@@ -435,13 +447,10 @@ export const any = (...policies: ReadonlyArray<Any>): TripPolicy => {
         ? only.policy.figures(state[only.index], now)
         : labelledFigures(tripped.length === 0 ? labelled : tripped, state, now)
     },
-    probeFailed: parts.some((part) => part.probeFailed !== undefined)
-      ? (probe, openedBy) => {
-          const known = labelled.filter(({ label }) => openedBy.includes(label))
-          const asked = known.length === 0 ? labelled : known
-          return asked.some(({ policy }) => policy.probeFailed?.(probe, unknownParts) === true)
-        }
-      : undefined
+    probeFailed: judgedByOneOf(parts, (openedBy) => {
+      const known = parts.filter((_, i) => openedBy.includes(labelled[i]?.label ?? ""))
+      return known.length === 0 ? parts : known
+    })
   }) as TripPolicy
   partsOfAny.set(policy, parts)
   return policy
@@ -453,7 +462,8 @@ export const any = (...policies: ReadonlyArray<Any>): TripPolicy => {
  * **Details** Throws a `RangeError` without policies. Each figure has the name of its policy in front, as in
  * `failureRate.rate`; policies of one name are numbered, as in `failureRate#2.rate`.
  *
- * A probe counts as failed when every policy says so; a policy without `probeFailed` never does.
+ * A probe counts as failed when one of the policies says so, because all of them opened the circuit. Of an {@link any} inside,
+ * every part is asked.
  *
  * @category combinators
  * @since 0.1.0
@@ -463,11 +473,9 @@ export const all = (...policies: ReadonlyArray<Any>): TripPolicy => {
   const labelled = labelParts(policies)
   return make<ReadonlyArray<unknown>>({
     ...combined("all", policies),
-    trips: (state, now) => policies.every((policy, i) => policy.trips(state[i], now)),
+    trips: (state, now) => policies.every((policy, i) => policy.trips(state[i], now) === true),
     figures: (state, now) => labelledFigures(labelled, state, now),
-    probeFailed: policies.every((policy) => policy.probeFailed !== undefined)
-      ? (probe) => policies.every((policy) => policy.probeFailed?.(probe, unknownParts) === true)
-      : undefined
+    probeFailed: judgedByOneOf(policies)
   }) as TripPolicy
 }
 

@@ -10,6 +10,7 @@
 import { globSync, readFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { basename } from "node:path"
+import { parseArgs } from "node:util"
 import { Broken, blocksOf, type Source } from "./docs/blocks.ts"
 import { execute, type Failure } from "./docs/execute.ts"
 import { locate, type Module, modulesOf, writeModules } from "./docs/modules.ts"
@@ -88,9 +89,15 @@ export const checkDocs = async (sources: ReadonlyArray<Source>, folder: string, 
   return { failures: inOrder, compiled: modules.length, executed: runnable.length, expected }
 }
 
-if (import.meta.main) {
-  const verbose = process.argv.includes("--verbose")
-  const files = [
+const help = `Compiles and runs the code blocks of README.md, docs/, and of the readmes and doc comments of the packages.
+
+  npm run docs                        all of them
+  npm run docs -- policies/retry      those of the files whose path holds this; several parts may be given
+  npm run docs -- --verbose           with what the blocks print and how the compiler refuses those that must not compile`
+
+/** The files with code blocks: those whose path holds one of the parts, all without one. */
+export const filesWithBlocks = (parts: ReadonlyArray<string>): ReadonlyArray<string> =>
+  [
     // What is packed with the library is a copy of README.md.
     ...globSync(["README.md", "packages/*/{README,AGENTS}.md"], { exclude: ["packages/resilience/README.md"] }),
     ...globSync("docs/**/*.md"),
@@ -98,14 +105,25 @@ if (import.meta.main) {
       exclude: ["packages/tools/**", "packages/*/src/{machine,runtime,engine,internal,cli,report}/**"]
     })
   ]
-  const sources = files
     .map((file) => file.replaceAll("\\", "/"))
+    .filter((file) => parts.length === 0 || parts.some((part) => file.includes(part)))
     .sort()
-    .map((file) => ({ file, text: readFileSync(file, "utf8") }))
-  const { compiled, executed, expected, failures } = await checkDocs(sources, ".cache/docs", verbose)
-  if (verbose)
+
+const main = async (): Promise<void> => {
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: { verbose: { type: "boolean", default: false }, help: { type: "boolean", default: false } }
+  })
+  if (values.help) return console.log(help)
+  const files = filesWithBlocks(positionals)
+  if (files.length === 0) throw new RangeError(`no file with code blocks has a path with ${positionals.join(" or ")}`)
+  const sources = files.map((file) => ({ file, text: readFileSync(file, "utf8") }))
+  const { compiled, executed, expected, failures } = await checkDocs(sources, ".cache/docs", values.verbose)
+  if (values.verbose)
     for (const { file, line, reason } of expected) console.log(`${file}:${line}: rightly refused: ${reason}\n`)
   for (const { file, line, reason } of failures) console.error(`${file}:${line}: ${reason}\n`)
   if (failures.length > 0) process.exit(1)
   console.log(`${compiled} modules of code blocks compiled, ${executed} of them run`)
 }
+
+if (import.meta.main) await main()

@@ -239,13 +239,16 @@ const labImports = {
   "{report,cli}/**": /^(?:node:|a computed name$)/
 }
 
+/** What the testing kit's servers import in addition. */
+const kitImports = { "{Faulty.ts,internal/faulty/**}": /^node:/ }
+
 if (import.meta.main) {
   const library = modulesIn("packages/resilience/src")
   const kit = modulesIn("packages/testing/src")
   const lab = modulesIn("packages/lab/src")
   const complaints = [
     ...checkLayers(library, stabilityOfEffect),
-    ...checkKit(kit),
+    ...checkKit(kit, kitImports),
     ...checkKit(lab, labImports, ["report", "cli"])
   ]
   for (const complaint of complaints) console.error(complaint)

@@ -102,7 +102,8 @@ const bulkhead: Shape = {
 }
 const budget: Shape = {
   ratio: number(0, 1, [0, 0.2, 1]),
-  timeoutCost: { takes: (value) => value === 1.5 || value === Infinity, valid: [1, 20, Infinity] },
+  // More than the capacity is refused, except by a budget that is empty anyway.
+  timeoutCost: dependsIf(number(1, Infinity, [1, 20, Infinity]), (value) => value !== 1.5 && value !== Infinity),
   capacity: dependsIf(number(1, Infinity, [20, 100]), (value) => value === 1.5),
   initial: number(0, 20, [0, 5]),
   minPerSecond: number(0, Infinity, [0, 1.5]),

@@ -1,6 +1,8 @@
 /** A client process: a sender, and the slots that its attempts share. */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import { Policies } from "effect-resilience"
 import type { Engine } from "../Engine.ts"
 import { type Call, type Client, Failure, type Sender } from "../Sender.ts"
 import { Attempt, type CallPart, type Target } from "./attempt.ts"
@@ -25,7 +27,10 @@ export class Process {
     this.client = client
     this.pool = pool && new Pool(engine, pool, target)
     this.target = this.pool ?? target
-    this.send = Effect.runSyncWith(engine.context)(sender.make(client))
+    // Each client is a process, so it has a registry of its own.
+    this.send = Effect.runSyncWith(Context.add(engine.context, Policies.CurrentRegistry, Policies.makeRegistry()))(
+      sender.make(client)
+    )
   }
 
   /**

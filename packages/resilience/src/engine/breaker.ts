@@ -14,6 +14,7 @@ import * as Check from "../runtime/options.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
 import type * as TripPolicy from "../TripPolicy.ts"
+import { retryAfterOf } from "./asked.ts"
 import {
   type BaseState,
   type Cells,
@@ -144,7 +145,7 @@ export class BreakerCall extends Frame<BreakerEngine, Protect.CallOptions> {
     const now = Time.monotonicMillis(fiber)
     this.cell = undefined
     cell.end(outcome, cause, now)
-    const retryAfter = cause !== undefined && outcome === "failure" ? Protect.retryAfterOf(cause) : undefined
+    const retryAfter = cause !== undefined && outcome === "failure" ? retryAfterOf(cause) : undefined
     circuits.settle(cell, this, outcome, this.startedAt, now, fiber, retryAfter)
     if (cause !== undefined && outcome === "ignored") reporter.ignored(cell.key, cause, fiber)
     if (threw) throw defect

@@ -1,7 +1,6 @@
 /** Retry budgets at run time, for `RetryBudget`, `Retry` and `Policy`: one account for all keys, or one for each. */
 import * as Tokens from "../machine/Tokens.ts"
 import * as Time from "../runtime/clock.ts"
-import * as EffectErrors from "../runtime/effectErrors.ts"
 import { read } from "../runtime/read.ts"
 import type { AnyFiber, AnySchedule } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
@@ -101,11 +100,11 @@ export class Budget {
   }
 
   /**
-   * Takes the price of one retry after `failure`; `false` when the balance is too low. After a timeout it is `timeoutCost`,
+   * Takes the price of one retry; `false` when the balance is too low. After a timeout it is `timeoutCost`,
    * unless the attempt was overtaken: one that started with it or later has succeeded already.
    */
-  tryRetry(failure: unknown, overtaken: boolean, key: string, fiber: AnyFiber): boolean {
-    return this.tryWithdraw(!overtaken && EffectErrors.isTimeout(failure) ? this.settings.timeoutCost : 1, key, fiber)
+  tryRetry(timedOut: boolean, overtaken: boolean, key: string, fiber: AnyFiber): boolean {
+    return this.tryWithdraw(timedOut && !overtaken ? this.settings.timeoutCost : 1, key, fiber)
   }
 
   /** Takes a price; `false` when the balance is too low. */

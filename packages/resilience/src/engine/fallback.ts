@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
 import { returned } from "../runtime/dual.ts"
-import { Frame, passedBy } from "../runtime/frame.ts"
+import { endingCallsAround, Frame, passedBy } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
 import * as Check from "../runtime/options.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
@@ -15,10 +15,11 @@ import { reporterOf } from "./reporter.ts"
 export type When = "rejected" | "neverStarted" | "any" | ((error: unknown) => boolean)
 
 /** The settings of `when`; the default stands here. */
-export const resolveWhen = (where: string, when: unknown = "rejected"): When =>
-  when === "rejected" || when === "neverStarted" || when === "any" || typeof when === "function"
-    ? (when as When)
-    : Check.invalid(where, "when", '"rejected", "neverStarted", "any" or a predicate', when)
+export const resolveWhen = (where: string, when: unknown = "rejected"): When => {
+  if (when === "rejected" || when === "neverStarted" || when === "any") return when
+  Check.callback(where, "when", '"rejected", "neverStarted", "any" or a predicate', when)
+  return when as When
+}
 
 /** An error to handle, or the cause that remains. */
 type Verdict = { readonly error: unknown } | { readonly remaining: Cause.Cause<unknown> }
@@ -38,7 +39,7 @@ export const examine = (cause: Cause.Cause<unknown>, when: When, since: number, 
 }
 
 const isHandled = (reason: Cause.Fail<unknown>, when: When, since: number, fiber: AnyFiber): boolean => {
-  if (typeof when === "function") return when(reason.error)
+  if (typeof when === "function") return when(reason.error) === true
   switch (when) {
     case "any":
       return true
@@ -93,7 +94,7 @@ class FallbackCall extends Frame<FallbackSettings, undefined> {
     if ("remaining" in verdict) return Effect.failCause(verdict.remaining)
     const { error } = verdict
     report(name, Rejection.is(error) ? error.key : defaultKey, error, fiber)
-    return returned("Fallback.orElse", "the argument", orElse(error))
+    return endingCallsAround(returned("Fallback.orElse", "the argument", orElse(error)), fiber)
   }
 }
 

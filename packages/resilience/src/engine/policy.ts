@@ -14,6 +14,7 @@ import { retainHiddenClass } from "../runtime/hiddenClass.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
 import type * as TripPolicy from "../TripPolicy.ts"
+import { retryAfterOf } from "./asked.ts"
 import { Budget, type BudgetSettings } from "./budget.ts"
 import * as Circuits from "./circuits.ts"
 import * as Counters from "./counters.ts"
@@ -310,7 +311,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     if (cause === undefined && outcome === "success" && attempt.startedAt > entry.answeredFrom)
       entry.answeredFrom = attempt.startedAt
     if (circuits !== undefined) {
-      const retryAfter = cause !== undefined && outcome === "failure" ? Protect.retryAfterOf(cause) : undefined
+      const retryAfter = cause !== undefined && outcome === "failure" ? retryAfterOf(cause) : undefined
       circuits.settle(entry, attempt, outcome, attempt.startedAt, now, fiber, retryAfter)
     }
     if (cause !== undefined && outcome === "ignored") reporter.ignored(entry.key, cause, fiber)

@@ -1,8 +1,6 @@
 /** What the `protect` and `fn` of every policy have in common. */
 import "../runtime/frameCheck.ts"
-import type * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Formatter from "effect/Formatter"
@@ -12,7 +10,6 @@ import * as Outcome from "../Outcome.ts"
 import { isEffect, returned } from "../runtime/dual.ts"
 import * as Check from "../runtime/options.ts"
 import type { AnyEffect } from "../runtime/types.ts"
-import * as Transient from "../Transient.ts"
 import { defaultKey } from "../Types.ts"
 
 export type Classify = (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
@@ -71,9 +68,10 @@ export const fnWith = (where: string, protect: Protect) => {
   const protectWithKey = (key: string, self: AnyEffect): AnyEffect =>
     (protect({ key }) as (self: AnyEffect) => AnyEffect)(self)
   return (f: (...args: ReadonlyArray<unknown>) => AnyEffect, options?: FnOptions) => {
-    if (typeof f !== "function") Check.invalid(`${where}.fn`, "the argument", "a function that returns an Effect", f)
+    Check.callback(`${where}.fn`, "the argument", "a function that returns an Effect", f)
     if (options !== undefined) Check.noUnknown(`${where}.fn`, options, ["key"])
     const keyOf = options?.key
+    if (keyOf !== undefined) Check.callback(`${where}.fn`, "key", "a function that returns a string", keyOf)
     const work = (args: ReadonlyArray<unknown>): AnyEffect => returned(`${where}.fn`, "the argument", f(...args))
     // Suspended, so that what the functions throw is a defect of the call.
     return keyOf === undefined
@@ -95,12 +93,6 @@ export const inContext = <Self, Shape extends object>(service: Context.Service<S
   stream: <A>(of: (policy: Shape) => Stream.Stream<A>): Stream.Stream<A, never, Self> =>
     Stream.unwrap(service.useSync(of))
 })
-
-/** The delay that the dependency asked for with the failure of a call. */
-export const retryAfterOf = (cause: Cause.Cause<unknown>): Duration.Duration | undefined => {
-  const reason = cause.reasons.find((reason) => reason._tag === "Fail")
-  return reason === undefined ? undefined : Transient.retryAfter(reason.error)
-}
 
 export interface Classified {
   readonly outcome: Outcome.Outcome

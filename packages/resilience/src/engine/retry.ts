@@ -7,11 +7,14 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
+import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type * as Event from "../Event.ts"
 import * as Decision from "../machine/Retry.ts"
 import * as Rejection from "../Rejection.ts"
+import { beside } from "../runtime/beside.ts"
 import * as Time from "../runtime/clock.ts"
+import * as EffectErrors from "../runtime/effectErrors.ts"
 import { Frame } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
 import * as Check from "../runtime/options.ts"
@@ -20,6 +23,7 @@ import * as Timer from "../runtime/timer.ts"
 import type { AnyEffect, AnyFiber, AnySchedule } from "../runtime/types.ts"
 import * as Transient from "../Transient.ts"
 import { defaultKey } from "../Types.ts"
+import { askedMillis } from "./asked.ts"
 import type { Budget, GatedSchedule } from "./budget.ts"
 import * as Deadline from "./deadline.ts"
 import * as Left from "./left.ts"
@@ -88,7 +92,7 @@ const cutByDeadline = Symbol()
 
 type Step = (now: number, input: unknown) => Pull.Pull<[unknown, Duration.Duration], unknown, unknown, unknown>
 
-/** The failure of an attempt that another try may cure: its error, or `undefined`. */
+/** The failure of an attempt that another try may cure: its error, of several the one that asks for the longest delay, or `undefined`. */
 const retryable = (
   cause: Cause.Cause<unknown>,
   unprocessedOnly: boolean,
@@ -103,15 +107,15 @@ const retryable = (
     // Already retried inside this call: retries do not multiply.
     if (Left.isExhaustedByCause(reason, since)) return undefined
     if (unprocessedOnly && !Transient.isUnprocessed(reason.error)) return undefined
-    found ??= { error: reason.error }
+    if (found === undefined || askedMillis(reason.error) > askedMillis(found.error)) found = { error: reason.error }
   }
   return found
 }
 
-/** The rejection that a cause consists of, if it does. */
+/** The rejection of this program that a cause consists of, if it does. */
 const rejectionOf = (cause: Cause.Cause<unknown>): Rejection.Rejection | undefined => {
   const reason = cause.reasons.length === 1 ? cause.reasons[0]! : undefined
-  return reason?._tag === "Fail" && Rejection.is(reason.error) ? reason.error : undefined
+  return reason?._tag === "Fail" && Rejection.isLocal(reason.error) ? reason.error : undefined
 }
 
 /** How the last attempt that counts ended: with a failure of the dependency, or with a value that asks for another try. */
@@ -144,6 +148,8 @@ export class RetryLoop {
   private last: Last | undefined
   /** An attempt that has ended may have done its work. */
   private mayHaveRun = false
+  /** A time limit ended the last attempt, or a part of it. */
+  private timedOut = false
   private readonly since: number
 
   /** `startedAt` is when the first attempt began, `since` what {@link Left.recorded} returned then. */
@@ -172,6 +178,7 @@ export class RetryLoop {
     if (found !== undefined) {
       const failure = { cause, error: found.error, mayHaveRun }
       this.last = failure
+      this.timedOut = cause.reasons.some((reason) => reason._tag === "Fail" && EffectErrors.isTimeout(reason.error))
       this.mayHaveRun ||= !Left.didNoWork(cause)
       return this.next(found.error, fiber, (reason) => this.giveUp(reason, failure, fiber))
     }
@@ -200,6 +207,7 @@ export class RetryLoop {
     this.mayHaveRun = true
     const last = { value }
     this.last = last
+    this.timedOut = EffectErrors.isTimeout(value)
     return this.next(value, fiber, (reason) => this.endWith(reason, last, fiber))
   }
 
@@ -215,7 +223,9 @@ export class RetryLoop {
     const now = this.startedEpoch + elapsed
     return Pull.matchEffect(this.takeStep(now, input, fiber), {
       onSuccess: (decided) => {
-        const delay = this.delayOf(decided)
+        const read = Result.try(() => this.delayOf(decided))
+        if (Result.isFailure(read)) return this.endWithDefect(Cause.die(read.failure))
+        const delay = read.success
         const [output] = decided
         const decision = this.decide(input, delay, fiber)
         if (typeof decision === "string") return this.end(decision, input, elapsed, stop)
@@ -237,13 +247,22 @@ export class RetryLoop {
         const hook = this.settings.onRetry
         if (hook === undefined) return next
         const run = inOwnFiber(this.settings.where, "onRetry", () => hook(attempt), fiber)
-        return Effect.flatMap(this.boundByDeadline(run, fiber), () =>
-          decision >= this.remaining(fiber) ? stop("deadline") : next
-        )
+        return Effect.matchCauseEffect(this.boundByDeadline(run, fiber), {
+          onSuccess: () => (decision >= this.remaining(fiber) ? stop("deadline") : next),
+          onFailure: (cause) => this.endWithDefect(cause)
+        })
       },
-      onFailure: Effect.failCause,
+      onFailure: (cause) => this.endWithDefect(cause),
       onDone: (reason) => this.end(reason === cutByDeadline ? "deadline" : "attempts", input, elapsed, stop)
     })
+  }
+
+  /** What the schedule or the hook ended with. A defect of theirs stands beside the failure that came before it, which it must not hide. */
+  private endWithDefect(cause: Cause.Cause<unknown>): AnyEffect {
+    const { last } = this
+    return Effect.failCause(
+      last !== undefined && "cause" in last && Cause.hasDies(cause) ? beside(last.cause, cause) : cause
+    )
   }
 
   /** The delay that a step decided, in milliseconds. In plain JavaScript a step may return anything. */
@@ -291,9 +310,8 @@ export class RetryLoop {
 
   /** The delay before the next attempt in milliseconds, or why there is none. The budget comes last: it is charged. */
   private decide(input: unknown, delay: number, fiber: AnyFiber): number | Event.GiveUpReason {
-    const requested = Transient.retryAfter(input)
     const decision = Decision.decide(
-      { delay, retryAfter: requested === undefined ? 0 : Duration.toMillis(requested) },
+      { delay, retryAfter: askedMillis(input) },
       {
         maxRetryAfter: this.settings.maxRetryAfter,
         remaining: this.remaining(fiber),
@@ -303,7 +321,9 @@ export class RetryLoop {
     )
     if (typeof decision === "string") return decision
     const { budget, retryKey } = this.host
-    return budget === undefined || budget.tryRetry(input, this.host.overtaken, retryKey, fiber) ? decision : "budget"
+    return budget === undefined || budget.tryRetry(this.timedOut, this.host.overtaken, retryKey, fiber)
+      ? decision
+      : "budget"
   }
 
   /** Milliseconds before the deadline: the policy's own or the one around it. */

@@ -262,7 +262,7 @@ export const settle = <S>(
   if (self.phase === Closed) {
     if (outcome === Ignored) return Nothing
     trip.record(self.tripState, outcome === Failure, duration, now)
-    return trip.trips(self.tripState, now) ? Tripped : Nothing
+    return trip.trips(self.tripState, now) === true ? Tripped : Nothing
   }
   if (self.phase !== HalfOpen) return Nothing
   const openings = openingsOf(self)

@@ -24,9 +24,10 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as CircuitBreaker from "../CircuitBreaker.ts"
 import type * as Event from "../Event.ts"
-import { retryAfterOf } from "../engine/protect.ts"
+import { retryAfterOf } from "../engine/asked.ts"
 import * as Outcome from "../Outcome.ts"
 import * as Rejection from "../Rejection.ts"
+import { beside } from "../runtime/beside.ts"
 import * as Check from "../runtime/options.ts"
 import { stackless } from "../runtime/stackless.ts"
 
@@ -198,10 +199,13 @@ const executeWith =
       }
       /** Without an outcome the permit is not reported: it is ignored when the scope closes. */
       const ended = (permit: CircuitBreaker.Permit, exit: Exit.Exit<A, E>): Effect.Effect<A, E, R2> =>
-        Effect.matchCauseEffect(outcomeOf(exit), {
-          onSuccess: (outcome) => Effect.andThen(reportTo(permit, outcome), exit),
-          onFailure: (cause) => Effect.failCause(Exit.isFailure(exit) ? Cause.combine(exit.cause, cause) : cause)
-        })
+        Effect.matchCauseEffect(
+          Effect.flatMap(outcomeOf(exit), (outcome) => reportTo(permit, outcome)),
+          {
+            onSuccess: () => exit,
+            onFailure: (cause) => Effect.failCause(Exit.isFailure(exit) ? beside<E>(exit.cause, cause) : cause)
+          }
+        )
       return Effect.scopedWith((scope) =>
         circuits.acquire({ key }).pipe(
           Effect.mapError((rejection) => errorOf(key, rejection)),

@@ -1,7 +1,7 @@
 /** What Effect's own errors say, each in its own way, of another try. They are read by shape: nothing of theirs is imported. */
 import * as Duration from "effect/Duration"
 import * as HttpDate from "./httpDate.ts"
-import { read as field } from "./read.ts"
+import { read as field, has } from "./read.ts"
 
 const transientStatus = new Set([408, 429, 500, 502, 503, 504])
 const transientSystem = new Set(["Busy", "TimedOut", "WouldBlock"])
@@ -89,6 +89,12 @@ const isRefusedByClient = (cause: unknown): boolean => {
   return field(first, "name") === "TypeError" && !networkError.test(message) && refusedArgument.test(message)
 }
 
+/** The rejection with which a policy refused the request, by the name of its mark: the module `Rejection` is above this one. */
+const rejectionIn = (reason: unknown): unknown => {
+  const cause = field(reason, "cause")
+  return has(cause, "~effect-resilience/Rejection") ? cause : undefined
+}
+
 /** A reason of `HttpClientError` that was no request: it says nothing about the dependency. */
 const isUnsent = (reason: unknown): boolean => {
   switch (tagOf(reason)) {
@@ -107,7 +113,7 @@ const isUnsent = (reason: unknown): boolean => {
 const isTransientRequest = (reason: unknown): boolean => {
   switch (tagOf(reason)) {
     case "TransportError":
-      return !isUnsent(reason)
+      return !isUnsent(reason) && rejectionIn(reason) === undefined
     case "StatusCodeError":
       return transientStatus.has(field(field(reason, "response"), "status") as number)
     case "DecodeError":
@@ -183,7 +189,9 @@ export const isIgnored = (error: unknown): boolean => {
   const reason = reasonOf(error)
   const tag = tagOf(error)
   if (tag === "AiError") return poorAnswers.has(tagOf(reason) as string)
-  return (tag === "HttpClientError" || tag === "RpcClientError") && isUnsent(reason)
+  return (
+    (tag === "HttpClientError" || tag === "RpcClientError") && (isUnsent(reason) || rejectionIn(reason) !== undefined)
+  )
 }
 
 /** Is this a defect with which Node's own client refuses a request? Its methods throw where other clients fail. */
@@ -197,6 +205,8 @@ export const isRefusal = (defect: unknown): boolean =>
 export const isUnprocessed = (error: unknown): boolean => {
   const reason = reasonOf(error)
   const response = responseOf(error)
+  const rejection = rejectionIn(reason)
+  if (rejection !== undefined) return field(rejection, "started") !== true
   if (isThrottled(error) || isUnsent(reason)) return true
   if (field(response, "status") === 503 && waitOf(response) !== undefined) return true
   const tag = tagOf(reason)

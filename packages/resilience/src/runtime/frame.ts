@@ -11,11 +11,12 @@
  *
  * There are two equivalent ways to push a frame: natively (`primitive.ts`), or inside frames of Effect's public API.
  */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
+import { beside } from "./beside.ts"
 import * as Primitive from "./primitive.ts"
 import type { AnyEffect, AnyFiber } from "./types.ts"
 
@@ -123,9 +124,15 @@ export abstract class Frame<E, O> extends Base implements Evaluated {
   }
 
   afterFailure(cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined {
-    const next = this.failed(cause, fiber)
-    if (next === undefined) this.busy = false
-    return next
+    // biome-ignore lint/plugin: no effect; this runs after every failure
+    try {
+      const next = this.failed(cause, fiber)
+      if (next === undefined) this.busy = false
+      return next
+    } catch (defect) {
+      // Thrown by a function of the user's: the caller gets the real error, with the defect beside it.
+      return Effect.failCause(beside(cause, Cause.die(defect)))
+    }
   }
 
   [Primitive.onSuccess](value: unknown, fiber: AnyFiber): AnyEffect {
@@ -161,6 +168,27 @@ export const passedBy = (constructor: { readonly prototype: AnyFrame }): void =>
   })
 }
 
+/**
+ * Runs what a function of the user's returned on the fiber of the call. If it meets a value that is no effect inside (from an
+ * `async` function, say), Effect's loop ends the fiber without unwinding it: the calls around this one are ended here, and
+ * release what they hold. Not for the protected work, because the observer would cost every call.
+ */
+export const endingCallsAround = (self: AnyEffect, fiber: AnyFiber): AnyEffect => {
+  if (!native || Exit.isExit(self)) return self
+  const remove = fiber.addObserver((exit) => {
+    for (const frame of Primitive.left(fiber)) if (frame instanceof Frame) end(frame, exit, fiber)
+  })
+  return Effect.onExitPrimitive(self, () => {
+    remove()
+    return undefined
+  })
+}
+
+/** Ends a call on a fiber that has ended: what would run next cannot. */
+const end = (frame: AnyFrame, exit: Exit.Exit<unknown, unknown>, fiber: AnyFiber): void => {
+  if (exit._tag === "Failure") frame.afterFailure(exit.cause, fiber)
+}
+
 const pushNative = (frame: AnyFrame, fiber: AnyFiber): AnyEffect => {
   Primitive.push(frame, fiber)
   return frame.enter(fiber)
@@ -168,7 +196,9 @@ const pushNative = (frame: AnyFrame, fiber: AnyFiber): AnyEffect => {
 
 const wrapWithPublicApi = (frame: AnyFrame, fiber: AnyFiber, enter: () => AnyEffect): AnyEffect => {
   let next: AnyEffect | undefined
+  const remove = fiber.addObserver((exit) => end(frame, exit, fiber))
   const work = Effect.onExitPrimitive(Effect.suspend(enter), (exit) => {
+    remove()
     next = exit._tag === "Success" ? frame.afterSuccess(exit.value, fiber) : frame.afterFailure(exit.cause, fiber)
     return undefined
   })

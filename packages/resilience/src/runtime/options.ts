@@ -105,18 +105,37 @@ export const millis = (where: string, field: string, value: Duration.Input, rang
 const hasFunctions = (value: unknown, names: ReadonlyArray<string>): boolean =>
   names.every((name) => typeof read(value, name) === "function")
 
-const functionIfGiven = (where: string, field: string, value: unknown): void => {
-  if (value !== undefined && typeof value !== "function") invalid(where, field, "a function", value)
+/** Is this an `async` function? Transpiled ones and functions that return a promise cannot be told. */
+const isAsync = (value: unknown): boolean =>
+  typeof value === "function" &&
+  attempt(() => /^Async/.test(String((value as { readonly [Symbol.toStringTag]?: string })[Symbol.toStringTag])), false)
+
+/**
+ * A function of the user's; `what` says what it returns. An `async` one is refused, because it returns a promise whatever is in
+ * it: a promise is always truthy, and no effect.
+ */
+export const callback = (where: string, field: string, what: string, value: unknown): void => {
+  if (typeof value !== "function") invalid(where, field, what, value)
+  if (isAsync(value)) throw new RangeError(`${where}: ${field} must be ${what}, got an async function`)
 }
+
+export const predicate = "a function that returns true or false"
+
+const functionIfGiven = (where: string, field: string, what: string, value: unknown): void => {
+  if (value !== undefined) callback(where, field, what, value)
+}
+
+const tripFunctions = ["initial", "record", "trips", "figures"]
 
 /** A trip policy, and not a function that returns one. */
 export const tripPolicy = <T>(where: string, field: string, value: T): T => {
-  if (!hasFunctions(value, ["initial", "record", "trips", "figures"])) {
+  if (!hasFunctions(value, tripFunctions)) {
     return invalid(where, field, "a TripPolicy, such as TripPolicy.consecutive(5)", value)
   }
   const { probeFailed, trippedBy } = value as { readonly probeFailed?: unknown; readonly trippedBy?: unknown }
-  functionIfGiven(where, `${field}.probeFailed`, probeFailed)
-  functionIfGiven(where, `${field}.trippedBy`, trippedBy)
+  for (const name of tripFunctions) callback(where, `${field}.${name}`, "a function", read(value, name))
+  functionIfGiven(where, `${field}.probeFailed`, predicate, probeFailed)
+  functionIfGiven(where, `${field}.trippedBy`, "a function that returns names", trippedBy)
   return value
 }
 
@@ -147,6 +166,6 @@ export const classification = (
   tagsIfGiven(where, "ignore", value.ignore)
   oneOfIfGiven(where, "others", value.others, ["success", "ignored"])
   oneOfIfGiven(where, "throttled", value.throttled, ["ignored", "failure"])
-  functionIfGiven(where, "failWhen", value.failWhen)
-  functionIfGiven(where, "classify", value.classify)
+  functionIfGiven(where, "failWhen", predicate, value.failWhen)
+  functionIfGiven(where, "classify", 'a function that returns "success", "failure" or "ignored"', value.classify)
 }

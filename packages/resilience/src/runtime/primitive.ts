@@ -35,6 +35,12 @@ export const push = (frame: object, fiber: AnyFiber): void => {
   loopOf(fiber)._stack.push(frame)
 }
 
+/**
+ * The frames that are left when a fiber has ended, the innermost first. There are some only if the loop met a value that is no
+ * effect: it ends the fiber then, and unwinds nothing.
+ */
+export const left = (fiber: AnyFiber): ReadonlyArray<unknown> => loopOf(fiber)._stack.toReversed()
+
 /** Goes on with the frame below. */
 export const succeed = (value: unknown, fiber: AnyFiber): AnyEffect => loopOf(fiber).succeedWith(value)
 

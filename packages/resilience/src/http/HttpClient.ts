@@ -1,0 +1,550 @@
+/**
+ * Protects a whole `HttpClient` of `effect/http` with a policy, in one line.
+ *
+ * Responses with a transient status are failures inside the policy and responses again outside, so that the code behind the
+ * client reads them as before. A request that must not be sent twice is repeated only when the server did nothing with the first
+ * one, and a body that can be read once is never sent twice.
+ *
+ * Effect marks `effect/http` as unstable, so this adapter may change with it.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type * as HttpBody from "effect/http/HttpBody"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import * as Left from "../engine/left.ts"
+import type * as Policy from "../Policy.ts"
+import * as Check from "../runtime/options.ts"
+import { read } from "../runtime/read.ts"
+import * as Transient from "../Transient.ts"
+import { defaultKey } from "../Types.ts"
+
+/**
+ * Options of a protected client.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /**
+   * Which circuit and which permits. Default: the origin of the request, such as `https://api.test:8443`. After a redirect it is
+   * still the origin of the first request.
+   */
+  readonly key?: string | ((request: HttpClientRequest.HttpClientRequest) => string) | undefined
+  /**
+   * Reads the body inside the limits of the policy. The response has its body in memory, and a body that is cut off or too slow
+   * is a failure. Default: `false`, where timeout and deadline end with the headers. Not for streams without an end.
+   */
+  readonly body?: boolean | undefined
+  /**
+   * Whether a request may be sent again although the server may have processed it. Default: {@link isRepeatable}. Requests for
+   * which it is `false` are repeated only when the error proves that the server did nothing with them. A body that can be read
+   * once is never sent twice.
+   */
+  readonly repeat?: ((request: HttpClientRequest.HttpClientRequest) => boolean) | undefined
+  /**
+   * Whether a response is a failure that another attempt may cure. Default: `HttpClient.isTransientResponse`, the statuses 408,
+   * 429, 500, 502, 503 and 504. The breaker ignores 429.
+   */
+  readonly transient?: ((response: HttpClientResponse.HttpClientResponse) => boolean) | undefined
+}
+
+/**
+ * The errors of a client inside a policy: its own, with those of Effect that may be transient marked, and a
+ * `StatusCodeError` for each transient response.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type Lifted<E> = Transient.Known<E | HttpClientError.HttpClientError>
+
+/**
+ * `unknown` when the policy makes sense for a client that fails with `E`; otherwise an English sentence that says why not.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type CanProtect<E, P extends Policy.Part, Rules, R = never> = Policy.CanProtect<
+  HttpClientResponse.HttpClientResponse,
+  Lifted<E>,
+  P,
+  Rules,
+  R
+>
+
+type Request = HttpClientRequest.HttpClientRequest
+type ClientResponse = HttpClientResponse.HttpClientResponse
+
+/** What a client executes; the errors and requirements are in the public types. */
+type Execution = Effect.Effect<ClientResponse, unknown, unknown>
+
+// ---------------------------------------------------------------------------------------------------------------------
+// What may be repeated
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** RFC 9110, section 9.2.2, and the safe method QUERY. */
+const idempotent = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "QUERY", "PUT", "DELETE"])
+
+/**
+ * Checks whether a request may be sent twice: its method is idempotent, or it has the header `idempotency-key`.
+ *
+ * **Example** (A payment)
+ *
+ * ```ts
+ * import { HttpClientRequest } from "effect/http"
+ * import * as Resilient from "effect-resilience/http/HttpClient"
+ *
+ * const pay = HttpClientRequest.post("https://pay.test/charges")
+ * Resilient.isRepeatable(pay) // => false
+ * Resilient.isRepeatable(pay.pipe(HttpClientRequest.setHeader("Idempotency-Key", "order-7"))) // => true
+ * ```
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isRepeatable = (request: HttpClientRequest.HttpClientRequest): boolean =>
+  idempotent.has(request.method) || request.headers["idempotency-key"] !== undefined
+
+/** Classes of `Raw` bodies that can be read again, by the tag of their `toString`: they may come from another realm. */
+const rereadable = new Set([
+  "String",
+  "ArrayBuffer",
+  "SharedArrayBuffer",
+  "URLSearchParams",
+  "Blob",
+  "File",
+  "FormData"
+])
+
+/** Can the body be read once only? A stream of Effect may be one that can be read again, but nothing says so. */
+const isOneShot = (body: HttpBody.HttpBody): boolean => {
+  switch (body._tag) {
+    case "Stream":
+      return true
+    case "Raw":
+      return !(
+        body.body === undefined ||
+        body.body === null ||
+        ArrayBuffer.isView(body.body) ||
+        rereadable.has(Object.prototype.toString.call(body.body).slice("[object ".length, -1))
+      )
+    default:
+      return false
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Settings
+// ---------------------------------------------------------------------------------------------------------------------
+
+interface Settings {
+  readonly protect: (options: { readonly key: string }) => (self: Execution) => Execution
+  readonly body: boolean
+  readonly repeat: (request: Request) => boolean
+  readonly transient: (response: ClientResponse) => boolean
+}
+
+const where = "effect-resilience/http/HttpClient"
+
+const optionalFunction = <F>(field: string, value: F | undefined, otherwise: F): F => {
+  if (value === undefined) return otherwise
+  return typeof value === "function" ? value : Check.invalid(where, field, "a function", value)
+}
+
+/** The settings; the defaults stand here. */
+const resolve = (policy: unknown, options: Omit<Options, "key">): Settings => {
+  // A class is a function.
+  const protect: unknown = Object(policy).protect
+  if (typeof protect !== "function") {
+    Check.invalid(where, "policy", "a class made by Policy.Service, or a policy made by Policy.make", policy)
+  }
+  Check.noUnknown(where, options, ["key", "body", "repeat", "transient"])
+  const body = Check.orDefault(options.body, false)
+  if (typeof body !== "boolean") Check.invalid(where, "body", "true or false", body)
+  return {
+    // The public signatures have checked that the policy makes sense for the client.
+    protect: protect as Settings["protect"],
+    body,
+    repeat: optionalFunction("repeat", options.repeat, isRepeatable),
+    transient: optionalFunction("transient", options.transient, HttpClient.isTransientResponse)
+  }
+}
+
+const resolveKey = (key: Options["key"]): ((request: Request) => string) => {
+  if (key === undefined) return originOf
+  if (typeof key === "string") return () => key
+  return typeof key === "function" ? key : Check.invalid(where, "key", "a string, or a function of the request", key)
+}
+
+const originOf = (request: Request): string =>
+  Option.match(HttpClientRequest.toUrl(request), {
+    // The client refuses it, and the breaker ignores that.
+    onNone: () => defaultKey,
+    onSome: ({ host, origin, protocol }) => (origin === "null" ? `${protocol}//${host}` : origin)
+  })
+
+// ---------------------------------------------------------------------------------------------------------------------
+// One call
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** The errors that stand for a response inside a policy. */
+const lifted = new WeakMap<object, ClientResponse>()
+
+const liftedIn = (cause: Cause.Cause<unknown>): ClientResponse | undefined => {
+  const [reason] = cause.reasons
+  return cause.reasons.length === 1 && reason !== undefined && Cause.isFailReason(reason)
+    ? lifted.get(reason.error as object)
+    : undefined
+}
+
+const lift = (response: ClientResponse): HttpClientError.HttpClientError => {
+  const reason = new HttpClientError.StatusCodeError({
+    request: response.request,
+    response,
+    description: "transient status"
+  })
+  const error = new HttpClientError.HttpClientError({ reason })
+  lifted.set(error, response)
+  Transient.markTransient(error)
+  return error
+}
+
+/**
+ * Begins to read a body that the caller will not, which ends when its first bytes have arrived: Effect's clients close the
+ * connection when the reading ends, and keep it when the body was short.
+ */
+const release = (response: ClientResponse): Effect.Effect<Fiber.Fiber<unknown>> =>
+  Effect.forkChild(Effect.exit(Stream.runDrain(Stream.take(response.stream, 1))), { startImmediately: true })
+
+/** The response with its body in memory. */
+const withBody = (response: ClientResponse): Effect.Effect<ClientResponse, HttpClientError.HttpClientError> =>
+  Effect.map(response.arrayBuffer, (buffer) => {
+    const bytes = new Uint8Array(buffer)
+    // All other ways to read a body go through `arrayBuffer`, whose result every client keeps.
+    return Object.create(response, {
+      stream: { get: () => (bytes.length === 0 ? Stream.empty : Stream.succeed(bytes)) },
+      formData: { get: () => formDataOf(response, buffer) }
+    })
+  })
+
+const formDataOf = (response: ClientResponse, buffer: ArrayBuffer) =>
+  Effect.tryPromise({
+    try: () => new Response(buffer, { headers: { ...response.headers } }).formData(),
+    catch: (cause) =>
+      new HttpClientError.HttpClientError({
+        reason: new HttpClientError.DecodeError({ request: response.request, response, cause })
+      })
+  })
+
+/** One call of a client: its attempts, and the response of the last one. */
+class Call {
+  private readonly settings: Settings
+  private readonly execution: Execution
+  private readonly repeats: "always" | "unprocessed" | "never"
+  /** How often the request was sent. */
+  private sent = 0
+  /** The transient response of the last attempt, whose body was not read. */
+  private unread: ClientResponse | undefined
+  /** The last attempt has proved that the server did nothing. */
+  private unprocessed = false
+
+  constructor(settings: Settings, request: Request, execution: Execution) {
+    this.settings = settings
+    this.repeats = isOneShot(request.body) ? "never" : settings.repeat(request) ? "always" : "unprocessed"
+    this.execution = execution
+  }
+
+  run(key: string): Execution {
+    return this.settings
+      .protect({ key })(Effect.suspend(() => this.attempt()))
+      .pipe(
+        Effect.catchCause((cause) => {
+          const response = liftedIn(cause)
+          return response === undefined ? Effect.failCause(cause) : Effect.succeed(response)
+        }),
+        Effect.onExit((exit) => {
+          const { unread } = this
+          return unread === undefined || (Exit.isSuccess(exit) && exit.value === unread)
+            ? Effect.void
+            : Effect.flatMap(release(unread), Fiber.interrupt)
+        })
+      )
+  }
+
+  private attempt(): Execution {
+    const { sent, unread } = this
+    if (sent > 0 && !this.mayRepeat) return sentBefore
+    this.sent += 1
+    this.unprocessed = false
+    if (sent === 0) return this.send()
+    const again = Effect.annotateSpans(this.send(), "http.request.resend_count", sent)
+    if (unread === undefined) return again
+    this.unread = undefined
+    return Effect.flatMap(release(unread), (reading) => Effect.ensuring(again, Fiber.interrupt(reading)))
+  }
+
+  private get mayRepeat(): boolean {
+    return this.repeats === "always" || (this.repeats === "unprocessed" && this.unprocessed)
+  }
+
+  private send(): Execution {
+    const { body, transient } = this.settings
+    const response = body ? Effect.flatMap(this.execution, withBody) : this.execution
+    return response.pipe(
+      Effect.flatMap((response) => {
+        if (!transient(response)) return Effect.succeed(response)
+        if (!body) this.unread = response
+        return Effect.fail(lift(response))
+      }),
+      markKnown,
+      Effect.catchCause((cause) => {
+        this.unprocessed = Left.didNoWork(cause)
+        return this.mayRepeat ? Effect.failCause(cause) : failAsLast(cause)
+      })
+    )
+  }
+}
+
+/** `Lifted` has said that there is something to mark. */
+const markKnown = Transient.known as (self: Execution) => Execution
+
+/** Fails as a retry does that gave up: it is a failure of the dependency, and is not repeated. */
+const failAsLast = (cause: Cause.Cause<unknown>): Effect.Effect<never, unknown> =>
+  Effect.withFiber((fiber) => Effect.failCause(Left.record(cause, false, fiber)))
+
+/** An attempt that must not be made, because the one before it may have been processed: it fails as that one did. */
+const sentBefore: Execution = Effect.flatMap(Schedule.CurrentMetadata, ({ input }) => failAsLast(Cause.fail(input)))
+
+const runner = (policy: unknown, options: Omit<Options, "key">) => {
+  const settings = resolve(policy, options)
+  return (key: string, request: Request, execution: Execution): Execution =>
+    new Call(settings, request, execution).run(key)
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The adapter
+// ---------------------------------------------------------------------------------------------------------------------
+
+const protecting = (policy: unknown, options: Options = {}) => {
+  const run = runner(policy, options)
+  const keyOf = resolveKey(options.key)
+  return (execution: Execution, request: Request): Execution =>
+    Effect.suspend(() => run(keyOf(request), request, execution))
+}
+
+/**
+ * Protects a client. Its error type names the rejections of the policy.
+ *
+ * **When to use** For your own code. For libraries that know the errors of an `HttpClient` only, use {@link layer}.
+ *
+ * **Details** `policy` is a class made by `Policy.Service`, or a policy made by `Policy.make`.
+ *
+ * - A response with a transient status is an `HttpClientError` with a `StatusCodeError` inside the policy, for its retry, its
+ *   breaker and its events, and the same response outside, when the retry gave up.
+ * - Before a request is sent again, the connection of the response that it replaces is released.
+ * - `Retry-After` (seconds or a date) and `retry-after-ms` are lower bounds of the delay. 429 is retried and ignored by the breaker.
+ * - A request that the client refuses to send, such as one with an invalid URL, is neither retried nor counted.
+ * - Spans of an attempt after the first have the attribute `http.request.resend_count`.
+ *
+ * A bad option throws a `RangeError` at once.
+ *
+ * **Gotchas** Without `body` the limits end with the headers of the response. Do not retry around a protected client.
+ *
+ * **Example** (One line for every request)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { HttpClient, HttpClientResponse } from "effect/http"
+ * import { Policy, Retry } from "effect-resilience"
+ * import * as Resilient from "effect-resilience/http/HttpClient"
+ *
+ * class Api extends Policy.Service<Api>()("app/Api", {
+ *   retry: Retry.backoff({ base: "1 millis", times: 2 }),
+ *   breaker: {},
+ *   timeout: "5 seconds"
+ * }) {}
+ *
+ * // A server that is well at the third request.
+ * let requests = 0
+ * const server = HttpClient.make((request) =>
+ *   Effect.succeed(HttpClientResponse.fromWeb(request, new Response(null, { status: ++requests < 3 ? 503 : 200 })))
+ * )
+ *
+ * // HttpClient.With<HttpClientError | CircuitOpen | Exhausted<TimedOut>, Api>
+ * const client = server.pipe(Resilient.protect(Api))
+ *
+ * const status = client.get("http://api.test/users").pipe(Effect.map((response) => response.status))
+ * await Effect.runPromise(status.pipe(Effect.provide(Api.layer))) // => 200
+ * requests // => 3
+ * ```
+ *
+ * @category protecting
+ * @since 0.1.0
+ */
+export const protect = <P extends Policy.Part, Rules, Self>(
+  policy: Policy.Policy<P, Rules, Self>,
+  options?: Options
+): (<E, R>(
+  client: HttpClient.HttpClient.With<E, R> & CanProtect<E, P, Rules, R>
+) => HttpClient.HttpClient.With<Policy.ErrorOf<E, P>, R | Self>) => {
+  const transform = protecting(policy, options)
+  return <E, R>(client: HttpClient.HttpClient.With<E, R>) =>
+    // The policy adds what its type says; `transform` would add it to `E` instead of replacing `E`.
+    HttpClient.transform(client, transform) as HttpClient.HttpClient.With<
+      unknown,
+      unknown
+    > as HttpClient.HttpClient.With<Policy.ErrorOf<E, P>, R | Self>
+}
+
+/**
+ * Protects the `HttpClient` of a program for all code that requires it, libraries of others included.
+ *
+ * **Details** Rejections, `TimedOut` and `DeadlineExceeded` arrive as `HttpClientError` with a `TransportError`, whose cause they
+ * are: `Rejection.of(error)` finds a rejection. `Transient.known` does not mark such an error. For the rest see {@link protect}.
+ *
+ * **Gotchas** `HttpClient.retryTransient` repeats every `TransportError`, rejections included. Do not use it on this client.
+ *
+ * **Example** (A library that requires an HttpClient)
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { HttpClient, HttpClientResponse } from "effect/http"
+ * import { Policy, Rejection, TripPolicy } from "effect-resilience"
+ * import * as Resilient from "effect-resilience/http/HttpClient"
+ *
+ * class Api extends Policy.Service<Api>()("app/Api", { breaker: { trip: TripPolicy.consecutive(1) } }) {}
+ *
+ * const server = Layer.succeed(HttpClient.HttpClient)(HttpClient.make((request) =>
+ *   Effect.succeed(HttpClientResponse.fromWeb(request, new Response(null, { status: 503 })))
+ * ))
+ * const layer = Resilient.layer(Api).pipe(Layer.provide([server, Api.layer]))
+ *
+ * const twice = Effect.andThen(HttpClient.get("http://api.test/"), HttpClient.get("http://api.test/"))
+ * const error = await Effect.runPromise(twice.pipe(Effect.provide(layer), Effect.flip))
+ * error._tag // => "HttpClientError"
+ * Rejection.of(error)?._tag // => "CircuitOpen"
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = <P extends Policy.Part, Rules, Self>(
+  policy: Policy.Policy<P, Rules, Self> & CanProtect<never, P, Rules>,
+  options?: Options
+): Layer.Layer<HttpClient.HttpClient, never, HttpClient.HttpClient | Self> => {
+  const transform = protecting(policy, options)
+  return Layer.effect(
+    HttpClient.HttpClient,
+    Effect.contextWith((context: Context.Context<HttpClient.HttpClient | Self>) =>
+      Effect.succeed(
+        HttpClient.transform(Context.get(context, HttpClient.HttpClient), (execution, request) =>
+          transform(execution, request).pipe(
+            Effect.mapError((error) => clientErrorOf(error, request)),
+            Effect.updateContext((given: Context.Context<never>) =>
+              Context.merge(context as Context.Context<unknown>, given)
+            )
+          )
+        )
+      )
+    )
+  )
+}
+
+/** An error of the policy as one of the client. */
+const clientErrorOf = (error: unknown, request: Request): HttpClientError.HttpClientError => {
+  if (HttpClientError.isHttpClientError(error)) return error
+  const message = read(error, "message")
+  const description = typeof message === "string" ? message : undefined
+  return new HttpClientError.HttpClientError({
+    reason: new HttpClientError.TransportError({ request, cause: error, ...(description && { description }) })
+  })
+}
+
+/**
+ * Options of {@link middleware}: those of a client, with a key by endpoint.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MiddlewareOptions extends Omit<Options, "key"> {
+  /** Which circuit and which permits. Default: `group.endpoint`, their identifiers with a dot between. */
+  readonly key?: ((call: EndpointCall) => string) | undefined
+}
+
+/**
+ * A call of an endpoint.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EndpointCall {
+  readonly group: { readonly identifier: string }
+  readonly endpoint: { readonly identifier: string }
+  readonly request: HttpClientRequest.HttpClientRequest
+}
+
+/**
+ * Protects each endpoint of an `HttpApi` by a key of its own: the function that `HttpApiMiddleware.layerClient` takes.
+ *
+ * **Details** The middleware declares the rejections as `clientError`, so that every endpoint with it has them in its error type.
+ * Typed errors of the API arrive as they are, also those with a transient status.
+ *
+ * **Example** (Middleware of a client)
+ *
+ * ```ts
+ * import type { Rejection } from "effect-resilience"
+ * import { HttpApiMiddleware } from "effect/http-api"
+ * import { Policy } from "effect-resilience"
+ * import * as Resilient from "effect-resilience/http/HttpClient"
+ *
+ * class Api extends Policy.Service<Api>()("app/Api", { breaker: {} }) {}
+ *
+ * class Guard extends HttpApiMiddleware.Service<Guard, { clientError: Rejection.CircuitOpen }>()("app/Guard", {
+ *   requiredForClient: true
+ * }) {}
+ *
+ * const GuardClient = HttpApiMiddleware.layerClient(Guard, Resilient.middleware(Api))
+ * ```
+ *
+ * @category protecting
+ * @since 0.1.0
+ */
+export const middleware = <P extends Policy.Part, Rules, Self>(
+  policy: Policy.Policy<P, Rules, Self> & CanProtect<never, P, Rules>,
+  options: MiddlewareOptions = {}
+): ((
+  call: EndpointCall & {
+    readonly next: (
+      request: HttpClientRequest.HttpClientRequest
+    ) => Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>
+  }
+) => Effect.Effect<
+  HttpClientResponse.HttpClientResponse,
+  Policy.ErrorOf<HttpClientError.HttpClientError, P>,
+  Self
+>) => {
+  const run = runner(policy, options)
+  const keyOf = optionalFunction(
+    "key",
+    options.key,
+    ({ endpoint, group }) => `${group.identifier}.${endpoint.identifier}`
+  )
+  return (call) =>
+    Effect.suspend(() => run(keyOf(call), call.request, call.next(call.request))) as Effect.Effect<
+      ClientResponse,
+      // The policy adds what its type says.
+      Policy.ErrorOf<HttpClientError.HttpClientError, P>,
+      Self
+    >
+}
