@@ -181,7 +181,9 @@ describe("Dashboards.grafana", () => {
       "skipUrlSync",
       "auto",
       "auto_count",
-      "auto_min"
+      "auto_min",
+      "multi",
+      "includeAll"
     ]
     const withoutDefaults = (field: string, value: unknown) => (defaults.includes(field) ? undefined : value)
     const built = { ...builder.build(), annotations: { list: [] } }
