@@ -16,7 +16,7 @@ describe("docs/telemetry/generated", () => {
   })
 
   it("links to a runbook for each alert, which links back to its name", () => {
-    const rules = [...read("alerts.yml").matchAll(/alert: (\w+)[^]*?runbook_url: "([^"]+)"/g)]
+    const rules = [...read("alerts.yml").matchAll(/alert: (\w+)[\s\S]*?runbook_url: "([^"]+)"/g)]
     assert.isAtLeast(rules.length, 8)
     for (const [, alert = "", path = ""] of rules) assert.include(readFileSync(path, "utf8"), alert)
   })

@@ -12,7 +12,7 @@ import {
 } from "effect-resilience"
 import type * as Alerts from "effect-resilience/telemetry/Alerts"
 
-export class Payments extends Policy.Service<Payments>()("app/Payments", {
+class Payments extends Policy.Service<Payments>()("app/Payments", {
   deadline: "3 seconds",
   retry: Retry.backoff({ times: 2 }),
   budget: { ratio: 0.2, capacity: 20 },
@@ -23,11 +23,11 @@ export class Payments extends Policy.Service<Payments>()("app/Payments", {
   bulkhead: { maxConcurrent: 10, maxQueued: 5 },
   timeout: "1 second"
 }) {}
-export class Users extends CircuitBreaker.Service<Users>()("app/Users", {}) {}
-export class Database extends Bulkhead.Service<Database>()("app/Database", { maxConcurrent: 5 }) {}
-export class Budget extends RetryBudget.Service<Budget>()("app/Budget", {}) {}
-export class Rates extends StaleFallback.Service<Rates, number>()("app/Rates", { maxAge: "1 hour" }) {}
-export class Mail extends Policy.Service<Mail>()("app/Mail", {
+class Users extends CircuitBreaker.Service<Users>()("app/Users", {}) {}
+class Database extends Bulkhead.Service<Database>()("app/Database", { maxConcurrent: 5 }) {}
+class Budget extends RetryBudget.Service<Budget>()("app/Budget", {}) {}
+class Rates extends StaleFallback.Service<Rates, number>()("app/Rates", { maxAge: "1 hour" }) {}
+class Mail extends Policy.Service<Mail>()("app/Mail", {
   retry: Retry.backoff(),
   budget: Budget,
   timeout: "1 minute"

@@ -1,16 +1,16 @@
 /** What Prometheus has scraped of one policy, every 15 seconds, healthy but for what a test changes. */
 import type { World } from "./promtool.ts"
 
-export const interval = 15
+const interval = 15
 
 type Step = (second: number) => number
 
 /** The value at each scrape from 0 seconds on. */
-export const sampled = (length: number, value: Step): ReadonlyArray<number> =>
+const sampled = (length: number, value: Step): ReadonlyArray<number> =>
   Array.from({ length: length / interval + 1 }, (_, i) => value(i * interval))
 
 /** A counter that grows by `rate` per second. */
-export const counter =
+const counter =
   (rate: Step): Step =>
   (second) => {
     let total = 0
@@ -25,7 +25,7 @@ const constant =
 
 const owner = 'policy="app/Payments",kind="Policy",job="app",instance="a:1"'
 
-export const series = (metric: string, labels = ""): string => `${metric}{${owner}${labels === "" ? "" : `,${labels}`}}`
+const series = (metric: string, labels = ""): string => `${metric}{${owner}${labels === "" ? "" : `,${labels}`}}`
 
 const states = ["closed", "open", "half-open", "isolated", "disabled"] as const
 type State = (typeof states)[number]
