@@ -14,7 +14,7 @@ export class Mail extends Policy.Service<Mail>()("app/Mail", {
 }) {}
 export class Search extends Policy.Service<Search>()("app/Search", { timeout: "1 second" }) {}
 
-export const every = Layer.mergeAll(Search.layer, Mail.layer, Payments.layer)
+const every = Layer.mergeAll(Search.layer, Mail.layer, Payments.layer)
 
 export const isolated = <A, E>(effect: Effect.Effect<A, E, Payments | Mail | Search>) =>
   effect.pipe(Effect.provide(every), Effect.provide(Policies.layer))

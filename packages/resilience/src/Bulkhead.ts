@@ -167,7 +167,7 @@ export interface Bulkhead<R = never> {
   readonly events: Stream.Stream<Event.Event, never, R>
 }
 
-const where = "Bulkhead"
+const module = "Bulkhead"
 
 /** The options of one call. */
 const optionNames = ["key"]
@@ -200,7 +200,7 @@ export const permitOptionNames = ["maxConcurrent", "maxQueued", "maxWait"]
  * @internal
  */
 export const resolve = (name: string, options: Options): BulkheadSettings => {
-  Check.nonEmpty(where, "name", name)
+  const where = Check.named(module, Check.nonEmpty(module, "name", name))
   Check.noUnknown(where, options, [...permitOptionNames, "keys"])
   return { ...resolvePermits(where, options), keys: Keyed.resolve(where, options.keys) }
 }
@@ -234,10 +234,11 @@ export const resolve = (name: string, options: Options): BulkheadSettings => {
  */
 export const make = (name: string, options: Options): Effect.Effect<Bulkhead> => {
   const settings = resolve(name, options)
-  return Instances.create("made", where, name, settings, (hub) => makeWith(name, settings, hub))
+  return Instances.create("made", module, name, settings, (hub) => makeWith(name, settings, hub))
 }
 
 const makeWith = (name: string, settings: BulkheadSettings, program: Event.Hub): Bulkhead => {
+  const where = Check.named(module, name)
   const engine = new BulkheadEngine(name, settings, program)
   const protect = Protecting.protectWith(
     where,
@@ -249,17 +250,17 @@ const makeWith = (name: string, settings: BulkheadSettings, program: Event.Hub):
     protect: protect as Protect<never>,
     fn: Protecting.fnWith(where, protect) as Fn<never>,
     state: (key = defaultKey) => {
-      Check.key("Bulkhead.state", key)
+      Check.key(Check.inside(where, "state"), key)
       return Effect.sync(() => engine.state(key))
     },
     stats: (key = defaultKey) => {
-      Check.key("Bulkhead.stats", key)
+      Check.key(Check.inside(where, "stats"), key)
       return Effect.sync(() => engine.stats(key))
     },
     allStats: Effect.sync(() => engine.allStats()),
     resize: (maxConcurrent, key) => {
-      Check.integer("Bulkhead.resize", "maxConcurrent", maxConcurrent, 1)
-      if (key !== undefined) Check.key("Bulkhead.resize", key)
+      Check.integer(Check.inside(where, "resize"), "maxConcurrent", maxConcurrent, 1)
+      if (key !== undefined) Check.key(Check.inside(where, "resize"), key)
       return Time.withNow((now) => engine.resize(maxConcurrent, key, now))
     },
     events: Event.streamFrom(engine.reporter.local)
@@ -314,6 +315,7 @@ export interface Class<Self, Id extends string> extends Context.ServiceClass<Sel
 export const Service =
   <Self = never>() =>
   <const Id extends string>(id: Id, options: Options): Types.RequireSelf<Self, "Bulkhead", Class<Self, Id>> => {
+    const where = Check.named(module, id)
     const service = Context.Service<Self, Bulkhead>()(id)
     const inContext = Protecting.inContext(service)
     const protect = Protecting.protectWith(
@@ -337,7 +339,7 @@ export const Service =
         FromConfig.BulkheadValues,
         (values) => values,
         (options) => resolve(id, options),
-        (settings) => Instances.create("declared", where, id, settings, (hub) => makeWith(id, settings, hub))
+        (settings) => Instances.create("declared", module, id, settings, (hub) => makeWith(id, settings, hub))
       )
     }
     return Object.assign(service, members) as unknown as Types.RequireSelf<Self, "Bulkhead", Class<Self, Id>>

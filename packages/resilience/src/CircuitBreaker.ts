@@ -357,7 +357,7 @@ export interface CircuitBreaker<C = {}, R = never> {
   readonly restore: (snapshot: Snapshot) => Effect.Effect<void, never, R>
 }
 
-const where = "CircuitBreaker"
+const module = "CircuitBreaker"
 
 /**
  * The settings of a circuit; the defaults stand here.
@@ -371,7 +371,7 @@ export const resolveCircuit = (where: string, options: Omit<Options, "keys">): C
     "trip",
     Check.orDefault(trip, TripPolicy.standard)
   )
-  Check.noUnknown(`${where}.probes`, probes, ["permitted", "successes", "lease"])
+  Check.noUnknown(Check.inside(where, "probes"), probes, ["permitted", "successes", "lease"])
   const permitted = Check.integer(where, "probes.permitted", Check.orDefault(probes.permitted, 1), 1)
   return {
     trip: resolvedTrip,
@@ -396,7 +396,7 @@ export const circuitOptionNames = ["trip", "openFor", "maxRetryAfter", "probes",
  * @internal
  */
 export const resolve = (name: string, options: Options): BreakerSettings => {
-  Check.nonEmpty(where, "name", name)
+  const where = Check.named(module, Check.nonEmpty(module, "name", name))
   Check.noUnknown(where, options, [...circuitOptionNames, "keys"])
   Check.classification(where, options)
   return {
@@ -438,10 +438,12 @@ export const make = <const O extends Options = {}>(
   options?: O & Options & Types.NoUnknownOptions<O, Options, "probes" | "keys" | "openFor">
 ): Effect.Effect<CircuitBreaker<Outcome.ClassificationOf<O>>> => {
   const settings = resolve(name, Check.orDefault<Options>(options, {}))
-  return Instances.create("made", where, name, settings, (hub) => makeWith(name, settings, hub))
+  return Instances.create("made", module, name, settings, (hub) => makeWith(name, settings, hub))
 }
 
 const makeWith = <C>(name: string, settings: BreakerSettings, program: Event.Hub): CircuitBreaker<C> => {
+  const where = Check.named(module, name)
+  const inAcquire = Check.inside(where, "acquire")
   const engine = new BreakerEngine(where, name, settings, program)
   const protect = Protecting.protectWith(where, (self, options) => new BreakerCall(engine, undefined, self, options))
   const members: CircuitBreaker<C> = {
@@ -449,20 +451,20 @@ const makeWith = <C>(name: string, settings: BreakerSettings, program: Event.Hub
     protect: protect as Protect<C, never>,
     fn: Protecting.fnWith(where, protect) as Fn<C, never>,
     acquire: (options = {}) => {
-      Check.noUnknown(`${where}.acquire`, options, ["key"])
-      const key = Check.key(`${where}.acquire`, Check.orDefault(options.key, defaultKey))
+      Check.noUnknown(inAcquire, options, ["key"])
+      const key = Check.key(inAcquire, Check.orDefault(options.key, defaultKey))
       return Effect.acquireRelease(
         Effect.withFiber((fiber) => engine.acquire(key, fiber)),
         (permit) => permit.ignore
       )
     },
     state: (key = defaultKey) => {
-      Check.key(`${where}.state`, key)
+      Check.key(Check.inside(where, "state"), key)
       return Time.withNow((now) => engine.state(key, now))
     },
     states: Time.withNow((now) => engine.states(now)),
     stats: (key = defaultKey) => {
-      Check.key(`${where}.stats`, key)
+      Check.key(Check.inside(where, "stats"), key)
       return Time.withNow((now) => engine.stats(key, now))
     },
     allStats: Time.withNow((now) => engine.allStats(now)),
@@ -472,7 +474,7 @@ const makeWith = <C>(name: string, settings: BreakerSettings, program: Event.Hub
     snapshot: Time.withNow((now, fiber) => engine.snapshot(now, fiber)),
     restore: (snapshot) =>
       Time.withNow((now, fiber) => {
-        engine.restore(checkSnapshot(snapshot), now, fiber)
+        engine.restore(checkSnapshot(Check.inside(where, "restore"), snapshot), now, fiber)
       })
   }
   return Object.assign(members, { [EngineKey]: engine })
@@ -481,13 +483,14 @@ const makeWith = <C>(name: string, settings: BreakerSettings, program: Event.Hub
 const decodeSnapshot = Schema.decodeUnknownResult(Snapshot)
 
 /** Refuses what is no snapshot with a sentence that names the field. */
-const checkSnapshot = (snapshot: Snapshot): Snapshot => {
+const checkSnapshot = (where: string, snapshot: Snapshot): Snapshot => {
   const decoded = decodeSnapshot(snapshot)
   if (Result.isSuccess(decoded)) return decoded.success
-  throw new RangeError(`${where}.restore: the argument must be a Snapshot: ${decoded.failure.message}`)
+  throw new RangeError(`${where}: the argument must be a Snapshot: ${decoded.failure.message}`)
 }
 
-const statics = <Self, C>(service: Context.Service<Self, CircuitBreaker<C>>): CircuitBreaker<C, Self> => {
+const statics = <Self, C>(id: string, service: Context.Service<Self, CircuitBreaker<C>>): CircuitBreaker<C, Self> => {
+  const where = Check.named(module, id)
   const inContext = Protecting.inContext(service)
   const protect = Protecting.protectWith(where, (self, options) => new BreakerCall(undefined, service, self, options))
   return {
@@ -573,7 +576,7 @@ export const Service =
     const given = Check.orDefault<Options>(options, {})
     const key = Context.Service<Self, CircuitBreaker<C>>()(id)
     const members: Omit<Class<Self, Id, C>, keyof Context.ServiceClass<Self, Id, CircuitBreaker<C>>> = {
-      ...statics<Self, C>(key),
+      ...statics<Self, C>(id, key),
       ...FromConfig.layers(
         id,
         key,
@@ -581,7 +584,7 @@ export const Service =
         FromConfig.CircuitValues,
         FromConfig.toCircuitOptions,
         (options) => resolve(id, options),
-        (settings) => Instances.create("declared", where, id, settings, (hub) => makeWith<C>(id, settings, hub))
+        (settings) => Instances.create("declared", module, id, settings, (hub) => makeWith<C>(id, settings, hub))
       )
     }
     return Object.assign(key, members) as unknown as Types.RequireSelf<Self, "CircuitBreaker", Class<Self, Id, C>>

@@ -358,36 +358,43 @@ export interface Policy<P extends Part = never, Rules = {}, R = never> {
 // Settings
 // ---------------------------------------------------------------------------------------------------------------------
 
-const where = "Policy"
+const module = "Policy"
 
-const resolveRetry = (retry: NonNullable<Options["retry"]>): RetrySettings => {
+const resolveRetry = (where: string, retry: NonNullable<Options["retry"]>): RetrySettings => {
+  const here = Check.inside(where, "retry")
   const options = Check.isSchedule(retry) ? undefined : retry
   if (options !== undefined) {
     const given: unknown = options
     if (!has(given, "schedule")) {
       Check.invalid(where, "retry", "a Schedule, such as Retry.backoff(), or options with one", given)
     }
-    Check.noUnknown(`${where}.retry`, options, ["schedule", ...Retry.optionNames])
+    Check.noUnknown(here, options, ["schedule", ...Retry.optionNames])
   }
   const schedule = options === undefined ? retry : options.schedule
   if (gatedScheduleOf(schedule) !== undefined) {
-    throw new RangeError(`${where}.retry: schedule must not be gated, got one that is: give the budget as \`budget\``)
+    throw new RangeError(`${here}: schedule must not be gated, got one that is: give the budget as \`budget\``)
   }
-  return Retry.resolve(`${where}.retry`, schedule, options)
+  return Retry.resolve(here, schedule, options)
 }
 
 const isService = (budget: Options["budget"]): budget is BudgetService => attempt(() => Context.isKey(budget), false)
 
 /** The budget of a policy: its balances have the limits of the policy's keys. */
-const resolveBudget = (budget: Omit<RetryBudget.Options, "keys">, keys: Keyed.KeySettings): BudgetSettings => {
-  Check.noUnknown(`${where}.budget`, budget, RetryBudget.budgetOptionNames)
-  const settings = RetryBudget.resolveBudget(`${where}.budget`, budget)
+const resolveBudget = (
+  where: string,
+  budget: Omit<RetryBudget.Options, "keys">,
+  keys: Keyed.KeySettings
+): BudgetSettings => {
+  Check.noUnknown(where, budget, RetryBudget.budgetOptionNames)
+  const settings = RetryBudget.resolveBudget(where, budget)
   return { ...settings, keys: settings.keys && keys }
 }
 
 /** The settings of a policy; the defaults of its parts stand in their modules. */
 const resolve = (name: string, options: Options): PolicySettings => {
-  Check.nonEmpty(where, "name", name)
+  const where = Check.named(module, Check.nonEmpty(module, "name", name))
+  const inBreaker = Check.inside(where, "breaker")
+  const inBulkhead = Check.inside(where, "bulkhead")
   Check.noUnknown(where, options, ["deadline", "retry", "budget", "breaker", "bulkhead", "timeout", "keys"])
   const { breaker, budget, bulkhead, deadline, retry, timeout } = options
   if ([breaker, bulkhead, deadline, retry, timeout].every((part) => part === undefined)) {
@@ -397,10 +404,10 @@ const resolve = (name: string, options: Options): PolicySettings => {
     throw new RangeError(`${where}: budget pays for retries and needs retry, got none`)
   }
   if (breaker !== undefined) {
-    Check.noUnknown(`${where}.breaker`, breaker, CircuitBreaker.circuitOptionNames)
-    Check.classification(`${where}.breaker`, breaker)
+    Check.noUnknown(inBreaker, breaker, CircuitBreaker.circuitOptionNames)
+    Check.classification(inBreaker, breaker)
   }
-  if (bulkhead !== undefined) Check.noUnknown(`${where}.bulkhead`, bulkhead, Bulkhead.permitOptionNames)
+  if (bulkhead !== undefined) Check.noUnknown(inBulkhead, bulkhead, Bulkhead.permitOptionNames)
   const limits = {
     timeout: timeout === undefined ? Infinity : Check.millis(where, "timeout", timeout),
     deadline: deadline === undefined ? Infinity : Check.millis(where, "deadline", deadline)
@@ -414,10 +421,13 @@ const resolve = (name: string, options: Options): PolicySettings => {
   return {
     classify: Outcome.classifier(Outcome.isClassification(breaker) ? breaker : undefined),
     // Compared with `undefined`, because a part that is `null`, "" or NaN is a mistake and not an absent part.
-    breaker: breaker === undefined ? undefined : CircuitBreaker.resolveCircuit(`${where}.breaker`, breaker),
-    bulkhead: bulkhead === undefined ? undefined : Bulkhead.resolvePermits(`${where}.bulkhead`, bulkhead),
-    retry: retry === undefined ? undefined : resolveRetry(retry),
-    budget: budget === undefined || isService(budget) ? undefined : resolveBudget(budget, keys),
+    breaker: breaker === undefined ? undefined : CircuitBreaker.resolveCircuit(inBreaker, breaker),
+    bulkhead: bulkhead === undefined ? undefined : Bulkhead.resolvePermits(inBulkhead, bulkhead),
+    retry: retry === undefined ? undefined : resolveRetry(where, retry),
+    budget:
+      budget === undefined || isService(budget)
+        ? undefined
+        : resolveBudget(Check.inside(where, "budget"), budget, keys),
     keys,
     ...limits
   }
@@ -434,19 +444,22 @@ const build = <O>(
     const shared = isService(budget) ? RetryBudget.engineOf(Context.getUnsafe(fiber.context, budget)) : undefined
     // A shared budget has settings of its own, under its own name.
     const described = isService(budget) ? { ...settings, budget: budget.key } : settings
-    return Instances.create(origin, where, name, described, (hub) =>
-      makeWith<PartsOf<O>, RulesOf<O>>(new PolicyEngine(where, name, settings, hub, shared, Timeout.timedOut))
+    return Instances.create(origin, module, name, described, (hub) =>
+      makeWith<PartsOf<O>, RulesOf<O>>(
+        new PolicyEngine(Check.named(module, name), name, settings, hub, shared, Timeout.timedOut)
+      )
     )
   })
 
 const makeWith = <P extends Part, Rules>(engine: PolicyEngine): Policy<P, Rules> => {
+  const where = Check.named(module, engine.reporter.policy)
   const protect = Protecting.protectWith(where, (self, options) => new PolicyCall(engine, undefined, self, options))
   const members: Policy<P, Rules> = {
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as Protect<P, Rules, never>,
     fn: Protecting.fnWith(where, protect) as Fn<P, Rules, never>,
     stats: (key = defaultKey) => {
-      Check.key(`${where}.stats`, key)
+      Check.key(Check.inside(where, "stats"), key)
       return Time.withNow((now, fiber) => engine.stats(key, now, fiber))
     },
     allStats: Time.withNow((now, fiber) => engine.allStats(now, fiber)),
@@ -455,8 +468,8 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine): Policy<P, Rules>
     control: {
       ...Circuits.commands(where, (key, command, now, fiber) => engine.control(key, command, now, fiber)),
       resize: (maxConcurrent, key) => {
-        Check.integer(`${where}.control.resize`, "maxConcurrent", maxConcurrent, 1)
-        if (key !== undefined) Check.key(`${where}.control.resize`, key)
+        Check.integer(Check.inside(where, "control.resize"), "maxConcurrent", maxConcurrent, 1)
+        if (key !== undefined) Check.key(Check.inside(where, "control.resize"), key)
         return Time.withNow((now) => engine.resize(maxConcurrent, key, now))
       }
     }
@@ -593,6 +606,7 @@ export const Service =
     type Members = Class<Self, Id, P, Rules, Requires<O>>
     const given: Options = options
     const settings = resolve(id, given)
+    const where = Check.named(module, id)
     const service = Context.Service<Self, Policy<P, Rules>>()(id)
     const inContext = Protecting.inContext(service)
     const protect = Protecting.protectWith(where, (self, options) => new PolicyCall(undefined, service, self, options))

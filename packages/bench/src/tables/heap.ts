@@ -69,9 +69,7 @@ const holders = (count: number, keys: ReadonlyArray<string>): ReadonlyArray<Hold
       group,
       keys: count,
       hold: async () => {
-        const breaker = await Effect.runPromise(
-          CircuitBreaker.make("bench", { trip: half, keys: { maxKeys: count + 1 } })
-        )
+        const breaker = await Work.made(CircuitBreaker.make("bench", { trip: half, keys: { maxKeys: count + 1 } }))
         return { held: breaker, keys: await visit(keys, (work, key) => work.pipe(breaker.protect({ key }))) }
       }
     },
@@ -82,7 +80,7 @@ const holders = (count: number, keys: ReadonlyArray<string>): ReadonlyArray<Hold
       group,
       keys: Math.min(count, 100_000),
       hold: async () => {
-        const policy = await Effect.runPromise(
+        const policy = await Work.made(
           Policy.make("bench", {
             breaker: { trip: half },
             bulkhead: { maxConcurrent: 20 },

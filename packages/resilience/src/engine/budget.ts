@@ -1,4 +1,5 @@
 /** Retry budgets at run time, for `RetryBudget`, `Retry` and `Policy`: one account for all keys, or one for each. */
+import * as Decision from "../machine/Retry.ts"
 import * as Tokens from "../machine/Tokens.ts"
 import * as Time from "../runtime/clock.ts"
 import { read } from "../runtime/read.ts"
@@ -19,12 +20,11 @@ export interface BudgetSettings {
   readonly keys: KeySettings | undefined
 }
 
-interface Account {
+/** The success of a gated schedule is remembered here: it has no other state of a key. */
+interface Account extends Decision.Answered {
   readonly key: string
   lastUsed: number
   readonly tokens: Tokens.Tokens
-  /** When the youngest attempt of a gated schedule that has succeeded started. */
-  answeredFrom: number
   /** Deposits. */
   calls: number
   /** Withdrawals and refusals; nothing until the first. */
@@ -68,7 +68,7 @@ export class Budget {
   private make(key: string, now: number): Account {
     const { capacity, initial, minPerSecond, ratio } = this.settings
     const tokens = Tokens.make({ ratio, capacity, initial, perSecond: minPerSecond })
-    return { key, lastUsed: Math.floor(now), tokens, answeredFrom: -Infinity, calls: 0, past: undefined }
+    return { key, lastUsed: Math.floor(now), tokens, answeredFrom: Decision.neverAnswered, calls: 0, past: undefined }
   }
 
   private use(key: string, now: number, fiber: AnyFiber): Account {
@@ -89,14 +89,15 @@ export class Budget {
     Tokens.deposit(account.tokens, now)
   }
 
-  /** An attempt that started at `from` has succeeded: for retries by a gated schedule, which have no other state of a key. */
+  /** An attempt of a gated schedule that started at `from` has succeeded. */
   answered(from: number, key: string): void {
     const account = this.peek(key)
-    if (account !== undefined && from > account.answeredFrom) account.answeredFrom = from
+    if (account !== undefined) Decision.answered(account, from)
   }
 
-  hasAnsweredSince(start: number, key: string): boolean {
-    return start <= (this.peek(key)?.answeredFrom ?? -Infinity)
+  isOvertaken(from: number, key: string): boolean {
+    const account = this.peek(key)
+    return account !== undefined && Decision.isOvertaken(account, from)
   }
 
   /**

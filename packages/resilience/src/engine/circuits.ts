@@ -25,7 +25,15 @@ export interface CircuitSettings {
   readonly probes: Circuit.ProbeRule
 }
 
-const noFigures = (): Readonly<Record<string, number>> => ({})
+type Figures = Readonly<Record<string, number>>
+
+const noFigures = (): Figures => ({})
+
+/** The figures that a message can show and JSON can hold: those of a trip policy of the user's may be anything. */
+const finite = (figures: Figures): Figures =>
+  Object.fromEntries(Object.entries(figures).filter(([, value]) => Number.isFinite(value)))
+
+const namesOf = (parts: unknown): ReadonlyArray<string> => (Array.isArray(parts) ? parts.map(String) : [])
 
 /** One circuit of a policy. */
 export class CircuitCell extends Circuit.Circuit<unknown> {
@@ -85,7 +93,7 @@ export const commands = (
   const command =
     (name: Command) =>
     (key?: string): Effect.Effect<void> => {
-      if (key !== undefined) Check.key(`${where}.control.${name}`, key)
+      if (key !== undefined) Check.key(Check.inside(where, `control.${name}`), key)
       return Time.withNow((now, fiber) => run(key, name, now, fiber))
     }
   return {
@@ -248,16 +256,16 @@ export class Circuits {
     const from = cell.phase
     const tripped = from === Circuit.Closed
     // Parts, figures and schedules may be the user's and may throw: the circuit opens first.
-    const parts = Result.try(() => (tripped ? trip.trippedBy?.(cell.tripState, now) : undefined))
-    const figures = Result.try(() => (tripped ? trip.figures(cell.tripState, now) : undefined))
+    const parts = Result.try(() => (tripped ? namesOf(trip.trippedBy?.(cell.tripState, now)) : []))
+    const figures = Result.try(() => (tripped ? finite(trip.figures(cell.tripState, now)) : {}))
     const base = Result.try(() => this.openTime(Circuit.nextOpening(cell, now), fiber))
     let openedBy: ReadonlyArray<string> | undefined
     if (tripped) {
-      openedBy = Result.getOrElse(parts, () => undefined) ?? []
+      openedBy = Result.getOrElse(parts, () => [])
       if (openedBy.length === 0) openedBy = [trip.name]
       Circuit.openingsOf(cell).evidence = {
         trip: openedBy.join(", "),
-        figures: Result.getOrElse(figures, noFigures) ?? {}
+        figures: Result.getOrElse(figures, noFigures)
       }
     }
     // A `retryAfter` can only lengthen the open time.
@@ -477,6 +485,9 @@ const baseAfter = <Phase extends Circuit.Phase>(command: Command, before: Phase)
   }
 }
 
+/** A number that JSON and the schema of a snapshot can hold: there is neither infinity nor an integer beyond the safe ones. */
+const bounded = (value: number): number => Math.min(Math.max(0, value), Number.MAX_SAFE_INTEGER)
+
 export const toSnapshot = (cell: CircuitCell, now: number): CircuitSnapshot => {
   const { openings } = cell
   const state = states[cell.phase]!
@@ -484,13 +495,12 @@ export const toSnapshot = (cell: CircuitCell, now: number): CircuitSnapshot => {
   return {
     key: cell.key,
     state: state === "half-open" ? "open" : state,
-    since: Math.max(0, now - cell.since),
-    // JSON has no infinity.
-    retryAfter: state === "open" ? Math.min(Circuit.remainingOpenMs(cell, now), Number.MAX_SAFE_INTEGER) : 0,
-    openFor: Math.min(openings?.length ?? 0, Number.MAX_SAFE_INTEGER),
-    openings: openings?.count ?? 0,
+    since: bounded(now - cell.since),
+    retryAfter: state === "open" ? bounded(Circuit.remainingOpenMs(cell, now)) : 0,
+    openFor: bounded(openings?.length ?? 0),
+    openings: bounded(openings?.count ?? 0),
     ...(unhealthy && openings !== undefined
-      ? { unhealthySince: Math.max(0, now - openings.unhealthySince), openedBy: openings.openedBy }
+      ? { unhealthySince: bounded(now - openings.unhealthySince), openedBy: openings.openedBy }
       : {}),
     ...(unhealthy && cell.lastEvidence !== undefined ? { evidence: cell.lastEvidence } : {})
   }

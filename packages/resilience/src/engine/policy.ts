@@ -6,11 +6,13 @@ import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import * as Event from "../Event.ts"
 import * as Circuit from "../machine/Circuit.ts"
+import * as Decision from "../machine/Retry.ts"
 import type { Outcome } from "../Outcome.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
 import { Frame, type Service } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
+import * as Check from "../runtime/options.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
 import type * as TripPolicy from "../TripPolicy.ts"
@@ -59,7 +61,7 @@ const neverTrips: TripPolicy.TripPolicy = {
 }
 
 /** The state of one key: its circuit with all else, as one object. */
-class Entry extends Circuits.CircuitCell implements Permits.PermitCell {
+class Entry extends Circuits.CircuitCell implements Permits.PermitCell, Decision.Answered {
   declare lastUsed: number
   declare readonly queue: Permits.PermitCell["queue"]
   declare calls: number
@@ -68,7 +70,6 @@ class Entry extends Circuits.CircuitCell implements Permits.PermitCell {
   declare running: number
   /** Nothing until the first attempt. */
   declare recent: Counters.Recent | undefined
-  /** When the youngest attempt that has succeeded started. */
   declare answeredFrom: number
 
   constructor(key: string, trip: TripPolicy.TripPolicy, queue: Permits.PermitCell["queue"], now: number) {
@@ -79,7 +80,7 @@ class Entry extends Circuits.CircuitCell implements Permits.PermitCell {
     this.successes = 0
     this.running = 0
     this.recent = undefined
-    this.answeredFrom = -Infinity
+    this.answeredFrom = Decision.neverAnswered
   }
 }
 
@@ -308,8 +309,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     entry.lastUsed = Math.floor(now)
     entry.running -= 1
     engine.record(entry, outcome, cause, now - attempt.startedAt, now)
-    if (cause === undefined && outcome === "success" && attempt.startedAt > entry.answeredFrom)
-      entry.answeredFrom = attempt.startedAt
+    if (cause === undefined && outcome === "success") Decision.answered(entry, attempt.startedAt)
     if (circuits !== undefined) {
       const retryAfter = cause !== undefined && outcome === "failure" ? retryAfterOf(cause) : undefined
       circuits.settle(entry, attempt, outcome, attempt.startedAt, now, fiber, retryAfter)
@@ -338,7 +338,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
   }
 
   get overtaken(): boolean {
-    return this.entry !== undefined && this.attempt.startedAt <= this.entry.answeredFrom
+    return this.entry !== undefined && Decision.isOvertaken(this.entry, this.attempt.startedAt)
   }
 
   rejectedFor(fiber: AnyFiber): number {
@@ -395,7 +395,7 @@ export class PolicyEngine {
     this.reporter = reporter
     this.circuits =
       breaker &&
-      new Circuits.Circuits(`${where}.breaker`, breaker, reporter, (circuit, now, fiber) =>
+      new Circuits.Circuits(Check.inside(where, "breaker"), breaker, reporter, (circuit, now, fiber) =>
         this.rejectWaiting(circuit, now, fiber)
       )
     this.permits = bulkhead && new Permits.Permits(bulkhead, reporter)

@@ -30,10 +30,10 @@ const isOptions = (arg: unknown): arg is GivenOptions =>
   typeof arg === "object" && arg !== null && Object.getPrototypeOf(arg) === Object.prototype
 
 const resolve = (where: string, options: GivenOptions, names: ReadonlyArray<string>): CallOptions => {
-  Check.noUnknown(`${where}.protect`, options, names)
-  const key = Check.key(`${where}.protect`, Check.orDefault(options.key, defaultKey))
+  Check.noUnknown(where, options, names)
+  const key = Check.key(where, Check.orDefault(options.key, defaultKey))
   if (!Outcome.isClassification(options)) return key === defaultKey ? defaultOptions : { key, classify: undefined }
-  Check.classification(`${where}.protect`, options)
+  Check.classification(where, options)
   return { key, classify: Outcome.classifier(options) }
 }
 
@@ -49,12 +49,13 @@ export const protectWith = (
   guard: (self: AnyEffect, options: CallOptions) => AnyEffect,
   names: ReadonlyArray<string> = ["key", ...Check.classificationNames]
 ): Protect => {
+  const here = Check.inside(where, "protect")
   return (arg) => {
     if (isEffect(arg)) return guard(arg, defaultOptions)
-    if (!isOptions(arg)) return Check.invalid(`${where}.protect`, "the argument", "an Effect or options", arg)
-    const options = resolve(where, arg, names)
+    if (!isOptions(arg)) return Check.invalid(here, "the argument", "an Effect or options", arg)
+    const options = resolve(here, arg, names)
     return (self) => {
-      if (!isEffect(self)) Check.invalid(`${where}.protect`, "the argument", "an Effect", self)
+      if (!isEffect(self)) Check.invalid(here, "the argument", "an Effect", self)
       return guard(self, options)
     }
   }
@@ -65,14 +66,15 @@ interface FnOptions {
 }
 
 export const fnWith = (where: string, protect: Protect) => {
+  const here = Check.inside(where, "fn")
   const protectWithKey = (key: string, self: AnyEffect): AnyEffect =>
     (protect({ key }) as (self: AnyEffect) => AnyEffect)(self)
   return (f: (...args: ReadonlyArray<unknown>) => AnyEffect, options?: FnOptions) => {
-    Check.callback(`${where}.fn`, "the argument", "a function that returns an Effect", f)
-    if (options !== undefined) Check.noUnknown(`${where}.fn`, options, ["key"])
+    Check.callback(here, "the argument", "a function that returns an Effect", f)
+    if (options !== undefined) Check.noUnknown(here, options, ["key"])
     const keyOf = options?.key
-    if (keyOf !== undefined) Check.callback(`${where}.fn`, "key", "a function that returns a string", keyOf)
-    const work = (args: ReadonlyArray<unknown>): AnyEffect => returned(`${where}.fn`, "the argument", f(...args))
+    if (keyOf !== undefined) Check.callback(here, "key", "a function that returns a string", keyOf)
+    const work = (args: ReadonlyArray<unknown>): AnyEffect => returned(here, "the argument", f(...args))
     // Suspended, so that what the functions throw is a defect of the call.
     return keyOf === undefined
       ? (...args: ReadonlyArray<unknown>) => protect(Effect.suspend(() => work(args)))

@@ -473,7 +473,7 @@ class RetryCall extends Frame<RetryEffectSettings, undefined> implements RetryHo
   }
 
   get overtaken(): boolean {
-    return this.budget?.hasAnsweredSince(this.attemptAt, this.retryKey) === true
+    return this.budget?.isOvertaken(this.attemptAt, this.retryKey) === true
   }
 
   /** The rejection may be one of a policy around the work, or inside it: that cannot be told here. */
