@@ -1,26 +1,14 @@
-/** The labels of every metric that alerts and dashboards may read, by its name in Prometheus. */
-export const metrics: Readonly<Record<string, ReadonlyArray<string>>> = {
-  resilience_calls_total: [],
-  resilience_attempts_total: ["outcome"],
-  resilience_rejections_total: ["reason"],
-  resilience_retries_total: [],
-  resilience_retry_giveups_total: ["reason"],
-  resilience_timeouts_total: [],
-  resilience_fallbacks_total: [],
-  resilience_circuits: ["state"],
-  resilience_circuit_openings_total: [],
-  resilience_circuit_time_seconds_total: ["state"],
-  resilience_circuit_unhealthy_seconds: [],
-  resilience_circuit_due: [],
-  resilience_bulkhead_running: [],
-  resilience_bulkhead_waiting: [],
-  resilience_bulkhead_max_concurrent: [],
-  resilience_bulkhead_max_queued: [],
-  resilience_budget_balance: [],
-  resilience_budget_capacity: [],
-  resilience_limit_seconds: ["limit"],
-  resilience_attempt_duration_seconds_bucket: ["le"],
-  resilience_attempt_duration_seconds_sum: [],
-  resilience_attempt_duration_seconds_count: [],
-  resilience_events_lost_total: []
-}
+import * as Metrics from "effect-resilience/telemetry/Metrics"
+
+/** The labels of every series that alerts and dashboards may read, by its name in Prometheus. */
+export const metrics: Readonly<Record<string, ReadonlyArray<string>>> = Object.fromEntries(
+  Metrics.definitions.flatMap(({ labels, prometheus, type }) =>
+    type === "histogram"
+      ? [
+          [`${prometheus}_bucket`, [...labels, "le"]],
+          [`${prometheus}_sum`, labels],
+          [`${prometheus}_count`, labels]
+        ]
+      : [[prometheus, labels]]
+  )
+)

@@ -213,12 +213,12 @@ describe("rules and panels", () => {
           assert.property(metrics, metric)
           seen.add(metric)
           for (const [, label = ""] of matchers.matchAll(/(\w+)[=!]/g)) {
-            assert.include([...(metrics[metric] ?? []), "policy", "kind"], label, `${metric} in ${expression}`)
+            assert.include(metrics[metric] ?? [], label, `${metric} in ${expression}`)
           }
         }
         for (const [, labels = ""] of expression.matchAll(/\b(?:by|without|on) \(([^)]*)\)/g)) {
           for (const label of labels.split(", ")) {
-            assert.include([...Object.values(metrics).flat(), "policy", "kind", "key"], label, expression)
+            assert.include([...Object.values(metrics).flat(), "key"], label, expression)
           }
         }
       }

@@ -1,24 +1,25 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { HttpRouter } from "effect/http"
+import { TestClock } from "effect/testing"
 import * as Health from "effect-resilience/telemetry/Health"
 import { isolated, type Mail, open, Payments, type Search } from "./services.ts"
 
+/** Requests are handled with the clock of the test. */
 const serving = (options?: Health.HttpOptions) =>
-  Effect.acquireRelease(
-    Effect.map(Effect.context<Payments | Mail | Search>(), (context) =>
-      HttpRouter.toWebHandler(Health.layerHttp(options).pipe(Layer.provide(Layer.succeedContext(context))), {
-        disableLogger: true
-      })
-    ),
-    ({ dispose }) => Effect.promise(dispose)
-  ).pipe(
-    Effect.map(
-      ({ handler }) =>
-        (path: string, method = "GET") =>
-          Effect.promise(() => handler(new Request(`http://localhost${path}`, { method })))
+  Effect.gen(function* () {
+    const context = yield* Effect.context<Payments | Mail | Search>()
+    const { handler } = yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        HttpRouter.toWebHandler(Health.layerHttp(options).pipe(Layer.provide(Layer.succeedContext(context))), {
+          disableLogger: true
+        })
+      ),
+      ({ dispose }) => Effect.promise(dispose)
     )
-  )
+    return (path: string, method = "GET") =>
+      Effect.promise(() => handler(new Request(`http://localhost${path}`, { method }), context))
+  })
 
 describe("Health.layerHttp", () => {
   it.effect("live never fails, ready fails for a critical policy only, and the report is always there", () =>
@@ -33,7 +34,10 @@ describe("Health.layerHttp", () => {
         assert.deepStrictEqual(yield* statuses, [200, 200, 200])
         yield* Payments.control.close()
         yield* open("default")
+        yield* TestClock.adjust("9 seconds")
         assert.deepStrictEqual(yield* statuses, [200, 200, 503])
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(yield* statuses, [200, 200, 200])
       }).pipe(Effect.scoped)
     )
   )

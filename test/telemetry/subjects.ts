@@ -33,7 +33,7 @@ class Mail extends Policy.Service<Mail>()("app/Mail", {
   timeout: "1 minute"
 }) {}
 
-const every = Layer.mergeAll(Payments.layer, Users.layer, Database.layer, Rates.layer, Mail.layer).pipe(
+export const every = Layer.mergeAll(Payments.layer, Users.layer, Database.layer, Rates.layer, Mail.layer).pipe(
   Layer.provideMerge(Budget.layer)
 )
 

@@ -212,6 +212,12 @@ export interface Hub {
 class HubWithListeners implements Hub {
   readonly [HubTypeId] = HubTypeId
   readonly listeners = new Set<Broadcast.Listener<Event>>()
+  /** Events that streams of this hub have lost, by policy. */
+  readonly lost = new Map<string, number>()
+
+  readonly countLost = ({ policy }: Event): void => {
+    this.lost.set(policy, (this.lost.get(policy) ?? 0) + 1)
+  }
 }
 
 /**
@@ -223,8 +229,17 @@ class HubWithListeners implements Hub {
 export const makeHub = (): Hub => new HubWithListeners()
 
 /** @internal */
-export const listenersOf = (hub: Hub): Set<Broadcast.Listener<Event>> => {
-  if (hub instanceof HubWithListeners) return hub.listeners
+export const listenersOf = (hub: Hub): Set<Broadcast.Listener<Event>> => known(hub).listeners
+
+/**
+ * The number of events of a policy that streams of this hub have lost; one that two streams have lost counts twice.
+ *
+ * @internal
+ */
+export const lostOf = (hub: Hub, policy: string): number => known(hub).lost.get(policy) ?? 0
+
+const known = (hub: Hub): HubWithListeners => {
+  if (hub instanceof HubWithListeners) return hub
   throw new TypeError("Event: this hub was not made by Event.makeHub")
 }
 
@@ -262,22 +277,28 @@ export const streamFrom = (hub: Hub): Stream.Stream<Event> =>
     Broadcast.subscribe<Event, Event>(listenersOf(hub), {
       capacity,
       select: (event) => event,
+      onLost: known(hub).countLost,
       lost: ({ at, key, policy }, count) => ({ _tag: "EventsLost", policy, key, at, count })
     })
   )
 
 /**
- * The transitions of a hub. Other events take no room in its buffer: a flood of rejections costs no transition.
+ * What `select` returns of the events of a hub. Other events take no room in its buffer.
+ *
+ * @internal
+ */
+export const selectFrom = <A extends Event>(hub: Hub, select: (event: Event) => A | undefined): Stream.Stream<A> =>
+  Stream.suspend(() =>
+    Broadcast.subscribe<Event, A>(listenersOf(hub), { capacity, select, onLost: known(hub).countLost })
+  )
+
+/**
+ * The transitions of a hub: a flood of rejections costs none.
  *
  * @internal
  */
 export const transitionsFrom = (hub: Hub): Stream.Stream<Transition> =>
-  Stream.suspend(() =>
-    Broadcast.subscribe<Event, Transition>(listenersOf(hub), {
-      capacity,
-      select: (event) => (event._tag === "Transition" ? event : undefined)
-    })
-  )
+  selectFrom(hub, (event) => (event._tag === "Transition" ? event : undefined))
 
 /**
  * The events of all policies of the program, from the moment the stream is run.

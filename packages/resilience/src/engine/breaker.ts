@@ -29,6 +29,7 @@ import * as Counters from "./counters.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import * as Protect from "./protect.ts"
 import { Reporter } from "./reporter.ts"
+import type { Select, Summable } from "./sums.ts"
 
 export interface BreakerSettings extends CircuitSettings {
   readonly classify: Protect.Classify
@@ -154,7 +155,7 @@ export class BreakerCall extends Frame<BreakerEngine, Protect.CallOptions> {
 
 retainHiddenClass(new BreakerCall(undefined, undefined, Effect.void, Protect.defaultOptions))
 
-export class BreakerEngine {
+export class BreakerEngine implements Summable {
   readonly circuits: Circuits
   readonly cells: Keyed<BreakerCell>
   readonly reporter: Reporter
@@ -222,6 +223,16 @@ export class BreakerEngine {
   allStats(now: number): ReadonlyArray<Stats.Stats> {
     const kept = Array.from(this.cells.all(), (cell) => this.statsOf(cell, now))
     return [...kept, ...this.evicted.stats(this.reporter.policy)]
+  }
+
+  sum(select: Select, now: number): void {
+    for (const cell of this.cells.all()) {
+      const sums = select(cell.key, this.circuits.isNotable(cell))
+      sums.addCounted(cell)
+      sums.running += cell.running
+      this.circuits.sum(cell, sums, now)
+    }
+    this.evicted.sum(select)
   }
 
   private statsOf(cell: BreakerCell, now: number): Stats.Stats {

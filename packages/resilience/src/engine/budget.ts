@@ -9,6 +9,7 @@ import { defaultKey } from "../Types.ts"
 import { Evicted, Past, stats, totals } from "./counters.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import type { Reporter } from "./reporter.ts"
+import type { Select, Summable, Sums } from "./sums.ts"
 
 export interface BudgetSettings {
   readonly ratio: number
@@ -36,9 +37,9 @@ const historyOf = (account: Account): Past => {
   return account.past
 }
 
-export class Budget {
+export class Budget implements Summable {
   private readonly settings: BudgetSettings
-  private readonly reporter: Reporter
+  readonly reporter: Reporter
   /** The account of all keys; without a meaning when each key has one. */
   private readonly shared: Account
   private readonly accounts: Keyed<Account> | undefined
@@ -119,13 +120,16 @@ export class Budget {
     }
     historyOf(account).gaveUp("budget")
     if (this.reporter.hasListeners) {
-      this.reporter.emit({
-        _tag: "BudgetExhausted",
-        policy: this.reporter.policy,
-        key,
-        at: Time.epochMillis(fiber),
-        balance: Tokens.balance(tokens, now)
-      })
+      this.reporter.emit(
+        {
+          _tag: "BudgetExhausted",
+          policy: this.reporter.policy,
+          key,
+          at: Time.epochMillis(fiber),
+          balance: Tokens.balance(tokens, now)
+        },
+        fiber
+      )
     }
     return false
   }
@@ -141,6 +145,21 @@ export class Budget {
       ...Array.from(accounts, (account) => this.statsOf(account, now)),
       ...this.evicted.stats(this.reporter.policy)
     ]
+  }
+
+  sum(select: Select, now: number): void {
+    for (const account of this.accounts === undefined ? [this.shared] : this.accounts.all()) {
+      const sums = select(account.key, false)
+      sums.addCounted(account)
+      sums.addBalance(Tokens.balance(account.tokens, now), this.capacity)
+    }
+    this.evicted.sum(select)
+  }
+
+  /** The balance of one key, without its counts: they are those of the policy that the budget pays for. */
+  sumBalance(key: string, sums: Sums, now: number): void {
+    const { tokens } = this.peek(key) ?? this.make(key, now)
+    sums.addBalance(Tokens.balance(tokens, now), this.capacity)
   }
 
   private statsOf({ calls, key, past, tokens }: Account, now: number): Stats.Stats {

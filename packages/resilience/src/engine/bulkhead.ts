@@ -5,11 +5,13 @@ import { Frame, type Service } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
+import { defaultKey } from "../Types.ts"
 import * as Counters from "./counters.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import * as Permits from "./permits.ts"
 import * as Protect from "./protect.ts"
 import { Reporter } from "./reporter.ts"
+import type { Select, Summable } from "./sums.ts"
 
 export interface BulkheadSettings extends Permits.BulkheadSettings {
   readonly keys: KeySettings
@@ -91,7 +93,7 @@ export class BulkheadCall extends Frame<BulkheadEngine, Protect.CallOptions> imp
 
 retainHiddenClass(new BulkheadCall(undefined, undefined, Effect.void, Protect.defaultOptions))
 
-export class BulkheadEngine {
+export class BulkheadEngine implements Summable {
   readonly permits: Permits.Permits
   readonly cells: Keyed<BulkheadCell>
   readonly reporter: Reporter
@@ -119,6 +121,16 @@ export class BulkheadEngine {
 
   allStats(): ReadonlyArray<Stats.Stats> {
     return [...Array.from(this.cells.all(), (cell) => this.statsOf(cell)), ...this.evicted.stats(this.reporter.policy)]
+  }
+
+  sum(select: Select): void {
+    for (const cell of this.cells.all()) {
+      const sums = select(cell.key, false)
+      sums.addCounted(cell)
+      sums.addQueue(cell.queue)
+    }
+    if (this.cells.isEmpty) this.permits.sumIdle(select(defaultKey, false))
+    this.evicted.sum(select)
   }
 
   private statsOf({ calls, key, past, queue }: BulkheadCell): Stats.Stats {

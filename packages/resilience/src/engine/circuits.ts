@@ -16,6 +16,7 @@ import { defaultKey } from "../Types.ts"
 import { Past } from "./counters.ts"
 import * as OpenTime from "./openTime.ts"
 import type { Reporter } from "./reporter.ts"
+import type { Sums } from "./sums.ts"
 
 export interface CircuitSettings {
   readonly trip: TripPolicy.TripPolicy
@@ -387,6 +388,29 @@ export class Circuits {
     return isObject(figures) ? figures : {}
   }
 
+  /** Whether a key deserves attention: its circuit is not closed, or has opened since it was created. */
+  isNotable(cell: CircuitCell): boolean {
+    return cell.phase !== Circuit.Closed || (cell.past?.openings ?? 0) > 0
+  }
+
+  /** Adds the state of a circuit, as {@link view} sees it, and its times. */
+  sum(cell: CircuitCell, sums: Sums, now: number): void {
+    const { openings, phase } = cell
+    Circuit.addTimeIn(cell, now, sums.times)
+    const isUnhealthy = openings !== undefined && (phase === Circuit.Open || phase === Circuit.HalfOpen)
+    if (!isUnhealthy) {
+      sums.circuits[states[phase]!] += 1
+      return
+    }
+    sums.unhealthy = Math.max(sums.unhealthy, now - openings.unhealthySince)
+    if (Circuit.remainingOpenMs(cell, now) > 0) {
+      sums.circuits.open += 1
+      return
+    }
+    sums.circuits["half-open"] += 1
+    if (phase === Circuit.Open || Circuit.hasFreeProbe(cell, this.settings.probes, now)) sums.due += 1
+  }
+
   view(cell: CircuitCell, now: number): Stats.Circuit {
     const common = {
       since: sinceMillis(cell.since, now),
@@ -449,22 +473,25 @@ export class Circuits {
   ): void {
     const opened = phase === Circuit.Open
     const wasUnhealthy = from === Circuit.Open || from === Circuit.HalfOpen
-    this.reporter.emit({
-      _tag: "Transition",
-      policy: this.reporter.policy,
-      key,
-      at: Time.epochMillis(fiber),
-      from: states[from]!,
-      to: states[phase]!,
-      cause,
-      ...(opened && lastEvidence !== undefined ? { evidence: lastEvidence } : {}),
-      ...(opened && openings !== undefined
-        ? { openFor: Duration.millis(openings.length), openings: openings.count }
-        : {}),
-      ...((opened || wasUnhealthy) && openings !== undefined
-        ? { unhealthySince: sinceMillis(openings.unhealthySince, now) }
-        : {})
-    })
+    this.reporter.emit(
+      {
+        _tag: "Transition",
+        policy: this.reporter.policy,
+        key,
+        at: Time.epochMillis(fiber),
+        from: states[from]!,
+        to: states[phase]!,
+        cause,
+        ...(opened && lastEvidence !== undefined ? { evidence: lastEvidence } : {}),
+        ...(opened && openings !== undefined
+          ? { openFor: Duration.millis(openings.length), openings: openings.count }
+          : {}),
+        ...((opened || wasUnhealthy) && openings !== undefined
+          ? { unhealthySince: sinceMillis(openings.unhealthySince, now) }
+          : {})
+      },
+      fiber
+    )
   }
 }
 

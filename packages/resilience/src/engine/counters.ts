@@ -10,6 +10,7 @@ import type { Rejection } from "../Rejection.ts"
 import * as Check from "../runtime/options.ts"
 import { read } from "../runtime/read.ts"
 import type * as Stats from "../Stats.ts"
+import type { Select } from "./sums.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Totals
@@ -66,6 +67,10 @@ export class Past extends Circuit.Past {
   gaveUp(reason: GiveUpReason, count = 1): void {
     this.giveUps ??= { attempts: 0, budget: 0, deadline: 0, rejected: 0, retryAfter: 0 }
     this.giveUps[reason] += count
+  }
+
+  get hasGivenUp(): boolean {
+    return this.giveUps !== undefined
   }
 
   get gaveUpFor(): Record<GiveUpReason, number> {
@@ -159,7 +164,7 @@ const notMeasured: Stats.Recent = {
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** The key of the stats of all keys that are no longer kept, so that a sum over keys never decreases. */
-export const evictedKey = "(evicted)"
+const evictedKey = "(evicted)"
 
 interface Countable {
   readonly calls: number
@@ -169,9 +174,9 @@ interface Countable {
 
 export class Evicted {
   private any = false
-  private calls = 0
-  private successes = 0
-  private readonly past = new Past(0)
+  calls = 0
+  successes = 0
+  readonly past = new Past(0)
   private readonly times = [0, 0, 0, 0, 0]
 
   add(entry: Countable, times: ReadonlyArray<number> = noTimes): void {
@@ -188,6 +193,14 @@ export class Evicted {
   countCall(): void {
     this.any = true
     this.calls += 1
+  }
+
+  /** Adds them to the sums of their key. */
+  sum(select: Select): void {
+    if (!this.any) return
+    const sums = select(evictedKey, false)
+    sums.addCounted(this)
+    for (const [phase, time] of this.times.entries()) sums.times[phase]! += time
   }
 
   /** Nothing while every key that was used is kept. */

@@ -83,6 +83,10 @@ export class Keyed<T extends Registry.Entry> {
     if (entry !== undefined) Registry.drop(this.registry, entry, now)
   }
 
+  get isEmpty(): boolean {
+    return this.registry.entries.size === 0 && this.overflow === undefined
+  }
+
   /** The entries of single keys. */
   values(): IterableIterator<T> {
     return this.registry.entries.values()

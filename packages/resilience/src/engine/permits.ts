@@ -7,6 +7,7 @@ import type { AnyFiber } from "../runtime/types.ts"
 import type { Past } from "./counters.ts"
 import * as Deadline from "./deadline.ts"
 import type { Reporter } from "./reporter.ts"
+import type { Sums } from "./sums.ts"
 
 export interface BulkheadSettings {
   readonly maxConcurrent: number
@@ -40,7 +41,7 @@ export interface PermitHolder {
 
 export class Permits {
   private limit: number
-  private readonly maxQueued: number
+  readonly maxQueued: number
   private readonly maxWait: number
   private readonly reporter: Reporter
   /** The rejections of waiters that left the queue before their fiber was there to be woken. */
@@ -55,6 +56,12 @@ export class Permits {
 
   get maxConcurrent(): number {
     return this.limit
+  }
+
+  /** Adds the permits of a key that nothing was called with. */
+  sumIdle(sums: Sums): void {
+    sums.maxConcurrent += this.limit
+    sums.maxQueued += this.maxQueued
   }
 
   makeQueue(): Queue.Queue<PermitHolder> {

@@ -16,6 +16,7 @@ import * as Check from "../runtime/options.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
 import type * as TripPolicy from "../TripPolicy.ts"
+import { defaultKey } from "../Types.ts"
 import { retryAfterOf } from "./asked.ts"
 import { Budget, type BudgetSettings } from "./budget.ts"
 import * as Circuits from "./circuits.ts"
@@ -27,6 +28,7 @@ import * as Permits from "./permits.ts"
 import * as Protect from "./protect.ts"
 import { Reporter } from "./reporter.ts"
 import { type RetryHost, RetryLoop, type RetrySettings } from "./retry.ts"
+import type { Select, Summable } from "./sums.ts"
 import { runWithin } from "./timeLimit.ts"
 
 /** The parts of a policy; a part that was not configured is `undefined`. */
@@ -370,7 +372,7 @@ const rejectionIn = (cause: Cause.Cause<unknown>): Rejection.Rejection | undefin
   return reason !== undefined && Rejection.is(reason.error) ? reason.error : undefined
 }
 
-export class PolicyEngine {
+export class PolicyEngine implements Summable {
   readonly settings: PolicySettings
   readonly reporter: Reporter
   readonly circuits: Circuits.Circuits | undefined
@@ -471,6 +473,24 @@ export class PolicyEngine {
 
   durations(): Stats.Durations {
     return this.histogram.view()
+  }
+
+  sum(select: Select, now: number): void {
+    const { budget, circuits, permits } = this
+    for (const entry of this.entries.all()) {
+      const sums = select(entry.key, circuits?.isNotable(entry) === true)
+      sums.addCounted(entry)
+      if (permits === undefined) sums.running += entry.running
+      else sums.addQueue(entry.queue)
+      circuits?.sum(entry, sums, now)
+      budget?.sumBalance(entry.key, sums, now)
+    }
+    if (this.entries.isEmpty) {
+      const sums = select(defaultKey, false)
+      permits?.sumIdle(sums)
+      budget?.sumBalance(defaultKey, sums, now)
+    }
+    this.evicted.sum(select)
   }
 
   private statsOf(entry: Entry, now: number, fiber: AnyFiber): Stats.Stats {
