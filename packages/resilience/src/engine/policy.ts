@@ -74,7 +74,6 @@ export class Entry extends Circuits.CircuitCell implements Permits.PermitCell, D
   declare running: number
   /** Nothing until the first attempt. */
   declare recent: Counters.Recent | undefined
-  /** When the youngest attempt that has succeeded started. */
   declare answeredFrom: number
 
   constructor(key: string, trip: TripPolicy.TripPolicy, queue: Permits.PermitCell["queue"], now: number) {
