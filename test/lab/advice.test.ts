@@ -72,7 +72,10 @@ describe("advice from a recording", () => {
       const trace = recordedOf({ hung: 0.02 })
       const [finding] = about("deadline", yield* advise({ ...fitting, deadline: 1500, timeout: 700 }, trace))
       assert.strictEqual(finding?.severity, "warning")
-      assert.strictEqual(finding.found, "deadline 1.5 s is shorter than 3 attempts of 700 ms: there is time for 2 that hang")
+      assert.strictEqual(
+        finding.found,
+        "deadline 1.5 s is shorter than 3 attempts of 700 ms: there is time for 2 that hang"
+      )
       assert.deepStrictEqual(finding.change, { option: "timeout", from: 700, to: 400 })
       const [tight] = about("deadline", yield* advise({ ...fitting, deadline: 800 }, trace))
       assert.strictEqual(tight?.severity, "info")
@@ -94,7 +97,7 @@ describe("advice from a recording", () => {
       const [finding] = about("breaker", yield* advise({ ...fitting, breaker }, recordedOf({ failed: 0.2 })))
       assert.strictEqual(finding?.severity, "warning")
       assert.match(finding.found, /^the breaker \(consecutive\) would have opened \d+ times, [\d,]+ times per hour/)
-      assert.isAbove(finding.evidence["openingsPerHour"]!, 6)
+      assert.isAbove(finding.evidence.openingsPerHour!, 6)
       assert.strictEqual(finding.change?.option, "breaker.trip")
     })
   )
@@ -146,7 +149,10 @@ describe("advice from a recording", () => {
     Effect.gen(function* () {
       const ratio = yield* advise({ ...fitting, budget: { ratio: 0.01 } }, recordedOf({ failed: 0.1 }))
       const [small] = about("budget", ratio)
-      assert.match(small!.found, /^the budget would refuse about 90 % of the retries, although only 10 % .* never enough$/)
+      assert.match(
+        small!.found,
+        /^the budget would refuse about 90 % of the retries, although only 10 % .* never enough$/
+      )
       assert.deepStrictEqual(small!.change, { option: "budget.ratio", from: 0.01, to: 0.12 })
       const [priced] = about("budget", yield* advise(fitting, recordedOf({ hung: 0.03 })))
       assert.deepStrictEqual(priced!.change, { option: "budget.timeoutCost", from: 20, to: 7 })
@@ -185,7 +191,10 @@ describe("advice from a recording", () => {
       assert.strictEqual(unknown.message, 'payments: Unknown field timeot; did you mean timeout?\n  at ["timeot"]')
       const range = yield* Effect.flip(advise({ timeout: 500, deadline: 100 }, recordedOf({})))
       assert.match(range.message, /^payments: .*timeout must be at most the deadline/)
-      assert.throws(() => advise({}, [], { success: 2 }), /Advice\.of: objective\.success must be a number in \(0, 1\), got 2/)
+      assert.throws(
+        () => advise({}, [], { success: 2 }),
+        /Advice\.of: objective\.success must be a number in \(0, 1\), got 2/
+      )
     })
   )
 
@@ -233,7 +242,10 @@ describe("advice from live policies", () => {
 
   it.effect("finds a timeout too short when latencies reach up to it", () =>
     Effect.gen(function* () {
-      const entry = entryOf({ timeout: 750, breaker: {} }, { successes: 5000, failures: 100, timeouts: 100, below: 750 })
+      const entry = entryOf(
+        { timeout: 750, breaker: {} },
+        { successes: 5000, failures: 100, timeouts: 100, below: 750 }
+      )
       const [finding] = about("timeout", yield* Advice.of([entry]))
       assert.deepStrictEqual(finding?.change, { option: "timeout", from: 750, to: 1500 })
     })
@@ -292,7 +304,10 @@ describe("advice from live policies", () => {
     Effect.gen(function* () {
       yield* Policy.make("search", { timeout: "1 second", retry: Retry.backoff() })
       const [live] = yield* Policies.all
-      const entry = entryOf({ ...live!.settings, timeout: 8000, retry: { schedule: "custom" } }, { successes: 5000, timeouts: 50, failures: 50 })
+      const entry = entryOf(
+        { ...live!.settings, timeout: 8000, retry: { schedule: "custom" } },
+        { successes: 5000, timeouts: 50, failures: 50 }
+      )
       const [finding] = about("timeout", yield* Advice.of([entry]))
       assert.isDefined(finding!.change)
       const error = yield* Effect.flip(Advice.prove(finding!))

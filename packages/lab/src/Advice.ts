@@ -414,7 +414,7 @@ const sentenceOf = (present: Shown, suggested: Shown, seeds: number, calls: numb
  * Shows in the lab what the change of a finding does: the present settings beside the suggested ones, with the same calls.
  *
  * **Details** The scenario is made from the figures (rate, latencies, shares of failures and of calls that hang), or is the
- * recording. One client process runs about 3,000 calls per seed. A change of a budget is shown with a dependency that is
+ * recording. One client process runs 2,000 to 6,000 calls per seed. A change of a budget is shown with a dependency that is
  * slowed down until it cannot keep up, one of a breaker that stays closed in an outage. Fails for a finding without
  * {@link Finding | run}. Throws a `RangeError` if `seeds` is no positive integer.
  *

@@ -93,15 +93,17 @@ const evicted = (name: string, calls: number | undefined) =>
 
 /** A live policy named `search` that has these counts. */
 export const entryOf = (settings: Schema.JsonObject, counts: Counts): Policies.Entry => {
-  const { below = 100, failures = 0, keys = 1, successes = 0, timeouts = 0 } = counts
+  const { below = 100, failures = 0, keys = 1, successes = 0 } = counts
   const timeout = typeof settings.timeout === "number" ? settings.timeout : Infinity
+  const timeouts = timeout === Infinity ? 0 : (counts.timeouts ?? 0)
   const own = successes + failures - timeouts
   const share = (count: number | undefined) => Math.round((count ?? 0) / keys)
   const each: Counts = {
     ...counts,
     ...(counts.calls === undefined ? {} : { calls: share(counts.calls) }),
     successes: share(successes),
-    failures: share(failures)
+    failures: share(failures),
+    timeouts: share(timeouts)
   }
   return {
     name: "search",
@@ -116,9 +118,7 @@ export const entryOf = (settings: Schema.JsonObject, counts: Counts): Policies.E
     durations: Effect.succeed({
       count: own + timeouts,
       sum: Duration.millis(own * below * 0.8 + (timeouts === 0 ? 0 : timeouts * timeout)),
-      buckets: bounds.map(
-        (bound) => [bound, (bound >= below ? own : 0) + (bound >= timeout ? timeouts : 0)] as const
-      )
+      buckets: bounds.map((bound) => [bound, (bound >= below ? own : 0) + (bound >= timeout ? timeouts : 0)] as const)
     }),
     events: Stream.empty,
     control: {},

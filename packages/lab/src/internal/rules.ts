@@ -258,7 +258,7 @@ const opensTooOften: Rule = ({ evidence, objective, settings, standard, trace })
   const known = { openings, openingsPerHour: hourly, failures, attempts }
   const name = String(trip.name)
   if (trace !== undefined) {
-    if (replayed === undefined || replayed.wrong < 0.5 * replayed.rejected) return []
+    if (replayed === undefined || replayed.wrong < Math.max(1, 0.5 * replayed.rejected)) return []
     const better = isMuchBetter(replayed, replay(trace, settings, standard))
     return [
       {

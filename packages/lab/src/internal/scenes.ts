@@ -6,10 +6,13 @@ import type { Scene } from "./rules.ts"
 import type { Settings } from "./settings.ts"
 
 /** Calls of one run: enough for a p99, and over in less than a second. */
-const calls = 3000
+const calls = 2000
 
-/** Points of the latencies of the good calls; the last is the quantile 0.99975. */
-const points = 2000
+/** The most calls of a run that lasts long because its calls do. */
+const most = 6000
+
+/** Points of the latencies of the good calls; the last is the quantile 0.9995. */
+const points = 1000
 
 const millis = (value: number): `${number} millis` =>
   `${Number(Math.min(86_400_000, Math.max(0.001, value)).toFixed(3))} millis`
@@ -25,6 +28,9 @@ const samplesOf = ({ good }: Evidence): ReadonlyArray<number> => {
     return Number(clamp(last, 0.001, 86_400_000).toFixed(3))
   })
 }
+
+/** Coprime to the number of points: neighbours in time are spread over all quantiles. */
+const stride = 619
 
 /** Calls that succeed, fail and hang in the measured proportions. A replay draws them at random. */
 const callsOf = (evidence: Evidence, samples: ReadonlyArray<number>, late: number | undefined): Trace.Trace => {
@@ -45,7 +51,7 @@ const callsOf = (evidence: Evidence, samples: ReadonlyArray<number>, late: numbe
         ? { outcome: "timeout" as const, latency: 0 }
         : { outcome: "ok" as const, latency: late * (1 + (index + 0.5) / hangs) }
     )
-  ].map((call, index) => ({ time: index, ...call }))
+  ].map((_, index, all) => ({ time: index, ...(all[(index * stride) % all.length] as (typeof all)[number]) })) // below its length
 }
 
 export const scenarioOf = (
@@ -81,13 +87,19 @@ export const scenarioOf = (
     if (recording !== undefined) return { ...Trace.scenario(name, recording), clients: 1, ...limits } as Input // durations as text
     const replay = {
       calls: callsOf(evidence, samples, scene === "slow" ? timeout : undefined),
-      nearest: points,
+      nearest: points / 10,
       within: "1 day" as const
     }
-    return { ...base, title: "the calls as measured", replay, window: millis(all) }
+    return { ...base, title: "the calls as measured", replay, window: millis(Math.min(all, 3_600_000)) }
   }
-  // A third of the run is the fault.
-  const busy = (rate * evidence.good.mean) / 1000
+  // A third of the run is the fault. It is long against the time that a caller waits, so that retries seldom outlast it:
+  // without a deadline the caller waits as long as for one attempt.
+  const limit = Math.min(waits, Math.max(1000, timeout ?? 10 * evidence.good.mean))
+  const waiting = deadline === undefined ? limit : waits
+  const part = Math.max(all / 3, 60_000, 40 * waiting)
+  // Calls that wait long make long runs: fewer of them show the same, with fewer workers.
+  const arriving = Math.min(rate, most / ((3 * part) / 1000))
+  const busy = (arriving * evidence.good.mean) / 1000
   const workers = clamp(Math.ceil(busy / 0.7), 1, 100_000)
   const fault =
     scene === "overload"
@@ -95,15 +107,18 @@ export const scenarioOf = (
       : 2 * evidence.hung > evidence.failures
         ? { kind: "hang" as const }
         : { kind: "down" as const }
-  const part = Math.max(all / 3, scene === "outage" ? 30_000 : 0)
   return {
     ...base,
+    deadline: millis(waiting),
+    timeout: millis(Math.min(limit, waiting)),
+    rate: arriving,
     title:
       scene === "overload"
         ? "a dependency that cannot keep up for a third of the time"
         : "an outage for a third of the time",
     workers,
-    queue: clamp(Math.ceil(rate * 10), 10, 1_000_000),
+    // The last in the queue waits for longer than the timeout.
+    queue: clamp(Math.ceil((arriving * 3 * limit) / 1000), 10, 1_000_000),
     service: { kind: "trace", samples: [...samples] },
     window: millis(3 * part),
     faults: [{ ...fault, at: millis(part), lasts: millis(part) }]
