@@ -715,6 +715,8 @@ class Group {
     const total = { ...this.departed }
     const durations = noDurations()
     addDurations(durations, this.departedDurations)
+    // The program's hub counts what the streams of a policy lose, too.
+    const lost = Event.lostOf(this.exporter.hub, this.policy)
     let settings: Instances.Instance["settings"] = {}
     for (const member of this.members) {
       this.readMember(member, now)
@@ -724,7 +726,7 @@ class Group {
     }
     for (const { counts } of this.labels.values()) addCounts(total, counts, -1)
     raiseCounts(this.rest.counts, total)
-    this.lost = Math.max(this.lost, Event.lostOf(this.exporter.hub, this.policy))
+    this.lost = Math.max(this.lost, lost)
     const all = new Sums()
     for (const { present } of this.everyLabel()) all.addPresent(present)
     const reading = {
