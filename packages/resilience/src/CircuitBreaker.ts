@@ -18,12 +18,14 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
 import { BreakerCall, BreakerEngine, type BreakerSettings } from "./engine/breaker.ts"
+import { BreakerHold } from "./engine/breakerHold.ts"
 import * as Circuits from "./engine/circuits.ts"
 import * as FromConfig from "./engine/config.ts"
 import * as Instances from "./engine/instances.ts"
 import * as Keyed from "./engine/keyed.ts"
 import * as OpenTime from "./engine/openTime.ts"
 import * as Protecting from "./engine/protect.ts"
+import * as Streams from "./engine/stream.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Rejection from "./Rejection.ts"
 import * as Time from "./runtime/clock.ts"
@@ -318,6 +320,38 @@ export interface Fn<C, R2> {
 }
 
 /**
+ * Protects a stream: `stream.pipe(breaker.protectStream)`, or `stream.pipe(breaker.protectStream(options))`. The errors of the
+ * stream are checked as those of an effect.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProtectStream<C, R2> {
+  <const Arg extends Types.AnyStream | ProtectOptions | Types.AnyEffect>(
+    arg: Arg & RefusedStream<Arg, C>
+  ): [Arg] extends [Stream.Stream<infer A, infer E, infer R>]
+    ? Stream.Stream<A, E | Rejection.CircuitOpen, R | R2>
+    : ApplyStream<Outcome.Effective<C, Arg>, R2>
+}
+
+/** No element is judged: a `failWhen` has nothing to count. */
+type RefusedStream<Arg, C> = [Arg] extends [Stream.Stream<infer _A, infer E, infer R>]
+  ? Outcome.CanTrip<never, E, Omit<C, "failWhen">, R>
+  : Types.OptionsOfStream<Arg, ProtectOptions>
+
+/**
+ * Protects streams with options that are already set: the result of `breaker.protectStream(options)`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ApplyStream<C, R2> {
+  <A, E, R>(
+    self: Stream.Stream<A, E, R> & Outcome.CanTrip<never, E, Omit<C, "failWhen">, R>
+  ): Stream.Stream<A, E | Rejection.CircuitOpen, R | R2>
+}
+
+/**
  * A circuit breaker. `C` is its classification. `R` is what its members require: nothing for a breaker from
  * {@link make}, the service for the statics of a {@link Service} class.
  *
@@ -329,6 +363,19 @@ export interface CircuitBreaker<C = {}, R = never> {
   readonly protect: Protect<C, R>
   /** Protects every call of a function. */
   readonly fn: Fn<C, R>
+  /**
+   * Protects a stream: each run of it is one call, from the first pull to its end. A stream that fails is classified by its
+   * error. One that ends, or that its consumer closes early, is a success, and one that is interrupted is ignored.
+   *
+   * **Details** The time of the call is that to the first element. The first element of a probe is its success, so that a
+   * stream that stays open closes the circuit.
+   */
+  readonly protectStream: ProtectStream<C, R>
+  /**
+   * Returns when the circuit would admit a call, for consumers that take work only then. It takes no probe's slot, and is
+   * advice: another call may be first.
+   */
+  readonly admitted: (options?: { readonly key?: string | undefined }) => Effect.Effect<void, never, R>
   /** Admits one call that cannot be wrapped as an effect. */
   readonly acquire: (options?: {
     readonly key?: string | undefined
@@ -443,16 +490,20 @@ export const make = <const O extends Options = {}>(
 
 const makeWith = <C>(name: string, settings: BreakerSettings, program: Event.Hub): CircuitBreaker<C> => {
   const where = Check.named(module, name)
-  const inAcquire = Check.inside(where, "acquire")
   const engine = new BreakerEngine(where, name, settings, program)
   const protect = Protecting.protectWith(where, (self, options) => new BreakerCall(engine, undefined, self, options))
   const members: CircuitBreaker<C> = {
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as Protect<C, never>,
     fn: Protecting.fnWith(where, protect) as Fn<C, never>,
-    acquire: (options = {}) => {
-      Check.noUnknown(inAcquire, options, ["key"])
-      const key = Check.key(inAcquire, Check.orDefault(options.key, defaultKey))
+    protectStream: Streams.protecting(
+      where,
+      (work, options) => new BreakerHold(engine, undefined, work, options)
+      // As above.
+    ) as ProtectStream<C, never>,
+    admitted: (options) => engine.admitted(Protecting.keyOf(where, "admitted", options)),
+    acquire: (options) => {
+      const key = Protecting.keyOf(where, "acquire", options)
       return Effect.acquireRelease(
         Effect.withFiber((fiber) => engine.acquire(key, fiber)),
         (permit) => permit.ignore
@@ -497,6 +548,8 @@ const statics = <Self, C>(id: string, service: Context.Service<Self, CircuitBrea
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as Protect<C, Self>,
     fn: Protecting.fnWith(where, protect) as Fn<C, Self>,
+    protectStream: Streams.protectingIn(where, service) as ProtectStream<C, Self>,
+    admitted: inContext.call((breaker) => breaker.admitted),
     acquire: inContext.call((breaker) => breaker.acquire),
     state: inContext.call((breaker) => breaker.state),
     states: inContext.effect((breaker) => breaker.states),

@@ -14,6 +14,7 @@ import * as Check from "../runtime/options.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
 import type * as TripPolicy from "../TripPolicy.ts"
+import { Watch } from "./admitted.ts"
 import { retryAfterOf } from "./asked.ts"
 import {
   type BaseState,
@@ -81,8 +82,8 @@ class BreakerCell extends CircuitCell {
 /** One call through one circuit. */
 export class BreakerCall extends Frame<BreakerEngine, Protect.CallOptions> {
   /** Set from the start of a run to its end. */
-  declare private cell: BreakerCell | undefined
-  declare private startedAt: number
+  declare protected cell: BreakerCell | undefined
+  declare protected startedAt: number
   declare generation: number
   declare probe: number
 
@@ -160,6 +161,7 @@ export class BreakerEngine implements Summable {
   readonly cells: Keyed<BreakerCell>
   readonly reporter: Reporter
   readonly classify: Protect.Classify
+  private watch: Watch<BreakerCell> | undefined
   private readonly trip: TripPolicy.TripPolicy
   private readonly evicted = new Counters.Evicted()
 
@@ -168,12 +170,19 @@ export class BreakerEngine implements Summable {
     this.circuits = new Circuits(where, settings, this.reporter)
     this.trip = settings.trip
     this.classify = settings.classify
+    this.watch = undefined
     this.cells = new Keyed<BreakerCell>(
       settings.keys,
       (key, now) => this.make(key, now),
-      (cell, now) => cell.running > 0 || this.circuits.pinned(cell, now),
+      (cell, now) => cell.running > 0 || this.circuits.pinned(cell, now) || this.watch?.isWatched(cell) === true,
       (cell, now) => this.evicted.add(cell, Circuit.timeIn(cell, now))
     )
+  }
+
+  /** Returns when the circuit of a key would admit a call. */
+  admitted(key: string): Effect.Effect<void> {
+    this.watch ??= new Watch<BreakerCell>(this, (cell, now) => this.circuits.admitsIn(cell, now))
+    return this.watch.admitted((fiber) => this.cells.get(key, fiber))
   }
 
   private make(key: string, now: number): BreakerCell {

@@ -139,6 +139,8 @@ export class Circuits {
   private readonly timed: boolean
   /** Called when a circuit has become one that rejects every call: calls that wait for something else need not wait on. */
   private readonly onShut: ((cell: CircuitCell, now: number, fiber: AnyFiber) => void) | undefined
+  /** Called when a circuit may admit a call that it rejected before; set while calls watch for it. */
+  onChange: ((cell: CircuitCell) => void) | undefined
   /** The phase in which a circuit begins. An operator's command for every key sets it. */
   private basePhase: typeof Circuit.Closed | typeof Circuit.Isolated | typeof Circuit.Disabled = Circuit.Closed
   private lastMillis = 0
@@ -155,6 +157,7 @@ export class Circuits {
     this.openTime = OpenTime.openTime(where, settings.openFor)
     this.timed = settings.trip.usesDuration !== false
     this.onShut = onShut
+    this.onChange = undefined
   }
 
   make(key: string, now: number): CircuitCell {
@@ -237,12 +240,20 @@ export class Circuits {
     const verdict = Circuit.settle(cell, trip, probes, admission, sample, now)
     if (verdict === Circuit.Tripped) this.open(cell, now, fiber, retryAfter)
     else if (verdict === Circuit.Recovered) this.recover(cell, now, fiber)
+    // A probe that was ignored has freed its slot.
+    else this.onChange?.(cell)
   }
 
   /** Milliseconds for which the circuit will surely reject calls; 0 when it may admit one. */
   rejectsFor(cell: CircuitCell, now: number): number {
     if (cell.phase === Circuit.Isolated) return Infinity
     return cell.phase === Circuit.Open ? Circuit.rejectsForMs(cell, now) : 0
+  }
+
+  /** Milliseconds before the circuit would admit a call, as far as is known; `Infinity` until its state changes. */
+  admitsIn(cell: CircuitCell, now: number): number {
+    const { probes } = this.settings
+    return Circuit.admits(cell, probes, now) ? 0 : Circuit.retryAfter(cell, probes, now)
   }
 
   private recover(cell: CircuitCell, now: number, fiber: AnyFiber): void {
@@ -304,6 +315,8 @@ export class Circuits {
       }
     }
     if (cell.phase !== before) this.transition(cell, before, "control", now, fiber)
+    // The open time may be another one.
+    else this.onChange?.(cell)
   }
 
   private longestOpenTime(opening: number, fiber: AnyFiber): number {
@@ -462,6 +475,7 @@ export class Circuits {
   ): void {
     if (this.reporter.hasListeners) this.report(cell, from, cause, now, fiber)
     if (cell.phase === Circuit.Open || cell.phase === Circuit.Isolated) this.onShut?.(cell, now, fiber)
+    this.onChange?.(cell)
   }
 
   private report(

@@ -46,12 +46,15 @@ export class Permits {
   private readonly reporter: Reporter
   /** The rejections of waiters that left the queue before their fiber was there to be woken. */
   private readonly refused = new WeakMap<Queue.Waiter<PermitHolder>, Refusal>()
+  /** Called when a permit is free that no waiting call took; set while calls watch for one. */
+  onFree: ((cell: PermitCell) => void) | undefined
 
   constructor({ maxConcurrent, maxQueued, maxWait }: BulkheadSettings, reporter: Reporter) {
     this.limit = maxConcurrent
     this.maxQueued = maxQueued
     this.maxWait = maxWait
     this.reporter = reporter
+    this.onFree = undefined
   }
 
   get maxConcurrent(): number {
@@ -151,11 +154,11 @@ export class Permits {
 
   /** Rejects all waiting calls: each leaves the queue, and fails with a rejection of its own. */
   rejectWaiting(cell: PermitCell, rejection: () => Refusal | undefined): void {
-    const { waiters } = cell.queue
-    for (let waiter = waiters.first; waiter !== undefined; waiter = waiters.first) {
+    const { queue } = cell
+    for (let waiter = queue.first; waiter !== undefined; waiter = queue.first) {
       const refusal = rejection()
       if (refusal === undefined) return
-      Queue.leave(cell.queue, waiter)
+      Queue.leave(queue, waiter)
       const { wake } = waiter.value
       if (wake === undefined) this.refused.set(waiter, refusal)
       else wake(refusal)
@@ -187,5 +190,11 @@ export class Permits {
       holder.wake?.()
       next = Queue.grantNext(cell.queue)
     }
+    this.onFree?.(cell)
+  }
+
+  /** Would a call get a permit now, without waiting? */
+  isFree({ queue }: PermitCell): boolean {
+    return queue.running < queue.limit && queue.waiting === 0
   }
 }

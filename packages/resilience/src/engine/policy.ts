@@ -15,8 +15,10 @@ import { retainHiddenClass } from "../runtime/hiddenClass.ts"
 import * as Check from "../runtime/options.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
+import * as Transient from "../Transient.ts"
 import type * as TripPolicy from "../TripPolicy.ts"
 import { defaultKey } from "../Types.ts"
+import { Watch } from "./admitted.ts"
 import { retryAfterOf } from "./asked.ts"
 import { Budget, type BudgetSettings } from "./budget.ts"
 import * as Circuits from "./circuits.ts"
@@ -37,12 +39,16 @@ export interface PolicySettings {
   readonly breaker: Circuits.CircuitSettings | undefined
   readonly bulkhead: Permits.BulkheadSettings | undefined
   readonly retry: RetrySettings | undefined
+  /** Whether a successful value asks for another try. */
+  readonly retryWhen: ((value: unknown) => boolean) | undefined
   /** The policy's own budget; a shared one is given to the engine. */
   readonly budget: BudgetSettings | undefined
   /** Milliseconds; `Infinity` without one. */
   readonly timeout: number
   readonly deadline: number
   readonly keys: KeySettings
+  /** Milliseconds over which recent attempts are reported. */
+  readonly window: number
 }
 
 interface Origin {
@@ -63,7 +69,7 @@ const neverTrips: TripPolicy.TripPolicy = {
 }
 
 /** The state of one key: its circuit with all else, as one object. */
-class Entry extends Circuits.CircuitCell implements Permits.PermitCell, Decision.Answered {
+export class Entry extends Circuits.CircuitCell implements Permits.PermitCell, Decision.Answered {
   declare lastUsed: number
   declare readonly queue: Permits.PermitCell["queue"]
   declare calls: number
@@ -120,16 +126,16 @@ class Attempt implements Circuits.Admission, Permits.PermitHolder {
 
 /** One call: the frame of its attempts, which follow each other and use one `Attempt`. */
 export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> implements RetryHost {
-  declare private readonly attempt: Attempt
+  declare protected readonly attempt: Attempt
   /** Set from the start of a run to its end. */
-  declare private entry: Entry | undefined
+  declare protected entry: Entry | undefined
   declare private startedAt: number
   /** What {@link Left.recorded} returned at the start. */
   declare private since: number
   /** The monotonic time of the policy's own deadline, or of the one around it if that is earlier. */
   declare deadline: number
   declare private attempts: number
-  declare private loop: RetryLoop | undefined
+  declare protected loop: RetryLoop | undefined
 
   constructor(
     engine: PolicyEngine | undefined,
@@ -252,15 +258,30 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     return rejection
   }
 
-  succeeded(value: unknown, fiber: AnyFiber): undefined {
+  succeeded(value: unknown, fiber: AnyFiber): AnyEffect | undefined {
     const { engine, entry } = this
-    if (entry === undefined || engine === undefined) return
+    if (entry === undefined || engine === undefined) return undefined
+    const { settings } = engine
     this.entry = undefined
+    engine.permits?.release(entry, this.attempt)
+    const classify = this.options.classify ?? settings.classify
+    this.settle(entry, engine, Protect.classifySuccess(classify, value), undefined, fiber)
+    if (settings.retryWhen !== undefined && this.isUnwanted(settings, value)) {
+      // The retry reads it.
+      this.entry = entry
+      return this.retryLoop(engine, fiber)?.onUnwantedValue(value, fiber)
+    }
     this.loop = undefined
     this.attempt.metadata = undefined
-    engine.permits?.release(entry, this.attempt)
-    const classify = this.options.classify ?? engine.settings.classify
-    this.settle(entry, engine, Protect.classifySuccess(classify, value), undefined, fiber)
+    return undefined
+  }
+
+  /** Does this value ask for another try that the call may make? */
+  private isUnwanted({ retry, retryWhen }: PolicySettings, value: unknown): boolean {
+    const ofCall = this.options.retry
+    if (ofCall === false) return false
+    const unprocessedOnly = ofCall === "unprocessed" || retry?.unprocessedOnly === true
+    return (!unprocessedOnly || Transient.isUnprocessed(value)) && retryWhen?.(value) === true
   }
 
   failed(cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined {
@@ -286,7 +307,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
    * only if it had a fair share of the time that this policy gives to an attempt: otherwise a dependency that never responds
    * would never open the circuit when calls have a deadline.
    */
-  private classify(engine: PolicyEngine, cause: Cause.Cause<unknown>, fiber: AnyFiber): Protect.Classified {
+  protected classify(engine: PolicyEngine, cause: Cause.Cause<unknown>, fiber: AnyFiber): Protect.Classified {
     const { classify, deadline, timeout } = engine.settings
     const { deadlineHit, startedAt } = this.attempt
     if (deadlineHit || (Cause.hasInterruptsOnly(cause) && Deadline.remaining(fiber) <= 0)) {
@@ -321,10 +342,17 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
   }
 
   private retry(engine: PolicyEngine, cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined {
-    const { retry } = engine.settings
-    if (retry === undefined) return undefined
+    return this.retryLoop(engine, fiber)?.onFailure(cause, fiber)
+  }
+
+  /** The retries of this call; `undefined` when it makes one attempt. */
+  private retryLoop(engine: PolicyEngine, fiber: AnyFiber): RetryLoop | undefined {
+    const settings = engine.settings.retry
+    const ofCall = this.options.retry
+    if (settings === undefined || ofCall === false) return undefined
+    const retry = ofCall === "unprocessed" ? { ...settings, unprocessedOnly: true } : settings
     this.loop ??= new RetryLoop(retry, this, engine.reporter, this.startedAt, this.since, fiber)
-    return this.loop.onFailure(cause, fiber)
+    return this.loop
   }
 
   get retryKey(): string {
@@ -382,6 +410,7 @@ export class PolicyEngine implements Summable {
   private readonly histogram = new Counters.Durations()
   private readonly evicted = new Counters.Evicted()
   readonly timedOut: TimedOut
+  private watch: Watch<Entry> | undefined
 
   constructor(
     where: string,
@@ -409,6 +438,16 @@ export class PolicyEngine implements Summable {
       (entry, now) => this.evicted.add(entry, this.timeIn(entry, now))
     )
     this.timedOut = timedOut
+    this.watch = undefined
+  }
+
+  /** Returns when the circuit of a key would admit a call, and a permit is free for it. */
+  admitted(key: string): Effect.Effect<void> {
+    this.watch ??= new Watch<Entry>(this, (entry, now) => {
+      const wait = this.circuits?.admitsIn(entry, now) ?? 0
+      return wait > 0 || this.permits?.isFree(entry) !== false ? wait : Infinity
+    })
+    return this.watch.admitted((fiber) => this.entries.get(key, fiber))
   }
 
   private make(key: string, now: number): Entry {
@@ -422,7 +461,7 @@ export class PolicyEngine implements Summable {
     if (outcome === "success") entry.successes += 1
     else Counters.recordFailure(entry.history, outcome, cause, now)
     if (outcome === "ignored") return
-    entry.recent ??= new Counters.Recent()
+    entry.recent ??= new Counters.Recent(this.settings.window)
     entry.recent.record(outcome === "failure", duration, now)
     this.histogram.record(duration)
   }
@@ -438,7 +477,12 @@ export class PolicyEngine implements Summable {
   }
 
   private pinned(entry: Entry, now: number): boolean {
-    return entry.running > 0 || this.circuits?.pinned(entry, now) === true || this.permits?.pinned(entry) === true
+    return (
+      entry.running > 0 ||
+      this.circuits?.pinned(entry, now) === true ||
+      this.permits?.pinned(entry) === true ||
+      this.watch?.isWatched(entry) === true
+    )
   }
 
   control(key: string | undefined, command: Circuits.Command, now: number, fiber: AnyFiber): void {
@@ -508,7 +552,7 @@ export class PolicyEngine implements Summable {
       capacity: this.budget?.capacity,
       lastError: past?.lastError(now),
       totals: Counters.totals(calls, successes, past, this.timeIn(entry, now)),
-      recent: recent === undefined ? Counters.noneRecent : recent.view(now)
+      recent: recent === undefined ? Counters.noneRecent(this.settings.window) : recent.view(now)
     }
   }
 }

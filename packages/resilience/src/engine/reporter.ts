@@ -16,6 +16,7 @@ export class Reporter {
   constructor(policy: string, local: Event.Hub, program: Event.Hub) {
     this.policy = policy
     this.local = local
+    Event.countLostIn(local, program)
     this.localListeners = Event.listenersOf(local)
     this.globalListeners = Event.listenersOf(program)
   }
