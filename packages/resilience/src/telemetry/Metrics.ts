@@ -498,7 +498,6 @@ class Member {
   /** What it had done at the last reading: all that is known once it has been collected. */
   last = noCounts()
   lastDurations = noDurations()
-  lastLost = 0
   /** The counts of keys with a label at the last reading. */
   readonly lastOf = new Map<Label, Counts>()
 
@@ -557,7 +556,6 @@ class Group {
   private readonly rest: Label
   private readonly departed = noCounts()
   private readonly departedDurations = noDurations()
-  private departedLost = 0
   private lost = 0
   private readonly traits = new Set<Trait>()
   private readonly series = new Map<string, Registered>()
@@ -591,7 +589,6 @@ class Group {
       this.read(this.exporter.context)
       addCounts(this.departed, member.last)
       addDurations(this.departedDurations, member.lastDurations)
-      this.departedLost += member.lastLost
       this.members.delete(member)
       this.reading = undefined
     }
@@ -718,13 +715,13 @@ class Group {
     const total = { ...this.departed }
     const durations = noDurations()
     addDurations(durations, this.departedDurations)
-    let lost = this.departedLost + Event.lostOf(this.exporter.hub, this.policy)
+    // The program's hub counts what the streams of a policy lose, too.
+    const lost = Event.lostOf(this.exporter.hub, this.policy)
     let settings: Instances.Instance["settings"] = {}
     for (const member of this.members) {
       this.readMember(member, now)
       addCounts(total, member.last)
       addDurations(durations, member.lastDurations)
-      lost += member.lastLost
       settings = member.instance.settings
     }
     for (const { counts } of this.labels.values()) addCounts(total, counts, -1)
@@ -772,7 +769,6 @@ class Group {
       member.lastOf.set(label, counts)
     }
     member.last = last
-    member.lastLost = engine.reporter === undefined ? 0 : Event.lostOf(engine.reporter.local, this.policy)
     if (engine.durations !== undefined) {
       const { buckets, count, sum } = engine.durations()
       member.lastDurations = { count, sum: Duration.toMillis(sum), buckets: new Map(buckets) }
