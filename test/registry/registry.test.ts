@@ -76,6 +76,21 @@ describe("Policies", () => {
     )
   )
 
+  it.effect("has the durations of the kinds that make attempts", () =>
+    isolated(
+      Effect.gen(function* () {
+        yield* Effect.void.pipe(Payments.protect)
+        const entries = yield* Policies.all
+        const timed = entries.filter(({ durations }) => durations !== undefined)
+        assert.deepStrictEqual(
+          timed.map(({ kind }) => kind),
+          ["Policy"]
+        )
+        assert.strictEqual((yield* timed[0]!.durations!).count, 1)
+      }).pipe(Effect.provide(every))
+    )
+  )
+
   it.effect("lists a policy until the scope of its layer closes", () =>
     isolated(
       Effect.gen(function* () {

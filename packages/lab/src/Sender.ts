@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import { Policy, Retry, type Stats, Transient } from "effect-resilience"
 import * as Distribution from "./Distribution.ts"
 import type { Engine } from "./Engine.ts"
+import { busiestSecond, permitsFor } from "./internal/little.ts"
 import { once } from "./internal/once.ts"
 import type { Scenario } from "./Scenario.ts"
 import type * as Trace from "./Trace.ts"
@@ -149,16 +150,6 @@ export const policy = <P extends Policy.Part, Rules>(
     })
 })
 
-/** Calls in the second that has most of them. */
-const busiestSecond = (times: ReadonlyArray<number>): number => {
-  const seconds = new Map<number, number>()
-  for (const time of times) {
-    const second = Math.floor(time / 1000)
-    seconds.set(second, (seconds.get(second) ?? 0) + 1)
-  }
-  return Math.max(0, ...seconds.values())
-}
-
 /** The mean latency of successful calls in milliseconds. */
 const meanWell = (calls: ReadonlyArray<Trace.Call>): number => {
   const well = calls.filter(({ outcome }) => outcome === "ok")
@@ -191,7 +182,7 @@ export const permits: (scenario: Scenario) => number = once((scenario) => {
   const rate = arrivals === undefined ? scenario.rate : busiestSecond(arrivals.times) * arrivals.factor
   const millis = replay === undefined ? Distribution.cut(service, Infinity).mean + rtt : meanWell(replay.calls)
   const inFlight = ((rate * fanOut) / clients) * busiest * (millis / 1000)
-  return Math.ceil(inFlight + 3 * Math.sqrt(inFlight * fanOut) + 3 * fanOut)
+  return permitsFor(inFlight, fanOut)
 })
 
 /** The options that the policies with a retry share. */

@@ -1,3 +1,4 @@
+export * as Advice from "./Advice.ts"
 export * as Distribution from "./Distribution.ts"
 export * as Draws from "./Draws.ts"
 export * as Engine from "./Engine.ts"

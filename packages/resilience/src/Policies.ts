@@ -50,6 +50,8 @@ export interface Entry {
   readonly settings: Schema.JsonObject
   /** The stats of every key in memory. */
   readonly stats: Effect.Effect<ReadonlyArray<Stats.Stats>>
+  /** The durations of its attempts since it was created, as a histogram; `undefined` for a kind that makes no attempts. */
+  readonly durations: Effect.Effect<Stats.Durations> | undefined
   /** Its events, from the moment the stream is run; those of a stale fallback are in `Event.stream` only. */
   readonly events: Stream.Stream<Event.Event>
   /** The commands that this kind has. */
@@ -134,6 +136,7 @@ export const layer: Layer.Layer<never> = Layer.fresh(Layer.sync(CurrentRegistry,
 /** The members that kinds have in common, where they have them. */
 interface Members {
   readonly allStats?: Effect.Effect<ReadonlyArray<Stats.Stats>>
+  readonly durations?: Effect.Effect<Stats.Durations>
   readonly events?: Stream.Stream<Event.Event>
   readonly control?: Partial<Policy.Control>
   readonly resize?: Policy.Control["resize"]
@@ -147,7 +150,7 @@ const toEntry = ({ kind, name, number, policy, settings }: Instances.Instance): 
   // What is registered are the members that `make` returns.
   const members = policy() as Members | undefined
   if (members === undefined) return []
-  const { allStats = none, control, events = Stream.empty, resize, restore, snapshot } = members
+  const { allStats = none, control, durations, events = Stream.empty, resize, restore, snapshot } = members
   return [
     {
       name,
@@ -155,6 +158,7 @@ const toEntry = ({ kind, name, number, policy, settings }: Instances.Instance): 
       instance: number,
       settings,
       stats: allStats,
+      durations,
       events,
       control: control ?? (resize === undefined ? {} : { resize }),
       snapshot,

@@ -22,7 +22,6 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as UrlParams from "effect/http/UrlParams"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as Left from "../engine/left.ts"
 import type * as Policy from "../Policy.ts"
@@ -150,7 +149,7 @@ const isOneShot = (body: HttpBody.HttpBody): boolean => {
 // ---------------------------------------------------------------------------------------------------------------------
 
 interface Settings {
-  readonly protect: (options: { readonly key: string }) => (self: Execution) => Execution
+  readonly protect: (options: Policy.ProtectOptions) => (self: Execution) => Execution
   readonly body: boolean
   readonly repeat: (request: Request) => boolean
   readonly transient: (response: ClientResponse) => boolean
@@ -294,27 +293,27 @@ const withBody = (response: ClientResponse): Effect.Effect<ClientResponse, HttpC
 class Call {
   private readonly settings: Settings
   private readonly execution: Execution
-  private readonly repeats: "always" | "unprocessed" | "never"
+  /** As `Policy.ProtectOptions` has it. */
+  private readonly retry: false | "unprocessed" | undefined
   /** How often the request was sent. */
   private sent = 0
   /** Stands for the transient response of the last attempt, whose body was not read. */
   private unread: HttpClientError.HttpClientError | undefined
-  /** The last attempt has proved that the server did nothing. */
-  private unprocessed = false
 
   constructor(settings: Settings, request: Request, execution: Execution) {
     this.settings = settings
-    this.repeats = isOneShot(request.body) ? "never" : holds(settings.repeat, request) ? "always" : "unprocessed"
+    this.retry = isOneShot(request.body) ? false : holds(settings.repeat, request) ? undefined : "unprocessed"
     this.execution = execution
   }
 
   run(key: string): Execution {
     return this.settings
-      .protect({ key })(Effect.suspend(() => this.attempt()))
+      .protect({ key, retry: this.retry })(Effect.suspend(() => this.attempt()))
       .pipe(
         Effect.catchCause((cause) => {
           const response = liftedIn(cause)
-          return response === undefined ? Effect.failCause(cause) : Effect.succeed(response)
+          if (response !== undefined) return Effect.succeed(response)
+          return this.retry === false ? failForGood(cause) : Effect.failCause(cause)
         }),
         Effect.onExit((exit) => {
           const { unread } = this
@@ -328,19 +327,13 @@ class Call {
 
   private attempt(): Execution {
     const { sent, unread } = this
-    if (sent > 0 && !this.mayRepeat) return sentBefore
     this.sent += 1
-    this.unprocessed = false
     if (sent === 0) return this.send()
     const again = Effect.annotateSpans(this.send(), "http.request.resend_count", sent)
     const replaced = unread && lifted.get(unread)
     if (unread === undefined || replaced === undefined) return again
     this.unread = undefined
     return Effect.flatMap(release(unread, replaced), (reading) => Effect.ensuring(again, Fiber.interrupt(reading)))
-  }
-
-  private get mayRepeat(): boolean {
-    return this.repeats === "always" || (this.repeats === "unprocessed" && this.unprocessed)
   }
 
   private send(): Execution {
@@ -353,11 +346,7 @@ class Call {
         if (!body) this.unread = error
         return Effect.fail(error)
       }),
-      markKnown,
-      Effect.catchCause((cause) => {
-        this.unprocessed = Left.didNoWork(cause)
-        return this.mayRepeat ? Effect.failCause(cause) : failAsLast(cause)
-      })
+      markKnown
     )
   }
 }
@@ -365,12 +354,9 @@ class Call {
 /** `Lifted` has said that there is something to mark. */
 const markKnown = Transient.known as (self: Execution) => Execution
 
-/** Fails as a retry does that gave up: it is a failure of the dependency, and is not repeated. */
-const failAsLast = (cause: Cause.Cause<unknown>): Effect.Effect<never, unknown> =>
+/** Fails as a retry does that gave up: a retry around the client repeats it no more than the policy has. */
+const failForGood = (cause: Cause.Cause<unknown>): Effect.Effect<never, unknown> =>
   Effect.withFiber((fiber) => Effect.failCause(Left.record(cause, false, fiber)))
-
-/** An attempt that must not be made, because the one before it may have been processed: it fails as that one did. */
-const sentBefore: Execution = Effect.flatMap(Schedule.CurrentMetadata, ({ input }) => failAsLast(Cause.fail(input)))
 
 const runner = (policy: unknown, options: Omit<Options, "key">) => {
   const settings = resolve(policy, options)
