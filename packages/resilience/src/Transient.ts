@@ -470,9 +470,17 @@ export const known = <A, E, R>(
   examining(self as Types.AnyEffect, (reason) => {
     if (reason._tag === "Fail") markKnown(reason.error)
     else if (reason._tag === "Die" && isObject(reason.defect) && EffectErrors.isRefusal(reason.defect)) {
-      record(reason.defect, { transient: false, unprocessed: true, ignored: true })
+      markRefused(reason.defect)
     }
   })
+
+/**
+ * Marks a defect with which a client refused a request before it was sent: it says nothing about the dependency.
+ *
+ * @internal
+ */
+export const markRefused = (defect: object): void =>
+  record(defect, { transient: false, unprocessed: true, ignored: true })
 
 /**
  * Marks an error of Effect's as {@link known} does, and as transient whatever it is.
