@@ -57,7 +57,7 @@ describe("over HTTP", () => {
         const results = yield* Effect.replicateEffect(told(client.Get()), 4)
         assert.deepStrictEqual(results, ["Down", "Down", "Down", "Down"])
         const { circuit, totals } = yield* naive.stats()
-        assert.deepStrictEqual([circuit?._tag, totals.failures, totals.successes], ["closed", 0, 4])
+        assert.deepStrictEqual([circuit?._tag, totals.calls, totals.failures], ["closed", 4, 0])
       }).pipe(Effect.provide([guard, overHttp(guarded, served)]), Effect.scoped)
       assert.strictEqual(calls.length, 4)
     })

@@ -1,8 +1,9 @@
 /** The exact types of protected clients of an `RpcGroup`, and programs that must not compile. */
-import { type Cause, Effect, type Queue, Schema, type Scope, type Stream } from "effect"
+import { type Cause, Effect, type Layer, type Queue, Schema, type Scope, type Stream } from "effect"
 import { Rpc, RpcClient, type RpcClientError, RpcGroup, RpcMiddleware, RpcSchema, RpcTest } from "effect/rpc"
-import { CircuitBreaker, Policy, type Rejection, Retry, type Timeout, Transient } from "effect-resilience"
+import { Bulkhead, CircuitBreaker, Policy, type Rejection, Retry, type Timeout, Transient } from "effect-resilience"
 import * as Resilient from "effect-resilience/rpc/RpcClient"
+import * as Shedding from "effect-resilience/rpc/RpcServer"
 import { exactly } from "./exactly.ts"
 
 class Down extends Transient.TaggedError<Down>()("Down", {}) {}
@@ -103,3 +104,29 @@ class Breaker extends CircuitBreaker.Service<Breaker>()("app/Breaker") {}
 Resilient.protect(Users, Breaker)
 // @ts-expect-error The client of another group
 Resilient.protect(RpcGroup.make(Rpc.make("Other")), Circuit)(plain)
+
+class Shed extends Shedding.Middleware<Shed>()("test/Shed") {}
+class Slots extends Bulkhead.Service<Slots>()("test/Slots", { maxConcurrent: 1 }) {}
+export const bySlots = Shedding.layer(Shed, Slots)
+exactly<typeof bySlots, Layer.Layer<Shed, never, Slots>>(true)
+export const byCircuit = Shedding.layer(Shed, Circuit, { key: ({ rpc }) => rpc._tag })
+exactly<typeof byCircuit, Layer.Layer<Shed, never, Circuit>>(true)
+export const byTimeout = Shedding.layer(Shed, made)
+exactly<typeof byTimeout, Layer.Layer<Shed>>(true)
+
+const Shedded = RpcGroup.make(Rpc.make("Get", { success: Schema.String })).middleware(Shed)
+declare const shedded: RpcClient.RpcClient<RpcGroup.Rpcs<typeof Shedded>, Sent>
+export const get = Resilient.protect(Shedded, Whole)(shedded).Get()
+exactly<
+  typeof get,
+  Effect.Effect<
+    string,
+    Transient.Exhausted<Shedding.Rejected> | Transient.Exhausted<Timeout.TimedOut> | Sent | Rejections,
+    Whole
+  >
+>(true)
+
+// @ts-expect-error A policy of a server has no retry: it would run a handler twice
+Shedding.layer(Shed, Whole)
+// @ts-expect-error The middleware does not declare the error
+Shedding.layer(Auth, Slots)
