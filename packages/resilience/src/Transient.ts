@@ -489,7 +489,12 @@ export const markRefused = (defect: object): void =>
  */
 export const markTransient = (error: object): void => markKnown(error, true)
 
-const markKnown = (error: unknown, transient = isKnown(error)): void => {
+/**
+ * Marks an error of Effect's as {@link known} does.
+ *
+ * @internal
+ */
+export const markKnown = (error: unknown, transient = isKnown(error)): void => {
   if (!isObject(error) || has(error, TypeId) || liftedOf(error)?.explicit === true) return
   const ignored = EffectErrors.isIgnored(error)
   if (!transient && !ignored) return
