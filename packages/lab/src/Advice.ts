@@ -321,8 +321,8 @@ export interface Proof {
   readonly present: Shown
   readonly suggested: Shown
   /**
-   * `worse` if goodput falls by more than a percentage point; `better` if goodput rises by more than 0.1 points, or if
-   * amplification or the time that hung calls hold falls by a twentieth; otherwise `same`.
+   * `worse` if goodput falls by more than a percentage point, `better` if it rises, in both cases by more than chance (two
+   * standard errors). `better` also if amplification or the time that hung calls hold falls by a twentieth; else `same`.
    */
   readonly verdict: "better" | "same" | "worse"
   /** The comparison as one sentence. */
@@ -384,10 +384,14 @@ const show = (scenario: Scenario.Scenario, name: string, options: Settings.Read[
   return { shown, calls: Math.round(median(runs.map(({ calls }) => calls))) }
 }
 
-const verdictOf = (present: Shown, suggested: Shown): Proof["verdict"] => {
-  if (suggested.goodput < present.goodput - 0.01) return "worse"
+/** Two standard errors of the difference of two goodputs. */
+const noiseOf = ({ goodput }: Shown, calls: number): number => 2 * Math.sqrt((2 * goodput * (1 - goodput)) / calls)
+
+const verdictOf = (present: Shown, suggested: Shown, calls: number): Proof["verdict"] => {
+  const noise = noiseOf(present, calls)
+  if (suggested.goodput < present.goodput - Math.max(0.01, noise)) return "worse"
   const isBetter =
-    suggested.goodput > present.goodput + 0.001 ||
+    suggested.goodput > present.goodput + noise ||
     suggested.amplification < 0.95 * present.amplification ||
     suggested.held < 0.95 * present.held
   return isBetter ? "better" : "same"
@@ -464,13 +468,22 @@ export const prove = (
     const [now, then] = [yield* readSettings(policy, run.present), yield* readSettings(policy, run.suggested)]
     const { calls, shown: present } = show(scenario, "present", now.options, seeds)
     const { shown: suggested } = show(scenario, "suggested", then.options, seeds)
-    const verdict = verdictOf(present, suggested)
+    const verdict = verdictOf(present, suggested, seeds * Math.max(1, calls))
     return { seeds, calls, present, suggested, verdict, sentence: sentenceOf(present, suggested, seeds, calls) }
   })
 }
 
-const valueOf = (value: Schema.Json): string =>
-  value === null ? "none" : typeof value === "object" ? JSON.stringify(value) : String(value)
+/** A value in a line: a trip policy as its parts, each with its options. */
+const valueOf = (value: Schema.Json): string => {
+  if (value === null) return "none"
+  if (typeof value !== "object") return String(value)
+  if (Array.isArray(value)) return JSON.stringify(value)
+  const { name, parts, ...options } = value as Schema.JsonObject // no array
+  if (Array.isArray(parts)) return parts.map(valueOf).join(String(name).startsWith("all") ? " and " : " or ")
+  const listed = Object.entries(options).map(([option, one]) => `${option} ${valueOf(one)}`)
+  if (typeof name === "string") return `${name} (${listed.join(", ")})`
+  return listed.length === 0 ? "defaults" : listed.join(", ")
+}
 
 /** Options whose values are durations. */
 const durations: ReadonlySet<string> = new Set(["timeout", "deadline"])
@@ -511,19 +524,22 @@ export const text = (findings: ReadonlyArray<Finding>, proofs: ReadonlyArray<Pro
 }
 
 /**
- * Findings as JSON. A recording is replaced by its name where a scenario contains it, as `Trace.load` reads it.
+ * Findings as JSON, each with its `proof` if there is one. A recording is replaced by its name where a scenario contains
+ * it, as `Trace.load` reads it.
  *
  * @category rendering
  * @since 0.1.0
  */
-export const json = (findings: ReadonlyArray<Finding>): string =>
+export const json = (findings: ReadonlyArray<Finding>, proofs: ReadonlyArray<Proof | undefined> = []): string =>
   JSON.stringify(
-    findings.map((finding) => {
+    findings.map((finding, index) => {
       const { run } = finding
-      if (run?.recording === undefined) return finding
+      const proof = proofs[index]
+      const shown = proof === undefined ? finding : { ...finding, proof }
+      if (run?.recording === undefined) return shown
       const { recording, scenario } = run
       const written = { ...scenario, replay: { calls: recording }, arrivals: { times: recording } }
-      return { ...finding, run: { ...run, scenario: written } }
+      return { ...shown, run: { ...run, scenario: written } }
     }),
     null,
     2

@@ -3,7 +3,7 @@ import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import type { Policies } from "effect-resilience"
 import type { Trace } from "../Trace.ts"
-import { type Evidence, type Replayed, replay } from "./evidence.ts"
+import { type Evidence, patience, type Replayed, replay } from "./evidence.ts"
 import { permitsFor } from "./little.ts"
 import type { Settings } from "./settings.ts"
 
@@ -182,10 +182,11 @@ const deadline: Rule = (given) => {
   const late = evidence.giveUps.deadline + evidence.rejections.DeadlineExceeded
   const share =
     trace === undefined ? late / Math.max(1, evidence.calls) : evidence.hung / Math.max(1, evidence.attempts)
+  const fit = Math.floor(deadline / timeout)
   found.push({
     part: "deadline",
     severity: fits && share > 1 - objective.success ? "warning" : "info",
-    found: `deadline ${time(deadline)} is shorter than ${attempts} attempts of ${time(timeout)}: there is time for ${show(Math.floor(deadline / timeout))} that hang`,
+    found: `deadline ${time(deadline)} is shorter than ${attempts} attempts of ${time(timeout)}: there is time for ${fit === 1 ? "1 that hangs" : `${show(fit)} that hang`}`,
     why: fits
       ? `With a timeout of ${time(limit)} all ${attempts} attempts fit, and it cuts ${among(good.count * (1 - good.within(limit)), good.count)} good calls.`
       : "Only failures that come sooner than the timeout get all their retries; good calls need the timeout as it is.",
@@ -509,7 +510,8 @@ const budget: Rule = ({ evidence, kind, objective, settings, trace }) => {
 // Bulkhead and keys
 // ---------------------------------------------------------------------------------------------------------------------
 
-const bulkhead: Rule = ({ evidence, kind, objective, settings }) => {
+const bulkhead: Rule = (given) => {
+  const { evidence, kind, objective, settings } = given
   const { bulkhead, timeout } = settings
   const { attempts, busiest, calls, good, hung, rejections } = evidence
   if (kind !== "Policy" || bulkhead === undefined || good.count < enough) return []
@@ -532,7 +534,9 @@ const bulkhead: Rule = ({ evidence, kind, objective, settings }) => {
   }
   const share = attempts === 0 ? 0 : hung / attempts
   const healthy = (busiest * good.mean) / 1000
-  const inFlight = healthy * (1 - share) + (share * busiest * (timeout ?? 0)) / 1000
+  // A call that hangs counts as long as a timeout that fits would let it: more permits are no cure for a long timeout.
+  const hangs = Math.min(timeout ?? Infinity, limitOf(given))
+  const inFlight = healthy * (1 - share) + (share > 0 && hangs < Infinity ? (share * busiest * hangs) / 1000 : 0)
   const permits = permitsFor(inFlight)
   const law = `${figure(busiest)} calls per second of ${time(good.mean)} keep ${figure(healthy)} in flight`
   const figures = { ...known, callsPerSecond: busiest, meanMillis: good.mean, inFlight, permits }
@@ -552,8 +556,11 @@ const bulkhead: Rule = ({ evidence, kind, objective, settings }) => {
       }
     ]
   }
-  if (maxConcurrent <= 10 * permits) return []
-  const to = Math.max(permits, Math.ceil(4 * inFlight))
+  // Nothing that was measured may be rejected by fewer permits: retries, and what hangs for the present timeout.
+  const perCall = Math.max(1, attempts / Math.max(1, calls))
+  const held = perCall * busiest * ((good.mean * (1 - share) + share * (timeout ?? patience)) / 1000)
+  const to = Math.max(permitsFor(held), Math.ceil(4 * held))
+  if (maxConcurrent <= 10 * permits || to >= maxConcurrent) return []
   return [
     {
       part: "bulkhead",
