@@ -27,6 +27,9 @@ const commands = {
   demo: { about: "an outage on loopback, three clients", file: "demo/src/main.ts" },
   lab: { about: "runs policies in virtual time, writes a report", file: "lab/src/cli/main.ts", paths: true },
   golden: { about: "compares the lab's quick set with the accepted figures; --update accepts the new ones" },
+  dashboards: {
+    about: "writes alerting rules and a dashboard for the policies of the examples; --check compares them"
+  },
   outcomes: { about: "writes docs/outcomes.md from files that `npm run lab -- --full --json` wrote", paths: true },
   "lab:real": { about: "runs the lab beside real sockets", file: "tools/src/lab/real.ts", paths: true },
   tune: { about: "looks for the best settings of the libraries of others", file: "tools/src/lab/tune.ts" },
@@ -35,7 +38,7 @@ const commands = {
 }
 
 const list = Object.entries(commands)
-  .map(([name, { about }]) => `  ${name.padEnd(10)}${about}`)
+  .map(([name, { about }]) => `  ${name.padEnd(12)}${about}`)
   .join("\n")
 
 const [name, ...rest] = process.argv.slice(2)

@@ -91,7 +91,7 @@ describe("the queue of a bulkhead", () => {
       Queue.tryAcquire(gate)
       for (let i = 0; i < waiting; i++) Queue.enqueue(gate, i)
       return meter.of(() => {
-        let at = gate.waiters.first
+        let at = gate.first
         while (at !== undefined) at = at.next
       })
     }

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/testing/TestClock"
-import { CircuitBreaker, Policy, TripPolicy } from "effect-resilience"
+import { CircuitBreaker, Policy, Retry, Transient, TripPolicy } from "effect-resilience"
 import { Down, down, type Failure, ok, oneProbe, outcome } from "../support/dependency.ts"
 import { start } from "../support/observe.ts"
 
@@ -119,6 +119,41 @@ describe("a retry and a circuit that wait for the same moment meet", () => {
         yield* TestClock.adjust("25 seconds")
         assert.strictEqual(yield* Fiber.join(fiber), "ok")
       }
+    })
+  )
+
+  /** Composed by hand, each call with a circuit of its own that opens for what the dependency asks. */
+  const byHand = (jitter: number, retry: (self: Effect.Effect<string, any>) => Effect.Effect<string, any>) =>
+    Effect.gen(function* () {
+      let met = 0
+      for (let run = 0; run < 50; run++) {
+        const breaker = yield* CircuitBreaker.make("users", { trip, openFor: { initial: "1 second", jitter } })
+        let calls = 0
+        const call = Effect.suspend(() => (calls++ > 0 ? ok : failing(20_000)))
+        const fiber = yield* start(outcome(retry(call.pipe(breaker.protect))))
+        yield* TestClock.adjust("25 seconds")
+        if ((yield* Fiber.join(fiber)) === "ok") met += 1
+      }
+      return met
+    })
+
+  it.effect("composed by hand too, if the open time has no jitter; with a jitter of its own it may come later", () =>
+    Effect.gen(function* () {
+      const transient = Retry.transient(Schedule.recurs(1)) as (self: Effect.Effect<string, any>) => any
+      assert.strictEqual(yield* byHand(0, transient), 50)
+      const met = yield* byHand(0.2, transient)
+      assert.isTrue(met > 0 && met < 50, `${met} of 50`)
+    })
+  )
+
+  it.effect("with Effect.retry and a delay of at least the `retryAfter` of each error, rejections included", () =>
+    Effect.gen(function* () {
+      const patient = Schedule.recurs(5).pipe(
+        Schedule.modifyDelay(({ duration, input }) =>
+          Effect.succeed(Duration.max(duration, Transient.retryAfter(input) ?? Duration.zero))
+        )
+      )
+      assert.strictEqual(yield* byHand(0.2, Effect.retry(patient)), 50)
     })
   )
 })

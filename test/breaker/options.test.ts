@@ -91,12 +91,12 @@ const table: Array<[options: object, text: string | RegExp]> = [
 
 describe("a bad option of a breaker throws a RangeError at construction that names what is allowed", () => {
   it.each(table)("%o", (options, text) => {
-    for (const message of [
-      refusal(() => CircuitBreaker.make("users", not(options))),
-      refusal(() => CircuitBreaker.Service()("app/Users", not(options)))
-    ]) {
-      if (typeof text === "string") assert.strictEqual(message, `CircuitBreaker: ${text}`)
-      else assert.match(message.replace(/^CircuitBreaker: /, ""), text)
+    for (const [name, message] of [
+      ["users", refusal(() => CircuitBreaker.make("users", not(options)))],
+      ["app/Users", refusal(() => CircuitBreaker.Service()("app/Users", not(options)))]
+    ] as const) {
+      if (typeof text === "string") assert.strictEqual(message, `CircuitBreaker ${name}: ${text}`)
+      else assert.match(message.replace(`CircuitBreaker ${name}: `, ""), text)
     }
   })
 
@@ -116,7 +116,7 @@ describe("a bad option of a breaker throws a RangeError at construction that nam
       const breaker = yield* CircuitBreaker.make("users")
       return refusal(() => not(Effect.void).pipe(breaker.protect(not({ failures: "x" }))))
     })
-    assert.strictEqual(Effect.runSync(call), 'CircuitBreaker.protect: failures must be an array of tags, got "x"')
+    assert.strictEqual(Effect.runSync(call), 'CircuitBreaker.protect users: failures must be an array of tags, got "x"')
   })
 
   it("an option that is undefined takes its default", () => {

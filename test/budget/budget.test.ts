@@ -218,8 +218,8 @@ describe("RetryBudget", () => {
   for (const [options, message] of bad) {
     it(`fails at construction: ${message}`, () => {
       const given = options as RetryBudget.Options
-      assert.throws(() => RetryBudget.make("b", given), RangeError, `RetryBudget: ${message}`)
-      assert.throws(() => RetryBudget.Service<never>()("b", given), RangeError, `RetryBudget: ${message}`)
+      assert.throws(() => RetryBudget.make("b", given), RangeError, `RetryBudget b: ${message}`)
+      assert.throws(() => RetryBudget.Service<never>()("b", given), RangeError, `RetryBudget b: ${message}`)
     })
   }
 

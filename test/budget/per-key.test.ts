@@ -43,7 +43,11 @@ describe("RetryBudget, a balance per key", () => {
       assert.isTrue(yield* budget.forKey("a").tryWithdraw)
       assert.isFalse(yield* budget.forKey("b").tryWithdraw)
       assert.strictEqual(yield* budget.balance, 0)
-      assert.throws(() => budget.forKey(1 as unknown as string), RangeError, "RetryBudget.forKey: key must be a string")
+      assert.throws(
+        () => budget.forKey(1 as unknown as string),
+        RangeError,
+        "RetryBudget.forKey b: key must be a string"
+      )
     })
   )
 

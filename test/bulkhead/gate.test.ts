@@ -40,9 +40,9 @@ class Naive {
 
 const queueOf = (gate: Queue.Queue<number>): Array<number> => {
   const forward: Array<number> = []
-  for (let at = gate.waiters.first; at !== undefined; at = at.next) forward.push(at.value)
+  for (let at = gate.first; at !== undefined; at = at.next) forward.push(at.value)
   const backward: Array<number> = []
-  for (let at = gate.waiters.last; at !== undefined; at = at.previous) backward.unshift(at.value)
+  for (let at = gate.last; at !== undefined; at = at.previous) backward.unshift(at.value)
   assert.deepStrictEqual(forward, backward)
   return forward
 }

@@ -42,9 +42,9 @@ const cases: ReadonlyArray<readonly [options: unknown, message: string]> = [
 describe("Bulkhead, bad options", () => {
   for (const [options, message] of cases) {
     it(`fails at construction: ${message}`, () => {
-      assert.throws(make(options), RangeError, `Bulkhead: ${message}`)
+      assert.throws(make(options), RangeError, `Bulkhead db: ${message}`)
       const declare = () => Bulkhead.Service<never>()("app/Db", options as Bulkhead.Options)
-      assert.throws(declare, RangeError, `Bulkhead: ${message}`)
+      assert.throws(declare, RangeError, `Bulkhead app/Db: ${message}`)
     })
   }
 

@@ -179,7 +179,7 @@ describe("layerConfig of the single policies", () => {
       const bad = { users: { probes: { permitted: 3 } } }
       const message = yield* configError(Effect.void.pipe(Effect.provide(Users.layerConfig("users")), from(bad)))
       // The four successes are the class's, and are still there.
-      assert.include(message, "CircuitBreaker: probes.successes must be an integer in [1, 3], got 4")
+      assert.include(message, "CircuitBreaker test/Users: probes.successes must be an integer in [1, 3], got 4")
     })
   })
 
@@ -192,7 +192,7 @@ describe("layerConfig of the single policies", () => {
       assert.deepStrictEqual(yield* Files.state(), { running: 2, waiting: 1, maxConcurrent: 2 })
       assert.instanceOf(yield* Effect.flip(Files.protect(ok)), Rejection.BulkheadFull)
       const bad = Effect.void.pipe(Effect.provide(Files.layerConfig("files")), from({ files: { maxQueued: -1 } }))
-      assert.include(yield* configError(bad), "Bulkhead: maxQueued must be an integer >= 0, got -1")
+      assert.include(yield* configError(bad), "Bulkhead test/Files: maxQueued must be an integer >= 0, got -1")
     }).pipe(Effect.provide(Files.layerConfig("files")), from({ files: { maxConcurrent: "2" } }))
   })
 
@@ -207,7 +207,7 @@ describe("layerConfig of the single policies", () => {
       yield* Budget.deposit
       assert.strictEqual(yield* Budget.balance, 4.5)
       const bad = Effect.void.pipe(Effect.provide(Budget.layerConfig("budget")), from({ budget: { ratio: 2 } }))
-      assert.include(yield* configError(bad), "RetryBudget: ratio must be in [0, 1], got 2")
+      assert.include(yield* configError(bad), "RetryBudget test/Budget: ratio must be in [0, 1], got 2")
     }).pipe(Effect.provide(Budget.layerConfig("budget")), from({ budget: { capacity: 100, initial: 4 } }))
   })
 

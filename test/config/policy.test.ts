@@ -123,14 +123,17 @@ describe("Policy.layerConfig", () => {
   it.effect("a value out of range is a ConfigError that names the setting", () =>
     Effect.gen(function* () {
       const cases = [
-        [{ bulkhead: { maxConcurrent: 0 } }, "Policy.bulkhead: maxConcurrent must be an integer >= 1, got 0"],
+        [
+          { bulkhead: { maxConcurrent: 0 } },
+          "Policy.bulkhead test/Payments: maxConcurrent must be an integer >= 1, got 0"
+        ],
         [
           { breaker: { trip: { type: "failureRate", threshold: 2 } } },
           "TripPolicy.failureRate: threshold must be in (0, 1], got 2"
         ],
-        [{ budget: { ratio: 7 } }, "Policy.budget: ratio must be in [0, 1], got 7"],
+        [{ budget: { ratio: 7 } }, "Policy.budget test/Payments: ratio must be in [0, 1], got 7"],
         [{ retry: { times: -1 } }, "Retry.backoff: times must be an integer >= 0, got -1"],
-        [{ timeout: "4 seconds" }, "Policy: timeout must be at most the deadline (3000 ms), got 4000 ms"]
+        [{ timeout: "4 seconds" }, "Policy test/Payments: timeout must be at most the deadline (3000 ms), got 4000 ms"]
       ] as const
       for (const [payments, text] of cases) {
         const message = yield* Effect.void.pipe(

@@ -42,7 +42,7 @@ describe("an error of a configured option names the policy, the option and the v
   const payments: ReadonlyArray<readonly [variables: Record<string, string>, message: string]> = [
     [
       { PAYMENTS_BUDGET_RATIO: "20" },
-      "test/Payments: Policy.budget: ratio must be in [0, 1], got 20, from PAYMENTS_BUDGET_RATIO"
+      "Policy.budget test/Payments: ratio must be in [0, 1], got 20, from PAYMENTS_BUDGET_RATIO"
     ],
     [
       { PAYMENTS_RETRY_TIMES: "-1", PAYMENTS_TIMEOUT: "2 seconds" },
@@ -75,12 +75,12 @@ describe("an error of a configured option names the policy, the option and the v
       const nested = build(Files.layerConfig(["app", "files"])).pipe(fromEnv({ APP_FILES_MAX_QUEUED: "-1" }))
       assert.include(
         yield* configError(nested),
-        "test/Files: Bulkhead: maxQueued must be an integer >= 0, got -1, from APP_FILES_MAX_QUEUED"
+        "Bulkhead test/Files: maxQueued must be an integer >= 0, got -1, from APP_FILES_MAX_QUEUED"
       )
       const object = build(Budget.layerConfig("budget")).pipe(from({ budget: { minPerSecond: -1 } }))
       assert.include(yield* configError(object), "got -1, from budget.minPerSecond")
       const breaker = build(Users.layerConfig("users")).pipe(from({ users: { probes: { lease: "0 seconds" } } }))
-      assert.include(yield* configError(breaker), "test/Users: CircuitBreaker: probes.lease must be")
+      assert.include(yield* configError(breaker), "CircuitBreaker test/Users: probes.lease must be")
       const prefixed = build(Files.layerConfig("files")).pipe(
         Effect.provideService(
           ConfigProvider.ConfigProvider,

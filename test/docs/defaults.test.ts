@@ -7,12 +7,12 @@ import {
   Deadline,
   Event,
   Outcome,
+  Policy,
   Retry,
   RetryBudget,
   Timeout,
   TripPolicy
 } from "effect-resilience"
-import * as Counters from "../../packages/resilience/src/engine/counters.ts"
 import * as Keyed from "../../packages/resilience/src/engine/keyed.ts"
 import * as OpenTime from "../../packages/resilience/src/engine/openTime.ts"
 
@@ -121,6 +121,12 @@ const rates = (): Defaults => {
   return shownAll({ threshold, window: millis(seconds * 1000), minimumCalls })
 }
 
+const statsWindow = millis(
+  Duration.toMillis(
+    Effect.runSync(Effect.flatMap(Policy.make("p", { timeout: "1 second" }), (policy) => policy.stats())).recent.window
+  )
+)
+
 const pages: Readonly<Record<string, () => Defaults>> = {
   "circuit-breaker": () => ({ ...breaker(), trip: `\`${breaker().trip}\``, ...keys, ...classified() }),
   "trip-policies": () => ({ ...rates(), calls: "none", slowerThan: "required" }),
@@ -145,13 +151,14 @@ const pages: Readonly<Record<string, () => Defaults>> = {
     ...Object.fromEntries(
       ["deadline", "retry", "budget", "breaker", "bulkhead", "timeout"].map((part) => [part, "none"])
     ),
-    ...keys
+    ...keys,
+    "stats.window": statsWindow
   }),
   transient: () => ({ retryAfter: "none", unprocessed: "false", throttled: "false" }),
   "events-and-stats": () => ({
     "Event.CurrentHub": "one for the process",
     lag: "1,024",
-    "recent.window": millis(Duration.toMillis(Counters.window))
+    "stats.window": statsWindow
   })
 }
 

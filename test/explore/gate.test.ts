@@ -110,7 +110,7 @@ const machine = (limit: number, maxQueued: number, bug?: Bug): Explore.Machine<S
       const order = [...inside, ...arrived].sort((a, b) => a - b)
       const rank = (caller: number) => order.indexOf(caller)
       const queue: Array<number> = []
-      for (let one = gate.waiters.first; one !== undefined; one = one.next) queue.push(rank(one.value))
+      for (let one = gate.first; one !== undefined; one = one.next) queue.push(rank(one.value))
       return {
         limit: gate.limit,
         running: gate.running,
@@ -133,8 +133,8 @@ const machine = (limit: number, maxQueued: number, bug?: Bug): Explore.Machine<S
       "the queue is whole, there and back": ({ arrived, gate }) => {
         const there: Array<number> = []
         const back: Array<number> = []
-        for (let one = gate.waiters.first; one !== undefined; one = one.next) there.push(one.value)
-        for (let one = gate.waiters.last; one !== undefined; one = one.previous) back.unshift(one.value)
+        for (let one = gate.first; one !== undefined; one = one.next) there.push(one.value)
+        for (let one = gate.last; one !== undefined; one = one.previous) back.unshift(one.value)
         return `${there}` === `${arrived}` && `${back}` === `${arrived}`
       }
     },

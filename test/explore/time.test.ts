@@ -139,7 +139,8 @@ const timeWindow = (most: number, bug?: "keeps a bucket too long"): Explore.Mach
       "its sums are the calls of the last ten buckets": ({ calls, marked, window }) =>
         window.totalCalls === calls.length && window.totalMarked === marked.length,
       "its sums are those of its buckets": ({ window }) =>
-        window.calls.reduce((a, b) => a + b) === window.totalCalls &&
+        // Without buckets the newest has all calls.
+        (window.calls ?? [window.totalCalls]).reduce((a, b) => a + b) === window.totalCalls &&
         (window.marked ?? []).reduce((a, b) => a + b, 0) === window.totalMarked,
       // A clock that goes back counts in the newest bucket.
       "time that goes back changes nothing": ({ now, window }) => {

@@ -201,11 +201,11 @@ describe("StaleFallback", () => {
   for (const [options, message] of bad) {
     it(`fails at construction: ${message}`, () => {
       const given = options as StaleFallback.Options
-      assert.throws(() => StaleFallback.make("prices", given), RangeError, `StaleFallback: ${message}`)
+      assert.throws(() => StaleFallback.make("prices", given), RangeError, `StaleFallback prices: ${message}`)
       assert.throws(
         () => StaleFallback.Service<never, number>()("prices", given),
         RangeError,
-        `StaleFallback: ${message}`
+        `StaleFallback prices: ${message}`
       )
     })
   }

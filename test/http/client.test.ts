@@ -2,25 +2,18 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { HttpClient, HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
-import * as Layer from "effect/Layer"
+import { HttpClient, HttpClientRequest } from "effect/http"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import * as TestClock from "effect/testing/TestClock"
-import { Policy, Rejection, Retry, type Stats, Timeout, Transient, TripPolicy } from "effect-resilience"
+import { Policy, Retry, type Stats, Transient, TripPolicy } from "effect-resilience"
 import * as Resilient from "effect-resilience/http/HttpClient"
-import { type Answer, serverOf, status, told } from "./support.ts"
+import { type Answer, serverOf, soon, status, told } from "./support.ts"
 
 const url = "http://api.test/"
 const retry = Retry.backoff({ base: "1 millis", times: 2, jitter: "none" })
-
-const soon = <A, E, R>(call: Effect.Effect<A, E, R>) =>
-  Effect.gen(function* () {
-    const fiber = yield* Effect.forkChild(call, { startImmediately: true })
-    yield* TestClock.adjust("1 minute")
-    return yield* Fiber.join(fiber)
-  })
 
 describe("responses", () => {
   it.effect("the last response of a retry that gave up is readable", () =>
@@ -48,6 +41,22 @@ describe("responses", () => {
       const { client, requests } = serverOf(status(503, {}, "why"))
       const response = yield* soon(client.pipe(Resilient.protect(policy)).get(url))
       assert.deepStrictEqual([response.status, yield* response.text, requests.length], [503, "why", 1])
+    })
+  )
+
+  it.effect("a response is readable when the next attempt was cut by the deadline, if its body is short", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("api", { retry, deadline: "10 seconds" })
+      for (const [body, readable] of [
+        ["why", true],
+        ["x".repeat(100_000), false]
+      ] as const) {
+        const { client, requests } = serverOf(status(503, {}, body), Effect.never)
+        const response = yield* soon(client.pipe(Resilient.protect(policy)).get(url))
+        assert.deepStrictEqual([response.status, requests.length], [503, 2])
+        const text = yield* Effect.option(response.text)
+        assert.deepStrictEqual(Option.getOrUndefined(text), readable ? body : undefined)
+      }
     })
   )
 
@@ -79,6 +88,7 @@ describe("responses", () => {
         assert.strictEqual((yield* response.formData).get("a"), "1")
         assert.deepStrictEqual(Array.from((yield* response.urlParamsBody).params), [["a", "1"]] as never)
         assert.strictEqual((yield* response.arrayBuffer).byteLength, 3)
+        assert.strictEqual((yield* Effect.flip(response.json)).reason._tag, "DecodeError")
       }
       assert.deepStrictEqual([response.status, response.headers[form]], [200, "application/x-www-form-urlencoded"])
       const empty = yield* serverOf(status(204))
@@ -160,69 +170,6 @@ describe("spans", () => {
   )
 })
 
-describe("layer", () => {
-  class Api extends Policy.Service<Api>()("app/Api", {
-    breaker: { trip: TripPolicy.consecutive(1) },
-    timeout: "1 second",
-    bulkhead: { maxConcurrent: 1, maxQueued: 0 }
-  }) {}
-  const over = (client: HttpClient.HttpClient) =>
-    Resilient.layer(Api).pipe(Layer.provide([Layer.succeed(HttpClient.HttpClient)(client), Api.layer]))
-  const failure = (
-    call: Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError, HttpClient.HttpClient>
-  ) => call.pipe(Transient.known, Effect.flip)
-
-  it.effect("rejections are errors of the client, with the rejection as cause; they are not transient", () =>
-    Effect.gen(function* () {
-      assert.strictEqual((yield* HttpClient.get(url)).status, 503)
-      const error = yield* failure(HttpClient.get(url))
-      assert.instanceOf(error, HttpClientError.HttpClientError)
-      assert.strictEqual(error.reason._tag, "TransportError")
-      const rejection = Rejection.of(error)
-      assert.deepInclude(rejection, { _tag: "CircuitOpen", policy: "app/Api", key: "http://api.test" })
-      assert.include(error.message, "app/Api [http://api.test]: the circuit is open")
-      assert.isFalse(Transient.is(error))
-      assert.isTrue(Transient.isUnprocessed(error))
-      assert.isTrue(Rejection.isLocal(rejection))
-    }).pipe(Effect.provide(over(serverOf(status(503)).client)))
-  )
-
-  it.effect("a timeout is a transient error of the client; a full bulkhead a rejection", () =>
-    Effect.gen(function* () {
-      const hung = yield* Effect.forkChild(failure(HttpClient.get(url)), { startImmediately: true })
-      const full = yield* failure(HttpClient.get(url))
-      assert.strictEqual(Rejection.of(full)?._tag, "BulkheadFull")
-      yield* TestClock.adjust("1 second")
-      const error = yield* Fiber.join(hung)
-      assert.instanceOf(error.reason.cause, Timeout.TimedOut)
-      assert.isUndefined(Rejection.of(error))
-      assert.isTrue(Transient.is(error))
-    }).pipe(Effect.provide(over(serverOf(Effect.never).client)))
-  )
-
-  it.effect("a deadline that passed while the request ran is not unprocessed, and a policy around ignores it", () =>
-    Effect.gen(function* () {
-      const inner = yield* Policy.make("inner", { deadline: "1 second" })
-      const outer = yield* Policy.make("outer", { retry, breaker: {} })
-      const { client, requests } = serverOf(Effect.never)
-      const layer = Resilient.layer(inner).pipe(Layer.provide(Layer.succeed(HttpClient.HttpClient)(client)))
-      const call = HttpClient.get(url).pipe(Transient.known, outer.protect)
-      const error = yield* soon(Effect.flip(call)).pipe(Effect.provide(layer))
-      assert.strictEqual(Rejection.of(error)?._tag, "DeadlineExceeded")
-      assert.isFalse(Transient.isUnprocessed(error))
-      const { totals } = yield* outer.stats()
-      assert.deepStrictEqual([totals.ignored, totals.retries, requests.length], [1, 0, 1])
-    })
-  )
-
-  it.effect("the errors of the client itself stay the same", () =>
-    Effect.gen(function* () {
-      const reason = (yield* failure(HttpClient.get("no url"))).reason
-      assert.strictEqual(reason._tag, "InvalidUrlError")
-    }).pipe(Effect.provide(over(serverOf(status(200)).client)))
-  )
-})
-
 it.effect("a retry around a protected client repeats nothing that the policy gave up on", () =>
   Effect.gen(function* () {
     const policy = yield* Policy.make("api", { retry, timeout: "1 second" })
@@ -233,13 +180,38 @@ it.effect("a retry around a protected client repeats nothing that the policy gav
   })
 )
 
+it.effect("of what `repeat` and `transient` return only `true` counts, and what they throw hides no response", () =>
+  Effect.gen(function* () {
+    const policy = yield* Policy.make("api", { retry })
+    const wrong: ReadonlyArray<() => boolean> = [
+      () => Promise.resolve(true) as never,
+      () => 1 as never,
+      () => {
+        throw new Error("a bug")
+      }
+    ]
+    for (const predicate of wrong) {
+      for (const option of ["repeat", "transient"]) {
+        const { client, requests } = serverOf(status(503))
+        const result = yield* soon(told(client.pipe(Resilient.protect(policy, { [option]: predicate })).get(url)))
+        assert.deepStrictEqual([result, requests.length], [503, 1])
+      }
+    }
+  })
+)
+
 describe("bad options are refused when the client is made", () => {
   const policy = Effect.runSync(Policy.make("api", { breaker: {} }))
   it.each([
-    ["key", { key: 5 }, "key must be a string, or a function of the request, got 5"],
+    ["key", { key: 5 }, "key must be a string, or a function that returns one, got 5"],
     ["body", { body: "yes" }, 'body must be true or false, got "yes"'],
-    ["repeat", { repeat: true }, "repeat must be a function, got true"],
-    ["transient", { transient: [503] }, "transient must be a function, got [503]"],
+    ["repeat", { repeat: true }, "repeat must be a function that returns true or false, got true"],
+    ["transient", { transient: [503] }, "transient must be a function that returns true or false, got [503]"],
+    [
+      "an async one",
+      { repeat: async () => false },
+      "repeat must be a function that returns true or false, got an async"
+    ],
     ["an unknown one", { statuses: [503] }, "there is no option statuses"]
   ])("%s", (_, options, message) => {
     const where = "effect-resilience/http/HttpClient: "
@@ -257,6 +229,10 @@ describe("bad options are refused when the client is made", () => {
     }
   })
   it("a key of a middleware", () => {
-    assert.throws(() => Resilient.middleware(policy, { key: "x" as never }), RangeError, "key must be a function")
+    assert.throws(
+      () => Resilient.middleware(policy, { key: "x" as never }),
+      RangeError,
+      "key must be a function that returns a string"
+    )
   })
 })

@@ -4,9 +4,10 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { HttpBody, HttpClientRequest } from "effect/http"
 import type { HttpMethod } from "effect/http/HttpMethod"
+import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
-import { Policy, Retry, TripPolicy } from "effect-resilience"
+import { Policy, Retry, Transient, TripPolicy } from "effect-resilience"
 import * as Resilient from "effect-resilience/http/HttpClient"
 import { type Answer, refused, reset, serverOf, status, told } from "./support.ts"
 
@@ -99,6 +100,30 @@ describe("a request is sent again", () => {
       const post = client.pipe(Resilient.protect(policy)).post("http://api.test/")
       assert.strictEqual(yield* ended(told(post)), 500)
       assert.strictEqual(requests.length, 2)
+    })
+  )
+
+  it.effect("a request that is not repeated costs one attempt: no delay, no retry, no token", () =>
+    Effect.gen(function* () {
+      const policy = yield* retrying
+      for (const answer of [hang, reset, status(503)]) {
+        const { client } = serverOf(answer)
+        yield* ended(Effect.exit(client.pipe(Resilient.protect(policy)).post("http://api.test/")))
+      }
+      const { totals } = yield* policy.stats("http://api.test")
+      assert.deepStrictEqual([totals.calls, totals.failures, totals.retries], [3, 3, 0])
+    })
+  )
+
+  it.effect("a retry around a protected client sends a body that can be read once no second time", () =>
+    Effect.gen(function* () {
+      const policy = yield* retrying
+      for (const answer of [refused, reset, hang]) {
+        const { client, requests } = serverOf(answer)
+        const put = client.pipe(Resilient.protect(policy)).execute(stream(HttpClientRequest.put("http://api.test/")))
+        yield* ended(Effect.exit(put.pipe(Transient.known, Retry.transient(Schedule.recurs(3)))))
+        assert.strictEqual(requests.length, 1)
+      }
     })
   )
 

@@ -1,6 +1,8 @@
 /** A server in memory, for what is about time and decisions and not about sockets. */
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
+import * as TestClock from "effect/testing/TestClock"
 
 export type Answer = Effect.Effect<Response, unknown>
 
@@ -37,3 +39,11 @@ export const told = <E extends { readonly _tag: string }, R>(
   call: Effect.Effect<HttpClientResponse.HttpClientResponse, E, R>
 ): Effect.Effect<number | string, never, R> =>
   Effect.match(call, { onSuccess: (response) => response.status, onFailure: (error) => error._tag })
+
+/** The result of a call whose delays and limits end within a minute. */
+export const soon = <A, E, R>(call: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const fiber = yield* Effect.forkChild(call, { startImmediately: true })
+    yield* TestClock.adjust("1 minute")
+    return yield* Fiber.join(fiber)
+  })

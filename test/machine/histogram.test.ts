@@ -97,16 +97,63 @@ describe("generations", () => {
     assert.isAbove(Histogram.quantile(histogram, 1, 5 * length)!, 19)
   })
 
-  it("allocate nothing without calls, and nothing new after the second generation", () => {
+  it("a key with few calls allocates nothing from one generation to the next", () => {
     const histogram = Histogram.make(length)
-    Histogram.advance(histogram, 5 * length)
-    assert.isUndefined(histogram.previous)
-    const first = histogram.current
-    record(histogram, 10, 5 * length)
-    record(histogram, 10, 6 * length)
-    const second = histogram.current
-    record(histogram, 10, 7 * length)
-    assert.strictEqual(histogram.current, first)
-    assert.strictEqual(histogram.previous, second)
+    const { counts } = histogram
+    for (let i = 0; i < 50; i++) record(histogram, 10 * i, (i * length) / 4)
+    assert.strictEqual(histogram.counts, counts)
+    assert.isAtMost(counts.length, 4)
   })
+
+  it("nor does a key with many calls whose latencies stay in their range", () => {
+    const histogram = Histogram.make(length)
+    for (let i = 0; i < 500; i++) record(histogram, 10 + (i % 50), 0)
+    const { counts } = histogram
+    assert.isAtMost(counts.length, 60, "as long as the range, in steps of a sixteenth")
+    for (let i = 0; i < 5000; i++) record(histogram, 10 + (i % 50), (i * length) / 500)
+    assert.strictEqual(histogram.counts, counts)
+  })
+
+  it("a key that has become idle is as small as before, and keeps its latencies", () => {
+    const histogram = Histogram.make(length)
+    for (let i = 0; i < 500; i++) record(histogram, 2 ** (i % 20), 0)
+    record(histogram, 7, length)
+    record(histogram, 900, length)
+    Histogram.advance(histogram, 2 * length)
+    assert.isAtMost(histogram.counts.length, 4)
+    assert.isAtMost(Histogram.quantile(histogram, 0.5, 2 * length)!, 7 * error)
+    assert.isAtLeast(Histogram.quantile(histogram, 1, 2 * length)!, 900)
+  })
+})
+
+describe("few calls and many", () => {
+  const Call = Schema.Struct({
+    exponent: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(-5), Schema.isLessThan(21)),
+    gap: Schema.Literals([0, 0, 0, 0, 10, 100, 4000, 11_000, 25_000])
+  })
+
+  it.prop(
+    "at any rate of calls the quantiles are those of a naive histogram",
+    { calls: Schema.Array(Call).check(Schema.isMinLength(1), Schema.isMaxLength(400)) },
+    ({ calls }) => {
+      const histogram = Histogram.make(length)
+      const naive: Array<{ readonly generation: number; readonly duration: number }> = []
+      let now = 0
+      for (const { exponent, gap } of calls) {
+        now += gap
+        const duration = 2 ** exponent
+        record(histogram, duration, now)
+        naive.push({ generation: Math.floor(now / length), duration })
+      }
+      const newest = Math.floor(now / length)
+      const kept = naive.filter(({ generation }) => generation >= newest - 1).map(({ duration }) => duration)
+      for (const q of [0, 0.1, 0.5, 0.9, 0.99, 1]) {
+        const found = Histogram.quantile(histogram, q, now)!
+        const wanted = Math.min(Math.max(exact(kept, q), 2 ** -4), 2 ** 20)
+        assert.isAtLeast(found * (1 + 1e-9), wanted)
+        assert.isAtMost(found, wanted * error * (1 + 1e-9))
+      }
+    },
+    { arbitrary: { runs: 150, size: 400, seed: 1 } }
+  )
 })

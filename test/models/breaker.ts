@@ -124,15 +124,15 @@ const model = (name: string, settings: CircuitSettings, make: Make): Model.Model
 const openFor = { initial: 1000, factor: 2, max: 4000, jitter: 0 } as const
 const common = { initial: 1000, factor: 2, max: 4000, maxRetryAfter: 2500, lease: 2000 }
 
+export const twoInARow: Make = CircuitBreaker.make("breaker", {
+  trip: TripPolicy.consecutive(2),
+  openFor,
+  maxRetryAfter: "2500 millis",
+  probes: { permitted: 3, successes: 2, lease: "2 seconds" }
+})
+
 /** Opens on two failures in a row, closes on two good probes of three. */
-export const consecutive = (
-  make: Make = CircuitBreaker.make("breaker", {
-    trip: TripPolicy.consecutive(2),
-    openFor,
-    maxRetryAfter: "2500 millis",
-    probes: { permitted: 3, successes: 2, lease: "2 seconds" }
-  })
-) =>
+export const consecutive = (make: Make = twoInARow) =>
   model(
     "breaker, consecutive",
     {

@@ -5,6 +5,7 @@ import type * as Effect from "effect/Effect"
 import * as Breaker from "./breaker.ts"
 import { budget } from "./budget.ts"
 import { bulkhead } from "./bulkhead.ts"
+import { acquiredGate, acquiredPolicy, streamedBreaker, streamedGate, streamedPolicy } from "./held.ts"
 import { policy } from "./policy.ts"
 import { retry } from "./retry.ts"
 
@@ -13,8 +14,8 @@ interface Named {
   readonly check: (options: Model.Options) => Effect.Effect<Model.Passed, Model.Diverged>
 }
 
-const named = <M, Real>(model: Model.Model<M, Real>): Named => ({
-  name: model.name,
+const named = <M, Real>(model: Model.Model<M, Real>, how = ""): Named => ({
+  name: model.name + how,
   check: (options) => Model.check(model, options)
 })
 
@@ -25,4 +26,13 @@ export const models: ReadonlyArray<Named> = [
   named(budget()),
   named(retry()),
   named(policy())
+]
+
+/** The same models of the other ways to make a call. */
+export const held: ReadonlyArray<Named> = [
+  named(bulkhead(acquiredGate), ", in a scope"),
+  named(policy(acquiredPolicy), ", in a scope"),
+  named(bulkhead(streamedGate), ", as a stream"),
+  named(Breaker.consecutive(streamedBreaker(Breaker.twoInARow)), ", as a stream"),
+  named(policy(streamedPolicy), ", as a stream")
 ]

@@ -5,14 +5,17 @@ import { Bulkhead, CircuitBreaker, Policy, Retry, RetryBudget, TripPolicy } from
 import * as Breaker from "./breaker.ts"
 import { type Budget, budget, options as budgetOptions } from "./budget.ts"
 import { bulkhead, type Gate, options as gateOptions } from "./bulkhead.ts"
-import { models } from "./index.ts"
+import { held, models } from "./index.ts"
 import { policy, options as policyOptions } from "./policy.ts"
 import { retry, options as retryOptions } from "./retry.ts"
 
-const seeds = [1, 2]
+const subjects = [
+  ...models.map((model) => ({ ...model, seeds: [1, 2] })),
+  ...held.map((model) => ({ ...model, seeds: [1] }))
+]
 
 describe("the real policies do what their models say", () => {
-  it.effect.each(models)("$name", ({ check }) =>
+  it.effect.each(subjects)("$name", ({ check, seeds }) =>
     Effect.gen(function* () {
       for (const seed of seeds) {
         const { commands, steps } = yield* check({ seed, runs: 200 })

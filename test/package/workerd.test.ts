@@ -14,10 +14,13 @@ import { rolldown } from "rolldown"
 /** Each request makes one call of the kind that its path names; all limits are 50 milliseconds. */
 const worker = `
 import { Effect, Schedule } from "effect"
+import { HttpClient, HttpClientResponse } from "effect/http"
+import * as Resilient from "effect-resilience/http/HttpClient"
 import { Bulkhead, CircuitBreaker, Deadline, Policy, Retry, Timeout, Transient, TripPolicy } from "effect-resilience"
 
 class Busy extends Transient.TaggedError()("Busy", {}) {}
 const policy = Effect.runSync(Policy.make("p", { timeout: 50, breaker: { trip: TripPolicy.consecutive(1e6) } }))
+const http = Effect.runSync(Policy.make("http", { retry: Retry.backoff({ base: 10, times: 2 }), timeout: 50 }))
 const bulkhead = Effect.runSync(Bulkhead.make("b", { maxConcurrent: 1, maxQueued: 100, maxWait: 50 }))
 
 const calls = {
@@ -31,6 +34,16 @@ const calls = {
       Retry.transient(Schedule.spaced(50))
     )
   },
+  http: () =>
+    Effect.suspend(() => {
+      let requests = 0
+      const server = HttpClient.make((request) =>
+        ++requests === 2 ? Effect.never : Effect.succeed(
+          HttpClientResponse.fromWeb(request, new Response("body", { status: requests === 1 ? 503 : 200 }))
+        )
+      )
+      return server.pipe(Resilient.protect(http)).get("http://api.test/")
+    }),
   quick: () => Timeout.after(Effect.sleep(5), 50)
 }
 
@@ -131,6 +144,7 @@ describe("on Cloudflare's runtime", () => {
     ["deadline", "200 DeadlineExceeded"],
     ["policy", "200 TimedOut"],
     ["retry", "200 ok"],
+    ["http", "200 ok"],
     ["quick", "200 ok"]
   ] as const
   for (const [kind, expected] of kinds) {

@@ -238,3 +238,24 @@ describe("Policy: latencies", () => {
     }).pipe(Effect.provide(Search.layer), Effect.provideService(Event.CurrentHub, Event.makeHub()))
   })
 })
+
+describe("Policy: the window of recent attempts", () => {
+  it.effect("is an option", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { timeout: "1 minute", stats: { window: "1 minute" } })
+      yield* policy.protect(ok)
+      yield* TestClock.adjust("50 seconds")
+      const { recent } = yield* policy.stats()
+      assert.deepStrictEqual([recent.attempts, recent.window], [1, Duration.minutes(1)])
+      assert.deepStrictEqual((yield* policy.stats("unseen")).recent.window, Duration.minutes(1))
+      yield* TestClock.adjust("20 seconds")
+      assert.strictEqual((yield* policy.stats()).recent.attempts, 0)
+    })
+  )
+
+  it.each(["999 millis", "601 seconds", 0, null, NaN])("%s is refused", (window) => {
+    // As plain JavaScript may give it.
+    const stats = { window: window as number }
+    assert.throws(() => Policy.make("p", { timeout: "1 minute", stats }), "Policy p: stats.window must be a")
+  })
+})

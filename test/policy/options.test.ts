@@ -7,7 +7,7 @@ import { touchy } from "./support.ts"
 
 class Budget extends RetryBudget.Service<Budget>()("test/OptionsBudget", {}) {}
 
-const atLeastOne = "Policy: give at least one of deadline, retry, breaker, bulkhead and timeout, got none"
+const atLeastOne = "Policy p: give at least one of deadline, retry, breaker, bulkhead and timeout, got none"
 const above = `must be a finite duration above zero, such as "5 seconds", got`
 
 /** Options that are wrong, and what is said about them. Types refuse some of them too. */
@@ -15,82 +15,85 @@ const wrong: ReadonlyArray<readonly [options: unknown, text: string]> = [
   [{}, atLeastOne],
   [{ keys: {} }, atLeastOne],
   [{ budget: {} }, atLeastOne],
-  [{ deadline: "1 second", budget: {} }, "Policy: budget pays for retries and needs retry, got none"],
-  [{ deadline: 0 }, `Policy: deadline ${above} 0`],
-  [{ deadline: -5 }, `Policy: deadline ${above}`],
-  [{ deadline: "soon" }, `Policy: deadline ${above} "soon"`],
-  [{ deadline: Number.POSITIVE_INFINITY }, `Policy: deadline ${above}`],
-  [{ timeout: 0 }, `Policy: timeout ${above} 0`],
-  [{ timeout: Number.NaN }, `Policy: timeout ${above}`],
+  [{ deadline: "1 second", budget: {} }, "Policy p: budget pays for retries and needs retry, got none"],
+  [{ deadline: 0 }, `Policy p: deadline ${above} 0`],
+  [{ deadline: -5 }, `Policy p: deadline ${above}`],
+  [{ deadline: "soon" }, `Policy p: deadline ${above} "soon"`],
+  [{ deadline: Number.POSITIVE_INFINITY }, `Policy p: deadline ${above}`],
+  [{ timeout: 0 }, `Policy p: timeout ${above} 0`],
+  [{ timeout: Number.NaN }, `Policy p: timeout ${above}`],
   [
     { deadline: "1 second", timeout: "2 seconds" },
-    "Policy: timeout must be at most the deadline (1000 ms), got 2000 ms: the deadline would always fire first"
+    "Policy p: timeout must be at most the deadline (1000 ms), got 2000 ms: the deadline would always fire first"
   ],
-  [{ retry: "often" }, 'Policy: retry must be a Schedule, such as Retry.backoff(), or options with one, got "often"'],
+  [{ retry: "often" }, 'Policy p: retry must be a Schedule, such as Retry.backoff(), or options with one, got "often"'],
   ...[null, "", Number.NaN, -0, false].flatMap((none): typeof wrong => [
-    [{ retry: none }, "Policy: retry must be a Schedule, such as Retry.backoff(), or options with one, got"],
-    [{ timeout: "1 second", budget: none }, "Policy: budget pays for retries and needs retry, got none"],
-    [{ retry: Retry.backoff(), budget: none }, "Policy.budget: options must be an object, got"],
-    [{ breaker: none }, "Policy.breaker: options must be an object, got"],
-    [{ bulkhead: none }, "Policy.bulkhead: options must be an object, got"],
-    [{ deadline: none }, `Policy: deadline ${above}`],
-    [{ breaker: touchy, keys: none }, "Policy.keys: options must be an object, got"]
+    [{ retry: none }, "Policy p: retry must be a Schedule, such as Retry.backoff(), or options with one, got"],
+    [{ timeout: "1 second", budget: none }, "Policy p: budget pays for retries and needs retry, got none"],
+    [{ retry: Retry.backoff(), budget: none }, "Policy.budget p: options must be an object, got"],
+    [{ breaker: none }, "Policy.breaker p: options must be an object, got"],
+    [{ bulkhead: none }, "Policy.bulkhead p: options must be an object, got"],
+    [{ deadline: none }, `Policy p: deadline ${above}`],
+    [{ breaker: touchy, keys: none }, "Policy.keys p: options must be an object, got"]
   ]),
-  [{ retry: { times: 3 } }, "Policy: retry must be a Schedule, such as Retry.backoff(), or options with one, got"],
-  [{ retry: { schedule: 3 } }, "Policy.retry: schedule must be a Schedule, got 3"],
+  [{ retry: { times: 3 } }, "Policy p: retry must be a Schedule, such as Retry.backoff(), or options with one, got"],
+  [{ retry: { schedule: 3 } }, "Policy.retry p: schedule must be a Schedule, got 3"],
   [
     { retry: Schedule.recurs(1).pipe(Budget.gated) },
-    "Policy.retry: schedule must not be gated, got one that is: give the budget as `budget`"
+    "Policy.retry p: schedule must not be gated, got one that is: give the budget as `budget`"
   ],
-  [{ retry: { schedule: Retry.backoff(), maxRetryAfter: "later" } }, "Policy.retry: maxRetryAfter must be a duration"],
-  [{ retry: Retry.backoff(), budget: { ratio: 1.5 } }, "Policy.budget: ratio must be in [0, 1], got 1.5"],
+  [
+    { retry: { schedule: Retry.backoff(), maxRetryAfter: "later" } },
+    "Policy.retry p: maxRetryAfter must be a duration"
+  ],
+  [{ retry: Retry.backoff(), budget: { ratio: 1.5 } }, "Policy.budget p: ratio must be in [0, 1], got 1.5"],
   [
     { retry: Retry.backoff(), budget: { minPerSecond: -1 } },
-    "Policy.budget: minPerSecond must be a number >= 0, got -1"
+    "Policy.budget p: minPerSecond must be a number >= 0, got -1"
   ],
-  [{ retry: Retry.backoff(), budget: { capacity: 0 } }, "Policy.budget: capacity must be a number >= 1, got 0"],
-  [{ bulkhead: {} }, "Policy.bulkhead: maxConcurrent must be an integer >= 1, got undefined"],
-  [{ bulkhead: { maxConcurrent: 0 } }, "Policy.bulkhead: maxConcurrent must be an integer >= 1, got 0"],
-  [{ bulkhead: { maxConcurrent: 1.5 } }, "Policy.bulkhead: maxConcurrent must be an integer >= 1, got 1.5"],
-  [{ bulkhead: { maxConcurrent: 1, maxQueued: -1 } }, "Policy.bulkhead: maxQueued must be an integer >= 0, got -1"],
+  [{ retry: Retry.backoff(), budget: { capacity: 0 } }, "Policy.budget p: capacity must be a number >= 1, got 0"],
+  [{ bulkhead: {} }, "Policy.bulkhead p: maxConcurrent must be an integer >= 1, got undefined"],
+  [{ bulkhead: { maxConcurrent: 0 } }, "Policy.bulkhead p: maxConcurrent must be an integer >= 1, got 0"],
+  [{ bulkhead: { maxConcurrent: 1.5 } }, "Policy.bulkhead p: maxConcurrent must be an integer >= 1, got 1.5"],
+  [{ bulkhead: { maxConcurrent: 1, maxQueued: -1 } }, "Policy.bulkhead p: maxQueued must be an integer >= 0, got -1"],
   [
     { bulkhead: { maxConcurrent: 1, maxWait: "1 second" } },
-    "Policy.bulkhead: maxWait requires maxQueued >= 1, got maxQueued 0: without a queue no call waits"
+    "Policy.bulkhead p: maxWait requires maxQueued >= 1, got maxQueued 0: without a queue no call waits"
   ],
-  [{ bulkhead: { maxConcurrent: 1, maxQueued: 1, maxWait: "x" } }, "Policy.bulkhead: maxWait must be a duration"],
-  [{ breaker: { openFor: 0 } }, `Policy.breaker: openFor ${above} 0`],
+  [{ bulkhead: { maxConcurrent: 1, maxQueued: 1, maxWait: "x" } }, "Policy.bulkhead p: maxWait must be a duration"],
+  [{ breaker: { openFor: 0 } }, `Policy.breaker p: openFor ${above} 0`],
   [
     { breaker: { openFor: { initial: "1 second", factor: 0.5 } } },
-    "Policy.breaker: openFor.factor must be in [1, 1000]"
+    "Policy.breaker p: openFor.factor must be in [1, 1000]"
   ],
   [
     { breaker: { openFor: { initial: "1 second", jitter: 2 } } },
-    "Policy.breaker: openFor.jitter must be in [0, 1], got 2"
+    "Policy.breaker p: openFor.jitter must be in [0, 1], got 2"
   ],
   [
     { breaker: { openFor: { initial: "5 seconds", factor: 2, max: "1 second" } } },
-    "Policy.breaker: openFor.max must be at least openFor.initial"
+    "Policy.breaker p: openFor.max must be at least openFor.initial"
   ],
   [
     { breaker: { openFor: { initial: "5 seconds", max: "1 minute" } } },
-    "Policy.breaker: openFor.max has no effect without openFor.factor > 1"
+    "Policy.breaker p: openFor.max has no effect without openFor.factor > 1"
   ],
-  [{ breaker: { maxRetryAfter: 0 } }, "Policy.breaker: maxRetryAfter must be a duration above zero"],
-  [{ breaker: { probes: { permitted: 0 } } }, "Policy.breaker: probes.permitted must be an integer >= 1, got 0"],
+  [{ breaker: { maxRetryAfter: 0 } }, "Policy.breaker p: maxRetryAfter must be a duration above zero"],
+  [{ breaker: { probes: { permitted: 0 } } }, "Policy.breaker p: probes.permitted must be an integer >= 1, got 0"],
   [
     { breaker: { probes: { permitted: 2, successes: 3 } } },
-    "Policy.breaker: probes.successes must be an integer in [1, 2], got 3"
+    "Policy.breaker p: probes.successes must be an integer in [1, 2], got 3"
   ],
-  [{ breaker: { probes: { lease: 0 } } }, `Policy.breaker: probes.lease ${above} 0`],
-  [{ breaker: { trip: "often" } }, "Policy.breaker: trip must be a TripPolicy"],
-  [{ breaker: { failures: "Down" } }, "Policy.breaker: failures must be an array of tags"],
-  [{ breaker: { ignore: [1] } }, "Policy.breaker: ignore must be an array of tags"],
-  [{ breaker: { failWhen: true } }, "Policy.breaker: failWhen must be a function"],
-  [{ breaker: { others: "failure" } }, 'Policy.breaker: others must be "success" or "ignored", got "failure"'],
-  [{ breaker: { throttled: true } }, 'Policy.breaker: throttled must be "ignored" or "failure", got true'],
-  [{ breaker: { classify: "failure" } }, "Policy.breaker: classify must be a function"],
-  [{ breaker: touchy, keys: { maxKeys: 0 } }, "Policy: keys.maxKeys must be an integer >= 1, got 0"],
-  [{ breaker: touchy, keys: { idleTimeToLive: 0 } }, "Policy: keys.idleTimeToLive must be a duration above zero"]
+  [{ breaker: { probes: { lease: 0 } } }, `Policy.breaker p: probes.lease ${above} 0`],
+  [{ breaker: { trip: "often" } }, "Policy.breaker p: trip must be a TripPolicy"],
+  [{ breaker: { failures: "Down" } }, "Policy.breaker p: failures must be an array of tags"],
+  [{ breaker: { ignore: [1] } }, "Policy.breaker p: ignore must be an array of tags"],
+  [{ breaker: { failWhen: true } }, "Policy.breaker p: failWhen must be a function"],
+  [{ breaker: { others: "failure" } }, 'Policy.breaker p: others must be "success" or "ignored", got "failure"'],
+  [{ breaker: { throttled: true } }, 'Policy.breaker p: throttled must be "ignored" or "failure", got true'],
+  [{ breaker: { classify: "failure" } }, "Policy.breaker p: classify must be a function"],
+  [{ breaker: touchy, keys: { maxKeys: 0 } }, "Policy p: keys.maxKeys must be an integer >= 1, got 0"],
+  [{ breaker: touchy, keys: { idleTimeToLive: 0 } }, "Policy p: keys.idleTimeToLive must be a duration above zero"]
 ]
 
 // Wrong on purpose, and so beyond the types.
@@ -110,7 +113,7 @@ describe("Policy: one bad option is a RangeError at construction", () => {
     for (const [options, text] of wrong)
       assert.include(
         refusal(() => service("test/Wrong", options)),
-        text
+        text.replace(" p: ", " test/Wrong: ")
       )
   })
 
@@ -130,7 +133,7 @@ describe("Policy: one bad option is a RangeError at construction", () => {
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { bulkhead: { maxConcurrent: 2 } })
       for (const permits of [0, -1, 1.5, Number.NaN]) {
-        const text = `Policy.control.resize: maxConcurrent must be an integer >= 1, got ${permits}`
+        const text = `Policy.control.resize p: maxConcurrent must be an integer >= 1, got ${permits}`
         assert.strictEqual(
           refusal(() => policy.control.resize(permits)),
           text
@@ -145,7 +148,7 @@ describe("Policy: one bad option is a RangeError at construction", () => {
       const policy = yield* Policy.make("p", { breaker: touchy })
       const protect = policy.protect as (options: unknown) => unknown
       const text = refusal(() => protect({ failures: "Down" }))
-      assert.include(text, "Policy.protect: failures must be an array of tags")
+      assert.include(text, "Policy.protect p: failures must be an array of tags")
     })
   )
 

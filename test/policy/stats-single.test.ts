@@ -208,7 +208,7 @@ describe("stats of single policies", () => {
     "%s: a key that is no string is refused",
     ([name, make]) =>
       Effect.map(make, (policy) => {
-        assert.throws(() => policy.stats(5 as never), `${name}.stats: key must be a string, got 5`)
+        assert.throws(() => policy.stats(5 as never), `${name}.stats p: key must be a string, got 5`)
       })
   )
 })

@@ -29,7 +29,7 @@ const functions: Record<string, readonly [where: string, call: (value: unknown) 
     (value) => down.pipe(Retry.transient(Retry.backoff(), { onRetry: () => not(value) }), Deadline.within("1 minute"))
   ],
   "onRetry of a policy": [
-    "Policy.retry: onRetry",
+    "Policy.retry p: onRetry",
     (value) => down.pipe(policy({ schedule: Retry.backoff(), onRetry: () => not(value) }))
   ],
   "the effect that onRetry returns": [
@@ -42,7 +42,7 @@ const functions: Record<string, readonly [where: string, call: (value: unknown) 
     (value) => down.pipe(Retry.transient(Schedule.fromStep(Effect.succeed(() => not(value)))))
   ],
   "the tap of a schedule": [
-    "Policy.retry: schedule",
+    "Policy.retry p: schedule",
     (value) => down.pipe(policy(Schedule.recurs(1).pipe(Schedule.tap(() => not(value)))))
   ],
   "a schedule": [

@@ -6,7 +6,7 @@ import type { Subject } from "../../packages/tools/src/soak.ts"
 import { books } from "../composition/books.ts"
 import { chaosLaws } from "../composition/chaos.ts"
 import { type Subject as Lawful, subjects as laws } from "../laws/subjects.ts"
-import { models } from "../models/index.ts"
+import { held, models } from "../models/index.ts"
 import { options } from "./fuzz/options.ts"
 import { programs } from "./fuzz/programs.ts"
 
@@ -33,7 +33,7 @@ const program =
   })
 
 export const subjects: ReadonlyArray<Subject> = [
-  ...models.map(model),
+  ...[...models, ...held].map(model),
   ...laws.map(law),
   ...chaosLaws.map(program("chaos")),
   ...books.map(program("books")),

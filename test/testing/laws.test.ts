@@ -158,7 +158,7 @@ describe("a gated schedule that breaks the law", () => {
       Object.assign(budget.gated(recurs), {
         [RetryBudget.GatedTypeId]: {
           schedule: Schedule.tap(recurs, () => Effect.repeat(budget.tryWithdraw, { times: tokens - 1 })),
-          budget: () => ({ deposit: () => {}, answered: () => {}, hasAnsweredSince: () => false, tryRetry: () => true })
+          budget: () => ({ deposit: () => {}, answered: () => {}, isOvertaken: () => false, tryRetry: () => true })
         }
       })
 

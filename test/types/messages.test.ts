@@ -144,11 +144,28 @@ fetchUser(1).pipe(Retry.transient(numbers))`,
   },
   streamProtected: {
     program: "Stream.make(1).pipe(Payments.protect)",
-    says: "A Stream is not an Effect: protect the effect of each element in Stream.mapEffect, or the effect that runs the stream"
+    says: "A Stream is not an Effect: use `protectStream`, or protect the effect of each element in Stream.mapEffect"
   },
   streamKeyed: {
     program: `Stream.make(1).pipe(Users.protect({ key: "eu" }))`,
     says: notAnEffect
+  },
+  effectAsStream: {
+    program: "fetchUser(1).pipe(Users.protectStream)",
+    says: "An Effect is not a Stream: use `protect`"
+  },
+  streamNeverOpens: {
+    program: "Stream.make(1).pipe(Users.protectStream)",
+    says: neverOpens
+  },
+  streamRetriedAlready: {
+    program: "Stream.fromEffect(charge(order)).pipe(Payments.protectStream, Payments.protectStream)",
+    says: retriedAlready
+  },
+  wrongRetryWhen: {
+    program: `${policy(`{ retry: { schedule: Retry.backoff(), retryWhen: (status: string) => status === "busy" } }`)}
+fetchUser(1).pipe(Whole.protect)`,
+    says: "The `retryWhen` predicate does not accept this effect's success type"
   },
   promiseProtected: {
     program: "Users.protect(Promise.resolve(1))",
@@ -247,6 +264,19 @@ const shown: Readonly<Record<string, readonly [program: string, type: string]>> 
     "fetchUser(1).pipe(Users.protect, Fallback.value(null))",
     "Effect<User | null, NotFound | Unavailable, Users>"
   ],
+  shownOnce: [
+    "charge(order).pipe(Payments.protect({ retry: false }))",
+    "Effect<Receipt, BulkheadFull | CardDeclined | CircuitOpen | DeadlineExceeded | GatewayTimeout | TimedOut, Payments>"
+  ],
+  shownPermit: [
+    "Payments.acquire()",
+    "Effect<Permit, BulkheadFull | CircuitOpen | DeadlineExceeded, Payments | Scope>"
+  ],
+  shownStream: [
+    "Stream.fromEffect(fetchUser(1)).pipe(Users.protectStream)",
+    "Stream<User, CircuitOpen | NotFound | Unavailable, Users>"
+  ],
+  shownWatch: ["Payments.admitted()", "Effect<void, never, Payments>"],
   shownStats: ["Payments.stats()", "Effect<Stats, never, Payments>"],
   shownLayer: ["Payments.layer", "Layer<Payments, never, never>"],
   shownConfig: [`Payments.layerConfig("payments")`, "Layer<Payments, ConfigError, never>"]

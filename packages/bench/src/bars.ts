@@ -6,7 +6,7 @@ import { names as breaker } from "./policies/breakers.ts"
 import { names as single } from "./policies/singles.ts"
 import { names as whole } from "./policies/stacks.ts"
 import { groups as bytes } from "./tables/bytes.ts"
-import { groupName, keyCounts, oursName } from "./tables/heap.ts"
+import { groupName, keyCounts, oursName, policyName, trafficName } from "./tables/heap.ts"
 import { queueLengths, queueName } from "./tables/time.ts"
 
 interface Bar {
@@ -149,6 +149,22 @@ const bars: ReadonlyArray<Bar> = [
     aim: 200,
     unit: "B",
     figure: (rows) => rows.value(oursName, groupName(keyCounts[0]))
+  },
+  {
+    measure: "heap per key, Policy of a breaker and a bulkhead, after one call",
+    against: "",
+    table: "heap",
+    bar: 600,
+    unit: "B",
+    figure: (rows) => rows.value(policyName, groupName(keyCounts[0]))
+  },
+  {
+    measure: "heap per key, the same Policy after 50 calls over two and a half windows",
+    against: "",
+    table: "heap",
+    bar: 1000,
+    unit: "B",
+    figure: (rows) => rows.value(trafficName, groupName(keyCounts[0]))
   },
   {
     measure: "bytes allocated per successful call, breaker, bare work included",

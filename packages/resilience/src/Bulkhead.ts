@@ -10,14 +10,18 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
+import { inScope } from "./engine/acquire.ts"
 import { BulkheadCall, BulkheadEngine, type BulkheadSettings } from "./engine/bulkhead.ts"
+import { BulkheadHold } from "./engine/bulkheadHold.ts"
 import * as FromConfig from "./engine/config.ts"
 import * as Instances from "./engine/instances.ts"
 import * as Keyed from "./engine/keyed.ts"
 import type * as Permits from "./engine/permits.ts"
 import * as Protecting from "./engine/protect.ts"
+import * as Streams from "./engine/stream.ts"
 import type * as Rejection from "./Rejection.ts"
 import * as Time from "./runtime/clock.ts"
 import { EngineKey } from "./runtime/frame.ts"
@@ -141,6 +145,46 @@ export interface Fn<R2> {
 }
 
 /**
+ * Protects a stream: `stream.pipe(bulkhead.protectStream)`, or `stream.pipe(bulkhead.protectStream({ key }))`.
+ *
+ * **Example** (A permit while a stream runs)
+ *
+ * ```ts
+ * import { Effect, Stream } from "effect"
+ * import { Bulkhead } from "effect-resilience"
+ *
+ * const program = Effect.gen(function*() {
+ *   const cursors = yield* Bulkhead.make("cursors", { maxConcurrent: 1 })
+ *   const running = Effect.map(cursors.state(), (state) => state.running)
+ *   const rows = Stream.make("a", "b").pipe(cursors.protectStream)
+ *   const during = yield* rows.pipe(Stream.mapEffect(() => running), Stream.runCollect)
+ *   return [during, yield* running]
+ * })
+ * await Effect.runPromise(program) // => [[1, 1], 0]
+ * ```
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProtectStream<R2> {
+  <Arg extends Types.AnyStream | ProtectOptions | Types.AnyEffect>(
+    arg: Arg & ([Arg] extends [Types.AnyStream] ? unknown : Types.OptionsOfStream<Arg, ProtectOptions>)
+  ): [Arg] extends [Stream.Stream<infer A, infer E, infer R>]
+    ? Stream.Stream<A, E | Rejection.BulkheadFull, R | R2>
+    : ApplyStream<R2>
+}
+
+/**
+ * Protects streams with options that are already set: the result of `bulkhead.protectStream(options)`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ApplyStream<R2> {
+  <A, E, R>(self: Stream.Stream<A, E, R>): Stream.Stream<A, E | Rejection.BulkheadFull, R | R2>
+}
+
+/**
  * A bulkhead. `R` is what its members require: nothing for a bulkhead from {@link make}, the service for the statics of
  * a {@link Service} class.
  *
@@ -152,6 +196,21 @@ export interface Bulkhead<R = never> {
   readonly protect: Protect<R>
   /** Protects every call of a function. */
   readonly fn: Fn<R>
+  /**
+   * Protects a stream: it acquires a permit when it is run, and releases it when it ends, fails, is interrupted or closed by
+   * its consumer.
+   */
+  readonly protectStream: ProtectStream<R>
+  /**
+   * Acquires a permit for what cannot be wrapped as an effect, such as a socket, and releases it when the scope closes. It
+   * waits and is rejected as a protected call.
+   */
+  readonly acquire: (options?: ProtectOptions) => Effect.Effect<void, Rejection.BulkheadFull, Scope.Scope | R>
+  /**
+   * Returns when a call would get a permit without waiting, for consumers that take work only then. It holds no permit and
+   * no place in the queue, and is advice: another call may be first.
+   */
+  readonly admitted: (options?: ProtectOptions) => Effect.Effect<void, never, R>
   /** Returns the running and the waiting calls of a key. */
   readonly state: (key?: string) => Effect.Effect<State, never, R>
   /**
@@ -167,7 +226,7 @@ export interface Bulkhead<R = never> {
   readonly events: Stream.Stream<Event.Event, never, R>
 }
 
-const where = "Bulkhead"
+const module = "Bulkhead"
 
 /** The options of one call. */
 const optionNames = ["key"]
@@ -200,7 +259,7 @@ export const permitOptionNames = ["maxConcurrent", "maxQueued", "maxWait"]
  * @internal
  */
 export const resolve = (name: string, options: Options): BulkheadSettings => {
-  Check.nonEmpty(where, "name", name)
+  const where = Check.named(module, Check.nonEmpty(module, "name", name))
   Check.noUnknown(where, options, [...permitOptionNames, "keys"])
   return { ...resolvePermits(where, options), keys: Keyed.resolve(where, options.keys) }
 }
@@ -234,10 +293,11 @@ export const resolve = (name: string, options: Options): BulkheadSettings => {
  */
 export const make = (name: string, options: Options): Effect.Effect<Bulkhead> => {
   const settings = resolve(name, options)
-  return Instances.create("made", where, name, settings, (hub) => makeWith(name, settings, hub))
+  return Instances.create("made", module, name, settings, (hub) => makeWith(name, settings, hub))
 }
 
 const makeWith = (name: string, settings: BulkheadSettings, program: Event.Hub): Bulkhead => {
+  const where = Check.named(module, name)
   const engine = new BulkheadEngine(name, settings, program)
   const protect = Protecting.protectWith(
     where,
@@ -248,18 +308,29 @@ const makeWith = (name: string, settings: BulkheadSettings, program: Event.Hub):
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as Protect<never>,
     fn: Protecting.fnWith(where, protect) as Fn<never>,
+    protectStream: Streams.protecting(
+      where,
+      (work, options) => new BulkheadHold(engine, undefined, work, options),
+      optionNames
+      // As above.
+    ) as ProtectStream<never>,
+    acquire: (options) => {
+      const call = { ...Protecting.defaultOptions, key: Protecting.keyOf(where, "acquire", options) }
+      return Effect.asVoid(inScope(() => new BulkheadHold(engine, undefined, Effect.void, call)))
+    },
+    admitted: (options) => engine.admitted(Protecting.keyOf(where, "admitted", options)),
     state: (key = defaultKey) => {
-      Check.key("Bulkhead.state", key)
+      Check.key(Check.inside(where, "state"), key)
       return Effect.sync(() => engine.state(key))
     },
     stats: (key = defaultKey) => {
-      Check.key("Bulkhead.stats", key)
+      Check.key(Check.inside(where, "stats"), key)
       return Effect.sync(() => engine.stats(key))
     },
     allStats: Effect.sync(() => engine.allStats()),
     resize: (maxConcurrent, key) => {
-      Check.integer("Bulkhead.resize", "maxConcurrent", maxConcurrent, 1)
-      if (key !== undefined) Check.key("Bulkhead.resize", key)
+      Check.integer(Check.inside(where, "resize"), "maxConcurrent", maxConcurrent, 1)
+      if (key !== undefined) Check.key(Check.inside(where, "resize"), key)
       return Time.withNow((now) => engine.resize(maxConcurrent, key, now))
     },
     events: Event.streamFrom(engine.reporter.local)
@@ -314,6 +385,7 @@ export interface Class<Self, Id extends string> extends Context.ServiceClass<Sel
 export const Service =
   <Self = never>() =>
   <const Id extends string>(id: Id, options: Options): Types.RequireSelf<Self, "Bulkhead", Class<Self, Id>> => {
+    const where = Check.named(module, id)
     const service = Context.Service<Self, Bulkhead>()(id)
     const inContext = Protecting.inContext(service)
     const protect = Protecting.protectWith(
@@ -325,6 +397,9 @@ export const Service =
       // The implementation handles effects of any type; the interface says which ones.
       protect: protect as Protect<Self>,
       fn: Protecting.fnWith(where, protect) as Fn<Self>,
+      protectStream: Streams.protectingIn(where, service, optionNames) as ProtectStream<Self>,
+      acquire: inContext.call((bulkhead) => bulkhead.acquire),
+      admitted: inContext.call((bulkhead) => bulkhead.admitted),
       state: inContext.call((bulkhead) => bulkhead.state),
       stats: inContext.call((bulkhead) => bulkhead.stats),
       allStats: inContext.effect((bulkhead) => bulkhead.allStats),
@@ -337,7 +412,7 @@ export const Service =
         FromConfig.BulkheadValues,
         (values) => values,
         (options) => resolve(id, options),
-        (settings) => Instances.create("declared", where, id, settings, (hub) => makeWith(id, settings, hub))
+        (settings) => Instances.create("declared", module, id, settings, (hub) => makeWith(id, settings, hub))
       )
     }
     return Object.assign(service, members) as unknown as Types.RequireSelf<Self, "Bulkhead", Class<Self, Id>>

@@ -18,12 +18,14 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
 import { BreakerCall, BreakerEngine, type BreakerSettings } from "./engine/breaker.ts"
+import { BreakerHold } from "./engine/breakerHold.ts"
 import * as Circuits from "./engine/circuits.ts"
 import * as FromConfig from "./engine/config.ts"
 import * as Instances from "./engine/instances.ts"
 import * as Keyed from "./engine/keyed.ts"
 import * as OpenTime from "./engine/openTime.ts"
 import * as Protecting from "./engine/protect.ts"
+import * as Streams from "./engine/stream.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Rejection from "./Rejection.ts"
 import * as Time from "./runtime/clock.ts"
@@ -318,6 +320,38 @@ export interface Fn<C, R2> {
 }
 
 /**
+ * Protects a stream: `stream.pipe(breaker.protectStream)`, or `stream.pipe(breaker.protectStream(options))`. The errors of the
+ * stream are checked as those of an effect.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProtectStream<C, R2> {
+  <const Arg extends Types.AnyStream | ProtectOptions | Types.AnyEffect>(
+    arg: Arg & RefusedStream<Arg, C>
+  ): [Arg] extends [Stream.Stream<infer A, infer E, infer R>]
+    ? Stream.Stream<A, E | Rejection.CircuitOpen, R | R2>
+    : ApplyStream<Outcome.Effective<C, Arg>, R2>
+}
+
+/** No element is judged: a `failWhen` has nothing to count. */
+type RefusedStream<Arg, C> = [Arg] extends [Stream.Stream<infer _A, infer E, infer R>]
+  ? Outcome.CanTrip<never, E, Omit<C, "failWhen">, R>
+  : Types.OptionsOfStream<Arg, ProtectOptions>
+
+/**
+ * Protects streams with options that are already set: the result of `breaker.protectStream(options)`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ApplyStream<C, R2> {
+  <A, E, R>(
+    self: Stream.Stream<A, E, R> & Outcome.CanTrip<never, E, Omit<C, "failWhen">, R>
+  ): Stream.Stream<A, E | Rejection.CircuitOpen, R | R2>
+}
+
+/**
  * A circuit breaker. `C` is its classification. `R` is what its members require: nothing for a breaker from
  * {@link make}, the service for the statics of a {@link Service} class.
  *
@@ -329,6 +363,19 @@ export interface CircuitBreaker<C = {}, R = never> {
   readonly protect: Protect<C, R>
   /** Protects every call of a function. */
   readonly fn: Fn<C, R>
+  /**
+   * Protects a stream: each run of it is one call, from the first pull to its end. A stream that fails is classified by its
+   * error. One that ends, or that its consumer closes early, is a success, and one that is interrupted is ignored.
+   *
+   * **Details** The time of the call is that to the first element. The first element of a probe is its success, so that a
+   * stream that stays open closes the circuit.
+   */
+  readonly protectStream: ProtectStream<C, R>
+  /**
+   * Returns when the circuit would admit a call, for consumers that take work only then. It takes no probe's slot, and is
+   * advice: another call may be first.
+   */
+  readonly admitted: (options?: { readonly key?: string | undefined }) => Effect.Effect<void, never, R>
   /** Admits one call that cannot be wrapped as an effect. */
   readonly acquire: (options?: {
     readonly key?: string | undefined
@@ -357,7 +404,7 @@ export interface CircuitBreaker<C = {}, R = never> {
   readonly restore: (snapshot: Snapshot) => Effect.Effect<void, never, R>
 }
 
-const where = "CircuitBreaker"
+const module = "CircuitBreaker"
 
 /**
  * The settings of a circuit; the defaults stand here.
@@ -371,7 +418,7 @@ export const resolveCircuit = (where: string, options: Omit<Options, "keys">): C
     "trip",
     Check.orDefault(trip, TripPolicy.standard)
   )
-  Check.noUnknown(`${where}.probes`, probes, ["permitted", "successes", "lease"])
+  Check.noUnknown(Check.inside(where, "probes"), probes, ["permitted", "successes", "lease"])
   const permitted = Check.integer(where, "probes.permitted", Check.orDefault(probes.permitted, 1), 1)
   return {
     trip: resolvedTrip,
@@ -396,7 +443,7 @@ export const circuitOptionNames = ["trip", "openFor", "maxRetryAfter", "probes",
  * @internal
  */
 export const resolve = (name: string, options: Options): BreakerSettings => {
-  Check.nonEmpty(where, "name", name)
+  const where = Check.named(module, Check.nonEmpty(module, "name", name))
   Check.noUnknown(where, options, [...circuitOptionNames, "keys"])
   Check.classification(where, options)
   return {
@@ -438,31 +485,37 @@ export const make = <const O extends Options = {}>(
   options?: O & Options & Types.NoUnknownOptions<O, Options, "probes" | "keys" | "openFor">
 ): Effect.Effect<CircuitBreaker<Outcome.ClassificationOf<O>>> => {
   const settings = resolve(name, Check.orDefault<Options>(options, {}))
-  return Instances.create("made", where, name, settings, (hub) => makeWith(name, settings, hub))
+  return Instances.create("made", module, name, settings, (hub) => makeWith(name, settings, hub))
 }
 
 const makeWith = <C>(name: string, settings: BreakerSettings, program: Event.Hub): CircuitBreaker<C> => {
+  const where = Check.named(module, name)
   const engine = new BreakerEngine(where, name, settings, program)
   const protect = Protecting.protectWith(where, (self, options) => new BreakerCall(engine, undefined, self, options))
   const members: CircuitBreaker<C> = {
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as Protect<C, never>,
     fn: Protecting.fnWith(where, protect) as Fn<C, never>,
-    acquire: (options = {}) => {
-      Check.noUnknown(`${where}.acquire`, options, ["key"])
-      const key = Check.key(`${where}.acquire`, Check.orDefault(options.key, defaultKey))
+    protectStream: Streams.protecting(
+      where,
+      (work, options) => new BreakerHold(engine, undefined, work, options)
+      // As above.
+    ) as ProtectStream<C, never>,
+    admitted: (options) => engine.admitted(Protecting.keyOf(where, "admitted", options)),
+    acquire: (options) => {
+      const key = Protecting.keyOf(where, "acquire", options)
       return Effect.acquireRelease(
         Effect.withFiber((fiber) => engine.acquire(key, fiber)),
         (permit) => permit.ignore
       )
     },
     state: (key = defaultKey) => {
-      Check.key(`${where}.state`, key)
+      Check.key(Check.inside(where, "state"), key)
       return Time.withNow((now) => engine.state(key, now))
     },
     states: Time.withNow((now) => engine.states(now)),
     stats: (key = defaultKey) => {
-      Check.key(`${where}.stats`, key)
+      Check.key(Check.inside(where, "stats"), key)
       return Time.withNow((now) => engine.stats(key, now))
     },
     allStats: Time.withNow((now) => engine.allStats(now)),
@@ -472,7 +525,7 @@ const makeWith = <C>(name: string, settings: BreakerSettings, program: Event.Hub
     snapshot: Time.withNow((now, fiber) => engine.snapshot(now, fiber)),
     restore: (snapshot) =>
       Time.withNow((now, fiber) => {
-        engine.restore(checkSnapshot(snapshot), now, fiber)
+        engine.restore(checkSnapshot(Check.inside(where, "restore"), snapshot), now, fiber)
       })
   }
   return Object.assign(members, { [EngineKey]: engine })
@@ -481,19 +534,22 @@ const makeWith = <C>(name: string, settings: BreakerSettings, program: Event.Hub
 const decodeSnapshot = Schema.decodeUnknownResult(Snapshot)
 
 /** Refuses what is no snapshot with a sentence that names the field. */
-const checkSnapshot = (snapshot: Snapshot): Snapshot => {
+const checkSnapshot = (where: string, snapshot: Snapshot): Snapshot => {
   const decoded = decodeSnapshot(snapshot)
   if (Result.isSuccess(decoded)) return decoded.success
-  throw new RangeError(`${where}.restore: the argument must be a Snapshot: ${decoded.failure.message}`)
+  throw new RangeError(`${where}: the argument must be a Snapshot: ${decoded.failure.message}`)
 }
 
-const statics = <Self, C>(service: Context.Service<Self, CircuitBreaker<C>>): CircuitBreaker<C, Self> => {
+const statics = <Self, C>(id: string, service: Context.Service<Self, CircuitBreaker<C>>): CircuitBreaker<C, Self> => {
+  const where = Check.named(module, id)
   const inContext = Protecting.inContext(service)
   const protect = Protecting.protectWith(where, (self, options) => new BreakerCall(undefined, service, self, options))
   return {
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as Protect<C, Self>,
     fn: Protecting.fnWith(where, protect) as Fn<C, Self>,
+    protectStream: Streams.protectingIn(where, service) as ProtectStream<C, Self>,
+    admitted: inContext.call((breaker) => breaker.admitted),
     acquire: inContext.call((breaker) => breaker.acquire),
     state: inContext.call((breaker) => breaker.state),
     states: inContext.effect((breaker) => breaker.states),
@@ -573,7 +629,7 @@ export const Service =
     const given = Check.orDefault<Options>(options, {})
     const key = Context.Service<Self, CircuitBreaker<C>>()(id)
     const members: Omit<Class<Self, Id, C>, keyof Context.ServiceClass<Self, Id, CircuitBreaker<C>>> = {
-      ...statics<Self, C>(key),
+      ...statics<Self, C>(id, key),
       ...FromConfig.layers(
         id,
         key,
@@ -581,7 +637,7 @@ export const Service =
         FromConfig.CircuitValues,
         FromConfig.toCircuitOptions,
         (options) => resolve(id, options),
-        (settings) => Instances.create("declared", where, id, settings, (hub) => makeWith<C>(id, settings, hub))
+        (settings) => Instances.create("declared", module, id, settings, (hub) => makeWith<C>(id, settings, hub))
       )
     }
     return Object.assign(key, members) as unknown as Types.RequireSelf<Self, "CircuitBreaker", Class<Self, Id, C>>

@@ -76,9 +76,10 @@ export const within: {
 } = dual("Deadline.within", (duration, options) => make(duration, options))
 
 const make = (duration: Duration.Input, options: Options | undefined) => {
-  if (options !== undefined) Check.noUnknown("Deadline.within", options, ["name"])
-  const limit = Check.millis("Deadline.within", "duration", duration, { zero: true, infinite: true })
-  const policy = Check.nonEmpty("Deadline.within", "name", Check.orDefault(options?.name, "Deadline"))
+  const where = Check.namedBy("Deadline.within", options)
+  if (options !== undefined) Check.noUnknown(where, options, ["name"])
+  const limit = Check.millis(where, "duration", duration, { zero: true, infinite: true })
+  const policy = Check.nonEmpty(where, "name", Check.orDefault(options?.name, "Deadline"))
   const deadline = Duration.millis(limit)
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Rejection.DeadlineExceeded, R> =>
     Effect.withFiber((fiber) => {
@@ -186,7 +187,7 @@ export const atLeast: {
 } = dual("Deadline.atLeast", (minimum, options) => makeAtLeast(minimum, options))
 
 const makeAtLeast = (minimum: Duration.Input, options: Options | undefined) => {
-  const where = "Deadline.atLeast"
+  const where = Check.namedBy("Deadline.atLeast", options)
   if (options !== undefined) Check.noUnknown(where, options, ["name"])
   const needed = Check.millis(where, "minimum", minimum)
   const policy = Check.nonEmpty(where, "name", Check.orDefault(options?.name, "Deadline"))

@@ -212,6 +212,15 @@ export interface Hub {
 class HubWithListeners implements Hub {
   readonly [HubTypeId] = HubTypeId
   readonly listeners = new Set<Broadcast.Listener<Event>>()
+  /** The hub of the program, for the hub of one policy. */
+  program: HubWithListeners | undefined = undefined
+  /** Events that streams of this hub have lost, by policy. */
+  readonly lost = new Map<string, number>()
+
+  readonly countLost = (event: Event): void => {
+    this.lost.set(event.policy, (this.lost.get(event.policy) ?? 0) + 1)
+    this.program?.countLost(event)
+  }
 }
 
 /**
@@ -222,10 +231,28 @@ class HubWithListeners implements Hub {
  */
 export const makeHub = (): Hub => new HubWithListeners()
 
-/** @internal */
-export const listenersOf = (hub: Hub): Set<Broadcast.Listener<Event>> => {
-  if (hub instanceof HubWithListeners) return hub.listeners
+const ofThisModule = (hub: Hub): HubWithListeners => {
+  if (hub instanceof HubWithListeners) return hub
   throw new TypeError("Event: this hub was not made by Event.makeHub")
+}
+
+/** @internal */
+export const listenersOf = (hub: Hub): Set<Broadcast.Listener<Event>> => ofThisModule(hub).listeners
+
+/**
+ * The number of events of a policy that streams of this hub have lost; one that two streams have lost counts twice.
+ *
+ * @internal
+ */
+export const lostOf = (hub: Hub, policy: string): number => ofThisModule(hub).lost.get(policy) ?? 0
+
+/**
+ * Counts what streams of the hub of one policy lose as lost by the program's hub, too.
+ *
+ * @internal
+ */
+export const countLostIn = (local: Hub, program: Hub): void => {
+  ofThisModule(local).program = ofThisModule(program)
 }
 
 /**
@@ -262,22 +289,28 @@ export const streamFrom = (hub: Hub): Stream.Stream<Event> =>
     Broadcast.subscribe<Event, Event>(listenersOf(hub), {
       capacity,
       select: (event) => event,
+      onLost: ofThisModule(hub).countLost,
       lost: ({ at, key, policy }, count) => ({ _tag: "EventsLost", policy, key, at, count })
     })
   )
 
 /**
- * The transitions of a hub. Other events take no room in its buffer: a flood of rejections costs no transition.
+ * What `select` returns of the events of a hub. Other events take no room in its buffer.
+ *
+ * @internal
+ */
+export const selectFrom = <A extends Event>(hub: Hub, select: (event: Event) => A | undefined): Stream.Stream<A> =>
+  Stream.suspend(() =>
+    Broadcast.subscribe<Event, A>(listenersOf(hub), { capacity, select, onLost: ofThisModule(hub).countLost })
+  )
+
+/**
+ * The transitions of a hub: a flood of rejections costs none.
  *
  * @internal
  */
 export const transitionsFrom = (hub: Hub): Stream.Stream<Transition> =>
-  Stream.suspend(() =>
-    Broadcast.subscribe<Event, Transition>(listenersOf(hub), {
-      capacity,
-      select: (event) => (event._tag === "Transition" ? event : undefined)
-    })
-  )
+  selectFrom(hub, (event) => (event._tag === "Transition" ? event : undefined))
 
 /**
  * The events of all policies of the program, from the moment the stream is run.
@@ -301,3 +334,26 @@ export const transitionsFrom = (hub: Hub): Stream.Stream<Transition> =>
  * @since 0.1.0
  */
 export const stream: Stream.Stream<Event> = Stream.unwrap(Effect.map(CurrentHub, streamFrom))
+
+/**
+ * Returns how many events the streams of the program have lost because they fell behind, since its hub was created.
+ *
+ * **Details** It reads {@link CurrentHub}. It counts the losses of all streams together: those of {@link stream}, and those of
+ * the `events` and `transitions` of the policies that emit to this hub. An event that two streams lost counts twice. In place
+ * of what it lost a stream emits {@link EventsLost}.
+ *
+ * **Example** (A healthy program loses none)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Event } from "effect-resilience"
+ *
+ * await Effect.runPromise(Event.lost) // => 0
+ * ```
+ *
+ * @category streams
+ * @since 0.1.0
+ */
+export const lost: Effect.Effect<number> = Effect.map(CurrentHub, (hub) =>
+  Array.from(ofThisModule(hub).lost.values()).reduce((sum, count) => sum + count, 0)
+)

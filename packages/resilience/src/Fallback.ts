@@ -185,9 +185,10 @@ export const orElse: {
 })
 
 const make = (orElse: (error: unknown) => Types.AnyEffect, options: Options | undefined) => {
-  if (options !== undefined) Check.noUnknown("Fallback", options, ["when", "name"])
-  const name = Check.nonEmpty("Fallback", "name", Check.orDefault(options?.name, "Fallback"))
-  return fallback({ name, when: resolveWhen("Fallback", options?.when), orElse })
+  const where = Check.namedBy("Fallback", options)
+  if (options !== undefined) Check.noUnknown(where, options, ["when", "name"])
+  const name = Check.nonEmpty(where, "name", Check.orDefault(options?.name, "Fallback"))
+  return fallback({ name, when: resolveWhen(where, options?.when), orElse })
 }
 
 /**

@@ -13,18 +13,22 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Bulkhead from "./Bulkhead.ts"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import * as Event from "./Event.ts"
+import { inScope } from "./engine/acquire.ts"
 import { type BudgetSettings, gatedScheduleOf } from "./engine/budget.ts"
 import * as Circuits from "./engine/circuits.ts"
 import * as FromConfig from "./engine/config.ts"
 import * as Instances from "./engine/instances.ts"
 import * as Keyed from "./engine/keyed.ts"
 import { PolicyCall, PolicyEngine, type PolicySettings } from "./engine/policy.ts"
+import { PolicyHold, permitOf } from "./engine/policyHold.ts"
 import * as Protecting from "./engine/protect.ts"
 import type { RetrySettings } from "./engine/retry.ts"
+import * as Streams from "./engine/stream.ts"
 import * as Outcome from "./Outcome.ts"
 import type * as Rejection from "./Rejection.ts"
 import * as Retry from "./Retry.ts"
@@ -53,6 +57,7 @@ import { defaultKey } from "./Types.ts"
  * | `bulkhead` | permits per key | `maxConcurrent` is required |
  * | `timeout` | time for one attempt | |
  * | `keys` | limits on the state per key | 10,000 keys, 1 hour |
+ * | `stats` | the window of `recent`, 1 second to 10 minutes | 10 seconds |
  *
  * @category models
  * @since 0.1.0
@@ -75,6 +80,22 @@ export interface Options {
   readonly timeout?: Duration.Input | undefined
   /** Limits on the state that is kept per key. */
   readonly keys?: Types.KeyOptions | undefined
+  /** What the stats of this policy measure. */
+  readonly stats?: StatsOptions | undefined
+}
+
+/**
+ * What the stats of a policy measure.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StatsOptions {
+  /**
+   * How far back `recent` reaches, with its success rate and its latencies. A duration from 1 second to 10 minutes. Default:
+   * 10 seconds.
+   */
+  readonly window?: Duration.Input | undefined
 }
 
 /**
@@ -85,7 +106,18 @@ export interface Options {
  */
 export interface RetryOptions extends Omit<Retry.Options, "while" | "name"> {
   readonly schedule: Types.InfallibleSchedule
+  /**
+   * Retries a success while this is `true` for its value, such as a response with status 503; when the retry gives up, the
+   * caller gets the last value. With `unprocessedOnly` only a value with `unprocessed: true` is retried.
+   *
+   * **Details** It does not change what the breaker counts: for that set `failWhen` too. Elements of a stream are not values of
+   * a call, and are never retried.
+   */
+  readonly retryWhen?: Bivariant<unknown, boolean> | undefined
 }
+
+/** A function whose parameter may be narrower: it is checked against each protected effect. */
+type Bivariant<In, Out> = { of(value: In): Out }["of"]
 
 /**
  * The service of a retry budget: a class made by `RetryBudget.Service`.
@@ -97,12 +129,28 @@ export interface RetryOptions extends Omit<Retry.Options, "while" | "name"> {
 export type BudgetService = Context.Key<any, RetryBudget.RetryBudget>
 
 /**
- * Options of one protected effect: its key, and a classification in place of the breaker's.
+ * Options of one protected effect: its key, whether it may be repeated, and a classification in place of the breaker's.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ProtectOptions extends Outcome.Classification {
+  /** Which circuit and which permits. Default: `"default"`. */
+  readonly key?: string | undefined
+  /**
+   * `false`: one attempt, whose errors stay transient. `"unprocessed"`: retries only errors that prove that no work was done,
+   * as `unprocessedOnly` does for all calls. Default: as the policy.
+   */
+  readonly retry?: false | "unprocessed" | undefined
+}
+
+/**
+ * Options of what has a key and nothing else.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface KeyOption {
   /** Which circuit and which permits. Default: `"default"`. */
   readonly key?: string | undefined
 }
@@ -159,16 +207,30 @@ type InputOf<O> = [ScheduleOf<O>] extends [Schedule.Schedule<infer _Out, infer I
 type BreakerOf<O> = O extends { readonly breaker: infer B } ? B : {}
 
 /**
- * What a policy demands of the effects that it protects: the classification of its breaker, and as `input` the errors that its
- * schedule takes, if not all. `{}` when it demands nothing.
+ * What a policy demands of the effects that it protects: the classification of its breaker, as `input` the errors that its
+ * schedule takes, if not all, and the function `retryWhen` of its retry. `{}` when it demands nothing.
  *
  * @category utility types
  * @since 0.1.0
  */
-export type RulesOf<O> =
+export type RulesOf<O> = WithRetryWhen<
+  O,
   unknown extends InputOf<O>
     ? Outcome.ClassificationOf<BreakerOf<O>>
     : Outcome.ClassificationOf<BreakerOf<O>> & { readonly input: InputOf<O> }
+>
+
+type WithRetryWhen<O, Rules> = O extends { readonly retry: { readonly retryWhen: infer When extends Predicate } }
+  ? Rules & { readonly retryWhen: When }
+  : Rules
+
+type Predicate = (value: never) => boolean
+
+type TakesValue<A, Rules> = Rules extends { readonly retryWhen: (value: infer V) => boolean }
+  ? [A] extends [V]
+    ? unknown
+    : "The `retryWhen` predicate does not accept this effect's success type"
+  : unknown
 
 type InputRule<Rules> = Rules extends { readonly input: infer Input } ? Input : unknown
 
@@ -211,7 +273,8 @@ export type CanProtect<A, E, P, Rules, R = never> = Types.First<
     ...("retry" extends P
       ? [
           Types.RequireEffect<E, R>,
-          Retry.HasSomethingToRetry<OwnErrors<E, P>>,
+          TakesValue<A, Rules>,
+          Rules extends { readonly retryWhen: Predicate } ? unknown : Retry.HasSomethingToRetry<OwnErrors<E, P>>,
           Retry.TakesErrors<AttemptErrors<E, P>, InputRule<Rules>>
         ]
       : []),
@@ -227,7 +290,11 @@ export type CanProtect<A, E, P, Rules, R = never> = Types.First<
  */
 export type Sensible<O> = Types.First<
   [
-    Types.NoUnknownOptions<O, Options, "retry" | "breaker" | "bulkhead" | "budget" | "probes" | "openFor" | "keys">,
+    Types.NoUnknownOptions<
+      O,
+      Options,
+      "retry" | "breaker" | "bulkhead" | "budget" | "probes" | "openFor" | "keys" | "stats"
+    >,
     [ScheduleOf<O>] extends [never]
       ? unknown
       : ScheduleOf<O> extends { readonly [RetryBudget.GatedTypeId]: unknown }
@@ -281,12 +348,15 @@ type Refused<Arg, P extends Part, Rules> = [Arg] extends [Effect.Effect<infer A,
 
 type Protected<Arg, P extends Part, Rules, R2> = [Arg] extends [Effect.Effect<infer A, infer E, infer R>]
   ? Effect.Effect<A, ErrorOf<E, P>, R | R2>
-  : Apply<P, EffectiveRules<Rules, Arg>, R2>
+  : Apply<PartsOfCall<P, Arg>, EffectiveRules<Rules, Arg>, R2>
 
-/** The classification of a call replaces that of the policy; the input of the schedule stays. */
-type EffectiveRules<Rules, Call> = Rules extends { readonly input: infer Input }
-  ? Outcome.Effective<Rules, Call> & { readonly input: Input }
-  : Outcome.Effective<Rules, Call>
+/** The parts that apply to a call. */
+type PartsOfCall<P extends Part, Call> = Call extends { readonly retry: false } ? Exclude<P, "retry"> : P
+
+/** The classification of a call replaces that of the policy; what the retry demands stays. */
+type EffectiveRules<Rules, Call> = Outcome.Effective<Rules, Call> & Kept<Rules, "input"> & Kept<Rules, "retryWhen">
+
+type Kept<Rules, Name extends string> = Rules extends { readonly [K in Name]: unknown } ? Pick<Rules, Name> : unknown
 
 /**
  * A function that protects effects with options already given.
@@ -314,6 +384,63 @@ export interface Fn<P extends Part, Rules, R2> {
   ): (...args: Args) => Effect.Effect<A, ErrorOf<E, P>, R | R2>
 }
 
+/**
+ * Protects a stream: `stream.pipe(policy.protectStream)`, or `stream.pipe(policy.protectStream(options))`. The errors of the
+ * stream are checked as those of an effect.
+ *
+ * **Example** (A stream that is opened again, and closed by its consumer)
+ *
+ * ```ts
+ * import { Effect, Stream } from "effect"
+ * import { Policy, Retry, Transient } from "effect-resilience"
+ *
+ * class Down extends Transient.TaggedError<Down>()("Down", {}) {}
+ *
+ * let openings = 0
+ * const events = Stream.suspend((): Stream.Stream<number, Down> =>
+ *   ++openings === 1 ? Stream.fail(new Down()) : Stream.make(1, 2, 3)
+ * )
+ * const program = Effect.gen(function*() {
+ *   const feed = yield* Policy.make("feed", { retry: Retry.backoff({ base: "1 millis" }), breaker: {} })
+ *   const seen = yield* events.pipe(feed.protectStream, Stream.take(2), Stream.runCollect)
+ *   const { failures, successes } = (yield* feed.stats()).totals
+ *   return { seen, failures, successes }
+ * })
+ * await Effect.runPromise(program) // => { seen: [1, 2], failures: 1, successes: 1 }
+ * ```
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProtectStream<P extends Part, Rules, R2> {
+  <const Arg extends Types.AnyStream | ProtectOptions | Types.AnyEffect>(
+    arg: Arg & RefusedStream<Arg, P, Rules>
+  ): ProtectedStream<Arg, P, Rules, R2>
+}
+
+/** No element is judged: what a policy says about values does not apply. */
+type StreamRules<Rules> = Omit<Rules, "failWhen" | "retryWhen">
+
+type RefusedStream<Arg, P extends Part, Rules> = [Arg] extends [Stream.Stream<infer _A, infer E, infer R>]
+  ? CanProtect<never, E, P, StreamRules<Rules>, R>
+  : Types.OptionsOfStream<Arg, ProtectOptions>
+
+type ProtectedStream<Arg, P extends Part, Rules, R2> = [Arg] extends [Stream.Stream<infer A, infer E, infer R>]
+  ? Stream.Stream<A, ErrorOf<E, P>, R | R2>
+  : ApplyStream<PartsOfCall<P, Arg>, EffectiveRules<Rules, Arg>, R2>
+
+/**
+ * Protects streams with options that are already set: the result of `policy.protectStream(options)`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ApplyStream<P extends Part, Rules, R2> {
+  <A, E, R>(
+    self: Stream.Stream<A, E, R> & CanProtect<never, E, P, StreamRules<Rules>, R>
+  ): Stream.Stream<A, ErrorOf<E, P>, R | R2>
+}
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Stats and control
 // ---------------------------------------------------------------------------------------------------------------------
@@ -334,6 +461,25 @@ export interface Control<R = never> extends CircuitBreaker.Control<R> {
  * A policy with the parts `P` and the {@link RulesOf | rules} of its options. `R` is what its members require: nothing for one from
  * {@link make}, the service for the statics of a {@link Service} class.
  *
+ * **Example** (A permit for a socket, and a consumer that waits until a call would be admitted)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Policy } from "effect-resilience"
+ *
+ * const program = Effect.gen(function*() {
+ *   const broker = yield* Policy.make("broker", { breaker: {}, bulkhead: { maxConcurrent: 1 } })
+ *   const inUse = yield* Effect.scoped(Effect.gen(function*() {
+ *     const permit = yield* broker.acquire()
+ *     yield* permit.succeed // the socket is open, and answers
+ *     return (yield* broker.stats()).running
+ *   }))
+ *   yield* broker.admitted() // returns at once: the permit is free again
+ *   return inUse
+ * })
+ * await Effect.runPromise(program) // => 1
+ * ```
+ *
  * @category models
  * @since 0.1.0
  */
@@ -342,6 +488,30 @@ export interface Policy<P extends Part = never, Rules = {}, R = never> {
   readonly protect: Protect<P, Rules, R>
   /** Protects every call of a function. */
   readonly fn: Fn<P, Rules, R>
+  /**
+   * Protects a stream: each run of it is one call, from the first pull to its end, with one permit.
+   *
+   * **Details** `deadline`, `retry` and `timeout` apply to the time before the first element: a stream that fails then is opened
+   * again, and one that has emitted an element never is. A stream that fails is classified by its error. One that ends, or that
+   * its consumer closes early, is a success; one that is interrupted is ignored. Latencies are those of the first element, and
+   * the first element of a probe is its success. To limit the whole life of a stream use `Stream.timeout` or `Deadline`.
+   */
+  readonly protectStream: ProtectStream<P, Rules, R>
+  /**
+   * Acquires what a call needs for what cannot be wrapped as an effect, such as a socket, and holds it until the scope closes.
+   * The exit of the scope is that of the call, unless the permit reports an outcome before.
+   *
+   * **Details** `deadline` limits the wait for a permit. `retry` and `timeout` do not apply. A scope that closes with a success
+   * is a success; otherwise the cause is classified as that of a protected effect.
+   */
+  readonly acquire: (
+    options?: KeyOption
+  ) => Effect.Effect<CircuitBreaker.Permit, ErrorOf<never, Exclude<P, "timeout">>, Scope.Scope | R>
+  /**
+   * Returns when a call would be admitted at once: the circuit admits it and a permit is free. For consumers that take work only
+   * then. It holds no permit, no probe's slot and no place in the queue, and is advice: another call may be first.
+   */
+  readonly admitted: (options?: KeyOption) => Effect.Effect<void, never, R>
   /** The stats of one key. */
   readonly stats: (key?: string) => Effect.Effect<Stats.Stats, never, R>
   /** The stats of every key that is kept, and as key `"(evicted)"` the totals of those that were. */
@@ -358,37 +528,57 @@ export interface Policy<P extends Part = never, Rules = {}, R = never> {
 // Settings
 // ---------------------------------------------------------------------------------------------------------------------
 
-const where = "Policy"
+const module = "Policy"
 
-const resolveRetry = (retry: NonNullable<Options["retry"]>): RetrySettings => {
+const resolveRetry = (where: string, retry: NonNullable<Options["retry"]>): RetrySettings => {
+  const here = Check.inside(where, "retry")
   const options = Check.isSchedule(retry) ? undefined : retry
   if (options !== undefined) {
     const given: unknown = options
     if (!has(given, "schedule")) {
       Check.invalid(where, "retry", "a Schedule, such as Retry.backoff(), or options with one", given)
     }
-    Check.noUnknown(`${where}.retry`, options, ["schedule", ...Retry.optionNames])
+    Check.noUnknown(here, options, ["schedule", "retryWhen", ...Retry.optionNames])
+    const { retryWhen } = options
+    if (retryWhen !== undefined && typeof retryWhen !== "function") {
+      Check.invalid(here, "retryWhen", "a function", retryWhen)
+    }
   }
   const schedule = options === undefined ? retry : options.schedule
   if (gatedScheduleOf(schedule) !== undefined) {
-    throw new RangeError(`${where}.retry: schedule must not be gated, got one that is: give the budget as \`budget\``)
+    throw new RangeError(`${here}: schedule must not be gated, got one that is: give the budget as \`budget\``)
   }
-  return Retry.resolve(`${where}.retry`, schedule, options)
+  return Retry.resolve(here, schedule, options)
 }
 
 const isService = (budget: Options["budget"]): budget is BudgetService => attempt(() => Context.isKey(budget), false)
 
 /** The budget of a policy: its balances have the limits of the policy's keys. */
-const resolveBudget = (budget: Omit<RetryBudget.Options, "keys">, keys: Keyed.KeySettings): BudgetSettings => {
-  Check.noUnknown(`${where}.budget`, budget, RetryBudget.budgetOptionNames)
-  const settings = RetryBudget.resolveBudget(`${where}.budget`, budget)
+const resolveBudget = (
+  where: string,
+  budget: Omit<RetryBudget.Options, "keys">,
+  keys: Keyed.KeySettings
+): BudgetSettings => {
+  Check.noUnknown(where, budget, RetryBudget.budgetOptionNames)
+  const settings = RetryBudget.resolveBudget(where, budget)
   return { ...settings, keys: settings.keys && keys }
+}
+
+const resolveWindow = (where: string, options: StatsOptions = {}): number => {
+  Check.noUnknown(Check.inside(where, "stats"), options, ["window"])
+  const given = Check.orDefault<Duration.Input>(options.window, "10 seconds")
+  const window = Check.millis(where, "stats.window", given)
+  return window >= 1000 && window <= 600_000
+    ? window
+    : Check.invalid(where, "stats.window", "a duration from 1 second to 10 minutes", given)
 }
 
 /** The settings of a policy; the defaults of its parts stand in their modules. */
 const resolve = (name: string, options: Options): PolicySettings => {
-  Check.nonEmpty(where, "name", name)
-  Check.noUnknown(where, options, ["deadline", "retry", "budget", "breaker", "bulkhead", "timeout", "keys"])
+  const where = Check.named(module, Check.nonEmpty(module, "name", name))
+  const inBreaker = Check.inside(where, "breaker")
+  const inBulkhead = Check.inside(where, "bulkhead")
+  Check.noUnknown(where, options, ["deadline", "retry", "budget", "breaker", "bulkhead", "timeout", "keys", "stats"])
   const { breaker, budget, bulkhead, deadline, retry, timeout } = options
   if ([breaker, bulkhead, deadline, retry, timeout].every((part) => part === undefined)) {
     throw new RangeError(`${where}: give at least one of deadline, retry, breaker, bulkhead and timeout, got none`)
@@ -397,10 +587,10 @@ const resolve = (name: string, options: Options): PolicySettings => {
     throw new RangeError(`${where}: budget pays for retries and needs retry, got none`)
   }
   if (breaker !== undefined) {
-    Check.noUnknown(`${where}.breaker`, breaker, CircuitBreaker.circuitOptionNames)
-    Check.classification(`${where}.breaker`, breaker)
+    Check.noUnknown(inBreaker, breaker, CircuitBreaker.circuitOptionNames)
+    Check.classification(inBreaker, breaker)
   }
-  if (bulkhead !== undefined) Check.noUnknown(`${where}.bulkhead`, bulkhead, Bulkhead.permitOptionNames)
+  if (bulkhead !== undefined) Check.noUnknown(inBulkhead, bulkhead, Bulkhead.permitOptionNames)
   const limits = {
     timeout: timeout === undefined ? Infinity : Check.millis(where, "timeout", timeout),
     deadline: deadline === undefined ? Infinity : Check.millis(where, "deadline", deadline)
@@ -414,11 +604,16 @@ const resolve = (name: string, options: Options): PolicySettings => {
   return {
     classify: Outcome.classifier(Outcome.isClassification(breaker) ? breaker : undefined),
     // Compared with `undefined`, because a part that is `null`, "" or NaN is a mistake and not an absent part.
-    breaker: breaker === undefined ? undefined : CircuitBreaker.resolveCircuit(`${where}.breaker`, breaker),
-    bulkhead: bulkhead === undefined ? undefined : Bulkhead.resolvePermits(`${where}.bulkhead`, bulkhead),
-    retry: retry === undefined ? undefined : resolveRetry(retry),
-    budget: budget === undefined || isService(budget) ? undefined : resolveBudget(budget, keys),
+    breaker: breaker === undefined ? undefined : CircuitBreaker.resolveCircuit(inBreaker, breaker),
+    bulkhead: bulkhead === undefined ? undefined : Bulkhead.resolvePermits(inBulkhead, bulkhead),
+    retry: retry === undefined ? undefined : resolveRetry(where, retry),
+    retryWhen: retry !== undefined && "retryWhen" in retry ? retry.retryWhen : undefined,
+    budget:
+      budget === undefined || isService(budget)
+        ? undefined
+        : resolveBudget(Check.inside(where, "budget"), budget, keys),
     keys,
+    window: resolveWindow(where, options.stats),
     ...limits
   }
 }
@@ -434,19 +629,42 @@ const build = <O>(
     const shared = isService(budget) ? RetryBudget.engineOf(Context.getUnsafe(fiber.context, budget)) : undefined
     // A shared budget has settings of its own, under its own name.
     const described = isService(budget) ? { ...settings, budget: budget.key } : settings
-    return Instances.create(origin, where, name, described, (hub) =>
-      makeWith<PartsOf<O>, RulesOf<O>>(new PolicyEngine(where, name, settings, hub, shared, Timeout.timedOut))
+    return Instances.create(origin, module, name, described, (hub) =>
+      makeWith<PartsOf<O>, RulesOf<O>>(
+        new PolicyEngine(Check.named(module, name), name, settings, hub, shared, Timeout.timedOut)
+      )
     )
   })
 
+/** The options of one call. */
+const callOptionNames = [...Protecting.callOptionNames, "retry"]
+
 const makeWith = <P extends Part, Rules>(engine: PolicyEngine): Policy<P, Rules> => {
-  const protect = Protecting.protectWith(where, (self, options) => new PolicyCall(engine, undefined, self, options))
+  const where = Check.named(module, engine.reporter.policy)
+  const protect = Protecting.protectWith(
+    where,
+    (self, options) => new PolicyCall(engine, undefined, self, options),
+    callOptionNames
+  )
   const members: Policy<P, Rules> = {
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as Protect<P, Rules, never>,
     fn: Protecting.fnWith(where, protect) as Fn<P, Rules, never>,
+    protectStream: Streams.protecting(
+      where,
+      (work, options) => new PolicyHold(engine, undefined, work, options),
+      callOptionNames
+    ) as ProtectStream<P, Rules, never>,
+    acquire: (options) => {
+      const call = { classify: undefined, key: Protecting.keyOf(where, "acquire", options), retry: false } as const
+      return Effect.map(
+        inScope(() => new PolicyHold(engine, undefined, Effect.void, call)),
+        (hold) => permitOf(Check.inside(where, "Permit.fail"), hold)
+      )
+    },
+    admitted: (options) => engine.admitted(Protecting.keyOf(where, "admitted", options)),
     stats: (key = defaultKey) => {
-      Check.key(`${where}.stats`, key)
+      Check.key(Check.inside(where, "stats"), key)
       return Time.withNow((now, fiber) => engine.stats(key, now, fiber))
     },
     allStats: Time.withNow((now, fiber) => engine.allStats(now, fiber)),
@@ -455,8 +673,8 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine): Policy<P, Rules>
     control: {
       ...Circuits.commands(where, (key, command, now, fiber) => engine.control(key, command, now, fiber)),
       resize: (maxConcurrent, key) => {
-        Check.integer(`${where}.control.resize`, "maxConcurrent", maxConcurrent, 1)
-        if (key !== undefined) Check.key(`${where}.control.resize`, key)
+        Check.integer(Check.inside(where, "control.resize"), "maxConcurrent", maxConcurrent, 1)
+        if (key !== undefined) Check.key(Check.inside(where, "control.resize"), key)
         return Time.withNow((now) => engine.resize(maxConcurrent, key, now))
       }
     }
@@ -593,13 +811,21 @@ export const Service =
     type Members = Class<Self, Id, P, Rules, Requires<O>>
     const given: Options = options
     const settings = resolve(id, given)
+    const where = Check.named(module, id)
     const service = Context.Service<Self, Policy<P, Rules>>()(id)
     const inContext = Protecting.inContext(service)
-    const protect = Protecting.protectWith(where, (self, options) => new PolicyCall(undefined, service, self, options))
+    const protect = Protecting.protectWith(
+      where,
+      (self, options) => new PolicyCall(undefined, service, self, options),
+      callOptionNames
+    )
     const members: Omit<Members, keyof Context.ServiceClass<Self, Id, Policy<P, Rules>>> = {
       // The implementation handles effects of any type; the interface says which ones.
       protect: protect as Protect<P, Rules, Self>,
       fn: Protecting.fnWith(where, protect) as Fn<P, Rules, Self>,
+      protectStream: Streams.protectingIn(where, service, callOptionNames) as ProtectStream<P, Rules, Self>,
+      acquire: inContext.call((policy) => policy.acquire),
+      admitted: inContext.call((policy) => policy.admitted),
       stats: inContext.call((policy) => policy.stats),
       allStats: inContext.effect((policy) => policy.allStats),
       durations: inContext.effect((policy) => policy.durations),

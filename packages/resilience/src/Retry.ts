@@ -278,7 +278,7 @@ export const resolve = (where: string, schedule: unknown, options: Options = {})
 export const optionNames = ["unprocessedOnly", "maxRetryAfter", "history", "onRetry"]
 
 const resolveTransient = (schedule: unknown, options: Options | undefined): Retrying.RetryEffectSettings => {
-  const where = "Retry.transient"
+  const where = Check.namedBy("Retry.transient", options)
   if (options !== undefined) Check.noUnknown(where, options, [...optionNames, "while", "name"])
   const gated = gatedScheduleOf(schedule)
   const settings = resolve(where, gated === undefined ? schedule : gated.schedule, options)

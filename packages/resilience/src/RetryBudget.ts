@@ -209,11 +209,11 @@ const gate = <Output, Input, Error, Env, R>(
   return Object.assign(asSchedule, { [GatedTypeId]: { schedule, budget, key } satisfies GatedSchedule })
 }
 
-const checkKey = (key: unknown): void => {
-  if (typeof key !== "string") Check.invalid(`${where}.forKey`, "key", "a string", key)
+const checkKey = (name: string, key: string): void => {
+  Check.key(Check.named(`${module}.forKey`, name), key)
 }
 
-const where = "RetryBudget"
+const module = "RetryBudget"
 
 /**
  * The options of a budget, without the limits of its keys: those of a policy hold for its budget.
@@ -264,8 +264,7 @@ export const resolveBudget = (where: string, options: Options): BudgetSettings =
 
 /** @internal */
 export const resolve = (name: string, options: Options): BudgetSettings => {
-  Check.nonEmpty(where, "name", name)
-  return resolveBudget(where, options)
+  return resolveBudget(Check.named(module, Check.nonEmpty(module, "name", name)), options)
 }
 
 /**
@@ -292,7 +291,7 @@ export const resolve = (name: string, options: Options): BudgetSettings => {
  */
 export const make = (name: string, options: Options = {}): Effect.Effect<RetryBudget> => {
   const settings = resolve(name, options)
-  return Instances.create("made", where, name, settings, (hub) => makeWith(name, settings, hub))
+  return Instances.create("made", module, name, settings, (hub) => makeWith(name, settings, hub))
 }
 
 const makeWith = (name: string, settings: BudgetSettings, program: Event.Hub): RetryBudget => {
@@ -314,11 +313,11 @@ const makeWith = (name: string, settings: BudgetSettings, program: Event.Hub): R
     [TypeId]: TypeId,
     ...accountOf(defaultKey),
     forKey: (key) => {
-      checkKey(key)
+      checkKey(name, key)
       return accountOf(key)
     },
     stats: (key = defaultKey) => {
-      Check.key(`${where}.stats`, key)
+      Check.key(Check.inside(Check.named(module, name), "stats"), key)
       return Time.withNow((now) => engine.stats(key, now))
     },
     allStats: Time.withNow((now) => engine.allStats(now)),
@@ -393,7 +392,7 @@ export const Service =
       tryWithdraw: inContext.effect((budget) => budget.tryWithdraw),
       balance: inContext.effect((budget) => budget.balance),
       forKey: (key) => {
-        checkKey(key)
+        checkKey(id, key)
         return accountOf(key)
       },
       stats: inContext.call((budget) => budget.stats),
@@ -406,7 +405,7 @@ export const Service =
         FromConfig.BudgetValues,
         (values) => values,
         (options) => resolve(id, options),
-        (settings) => Instances.create("declared", where, id, settings, (hub) => makeWith(id, settings, hub))
+        (settings) => Instances.create("declared", module, id, settings, (hub) => makeWith(id, settings, hub))
       )
     }
     return Object.assign(service, members) as unknown as Types.RequireSelf<Self, "RetryBudget", Class<Self, Id>>

@@ -102,11 +102,11 @@ export interface StaleFallback<in out A, R = never> {
   readonly allStats: Effect.Effect<ReadonlyArray<Stats.Stats>, never, R>
 }
 
-const where = "StaleFallback"
+const module = "StaleFallback"
 
 /** The settings of a stale fallback; the defaults stand here. */
 const resolve = (name: string, options: Options): StaleSettings => {
-  Check.nonEmpty(where, "name", name)
+  const where = Check.named(module, Check.nonEmpty(module, "name", name))
   Check.noUnknown(where, options, ["maxAge", "maxKeys", "when"])
   const maxAge = Check.millis(where, "maxAge", options.maxAge, { infinite: true })
   if (options.maxKeys !== undefined) Check.integer(where, "maxKeys", options.maxKeys, 1)
@@ -139,7 +139,7 @@ const resolve = (name: string, options: Options): StaleSettings => {
  */
 export const make = <A>(name: string, options: Options): Effect.Effect<StaleFallback<A>> => {
   const settings = resolve(name, options)
-  return Instances.create("made", where, name, described(settings), () => makeWith<A>(settings))
+  return Instances.create("made", module, name, described(settings), () => makeWith<A>(settings))
 }
 
 /** Without the name, which the registry has anyway. */
@@ -148,6 +148,7 @@ const described = ({ name: _, ...settings }: StaleSettings) => settings
 const optionNames = ["key"]
 
 const makeWith = <A>(settings: StaleSettings): StaleFallback<A> => {
+  const where = Check.named(module, settings.name)
   const engine = new StaleEngine(settings)
   const protect = Protecting.protectWith(
     where,
@@ -158,11 +159,11 @@ const makeWith = <A>(settings: StaleSettings): StaleFallback<A> => {
     // The implementation handles effects of any type; the interface says which ones.
     protect: protect as Protect<A, never>,
     forget: (key = defaultKey) => {
-      Check.key(`${where}.forget`, key)
+      Check.key(Check.inside(where, "forget"), key)
       return Effect.sync(() => engine.forget(key))
     },
     stats: (key = defaultKey) => {
-      Check.key(`${where}.stats`, key)
+      Check.key(Check.inside(where, "stats"), key)
       return Effect.sync(() => engine.stats(key))
     },
     allStats: Effect.sync(() => engine.allStats())
@@ -204,6 +205,7 @@ export const Service =
   <Self, A>() =>
   <const Id extends string>(id: Id, options: Options): Class<Self, A, Id> => {
     const settings = resolve(id, options)
+    const where = Check.named(module, id)
     const service = Context.Service<Self, StaleFallback<A>>()(id)
     const inContext = Protecting.inContext(service)
     const protect = Protecting.protectWith(
@@ -219,7 +221,7 @@ export const Service =
       allStats: inContext.effect((fallback) => fallback.allStats),
       layer: Layer.effect(
         service,
-        Instances.create("declared", where, id, described(settings), () => makeWith<A>(settings))
+        Instances.create("declared", module, id, described(settings), () => makeWith<A>(settings))
       )
     }
     return Object.assign(service, members) as Class<Self, A, Id>

@@ -106,9 +106,10 @@ export const after: {
 } = dual("Timeout.after", (duration, options) => make(duration, options))
 
 const make = (duration: Duration.Input, options: Options | undefined) => {
-  if (options !== undefined) Check.noUnknown("Timeout.after", options, ["name"])
-  const limit = Check.millis("Timeout.after", "duration", duration, { infinite: true })
-  const policy = Check.nonEmpty("Timeout.after", "name", Check.orDefault(options?.name, "Timeout"))
+  const where = Check.namedBy("Timeout.after", options)
+  if (options !== undefined) Check.noUnknown(where, options, ["name"])
+  const limit = Check.millis(where, "duration", duration, { infinite: true })
+  const policy = Check.nonEmpty(where, "name", Check.orDefault(options?.name, "Timeout"))
   const error = Duration.millis(limit)
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | TimedOut, R> =>
     Effect.withFiber((fiber) => {

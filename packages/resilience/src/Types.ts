@@ -21,6 +21,15 @@ import type * as Stream from "effect/Stream"
 export type AnyEffect = Effect.Effect<any, any, any>
 
 /**
+ * Any stream.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+// biome-ignore lint/suspicious/noExplicitAny: a stream of any type is meant
+export type AnyStream = Stream.Stream<any, any, any>
+
+/**
  * Any schedule.
  *
  * @category utility types
@@ -126,9 +135,7 @@ export type NoUnknownOptions<Given, Options, Nested extends string = never> = [
  * @category utility types
  * @since 0.1.0
  */
-export type NotAnEffect =
-  // biome-ignore lint/suspicious/noExplicitAny: a stream of any type is meant
-  Stream.Stream<any, any, any> | PromiseLike<unknown> | ((...args: never) => unknown)
+export type NotAnEffect = AnyStream | PromiseLike<unknown> | ((...args: never) => unknown)
 
 /**
  * `unknown` for options of a call; otherwise a refusal, as in {@link First}, that says what to write in place of
@@ -140,12 +147,21 @@ export type NotAnEffect =
 export type OptionsOfCall<Given, Options> =
   Given extends PromiseLike<unknown>
     ? "A Promise is not an Effect: its work is running already. Create it inside Effect.tryPromise, and protect that"
-    : // biome-ignore lint/suspicious/noExplicitAny: a stream of any type is meant
-      Given extends Stream.Stream<any, any, any>
-      ? "A Stream is not an Effect: protect the effect of each element in Stream.mapEffect, or the effect that runs the stream"
+    : Given extends AnyStream
+      ? "A Stream is not an Effect: use `protectStream`, or protect the effect of each element in Stream.mapEffect"
       : Given extends (...args: never) => unknown
         ? "A function is not an Effect: `fn` protects each call of a function that returns an Effect"
         : NoUnknownOptions<Given, Options>
+
+/**
+ * `unknown` for options of a stream's call; otherwise a refusal, as in {@link First}.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type OptionsOfStream<Given, Options> = Given extends AnyEffect
+  ? "An Effect is not a Stream: use `protect`"
+  : NoUnknownOptions<Given, Options>
 
 /**
  * `unknown` for an effect that fails with `E` and requires `R`; a refusal, as in {@link First}, where the compiler

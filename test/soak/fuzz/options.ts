@@ -173,7 +173,8 @@ const constructors: ReadonlyArray<Constructor> = [
       budget: nested(budget),
       breaker: nested(circuit),
       bulkhead: nested(bulkhead, "maxConcurrent", "maxQueued"),
-      keys
+      keys,
+      stats: nested({ window: dependsIf(duration({ valid: ["1 second", "10 minutes"] })) })
     },
     "breaker",
     "retry"

@@ -1,13 +1,12 @@
 /** Circuit breakers of the same kind wherever they have it: half of at least 20 calls in ten buckets of a second. */
 import * as cockatiel from "cockatiel"
-import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as BuiltIn from "effect/persistence/CircuitBreaker"
 import { CircuitBreaker, Policy, TripPolicy } from "effect-resilience"
 import Opossum from "opossum"
 import * as Baseline from "../baselines/breaker.ts"
-import { type Candidate, down, inFiber, inPromise, inRuntime, type Task } from "./work.ts"
+import { type Candidate, down, inFiber, inPromise, inRuntime, made, type Task } from "./work.ts"
 
 const hour = 3_600_000
 
@@ -65,9 +64,9 @@ export const names = {
 
 /** Every breaker, closed and without keys. */
 export const breakers = async (): Promise<ReadonlyArray<Candidate>> => {
-  const ours = await Effect.runPromise(CircuitBreaker.make("bench", { trip: half }))
-  const slowToo = await Effect.runPromise(CircuitBreaker.make("bench", { trip: TripPolicy.any(half, slow) }))
-  const production = await Effect.runPromise(Policy.make("bench", { breaker: { trip: TripPolicy.any(half, slow) } }))
+  const ours = await made(CircuitBreaker.make("bench", { trip: half }))
+  const slowToo = await made(CircuitBreaker.make("bench", { trip: TripPolicy.any(half, slow) }))
+  const production = await made(Policy.make("bench", { breaker: { trip: TripPolicy.any(half, slow) } }))
   const users = ManagedRuntime.make(Users.layer)
   const byStreak = await builtIn(consecutive)
   const byRate = await builtIn(rate)
@@ -196,7 +195,7 @@ const mostOpossums = 1000
 /** One circuit per key; what has no keys of its own gets a `Map`, as its users would write it. */
 export const keyedBreakers = async (count: number): Promise<ReadonlyArray<Candidate>> => {
   const keys = Array.from({ length: count }, (_, i) => `tenant-${i}`)
-  const ours = await Effect.runPromise(CircuitBreaker.make("bench", { trip: half, keys: { maxKeys: count + 1 } }))
+  const ours = await made(CircuitBreaker.make("bench", { trip: half, keys: { maxKeys: count + 1 } }))
   const own = perKey(() => Baseline.windowOwn(new Baseline.Window()))
   const open = perKey(() => Baseline.windowPublic(new Baseline.Window()))
   const byStreak = await builtIn(consecutive)
@@ -237,13 +236,13 @@ type Six = [Next, Next, Next, Next, Next, Next]
 
 /** What users get who say nothing; no peer has its like. */
 export const atDefaults = async (): Promise<Candidate> => {
-  const ours = await Effect.runPromise(CircuitBreaker.make("bench"))
+  const ours = await made(CircuitBreaker.make("bench"))
   return inFiber({ name: "at defaults", family: "ours", what: "`TripPolicy.standard`" }, (work) => ours.protect(work))
 }
 
 /** Breakers that have been opened, and stay so. */
 export const openBreakers = async (): Promise<ReadonlyArray<Candidate>> => {
-  const ours = await Effect.runPromise(CircuitBreaker.make("bench", { trip: half, openFor: "2 hours" }))
+  const ours = await made(CircuitBreaker.make("bench", { trip: half, openFor: "2 hours" }))
   const plainOwn = Baseline.makeState()
   const plainPublic = Baseline.makeState()
   Baseline.trip(plainOwn, hour)

@@ -9,7 +9,7 @@ import pRetry from "p-retry"
 import * as BulkheadBaseline from "../baselines/bulkhead.ts"
 import * as RetryBaseline from "../baselines/retry.ts"
 import * as TimeoutBaseline from "../baselines/timeout.ts"
-import { type Candidate, inFiber, inPromise } from "./work.ts"
+import { type Candidate, inFiber, inPromise, made } from "./work.ts"
 
 export const names = {
   ours: "effect-resilience",
@@ -120,7 +120,7 @@ export const timeouts = (millis: number): ReadonlyArray<Candidate> => {
 const permits = 20
 
 export const bulkheads = async (): Promise<ReadonlyArray<Candidate>> => {
-  const ours = await Effect.runPromise(Bulkhead.make("bench", { maxConcurrent: permits }))
+  const ours = await made(Bulkhead.make("bench", { maxConcurrent: permits }))
   const semaphore = Semaphore.makeUnsafe(permits)
   const peer = cockatiel.bulkhead(permits)
   const limiter = new Bottleneck({ maxConcurrent: permits })
@@ -153,7 +153,7 @@ export const bulkheads = async (): Promise<ReadonlyArray<Candidate>> => {
 
 /** One permit, and a queue that holds everybody else. */
 export const queues = async (waiters: number): Promise<ReadonlyArray<Candidate>> => {
-  const ours = await Effect.runPromise(Bulkhead.make("bench", { maxConcurrent: 1, maxQueued: waiters }))
+  const ours = await made(Bulkhead.make("bench", { maxConcurrent: 1, maxQueued: waiters }))
   const semaphore = Semaphore.makeUnsafe(1)
   const peer = cockatiel.bulkhead(1, waiters)
   const limiter = new Bottleneck({ maxConcurrent: 1 })

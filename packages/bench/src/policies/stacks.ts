@@ -10,7 +10,7 @@ import * as BulkheadBaseline from "../baselines/bulkhead.ts"
 import * as RetryBaseline from "../baselines/retry.ts"
 import * as TimeoutBaseline from "../baselines/timeout.ts"
 import { half, makeBuiltIn, samplingBreaker } from "./breakers.ts"
-import { type Candidate, inFiber, inPromise, type Work } from "./work.ts"
+import { type Candidate, inFiber, inPromise, made, type Work } from "./work.ts"
 
 const permits = 20
 const second = 1000
@@ -45,19 +45,19 @@ type Protect = (work: Work) => Effect.Effect<unknown, unknown>
 const policies = async (timed: boolean): Promise<{ readonly plain: Protect; readonly everything: Protect }> => {
   const all = { ...parts(), budget: {}, deadline: "3 seconds" } as const
   if (timed) {
-    const plain = await Effect.runPromise(Policy.make("bench", { ...parts(), timeout: "1 second" }))
-    const everything = await Effect.runPromise(Policy.make("bench", { ...all, timeout: "1 second" }))
+    const plain = await made(Policy.make("bench", { ...parts(), timeout: "1 second" }))
+    const everything = await made(Policy.make("bench", { ...all, timeout: "1 second" }))
     return { plain: (work) => plain.protect(work), everything: (work) => everything.protect(work) }
   }
-  const plain = await Effect.runPromise(Policy.make("bench", parts()))
-  const everything = await Effect.runPromise(Policy.make("bench", all))
+  const plain = await made(Policy.make("bench", parts()))
+  const everything = await made(Policy.make("bench", all))
   return { plain: (work) => plain.protect(work), everything: (work) => everything.protect(work) }
 }
 
 /** The singles that the fused policy must beat. */
 export const singles = async (): Promise<ReadonlyArray<Candidate>> => {
-  const breaker = await Effect.runPromise(CircuitBreaker.make("bench", { trip: half }))
-  const bulkhead = await Effect.runPromise(Bulkhead.make("bench", { maxConcurrent: permits }))
+  const breaker = await made(CircuitBreaker.make("bench", { trip: half }))
+  const bulkhead = await made(Bulkhead.make("bench", { maxConcurrent: permits }))
   const retry = Retry.transient(Retry.backoff())
   const again = Retry.transient(Retry.backoff())
   return [
@@ -149,8 +149,8 @@ export const heightName = (height: number): string => {
 
 /** Policies stacked to a height, the same ones for everybody: breaker, bulkhead, retry, fallback, timeout, deadline. */
 export const stacked = async (height: number): Promise<ReadonlyArray<Candidate>> => {
-  const breaker = await Effect.runPromise(CircuitBreaker.make("bench", { trip: half }))
-  const bulkhead = await Effect.runPromise(Bulkhead.make("bench", { maxConcurrent: permits }))
+  const breaker = await made(CircuitBreaker.make("bench", { trip: half }))
+  const bulkhead = await made(Bulkhead.make("bench", { maxConcurrent: permits }))
   const retry = Retry.transient(Retry.backoff())
   const fallback = Fallback.value(0, { when: "any" })
   const timeout = Timeout.after(second)
@@ -190,27 +190,27 @@ const fusedOf = async (height: number): Promise<Protect> => {
   const fallback = Fallback.value(0, { when: "any" })
   switch (height) {
     case 1: {
-      const policy = await Effect.runPromise(Policy.make("bench", { breaker }))
+      const policy = await made(Policy.make("bench", { breaker }))
       return (work) => policy.protect(work)
     }
     case 2: {
-      const policy = await Effect.runPromise(Policy.make("bench", { breaker, bulkhead }))
+      const policy = await made(Policy.make("bench", { breaker, bulkhead }))
       return (work) => policy.protect(work)
     }
     case 3: {
-      const policy = await Effect.runPromise(Policy.make("bench", { breaker, bulkhead, retry }))
+      const policy = await made(Policy.make("bench", { breaker, bulkhead, retry }))
       return (work) => policy.protect(work)
     }
     case 4: {
-      const policy = await Effect.runPromise(Policy.make("bench", { breaker, bulkhead, retry }))
+      const policy = await made(Policy.make("bench", { breaker, bulkhead, retry }))
       return (work) => fallback(policy.protect(work))
     }
     case 5: {
-      const policy = await Effect.runPromise(Policy.make("bench", { breaker, bulkhead, retry, timeout: second }))
+      const policy = await made(Policy.make("bench", { breaker, bulkhead, retry, timeout: second }))
       return (work) => fallback(policy.protect(work))
     }
     default: {
-      const policy = await Effect.runPromise(
+      const policy = await made(
         Policy.make("bench", { breaker, bulkhead, retry, timeout: second, deadline: 3 * second })
       )
       return (work) => fallback(policy.protect(work))

@@ -1,7 +1,7 @@
 /** The work that is protected, and the loops that it is called in. */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { Transient } from "effect-resilience"
+import { Policies, Transient } from "effect-resilience"
 import type { Family, Subject } from "../model.ts"
 
 export class Unavailable extends Transient.TaggedError<Unavailable>()("Unavailable", {}) {}
@@ -191,6 +191,10 @@ export const bareCandidates: ReadonlyArray<Candidate> = [
   inFiber({ name: bareFiber, family: "bare", what: "the effect itself" }, (work) => work),
   inPromise({ name: barePromise, family: "bare", what: "`await task()`" }, (task) => task())
 ]
+
+/** A policy in a registry of its own: all policies here have one name. */
+export const made = <P>(policy: Effect.Effect<P>): Promise<P> =>
+  Effect.runPromise(Effect.provideService(policy, Policies.CurrentRegistry, Policies.makeRegistry()))
 
 /** The two tries of {@link flaky} work by hand: what any retry has to do. */
 export const bothTries: ReadonlyArray<Candidate> = [

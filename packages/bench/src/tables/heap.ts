@@ -1,4 +1,6 @@
 /** Heap that one key of a breaker takes, after a call through it. */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as BuiltIn from "effect/persistence/CircuitBreaker"
 import { CircuitBreaker, Policy } from "effect-resilience"
@@ -11,6 +13,8 @@ import * as Work from "../policies/work.ts"
 export const keyCounts = [100_000, 1_000_000] as const
 export const groupName = (count: number): string => `${count.toLocaleString("en-US")} keys`
 export const oursName = "effect-resilience"
+export const policyName = "effect-resilience, Policy of a breaker and a bulkhead"
+export const trafficName = "effect-resilience, the same Policy with traffic"
 
 type Protect = (work: Work.Work, key: string) => Effect.Effect<unknown, unknown>
 
@@ -31,6 +35,43 @@ const visit = async (keys: ReadonlyArray<string>, protect: Protect): Promise<num
     })
   )
   return at
+}
+
+const callsPerKey = 50
+/** Milliseconds between two calls of a key: two and a half windows in all. */
+const gap = 500
+
+/** A latency with a median of 20 ms; one of a hundred is above 100 ms. */
+const logNormal = (): number => {
+  const normal = Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random())
+  return Math.min(20 * Math.exp(0.69 * normal), gap)
+}
+
+/** Calls of every key, on a clock that stands at the time of that key's call. */
+const traffic = (keys: ReadonlyArray<string>, protect: Protect): Promise<void> => {
+  let now = 0
+  const clock: Clock.Clock = {
+    ...Context.get(Context.empty(), Clock.Clock),
+    currentTimeMillisUnsafe: () => now,
+    monotonicTimeNanosUnsafe: () => BigInt(Math.round(now * 1e6))
+  }
+  const work = Effect.sync(() => {
+    now += logNormal()
+    return 42
+  })
+  let at = 0
+  return Effect.runPromise(
+    Effect.whileLoop({
+      while: () => at < keys.length * callsPerKey,
+      body: () => {
+        now = Math.floor(at / keys.length) * gap
+        return protect(work, keys[at % keys.length] ?? "none")
+      },
+      step: () => {
+        at += 1
+      }
+    }).pipe(Effect.provideService(Clock.Clock, clock))
+  )
 }
 
 /** The counters of a window of ten buckets, of all keys in one array: what such a window costs at the least. */
@@ -55,6 +96,8 @@ const filled = <A>(keys: ReadonlyArray<string>, make: (key: string) => A): Held 
   keys: keys.length
 })
 
+/** With 50 calls for each. */
+const mostWithTraffic = 10_000
 const mostCockatiels = 100_000
 const mostOpossums = 5000
 
@@ -69,20 +112,18 @@ const holders = (count: number, keys: ReadonlyArray<string>): ReadonlyArray<Hold
       group,
       keys: count,
       hold: async () => {
-        const breaker = await Effect.runPromise(
-          CircuitBreaker.make("bench", { trip: half, keys: { maxKeys: count + 1 } })
-        )
+        const breaker = await Work.made(CircuitBreaker.make("bench", { trip: half, keys: { maxKeys: count + 1 } }))
         return { held: breaker, keys: await visit(keys, (work, key) => work.pipe(breaker.protect({ key }))) }
       }
     },
     {
-      name: "effect-resilience, Policy of a breaker and a bulkhead",
+      name: policyName,
       family: "ours",
       what: "`Policy.make`: circuit, gate, counters, window and latency histogram",
       group,
       keys: Math.min(count, 100_000),
       hold: async () => {
-        const policy = await Effect.runPromise(
+        const policy = await Work.made(
           Policy.make("bench", {
             breaker: { trip: half },
             bulkhead: { maxConcurrent: 20 },
@@ -91,6 +132,21 @@ const holders = (count: number, keys: ReadonlyArray<string>): ReadonlyArray<Hold
         )
         const visited = await visit(keys.slice(0, 100_000), (work, key) => work.pipe(policy.protect({ key })))
         return { held: policy, keys: visited }
+      }
+    },
+    {
+      name: trafficName,
+      family: "ours",
+      what: `${callsPerKey} calls of log-normal latency per key, over two and a half windows; fewer keys than the others`,
+      group,
+      keys: Math.min(count, mostWithTraffic),
+      hold: async () => {
+        const policy = await Effect.runPromise(
+          Policy.make("bench", { breaker: { trip: half }, bulkhead: { maxConcurrent: 20 } })
+        )
+        const visited = keys.slice(0, mostWithTraffic)
+        await traffic(visited, (work, key) => work.pipe(policy.protect({ key })))
+        return { held: policy, keys: visited.length }
       }
     },
     {

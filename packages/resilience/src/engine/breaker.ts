@@ -14,6 +14,7 @@ import * as Check from "../runtime/options.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
 import type * as TripPolicy from "../TripPolicy.ts"
+import { Watch } from "./admitted.ts"
 import { retryAfterOf } from "./asked.ts"
 import {
   type BaseState,
@@ -29,6 +30,7 @@ import * as Counters from "./counters.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import * as Protect from "./protect.ts"
 import { Reporter } from "./reporter.ts"
+import type { Select, Summable } from "./sums.ts"
 
 export interface BreakerSettings extends CircuitSettings {
   readonly classify: Protect.Classify
@@ -80,8 +82,8 @@ class BreakerCell extends CircuitCell {
 /** One call through one circuit. */
 export class BreakerCall extends Frame<BreakerEngine, Protect.CallOptions> {
   /** Set from the start of a run to its end. */
-  declare private cell: BreakerCell | undefined
-  declare private startedAt: number
+  declare protected cell: BreakerCell | undefined
+  declare protected startedAt: number
   declare generation: number
   declare probe: number
 
@@ -154,11 +156,12 @@ export class BreakerCall extends Frame<BreakerEngine, Protect.CallOptions> {
 
 retainHiddenClass(new BreakerCall(undefined, undefined, Effect.void, Protect.defaultOptions))
 
-export class BreakerEngine {
+export class BreakerEngine implements Summable {
   readonly circuits: Circuits
   readonly cells: Keyed<BreakerCell>
   readonly reporter: Reporter
   readonly classify: Protect.Classify
+  private watch: Watch<BreakerCell> | undefined
   private readonly trip: TripPolicy.TripPolicy
   private readonly evicted = new Counters.Evicted()
 
@@ -167,12 +170,19 @@ export class BreakerEngine {
     this.circuits = new Circuits(where, settings, this.reporter)
     this.trip = settings.trip
     this.classify = settings.classify
+    this.watch = undefined
     this.cells = new Keyed<BreakerCell>(
       settings.keys,
       (key, now) => this.make(key, now),
-      (cell, now) => cell.running > 0 || this.circuits.pinned(cell, now),
+      (cell, now) => cell.running > 0 || this.circuits.pinned(cell, now) || this.watch?.isWatched(cell) === true,
       (cell, now) => this.evicted.add(cell, Circuit.timeIn(cell, now))
     )
+  }
+
+  /** Returns when the circuit of a key would admit a call. */
+  admitted(key: string): Effect.Effect<void> {
+    this.watch ??= new Watch<BreakerCell>(this, (cell, now) => this.circuits.admitsIn(cell, now))
+    return this.watch.admitted((fiber) => this.cells.get(key, fiber))
   }
 
   private make(key: string, now: number): BreakerCell {
@@ -222,6 +232,16 @@ export class BreakerEngine {
   allStats(now: number): ReadonlyArray<Stats.Stats> {
     const kept = Array.from(this.cells.all(), (cell) => this.statsOf(cell, now))
     return [...kept, ...this.evicted.stats(this.reporter.policy)]
+  }
+
+  sum(select: Select, now: number): void {
+    for (const cell of this.cells.all()) {
+      const sums = select(cell.key, this.circuits.isNotable(cell))
+      sums.addCounted(cell)
+      sums.running += cell.running
+      this.circuits.sum(cell, sums, now)
+    }
+    this.evicted.sum(select)
   }
 
   private statsOf(cell: BreakerCell, now: number): Stats.Stats {

@@ -1,4 +1,5 @@
 /** Retry budgets at run time, for `RetryBudget`, `Retry` and `Policy`: one account for all keys, or one for each. */
+import * as Decision from "../machine/Retry.ts"
 import * as Tokens from "../machine/Tokens.ts"
 import * as Time from "../runtime/clock.ts"
 import { read } from "../runtime/read.ts"
@@ -8,6 +9,7 @@ import { defaultKey } from "../Types.ts"
 import { Evicted, Past, stats, totals } from "./counters.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import type { Reporter } from "./reporter.ts"
+import type { Select, Summable, Sums } from "./sums.ts"
 
 export interface BudgetSettings {
   readonly ratio: number
@@ -19,12 +21,11 @@ export interface BudgetSettings {
   readonly keys: KeySettings | undefined
 }
 
-interface Account {
+/** The success of a gated schedule is remembered here: it has no other state of a key. */
+interface Account extends Decision.Answered {
   readonly key: string
   lastUsed: number
   readonly tokens: Tokens.Tokens
-  /** When the youngest attempt of a gated schedule that has succeeded started. */
-  answeredFrom: number
   /** Deposits. */
   calls: number
   /** Withdrawals and refusals; nothing until the first. */
@@ -36,7 +37,7 @@ const historyOf = (account: Account): Past => {
   return account.past
 }
 
-export class Budget {
+export class Budget implements Summable {
   private readonly settings: BudgetSettings
   private readonly reporter: Reporter
   /** The account of all keys; without a meaning when each key has one. */
@@ -68,7 +69,7 @@ export class Budget {
   private make(key: string, now: number): Account {
     const { capacity, initial, minPerSecond, ratio } = this.settings
     const tokens = Tokens.make({ ratio, capacity, initial, perSecond: minPerSecond })
-    return { key, lastUsed: Math.floor(now), tokens, answeredFrom: -Infinity, calls: 0, past: undefined }
+    return { key, lastUsed: Math.floor(now), tokens, answeredFrom: Decision.neverAnswered, calls: 0, past: undefined }
   }
 
   private use(key: string, now: number, fiber: AnyFiber): Account {
@@ -89,14 +90,15 @@ export class Budget {
     Tokens.deposit(account.tokens, now)
   }
 
-  /** An attempt that started at `from` has succeeded: for retries by a gated schedule, which have no other state of a key. */
+  /** An attempt of a gated schedule that started at `from` has succeeded. */
   answered(from: number, key: string): void {
     const account = this.peek(key)
-    if (account !== undefined && from > account.answeredFrom) account.answeredFrom = from
+    if (account !== undefined) Decision.answered(account, from)
   }
 
-  hasAnsweredSince(start: number, key: string): boolean {
-    return start <= (this.peek(key)?.answeredFrom ?? -Infinity)
+  isOvertaken(from: number, key: string): boolean {
+    const account = this.peek(key)
+    return account !== undefined && Decision.isOvertaken(account, from)
   }
 
   /**
@@ -118,13 +120,16 @@ export class Budget {
     }
     historyOf(account).gaveUp("budget")
     if (this.reporter.hasListeners) {
-      this.reporter.emit({
-        _tag: "BudgetExhausted",
-        policy: this.reporter.policy,
-        key,
-        at: Time.epochMillis(fiber),
-        balance: Tokens.balance(tokens, now)
-      })
+      this.reporter.emit(
+        {
+          _tag: "BudgetExhausted",
+          policy: this.reporter.policy,
+          key,
+          at: Time.epochMillis(fiber),
+          balance: Tokens.balance(tokens, now)
+        },
+        fiber
+      )
     }
     return false
   }
@@ -140,6 +145,21 @@ export class Budget {
       ...Array.from(accounts, (account) => this.statsOf(account, now)),
       ...this.evicted.stats(this.reporter.policy)
     ]
+  }
+
+  sum(select: Select, now: number): void {
+    for (const account of this.accounts === undefined ? [this.shared] : this.accounts.all()) {
+      const sums = select(account.key, false)
+      sums.addCounted(account)
+      sums.addBalance(Tokens.balance(account.tokens, now), this.capacity)
+    }
+    this.evicted.sum(select)
+  }
+
+  /** The balance of one key, without its counts: they are those of the policy that the budget pays for. */
+  sumBalance(key: string, sums: Sums, now: number): void {
+    const { tokens } = this.peek(key) ?? this.make(key, now)
+    sums.addBalance(Tokens.balance(tokens, now), this.capacity)
   }
 
   private statsOf({ calls, key, past, tokens }: Account, now: number): Stats.Stats {

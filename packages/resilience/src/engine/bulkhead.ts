@@ -5,11 +5,14 @@ import { Frame, type Service } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
+import { defaultKey } from "../Types.ts"
+import { Watch } from "./admitted.ts"
 import * as Counters from "./counters.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import * as Permits from "./permits.ts"
 import * as Protect from "./protect.ts"
 import { Reporter } from "./reporter.ts"
+import type { Select, Summable } from "./sums.ts"
 
 export interface BulkheadSettings extends Permits.BulkheadSettings {
   readonly keys: KeySettings
@@ -42,7 +45,7 @@ export class BulkheadCall extends Frame<BulkheadEngine, Protect.CallOptions> imp
   declare waiter: Permits.PermitHolder["waiter"]
   declare wake: Permits.PermitHolder["wake"]
   /** Set from the start of a run to its end. */
-  declare private cell: BulkheadCell | undefined
+  declare protected cell: BulkheadCell | undefined
 
   constructor(
     engine: BulkheadEngine | undefined,
@@ -81,7 +84,7 @@ export class BulkheadCall extends Frame<BulkheadEngine, Protect.CallOptions> imp
     this.release()
   }
 
-  private release(): void {
+  protected release(): void {
     const { cell, engine } = this
     if (cell === undefined || engine === undefined) return
     this.cell = undefined
@@ -91,21 +94,29 @@ export class BulkheadCall extends Frame<BulkheadEngine, Protect.CallOptions> imp
 
 retainHiddenClass(new BulkheadCall(undefined, undefined, Effect.void, Protect.defaultOptions))
 
-export class BulkheadEngine {
+export class BulkheadEngine implements Summable {
   readonly permits: Permits.Permits
   readonly cells: Keyed<BulkheadCell>
   readonly reporter: Reporter
+  private watch: Watch<BulkheadCell> | undefined
   private readonly evicted = new Counters.Evicted()
 
   constructor(name: string, settings: BulkheadSettings, program: Event.Hub) {
     this.reporter = new Reporter(name, Event.makeHub(), program)
     this.permits = new Permits.Permits(settings, this.reporter)
+    this.watch = undefined
     this.cells = new Keyed<BulkheadCell>(
       settings.keys,
       (key, now) => this.make(key, now),
-      (cell) => this.permits.pinned(cell),
+      (cell) => this.permits.pinned(cell) || this.watch?.isWatched(cell) === true,
       (cell) => this.evicted.add(cell)
     )
+  }
+
+  /** Returns when a call of a key would get a permit without waiting. */
+  admitted(key: string): Effect.Effect<void> {
+    this.watch ??= new Watch<BulkheadCell>(this, (cell) => (this.permits.isFree(cell) ? 0 : Infinity))
+    return this.watch.admitted((fiber) => this.cells.get(key, fiber))
   }
 
   private make(key: string, now: number): BulkheadCell {
@@ -119,6 +130,16 @@ export class BulkheadEngine {
 
   allStats(): ReadonlyArray<Stats.Stats> {
     return [...Array.from(this.cells.all(), (cell) => this.statsOf(cell)), ...this.evicted.stats(this.reporter.policy)]
+  }
+
+  sum(select: Select): void {
+    for (const cell of this.cells.all()) {
+      const sums = select(cell.key, false)
+      sums.addCounted(cell)
+      sums.addQueue(cell.queue)
+    }
+    if (this.cells.isEmpty) this.permits.sumIdle(select(defaultKey, false))
+    this.evicted.sum(select)
   }
 
   private statsOf({ calls, key, past, queue }: BulkheadCell): Stats.Stats {

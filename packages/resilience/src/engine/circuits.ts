@@ -16,6 +16,7 @@ import { defaultKey } from "../Types.ts"
 import { Past } from "./counters.ts"
 import * as OpenTime from "./openTime.ts"
 import type { Reporter } from "./reporter.ts"
+import type { Sums } from "./sums.ts"
 
 export interface CircuitSettings {
   readonly trip: TripPolicy.TripPolicy
@@ -25,7 +26,15 @@ export interface CircuitSettings {
   readonly probes: Circuit.ProbeRule
 }
 
-const noFigures = (): Readonly<Record<string, number>> => ({})
+type Figures = Readonly<Record<string, number>>
+
+const noFigures = (): Figures => ({})
+
+/** The figures that a message can show and JSON can hold: those of a trip policy of the user's may be anything. */
+const finite = (figures: Figures): Figures =>
+  Object.fromEntries(Object.entries(figures).filter(([, value]) => Number.isFinite(value)))
+
+const namesOf = (parts: unknown): ReadonlyArray<string> => (Array.isArray(parts) ? parts.map(String) : [])
 
 /** One circuit of a policy. */
 export class CircuitCell extends Circuit.Circuit<unknown> {
@@ -85,7 +94,7 @@ export const commands = (
   const command =
     (name: Command) =>
     (key?: string): Effect.Effect<void> => {
-      if (key !== undefined) Check.key(`${where}.control.${name}`, key)
+      if (key !== undefined) Check.key(Check.inside(where, `control.${name}`), key)
       return Time.withNow((now, fiber) => run(key, name, now, fiber))
     }
   return {
@@ -130,6 +139,8 @@ export class Circuits {
   private readonly timed: boolean
   /** Called when a circuit has become one that rejects every call: calls that wait for something else need not wait on. */
   private readonly onShut: ((cell: CircuitCell, now: number, fiber: AnyFiber) => void) | undefined
+  /** Called when a circuit may admit a call that it rejected before; set while calls watch for it. */
+  onChange: ((cell: CircuitCell) => void) | undefined
   /** The phase in which a circuit begins. An operator's command for every key sets it. */
   private basePhase: typeof Circuit.Closed | typeof Circuit.Isolated | typeof Circuit.Disabled = Circuit.Closed
   private lastMillis = 0
@@ -146,6 +157,7 @@ export class Circuits {
     this.openTime = OpenTime.openTime(where, settings.openFor)
     this.timed = settings.trip.usesDuration !== false
     this.onShut = onShut
+    this.onChange = undefined
   }
 
   make(key: string, now: number): CircuitCell {
@@ -228,12 +240,20 @@ export class Circuits {
     const verdict = Circuit.settle(cell, trip, probes, admission, sample, now)
     if (verdict === Circuit.Tripped) this.open(cell, now, fiber, retryAfter)
     else if (verdict === Circuit.Recovered) this.recover(cell, now, fiber)
+    // A probe that was ignored has freed its slot.
+    else this.onChange?.(cell)
   }
 
   /** Milliseconds for which the circuit will surely reject calls; 0 when it may admit one. */
   rejectsFor(cell: CircuitCell, now: number): number {
     if (cell.phase === Circuit.Isolated) return Infinity
     return cell.phase === Circuit.Open ? Circuit.rejectsForMs(cell, now) : 0
+  }
+
+  /** Milliseconds before the circuit would admit a call, as far as is known; `Infinity` until its state changes. */
+  admitsIn(cell: CircuitCell, now: number): number {
+    const { probes } = this.settings
+    return Circuit.admits(cell, probes, now) ? 0 : Circuit.retryAfter(cell, probes, now)
   }
 
   private recover(cell: CircuitCell, now: number, fiber: AnyFiber): void {
@@ -248,16 +268,16 @@ export class Circuits {
     const from = cell.phase
     const tripped = from === Circuit.Closed
     // Parts, figures and schedules may be the user's and may throw: the circuit opens first.
-    const parts = Result.try(() => (tripped ? trip.trippedBy?.(cell.tripState, now) : undefined))
-    const figures = Result.try(() => (tripped ? trip.figures(cell.tripState, now) : undefined))
+    const parts = Result.try(() => (tripped ? namesOf(trip.trippedBy?.(cell.tripState, now)) : []))
+    const figures = Result.try(() => (tripped ? finite(trip.figures(cell.tripState, now)) : {}))
     const base = Result.try(() => this.openTime(Circuit.nextOpening(cell, now), fiber))
     let openedBy: ReadonlyArray<string> | undefined
     if (tripped) {
-      openedBy = Result.getOrElse(parts, () => undefined) ?? []
+      openedBy = Result.getOrElse(parts, () => [])
       if (openedBy.length === 0) openedBy = [trip.name]
       Circuit.openingsOf(cell).evidence = {
         trip: openedBy.join(", "),
-        figures: Result.getOrElse(figures, noFigures) ?? {}
+        figures: Result.getOrElse(figures, noFigures)
       }
     }
     // A `retryAfter` can only lengthen the open time.
@@ -295,6 +315,8 @@ export class Circuits {
       }
     }
     if (cell.phase !== before) this.transition(cell, before, "control", now, fiber)
+    // The open time may be another one.
+    else this.onChange?.(cell)
   }
 
   private longestOpenTime(opening: number, fiber: AnyFiber): number {
@@ -379,6 +401,29 @@ export class Circuits {
     return isObject(figures) ? figures : {}
   }
 
+  /** Whether a key deserves attention: its circuit is not closed, or has opened since it was created. */
+  isNotable(cell: CircuitCell): boolean {
+    return cell.phase !== Circuit.Closed || (cell.past?.openings ?? 0) > 0
+  }
+
+  /** Adds the state of a circuit, as {@link view} sees it, and its times. */
+  sum(cell: CircuitCell, sums: Sums, now: number): void {
+    const { openings, phase } = cell
+    Circuit.addTimeIn(cell, now, sums.times)
+    const isUnhealthy = openings !== undefined && (phase === Circuit.Open || phase === Circuit.HalfOpen)
+    if (!isUnhealthy) {
+      sums.circuits[states[phase]!] += 1
+      return
+    }
+    sums.unhealthy = Math.max(sums.unhealthy, now - openings.unhealthySince)
+    if (Circuit.remainingOpenMs(cell, now) > 0) {
+      sums.circuits.open += 1
+      return
+    }
+    sums.circuits["half-open"] += 1
+    if (phase === Circuit.Open || Circuit.hasFreeProbe(cell, this.settings.probes, now)) sums.due += 1
+  }
+
   view(cell: CircuitCell, now: number): Stats.Circuit {
     const common = {
       since: sinceMillis(cell.since, now),
@@ -430,6 +475,7 @@ export class Circuits {
   ): void {
     if (this.reporter.hasListeners) this.report(cell, from, cause, now, fiber)
     if (cell.phase === Circuit.Open || cell.phase === Circuit.Isolated) this.onShut?.(cell, now, fiber)
+    this.onChange?.(cell)
   }
 
   private report(
@@ -441,22 +487,25 @@ export class Circuits {
   ): void {
     const opened = phase === Circuit.Open
     const wasUnhealthy = from === Circuit.Open || from === Circuit.HalfOpen
-    this.reporter.emit({
-      _tag: "Transition",
-      policy: this.reporter.policy,
-      key,
-      at: Time.epochMillis(fiber),
-      from: states[from]!,
-      to: states[phase]!,
-      cause,
-      ...(opened && lastEvidence !== undefined ? { evidence: lastEvidence } : {}),
-      ...(opened && openings !== undefined
-        ? { openFor: Duration.millis(openings.length), openings: openings.count }
-        : {}),
-      ...((opened || wasUnhealthy) && openings !== undefined
-        ? { unhealthySince: sinceMillis(openings.unhealthySince, now) }
-        : {})
-    })
+    this.reporter.emit(
+      {
+        _tag: "Transition",
+        policy: this.reporter.policy,
+        key,
+        at: Time.epochMillis(fiber),
+        from: states[from]!,
+        to: states[phase]!,
+        cause,
+        ...(opened && lastEvidence !== undefined ? { evidence: lastEvidence } : {}),
+        ...(opened && openings !== undefined
+          ? { openFor: Duration.millis(openings.length), openings: openings.count }
+          : {}),
+        ...((opened || wasUnhealthy) && openings !== undefined
+          ? { unhealthySince: sinceMillis(openings.unhealthySince, now) }
+          : {})
+      },
+      fiber
+    )
   }
 }
 
@@ -477,6 +526,9 @@ const baseAfter = <Phase extends Circuit.Phase>(command: Command, before: Phase)
   }
 }
 
+/** A number that JSON and the schema of a snapshot can hold: there is neither infinity nor an integer beyond the safe ones. */
+const bounded = (value: number): number => Math.min(Math.max(0, value), Number.MAX_SAFE_INTEGER)
+
 export const toSnapshot = (cell: CircuitCell, now: number): CircuitSnapshot => {
   const { openings } = cell
   const state = states[cell.phase]!
@@ -484,13 +536,12 @@ export const toSnapshot = (cell: CircuitCell, now: number): CircuitSnapshot => {
   return {
     key: cell.key,
     state: state === "half-open" ? "open" : state,
-    since: Math.max(0, now - cell.since),
-    // JSON has no infinity.
-    retryAfter: state === "open" ? Math.min(Circuit.remainingOpenMs(cell, now), Number.MAX_SAFE_INTEGER) : 0,
-    openFor: Math.min(openings?.length ?? 0, Number.MAX_SAFE_INTEGER),
-    openings: openings?.count ?? 0,
+    since: bounded(now - cell.since),
+    retryAfter: state === "open" ? bounded(Circuit.remainingOpenMs(cell, now)) : 0,
+    openFor: bounded(openings?.length ?? 0),
+    openings: bounded(openings?.count ?? 0),
     ...(unhealthy && openings !== undefined
-      ? { unhealthySince: Math.max(0, now - openings.unhealthySince), openedBy: openings.openedBy }
+      ? { unhealthySince: bounded(now - openings.unhealthySince), openedBy: openings.openedBy }
       : {}),
     ...(unhealthy && cell.lastEvidence !== undefined ? { evidence: cell.lastEvidence } : {})
   }

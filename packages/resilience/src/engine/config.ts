@@ -6,6 +6,7 @@ import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Formatter from "effect/Formatter"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -140,13 +141,20 @@ const isPlain = (value: unknown): value is object =>
 const mentions = (message: string, name: string | number | undefined): boolean =>
   name !== undefined && new RegExp(`\\b${name}\\b`).test(message)
 
-/** Messages name a module where configuration has a path. */
-const withPaths = (message: string): string =>
-  message.replace("Retry.backoff", "retry").replace(/TripPolicy\.\w+/, "trip")
+/** Messages name a module where configuration has a path; the name of the policy may be that of an option. */
+const withPaths = (id: string, message: string): string =>
+  message
+    .replace(` ${id}:`, ":")
+    .replace("Retry.backoff", "retry")
+    .replace(/TripPolicy\.\w+/, "trip")
 
 /** The options that an error is about: those that its message names, else all that are set. */
-const blamed = (message: string, set: ReadonlyArray<ConfigProvider.Path>): ReadonlyArray<ConfigProvider.Path> => {
-  const text = withPaths(message)
+const blamed = (
+  id: string,
+  message: string,
+  set: ReadonlyArray<ConfigProvider.Path>
+): ReadonlyArray<ConfigProvider.Path> => {
+  const text = withPaths(id, message)
   const named = set.filter((option) => mentions(text, option.at(-1)))
   const exactly = named.filter((option) => option.length === 1 || mentions(text, option.at(-2)))
   if (exactly.length > 0) return exactly
@@ -175,11 +183,14 @@ const named = (
   source: Variables.Source | undefined
 ): Effect.Effect<never, Config.ConfigError> =>
   source === undefined || options.length === 0
-    ? Effect.fail(configError(`${id}: ${message}`, cause))
+    ? Effect.fail(configError(withName(id, message), cause))
     : Effect.flatMap(
         Effect.forEach(options, (option) => Variables.variableOf(source, option)),
-        (names) => Effect.fail(configError(`${id}: ${message}, from ${names.join(", ")}`, cause))
+        (names) => Effect.fail(configError(`${withName(id, message)}, from ${names.join(", ")}`, cause))
       )
+
+/** What does not belong to one policy, such as a trip policy, has no name in its message. */
+const withName = (id: string, message: string): string => (message.includes(` ${id}: `) ? message : `${id}: ${message}`)
 
 /**
  * What is made of the configured options of a policy. An error names the policy, the option and the variable; a variable
@@ -203,7 +214,11 @@ export const configured = <S extends object, A>(
     const values = yield* load(schema, source).pipe(
       Effect.catch((error) => {
         const option = pathIn(error.message).slice(from?.path.length ?? 0)
-        return named(id, error.message, error, option.length === 0 ? [] : [option], from)
+        if (from === undefined || option.length === 0) return named(id, error.message, error, [], from)
+        // A schema does not tell the value that it refuses.
+        return Effect.flatMap(Variables.valueOf(from, option), (value) =>
+          named(id, `${error.message}, got ${Formatter.format(value)}`, error, [option], from)
+        )
       })
     )
     if (from !== undefined) {
@@ -214,7 +229,7 @@ export const configured = <S extends object, A>(
     const error = result.failure
     if (!(error instanceof RangeError)) return yield* Effect.die(error)
     const set = from?.options.filter((option) => isSet(values, option)) ?? []
-    return yield* named(id, error.message, error, blamed(error.message, set), from)
+    return yield* named(id, error.message, error, blamed(id, error.message, set), from)
   })
 
 /**

@@ -10,6 +10,7 @@ import type { Rejection } from "../Rejection.ts"
 import * as Check from "../runtime/options.ts"
 import { read } from "../runtime/read.ts"
 import type * as Stats from "../Stats.ts"
+import type { Select } from "./sums.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Totals
@@ -66,6 +67,10 @@ export class Past extends Circuit.Past {
   gaveUp(reason: GiveUpReason, count = 1): void {
     this.giveUps ??= { attempts: 0, budget: 0, deadline: 0, rejected: 0, retryAfter: 0 }
     this.giveUps[reason] += count
+  }
+
+  get hasGivenUp(): boolean {
+    return this.giveUps !== undefined
   }
 
   get gaveUpFor(): Record<GiveUpReason, number> {
@@ -159,7 +164,7 @@ const notMeasured: Stats.Recent = {
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** The key of the stats of all keys that are no longer kept, so that a sum over keys never decreases. */
-export const evictedKey = "(evicted)"
+const evictedKey = "(evicted)"
 
 interface Countable {
   readonly calls: number
@@ -169,9 +174,9 @@ interface Countable {
 
 export class Evicted {
   private any = false
-  private calls = 0
-  private successes = 0
-  private readonly past = new Past(0)
+  calls = 0
+  successes = 0
+  readonly past = new Past(0)
   private readonly times = [0, 0, 0, 0, 0]
 
   add(entry: Countable, times: ReadonlyArray<number> = noTimes): void {
@@ -190,6 +195,14 @@ export class Evicted {
     this.calls += 1
   }
 
+  /** Adds them to the sums of their key. */
+  sum(select: Select): void {
+    if (!this.any) return
+    const sums = select(evictedKey, false)
+    sums.addCounted(this)
+    for (const [phase, time] of this.times.entries()) sums.times[phase]! += time
+  }
+
   /** Nothing while every key that was used is kept. */
   stats(policy: string): ReadonlyArray<Stats.Stats> {
     if (!this.any) return []
@@ -201,39 +214,68 @@ export class Evicted {
 // Recent attempts
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** The window of success rate and latency. */
-export const window = Duration.seconds(10)
-const length = Duration.toMillis(window)
-
 /** Of a key without an attempt. */
-export const noneRecent: Stats.Recent = { window, attempts: 0, successRate: undefined, latency: undefined }
+export const noneRecent = (window: number): Stats.Recent => ({
+  window: Duration.millis(window),
+  attempts: 0,
+  successRate: undefined,
+  latency: undefined
+})
 
-/** The recent attempts of one key. */
-export class Recent {
-  private readonly outcomes = Window.makeTime(length)
-  private readonly latencies = Histogram.make(length)
+/** The recent attempts of one key: the window of its success rate and the histogram of its latencies, as one object. */
+export class Recent implements Window.TimeWindow, Histogram.Histogram {
+  declare readonly width: number
+  declare calls: Array<number> | undefined
+  declare marked: Array<number> | undefined
+  declare tick: number
+  declare totalCalls: number
+  declare totalMarked: number
+  declare readonly length: number
+  declare generation: number
+  declare total: number
+  declare previousTotal: number
+  declare from: number
+  declare counts: Array<number>
   /** The end of the newest bucket: comparing with it costs less than computing the bucket. */
-  private ends = 0
+  declare private ends: number
+
+  /** `window` is in milliseconds. */
+  constructor(window: number) {
+    const { calls, marked, tick, totalCalls, totalMarked, width } = Window.makeTime(window)
+    const { counts, from, generation, length, previousTotal, total } = Histogram.make(window)
+    this.width = width
+    this.calls = calls
+    this.marked = marked
+    this.tick = tick
+    this.totalCalls = totalCalls
+    this.totalMarked = totalMarked
+    this.length = length
+    this.generation = generation
+    this.total = total
+    this.previousTotal = previousTotal
+    this.from = from
+    this.counts = counts
+    this.ends = 0
+  }
 
   record(failed: boolean, duration: number, now: number): void {
     if (now >= this.ends) this.advance(now)
-    Window.count(this.outcomes, failed)
-    Histogram.record(this.latencies, duration)
+    Window.count(this, failed)
+    Histogram.record(this, duration)
   }
 
   private advance(now: number): void {
-    const { latencies, outcomes } = this
-    Window.advance(outcomes, now)
+    Window.advance(this, now)
     // A generation is as long as the window: it can be over only when a bucket is.
-    Histogram.advance(latencies, now)
-    this.ends = (outcomes.tick + 1) * outcomes.width
+    Histogram.advance(this, now)
+    this.ends = (this.tick + 1) * this.width
   }
 
   view(now: number): Stats.Recent {
     this.advance(now)
-    const { totalCalls, totalMarked } = this.outcomes
+    const { length, totalCalls, totalMarked } = this
     return {
-      window,
+      window: Duration.millis(length),
       attempts: totalCalls,
       successRate: totalCalls === 0 ? undefined : (totalCalls - totalMarked) / totalCalls,
       latency: totalCalls === 0 ? undefined : this.latency()
@@ -242,7 +284,7 @@ export class Recent {
 
   private latency(): Stats.Latency {
     // A copy: stats that were returned do not change.
-    const find = Histogram.quantiles(this.latencies)
+    const find = Histogram.quantiles(this)
     const at = (q: number): Duration.Duration => Duration.millis(find(q) ?? 0)
     return {
       p50: at(0.5),

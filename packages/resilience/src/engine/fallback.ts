@@ -53,7 +53,7 @@ const isHandled = (reason: Cause.Fail<unknown>, when: When, since: number, fiber
 export const report = (name: string, key: string, error: unknown, fiber: AnyFiber): void => {
   const reporter = reporterOf(name, fiber)
   if (reporter.hasListeners) {
-    reporter.emit({ _tag: "FallbackUsed", policy: name, key, at: Time.epochMillis(fiber), error })
+    reporter.emit({ _tag: "FallbackUsed", policy: name, key, at: Time.epochMillis(fiber), error }, fiber)
   }
 }
 

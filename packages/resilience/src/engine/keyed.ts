@@ -14,7 +14,7 @@ export interface KeySettings {
 
 /** The settings of `keys`; the defaults stand here. */
 export const resolve = (where: string, options: KeyOptions = {}): KeySettings => {
-  Check.noUnknown(`${where}.keys`, options, ["maxKeys", "idleTimeToLive"])
+  Check.noUnknown(Check.inside(where, "keys"), options, ["maxKeys", "idleTimeToLive"])
   return {
     maxKeys: Check.integer(where, "keys.maxKeys", Check.orDefault(options.maxKeys, 10_000), 1),
     idleTimeToLive: Check.millis(where, "keys.idleTimeToLive", Check.orDefault(options.idleTimeToLive, "1 hour"), {
@@ -81,6 +81,10 @@ export class Keyed<T extends Registry.Entry> {
   delete(key: string, now: number): void {
     const entry = this.registry.entries.get(key)
     if (entry !== undefined) Registry.drop(this.registry, entry, now)
+  }
+
+  get isEmpty(): boolean {
+    return this.registry.entries.size === 0 && this.overflow === undefined
   }
 
   /** The entries of single keys. */

@@ -5,7 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
-import { spread as spreadOfRetry } from "../machine/Retry.ts"
+import { spread as spreadOfRetry, spreadOut } from "../machine/Retry.ts"
 import * as Check from "../runtime/options.ts"
 import { has } from "../runtime/read.ts"
 import type { AnyFiber } from "../runtime/types.ts"
@@ -50,7 +50,7 @@ export const resolve = (
   const given = input as Duration.Input | GrowthOptions
   const options: GrowthOptions = isGrowthOptions(given) ? given : { initial: given }
   const field = isGrowthOptions(given) ? "openFor.initial" : "openFor"
-  Check.noUnknown(`${where}.openFor`, options, ["initial", "factor", "max", "jitter"])
+  Check.noUnknown(Check.inside(where, "openFor"), options, ["initial", "factor", "max", "jitter"])
   const initial = Check.millis(where, field, options.initial)
   const factor = Check.inRange(where, "openFor.factor", Check.orDefault(options.factor, 1), 1, 1000)
   const jitter = Check.inRange(where, "openFor.jitter", Check.orDefault(options.jitter, defaultJitter), 0, 1)
@@ -103,7 +103,7 @@ export const spreadOf = (settings: OpenTimeSettings): number =>
  * processes would admit their probes at one moment.
  */
 export const spread = (asked: number, share: number, fiber: AnyFiber): number =>
-  share === 0 || asked === 0 ? asked : asked * (1 + share * fiber.getRef(Random.Random).nextDoubleUnsafe())
+  share === 0 || asked === 0 ? asked : spreadOut(asked, fiber.getRef(Random.Random).nextDoubleUnsafe(), Infinity, share)
 
 /** The longest time, in milliseconds, that the n-th opening in a row may last by its own settings. */
 export const longest = (settings: OpenTimeSettings, opening: number, fiber: AnyFiber): number => {

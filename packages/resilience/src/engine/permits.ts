@@ -7,6 +7,7 @@ import type { AnyFiber } from "../runtime/types.ts"
 import type { Past } from "./counters.ts"
 import * as Deadline from "./deadline.ts"
 import type { Reporter } from "./reporter.ts"
+import type { Sums } from "./sums.ts"
 
 export interface BulkheadSettings {
   readonly maxConcurrent: number
@@ -40,21 +41,30 @@ export interface PermitHolder {
 
 export class Permits {
   private limit: number
-  private readonly maxQueued: number
+  readonly maxQueued: number
   private readonly maxWait: number
   private readonly reporter: Reporter
   /** The rejections of waiters that left the queue before their fiber was there to be woken. */
   private readonly refused = new WeakMap<Queue.Waiter<PermitHolder>, Refusal>()
+  /** Called when a permit is free that no waiting call took; set while calls watch for one. */
+  onFree: ((cell: PermitCell) => void) | undefined
 
   constructor({ maxConcurrent, maxQueued, maxWait }: BulkheadSettings, reporter: Reporter) {
     this.limit = maxConcurrent
     this.maxQueued = maxQueued
     this.maxWait = maxWait
     this.reporter = reporter
+    this.onFree = undefined
   }
 
   get maxConcurrent(): number {
     return this.limit
+  }
+
+  /** Adds the permits of a key that nothing was called with. */
+  sumIdle(sums: Sums): void {
+    sums.maxConcurrent += this.limit
+    sums.maxQueued += this.maxQueued
   }
 
   makeQueue(): Queue.Queue<PermitHolder> {
@@ -144,11 +154,11 @@ export class Permits {
 
   /** Rejects all waiting calls: each leaves the queue, and fails with a rejection of its own. */
   rejectWaiting(cell: PermitCell, rejection: () => Refusal | undefined): void {
-    const { waiters } = cell.queue
-    for (let waiter = waiters.first; waiter !== undefined; waiter = waiters.first) {
+    const { queue } = cell
+    for (let waiter = queue.first; waiter !== undefined; waiter = queue.first) {
       const refusal = rejection()
       if (refusal === undefined) return
-      Queue.leave(cell.queue, waiter)
+      Queue.leave(queue, waiter)
       const { wake } = waiter.value
       if (wake === undefined) this.refused.set(waiter, refusal)
       else wake(refusal)
@@ -180,5 +190,11 @@ export class Permits {
       holder.wake?.()
       next = Queue.grantNext(cell.queue)
     }
+    this.onFree?.(cell)
+  }
+
+  /** Would a call get a permit now, without waiting? */
+  isFree({ queue }: PermitCell): boolean {
+    return queue.running < queue.limit && queue.waiting === 0
   }
 }

@@ -6,14 +6,19 @@ import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import * as Event from "../Event.ts"
 import * as Circuit from "../machine/Circuit.ts"
+import * as Decision from "../machine/Retry.ts"
 import type { Outcome } from "../Outcome.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
 import { Frame, type Service } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
+import * as Check from "../runtime/options.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
+import * as Transient from "../Transient.ts"
 import type * as TripPolicy from "../TripPolicy.ts"
+import { defaultKey } from "../Types.ts"
+import { Watch } from "./admitted.ts"
 import { retryAfterOf } from "./asked.ts"
 import { Budget, type BudgetSettings } from "./budget.ts"
 import * as Circuits from "./circuits.ts"
@@ -25,6 +30,7 @@ import * as Permits from "./permits.ts"
 import * as Protect from "./protect.ts"
 import { Reporter } from "./reporter.ts"
 import { type RetryHost, RetryLoop, type RetrySettings } from "./retry.ts"
+import type { Select, Summable } from "./sums.ts"
 import { runWithin } from "./timeLimit.ts"
 
 /** The parts of a policy; a part that was not configured is `undefined`. */
@@ -33,12 +39,16 @@ export interface PolicySettings {
   readonly breaker: Circuits.CircuitSettings | undefined
   readonly bulkhead: Permits.BulkheadSettings | undefined
   readonly retry: RetrySettings | undefined
+  /** Whether a successful value asks for another try. */
+  readonly retryWhen: ((value: unknown) => boolean) | undefined
   /** The policy's own budget; a shared one is given to the engine. */
   readonly budget: BudgetSettings | undefined
   /** Milliseconds; `Infinity` without one. */
   readonly timeout: number
   readonly deadline: number
   readonly keys: KeySettings
+  /** Milliseconds over which recent attempts are reported. */
+  readonly window: number
 }
 
 interface Origin {
@@ -59,7 +69,7 @@ const neverTrips: TripPolicy.TripPolicy = {
 }
 
 /** The state of one key: its circuit with all else, as one object. */
-class Entry extends Circuits.CircuitCell implements Permits.PermitCell {
+export class Entry extends Circuits.CircuitCell implements Permits.PermitCell, Decision.Answered {
   declare lastUsed: number
   declare readonly queue: Permits.PermitCell["queue"]
   declare calls: number
@@ -68,7 +78,6 @@ class Entry extends Circuits.CircuitCell implements Permits.PermitCell {
   declare running: number
   /** Nothing until the first attempt. */
   declare recent: Counters.Recent | undefined
-  /** When the youngest attempt that has succeeded started. */
   declare answeredFrom: number
 
   constructor(key: string, trip: TripPolicy.TripPolicy, queue: Permits.PermitCell["queue"], now: number) {
@@ -79,7 +88,7 @@ class Entry extends Circuits.CircuitCell implements Permits.PermitCell {
     this.successes = 0
     this.running = 0
     this.recent = undefined
-    this.answeredFrom = -Infinity
+    this.answeredFrom = Decision.neverAnswered
   }
 }
 
@@ -117,16 +126,16 @@ class Attempt implements Circuits.Admission, Permits.PermitHolder {
 
 /** One call: the frame of its attempts, which follow each other and use one `Attempt`. */
 export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> implements RetryHost {
-  declare private readonly attempt: Attempt
+  declare protected readonly attempt: Attempt
   /** Set from the start of a run to its end. */
-  declare private entry: Entry | undefined
+  declare protected entry: Entry | undefined
   declare private startedAt: number
   /** What {@link Left.recorded} returned at the start. */
   declare private since: number
   /** The monotonic time of the policy's own deadline, or of the one around it if that is earlier. */
   declare deadline: number
   declare private attempts: number
-  declare private loop: RetryLoop | undefined
+  declare protected loop: RetryLoop | undefined
 
   constructor(
     engine: PolicyEngine | undefined,
@@ -249,15 +258,30 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     return rejection
   }
 
-  succeeded(value: unknown, fiber: AnyFiber): undefined {
+  succeeded(value: unknown, fiber: AnyFiber): AnyEffect | undefined {
     const { engine, entry } = this
-    if (entry === undefined || engine === undefined) return
+    if (entry === undefined || engine === undefined) return undefined
+    const { settings } = engine
     this.entry = undefined
+    engine.permits?.release(entry, this.attempt)
+    const classify = this.options.classify ?? settings.classify
+    this.settle(entry, engine, Protect.classifySuccess(classify, value), undefined, fiber)
+    if (settings.retryWhen !== undefined && this.isUnwanted(settings, value)) {
+      // The retry reads it.
+      this.entry = entry
+      return this.retryLoop(engine, fiber)?.onUnwantedValue(value, fiber)
+    }
     this.loop = undefined
     this.attempt.metadata = undefined
-    engine.permits?.release(entry, this.attempt)
-    const classify = this.options.classify ?? engine.settings.classify
-    this.settle(entry, engine, Protect.classifySuccess(classify, value), undefined, fiber)
+    return undefined
+  }
+
+  /** Does this value ask for another try that the call may make? */
+  private isUnwanted({ retry, retryWhen }: PolicySettings, value: unknown): boolean {
+    const ofCall = this.options.retry
+    if (ofCall === false) return false
+    const unprocessedOnly = ofCall === "unprocessed" || retry?.unprocessedOnly === true
+    return (!unprocessedOnly || Transient.isUnprocessed(value)) && retryWhen?.(value) === true
   }
 
   failed(cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined {
@@ -283,7 +307,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
    * only if it had a fair share of the time that this policy gives to an attempt: otherwise a dependency that never responds
    * would never open the circuit when calls have a deadline.
    */
-  private classify(engine: PolicyEngine, cause: Cause.Cause<unknown>, fiber: AnyFiber): Protect.Classified {
+  protected classify(engine: PolicyEngine, cause: Cause.Cause<unknown>, fiber: AnyFiber): Protect.Classified {
     const { classify, deadline, timeout } = engine.settings
     const { deadlineHit, startedAt } = this.attempt
     if (deadlineHit || (Cause.hasInterruptsOnly(cause) && Deadline.remaining(fiber) <= 0)) {
@@ -308,8 +332,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     entry.lastUsed = Math.floor(now)
     entry.running -= 1
     engine.record(entry, outcome, cause, now - attempt.startedAt, now)
-    if (cause === undefined && outcome === "success" && attempt.startedAt > entry.answeredFrom)
-      entry.answeredFrom = attempt.startedAt
+    if (cause === undefined && outcome === "success") Decision.answered(entry, attempt.startedAt)
     if (circuits !== undefined) {
       const retryAfter = cause !== undefined && outcome === "failure" ? retryAfterOf(cause) : undefined
       circuits.settle(entry, attempt, outcome, attempt.startedAt, now, fiber, retryAfter)
@@ -319,10 +342,17 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
   }
 
   private retry(engine: PolicyEngine, cause: Cause.Cause<unknown>, fiber: AnyFiber): AnyEffect | undefined {
-    const { retry } = engine.settings
-    if (retry === undefined) return undefined
+    return this.retryLoop(engine, fiber)?.onFailure(cause, fiber)
+  }
+
+  /** The retries of this call; `undefined` when it makes one attempt. */
+  private retryLoop(engine: PolicyEngine, fiber: AnyFiber): RetryLoop | undefined {
+    const settings = engine.settings.retry
+    const ofCall = this.options.retry
+    if (settings === undefined || ofCall === false) return undefined
+    const retry = ofCall === "unprocessed" ? { ...settings, unprocessedOnly: true } : settings
     this.loop ??= new RetryLoop(retry, this, engine.reporter, this.startedAt, this.since, fiber)
-    return this.loop.onFailure(cause, fiber)
+    return this.loop
   }
 
   get retryKey(): string {
@@ -338,7 +368,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
   }
 
   get overtaken(): boolean {
-    return this.entry !== undefined && this.attempt.startedAt <= this.entry.answeredFrom
+    return this.entry !== undefined && Decision.isOvertaken(this.entry, this.attempt.startedAt)
   }
 
   rejectedFor(fiber: AnyFiber): number {
@@ -370,7 +400,7 @@ const rejectionIn = (cause: Cause.Cause<unknown>): Rejection.Rejection | undefin
   return reason !== undefined && Rejection.is(reason.error) ? reason.error : undefined
 }
 
-export class PolicyEngine {
+export class PolicyEngine implements Summable {
   readonly settings: PolicySettings
   readonly reporter: Reporter
   readonly circuits: Circuits.Circuits | undefined
@@ -380,6 +410,7 @@ export class PolicyEngine {
   private readonly histogram = new Counters.Durations()
   private readonly evicted = new Counters.Evicted()
   readonly timedOut: TimedOut
+  private watch: Watch<Entry> | undefined
 
   constructor(
     where: string,
@@ -395,7 +426,7 @@ export class PolicyEngine {
     this.reporter = reporter
     this.circuits =
       breaker &&
-      new Circuits.Circuits(`${where}.breaker`, breaker, reporter, (circuit, now, fiber) =>
+      new Circuits.Circuits(Check.inside(where, "breaker"), breaker, reporter, (circuit, now, fiber) =>
         this.rejectWaiting(circuit, now, fiber)
       )
     this.permits = bulkhead && new Permits.Permits(bulkhead, reporter)
@@ -407,6 +438,16 @@ export class PolicyEngine {
       (entry, now) => this.evicted.add(entry, this.timeIn(entry, now))
     )
     this.timedOut = timedOut
+    this.watch = undefined
+  }
+
+  /** Returns when the circuit of a key would admit a call, and a permit is free for it. */
+  admitted(key: string): Effect.Effect<void> {
+    this.watch ??= new Watch<Entry>(this, (entry, now) => {
+      const wait = this.circuits?.admitsIn(entry, now) ?? 0
+      return wait > 0 || this.permits?.isFree(entry) !== false ? wait : Infinity
+    })
+    return this.watch.admitted((fiber) => this.entries.get(key, fiber))
   }
 
   private make(key: string, now: number): Entry {
@@ -420,7 +461,7 @@ export class PolicyEngine {
     if (outcome === "success") entry.successes += 1
     else Counters.recordFailure(entry.history, outcome, cause, now)
     if (outcome === "ignored") return
-    entry.recent ??= new Counters.Recent()
+    entry.recent ??= new Counters.Recent(this.settings.window)
     entry.recent.record(outcome === "failure", duration, now)
     this.histogram.record(duration)
   }
@@ -436,7 +477,12 @@ export class PolicyEngine {
   }
 
   private pinned(entry: Entry, now: number): boolean {
-    return entry.running > 0 || this.circuits?.pinned(entry, now) === true || this.permits?.pinned(entry) === true
+    return (
+      entry.running > 0 ||
+      this.circuits?.pinned(entry, now) === true ||
+      this.permits?.pinned(entry) === true ||
+      this.watch?.isWatched(entry) === true
+    )
   }
 
   control(key: string | undefined, command: Circuits.Command, now: number, fiber: AnyFiber): void {
@@ -473,6 +519,24 @@ export class PolicyEngine {
     return this.histogram.view()
   }
 
+  sum(select: Select, now: number): void {
+    const { budget, circuits, permits } = this
+    for (const entry of this.entries.all()) {
+      const sums = select(entry.key, circuits?.isNotable(entry) === true)
+      sums.addCounted(entry)
+      if (permits === undefined) sums.running += entry.running
+      else sums.addQueue(entry.queue)
+      circuits?.sum(entry, sums, now)
+      budget?.sumBalance(entry.key, sums, now)
+    }
+    if (this.entries.isEmpty) {
+      const sums = select(defaultKey, false)
+      permits?.sumIdle(sums)
+      budget?.sumBalance(defaultKey, sums, now)
+    }
+    this.evicted.sum(select)
+  }
+
   private statsOf(entry: Entry, now: number, fiber: AnyFiber): Stats.Stats {
     const { calls, key, past, recent, running, successes } = entry
     const queue = this.permits && entry.queue
@@ -488,7 +552,7 @@ export class PolicyEngine {
       capacity: this.budget?.capacity,
       lastError: past?.lastError(now),
       totals: Counters.totals(calls, successes, past, this.timeIn(entry, now)),
-      recent: recent === undefined ? Counters.noneRecent : recent.view(now)
+      recent: recent === undefined ? Counters.noneRecent(this.settings.window) : recent.view(now)
     }
   }
 }

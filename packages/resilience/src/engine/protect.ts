@@ -18,24 +18,44 @@ export type Classify = (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
 export interface CallOptions {
   readonly key: string
   readonly classify: Classify | undefined
+  /** `false` makes one attempt, `"unprocessed"` repeats only what was surely not processed. */
+  readonly retry: false | "unprocessed" | undefined
 }
 
-export const defaultOptions: CallOptions = { key: defaultKey, classify: undefined }
+export const defaultOptions: CallOptions = { key: defaultKey, classify: undefined, retry: undefined }
 
 interface GivenOptions extends Outcome.Classification<unknown, unknown> {
   readonly key?: string | undefined
+  readonly retry?: CallOptions["retry"]
 }
 
-const isOptions = (arg: unknown): arg is GivenOptions =>
+export const isOptions = (arg: unknown): arg is GivenOptions =>
   typeof arg === "object" && arg !== null && Object.getPrototypeOf(arg) === Object.prototype
 
-const resolve = (where: string, options: GivenOptions, names: ReadonlyArray<string>): CallOptions => {
-  Check.noUnknown(`${where}.protect`, options, names)
-  const key = Check.key(`${where}.protect`, Check.orDefault(options.key, defaultKey))
-  if (!Outcome.isClassification(options)) return key === defaultKey ? defaultOptions : { key, classify: undefined }
-  Check.classification(`${where}.protect`, options)
-  return { key, classify: Outcome.classifier(options) }
+/** Checks the options of one call; `where` names the module and the member. */
+export const resolve = (where: string, options: GivenOptions, names: ReadonlyArray<string>): CallOptions => {
+  Check.noUnknown(where, options, names)
+  const { retry } = options
+  const key = Check.key(where, Check.orDefault(options.key, defaultKey))
+  if (retry !== undefined && retry !== false && retry !== "unprocessed") {
+    Check.invalid(where, "retry", `false or "unprocessed"`, retry)
+  }
+  if (!Outcome.isClassification(options)) {
+    return key === defaultKey && retry === undefined ? defaultOptions : { key, classify: undefined, retry }
+  }
+  Check.classification(where, options)
+  return { key, classify: Outcome.classifier(options), retry }
 }
+
+/** The key among options that have no other. */
+export const keyOf = (where: string, member: string, options: { readonly key?: string | undefined } = {}): string => {
+  const here = Check.inside(where, member)
+  Check.noUnknown(here, options, ["key"])
+  return Check.key(here, Check.orDefault(options.key, defaultKey))
+}
+
+/** The options of one call through a breaker. */
+export const callOptionNames: ReadonlyArray<string> = ["key", ...Check.classificationNames]
 
 /** `protect(effect)` and `protect(options)(effect)` in one. */
 export type Protect = (arg: unknown) => AnyEffect | ((self: AnyEffect) => AnyEffect)
@@ -47,14 +67,15 @@ export type Protect = (arg: unknown) => AnyEffect | ((self: AnyEffect) => AnyEff
 export const protectWith = (
   where: string,
   guard: (self: AnyEffect, options: CallOptions) => AnyEffect,
-  names: ReadonlyArray<string> = ["key", ...Check.classificationNames]
+  names: ReadonlyArray<string> = callOptionNames
 ): Protect => {
+  const here = Check.inside(where, "protect")
   return (arg) => {
     if (isEffect(arg)) return guard(arg, defaultOptions)
-    if (!isOptions(arg)) return Check.invalid(`${where}.protect`, "the argument", "an Effect or options", arg)
-    const options = resolve(where, arg, names)
+    if (!isOptions(arg)) return Check.invalid(here, "the argument", "an Effect or options", arg)
+    const options = resolve(here, arg, names)
     return (self) => {
-      if (!isEffect(self)) Check.invalid(`${where}.protect`, "the argument", "an Effect", self)
+      if (!isEffect(self)) Check.invalid(here, "the argument", "an Effect", self)
       return guard(self, options)
     }
   }
@@ -65,14 +86,15 @@ interface FnOptions {
 }
 
 export const fnWith = (where: string, protect: Protect) => {
+  const here = Check.inside(where, "fn")
   const protectWithKey = (key: string, self: AnyEffect): AnyEffect =>
     (protect({ key }) as (self: AnyEffect) => AnyEffect)(self)
   return (f: (...args: ReadonlyArray<unknown>) => AnyEffect, options?: FnOptions) => {
-    Check.callback(`${where}.fn`, "the argument", "a function that returns an Effect", f)
-    if (options !== undefined) Check.noUnknown(`${where}.fn`, options, ["key"])
+    Check.callback(here, "the argument", "a function that returns an Effect", f)
+    if (options !== undefined) Check.noUnknown(here, options, ["key"])
     const keyOf = options?.key
-    if (keyOf !== undefined) Check.callback(`${where}.fn`, "key", "a function that returns a string", keyOf)
-    const work = (args: ReadonlyArray<unknown>): AnyEffect => returned(`${where}.fn`, "the argument", f(...args))
+    if (keyOf !== undefined) Check.callback(here, "key", "a function that returns a string", keyOf)
+    const work = (args: ReadonlyArray<unknown>): AnyEffect => returned(here, "the argument", f(...args))
     // Suspended, so that what the functions throw is a defect of the call.
     return keyOf === undefined
       ? (...args: ReadonlyArray<unknown>) => protect(Effect.suspend(() => work(args)))
@@ -100,11 +122,11 @@ export interface Classified {
   readonly defect: unknown
 }
 
-const success: Classified = { outcome: "success", threw: false, defect: undefined }
+export const success: Classified = { outcome: "success", threw: false, defect: undefined }
 export const failure: Classified = { outcome: "failure", threw: false, defect: undefined }
 export const ignored: Classified = { outcome: "ignored", threw: false, defect: undefined }
 
-const plain: Readonly<Record<Outcome.Outcome, Classified>> = { success, failure, ignored }
+export const plain: Readonly<Record<Outcome.Outcome, Classified>> = { success, failure, ignored }
 
 /**
  * Classifies an exit. A classification of the user's that throws is a defect, which must wait until everything that the call

@@ -3,18 +3,20 @@ import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Event from "../Event.ts"
 import * as Rejection from "../Rejection.ts"
+import type * as Broadcast from "../runtime/broadcast.ts"
 import * as Time from "../runtime/clock.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 
 export class Reporter {
   readonly policy: string
   readonly local: Event.Hub
-  private readonly localListeners: ReadonlySet<(event: Event.Event) => void>
-  private readonly globalListeners: ReadonlySet<(event: Event.Event) => void>
+  private readonly localListeners: ReadonlySet<Broadcast.Listener<Event.Event>>
+  private readonly globalListeners: ReadonlySet<Broadcast.Listener<Event.Event>>
 
   constructor(policy: string, local: Event.Hub, program: Event.Hub) {
     this.policy = policy
     this.local = local
+    Event.countLostIn(local, program)
     this.localListeners = Event.listenersOf(local)
     this.globalListeners = Event.listenersOf(program)
   }
@@ -24,26 +26,27 @@ export class Reporter {
     return this.localListeners.size > 0 || this.globalListeners.size > 0
   }
 
-  emit(event: Event.Event): void {
-    for (const listener of this.localListeners) listener(event)
-    for (const listener of this.globalListeners) listener(event)
+  /** `fiber` is that of the call, whose span a listener may add to. */
+  emit(event: Event.Event, fiber: AnyFiber): void {
+    for (const listener of this.localListeners) listener(event, fiber)
+    for (const listener of this.globalListeners) listener(event, fiber)
   }
 
   rejected(key: string, rejection: Rejection.Rejection, fiber: AnyFiber): void {
     if (!this.hasListeners) return
-    this.emit({ _tag: "Rejected", policy: this.policy, key, at: Time.epochMillis(fiber), rejection })
+    this.emit({ _tag: "Rejected", policy: this.policy, key, at: Time.epochMillis(fiber), rejection }, fiber)
   }
 
   /** A failure that was not counted. Interruptions and rejections are no failures of the dependency. */
   ignored(key: string, cause: Cause.Cause<unknown>, fiber: AnyFiber): void {
     if (!this.hasListeners) return
     if (!cause.reasons.some((reason) => reason._tag === "Fail" && !Rejection.is(reason.error))) return
-    this.emit({ _tag: "FailureIgnored", policy: this.policy, key, at: Time.epochMillis(fiber), failure: cause })
+    this.emit({ _tag: "FailureIgnored", policy: this.policy, key, at: Time.epochMillis(fiber), failure: cause }, fiber)
   }
 
   timedOut(key: string, after: Duration.Duration, fiber: AnyFiber): void {
     if (!this.hasListeners) return
-    this.emit({ _tag: "TimedOut", policy: this.policy, key, at: Time.epochMillis(fiber), after })
+    this.emit({ _tag: "TimedOut", policy: this.policy, key, at: Time.epochMillis(fiber), after }, fiber)
   }
 }
 

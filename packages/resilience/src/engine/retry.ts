@@ -360,15 +360,18 @@ export class RetryLoop {
     const { reporter } = this
     if (!reporter.hasListeners) return
     const at = Time.epochMillis(fiber)
-    reporter.emit({
-      _tag: "RetryScheduled",
-      policy: reporter.policy,
-      key: this.host.retryKey,
-      at,
-      attempt,
-      delay,
-      error
-    })
+    reporter.emit(
+      {
+        _tag: "RetryScheduled",
+        policy: reporter.policy,
+        key: this.host.retryKey,
+        at,
+        attempt,
+        delay,
+        error
+      },
+      fiber
+    )
   }
 
   private reportGaveUp(reason: Event.GiveUpReason, error: unknown, fiber: AnyFiber): GiveUp {
@@ -378,16 +381,19 @@ export class RetryLoop {
     const { reporter } = this
     if (reporter.hasListeners) {
       const at = Time.epochMillis(fiber)
-      reporter.emit({
-        _tag: "GaveUp",
-        policy: reporter.policy,
-        key: this.host.retryKey,
-        at,
-        reason,
-        attempts,
-        elapsed,
-        error
-      })
+      reporter.emit(
+        {
+          _tag: "GaveUp",
+          policy: reporter.policy,
+          key: this.host.retryKey,
+          at,
+          reason,
+          attempts,
+          elapsed,
+          error
+        },
+        fiber
+      )
     }
     const oldest = this.historyCount % Math.max(1, this.history.length)
     const history = [...this.history.slice(oldest), ...this.history.slice(0, oldest)]
@@ -473,7 +479,7 @@ class RetryCall extends Frame<RetryEffectSettings, undefined> implements RetryHo
   }
 
   get overtaken(): boolean {
-    return this.budget?.hasAnsweredSince(this.attemptAt, this.retryKey) === true
+    return this.budget?.isOvertaken(this.attemptAt, this.retryKey) === true
   }
 
   /** The rejection may be one of a policy around the work, or inside it: that cannot be told here. */

@@ -10,6 +10,7 @@ import { Evicted, Past, stats, totals } from "./counters.ts"
 import { examine, report, type When } from "./fallback.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import * as Left from "./left.ts"
+import type { Select, Summable } from "./sums.ts"
 
 export interface StaleSettings {
   readonly name: string
@@ -34,7 +35,7 @@ interface Stored {
 }
 
 /** The stored values. Calls are numbered in the order in which they begin. */
-export class StaleEngine {
+export class StaleEngine implements Summable {
   private readonly settings: StaleSettings
   private readonly store: Keyed<Stored>
   private calls = 0
@@ -111,6 +112,11 @@ export class StaleEngine {
   allStats(): ReadonlyArray<Stats.Stats> {
     const kept = Array.from(this.store.all(), ({ calls, key, past }) => this.statsOf(key, calls, past))
     return [...kept, ...this.evicted.stats(this.settings.name)]
+  }
+
+  sum(select: Select): void {
+    for (const stored of this.store.all()) select(stored.key, false).addCounted(stored)
+    this.evicted.sum(select)
   }
 
   private statsOf(key: string, calls: number, past: Past | undefined): Stats.Stats {

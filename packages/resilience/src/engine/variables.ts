@@ -4,6 +4,7 @@
  */
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 
 type Path = ConfigProvider.Path
@@ -63,6 +64,10 @@ const name = (provider: ConfigProvider.ConfigProvider, path: Path): Effect.Effec
 /** The name of the variable that an option is read from. */
 export const variableOf = ({ path, provider }: Source, option: Path): Effect.Effect<string> =>
   Effect.flatMap(lookedUp(provider, [...path, ...option]), (found) => name(provider, found))
+
+/** What an option is read from holds, if it is one value. */
+export const valueOf = ({ path, provider }: Source, option: Path): Effect.Effect<string | undefined> =>
+  Effect.map(Effect.option(provider.load([...path, ...option])), (found) => Option.getOrUndefined(found)?.value)
 
 /** The paths below a path that have a value. */
 const below = (provider: ConfigProvider.ConfigProvider, path: Path): Effect.Effect<ReadonlyArray<Path>> =>

@@ -19,14 +19,14 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as UrlParams from "effect/http/UrlParams"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as Left from "../engine/left.ts"
 import type * as Policy from "../Policy.ts"
 import * as Check from "../runtime/options.ts"
-import { read } from "../runtime/read.ts"
+import { attempt, read } from "../runtime/read.ts"
 import * as Transient from "../Transient.ts"
 import { defaultKey } from "../Types.ts"
 
@@ -50,12 +50,12 @@ export interface Options {
   /**
    * Whether a request may be sent again although the server may have processed it. Default: {@link isRepeatable}. Requests for
    * which it is `false` are repeated only when the error proves that the server did nothing with them. A body that can be read
-   * once is never sent twice.
+   * once is never sent twice. What the function throws counts as `false`.
    */
   readonly repeat?: ((request: HttpClientRequest.HttpClientRequest) => boolean) | undefined
   /**
    * Whether a response is a failure that another attempt may cure. Default: `HttpClient.isTransientResponse`, the statuses 408,
-   * 429, 500, 502, 503 and 504. The breaker ignores 429.
+   * 429, 500, 502, 503 and 504. The breaker ignores 429. What the function throws counts as `false`.
    */
   readonly transient?: ((response: HttpClientResponse.HttpClientResponse) => boolean) | undefined
 }
@@ -149,7 +149,7 @@ const isOneShot = (body: HttpBody.HttpBody): boolean => {
 // ---------------------------------------------------------------------------------------------------------------------
 
 interface Settings {
-  readonly protect: (options: { readonly key: string }) => (self: Execution) => Execution
+  readonly protect: (options: Policy.ProtectOptions) => (self: Execution) => Execution
   readonly body: boolean
   readonly repeat: (request: Request) => boolean
   readonly transient: (response: ClientResponse) => boolean
@@ -157,10 +157,16 @@ interface Settings {
 
 const where = "effect-resilience/http/HttpClient"
 
-const optionalFunction = <F>(field: string, value: F | undefined, otherwise: F): F => {
+/** A function of the user's, or a default. */
+const functionOr = <F>(field: string, what: string, value: F | undefined, otherwise: F): F => {
   if (value === undefined) return otherwise
-  return typeof value === "function" ? value : Check.invalid(where, field, "a function", value)
+  Check.callback(where, field, what, value)
+  return value
 }
+
+/** Of what a predicate returns only `true` counts, and what it throws must not hide the response. */
+const holds = <A>(predicate: (value: A) => boolean, value: A): boolean =>
+  attempt(() => predicate(value), false) === true
 
 /** The settings; the defaults stand here. */
 const resolve = (policy: unknown, options: Omit<Options, "key">): Settings => {
@@ -176,15 +182,15 @@ const resolve = (policy: unknown, options: Omit<Options, "key">): Settings => {
     // The public signatures have checked that the policy makes sense for the client.
     protect: protect as Settings["protect"],
     body,
-    repeat: optionalFunction("repeat", options.repeat, isRepeatable),
-    transient: optionalFunction("transient", options.transient, HttpClient.isTransientResponse)
+    repeat: functionOr("repeat", Check.predicate, options.repeat, isRepeatable),
+    transient: functionOr("transient", Check.predicate, options.transient, HttpClient.isTransientResponse)
   }
 }
 
 const resolveKey = (key: Options["key"]): ((request: Request) => string) => {
-  if (key === undefined) return originOf
-  if (typeof key === "string") return () => key
-  return typeof key === "function" ? key : Check.invalid(where, "key", "a string, or a function of the request", key)
+  return typeof key === "string"
+    ? () => key
+    : functionOr("key", "a string, or a function that returns one", key, originOf)
 }
 
 const originOf = (request: Request): string =>
@@ -220,82 +226,114 @@ const lift = (response: ClientResponse): HttpClientError.HttpClientError => {
   return error
 }
 
+/** Of a response that is replaced, the longest body that is kept in memory, in bytes. */
+const longestKept = 65_536
+
 /**
- * Begins to read a body that the caller will not, which ends when its first bytes have arrived: Effect's clients close the
- * connection when the reading ends, and keep it when the body was short.
+ * Begins to read the body of a response that is replaced. Effect's clients keep the connection if the whole body is read, and
+ * close it when the reading ends before. A short body stays readable: the response may still be the result of the call, if
+ * nothing better follows.
  */
-const release = (response: ClientResponse): Effect.Effect<Fiber.Fiber<unknown>> =>
-  Effect.forkChild(Effect.exit(Stream.runDrain(Stream.take(response.stream, 1))), { startImmediately: true })
+const release = (
+  error: HttpClientError.HttpClientError,
+  response: ClientResponse
+): Effect.Effect<Fiber.Fiber<unknown>> => {
+  const chunks: Array<Uint8Array> = []
+  let length = 0
+  const reading = Stream.runForEachWhile(response.stream, (chunk) => {
+    chunks.push(chunk)
+    length += chunk.length
+    return Effect.succeed(length <= longestKept)
+  })
+  const kept = Effect.andThen(
+    reading,
+    Effect.sync(() => {
+      if (length <= longestKept) lifted.set(error, inMemory(response, concat(chunks, length)))
+    })
+  )
+  return Effect.forkChild(Effect.exit(kept), { startImmediately: true })
+}
+
+const concat = (chunks: ReadonlyArray<Uint8Array>, length: number): ArrayBuffer => {
+  const bytes = new Uint8Array(length)
+  let at = 0
+  for (const chunk of chunks) {
+    bytes.set(chunk, at)
+    at += chunk.length
+  }
+  return bytes.buffer
+}
 
 /** The response with its body in memory. */
-const withBody = (response: ClientResponse): Effect.Effect<ClientResponse, HttpClientError.HttpClientError> =>
-  Effect.map(response.arrayBuffer, (buffer) => {
-    const bytes = new Uint8Array(buffer)
-    // All other ways to read a body go through `arrayBuffer`, whose result every client keeps.
-    return Object.create(response, {
-      stream: { get: () => (bytes.length === 0 ? Stream.empty : Stream.succeed(bytes)) },
-      formData: { get: () => formDataOf(response, buffer) }
+const inMemory = (response: ClientResponse, buffer: ArrayBuffer): ClientResponse => {
+  const decoding = <A>(decode: () => A | PromiseLike<A>) =>
+    Effect.tryPromise({
+      // What it throws at once is a failure too.
+      try: () => Promise.resolve().then(decode),
+      catch: (cause) =>
+        new HttpClientError.HttpClientError({
+          reason: new HttpClientError.DecodeError({ request: response.request, response, cause })
+        })
     })
+  const text = (): string => new TextDecoder().decode(buffer)
+  return Object.create(response, {
+    arrayBuffer: { value: Effect.succeed(buffer) },
+    stream: { get: () => (buffer.byteLength === 0 ? Stream.empty : Stream.succeed(new Uint8Array(buffer))) },
+    text: { get: () => Effect.sync(text) },
+    json: { get: () => decoding(() => (buffer.byteLength === 0 ? null : JSON.parse(text()))) },
+    urlParamsBody: { get: () => decoding(() => UrlParams.fromInput(new URLSearchParams(text()))) },
+    formData: { get: () => decoding(() => new Response(buffer, { headers: { ...response.headers } }).formData()) }
   })
+}
 
-const formDataOf = (response: ClientResponse, buffer: ArrayBuffer) =>
-  Effect.tryPromise({
-    try: () => new Response(buffer, { headers: { ...response.headers } }).formData(),
-    catch: (cause) =>
-      new HttpClientError.HttpClientError({
-        reason: new HttpClientError.DecodeError({ request: response.request, response, cause })
-      })
-  })
+const withBody = (response: ClientResponse): Effect.Effect<ClientResponse, HttpClientError.HttpClientError> =>
+  Effect.map(response.arrayBuffer, (buffer) => inMemory(response, buffer))
 
 /** One call of a client: its attempts, and the response of the last one. */
 class Call {
   private readonly settings: Settings
   private readonly execution: Execution
-  private readonly repeats: "always" | "unprocessed" | "never"
+  /** As `Policy.ProtectOptions` has it. */
+  private readonly retry: false | "unprocessed" | undefined
   /** How often the request was sent. */
   private sent = 0
-  /** The transient response of the last attempt, whose body was not read. */
-  private unread: ClientResponse | undefined
-  /** The last attempt has proved that the server did nothing. */
-  private unprocessed = false
+  /** Stands for the transient response of the last attempt, whose body was not read. */
+  private unread: HttpClientError.HttpClientError | undefined
 
   constructor(settings: Settings, request: Request, execution: Execution) {
     this.settings = settings
-    this.repeats = isOneShot(request.body) ? "never" : settings.repeat(request) ? "always" : "unprocessed"
+    this.retry = isOneShot(request.body) ? false : holds(settings.repeat, request) ? undefined : "unprocessed"
     this.execution = execution
   }
 
   run(key: string): Execution {
     return this.settings
-      .protect({ key })(Effect.suspend(() => this.attempt()))
+      .protect({ key, retry: this.retry })(Effect.suspend(() => this.attempt()))
       .pipe(
         Effect.catchCause((cause) => {
           const response = liftedIn(cause)
-          return response === undefined ? Effect.failCause(cause) : Effect.succeed(response)
+          if (response !== undefined) return Effect.succeed(response)
+          return this.retry === false ? failForGood(cause) : Effect.failCause(cause)
         }),
         Effect.onExit((exit) => {
           const { unread } = this
-          return unread === undefined || (Exit.isSuccess(exit) && exit.value === unread)
+          const response = unread && lifted.get(unread)
+          return unread === undefined || response === undefined || (Exit.isSuccess(exit) && exit.value === response)
             ? Effect.void
-            : Effect.flatMap(release(unread), Fiber.interrupt)
+            : Effect.flatMap(release(unread, response), Fiber.interrupt)
         })
       )
   }
 
   private attempt(): Execution {
     const { sent, unread } = this
-    if (sent > 0 && !this.mayRepeat) return sentBefore
     this.sent += 1
-    this.unprocessed = false
     if (sent === 0) return this.send()
     const again = Effect.annotateSpans(this.send(), "http.request.resend_count", sent)
-    if (unread === undefined) return again
+    const replaced = unread && lifted.get(unread)
+    if (unread === undefined || replaced === undefined) return again
     this.unread = undefined
-    return Effect.flatMap(release(unread), (reading) => Effect.ensuring(again, Fiber.interrupt(reading)))
-  }
-
-  private get mayRepeat(): boolean {
-    return this.repeats === "always" || (this.repeats === "unprocessed" && this.unprocessed)
+    return Effect.flatMap(release(unread, replaced), (reading) => Effect.ensuring(again, Fiber.interrupt(reading)))
   }
 
   private send(): Execution {
@@ -303,15 +341,12 @@ class Call {
     const response = body ? Effect.flatMap(this.execution, withBody) : this.execution
     return response.pipe(
       Effect.flatMap((response) => {
-        if (!transient(response)) return Effect.succeed(response)
-        if (!body) this.unread = response
-        return Effect.fail(lift(response))
+        if (!holds(transient, response)) return Effect.succeed(response)
+        const error = lift(response)
+        if (!body) this.unread = error
+        return Effect.fail(error)
       }),
-      markKnown,
-      Effect.catchCause((cause) => {
-        this.unprocessed = Left.didNoWork(cause)
-        return this.mayRepeat ? Effect.failCause(cause) : failAsLast(cause)
-      })
+      markKnown
     )
   }
 }
@@ -319,12 +354,9 @@ class Call {
 /** `Lifted` has said that there is something to mark. */
 const markKnown = Transient.known as (self: Execution) => Execution
 
-/** Fails as a retry does that gave up: it is a failure of the dependency, and is not repeated. */
-const failAsLast = (cause: Cause.Cause<unknown>): Effect.Effect<never, unknown> =>
+/** Fails as a retry does that gave up: a retry around the client repeats it no more than the policy has. */
+const failForGood = (cause: Cause.Cause<unknown>): Effect.Effect<never, unknown> =>
   Effect.withFiber((fiber) => Effect.failCause(Left.record(cause, false, fiber)))
-
-/** An attempt that must not be made, because the one before it may have been processed: it fails as that one did. */
-const sentBefore: Execution = Effect.flatMap(Schedule.CurrentMetadata, ({ input }) => failAsLast(Cause.fail(input)))
 
 const runner = (policy: unknown, options: Omit<Options, "key">) => {
   const settings = resolve(policy, options)
@@ -535,8 +567,9 @@ export const middleware = <P extends Policy.Part, Rules, Self>(
   Self
 >) => {
   const run = runner(policy, options)
-  const keyOf = optionalFunction(
+  const keyOf = functionOr(
     "key",
+    "a function that returns a string",
     options.key,
     ({ endpoint, group }) => `${group.identifier}.${endpoint.identifier}`
   )

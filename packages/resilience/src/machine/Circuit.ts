@@ -149,7 +149,7 @@ export const openingsOf = <S>(self: Circuit<S>): Openings => {
 }
 
 /** What a circuit has done, created if need be. */
-export const pastOf = <S>(self: Circuit<S>): Past => {
+const pastOf = <S>(self: Circuit<S>): Past => {
   self.past ??= self.makePast()
   return self.past
 }
@@ -164,10 +164,16 @@ const addTime = <S>({ openings, phase }: Circuit<S>, times: Array<number>, from:
 
 /** Milliseconds in each phase since the circuit was created, by the number of the phase: together the age of the circuit. */
 export const timeIn = <S>(self: Circuit<S>, now: number): ReadonlyArray<number> => {
-  const { past, since } = self
-  const times = past === undefined ? [0, 0, 0, 0, 0] : past.times.slice()
-  addTime(self, times, past?.countedTo ?? since, now)
+  const times = [0, 0, 0, 0, 0]
+  addTimeIn(self, now, times)
   return times
+}
+
+/** Adds them to `times`: the sum over many circuits. */
+export const addTimeIn = <S>(self: Circuit<S>, now: number, times: Array<number>): void => {
+  const { past, since } = self
+  if (past !== undefined) for (let phase = 0; phase < times.length; phase++) times[phase]! += past.times[phase]!
+  addTime(self, times, past?.countedTo ?? since, now)
 }
 
 const countTime = <S>(self: Circuit<S>, now: number): void => {

@@ -4,12 +4,11 @@
  */
 import * as LinkedList from "./LinkedList.ts"
 
-export interface Queue<T> {
+export interface Queue<T> extends LinkedList.LinkedList<Waiter<T>> {
   limit: number
   maxQueued: number
   running: number
   waiting: number
-  readonly waiters: LinkedList.LinkedList<Waiter<T>>
 }
 
 export interface Waiter<T> extends LinkedList.Node<Waiter<T>> {
@@ -21,7 +20,8 @@ export const make = <T>(limit: number, maxQueued: number): Queue<T> => ({
   maxQueued,
   running: 0,
   waiting: 0,
-  waiters: LinkedList.make()
+  first: undefined,
+  last: undefined
 })
 
 /** Acquires a permit if one is free and no caller waits for it. */
@@ -35,21 +35,21 @@ export const tryAcquire = <T>(self: Queue<T>): boolean => {
 export const enqueue = <T>(self: Queue<T>, value: T): Waiter<T> | undefined => {
   if (self.waiting >= self.maxQueued) return undefined
   const waiter: Waiter<T> = { value, linked: false, previous: undefined, next: undefined }
-  LinkedList.append(self.waiters, waiter)
+  LinkedList.append(self, waiter)
   self.waiting += 1
   return waiter
 }
 
 /** Leaves the queue. `false` when the waiter was not in it any more: then it holds a permit. */
 export const leave = <T>(self: Queue<T>, waiter: Waiter<T>): boolean => {
-  if (!LinkedList.remove(self.waiters, waiter)) return false
+  if (!LinkedList.remove(self, waiter)) return false
   self.waiting -= 1
   return true
 }
 
 /** Gives a free permit to the first waiter, which the caller wakes. Call until it returns `undefined`. */
 export const grantNext = <T>(self: Queue<T>): Waiter<T> | undefined => {
-  const waiter = self.waiters.first
+  const waiter = self.first
   if (waiter === undefined || self.running >= self.limit) return undefined
   leave(self, waiter)
   self.running += 1

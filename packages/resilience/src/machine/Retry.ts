@@ -25,11 +25,30 @@ export interface Limits {
  */
 export const spread = 0.2
 
-/** A delay of at least `retryAfter`, and below `before` if there is room; `random` is in [0, 1). */
-export const spreadOut = (retryAfter: number, random: number, before = Infinity): number =>
+/**
+ * A time of at least `retryAfter`, for the delay of a retry and for the open time of a circuit: at most `share` of it longer, and
+ * below `before` if there is room; `random` is in [0, 1).
+ */
+export const spreadOut = (retryAfter: number, random: number, before = Infinity, share = spread): number =>
   retryAfter === Infinity
     ? Infinity
-    : retryAfter + random * Math.max(0, Math.min(spread * retryAfter, before - retryAfter))
+    : retryAfter + random * Math.max(0, Math.min(share * retryAfter, before - retryAfter))
+
+/** What remembers when the youngest attempt that has succeeded started: the state of a key. */
+export interface Answered {
+  answeredFrom: number
+}
+
+/** {@link Answered.answeredFrom} before there was a success. */
+export const neverAnswered = -Infinity
+
+/** An attempt that started at `from` has succeeded. */
+export const answered = (self: Answered, from: number): void => {
+  if (from > self.answeredFrom) self.answeredFrom = from
+}
+
+/** Has an attempt that started at `from` or later succeeded already? */
+export const isOvertaken = (self: Answered, from: number): boolean => from <= self.answeredFrom
 
 /**
  * The delay before the next attempt, or the reason why there is none. The budget is charged afterwards. `random` is in [0, 1),

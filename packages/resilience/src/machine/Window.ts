@@ -7,7 +7,8 @@
 export interface TimeWindow {
   /** Milliseconds per bucket. */
   readonly width: number
-  readonly calls: Array<number>
+  /** Nothing while all calls are in the newest bucket: the sums are its counts. Most keys of many see a call now and then. */
+  calls: Array<number> | undefined
   /** Nothing until a call is marked: most keys see no failure for as long as they are kept. */
   marked: Array<number> | undefined
   /** Number of the newest bucket since time zero. */
@@ -22,7 +23,7 @@ export const buckets = 10
 
 export const makeTime = (length: number): TimeWindow => ({
   width: length / buckets,
-  calls: new Array(buckets).fill(0),
+  calls: undefined,
   marked: undefined,
   tick: 0,
   totalCalls: 0,
@@ -36,8 +37,16 @@ export const advance = (self: TimeWindow, now: number): void => {
 }
 
 const moveOn = (self: TimeWindow, tick: number): void => {
-  const { calls, marked } = self
+  const { marked } = self
   const steps = Math.min(tick - self.tick, buckets)
+  const calls = self.calls ?? spread(self, steps)
+  if (calls === undefined) {
+    if (marked !== undefined) marked[self.tick % buckets] = 0
+    self.totalCalls = 0
+    self.totalMarked = 0
+    self.tick = tick
+    return
+  }
   for (let i = 1; i <= steps; i++) {
     const at = (self.tick + i) % buckets
     self.totalCalls -= calls[at]!
@@ -50,6 +59,14 @@ const moveOn = (self: TimeWindow, tick: number): void => {
   self.tick = tick
 }
 
+/** The counts by bucket; nothing when the newest bucket, which has all of them, is about to leave the window. */
+const spread = (self: TimeWindow, steps: number): Array<number> | undefined => {
+  if (self.totalCalls === 0 || steps === buckets) return undefined
+  self.calls = new Array(buckets).fill(0)
+  self.calls[self.tick % buckets] = self.totalCalls
+  return self.calls
+}
+
 export const recordTime = (self: TimeWindow, marked: boolean, now: number): void => {
   advance(self, now)
   count(self, marked)
@@ -58,8 +75,9 @@ export const recordTime = (self: TimeWindow, marked: boolean, now: number): void
 /** Counts a call in the newest bucket; see {@link advance}. */
 export const count = (self: TimeWindow, marked: boolean): void => {
   const at = self.tick % buckets
-  self.calls[at]! += 1
+  const { calls } = self
   self.totalCalls += 1
+  if (calls !== undefined) calls[at]! += 1
   if (marked) {
     self.marked ??= new Array(buckets).fill(0)
     self.marked[at]! += 1

@@ -9,8 +9,11 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { AnyFiber } from "./types.ts"
 
-/** Runs inside a call, so it must neither throw nor run anything of the user's. */
-export type Listener<A> = (value: A) => void
+/**
+ * Runs inside a call, so it must neither throw nor run anything of the user's. `fiber` is that of the call, if the value comes
+ * from one.
+ */
+export type Listener<A> = (value: A, fiber?: AnyFiber) => void
 
 type NonEmpty<A> = readonly [A, ...Array<A>]
 
@@ -21,21 +24,25 @@ interface Options<A, B> {
   readonly select: (value: A) => B | undefined
   /** What the stream emits in place of values that it lost; `first` is the first of them. */
   readonly lost?: ((first: B, count: number) => B) | undefined
+  /** Called for each value that is lost; like a listener it must not throw. */
+  readonly onLost?: ((value: B) => void) | undefined
 }
 
 /** The values that a listener has not taken. */
 class Buffer<B> {
   private readonly capacity: number
   private readonly marker: ((first: B, count: number) => B) | undefined
+  private readonly onLost: ((value: B) => void) | undefined
   private values: Array<B> = []
   /** The index of the oldest. Those before it are lost. */
   private start = 0
   private firstLost: B | undefined
   private lostCount = 0
 
-  constructor(capacity: number, marker: ((first: B, count: number) => B) | undefined) {
+  constructor({ capacity, lost, onLost }: Pick<Options<unknown, B>, "capacity" | "lost" | "onLost">) {
     this.capacity = capacity
-    this.marker = marker
+    this.marker = lost
+    this.onLost = onLost
   }
 
   get isEmpty(): boolean {
@@ -45,7 +52,9 @@ class Buffer<B> {
   push(value: B): void {
     this.values.push(value)
     if (this.values.length - this.start <= this.capacity) return
-    this.firstLost ??= this.values[this.start]
+    const lost = this.values[this.start] as B // `start` is the index of the oldest value
+    this.firstLost ??= lost
+    this.onLost?.(lost)
     this.lostCount += 1
     this.start += 1
     // Not at every loss: moving all values would cost each of them as much as the buffer is long.
@@ -86,9 +95,9 @@ class Subscription<A, B> {
   private wake: (() => void) | undefined
   private reader: AnyFiber | undefined
 
-  constructor({ capacity, lost, select }: Options<A, B>, outer: Scope.Scope | undefined) {
-    this.buffer = new Buffer(capacity, lost)
-    this.select = select
+  constructor(options: Options<A, B>, outer: Scope.Scope | undefined) {
+    this.buffer = new Buffer(options)
+    this.select = options.select
     this.outer = outer
   }
 

@@ -26,6 +26,12 @@ export const monotonicMillis = (fiber: AnyFiber): number => {
 /** The time of a clock, in milliseconds. */
 export const millisOf = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
+/** The time of the clock of a context, for what runs in no fiber. */
+export const millisIn = (context: Context.Context<never>): number => {
+  const clock = Context.get(context, Clock.Clock)
+  return clock === liveClock ? Platform.now() : millisOf(clock)
+}
+
 /** Wall time, for timestamps that people read; never for intervals. */
 export const epochMillis = (fiber: AnyFiber): number => fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
 

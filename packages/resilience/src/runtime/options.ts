@@ -1,6 +1,7 @@
 /**
- * Checks of option values. A bad value is a `RangeError` at construction that names module, field, allowed range and
- * the value: `TripPolicy.failureRate: threshold must be in (0, 1], got 2`.
+ * Checks of option values. A bad value is a `RangeError` at construction that names module, policy, field, allowed range and
+ * the value: `CircuitBreaker app/Users: probes.permitted must be an integer >= 1, got 0`. What has no name is told by its module:
+ * `TripPolicy.failureRate: threshold must be in (0, 1], got 2`.
  */
 import * as Duration from "effect/Duration"
 import * as Formatter from "effect/Formatter"
@@ -10,6 +11,21 @@ import { attempt, read } from "./read.ts"
 
 export const invalid = (where: string, field: string, range: string, value: unknown): never => {
   throw new RangeError(`${where}: ${field} must be ${range}, got ${Formatter.format(value)}`)
+}
+
+/** Where an error is: a module and the name of a policy. */
+export const named = (module: string, name: string): string => `${module} ${name}`
+
+/** The same, for what has its name among its options, if it has one: a wrong name is told later. */
+export const namedBy = (module: string, options: unknown): string => {
+  const name = read(options, "name")
+  return typeof name === "string" && name !== "" ? named(module, name) : module
+}
+
+/** A part of a module, or one of its functions: `Policy.breaker app/Payments`. */
+export const inside = (where: string, part: string): string => {
+  const end = where.indexOf(" ")
+  return end < 0 ? `${where}.${part}` : `${where.slice(0, end)}.${part}${where.slice(end)}`
 }
 
 /** The value of an option, or its default. Only `undefined` is an option left out: `null` is a mistake. */

@@ -2,7 +2,12 @@
 
 /** Only some platforms have these, and the package is compiled without Node's types. */
 const platform = globalThis as {
-  readonly process?: { readonly env?: { readonly NODE_ENV?: string } }
+  readonly process?: {
+    readonly env?: { readonly NODE_ENV?: string }
+    readonly getBuiltinModule?: (
+      name: "node:async_hooks"
+    ) => { readonly AsyncLocalStorage?: new () => unknown } | undefined
+  }
   readonly navigator?: { readonly userAgent?: string }
 }
 
@@ -25,3 +30,15 @@ export const timersBelongToRequests = (): boolean =>
 let isWorker: boolean | undefined
 
 export const isProduction = (): boolean => platform.process?.env?.NODE_ENV === "production"
+
+/** A value that code finds in everything that it starts, promises included. */
+export interface AsyncLocal<A> {
+  readonly getStore: () => A | undefined
+  readonly run: <B>(value: A, f: () => B) => B
+}
+
+/** `AsyncLocalStorage` of Node, Deno, Bun and Cloudflare; `undefined` on a platform without it. */
+export const makeAsyncLocal = <A>(): AsyncLocal<A> | undefined => {
+  const Storage = platform.process?.getBuiltinModule?.("node:async_hooks")?.AsyncLocalStorage
+  return Storage && (new Storage() as AsyncLocal<A>)
+}

@@ -1,0 +1,22 @@
+/** A permit of a bulkhead for a scope or a stream. */
+import type * as Cause from "effect/Cause"
+import type { Hold } from "./acquire.ts"
+import { BulkheadCall } from "./bulkhead.ts"
+
+export class BulkheadHold extends BulkheadCall implements Hold {
+  protected override copy(): BulkheadHold {
+    return new BulkheadHold(this.engine, this.service, this.self, this.options)
+  }
+
+  override succeeded(): undefined {}
+
+  responded(): void {}
+
+  end(): void {
+    this.release()
+  }
+
+  left(cause: Cause.Cause<unknown>): Cause.Cause<unknown> {
+    return cause
+  }
+}

@@ -1,0 +1,2 @@
+/** What the line with the policies of a program begins with. */
+export const mark = "policies: "

@@ -1,0 +1,60 @@
+/** Runs promtool of Prometheus, where it is installed (Debian's package `prometheus`). */
+import { execFile, execFileSync } from "node:child_process"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+
+const version = (): string | undefined => {
+  try {
+    return execFileSync("promtool", ["--version"], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] })
+  } catch {
+    return undefined
+  }
+}
+
+export const isInstalled = version() !== undefined
+
+if (!isInstalled)
+  console.warn("promtool is not installed: the tests that need it are left out (apt-get install prometheus)")
+
+/** Exit code 0, and what it printed. */
+export const promtool = (
+  args: ReadonlyArray<string>,
+  files: Readonly<Record<string, string>>
+): Promise<{ readonly ok: boolean; readonly output: string }> => {
+  const cwd = mkdtempSync(join(tmpdir(), "promtool-"))
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(cwd, name), text)
+  return new Promise((end) => {
+    execFile("promtool", args, { cwd, encoding: "utf8" }, (error, stdout, stderr) => {
+      rmSync(cwd, { recursive: true, force: true })
+      end({ ok: error === null, output: stdout + stderr })
+    })
+  })
+}
+
+/** Series by name and labels, each a value per scrape. */
+export type World = Readonly<Record<string, ReadonlyArray<number>>>
+
+export interface Expectation {
+  /** In seconds. */
+  readonly at: number
+  readonly firing: ReadonlyArray<string>
+}
+
+/** A file for `promtool test rules`, scraped every 15 seconds: which alerts fire, and when. JSON is YAML. */
+export const testFile = (world: World, expected: ReadonlyArray<Expectation>, rules: ReadonlyArray<string>): string =>
+  JSON.stringify({
+    rule_files: rules,
+    evaluation_interval: "15s",
+    tests: [
+      {
+        interval: "15s",
+        input_series: Object.entries(world).map(([series, values]) => ({ series, values: values.join(" ") })),
+        promql_expr_test: expected.map(({ at, firing }) => ({
+          expr: 'count by (alertname) (ALERTS{alertstate="firing"})',
+          eval_time: `${at}s`,
+          exp_samples: firing.map((alertname) => ({ labels: `{alertname="${alertname}"}`, value: 1 }))
+        }))
+      }
+    ]
+  })
