@@ -321,7 +321,7 @@ export interface Proof {
   readonly present: Shown
   readonly suggested: Shown
   /**
-   * `worse` if goodput falls by more than a percentage point, `better` if it rises, in both cases by more than chance (two
+   * `worse` if goodput falls by more than a percentage point, `better` if it rises, in both cases by more than chance (three
    * standard errors). `better` also if amplification or the time that hung calls hold falls by a twentieth; else `same`.
    */
   readonly verdict: "better" | "same" | "worse"
@@ -384,8 +384,8 @@ const show = (scenario: Scenario.Scenario, name: string, options: Settings.Read[
   return { shown, calls: Math.round(median(runs.map(({ calls }) => calls))) }
 }
 
-/** Two standard errors of the difference of two goodputs. */
-const noiseOf = ({ goodput }: Shown, calls: number): number => 2 * Math.sqrt((2 * goodput * (1 - goodput)) / calls)
+/** Three standard errors of the difference of two goodputs. */
+const noiseOf = ({ goodput }: Shown, calls: number): number => 3 * Math.sqrt((2 * goodput * (1 - goodput)) / calls)
 
 const verdictOf = (present: Shown, suggested: Shown, calls: number): Proof["verdict"] => {
   const noise = noiseOf(present, calls)
