@@ -2,8 +2,17 @@ import { assert, describe, it } from "@effect/vitest"
 import { Advice } from "@effect-resilience/lab"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { Policies, Policy, Retry, TripPolicy } from "effect-resilience"
-import { about, entryOf, first } from "./support/advice.ts"
+import {
+  Bulkhead,
+  CircuitBreaker,
+  Policies,
+  Policy,
+  Retry,
+  RetryBudget,
+  StaleFallback,
+  TripPolicy
+} from "effect-resilience"
+import { about, entryOf, first, recordedOf } from "./support/advice.ts"
 
 describe("advice from live policies", () => {
   it.effect("reads what Policies lists, and leaves alone a policy without enough calls", () =>
@@ -18,6 +27,32 @@ describe("advice from live policies", () => {
           ["own", "info", "policy"]
         ]
       )
+    }).pipe(Effect.scoped, Effect.provide(Policies.layer))
+  )
+
+  it.effect("reads the settings of every kind, and those of a policy also as a recording's", () =>
+    Effect.gen(function* () {
+      const budget = { ratio: 0.1, timeoutCost: Infinity }
+      const bulkhead = { maxConcurrent: 3, maxQueued: 4, maxWait: "1 second" } as const
+      const breaker = { probes: { permitted: 3, successes: 2 }, openFor: { initial: "1 second", factor: 2 } } as const
+      const limits = { deadline: "3 seconds", timeout: "1 second", keys: { maxKeys: 5 } } as const
+      const retry = { schedule: Retry.backoff({ times: 4 }), history: 3 }
+      yield* Policy.make("whole", { ...limits, retry, budget, breaker, bulkhead })
+      yield* CircuitBreaker.make("breaker", breaker)
+      yield* Bulkhead.make("bulkhead", bulkhead)
+      yield* RetryBudget.make("budget", { ...budget, per: "key" })
+      yield* StaleFallback.make("stale", { maxAge: "1 minute" })
+      const entries = yield* Policies.all
+      const findings = yield* Advice.of(entries)
+      assert.sameMembers(
+        findings.map(({ policy }) => policy),
+        ["whole", "breaker", "bulkhead", "budget"]
+      )
+      // Nothing that is listed is unknown to a written recording, and infinity is not lost.
+      const trace = recordedOf({ hung: 0.02 })
+      const recorded = yield* Advice.of({ name: "whole", trace, settings: entries[0]!.settings })
+      const { present } = recorded.find(({ run }) => run !== undefined)!.run!
+      assert.deepInclude(present.budget as object, { timeoutCost: "Infinity" })
     }).pipe(Effect.scoped, Effect.provide(Policies.layer))
   )
 
@@ -65,6 +100,22 @@ describe("advice from live policies", () => {
       const outage = { ...counts, successes: 1000, failures: 4000 }
       const right = first("budget", yield* Advice.of([entryOf({ ...settings, budget: {} }, outage)]))
       assert.strictEqual(right.severity, "info")
+    })
+  )
+
+  it.effect("names the options of a single budget and a single breaker as they have them", () =>
+    Effect.gen(function* () {
+      const counts = { calls: 5000, retries: 50, refused: 150 }
+      const budget = { ...entryOf({ ratio: 0.01, minPerSecond: 0 }, counts), kind: "RetryBudget" as const }
+      const never = first("budget", yield* Advice.of([budget]))
+      assert.deepStrictEqual(never.change, { option: "ratio", from: 0.01, to: 0.05 })
+      const failing = { successes: 4000, failures: 1000, openings: 40, seconds: 3600 }
+      const trip = { name: "consecutive", failures: 3, minDuration: 0 }
+      const breaker = { ...entryOf({ trip }, failing), kind: "CircuitBreaker" as const, durations: undefined }
+      const often = first("breaker", yield* Advice.of([breaker]))
+      assert.strictEqual(often.change?.option, "trip")
+      const proof = yield* Advice.prove(often, { seeds: 1 })
+      assert.notStrictEqual(proof.verdict, "worse")
     })
   )
 

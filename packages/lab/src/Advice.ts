@@ -160,9 +160,9 @@ const isRecording = (source: ReadonlyArray<Policies.Entry> | Recording): source 
 
 const isFiniteEntry = (entry: readonly [string, number]): boolean => Number.isFinite(entry[1])
 
-const readSettings = (policy: string, json: Schema.Json) =>
+const readSettings = (policy: string, json: Schema.Json, source: "listed" | "written") =>
   Effect.gen(function* () {
-    const settings = yield* Effect.fromResult(Settings.decode(json))
+    const settings = yield* Effect.fromResult(Settings.decode(json, source))
     const read = yield* Effect.fromResult(Settings.resolve(policy, settings))
     return { settings, ...read }
   }).pipe(Effect.mapError((reason) => new AdviceError({ policy, reason })))
@@ -170,11 +170,19 @@ const readSettings = (policy: string, json: Schema.Json) =>
 type Known = Effect.Success<ReturnType<typeof readSettings>>
 
 /** The trip policy of a breaker at its defaults, which stand in the library. */
-const standardOf = Effect.map(readSettings("standard", { breaker: {} }), ({ resolved }) => resolved.breaker?.trip ?? {})
+const standardOf = Effect.map(
+  readSettings("standard", { breaker: {} }, "written"),
+  ({ resolved }) => resolved.breaker?.trip ?? {}
+)
+
+/** The path of an option in the policy of that kind: a single breaker has `trip`, and a policy `breaker.trip`. */
+const optionIn = (kind: Policies.Kind, option: string): string =>
+  kind === "Policy" ? option : option.replace(/^(?:breaker|bulkhead|budget)\./, "")
 
 const toFinding =
   (
     policy: string,
+    kind: Policies.Kind,
     { resolved, settings, unknown }: Known,
     evidence: Evidence.Evidence,
     recording: Recording | undefined
@@ -192,7 +200,7 @@ const toFinding =
       found,
       why,
       evidence: Object.fromEntries(Object.entries(figures).filter(isFiniteEntry)),
-      ...(isPossible && change !== undefined ? { change } : {}),
+      ...(isPossible && change !== undefined ? { change: { ...change, option: optionIn(kind, change.option) } } : {}),
       ...(isShown
         ? {
             run: {
@@ -223,10 +231,10 @@ const ofEntry = (
   Effect.gen(function* () {
     const json = Settings.ofKind(entry.kind, entry.settings)
     if (json === undefined) return []
-    const known = yield* readSettings(name, json)
+    const known = yield* readSettings(name, json, "listed")
     const evidence = yield* Evidence.ofEntry(entry, known.resolved, over)
     const given = { kind: entry.kind, settings: known.resolved, evidence, objective, trace: undefined, standard }
-    return Rules.apply(given).map(toFinding(name, known, evidence, undefined))
+    return Rules.apply(given).map(toFinding(name, entry.kind, known, evidence, undefined))
   })
 
 /**
@@ -271,7 +279,7 @@ export const of = (
   return Effect.gen(function* () {
     const standard = yield* standardOf
     if (isRecording(source)) {
-      const known = yield* readSettings(source.name, source.settings)
+      const known = yield* readSettings(source.name, source.settings, "written")
       const evidence = Evidence.ofTrace(source.trace, known.resolved)
       const given: Rules.Given = {
         kind: "Policy",
@@ -281,7 +289,7 @@ export const of = (
         trace: source.trace,
         standard
       }
-      return Rules.apply(given).map(toFinding(source.name, known, evidence, source))
+      return Rules.apply(given).map(toFinding(source.name, given.kind, known, evidence, source))
     }
     const found = yield* Effect.forEach(source, (entry) => {
       const isAlone = source.every((other) => other === entry || other.name !== entry.name)
@@ -465,7 +473,10 @@ export const prove = (
       Scenario.decode(run.scenario),
       ({ message }) => new AdviceError({ policy, reason: message })
     )
-    const [now, then] = [yield* readSettings(policy, run.present), yield* readSettings(policy, run.suggested)]
+    const [now, then] = [
+      yield* readSettings(policy, run.present, "written"),
+      yield* readSettings(policy, run.suggested, "written")
+    ]
     const { calls, shown: present } = show(scenario, "present", now.options, seeds)
     const { shown: suggested } = show(scenario, "suggested", then.options, seeds)
     const verdict = verdictOf(present, suggested, seeds * Math.max(1, calls))

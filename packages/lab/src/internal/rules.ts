@@ -7,9 +7,9 @@ import { type Evidence, patience, type Replayed, replay } from "./evidence.ts"
 import { permitsFor } from "./little.ts"
 import type { Settings } from "./settings.ts"
 
-export type Part = "policy" | "timeout" | "deadline" | "breaker" | "retry" | "budget" | "bulkhead" | "keys"
+type Part = "policy" | "timeout" | "deadline" | "breaker" | "retry" | "budget" | "bulkhead" | "keys"
 
-export interface Change {
+interface Change {
   readonly option: string
   readonly from: Schema.Json
   readonly to: Schema.Json
@@ -61,7 +61,7 @@ const figure = (value: number): string => value.toLocaleString("en", { maximumSi
 
 export const time = (millis: number): string => (millis >= 1000 ? `${figure(millis / 1000)} s` : `${figure(millis)} ms`)
 
-export const percent = (share: number): string => {
+const percent = (share: number): string => {
   const digits = share > 0.99 || share < 0.01 ? 2 : share > 0.9 || share < 0.1 ? 1 : 0
   return `${show(100 * share, digits)} %`
 }
@@ -73,7 +73,7 @@ const among = (some: number, all: number): string =>
 const steps = [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10]
 
 /** The next number that people write. */
-export const round = (value: number): number => {
+const round = (value: number): number => {
   if (!(value > 0) || !Number.isFinite(value)) return value
   const scale = 10 ** Math.floor(Math.log10(value))
   const step = steps.find((one) => one * scale >= value * (1 - 1e-9)) ?? 10
@@ -220,7 +220,7 @@ const atLeast = (least: number, count: number, failing: number): number => {
 }
 
 /** Openings per hour by chance alone, at a share of failures that do not depend on each other. */
-export const chance = (trip: Schema.JsonObject, rate: number, failing: number): number => {
+const chance = (trip: Schema.JsonObject, rate: number, failing: number): number => {
   const hour = 3600 * rate
   switch (trip.name) {
     case "consecutive": {
