@@ -119,6 +119,25 @@ describe("advice from live policies", () => {
     })
   )
 
+  it.effect("says that the breaker of a key never opens, unless an operator has taken it out of use", () =>
+    Effect.gen(function* () {
+      const trip = { name: "failureRate", threshold: 0.5, window: 10_000, minimumCalls: 20 }
+      const settings = { timeout: 400, breaker: { trip } }
+      const entry = entryOf(settings, { successes: 5, failures: 95, seconds: 1000 })
+      const never = first("breaker", yield* Advice.of([entry]))
+      assert.strictEqual(never.found, "95 of 100 attempts failed, and the breaker (failureRate) never opened")
+      assert.match(never.why, /^It waits for 20 calls in 10 s, which sees about 1\.$/)
+      assert.deepInclude(never.change?.to, { name: "consecutive", failures: 5 })
+      const disabled = Effect.map(entry.stats, (all) =>
+        all.map((one) => ({
+          ...one,
+          circuit: { _tag: "disabled" as const, since: Duration.zero, openings: 0, dueForProbe: false }
+        }))
+      )
+      assert.deepStrictEqual(about("breaker", yield* Advice.of([{ ...entry, stats: disabled }])), [])
+    })
+  )
+
   it.effect("says that there are too many keys", () =>
     Effect.gen(function* () {
       const settings = { timeout: 400, breaker: {}, keys: { maxKeys: 10 } }
