@@ -6,8 +6,9 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { HttpClient, HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import { PrometheusMetrics } from "effect/observability"
-import { Policy, Retry, TripPolicy } from "effect-resilience"
+import { Event, Policies, Policy, Retry, TripPolicy } from "effect-resilience"
 import * as Resilient from "effect-resilience/http/HttpClient"
 import * as Metrics from "effect-resilience/telemetry/Metrics"
 
@@ -84,6 +85,13 @@ export const live = HttpRouter.serve(Layer.mergeAll(routes, metrics, counting), 
   Layer.provideMerge(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 })),
   Layer.provideMerge(NodeHttpClient.layerUndici),
   Layer.provideMerge(Layer.mergeAll(Upstreams.layer, World.layer, Metrics.layer()))
+)
+
+/** A program of its own: no other test adds policies, events or metrics to it. */
+export const alone = Layer.mergeAll(
+  Policies.layer,
+  Layer.sync(Event.CurrentHub, Event.makeHub),
+  Layer.sync(Metric.MetricRegistry, () => new Map())
 )
 
 export const address = Effect.map(HttpServer.HttpServer, ({ address }) => HttpServer.formatAddress(address))
