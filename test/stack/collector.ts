@@ -79,7 +79,7 @@ class Message {
 
 // The messages: https://github.com/open-telemetry/opentelemetry-proto, metrics/v1/metrics.proto
 
-export interface Point {
+interface Point {
   readonly attributes: Readonly<Record<string, string>>
   /** The value of a number, the count of a histogram. */
   readonly value: number
@@ -131,7 +131,7 @@ const metricOf = (metric: Message): Received => {
   throw new Error(`${metric.text(1)} has no data that is read here`)
 }
 
-export const metricsOf = (body: Uint8Array): ReadonlyArray<Received> =>
+const metricsOf = (body: Uint8Array): ReadonlyArray<Received> =>
   new Message(body)
     .messages(1)
     .flatMap((resource) => resource.messages(2))

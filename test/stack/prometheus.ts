@@ -118,8 +118,6 @@ export const start = Effect.fnUntraced(function* (target: string, rules: string)
   }
 })
 
-export type Prometheus = Effect.Success<ReturnType<typeof start>>
-
 /** Polls until there is a result. */
 export const eventually = <A, E, R>(what: string, ask: Effect.Effect<A | undefined, E, R>) =>
   Effect.gen(function* () {
