@@ -125,6 +125,13 @@ describe("the tokens of a retry budget", () => {
     assert.strictEqual(Tokens.balance(tokens, 1), 5)
   })
 
+  it("keeps no time without a floor", () => {
+    const tokens = bucket({ ratio: 0.5 })
+    Tokens.deposit(tokens, 1000)
+    Tokens.tryWithdraw(tokens, 1, 2000)
+    assert.isNaN(tokens.filledAt)
+  })
+
   it("earns nothing from a clock that is set back, until that clock has caught up", () => {
     const tokens = Tokens.make({ ratio: 0, capacity: 9, initial: 0, perSecond: 1 })
     assert.strictEqual(Tokens.balance(tokens, 10_000), 0)
