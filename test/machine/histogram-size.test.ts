@@ -172,7 +172,8 @@ describe("the upper bound of a quantile", () => {
     const histogram = Histogram.make(length)
     for (const bucket of [30, 10, 20, 10]) record(histogram, bucket)
     const upper = Histogram.quantiles(histogram)
-    const bucketAt = (q: number) => [10, 20, 30].find((bucket) => upper(q)! > within(bucket) && upper(q)! < within(bucket + 1))
+    const bucketAt = (q: number) =>
+      [10, 20, 30].find((bucket) => upper(q)! > within(bucket) && upper(q)! < within(bucket + 1))
     assert.deepStrictEqual([0, 0.25, 0.5, 0.51, 0.75, 0.76, 1].map(bucketAt), [10, 10, 10, 20, 20, 30, 30])
   })
 })
