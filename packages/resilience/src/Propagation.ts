@@ -81,7 +81,7 @@ export const headerNames = {
 // Reading
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** No header of ours is longer; a longer text is not read. */
+/** No header that is read here is longer; a longer text is not read. */
 const longestText = 200
 
 /** The values of a header: several, if a proxy added one, or if it was sent twice. */
@@ -164,6 +164,7 @@ const retriesLeft = { [headerNames.retriesLeft]: parseRetries }
  * **Example** (The time that is left)
  *
  * ```ts
+ * import { Duration } from "effect"
  * import { Propagation } from "effect-resilience"
  *
  * const sent = Propagation.fromHeaders({ "grpc-timeout": "250m", "resilience-criticality": "sheddable" })
@@ -211,8 +212,8 @@ export const readRetriesLeft = (headers: HeaderRecord): number | undefined => st
  * import { Duration } from "effect"
  * import { Propagation } from "effect-resilience"
  *
- * Propagation.toHeaders({ remaining: Duration.seconds(2), attempt: 2, retries: 1 })
- * // => { "resilience-timeout-ms": "2000", "resilience-attempt": "2", "resilience-retries": "1" }
+ * const headers = Propagation.toHeaders({ remaining: Duration.seconds(2), attempt: 2 })
+ * headers // => { "resilience-timeout-ms": "2000", "resilience-attempt": "2" }
  * ```
  *
  * @category converting

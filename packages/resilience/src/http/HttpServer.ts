@@ -115,7 +115,7 @@ interface Problem {
   readonly retryAfter?: number | undefined
 }
 
-/** RFC 9457. It names no policy and no key, which are nobody's business outside. */
+/** RFC 9457. It names no policy and no key: clients need not know what a service depends on. */
 const problem = ({ code, detail, retryAfter, status }: Problem, headers: Record<string, string> = {}): Response =>
   HttpServerResponse.text(JSON.stringify({ title: titles[status], status, detail, code, retryAfter }), {
     status,
