@@ -7,7 +7,7 @@ import * as Exit from "effect/Exit"
 import { SqlClient, type SqlError } from "effect/sql"
 import { Policy, Retry, Transient } from "effect-resilience"
 import * as Resilient from "effect-resilience/sql/SqlClient"
-import { cutAt, onPostgres, test } from "./support.ts"
+import { cutAt, cutOnceAt, onPostgres, test } from "./support.ts"
 
 const retry = Retry.backoff({ base: "1 millis", cap: "1 millis", times: 3, jitter: "none" })
 const makeDb = Policy.make("db", { retry, breaker: {}, bulkhead: { maxConcurrent: 4 } })
@@ -16,18 +16,18 @@ onPostgres("what is repeated", () => {
   test("a transaction whose COMMIT got no answer is not repeated: retried by isRetryable, it writes the row twice", (world) =>
     Effect.gen(function* () {
       const { plain, proxy, rows } = world
-      const lost = [cutAt("COMMIT", { forward: true }), Faulty.pass]
+      const lost = () => cutOnceAt("COMMIT", { forward: true })
       const insert = (sql: { readonly unsafe: SqlClient.SqlClient["unsafe"] }, id: number) =>
         sql.unsafe("INSERT INTO entries VALUES ($1)", [id])
 
-      yield* proxy.setScript(lost)
+      yield* proxy.setScript(lost())
       const naive = plain.withTransaction(insert(plain, 1))
       yield* Effect.retry(naive, { times: 3, while: (error) => error.isRetryable })
       assert.deepStrictEqual(yield* rows, [1, 1])
 
       const db = yield* makeDb
       const sql = Resilient.protect(db)(yield* world.connect)
-      yield* proxy.setScript(lost)
+      yield* proxy.setScript(lost())
       const error = yield* Effect.flip(sql.withTransaction(sql`INSERT INTO entries VALUES (2)`))
       assert.strictEqual(error._tag, "SqlError")
       assert.isTrue(Resilient.isOutcomeUnknown(error))
@@ -39,7 +39,7 @@ onPostgres("what is repeated", () => {
   test("a lost COMMIT of a transaction that is marked idempotent is repeated", ({ plain, proxy, rows }) =>
     Effect.gen(function* () {
       const sql = Resilient.protect(yield* makeDb)(plain)
-      yield* proxy.setScript([cutAt("COMMIT", { forward: true }), Faulty.pass])
+      yield* proxy.setScript(cutOnceAt("COMMIT", { forward: true }))
       const upsert = sql`DELETE FROM entries`.pipe(Effect.andThen(sql`INSERT INTO entries VALUES (1)`))
       yield* sql.withTransaction(upsert).pipe(Resilient.idempotent)
       assert.deepStrictEqual(yield* rows, [1])
@@ -54,7 +54,7 @@ onPostgres("what is repeated", () => {
       const db = yield* makeDb
       for (const command of ["BEGIN", "INSERT"]) {
         const sql = Resilient.protect(db)(yield* connect)
-        yield* proxy.setScript([cutAt(command, { forward: true }), Faulty.pass])
+        yield* proxy.setScript(cutOnceAt(command, { forward: true }))
         yield* sql.withTransaction(sql`INSERT INTO entries VALUES (1)`)
       }
       assert.deepStrictEqual(yield* rows, [1, 1])
@@ -87,7 +87,7 @@ onPostgres("what is repeated", () => {
       /** A client whose first connection loses the answer to a command. */
       const losing = (command: string) =>
         Effect.andThen(
-          proxy.setScript([cutAt(command, { forward: true }), Faulty.pass]),
+          proxy.setScript(cutOnceAt(command, { forward: true })),
           Effect.map(connect, Resilient.protect(db, { repeat }))
         )
       const insert = yield* losing("INSERT")

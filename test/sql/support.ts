@@ -70,6 +70,12 @@ export const test = (
     }).pipe(Effect.scoped, Effect.provide(Reactivity.layer))
   )
 
-/** Cuts connections when a command passes: before it reaches the server, or with its answer lost. */
+/** Cuts a connection when a command passes: before it reaches the server, or with its answer lost. */
 export const cutAt = (command: string, options: { readonly forward: boolean }) =>
   Faulty.cutWhen(({ from, text }) => from === "client" && text.includes(command), options)
+
+/** As `cutAt`, for the first such command on all connections. A pool may make connections that nothing waits for. */
+export const cutOnceAt = (command: string, options: { readonly forward: boolean }): Faulty.TcpScript => {
+  let cuts = 0
+  return [Faulty.cutWhen(({ from, text }) => from === "client" && text.includes(command) && cuts++ === 0, options)]
+}

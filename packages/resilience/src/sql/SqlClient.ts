@@ -244,9 +244,12 @@ const resolve = (policy: unknown, options: Options): Settings => {
 const text = (value: unknown): string | undefined =>
   (typeof value === "string" && value !== "") || typeof value === "number" ? String(value) : undefined
 
-/** The server and the database in the `config` that the clients of Effect's drivers have. */
+/** What the clients of Effect's drivers were made with; a client is a function. */
+const configOf = (client: SqlClient.SqlClient): unknown => attempt(() => Object(client).config, undefined)
+
+/** The server and the database in the `config` of a client. */
 const keyOf = (client: SqlClient.SqlClient): string => {
-  const config = read(client, "config")
+  const config = configOf(client)
   const field = (name: string) => text(read(config, name))
   const url = attempt(() => {
     const given = read(config, "url")
@@ -423,7 +426,7 @@ class Guard {
   private readonly checkPool: AnyEffect = Effect.suspend(() => {
     if (this.isPoolChecked) return Effect.void
     this.isPoolChecked = true
-    const connections = read(read(this.client, "config"), "maxConnections")
+    const connections = read(configOf(this.client), "maxConnections")
     if (typeof connections !== "number") return Effect.void
     return Effect.flatMap(this.settings.policy.stats(this.key), ({ maxConcurrent, policy }) =>
       maxConcurrent === undefined || maxConcurrent <= connections
