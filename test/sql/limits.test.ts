@@ -1,6 +1,7 @@
 /** Permits, time limits, circuits and streams of a protected client, on PostgreSQL. */
 import { assert } from "@effect/vitest"
 import * as Faulty from "@effect-resilience/testing/Faulty"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
@@ -85,24 +86,34 @@ onPostgres("permits and time limits", () => {
       yield* until(activity(direct), 0)
     }))
 
-  test("a server that answers nothing frees the permit when the driver gives its connection up", ({ plain, proxy }) =>
+  test("a server that answers nothing frees the permits when the driver gives its connections up, and no defect is left", ({
+    plain,
+    proxy
+  }) =>
     Effect.gen(function* () {
       const db = yield* Policy.make("db", {
         breaker: { trip: TripPolicy.consecutive(2) },
         bulkhead: { maxConcurrent: 2, maxQueued: 0 },
-        timeout: "50 millis"
+        timeout: "1 second"
       })
       const sql = Resilient.protect(db)(plain)
       yield* Effect.all([plain`SELECT 1`, plain`SELECT 1`], { concurrency: 2 })
-      yield* proxy.hold
-      const body = sql.withTransaction(sql`SELECT 1`)
-      const calls = yield* Effect.all([sql`SELECT 1`, sql`SELECT 1`].map(Effect.flip), { concurrency: 2 })
+      const held = yield* Deferred.make<void>()
+      const transaction = sql.withTransaction(
+        Effect.gen(function* () {
+          yield* proxy.hold
+          yield* Deferred.succeed(held, undefined)
+          yield* sql`SELECT 1`
+        })
+      )
+      const statement = Effect.andThen(Deferred.await(held), sql`SELECT 1`)
+      const errors = yield* Effect.all([Effect.flip(transaction), Effect.flip(statement)], { concurrency: 2 })
       assert.deepStrictEqual(
-        calls.map(({ _tag }) => _tag),
+        errors.map(({ _tag }) => _tag),
         ["TimedOut", "TimedOut"]
       )
       assert.strictEqual(yield* running(db), 0)
-      assert.strictEqual((yield* Effect.flip(body))._tag, "CircuitOpen")
+      assert.strictEqual((yield* Effect.flip(sql`SELECT 1`))._tag, "CircuitOpen")
       yield* proxy.release
     }).pipe(Effect.provideService(Timeout.WarnOfOverrun, false)))
 

@@ -303,10 +303,13 @@ const transacting = (
         ended = exit
       })
     )
-    return Effect.catchCause(transaction(watched), (cause) => {
-      if (ended?._tag === "Success") return at(cause)
-      return before(ended !== undefined && isBrokenRollback(cause) ? ended.cause : cause)
-    })
+    // Also when the transaction was interrupted, where an interruptible `catchCause` would not run.
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.catchCause(restore(transaction(watched)), (cause) => {
+        if (ended?._tag === "Success") return at(cause)
+        return before(ended !== undefined && isBrokenRollback(cause) ? ended.cause : cause)
+      })
+    )
   })
 
 let guards = 0
