@@ -16,6 +16,7 @@ import * as Formatter from "effect/Formatter"
 import * as Scheduler from "effect/Scheduler"
 import * as Check from "./internal/check.ts"
 import * as Limit from "./internal/limit.ts"
+import { inOwnProgram } from "./internal/world.ts"
 
 /**
  * The program to sweep.
@@ -245,7 +246,7 @@ const once = <S, E, R>(
       )
     )
     return Effect.map(
-      Limit.whileMoving(run, limit, () => since),
+      Limit.whileMoving(inOwnProgram(run), limit, () => since),
       (outcome): Outcome => {
         if (outcome !== undefined) return outcome
         ticking?.interruptUnsafe()

@@ -39,7 +39,7 @@ const historyOf = (account: Account): Past => {
 
 export class Budget implements Summable {
   private readonly settings: BudgetSettings
-  readonly reporter: Reporter
+  private readonly reporter: Reporter
   /** The account of all keys; without a meaning when each key has one. */
   private readonly shared: Account
   private readonly accounts: Keyed<Account> | undefined

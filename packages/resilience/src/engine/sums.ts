@@ -2,7 +2,6 @@
 import type * as Event from "../Event.ts"
 import * as Circuit from "../machine/Circuit.ts"
 import type * as Stats from "../Stats.ts"
-import type { Reporter } from "./reporter.ts"
 
 /** The counts of a policy, which only grow. Times are in milliseconds. */
 export interface Counts {
@@ -187,6 +186,4 @@ export interface Summable {
   readonly sum: (select: Select, now: number) => void
   /** The durations of all attempts; only a policy measures them. */
   readonly durations?: () => Stats.Durations
-  /** Its events; a stale fallback has no stream of its own. */
-  readonly reporter?: Reporter
 }

@@ -280,22 +280,25 @@ export const make = <const O extends Policy.Options>(
     const fiber = Effect.runForkWith(outer === undefined ? context : Context.add(context, Deadline.Current, outer))(
       call
     )
-    return new Promise((resolve, reject) => {
-      const settle = (exit: Exit.Exit<unknown, unknown>): void => {
-        if (exit._tag === "Success") resolve(exit.value)
-        else reject(errorOf(exit, signal, disposed ? name : undefined))
-      }
-      const exit = fiber.pollUnsafe()
-      if (exit !== undefined) return settle(exit)
-      const abort = (): void => fiber.interruptUnsafe()
-      signal?.addEventListener("abort", abort, { once: true })
-      running.add(fiber)
-      fiber.addObserver((exit) => {
-        running.delete(fiber)
-        signal?.removeEventListener("abort", abort)
-        settle(exit)
-      })
+    const { promise, reject, resolve } = Promise.withResolvers<unknown>()
+    const settle = (exit: Exit.Exit<unknown, unknown>): void => {
+      if (exit._tag === "Success") resolve(exit.value)
+      else reject(errorOf(exit, signal, disposed ? name : undefined))
+    }
+    const exit = fiber.pollUnsafe()
+    if (exit !== undefined) {
+      settle(exit)
+      return promise
+    }
+    const abort = (): void => fiber.interruptUnsafe()
+    signal?.addEventListener("abort", abort, { once: true })
+    running.add(fiber)
+    fiber.addObserver((exit) => {
+      running.delete(fiber)
+      signal?.removeEventListener("abort", abort)
+      settle(exit)
     })
+    return promise
   }
 
   const dispose = (): Promise<void> => {
@@ -322,7 +325,7 @@ export const make = <const O extends Policy.Options>(
         const work = (): unknown => f(...args)
         if (key === undefined) return start(work, {}) as Promise<never>
         // What `key` throws rejects the promise.
-        return new Promise((resolve) => resolve(start(work, { key: key(...args) }) as Promise<never>))
+        return Promise.resolve().then(() => start(work, { key: key(...args) }) as Promise<never>)
       }
     },
     stats: (key) => run(policy.stats(key)),
