@@ -239,7 +239,7 @@ export const resolve = (
           const entries = yield* Policies.all
           // The registry holds a policy only as long as the program does.
           return policy === undefined ? [] : entries
-        }).pipe(Effect.scoped, Effect.provide(Policies.layer))
+        }).pipe(Effect.scoped, Effect.provideService(Policies.CurrentRegistry, Policies.makeRegistry()))
       )
       return { ...known, resolved: Result.getOrThrow(decode(listed[0]?.settings, "listed")) }
     },
