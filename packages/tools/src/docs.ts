@@ -102,7 +102,7 @@ export const filesWithBlocks = (parts: ReadonlyArray<string>): ReadonlyArray<str
     ...globSync(["README.md", "packages/*/{README,AGENTS}.md"], { exclude: ["packages/resilience/README.md"] }),
     ...globSync("docs/**/*.md"),
     ...globSync("packages/*/src/**/*.ts", {
-      exclude: ["packages/tools/**", "packages/*/src/{machine,runtime,engine,internal,cli,report}/**"]
+      exclude: ["packages/tools/**", "packages/*/src/{machine,runtime,engine,internal,*/internal,cli,report}/**"]
     })
   ]
     .map((file) => file.replaceAll("\\", "/"))

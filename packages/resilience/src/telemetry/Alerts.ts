@@ -8,11 +8,11 @@
  */
 import type * as Duration from "effect/Duration"
 import type * as Schema from "effect/Schema"
-import { literal, quote, seconds, select, span } from "../engine/promql.ts"
-import { type Parts, partsOf } from "../engine/settingsParts.ts"
 import type * as Policies from "../Policies.ts"
 import * as Check from "../runtime/options.ts"
 import { isObject } from "../runtime/read.ts"
+import { literal, quote, seconds, select, span } from "./internal/promql.ts"
+import { type Parts, partsOf } from "./internal/settingsParts.ts"
 
 /**
  * What a rule is generated from: an entry of `Policies.all`, or plain data, so that a job without live policies can write rules.

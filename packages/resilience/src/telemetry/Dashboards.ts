@@ -6,10 +6,11 @@
  *
  * @since 0.1.0
  */
-import { select } from "../engine/promql.ts"
-import { type Parts, partsOf } from "../engine/settingsParts.ts"
+
 import * as Check from "../runtime/options.ts"
 import { type Described, distinct } from "./Alerts.ts"
+import { select } from "./internal/promql.ts"
+import { type Parts, partsOf } from "./internal/settingsParts.ts"
 
 /**
  * Options of {@link grafana}.

@@ -16,11 +16,11 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Layer from "effect/Layer"
 import type * as Event from "../Event.ts"
 import * as Instances from "../engine/instances.ts"
-import { partsOf } from "../engine/settingsParts.ts"
 import * as Policies from "../Policies.ts"
 import type { Evidence } from "../Rejection.ts"
 import * as Check from "../runtime/options.ts"
 import type * as Stats from "../Stats.ts"
+import { partsOf } from "./internal/settingsParts.ts"
 
 /**
  * Options of {@link check}.

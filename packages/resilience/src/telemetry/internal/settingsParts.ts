@@ -1,7 +1,7 @@
 /** The parts of a policy, read from its settings as JSON: the same for a whole policy and for a single one. */
 import type * as Schema from "effect/Schema"
-import { isObject } from "../runtime/read.ts"
-import type { Kind } from "./instances.ts"
+import type { Kind } from "../../engine/instances.ts"
+import { isObject } from "../../runtime/read.ts"
 import { span } from "./promql.ts"
 
 /** What health, alerts and dashboards need to know of the settings. Durations are in milliseconds. */
