@@ -481,6 +481,14 @@ export const known = <A, E, R>(
  */
 export const markTransient = (error: object): void => markKnown(error, true)
 
+/**
+ * Marks an error of another library with which a policy refused a call: it is not transient, and a circuit breaker ignores it.
+ *
+ * @internal
+ */
+export const markRefused = (error: object, unprocessed: boolean): void =>
+  record(error, { transient: false, unprocessed, ignored: true })
+
 const markKnown = (error: unknown, transient = isKnown(error)): void => {
   if (!isObject(error) || has(error, TypeId) || liftedOf(error)?.explicit === true) return
   const ignored = EffectErrors.isIgnored(error)
