@@ -14,6 +14,7 @@ import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Model from "effect/ai/Model"
 import type * as Response from "effect/ai/Response"
 import * as Tool from "effect/ai/Tool"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -24,6 +25,7 @@ import * as Check from "../runtime/options.ts"
 import { attempt, read } from "../runtime/read.ts"
 import * as Transient from "../Transient.ts"
 import { defaultKey } from "../Types.ts"
+import * as TokenBudget from "./TokenBudget.ts"
 
 /**
  * The hooks of a provider: what `LanguageModel.make` takes.
@@ -51,6 +53,11 @@ export interface Options {
    * as `false`.
    */
   readonly repeat?: ((options: LanguageModel.ProviderOptions) => boolean) | undefined
+  /**
+   * Limits tokens or money. Each attempt reserves its estimate under the key of the call, inside the policy, and fails with
+   * `BudgetExhausted` if too little is left, which is neither retried nor counted. Default: no limit.
+   */
+  readonly budget?: TokenBudget.TokenBudget | undefined
 }
 
 /**
@@ -98,11 +105,12 @@ interface AnyPolicy {
 interface Settings {
   readonly key: (options: ProviderOptions, context: Context.Context<never>) => string
   readonly repeat: (options: ProviderOptions) => boolean
+  readonly budget: TokenBudget.TokenBudget | undefined
 }
 
 const where = "effect-resilience/ai/LanguageModel"
 
-const optionNames = ["key", "repeat"]
+const optionNames = ["key", "repeat", "budget"]
 
 /** The key of a model: its provider and its name. */
 const modelOf = (context: Context.Context<never>): string => {
@@ -121,9 +129,12 @@ const resolveKey = (key: Options["key"]): Settings["key"] => {
 /** The settings; the defaults stand here. */
 const resolve = (options: Options): Settings => {
   Check.noUnknown(where, options, optionNames)
-  const { repeat = isRepeatable } = options
+  const { budget, repeat = isRepeatable } = options
   Check.callback(where, "repeat", Check.predicate, repeat)
-  return { key: resolveKey(options.key), repeat }
+  if (budget !== undefined && typeof read(budget, "reserve") !== "function") {
+    Check.invalid(where, "budget", "a budget made by TokenBudget.make", budget)
+  }
+  return { key: resolveKey(options.key), repeat, budget }
 }
 
 /** The policy of a program: of a class the one that its layer provides. */
@@ -148,51 +159,146 @@ const aiErrorOf = (error: unknown, method: string): AiError.AiError => {
   if (AiError.isAiError(error)) return error
   const message = read(error, "message")
   const description = typeof message === "string" ? message : String(error)
-  const isRefusal = Rejection.is(error)
+  const isRefusal = Rejection.is(error) || error instanceof TokenBudget.BudgetExhausted
   const reason = isRefusal
     ? new AiError.UnknownError({ description })
     : new AiError.InternalProviderError({ description })
   // As the constructor of `Error` does. The schemas of these reasons have no field for a cause.
   Object.defineProperty(reason, "cause", { value: error, enumerable: false, configurable: true })
   const wrapped = AiError.make({ module: "LanguageModel", method, reason })
-  if (isRefusal) Transient.markRefused(wrapped, Rejection.neverStarted(error))
+  if (isRefusal) Transient.markRefused(wrapped, !Rejection.is(error) || Rejection.neverStarted(error))
   return wrapped
 }
 
+/** The errors of one attempt. */
+type AttemptError = AiError.AiError | TokenBudget.BudgetExhausted
+
 /** Marks what may be transient, in a stream. */
-const markKnown = (self: Stream.Stream<Response.StreamPartEncoded, AiError.AiError, IdGenerator.IdGenerator>): Parts =>
+const markKnown = (self: Stream.Stream<Response.StreamPartEncoded, AttemptError, IdGenerator.IdGenerator>): Parts =>
   Stream.catchCause(self, (cause) => Stream.fromEffect(Transient.known(Effect.failCause(cause))))
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Budgets
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** Reasons with which a provider refuses a request or gives it up: it bills nothing. */
+const unbilled = new Set([
+  "RateLimitError",
+  "QuotaExhaustedError",
+  "AuthenticationError",
+  "InvalidRequestError",
+  "InternalProviderError"
+])
+
+/** What an attempt used that failed, as far as its error says. */
+const settleFailure = (held: TokenBudget.Reservation, cause: Cause.Cause<unknown>): Effect.Effect<void> => {
+  const [reason] = cause.reasons
+  if (cause.reasons.length !== 1 || reason === undefined || !Cause.isFailReason(reason)) return Effect.void
+  const { error } = reason
+  if (!AiError.isAiError(error)) return Effect.void
+  if (unbilled.has(error.reason._tag) || Transient.isUnprocessed(error)) return held.settle(0)
+  const { usage } = error.reason as Partial<AiError.InvalidOutputError>
+  return usage === undefined
+    ? Effect.void
+    : held.settleUsage({
+        inputTokens: { total: usage.promptTokens },
+        outputTokens: {
+          total:
+            usage.completionTokens ??
+            (usage.totalTokens === undefined ? undefined : usage.totalTokens - (usage.promptTokens ?? 0))
+        }
+      })
+}
+
+const settlePart = (
+  held: TokenBudget.Reservation,
+  part: Response.PartEncoded | Response.StreamPartEncoded | undefined
+): Effect.Effect<void> => (part?.type === "finish" ? held.settleUsage(part.usage) : Effect.void)
+
+/** One call of a model. */
+interface Call {
+  readonly key: string
+  readonly retry: "unprocessed" | undefined
+  /** What each attempt reserves. */
+  readonly amount: number
+}
+
+/** One attempt, within a budget. What is not settled when its scope closes counts as its estimate. */
+const charged = (
+  budget: TokenBudget.TokenBudget | undefined,
+  { amount, key }: Call,
+  attempt: ReturnType<Hooks["generateText"]>
+): Effect.Effect<Array<Response.PartEncoded>, AttemptError, IdGenerator.IdGenerator> =>
+  budget === undefined
+    ? attempt
+    : Effect.scoped(
+        Effect.flatMap(budget.reserve(amount, { key }), (held) =>
+          Transient.known(attempt).pipe(
+            Effect.tap((parts) =>
+              settlePart(
+                held,
+                parts.find(({ type }) => type === "finish")
+              )
+            ),
+            Effect.tapCause((cause) => settleFailure(held, cause))
+          )
+        )
+      )
+
+/** The same of a stream. */
+const chargedStream = (
+  budget: TokenBudget.TokenBudget | undefined,
+  { amount, key }: Call,
+  attempt: ReturnType<Hooks["streamText"]>
+): Stream.Stream<Response.StreamPartEncoded, AttemptError, IdGenerator.IdGenerator> =>
+  budget === undefined
+    ? attempt
+    : Stream.unwrap(
+        Effect.map(budget.reserve(amount, { key }), (held) =>
+          attempt.pipe(
+            Stream.tap((part) => settlePart(held, part)),
+            Stream.onError((cause) =>
+              Effect.andThen(Effect.exit(Transient.known(Effect.failCause(cause))), settleFailure(held, cause))
+            )
+          )
+        )
+      )
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The adapter
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** The hooks over those of a provider. */
-const protectHooks = (policy: AnyPolicy, { key, repeat }: Settings, hooks: Hooks): Hooks => {
-  const callOf = (options: ProviderOptions, context: Context.Context<never>): Policy.ProtectOptions => ({
+const protectHooks = (policy: AnyPolicy, { budget, key, repeat }: Settings, hooks: Hooks): Hooks => {
+  const callOf = (options: ProviderOptions, context: Context.Context<never>): Call => ({
     key: key(options, context),
+    amount: budget === undefined ? 0 : budget.estimate(options),
     // Of a predicate only `true` counts.
     retry: attempt(() => repeat(options), false) === true ? undefined : "unprocessed"
   })
   return {
     ...hooks,
     generateText: (options) =>
-      Effect.contextWith((context: Context.Context<IdGenerator.IdGenerator>) =>
-        Effect.suspend(() => hooks.generateText(options)).pipe(
+      Effect.contextWith((context: Context.Context<IdGenerator.IdGenerator>) => {
+        const call = callOf(options, context)
+        const request = Effect.suspend(() => hooks.generateText(options))
+        return Effect.suspend(() => charged(budget, call, request)).pipe(
           Transient.known,
-          policy.protect(callOf(options, context)),
+          policy.protect({ key: call.key, retry: call.retry }),
           Effect.mapError((error) => aiErrorOf(error, "generateText"))
         )
-      ),
+      }),
     streamText: (options) =>
       Stream.unwrap(
-        Effect.map(Effect.context<IdGenerator.IdGenerator>(), (context) =>
-          Stream.suspend(() => hooks.streamText(options)).pipe(
+        Effect.map(Effect.context<IdGenerator.IdGenerator>(), (context) => {
+          const call = callOf(options, context)
+          const request = Stream.suspend(() => hooks.streamText(options))
+          return Stream.suspend(() => chargedStream(budget, call, request)).pipe(
             markKnown,
-            policy.protectStream(callOf(options, context)),
+            policy.protectStream({ key: call.key, retry: call.retry }),
             Stream.mapError((error) => aiErrorOf(error, "streamText"))
           )
-        )
+        })
       )
   }
 }
