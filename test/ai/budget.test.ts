@@ -67,7 +67,7 @@ describe("a budget of a model", () => {
       assert.instanceOf(error, AiError.AiError)
       assert.isFalse(error.isRetryable)
       assert.include(error.message, "tokens [eu]: a request needs 40, and 30 of 100 are left, again in 1m 1s")
-      const rejection = (error.reason as { readonly cause?: TokenBudget.BudgetExhausted }).cause!
+      const rejection = TokenBudget.exhaustedIn(error)!
       assert.instanceOf(rejection, TokenBudget.BudgetExhausted)
       assert.strictEqual(Duration.toSeconds(rejection.retryAfter), 61)
       assert.isUndefined(rejection.stack)

@@ -317,7 +317,7 @@ const protectHooks = (policy: AnyPolicy, { budget, key, repeat }: Settings, hook
  *   before the first part.
  * - The error type of a model is fixed. Rejections arrive as `AiError` with an `UnknownError`, which is not retryable, and
  *   `TimedOut` as one with an `InternalProviderError`. Each is the `cause` of the reason: `Rejection.of(error)` finds a
- *   rejection.
+ *   rejection, `TokenBudget.exhaustedIn(error)` that of a budget.
  *
  * A bad option throws a `RangeError` at once.
  *
