@@ -14,7 +14,7 @@ class Llm extends Policy.Service<Llm>()("app/Llm", {
   retry: Retry.backoff({ base: "5 millis", times: 2 }),
   breaker: { trip: TripPolicy.consecutive(3), openFor: "5 minutes" },
   bulkhead: { maxConcurrent: 10, maxQueued: 20, maxWait: "1 second" },
-  timeout: "500 millis"
+  timeout: "1 second"
 }) {}
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ const retry = Retry.backoff({ base: "1 millis", times: 2 })
 
 class Llm extends Policy.Service<Llm>()("app/Llm", {
   retry,
-  breaker: { trip: TripPolicy.consecutive(3) },
+  breaker: { trip: TripPolicy.consecutive(3), openFor: "5 minutes" },
   bulkhead: { maxConcurrent: 1, maxQueued: 0 }
 }) {}
 
@@ -125,7 +125,7 @@ describe("a protected model", () => {
   live("a provider that hangs is a timeout, and the request is aborted", () =>
     Effect.gen(function* () {
       const server = yield* Faulty.http({ script: [Faulty.hang] })
-      const policy = yield* Policy.make("slow", { timeout: "50 millis", breaker: {} })
+      const policy = yield* Policy.make("slow", { timeout: "1 second", breaker: {} })
       const hooks = yield* Effect.flatMap(openAi(server.url), Resilient.protect(policy))
       const model = yield* LanguageModel.make(hooks)
       const error = yield* Effect.flip(model.generateText({ prompt: "?" }))
