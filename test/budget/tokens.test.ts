@@ -102,6 +102,36 @@ describe("the tokens of a retry budget", () => {
     assert.strictEqual(Tokens.balance(tokens, 1e12), 2)
   })
 
+  it("withdraws a price of which a billionth of a token is missing, and not one of which more is missing", () => {
+    assert.isTrue(Tokens.tryWithdraw(bucket({}), 1e-9, 0))
+    assert.isFalse(Tokens.tryWithdraw(bucket({}), 1.001e-9, 0))
+    const tokens = bucket({})
+    Tokens.tryWithdraw(tokens, 1e-9, 0)
+    assert.strictEqual(Tokens.balance(tokens, 0), 0, "never below zero")
+  })
+
+  it("never pays an infinite price, also out of an infinite balance", () => {
+    const tokens = bucket({ capacity: Infinity, initial: Infinity })
+    assert.isFalse(Tokens.tryWithdraw(tokens, Infinity, 0))
+    assert.isTrue(Tokens.tryWithdraw(tokens, 1, 0))
+    assert.strictEqual(Tokens.balance(tokens, 0), Infinity)
+    assert.isFalse(Tokens.tryWithdraw(bucket({ initial: 5 }), Infinity, 0))
+  })
+
+  it("with an infinite floor is full as soon as time has passed, and not before", () => {
+    const tokens = bucket({ capacity: 5, initial: 1, perSecond: Infinity })
+    assert.strictEqual(Tokens.balance(tokens, 0), 1)
+    assert.strictEqual(Tokens.balance(tokens, 0), 1)
+    assert.strictEqual(Tokens.balance(tokens, 1), 5)
+  })
+
+  it("keeps no time without a floor", () => {
+    const tokens = bucket({ ratio: 0.5 })
+    Tokens.deposit(tokens, 1000)
+    Tokens.tryWithdraw(tokens, 1, 2000)
+    assert.isNaN(tokens.filledAt)
+  })
+
   it("earns nothing from a clock that is set back, until that clock has caught up", () => {
     const tokens = Tokens.make({ ratio: 0, capacity: 9, initial: 0, perSecond: 1 })
     assert.strictEqual(Tokens.balance(tokens, 10_000), 0)
@@ -109,4 +139,24 @@ describe("the tokens of a retry budget", () => {
     assert.strictEqual(Tokens.balance(tokens, 10_000), 0)
     assert.strictEqual(Tokens.balance(tokens, 12_000), 2)
   })
+
+  it.prop(
+    "a price that is returned is there again, and never more than the capacity",
+    [between(0, 100), between(1, 20), Schema.Array(between(0, 40))],
+    ([percent, capacity, bursts]) => {
+      const lending = bucket({ ratio: percent / 100, capacity, initial: capacity })
+      const other = bucket({ ratio: percent / 100, capacity, initial: capacity })
+      for (const burst of bursts) {
+        const lent = Tokens.tryWithdraw(lending, 1, 0)
+        if (lent) Tokens.refund(lending, 1, 0)
+        for (let i = 0; i < burst; i++) {
+          Tokens.deposit(lending, 0)
+          Tokens.deposit(other, 0)
+        }
+        assert.strictEqual(Tokens.balance(lending, 0), Tokens.balance(other, 0))
+      }
+      Tokens.refund(lending, 1, 0)
+      assert.isAtMost(Tokens.balance(lending, 0), capacity)
+    }
+  )
 })

@@ -22,6 +22,7 @@ const start = (...args: ReadonlyArray<string>) => {
   demo.stderr.on("data", read)
   return {
     demo,
+    printed: () => output,
     /** Until all processes are at work. */
     begun: progress.promise,
     ended: once(demo, "close").then(([code, signal]) => ({ code, signal, output }))
@@ -95,6 +96,20 @@ describe.concurrent("the end of the demo", () => {
     await begun
     demo.stdout.destroy()
     assert.strictEqual((await ended).code, 141)
+    assert.isTrue(groupIsEmpty(demo.pid))
+  })
+
+  it("serves the metrics of the protected client with --metrics, and prints how to see them", {
+    timeout: 90_000
+  }, async () => {
+    const { begun, demo, ended, printed } = start("--quick", "--metrics")
+    await begun
+    const [url = "", host] = /http:\/\/(127\.0\.0\.1:\d+)\/metrics/.exec(printed()) ?? []
+    assert.include(printed(), `targets: ["${host}"]`)
+    const text = await (await fetch(url)).text()
+    assert.match(text, /^resilience_calls_total\{policy="upstream",kind="Policy"\} \d+$/m)
+    demo.kill("SIGTERM")
+    assert.strictEqual((await ended).code, 143)
     assert.isTrue(groupIsEmpty(demo.pid))
   })
 

@@ -1,14 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Advice, type Trace } from "@effect-resilience/lab"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { Policies, Policy, Retry, TripPolicy } from "effect-resilience"
-import { entryOf, recordedOf } from "./support/advice.ts"
-
-/** All findings of a part. */
-const about = (part: Advice.Part, findings: ReadonlyArray<Advice.Finding>) =>
-  findings.filter((finding) => finding.part === part)
+import { about, first, recordedOf } from "./support/advice.ts"
 
 const advise = (settings: Schema.Json, trace: Trace.Trace, objective?: Advice.Objective) =>
   Advice.of({ name: "payments", trace, settings }, { objective })
@@ -33,9 +27,9 @@ describe("advice from a recording", () => {
   it.effect("says that a timeout is too long, how many good calls a shorter one cuts and how much time it frees", () =>
     Effect.gen(function* () {
       const trace = recordedOf({ calls: 4100, hung: 0.025, slow: 1 })
-      const [finding] = yield* advise({ ...fitting, deadline: "20 seconds", timeout: 5000 }, trace)
+      const finding = first("timeout", yield* advise({ ...fitting, deadline: "20 seconds", timeout: 5000 }, trace))
       assert.strictEqual(
-        finding?.found,
+        finding.found,
         "timeout 5 s, p99 of good calls 179 ms: 400 ms would cut 1 of 4,005 good calls and free 92 % of the time that hung calls hold"
       )
       assert.strictEqual(trace.filter(({ outcome }) => outcome === "ok").length, 4005)
@@ -47,8 +41,8 @@ describe("advice from a recording", () => {
   it.effect("says that a timeout is too short, and cuts no more good calls than the objective allows", () =>
     Effect.gen(function* () {
       const trace = recordedOf({ calls: 4000 })
-      const [finding] = about("timeout", yield* advise({ ...fitting, timeout: 150 }, trace))
-      assert.strictEqual(finding?.severity, "warning")
+      const finding = first("timeout", yield* advise({ ...fitting, timeout: 150 }, trace))
+      assert.strictEqual(finding.severity, "warning")
       assert.match(finding.found, /^timeout 150 ms, p99 of good calls 179 ms: it cuts 1,450 of 4,000 good calls$/)
       const { to } = finding.change!
       assert.isAtMost(trace.filter(({ latency }) => latency > Number(to)).length / 4000, 0.0003)
@@ -58,11 +52,11 @@ describe("advice from a recording", () => {
   it.effect("suggests a timeout where there is none, as a warning if there is no deadline either", () =>
     Effect.gen(function* () {
       const { deadline: _, timeout: __, ...rest } = fitting
-      const [bare] = about("timeout", yield* advise(rest, recordedOf({})))
-      assert.strictEqual(bare?.severity, "warning")
+      const bare = first("timeout", yield* advise(rest, recordedOf({})))
+      assert.strictEqual(bare.severity, "warning")
       assert.deepStrictEqual(bare.change, { option: "timeout", from: null, to: 400 })
-      const [bounded] = about("timeout", yield* advise({ ...rest, deadline: 300 }, recordedOf({})))
-      assert.strictEqual(bounded?.severity, "info")
+      const bounded = first("timeout", yield* advise({ ...rest, deadline: 300 }, recordedOf({})))
+      assert.strictEqual(bounded.severity, "info")
       assert.deepStrictEqual(bounded.change, { option: "timeout", from: null, to: 300 })
     })
   )
@@ -70,32 +64,32 @@ describe("advice from a recording", () => {
   it.effect("says that the deadline is shorter than the attempts, and which timeout lets them fit", () =>
     Effect.gen(function* () {
       const trace = recordedOf({ hung: 0.02 })
-      const [finding] = about("deadline", yield* advise({ ...fitting, deadline: 1500, timeout: 700 }, trace))
-      assert.strictEqual(finding?.severity, "warning")
+      const finding = first("deadline", yield* advise({ ...fitting, deadline: 1500, timeout: 700 }, trace))
+      assert.strictEqual(finding.severity, "warning")
       assert.strictEqual(
         finding.found,
         "deadline 1.5 s is shorter than 3 attempts of 700 ms: there is time for 2 that hang"
       )
       assert.deepStrictEqual(finding.change, { option: "timeout", from: 700, to: 400 })
-      const [tight] = about("deadline", yield* advise({ ...fitting, deadline: 800 }, trace))
-      assert.strictEqual(tight?.severity, "info")
+      const tight = first("deadline", yield* advise({ ...fitting, deadline: 800 }, trace))
+      assert.strictEqual(tight.severity, "info")
       assert.isUndefined(tight.change)
     })
   )
 
   it.effect("says that a deadline cuts good calls, and leaves it to the caller", () =>
     Effect.gen(function* () {
-      const [finding] = about("deadline", yield* advise({ deadline: 120, breaker: {} }, recordedOf({})))
-      assert.match(finding!.found, /^deadline 120 ms, p99 of good calls 179 ms: it cuts/)
-      assert.isUndefined(finding!.change)
+      const finding = first("deadline", yield* advise({ deadline: 120, breaker: {} }, recordedOf({})))
+      assert.match(finding.found, /^deadline 120 ms, p99 of good calls 179 ms: it cuts/)
+      assert.isUndefined(finding.change)
     })
   )
 
   it.effect("says that the breaker opens too often: openings per hour, and the good calls that it rejects", () =>
     Effect.gen(function* () {
       const breaker = { trip: { name: "consecutive", failures: 2 }, openFor: "5 seconds" }
-      const [finding] = about("breaker", yield* advise({ ...fitting, breaker }, recordedOf({ failed: 0.2 })))
-      assert.strictEqual(finding?.severity, "warning")
+      const finding = first("breaker", yield* advise({ ...fitting, breaker }, recordedOf({ failed: 0.2 })))
+      assert.strictEqual(finding.severity, "warning")
       assert.match(finding.found, /^the breaker \(consecutive\) would have opened \d+ times, [\d,]+ times per hour/)
       assert.isAbove(finding.evidence.openingsPerHour!, 6)
       assert.strictEqual(finding.change?.option, "breaker.trip")
@@ -113,8 +107,8 @@ describe("advice from a recording", () => {
     Effect.gen(function* () {
       const trace = recordedOf({ calls: 600, every: 5000, outage: [200, 300] })
       const breaker = { trip: { name: "failureRate", threshold: 0.5, window: "10 seconds", minimumCalls: 20 } }
-      const [finding] = about("breaker", yield* advise({ ...fitting, breaker }, trace))
-      assert.strictEqual(finding?.found, "20 of 20 attempts failed, and the breaker (failureRate) never opened")
+      const finding = first("breaker", yield* advise({ ...fitting, breaker }, trace))
+      assert.strictEqual(finding.found, "20 of 20 attempts failed, and the breaker (failureRate) never opened")
       assert.match(finding.why, /^It waits for 20 calls in 10 s, which sees about 2/)
       assert.deepInclude(finding.change?.to, { name: "consecutive" })
     })
@@ -123,10 +117,10 @@ describe("advice from a recording", () => {
   it.effect("suggests a breaker, as a warning if most calls failed for a time", () =>
     Effect.gen(function* () {
       const { breaker: _, ...rest } = fitting
-      const [calm] = about("breaker", yield* advise(rest, recordedOf({})))
-      assert.strictEqual(calm?.severity, "info")
-      const [bad] = about("breaker", yield* advise(rest, recordedOf({ outage: [500, 900] })))
-      assert.strictEqual(bad?.severity, "warning")
+      const calm = first("breaker", yield* advise(rest, recordedOf({})))
+      assert.strictEqual(calm.severity, "info")
+      const bad = first("breaker", yield* advise(rest, recordedOf({ outage: [500, 900] })))
+      assert.strictEqual(bad.severity, "warning")
       assert.deepStrictEqual(bad.change, { option: "breaker", from: null, to: {} })
     })
   )
@@ -135,43 +129,43 @@ describe("advice from a recording", () => {
     Effect.gen(function* () {
       const trace = recordedOf({ outage: [500, 900] })
       const { budget: _, ...rest } = fitting
-      const [bare] = about("retry", yield* advise(rest, trace))
-      assert.match(bare!.found, /^retries still spike: 2 per call at the worst time, and no budget limits them$/)
-      assert.deepStrictEqual(bare!.change, { option: "budget", from: null, to: { ratio: 0.2 } })
-      const [wide] = about("retry", yield* advise({ ...fitting, budget: { ratio: 1 } }, trace))
-      assert.deepStrictEqual(wide!.change, { option: "budget.ratio", from: 1, to: 0.2 })
-      const [floor] = about("retry", yield* advise({ ...fitting, budget: { ratio: 0.1, minPerSecond: 5 } }, trace))
-      assert.deepStrictEqual(floor!.change, { option: "budget.minPerSecond", from: 5, to: 0 })
+      const bare = first("retry", yield* advise(rest, trace))
+      assert.match(bare.found, /^retries still spike: 2 per call at the worst time, and no budget limits them$/)
+      assert.deepStrictEqual(bare.change, { option: "budget", from: null, to: { ratio: 0.2 } })
+      const wide = first("retry", yield* advise({ ...fitting, budget: { ratio: 1 } }, trace))
+      assert.deepStrictEqual(wide.change, { option: "budget.ratio", from: 1, to: 0.2 })
+      const floor = first("retry", yield* advise({ ...fitting, budget: { ratio: 0.1, minPerSecond: 5 } }, trace))
+      assert.deepStrictEqual(floor.change, { option: "budget.minPerSecond", from: 5, to: 0 })
     })
   )
 
   it.effect("says that the budget is never enough, and whether its ratio or its price of a timeout is the reason", () =>
     Effect.gen(function* () {
       const ratio = yield* advise({ ...fitting, budget: { ratio: 0.01 } }, recordedOf({ failed: 0.1 }))
-      const [small] = about("budget", ratio)
+      const small = first("budget", ratio)
       assert.match(
-        small!.found,
+        small.found,
         /^the budget would refuse about 90 % of the retries, although only 10 % .* never enough$/
       )
-      assert.deepStrictEqual(small!.change, { option: "budget.ratio", from: 0.01, to: 0.12 })
-      const [priced] = about("budget", yield* advise(fitting, recordedOf({ hung: 0.03 })))
-      assert.deepStrictEqual(priced!.change, { option: "budget.timeoutCost", from: 20, to: 7 })
-      const [hopeless] = about("budget", yield* advise(fitting, recordedOf({ failed: 0.4 })))
-      assert.isUndefined(hopeless!.change)
-      assert.match(hopeless!.why, /the dependency is at fault/)
+      assert.deepStrictEqual(small.change, { option: "budget.ratio", from: 0.01, to: 0.12 })
+      const priced = first("budget", yield* advise(fitting, recordedOf({ hung: 0.03 })))
+      assert.deepStrictEqual(priced.change, { option: "budget.timeoutCost", from: 20, to: 7 })
+      const hopeless = first("budget", yield* advise(fitting, recordedOf({ failed: 0.4 })))
+      assert.isUndefined(hopeless.change)
+      assert.match(hopeless.why, /the dependency is at fault/)
     })
   )
 
   it.effect("says by Little's law that a bulkhead is too small, or far too large", () =>
     Effect.gen(function* () {
       const trace = recordedOf({ every: 10 })
-      const [small] = about("bulkhead", yield* advise({ ...fitting, bulkhead: { maxConcurrent: 5 } }, trace))
-      assert.strictEqual(small?.severity, "warning")
+      const small = first("bulkhead", yield* advise({ ...fitting, bulkhead: { maxConcurrent: 5 } }, trace))
+      assert.strictEqual(small.severity, "warning")
       assert.match(small.why, /By Little's law 100 calls per second of 140 ms keep 14 in flight/)
       // 14 in flight, three standard deviations and three more.
       assert.deepStrictEqual(small.change, { option: "bulkhead.maxConcurrent", from: 5, to: 29 })
-      const [large] = about("bulkhead", yield* advise({ ...fitting, bulkhead: { maxConcurrent: 1000 } }, trace))
-      assert.strictEqual(large?.severity, "info")
+      const large = first("bulkhead", yield* advise({ ...fitting, bulkhead: { maxConcurrent: 1000 } }, trace))
+      assert.strictEqual(large.severity, "info")
       assert.deepStrictEqual(large.change, { option: "bulkhead.maxConcurrent", from: 1000, to: 56 })
     })
   )
@@ -211,107 +205,5 @@ describe("advice from a recording", () => {
       assert.match(text, /^payments\n {2}warning {2}timeout {3}timeout 3 s/)
       assert.match(text, /\n +why {2}.*\n +change {2}timeout: 3 s → 400 ms/)
     })
-  )
-})
-
-describe("advice from live policies", () => {
-  it.effect("reads what Policies lists, and leaves alone a policy without enough calls", () =>
-    Effect.gen(function* () {
-      yield* Policy.make("search", { timeout: "30 seconds", breaker: {} })
-      yield* Policy.make("own", { breaker: { trip: TripPolicy.make({ ...TripPolicy.consecutive(1), name: "own" }) } })
-      const findings = yield* Advice.of(yield* Policies.all)
-      assert.deepStrictEqual(
-        findings.map(({ part, policy, severity }) => [policy, severity, part]),
-        [
-          ["search", "info", "policy"],
-          ["own", "info", "policy"]
-        ]
-      )
-    }).pipe(Effect.scoped, Effect.provide(Policies.layer))
-  )
-
-  it.effect("finds a timeout too long from the histogram: never a suggestion below what it knows", () =>
-    Effect.gen(function* () {
-      const entry = entryOf({ timeout: 8000, breaker: {} }, { successes: 5000, failures: 50, timeouts: 50, below: 100 })
-      const [finding] = about("timeout", yield* Advice.of([entry]))
-      assert.strictEqual(finding?.severity, "warning")
-      assert.strictEqual(finding.change?.to, 200)
-      assert.match(finding.found, /free 97\.5 % of the time/)
-    })
-  )
-
-  it.effect("finds a timeout too short when latencies reach up to it", () =>
-    Effect.gen(function* () {
-      const entry = entryOf(
-        { timeout: 750, breaker: {} },
-        { successes: 5000, failures: 100, timeouts: 100, below: 750 }
-      )
-      const [finding] = about("timeout", yield* Advice.of([entry]))
-      assert.deepStrictEqual(finding?.change, { option: "timeout", from: 750, to: 1500 })
-    })
-  )
-
-  it.effect("says that the breaker opens too often when chance explains it", () =>
-    Effect.gen(function* () {
-      const breaker = { trip: { name: "consecutive", failures: 3, minDuration: 0 } }
-      const counts = { successes: 4000, failures: 1000, openings: 40, seconds: 3600 }
-      const [finding] = about("breaker", yield* Advice.of([entryOf({ timeout: 400, breaker }, counts)]))
-      assert.match(finding!.found, /opened 40 times, 40 times per hour, although only 20 % of the attempts failed/)
-      const steady = entryOf({ timeout: 400, breaker: {} }, counts)
-      assert.deepStrictEqual(about("breaker", yield* Advice.of([steady])), [])
-    })
-  )
-
-  it.effect("says that retries spike, that the budget is never enough, and that a full outage is no reason", () =>
-    Effect.gen(function* () {
-      const settings = { timeout: 400, breaker: {}, retry: { backoff: {} } }
-      const spike = yield* Advice.of([entryOf(settings, { successes: 1000, failures: 600, retries: 600, calls: 1000 })])
-      assert.match(about("retry", spike)[0]!.found, /^retries still spike: 0\.6 per call, and no budget limits them$/)
-      const counts = { successes: 4800, failures: 200, retries: 50, calls: 5000, refused: 150 }
-      const [never] = about("budget", yield* Advice.of([entryOf({ ...settings, budget: { ratio: 0.01 } }, counts)]))
-      assert.strictEqual(never!.found.split(",")[0], "the budget refused 150 of 200 retries")
-      assert.deepStrictEqual(never!.change, { option: "budget.ratio", from: 0.01, to: 0.05 })
-      const outage = { ...counts, successes: 1000, failures: 4000 }
-      const [right] = about("budget", yield* Advice.of([entryOf({ ...settings, budget: {} }, outage)]))
-      assert.strictEqual(right!.severity, "info")
-    })
-  )
-
-  it.effect("says that there are too many keys", () =>
-    Effect.gen(function* () {
-      const settings = { timeout: 400, breaker: {}, keys: { maxKeys: 10 } }
-      const full = entryOf(settings, { successes: 5000, keys: 10, overflowed: 700 })
-      const [finding] = about("keys", yield* Advice.of([full]))
-      assert.match(finding!.found, /^700 of 5,700 calls shared the state of the key "\(overflow\)"/)
-      assert.deepStrictEqual(finding!.change, { option: "keys.maxKeys", from: 10, to: 20 })
-      const evicted = entryOf(settings, { successes: 5000, keys: 10, evicted: 700 })
-      assert.match(about("keys", yield* Advice.of([evicted]))[0]!.found, /no longer kept/)
-    })
-  )
-
-  it.effect("takes rates from `over`, or from the age of the circuits", () =>
-    Effect.gen(function* () {
-      const settings = { timeout: 400, bulkhead: { maxConcurrent: 5 } }
-      const entry = entryOf(settings, { successes: 100_000, full: 500, seconds: 0 })
-      const [unknown] = about("bulkhead", yield* Advice.of([entry]))
-      assert.match(unknown!.why, /give `over`/)
-      const [known] = about("bulkhead", yield* Advice.of([entry], { over: Duration.minutes(10) }))
-      assert.strictEqual(known!.change?.option, "bulkhead.maxConcurrent")
-    })
-  )
-
-  it.effect("suggests nothing that it cannot run for a schedule of your own, and says so", () =>
-    Effect.gen(function* () {
-      yield* Policy.make("search", { timeout: "1 second", retry: Retry.backoff() })
-      const [live] = yield* Policies.all
-      const entry = entryOf(
-        { ...live!.settings, timeout: 8000, retry: { schedule: "custom" } },
-        { successes: 5000, timeouts: 50, failures: 50 }
-      )
-      const [finding] = about("timeout", yield* Advice.of([entry]))
-      assert.isDefined(finding!.change)
-      const error = yield* Effect.flip(Advice.prove(finding!))
-      assert.strictEqual(error.message, "search: the finding on timeout has settings that the lab cannot run")
-    }).pipe(Effect.scoped, Effect.provide(Policies.layer))
   )
 })

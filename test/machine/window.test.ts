@@ -60,6 +60,20 @@ describe("a window of time", () => {
       assert.deepStrictEqual([window.totalCalls, window.totalMarked], [1, 0])
     }
   })
+
+  it("keeps no counts by bucket until two buckets have calls, and none of marked calls until there is one", () => {
+    const window = Window.makeTime(100)
+    const kept = () => [window.calls !== undefined, window.marked !== undefined]
+    Window.advance(window, 35)
+    assert.deepStrictEqual(kept(), [false, false])
+    for (const now of [35, 39, 139, 1000]) Window.recordTime(window, false, now)
+    assert.deepStrictEqual(kept(), [false, false])
+    Window.recordTime(window, true, 1000)
+    assert.deepStrictEqual(kept(), [false, true])
+    Window.recordTime(window, false, 1090)
+    assert.deepStrictEqual(kept(), [true, true])
+    assert.deepStrictEqual([window.totalCalls, window.totalMarked], [3, 1])
+  })
 })
 
 describe("a window of calls", () => {

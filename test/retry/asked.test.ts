@@ -4,10 +4,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
-import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import { Deadline, Policy, Retry, TripPolicy } from "effect-resilience"
-import * as Decision from "../../packages/resilience/src/machine/Retry.ts"
 import { Later } from "../support/errors.ts"
 import { start } from "../support/observe.ts"
 
@@ -103,38 +101,4 @@ describe("a delay that the dependency asked for", () => {
       }
     })
   )
-})
-
-describe("the decision", () => {
-  const limits = { maxRetryAfter: Infinity, remaining: Infinity, rejectedFor: 0 }
-  const half = () => 0.5
-  const millis = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1e9 }))
-  const share = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 - 2 ** -53 }))
-
-  it.prop(
-    "never waits less than the schedule proposes or the dependency asks, nor a fifth more than the longer of them",
-    [millis, millis, share],
-    ([delay, retryAfter, random]) => {
-      const wait = Decision.decide({ delay, retryAfter }, limits, () => random) as number
-      assert.isAtLeast(wait, Math.max(delay, retryAfter))
-      assert.isAtMost(wait, Math.max(delay, retryAfter * 1.2000001))
-    }
-  )
-
-  it("waits for a circuit that opened for the same time with a longer spread, and not for one that is open longer", () => {
-    const asked = { delay: 0, retryAfter: 1000 }
-    assert.strictEqual(Decision.decide(asked, { ...limits, rejectedFor: 1150 }, half), 1150)
-    assert.strictEqual(Decision.decide(asked, { ...limits, rejectedFor: 1050 }, half), 1100)
-    assert.strictEqual(Decision.decide(asked, { ...limits, rejectedFor: 1201 }, half), "rejected")
-    assert.strictEqual(Decision.decide({ delay: 5, retryAfter: 0 }, { ...limits, rejectedFor: 6 }, half), "rejected")
-    assert.strictEqual(Decision.decide(asked, { ...limits, rejectedFor: 1150, remaining: 1150 }, half), "deadline")
-  })
-
-  it("an infinite delay has no deadline to blame when there is none", () => {
-    assert.strictEqual(Decision.decide({ delay: Infinity, retryAfter: 0 }, limits, half), "attempts")
-    assert.strictEqual(Decision.decide({ delay: Infinity, retryAfter: 5 }, limits, half), "attempts")
-    assert.strictEqual(Decision.decide({ delay: 0, retryAfter: Infinity }, limits, half), "retryAfter")
-    const within = { ...limits, remaining: 1000 }
-    assert.strictEqual(Decision.decide({ delay: Infinity, retryAfter: 0 }, within, half), "deadline")
-  })
 })

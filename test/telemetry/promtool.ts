@@ -17,18 +17,20 @@ export const isInstalled = version() !== undefined
 if (!isInstalled)
   console.warn("promtool is not installed: the tests that need it are left out (apt-get install prometheus)")
 
-/** Exit code 0, and what it printed. */
+/** Exit code 0, and what it printed. `input` is what it reads. */
 export const promtool = (
   args: ReadonlyArray<string>,
-  files: Readonly<Record<string, string>>
+  files: Readonly<Record<string, string>>,
+  input = ""
 ): Promise<{ readonly ok: boolean; readonly output: string }> => {
   const cwd = mkdtempSync(join(tmpdir(), "promtool-"))
   for (const [name, text] of Object.entries(files)) writeFileSync(join(cwd, name), text)
   return new Promise((end) => {
-    execFile("promtool", args, { cwd, encoding: "utf8" }, (error, stdout, stderr) => {
+    const child = execFile("promtool", args, { cwd, encoding: "utf8" }, (error, stdout, stderr) => {
       rmSync(cwd, { recursive: true, force: true })
       end({ ok: error === null, output: stdout + stderr })
     })
+    child.stdin?.end(input)
   })
 }
 

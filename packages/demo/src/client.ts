@@ -9,13 +9,15 @@ import * as Schedule from "effect/Schedule"
 import { callers } from "./callers.ts"
 import { arrivals, openLoop, until, WarmUp, warming } from "./load.ts"
 import { type Ended, say, told } from "./messages.ts"
+import { serve } from "./metrics.ts"
 import { lengthOf, phaseAt } from "./script.ts"
 import { type ClientName, deadline, warmUp as growth, now, tick, tooLate } from "./settings.ts"
 
 const program = Effect.gen(function* () {
   const client = HttpClient.filterStatusOk(yield* HttpClient.HttpClient)
   const { begin, start } = told()
-  say({ _tag: "Ready" })
+  const metrics = process.argv[3] === "--metrics" ? yield* serve : undefined
+  say({ _tag: "Ready", metrics })
   const { port, run, warmsUpAt } = yield* Effect.promise(() => start)
   const { script } = run
   const fullFrom = warmsUpAt + growth
@@ -76,7 +78,7 @@ const program = Effect.gen(function* () {
   yield* Effect.sleep(lengthOf(script) + deadline - at())
   yield* tell(true)
   return yield* Effect.never
-}).pipe(Effect.provide(NodeHttpClient.layerUndici))
+}).pipe(Effect.scoped, Effect.provide(NodeHttpClient.layerUndici))
 
 Effect.runFork(program).addObserver((exit) => {
   if (Exit.isFailure(exit)) console.error(Cause.pretty(exit.cause))

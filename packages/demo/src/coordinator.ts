@@ -17,6 +17,8 @@ export interface Options {
   readonly script: Script
   readonly rate: number
   readonly seed: number
+  /** Gets the address of the metrics of the protected client. Without it they are not served. */
+  readonly onMetrics?: ((url: string) => void) | undefined
 }
 
 /** Between the message about a moment and the moment. */
@@ -29,7 +31,11 @@ const within = (millis: number, what: string) =>
   })
 
 /** One client, the upstream of its own, and what was seen of both. */
-const pair = Effect.fnUntraced(function* (name: ClientName, due: ReadonlyArray<number>) {
+const pair = Effect.fnUntraced(function* (
+  name: ClientName,
+  due: ReadonlyArray<number>,
+  onMetrics: Options["onMetrics"]
+) {
   const seen = nothingSeen(due)
   let keepsUp = false
   const port = yield* Deferred.make<number>()
@@ -41,8 +47,12 @@ const pair = Effect.fnUntraced(function* (name: ClientName, due: ReadonlyArray<n
     seen.received = message.received
     if (message.last) Deferred.doneUnsafe(upstreamDone, Effect.void)
   })
-  const client = yield* spawn("./client.ts", [name], `the client ${name}`, (message: FromClient) => {
-    if (message._tag === "Ready") return void Deferred.doneUnsafe(ready, Effect.void)
+  const args = [name, ...(name === "policy" && onMetrics !== undefined ? ["--metrics"] : [])]
+  const client = yield* spawn("./client.ts", args, `the client ${name}`, (message: FromClient) => {
+    if (message._tag === "Ready") {
+      if (message.metrics !== undefined) onMetrics?.(message.metrics)
+      return void Deferred.doneUnsafe(ready, Effect.void)
+    }
     addEnded(seen, message.ended)
     seen.sent = message.sent
     seen.begun = message.begun
@@ -71,12 +81,12 @@ const follow = Effect.fnUntraced(function* (
   pairs: ReadonlyArray<Pair>,
   show: (moment: Moment) => void
 ) {
-  const { script } = options
+  const { rate, script, seed } = options
   const length = lengthOf(script)
   const ports = yield* Effect.forEach(pairs, ({ ready }) => ready).pipe(within(60_000, "the start of the processes"))
   const warmsUpAt = now() + lead
   yield* Effect.forEach(pairs, ({ tell }, index) =>
-    tell({ _tag: "Start", run: options, port: ports[index] ?? 0, warmsUpAt })
+    tell({ _tag: "Start", run: { script, rate, seed }, port: ports[index] ?? 0, warmsUpAt })
   )
   let startsAt = Infinity
   const at = () => now() - startsAt
@@ -114,7 +124,7 @@ export const run = (
   Effect.scoped(
     Effect.gen(function* () {
       const due = arrivals({ ...options, from: 0, to: lengthOf(options.script) })
-      const pairs = yield* Effect.forEach(clients, (name) => pair(name, due))
+      const pairs = yield* Effect.forEach(clients, (name) => pair(name, due, options.onMetrics))
       const anyEnded = Effect.raceAllFirst(pairs.map(({ ended }) => ended))
       return yield* Effect.raceFirst(follow(options, pairs, show), anyEnded)
     })

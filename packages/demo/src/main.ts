@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
 import { run } from "./coordinator.ts"
+import { howToWatch } from "./metrics.ts"
 import { table } from "./report.ts"
 import { Screen } from "./screen.ts"
 import { full, lengthOf, quick } from "./script.ts"
@@ -38,6 +39,10 @@ const flags = {
     Flag.withDescription("A short script: slow and down only, 9 seconds"),
     Flag.withDefault(false)
   ),
+  metrics: Flag.Boolean("metrics").pipe(
+    Flag.withDescription("Serve the metrics of policy for a Prometheus on this machine, and print how to see them"),
+    Flag.withDefault(false)
+  ),
   json: Flag.Boolean("json").pipe(
     Flag.withDescription("Print the figures as JSON; progress goes to the error output"),
     Flag.withDefault(false)
@@ -65,12 +70,14 @@ const about = (rate: number, seconds: number, width: number): string =>
     .map((text) => wrap(text, width, /^\w+ {2,}/.exec(text)?.[0].length))
     .join("\n")
 
-const demo = Command.make("demo", flags, ({ json, quick: short, rate, seed }) =>
+const demo = Command.make("demo", flags, ({ json, metrics, quick: short, rate, seed }) =>
   Effect.gen(function* () {
     const script = short ? quick : full
-    const screen = new Screen(json ? process.stderr : process.stdout, process.env)
+    const progress = json ? process.stderr : process.stdout
+    const screen = new Screen(progress, process.env)
     if (!json) process.stdout.write(`${about(rate, lengthOf(script) / 1000, screen.width)}\n`)
-    const measured = yield* run({ script, rate, seed }, (moment) => screen.show(moment))
+    const onMetrics = metrics ? (url: string) => void progress.write(`${howToWatch(url)}\n`) : undefined
+    const measured = yield* run({ script, rate, seed, onMetrics }, (moment) => screen.show(moment))
     const trusted = distrust(script, measured).length === 0
     const text = json
       ? JSON.stringify({ rate, seed, script, deadline, trusted, clients: measured }, undefined, 2)

@@ -24,7 +24,11 @@ export type FromUpstream =
   | { readonly _tag: "Tick"; readonly received: ReadonlyArray<number>; readonly last: boolean }
 
 export type FromClient =
-  | { readonly _tag: "Ready" }
+  | {
+      readonly _tag: "Ready"
+      /** Where its metrics are, if it serves them. */
+      readonly metrics: string | undefined
+    }
   | {
       readonly _tag: "Tick"
       /** Requests sent in each phase, refused connections included. */

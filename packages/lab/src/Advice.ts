@@ -160,9 +160,9 @@ const isRecording = (source: ReadonlyArray<Policies.Entry> | Recording): source 
 
 const isFiniteEntry = (entry: readonly [string, number]): boolean => Number.isFinite(entry[1])
 
-const readSettings = (policy: string, json: Schema.Json) =>
+const readSettings = (policy: string, json: Schema.Json, source: "listed" | "written") =>
   Effect.gen(function* () {
-    const settings = yield* Effect.fromResult(Settings.decode(json))
+    const settings = yield* Effect.fromResult(Settings.decode(json, source))
     const read = yield* Effect.fromResult(Settings.resolve(policy, settings))
     return { settings, ...read }
   }).pipe(Effect.mapError((reason) => new AdviceError({ policy, reason })))
@@ -170,11 +170,19 @@ const readSettings = (policy: string, json: Schema.Json) =>
 type Known = Effect.Success<ReturnType<typeof readSettings>>
 
 /** The trip policy of a breaker at its defaults, which stand in the library. */
-const standardOf = Effect.map(readSettings("standard", { breaker: {} }), ({ resolved }) => resolved.breaker?.trip ?? {})
+const standardOf = Effect.map(
+  readSettings("standard", { breaker: {} }, "written"),
+  ({ resolved }) => resolved.breaker?.trip ?? {}
+)
+
+/** The path of an option in the policy of that kind: a single breaker has `trip`, and a policy `breaker.trip`. */
+const optionIn = (kind: Policies.Kind, option: string): string =>
+  kind === "Policy" ? option : option.replace(/^(?:breaker|bulkhead|budget)\./, "")
 
 const toFinding =
   (
     policy: string,
+    kind: Policies.Kind,
     { resolved, settings, unknown }: Known,
     evidence: Evidence.Evidence,
     recording: Recording | undefined
@@ -192,7 +200,7 @@ const toFinding =
       found,
       why,
       evidence: Object.fromEntries(Object.entries(figures).filter(isFiniteEntry)),
-      ...(isPossible && change !== undefined ? { change } : {}),
+      ...(isPossible && change !== undefined ? { change: { ...change, option: optionIn(kind, change.option) } } : {}),
       ...(isShown
         ? {
             run: {
@@ -223,10 +231,10 @@ const ofEntry = (
   Effect.gen(function* () {
     const json = Settings.ofKind(entry.kind, entry.settings)
     if (json === undefined) return []
-    const known = yield* readSettings(name, json)
+    const known = yield* readSettings(name, json, "listed")
     const evidence = yield* Evidence.ofEntry(entry, known.resolved, over)
     const given = { kind: entry.kind, settings: known.resolved, evidence, objective, trace: undefined, standard }
-    return Rules.apply(given).map(toFinding(name, known, evidence, undefined))
+    return Rules.apply(given).map(toFinding(name, entry.kind, known, evidence, undefined))
   })
 
 /**
@@ -271,7 +279,7 @@ export const of = (
   return Effect.gen(function* () {
     const standard = yield* standardOf
     if (isRecording(source)) {
-      const known = yield* readSettings(source.name, source.settings)
+      const known = yield* readSettings(source.name, source.settings, "written")
       const evidence = Evidence.ofTrace(source.trace, known.resolved)
       const given: Rules.Given = {
         kind: "Policy",
@@ -281,7 +289,7 @@ export const of = (
         trace: source.trace,
         standard
       }
-      return Rules.apply(given).map(toFinding(source.name, known, evidence, source))
+      return Rules.apply(given).map(toFinding(source.name, given.kind, known, evidence, source))
     }
     const found = yield* Effect.forEach(source, (entry) => {
       const isAlone = source.every((other) => other === entry || other.name !== entry.name)
@@ -321,8 +329,8 @@ export interface Proof {
   readonly present: Shown
   readonly suggested: Shown
   /**
-   * `worse` if goodput falls by more than a percentage point; `better` if goodput rises by more than 0.1 points, or if
-   * amplification or the time that hung calls hold falls by a twentieth; otherwise `same`.
+   * `worse` if goodput falls by more than a percentage point, `better` if it rises, in both cases by more than chance (three
+   * standard errors). `better` also if amplification or the time that hung calls hold falls by a twentieth; else `same`.
    */
   readonly verdict: "better" | "same" | "worse"
   /** The comparison as one sentence. */
@@ -384,10 +392,14 @@ const show = (scenario: Scenario.Scenario, name: string, options: Settings.Read[
   return { shown, calls: Math.round(median(runs.map(({ calls }) => calls))) }
 }
 
-const verdictOf = (present: Shown, suggested: Shown): Proof["verdict"] => {
-  if (suggested.goodput < present.goodput - 0.01) return "worse"
+/** Three standard errors of the difference of two goodputs. */
+const noiseOf = ({ goodput }: Shown, calls: number): number => 3 * Math.sqrt((2 * goodput * (1 - goodput)) / calls)
+
+const verdictOf = (present: Shown, suggested: Shown, calls: number): Proof["verdict"] => {
+  const noise = noiseOf(present, calls)
+  if (suggested.goodput < present.goodput - Math.max(0.01, noise)) return "worse"
   const isBetter =
-    suggested.goodput > present.goodput + 0.001 ||
+    suggested.goodput > present.goodput + noise ||
     suggested.amplification < 0.95 * present.amplification ||
     suggested.held < 0.95 * present.held
   return isBetter ? "better" : "same"
@@ -461,16 +473,28 @@ export const prove = (
       Scenario.decode(run.scenario),
       ({ message }) => new AdviceError({ policy, reason: message })
     )
-    const [now, then] = [yield* readSettings(policy, run.present), yield* readSettings(policy, run.suggested)]
+    const [now, then] = [
+      yield* readSettings(policy, run.present, "written"),
+      yield* readSettings(policy, run.suggested, "written")
+    ]
     const { calls, shown: present } = show(scenario, "present", now.options, seeds)
     const { shown: suggested } = show(scenario, "suggested", then.options, seeds)
-    const verdict = verdictOf(present, suggested)
+    const verdict = verdictOf(present, suggested, seeds * Math.max(1, calls))
     return { seeds, calls, present, suggested, verdict, sentence: sentenceOf(present, suggested, seeds, calls) }
   })
 }
 
-const valueOf = (value: Schema.Json): string =>
-  value === null ? "none" : typeof value === "object" ? JSON.stringify(value) : String(value)
+/** A value in a line: a trip policy as its parts, each with its options. */
+const valueOf = (value: Schema.Json): string => {
+  if (value === null) return "none"
+  if (typeof value !== "object") return String(value)
+  if (Array.isArray(value)) return JSON.stringify(value)
+  const { name, parts, ...options } = value as Schema.JsonObject // no array
+  if (Array.isArray(parts)) return parts.map(valueOf).join(String(name).startsWith("all") ? " and " : " or ")
+  const listed = Object.entries(options).map(([option, one]) => `${option} ${valueOf(one)}`)
+  if (typeof name === "string") return `${name} (${listed.join(", ")})`
+  return listed.length === 0 ? "defaults" : listed.join(", ")
+}
 
 /** Options whose values are durations. */
 const durations: ReadonlySet<string> = new Set(["timeout", "deadline"])
@@ -511,19 +535,22 @@ export const text = (findings: ReadonlyArray<Finding>, proofs: ReadonlyArray<Pro
 }
 
 /**
- * Findings as JSON. A recording is replaced by its name where a scenario contains it, as `Trace.load` reads it.
+ * Findings as JSON, each with its `proof` if there is one. A recording is replaced by its name where a scenario contains
+ * it, as `Trace.load` reads it.
  *
  * @category rendering
  * @since 0.1.0
  */
-export const json = (findings: ReadonlyArray<Finding>): string =>
+export const json = (findings: ReadonlyArray<Finding>, proofs: ReadonlyArray<Proof | undefined> = []): string =>
   JSON.stringify(
-    findings.map((finding) => {
+    findings.map((finding, index) => {
       const { run } = finding
-      if (run?.recording === undefined) return finding
+      const proof = proofs[index]
+      const shown = proof === undefined ? finding : { ...finding, proof }
+      if (run?.recording === undefined) return shown
       const { recording, scenario } = run
       const written = { ...scenario, replay: { calls: recording }, arrivals: { times: recording } }
-      return { ...finding, run: { ...run, scenario: written } }
+      return { ...shown, run: { ...run, scenario: written } }
     }),
     null,
     2

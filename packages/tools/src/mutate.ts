@@ -8,9 +8,7 @@ import { Stryker } from "@stryker-mutator/core"
 const equivalent: Readonly<Record<string, string>> = {
   "Histogram: scaled > steps → scaled >= steps":
     "Sixteen sixteenths are the lowest bucket on either path; the short one is for zero, negative numbers and NaN.",
-  "Histogram: at < size → at <= size":
-    "The rank is reached within the buckets or there are no calls; the place behind the last holds nothing that counts.",
-  "Tokens: steps > 0 → steps >= 0": "With no step to go the tick becomes what it is.",
+  "Queue: linked: false → true": "The list that the waiter joins at once marks it.",
   "Window: tick > self.tick → tick >= self.tick":
     "With no step to go no bucket is emptied, and the tick becomes what it is."
 }
@@ -25,7 +23,11 @@ const nameOf = (mutant: Mutant): string => {
     .split("\n")
     .slice(start.line - 1, end.line)
   const last = lines.pop() ?? ""
-  const original = [...lines, last.slice(0, end.column - 1)].join("\n").slice(start.column - 1)
+  const from = start.column - 1
+  // `false` alone would name every `false` of the machine: with the word before it, `linked: false`.
+  const isWord = mutant.mutatorName === "BooleanLiteral"
+  const before = isWord ? (/\w+:? *$/.exec(last.slice(0, from))?.[0] ?? "") : ""
+  const original = before + [...lines, last.slice(0, end.column - 1)].join("\n").slice(from)
   return `${machineOf(mutant)}: ${original} → ${mutant.replacement}`.replace(/\s+/g, " ")
 }
 

@@ -30,7 +30,7 @@ const places = [
   "CONTRIBUTING.md",
   "AGENTS.md",
   "docs/**/*.md",
-  "examples/*.ts",
+  "examples/**/*.ts",
   "packages/*/{README,AGENTS}.md",
   "packages/{resilience,testing,lab}/src/**/*.ts"
 ]

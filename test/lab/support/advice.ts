@@ -1,5 +1,6 @@
 /** Recordings and live policies with given figures, for the tests of `Advice`. */
-import type { Trace } from "@effect-resilience/lab"
+import { assert } from "@effect/vitest"
+import type { Advice, Trace } from "@effect-resilience/lab"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
@@ -125,4 +126,15 @@ export const entryOf = (settings: Schema.JsonObject, counts: Counts): Policies.E
     snapshot: undefined,
     restore: undefined
   }
+}
+
+/** All findings of a part. */
+export const about = (part: Advice.Part, findings: ReadonlyArray<Advice.Finding>) =>
+  findings.filter((finding) => finding.part === part)
+
+/** The first of them. */
+export const first = (part: Advice.Part, findings: ReadonlyArray<Advice.Finding>): Advice.Finding => {
+  const [finding] = about(part, findings)
+  assert.isDefined(finding, part)
+  return finding! // it is defined
 }

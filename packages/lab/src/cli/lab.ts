@@ -9,6 +9,7 @@ import * as Scenario from "../Scenario.ts"
 import * as Scenarios from "../Scenarios.ts"
 import type * as Sender from "../Sender.ts"
 import * as Table from "../Table.ts"
+import * as Advise from "./advise.ts"
 import { catalogueOf, decode, drawnSenders, namedSenders, scenarioNamed, senderNamed } from "./catalogue.ts"
 import { estimateOf } from "./estimate.ts"
 import { plain } from "./json.ts"
@@ -156,9 +157,15 @@ const main = async (options: Options): Promise<void> => {
 }
 
 try {
-  const options = read(process.argv.slice(2))
-  if (options.prints !== undefined) console.log(options.prints === "help" ? help : list)
-  else await main(options)
+  // npx passes the `--` on, which npm removes.
+  const given = process.argv.slice(process.argv[2] === "--" ? 3 : 2)
+  if (given[0] === Advise.advise) {
+    console.log(await Advise.main(given.slice(1)))
+  } else {
+    const options = read(given)
+    if (options.prints !== undefined) console.log(options.prints === "help" ? help : list)
+    else await main(options)
+  }
 } catch (error) {
   const isUsage = error instanceof UsageError
   const message = error instanceof Error ? error.message : String(error)

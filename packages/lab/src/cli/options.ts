@@ -30,6 +30,7 @@ export const command = isSource ? "npm run lab --" : "npx effect-resilience-lab"
 export const help = `What would this policy do? Real policies in virtual time, against a simulated dependency with faults.
 
 ${command} [options]
+${command} advise <recording> --settings <file>   findings on the settings of a policy; advise --help
 
   --scenario <name>  runs only this scenario; may be given several times
                      (default: ${quick.scenarios.join(" ")})
@@ -76,7 +77,7 @@ export interface Options {
   readonly prints: "help" | "list" | undefined
 }
 
-const integer = (name: string, text: string, least: number): number => {
+export const integer = (name: string, text: string, least: number): number => {
   const value = text.trim() === "" ? NaN : Number(text)
   return Number.isSafeInteger(value) && value >= least
     ? value

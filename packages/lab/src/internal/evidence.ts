@@ -9,7 +9,7 @@ import { periodOf } from "./recording.ts"
 import { type Settings, tripOf } from "./settings.ts"
 
 /** Latencies of good calls, in milliseconds. */
-export interface Good {
+interface Good {
   readonly count: number
   readonly mean: number
   /** The share that ended within a time. */
@@ -21,7 +21,7 @@ export interface Good {
 }
 
 /** The circuit of a key. */
-export interface KeyEvidence {
+interface KeyEvidence {
   readonly key: string
   readonly attempts: number
   readonly failures: number
@@ -61,7 +61,7 @@ export interface Evidence {
 }
 
 /** Ten seconds of a recording, or twenty calls if those take longer. */
-export interface Stretch {
+interface Stretch {
   readonly calls: number
   readonly failures: number
   readonly seconds: number

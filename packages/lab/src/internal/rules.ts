@@ -3,13 +3,13 @@ import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import type { Policies } from "effect-resilience"
 import type { Trace } from "../Trace.ts"
-import { type Evidence, type Replayed, replay } from "./evidence.ts"
+import { type Evidence, patience, type Replayed, replay } from "./evidence.ts"
 import { permitsFor } from "./little.ts"
 import type { Settings } from "./settings.ts"
 
-export type Part = "policy" | "timeout" | "deadline" | "breaker" | "retry" | "budget" | "bulkhead" | "keys"
+type Part = "policy" | "timeout" | "deadline" | "breaker" | "retry" | "budget" | "bulkhead" | "keys"
 
-export interface Change {
+interface Change {
   readonly option: string
   readonly from: Schema.Json
   readonly to: Schema.Json
@@ -61,7 +61,7 @@ const figure = (value: number): string => value.toLocaleString("en", { maximumSi
 
 export const time = (millis: number): string => (millis >= 1000 ? `${figure(millis / 1000)} s` : `${figure(millis)} ms`)
 
-export const percent = (share: number): string => {
+const percent = (share: number): string => {
   const digits = share > 0.99 || share < 0.01 ? 2 : share > 0.9 || share < 0.1 ? 1 : 0
   return `${show(100 * share, digits)} %`
 }
@@ -73,7 +73,7 @@ const among = (some: number, all: number): string =>
 const steps = [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10]
 
 /** The next number that people write. */
-export const round = (value: number): number => {
+const round = (value: number): number => {
   if (!(value > 0) || !Number.isFinite(value)) return value
   const scale = 10 ** Math.floor(Math.log10(value))
   const step = steps.find((one) => one * scale >= value * (1 - 1e-9)) ?? 10
@@ -182,10 +182,11 @@ const deadline: Rule = (given) => {
   const late = evidence.giveUps.deadline + evidence.rejections.DeadlineExceeded
   const share =
     trace === undefined ? late / Math.max(1, evidence.calls) : evidence.hung / Math.max(1, evidence.attempts)
+  const fit = Math.floor(deadline / timeout)
   found.push({
     part: "deadline",
     severity: fits && share > 1 - objective.success ? "warning" : "info",
-    found: `deadline ${time(deadline)} is shorter than ${attempts} attempts of ${time(timeout)}: there is time for ${show(Math.floor(deadline / timeout))} that hang`,
+    found: `deadline ${time(deadline)} is shorter than ${attempts} attempts of ${time(timeout)}: there is time for ${fit === 1 ? "1 that hangs" : `${show(fit)} that hang`}`,
     why: fits
       ? `With a timeout of ${time(limit)} all ${attempts} attempts fit, and it cuts ${among(good.count * (1 - good.within(limit)), good.count)} good calls.`
       : "Only failures that come sooner than the timeout get all their retries; good calls need the timeout as it is.",
@@ -219,7 +220,7 @@ const atLeast = (least: number, count: number, failing: number): number => {
 }
 
 /** Openings per hour by chance alone, at a share of failures that do not depend on each other. */
-export const chance = (trip: Schema.JsonObject, rate: number, failing: number): number => {
+const chance = (trip: Schema.JsonObject, rate: number, failing: number): number => {
   const hour = 3600 * rate
   switch (trip.name) {
     case "consecutive": {
@@ -509,7 +510,8 @@ const budget: Rule = ({ evidence, kind, objective, settings, trace }) => {
 // Bulkhead and keys
 // ---------------------------------------------------------------------------------------------------------------------
 
-const bulkhead: Rule = ({ evidence, kind, objective, settings }) => {
+const bulkhead: Rule = (given) => {
+  const { evidence, kind, objective, settings } = given
   const { bulkhead, timeout } = settings
   const { attempts, busiest, calls, good, hung, rejections } = evidence
   if (kind !== "Policy" || bulkhead === undefined || good.count < enough) return []
@@ -532,7 +534,9 @@ const bulkhead: Rule = ({ evidence, kind, objective, settings }) => {
   }
   const share = attempts === 0 ? 0 : hung / attempts
   const healthy = (busiest * good.mean) / 1000
-  const inFlight = healthy * (1 - share) + (share * busiest * (timeout ?? 0)) / 1000
+  // A call that hangs counts as long as a timeout that fits would let it: more permits are no cure for a long timeout.
+  const hangs = Math.min(timeout ?? Infinity, limitOf(given))
+  const inFlight = healthy * (1 - share) + (share > 0 && hangs < Infinity ? (share * busiest * hangs) / 1000 : 0)
   const permits = permitsFor(inFlight)
   const law = `${figure(busiest)} calls per second of ${time(good.mean)} keep ${figure(healthy)} in flight`
   const figures = { ...known, callsPerSecond: busiest, meanMillis: good.mean, inFlight, permits }
@@ -552,8 +556,11 @@ const bulkhead: Rule = ({ evidence, kind, objective, settings }) => {
       }
     ]
   }
-  if (maxConcurrent <= 10 * permits) return []
-  const to = Math.max(permits, Math.ceil(4 * inFlight))
+  // Nothing that was measured may be rejected by fewer permits: retries, and what hangs for the present timeout.
+  const perCall = Math.max(1, attempts / Math.max(1, calls))
+  const held = perCall * busiest * ((good.mean * (1 - share) + share * (timeout ?? patience)) / 1000)
+  const to = Math.max(permitsFor(held), Math.ceil(4 * held))
+  if (maxConcurrent <= 10 * permits || to >= maxConcurrent) return []
   return [
     {
       part: "bulkhead",

@@ -89,7 +89,10 @@ const Settings = Schema.Struct({
   bulkhead: field(
     Schema.Struct({ maxConcurrent: Schema.Finite, maxQueued: field(Schema.Finite), maxWait: field(Millis) })
   ),
-  keys: field(Keys)
+  keys: field(Keys),
+  /** What the stats measure changes no call: as options, and as `Policies` lists it. */
+  stats: field(Schema.Struct({ window: field(Millis) })),
+  window: field(Millis)
 })
 
 /** Settings, durations in milliseconds. What was not given has the default of the library, and is left out. */
@@ -97,20 +100,25 @@ export type Settings = typeof Settings.Type
 
 type Message = string
 
+const lenient = { errors: "all", reportInput: true } as const
+
 const strict = { onExcessProperty: "error", errors: "all", reportInput: true } as const
 
 /**
- * Reads settings. `Policies` leaves out what is infinite: in settings with all defaults filled in, which have `initial`,
+ * Reads settings. An unknown field is an error unless the settings are `listed` by `Policies`. `Policies` leaves out what is infinite: in settings with all defaults filled in, which have `initial`,
  * that is written out.
  */
-export const decode = (settings: unknown): Result.Result<Settings, Message> =>
+export const decode = (settings: unknown, source: "listed" | "written" = "written"): Result.Result<Settings, Message> =>
   Result.mapError(
-    Result.map(Schema.decodeUnknownResult(Settings)(settings, strict), (read): Settings => {
-      const { budget } = read
-      if (!Predicate.isObject(budget) || budget.ratio === undefined || budget.minPerSecond === undefined) return read
-      if (budget.initial === undefined) return read
-      return { ...read, budget: { timeoutCost: "Infinity", capacity: "Infinity", ...budget } }
-    }),
+    Result.map(
+      Schema.decodeUnknownResult(Settings)(settings, source === "listed" ? lenient : strict),
+      (read): Settings => {
+        const { budget } = read
+        if (!Predicate.isObject(budget) || budget.ratio === undefined || budget.minPerSecond === undefined) return read
+        if (budget.initial === undefined) return read
+        return { ...read, budget: { timeoutCost: "Infinity", capacity: "Infinity", ...budget } }
+      }
+    ),
     (error) => explained(error).message
   )
 
@@ -231,9 +239,9 @@ export const resolve = (
           const entries = yield* Policies.all
           // The registry holds a policy only as long as the program does.
           return policy === undefined ? [] : entries
-        }).pipe(Effect.scoped, Effect.provide(Policies.layer))
+        }).pipe(Effect.scoped, Effect.provideService(Policies.CurrentRegistry, Policies.makeRegistry()))
       )
-      return { ...known, resolved: Result.getOrThrow(decode(listed[0]?.settings)) }
+      return { ...known, resolved: Result.getOrThrow(decode(listed[0]?.settings, "listed")) }
     },
     catch: (error) => (error instanceof Error ? error.message : String(error))
   })

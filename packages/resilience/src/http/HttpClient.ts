@@ -11,6 +11,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -23,10 +24,15 @@ import * as UrlParams from "effect/http/UrlParams"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as Deadline from "../engine/deadline.ts"
 import * as Left from "../engine/left.ts"
+import type { PolicyEngine } from "../engine/policy.ts"
+import * as Propagated from "../engine/propagated.ts"
 import type * as Policy from "../Policy.ts"
+import * as Propagation from "../Propagation.ts"
+import { EngineKey } from "../runtime/frame.ts"
 import * as Check from "../runtime/options.ts"
-import { attempt, read } from "../runtime/read.ts"
+import { attempt, has, read } from "../runtime/read.ts"
 import * as Transient from "../Transient.ts"
 import { defaultKey } from "../Types.ts"
 
@@ -58,6 +64,20 @@ export interface Options {
    * 429, 500, 502, 503 and 504. The breaker ignores 429. What the function throws counts as `false`.
    */
   readonly transient?: ((response: HttpClientResponse.HttpClientResponse) => boolean) | undefined
+  /**
+   * To which servers the headers of `Propagation` are sent: origins such as `"https://users.internal"`, a function of the request,
+   * or `true` for all. What the function throws counts as `false`. Default: `false`, because the headers tell a third party the
+   * time limits and the load of this program. They also go where a client below this one follows a redirect to.
+   *
+   * Each attempt carries the time that is left for it, its number, the criticality of the fiber, and the retries that the
+   * receiver may make: those that the fiber inherited, or one that the budget of the policy has paid for. A policy that retries
+   * without a budget sends 0; one without a retry says nothing about retries.
+   */
+  readonly propagate?:
+    | boolean
+    | ReadonlyArray<string>
+    | ((request: HttpClientRequest.HttpClientRequest) => boolean)
+    | undefined
 }
 
 /**
@@ -113,7 +133,7 @@ const idempotent = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "QUERY", "PUT", "
  * @category guards
  * @since 0.1.0
  */
-export const isRepeatable = (request: HttpClientRequest.HttpClientRequest): boolean =>
+export const isRepeatable = (request: Pick<HttpClientRequest.HttpClientRequest, "method" | "headers">): boolean =>
   idempotent.has(request.method) || request.headers["idempotency-key"] !== undefined
 
 /** Classes of `Raw` bodies that can be read again, by the tag of their `toString`: they may come from another realm. */
@@ -149,10 +169,13 @@ const isOneShot = (body: HttpBody.HttpBody): boolean => {
 // ---------------------------------------------------------------------------------------------------------------------
 
 interface Settings {
+  readonly policy: unknown
   readonly protect: (options: Policy.ProtectOptions) => (self: Execution) => Execution
   readonly body: boolean
   readonly repeat: (request: Request) => boolean
   readonly transient: (response: ClientResponse) => boolean
+  /** `undefined` when no request carries anything. */
+  readonly propagate: ((request: Request) => boolean) | undefined
 }
 
 const where = "effect-resilience/http/HttpClient"
@@ -175,16 +198,35 @@ const resolve = (policy: unknown, options: Omit<Options, "key">): Settings => {
   if (typeof protect !== "function") {
     Check.invalid(where, "policy", "a class made by Policy.Service, or a policy made by Policy.make", policy)
   }
-  Check.noUnknown(where, options, ["key", "body", "repeat", "transient"])
+  Check.noUnknown(where, options, ["key", "body", "repeat", "transient", "propagate"])
   const body = Check.orDefault(options.body, false)
   if (typeof body !== "boolean") Check.invalid(where, "body", "true or false", body)
   return {
+    policy,
     // The public signatures have checked that the policy makes sense for the client.
     protect: protect as Settings["protect"],
     body,
     repeat: functionOr("repeat", Check.predicate, options.repeat, isRepeatable),
-    transient: functionOr("transient", Check.predicate, options.transient, HttpClient.isTransientResponse)
+    transient: functionOr("transient", Check.predicate, options.transient, HttpClient.isTransientResponse),
+    propagate: resolvePropagate(options.propagate)
   }
+}
+
+const resolvePropagate = (propagate: Options["propagate"]): Settings["propagate"] => {
+  const what = "true, false, an array of origins, or a function that returns true or false"
+  if (propagate === undefined || propagate === false) return undefined
+  if (propagate === true) return () => true
+  if (typeof propagate === "function") {
+    Check.callback(where, "propagate", Check.predicate, propagate)
+    return propagate
+  }
+  if (!Array.isArray(propagate)) return Check.invalid(where, "propagate", what, propagate)
+  const origins = new Set<string>(propagate)
+  for (const origin of origins) {
+    if (attempt(() => new URL(origin).origin, undefined) === origin && origin !== "null") continue
+    Check.invalid(where, "propagate", `origins without a path, such as "https://users.internal"`, origin)
+  }
+  return (request) => origins.has(originOf(request))
 }
 
 const resolveKey = (key: Options["key"]): ((request: Request) => string) => {
@@ -289,10 +331,23 @@ const inMemory = (response: ClientResponse, buffer: ArrayBuffer): ClientResponse
 const withBody = (response: ClientResponse): Effect.Effect<ClientResponse, HttpClientError.HttpClientError> =>
   Effect.map(response.arrayBuffer, (buffer) => inMemory(response, buffer))
 
+/** Sends a request, each time it is run. */
+type Execute = (request: Request) => Execution
+
+/** How many of the retries that a request took with it come back. */
+const cameBack = (exit: Exit.Exit<ClientResponse, unknown>, lent: number): number => {
+  // Without a response the receiver may have made them all.
+  if (exit._tag === "Failure") return Left.didNoWork(exit.cause) ? lent : 0
+  // A receiver that says nothing about retries knows nothing of them.
+  return Propagation.readRetriesLeft(exit.value.headers) ?? lent
+}
+
 /** One call of a client: its attempts, and the response of the last one. */
 class Call {
   private readonly settings: Settings
-  private readonly execution: Execution
+  private readonly key: string
+  private readonly request: Request
+  private readonly execute: Execute
   /** As `Policy.ProtectOptions` has it. */
   private readonly retry: false | "unprocessed" | undefined
   /** How often the request was sent. */
@@ -300,15 +355,18 @@ class Call {
   /** Stands for the transient response of the last attempt, whose body was not read. */
   private unread: HttpClientError.HttpClientError | undefined
 
-  constructor(settings: Settings, request: Request, execution: Execution) {
+  constructor(settings: Settings, key: string, request: Request, execute: Execute) {
     this.settings = settings
+    this.key = key
+    this.request = request
     this.retry = isOneShot(request.body) ? false : holds(settings.repeat, request) ? undefined : "unprocessed"
-    this.execution = execution
+    this.execute = execute
   }
 
-  run(key: string): Execution {
+  run(): Execution {
+    const { key, retry } = this
     return this.settings
-      .protect({ key, retry: this.retry })(Effect.suspend(() => this.attempt()))
+      .protect({ key, retry })(Effect.suspend(() => this.attempt()))
       .pipe(
         Effect.catchCause((cause) => {
           const response = liftedIn(cause)
@@ -336,9 +394,35 @@ class Call {
     return Effect.flatMap(release(unread, replaced), (reading) => Effect.ensuring(again, Fiber.interrupt(reading)))
   }
 
+  /** Sends the request with what it inherits; retries that were not made come back with the response. */
+  private propagate(fiber: Fiber.Fiber<unknown, unknown>): Execution {
+    const { key, request, settings } = this
+    const engine = engineOf(settings.policy, fiber)
+    const loan = Propagated.lend(fiber, engine?.settings.retry !== undefined, engine?.budget, key)
+    const remaining = Deadline.remaining(fiber)
+    const headers = Propagation.toHeaders({
+      remaining: remaining === Infinity ? undefined : Duration.millis(remaining),
+      attempt: this.sent,
+      criticality: fiber.getRef(Propagated.CurrentCriticality),
+      retries: loan?.retries
+    })
+    const execution = this.execute(HttpClientRequest.setHeaders(request, headers))
+    if (loan === undefined) return execution
+    return Effect.onExit(markKnown(execution), (exit) =>
+      Effect.withFiber((fiber) => {
+        loan.settle(cameBack(exit, loan.retries), fiber)
+        return Effect.void
+      })
+    )
+  }
+
   private send(): Execution {
-    const { body, transient } = this.settings
-    const response = body ? Effect.flatMap(this.execution, withBody) : this.execution
+    const { body, propagate, transient } = this.settings
+    const execution =
+      propagate !== undefined && holds(propagate, this.request)
+        ? Effect.withFiber((fiber) => this.propagate(fiber))
+        : this.execute(this.request)
+    const response = body ? Effect.flatMap(execution, withBody) : execution
     return response.pipe(
       Effect.flatMap((response) => {
         if (!holds(transient, response)) return Effect.succeed(response)
@@ -351,6 +435,15 @@ class Call {
   }
 }
 
+/** A policy as an adapter finds it: an instance, or the service in the context of a fiber. */
+const engineOf = (policy: unknown, fiber: Fiber.Fiber<unknown, unknown>): PolicyEngine | undefined => {
+  const instance: unknown = has(policy, EngineKey)
+    ? policy
+    : attempt(() => Context.getOrUndefined(fiber.context, policy as Context.Service<never, unknown>), undefined)
+  // Only this library puts something under this name.
+  return read(instance, EngineKey) as PolicyEngine | undefined
+}
+
 /** `Lifted` has said that there is something to mark. */
 const markKnown = Transient.known as (self: Execution) => Execution
 
@@ -360,8 +453,7 @@ const failForGood = (cause: Cause.Cause<unknown>): Effect.Effect<never, unknown>
 
 const runner = (policy: unknown, options: Omit<Options, "key">) => {
   const settings = resolve(policy, options)
-  return (key: string, request: Request, execution: Execution): Execution =>
-    new Call(settings, request, execution).run(key)
+  return (key: string, request: Request, execute: Execute): Execution => new Call(settings, key, request, execute).run()
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -371,8 +463,20 @@ const runner = (policy: unknown, options: Omit<Options, "key">) => {
 const protecting = (policy: unknown, options: Options = {}) => {
   const run = runner(policy, options)
   const keyOf = resolveKey(options.key)
-  return (execution: Execution, request: Request): Execution =>
-    Effect.suspend(() => run(keyOf(request), request, execution))
+  return <E, R>(
+    client: HttpClient.HttpClient.With<E, R>,
+    outside: (execution: Execution, request: Request) => Execution
+  ): HttpClient.HttpClient.With<unknown, unknown> =>
+    // As `HttpClient.transform` does, which would execute the request without the headers of an attempt.
+    HttpClient.makeWith(
+      Effect.flatMap((request: Request) =>
+        outside(
+          Effect.suspend(() => run(keyOf(request), request, (request) => client.postprocess(Effect.succeed(request)))),
+          request
+        )
+      ),
+      client.preprocess
+    )
 }
 
 /**
@@ -432,11 +536,8 @@ export const protect = <P extends Policy.Part, Rules, Self>(
 ) => HttpClient.HttpClient.With<Policy.ErrorOf<E, P>, R | Self>) => {
   const transform = protecting(policy, options)
   return <E, R>(client: HttpClient.HttpClient.With<E, R>) =>
-    // The policy adds what its type says; `transform` would add it to `E` instead of replacing `E`.
-    HttpClient.transform(client, transform) as HttpClient.HttpClient.With<
-      unknown,
-      unknown
-    > as HttpClient.HttpClient.With<Policy.ErrorOf<E, P>, R | Self>
+    // The policy adds what its type says.
+    transform(client, (execution) => execution) as HttpClient.HttpClient.With<Policy.ErrorOf<E, P>, R | Self>
 }
 
 /**
@@ -480,14 +581,17 @@ export const layer = <P extends Policy.Part, Rules, Self>(
     HttpClient.HttpClient,
     Effect.contextWith((context: Context.Context<HttpClient.HttpClient | Self>) =>
       Effect.succeed(
-        HttpClient.transform(Context.get(context, HttpClient.HttpClient), (execution, request) =>
-          transform(execution, request).pipe(
-            Effect.mapError((error) => clientErrorOf(error, request)),
-            Effect.updateContext((given: Context.Context<never>) =>
-              Context.merge(context as Context.Context<unknown>, given)
+        transform(
+          Context.get(context, HttpClient.HttpClient),
+          (execution, request) =>
+            execution.pipe(
+              Effect.mapError((error) => clientErrorOf(error, request)),
+              Effect.updateContext((given: Context.Context<never>) =>
+                Context.merge(context as Context.Context<unknown>, given)
+              )
             )
-          )
-        )
+          // Its errors are those of the client now, and it requires nothing; its requests are those of the client.
+        ) as unknown as HttpClient.HttpClient
       )
     )
   )
@@ -574,7 +678,7 @@ export const middleware = <P extends Policy.Part, Rules, Self>(
     ({ endpoint, group }) => `${group.identifier}.${endpoint.identifier}`
   )
   return (call) =>
-    Effect.suspend(() => run(keyOf(call), call.request, call.next(call.request))) as Effect.Effect<
+    Effect.suspend(() => run(keyOf(call), call.request, call.next)) as Effect.Effect<
       ClientResponse,
       // The policy adds what its type says.
       Policy.ErrorOf<HttpClientError.HttpClientError, P>,

@@ -155,10 +155,10 @@ const pastOf = <S>(self: Circuit<S>): Past => {
 }
 
 /** Adds the time since `from`. An open circuit whose open time is over is half-open, although no call has come yet. */
-const addTime = <S>({ openings, phase }: Circuit<S>, times: Array<number>, from: number, now: number): void => {
+const addTime = <S>(self: Circuit<S>, times: Array<number>, from: number, now: number): void => {
   const elapsed = Math.max(0, now - from)
-  const due = phase === Open && openings !== undefined ? Math.min(Math.max(0, now - openings.until), elapsed) : 0
-  times[phase]! += elapsed - due
+  const due = self.phase === Open ? Math.min(Math.max(0, now - openingsOf(self).until), elapsed) : 0
+  times[self.phase]! += elapsed - due
   times[HalfOpen]! += due
 }
 

@@ -128,7 +128,7 @@ const shiftList = ({ counts, previousTotal, total }: Histogram): void => {
 
 /** This generation as a list. */
 const list = (self: Histogram): void => {
-  const buckets: Array<number> = new Array(Math.ceil(self.total / perNumber)).fill(0)
+  const buckets: Array<number> = new Array(Math.max(shortest, Math.ceil(self.total / perNumber))).fill(0)
   let index = 0
   forEach(self, (bucket, current) => {
     for (let i = 0; i < current; i++) setBucket(buckets, index++, bucket)

@@ -44,7 +44,7 @@ export const neverAnswered = -Infinity
 
 /** An attempt that started at `from` has succeeded. */
 export const answered = (self: Answered, from: number): void => {
-  if (from > self.answeredFrom) self.answeredFrom = from
+  self.answeredFrom = Math.max(self.answeredFrom, from)
 }
 
 /** Has an attempt that started at `from` or later succeeded already? */
@@ -62,7 +62,7 @@ export const decide = (
   if (retryAfter > maxRetryAfter) return "retryAfter"
   let wait = delay < retryAfter ? spreadOut(retryAfter, random(), remaining) : delay
   // A circuit that opened for the same `retryAfter` may have a longer spread: meet it.
-  if (wait < rejectedFor && rejectedFor <= retryAfter * (1 + spread)) wait = rejectedFor
+  if (rejectedFor <= retryAfter * (1 + spread)) wait = Math.max(wait, rejectedFor)
   if (wait === Infinity && remaining === Infinity) return retryAfter === Infinity ? "retryAfter" : "attempts"
   if (wait >= remaining) return "deadline"
   if (wait < rejectedFor) return "rejected"

@@ -11,7 +11,7 @@ export interface Tokens {
   /** Millionths per millisecond. */
   readonly perMilli: number
   balance: number
-  /** The time up to which `perMilli` has been added. */
+  /** The time up to which `perMilli` has been added; NaN before the first reading, and for ever if it is 0. */
   filledAt: number
 }
 
@@ -34,7 +34,7 @@ export const make = (options: {
 const fill = (self: Tokens, now: number): void => {
   if (self.perMilli === 0) return
   if (now > self.filledAt) self.balance = Math.min(self.capacity, self.balance + self.perMilli * (now - self.filledAt))
-  if (!(now < self.filledAt)) self.filledAt = now
+  self.filledAt = Number.isNaN(self.filledAt) ? now : Math.max(self.filledAt, now)
 }
 
 /** Counts a first attempt. */
@@ -58,4 +58,10 @@ export const tryWithdraw = (self: Tokens, price: number, now: number): boolean =
   if (self.balance + 1e-3 < taken) return false
   self.balance = Math.max(0, self.balance - taken)
   return true
+}
+
+/** Returns the price of a retry that was not made. */
+export const refund = (self: Tokens, price: number, now: number): void => {
+  fill(self, now)
+  self.balance = Math.min(self.capacity, self.balance + price * scale)
 }
