@@ -92,19 +92,17 @@ export interface Statement<A, P extends Policy.Part, R = never>
   readonly compile: (withoutTransform?: boolean | undefined) => readonly [sql: string, params: ReadonlyArray<unknown>]
 }
 
-/** Members that are the same in a protected client. */
-type Same = Exclude<
-  keyof SqlClient.SqlClient,
-  "~effect/sql/SqlClient" | "unsafe" | "safe" | "withoutTransforms" | "reserve" | "withTransaction"
->
-
 /**
  * A client behind a policy with the parts `P`. It has the members of an `SqlClient`, whose error types name the rejections.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Client<P extends Policy.Part, Rules, R = never> extends Pick<SqlClient.SqlClient, Same> {
+export interface Client<P extends Policy.Part, Rules, R = never>
+  extends Omit<
+    SqlClient.SqlClient,
+    "~effect/sql/SqlClient" | "unsafe" | "safe" | "withoutTransforms" | "reserve" | "withTransaction"
+  > {
   <A extends object = SqlConnection.Row>(
     strings: TemplateStringsArray,
     ...args: ReadonlyArray<unknown>
