@@ -310,7 +310,31 @@ const transacting = (
     )
   })
 
-let guards = 0
+/** A call of a protected client is around the fiber, and its permit is held: also by what runs after the commit. By client. */
+type Inside = Context.Reference<boolean>
+const insides = new WeakMap<object, Inside>()
+let clients = 0
+
+const insideOf = (client: object): Inside => {
+  const known = insides.get(client)
+  if (known !== undefined) return known
+  clients += 1
+  const inside: Inside = Context.Reference(`effect-resilience/sql/SqlClient/inside/${clients}`, {
+    defaultValue: () => false
+  })
+  insides.set(client, inside)
+  return inside
+}
+
+/** The policies whose bulkhead was compared with the pool of a client: one may be protected anew for each use. */
+const compared = new WeakMap<object, WeakSet<object>>()
+
+const isFirst = (client: object, policy: object): boolean => {
+  const policies = compared.get(client) ?? new WeakSet<object>()
+  if (policies.has(policy)) return false
+  compared.set(client, policies.add(policy))
+  return true
+}
 
 /** What protects a client: its key, what it repeats, and how its errors leave. */
 class Guard {
@@ -318,8 +342,7 @@ class Guard {
   private readonly settings: Settings
   private readonly key: string
   private readonly lower: Lowering | undefined
-  /** Is a call of this guard around the fiber? Then its permit is held, also by what runs after the commit. */
-  private readonly inside: Context.Reference<boolean>
+  private readonly inside: Inside
   private isPoolChecked = false
 
   constructor(client: SqlClient.SqlClient, settings: Settings, lower: Lowering | undefined) {
@@ -327,10 +350,7 @@ class Guard {
     this.settings = settings
     this.lower = lower
     this.key = settings.key ?? keyOf(client)
-    guards += 1
-    this.inside = Context.Reference<boolean>(`effect-resilience/sql/SqlClient/inside/${guards}`, {
-      defaultValue: () => false
-    })
+    this.inside = insideOf(client)
   }
 
   private isInside(context: Context.Context<never>): boolean {
@@ -427,6 +447,7 @@ class Guard {
   private readonly checkPool: AnyEffect = Effect.suspend(() => {
     if (this.isPoolChecked) return Effect.void
     this.isPoolChecked = true
+    if (!isFirst(this.client, this.settings.policy)) return Effect.void
     const connections = read(configOf(this.client), "maxConnections")
     if (typeof connections !== "number") return Effect.void
     return Effect.flatMap(this.settings.policy.stats(this.key), ({ maxConcurrent, policy }) =>
