@@ -139,4 +139,24 @@ describe("the tokens of a retry budget", () => {
     assert.strictEqual(Tokens.balance(tokens, 10_000), 0)
     assert.strictEqual(Tokens.balance(tokens, 12_000), 2)
   })
+
+  it.prop(
+    "a price that is returned is there again, and never more than the capacity",
+    [between(0, 100), between(1, 20), Schema.Array(between(0, 40))],
+    ([percent, capacity, bursts]) => {
+      const lending = bucket({ ratio: percent / 100, capacity, initial: capacity })
+      const other = bucket({ ratio: percent / 100, capacity, initial: capacity })
+      for (const burst of bursts) {
+        const lent = Tokens.tryWithdraw(lending, 1, 0)
+        if (lent) Tokens.refund(lending, 1, 0)
+        for (let i = 0; i < burst; i++) {
+          Tokens.deposit(lending, 0)
+          Tokens.deposit(other, 0)
+        }
+        assert.strictEqual(Tokens.balance(lending, 0), Tokens.balance(other, 0))
+      }
+      Tokens.refund(lending, 1, 0)
+      assert.isAtMost(Tokens.balance(lending, 0), capacity)
+    }
+  )
 })

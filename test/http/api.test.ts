@@ -114,7 +114,7 @@ describe("a client of an HttpApi over a protected HttpClient", () => {
         state: "open",
         retryAfter: Duration.seconds(3)
       })
-      const sent = Schema.encodeSync(Schema.toCodecJson(Rejection.CircuitOpen))(local)
+      const sent = yield* Schema.encodeEffect(Schema.toCodecJson(Rejection.CircuitOpen))(local)
       const server = yield* Faulty.http({ script: [Faulty.json(sent, 503)] })
       const client = yield* HttpApiClient.make(Plain, { baseUrl: server.url })
       const around = yield* Policy.make("around", { breaker: { failures: ["CircuitOpen"] } })

@@ -470,9 +470,17 @@ export const known = <A, E, R>(
   examining(self as Types.AnyEffect, (reason) => {
     if (reason._tag === "Fail") markKnown(reason.error)
     else if (reason._tag === "Die" && isObject(reason.defect) && EffectErrors.isRefusal(reason.defect)) {
-      record(reason.defect, { transient: false, unprocessed: true, ignored: true })
+      markRefused(reason.defect)
     }
   })
+
+/**
+ * Marks a defect with which a client refused a request before it was sent: it says nothing about the dependency.
+ *
+ * @internal
+ */
+export const markRefused = (defect: object): void =>
+  record(defect, { transient: false, unprocessed: true, ignored: true })
 
 /**
  * Marks an error of Effect's as {@link known} does, and as transient whatever it is.
@@ -481,7 +489,12 @@ export const known = <A, E, R>(
  */
 export const markTransient = (error: object): void => markKnown(error, true)
 
-const markKnown = (error: unknown, transient = isKnown(error)): void => {
+/**
+ * Marks an error of Effect's as {@link known} does.
+ *
+ * @internal
+ */
+export const markKnown = (error: unknown, transient = isKnown(error)): void => {
   if (!isObject(error) || has(error, TypeId) || liftedOf(error)?.explicit === true) return
   const ignored = EffectErrors.isIgnored(error)
   if (!transient && !ignored) return

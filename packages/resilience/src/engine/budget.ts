@@ -109,6 +109,20 @@ export class Budget implements Summable {
     return this.tryWithdraw(timedOut && !overtaken ? this.settings.timeoutCost : 1, key, fiber)
   }
 
+  /** Takes the price of a retry that another process may make; `false` when the balance is too low. It counts when it is made. */
+  lend(key: string, fiber: AnyFiber): boolean {
+    const now = Time.monotonicMillis(fiber)
+    return Tokens.tryWithdraw(this.use(key, now, fiber).tokens, 1, now)
+  }
+
+  /** The end of a loan: the retry was made, or its price comes back. */
+  settleLoan(made: boolean, key: string, fiber: AnyFiber): void {
+    const now = Time.monotonicMillis(fiber)
+    const account = this.use(key, now, fiber)
+    if (made) historyOf(account).retries += 1
+    else Tokens.refund(account.tokens, 1, now)
+  }
+
   /** Takes a price; `false` when the balance is too low. */
   tryWithdraw(price: number, key: string, fiber: AnyFiber): boolean {
     const now = Time.monotonicMillis(fiber)

@@ -1,6 +1,7 @@
 /** A bulkhead at run time: permits and a queue per key, and the frame of one call. */
 import * as Effect from "effect/Effect"
 import * as Event from "../Event.ts"
+import type * as Rejection from "../Rejection.ts"
 import { Frame, type Service } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
@@ -117,6 +118,13 @@ export class BulkheadEngine implements Summable {
   admitted(key: string): Effect.Effect<void> {
     this.watch ??= new Watch<BulkheadCell>(this, (cell) => (this.permits.isFree(cell) ? 0 : Infinity))
     return this.watch.admitted((fiber) => this.cells.get(key, fiber))
+  }
+
+  /** Counts a call and rejects it, although a permit may be free: for a server that keeps permits for more important calls. */
+  refuse(key: string, fiber: AnyFiber): Effect.Effect<never, Rejection.BulkheadFull> {
+    const cell = this.cells.get(key, fiber)
+    cell.calls += 1
+    return this.permits.reject(cell, "full", fiber)
   }
 
   private make(key: string, now: number): BulkheadCell {

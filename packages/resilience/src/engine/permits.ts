@@ -124,7 +124,7 @@ export class Permits {
     })
   }
 
-  private reject(
+  reject(
     cell: PermitCell,
     reason: "full" | "wait" | "deadline",
     fiber: AnyFiber

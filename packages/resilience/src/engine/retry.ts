@@ -28,6 +28,7 @@ import type { Budget, GatedSchedule } from "./budget.ts"
 import * as Deadline from "./deadline.ts"
 import * as Left from "./left.ts"
 import { inOwnFiber } from "./ownFiber.ts"
+import { CurrentAllowance } from "./propagated.ts"
 import { type Reporter, reporterOf } from "./reporter.ts"
 import { runWithin } from "./timeLimit.ts"
 
@@ -308,7 +309,7 @@ export class RetryLoop {
     return stop(reason)
   }
 
-  /** The delay before the next attempt in milliseconds, or why there is none. The budget comes last: it is charged. */
+  /** The delay before the next attempt in milliseconds, or why there is none. The budgets come last: they are charged. */
   private decide(input: unknown, delay: number, fiber: AnyFiber): number | Event.GiveUpReason {
     const decision = Decision.decide(
       { delay, retryAfter: askedMillis(input) },
@@ -320,10 +321,12 @@ export class RetryLoop {
       () => fiber.getRef(Random.Random).nextDoubleUnsafe()
     )
     if (typeof decision === "string") return decision
+    const allowance = fiber.getRef(CurrentAllowance)
+    if (allowance !== undefined && allowance.left < 1) return "budget"
     const { budget, retryKey } = this.host
-    return budget === undefined || budget.tryRetry(this.timedOut, this.host.overtaken, retryKey, fiber)
-      ? decision
-      : "budget"
+    if (budget !== undefined && !budget.tryRetry(this.timedOut, this.host.overtaken, retryKey, fiber)) return "budget"
+    if (allowance !== undefined) allowance.left -= 1
+    return decision
   }
 
   /** Milliseconds before the deadline: the policy's own or the one around it. */

@@ -25,6 +25,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Left from "../engine/left.ts"
 import type * as Policy from "../Policy.ts"
+import * as Propagation from "../Propagation.ts"
 import * as Check from "../runtime/options.ts"
 import { attempt, read } from "../runtime/read.ts"
 import * as Transient from "../Transient.ts"
@@ -58,6 +59,20 @@ export interface Options {
    * 429, 500, 502, 503 and 504. The breaker ignores 429. What the function throws counts as `false`.
    */
   readonly transient?: ((response: HttpClientResponse.HttpClientResponse) => boolean) | undefined
+  /**
+   * To which servers the headers of `Propagation` are sent: origins such as `"https://users.internal"`, a function of the request,
+   * or `true` for all. What the function throws counts as `false`. Default: `false`, because the headers tell a third party the
+   * time limits and the load of this program. They also go where a client below this one follows a redirect to.
+   *
+   * Each attempt carries the time that is left for it, its number, the criticality of the fiber, and the retries that the
+   * receiver may make: those that the fiber inherited, or one that the budget of the policy has paid for. A policy that retries
+   * without a budget sends 0; one without a retry says nothing about retries.
+   */
+  readonly propagate?:
+    | boolean
+    | ReadonlyArray<string>
+    | ((request: HttpClientRequest.HttpClientRequest) => boolean)
+    | undefined
 }
 
 /**
@@ -113,7 +128,7 @@ const idempotent = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "QUERY", "PUT", "
  * @category guards
  * @since 0.1.0
  */
-export const isRepeatable = (request: HttpClientRequest.HttpClientRequest): boolean =>
+export const isRepeatable = (request: Pick<HttpClientRequest.HttpClientRequest, "method" | "headers">): boolean =>
   idempotent.has(request.method) || request.headers["idempotency-key"] !== undefined
 
 /** Classes of `Raw` bodies that can be read again, by the tag of their `toString`: they may come from another realm. */
@@ -149,10 +164,13 @@ const isOneShot = (body: HttpBody.HttpBody): boolean => {
 // ---------------------------------------------------------------------------------------------------------------------
 
 interface Settings {
+  readonly policy: object
   readonly protect: (options: Policy.ProtectOptions) => (self: Execution) => Execution
   readonly body: boolean
   readonly repeat: (request: Request) => boolean
   readonly transient: (response: ClientResponse) => boolean
+  /** `undefined` when no request carries anything. */
+  readonly propagate: ((request: Request) => boolean) | undefined
 }
 
 const where = "effect-resilience/http/HttpClient"
@@ -175,16 +193,35 @@ const resolve = (policy: unknown, options: Omit<Options, "key">): Settings => {
   if (typeof protect !== "function") {
     Check.invalid(where, "policy", "a class made by Policy.Service, or a policy made by Policy.make", policy)
   }
-  Check.noUnknown(where, options, ["key", "body", "repeat", "transient"])
+  Check.noUnknown(where, options, ["key", "body", "repeat", "transient", "propagate"])
   const body = Check.orDefault(options.body, false)
   if (typeof body !== "boolean") Check.invalid(where, "body", "true or false", body)
   return {
+    policy: Object(policy),
     // The public signatures have checked that the policy makes sense for the client.
     protect: protect as Settings["protect"],
     body,
     repeat: functionOr("repeat", Check.predicate, options.repeat, isRepeatable),
-    transient: functionOr("transient", Check.predicate, options.transient, HttpClient.isTransientResponse)
+    transient: functionOr("transient", Check.predicate, options.transient, HttpClient.isTransientResponse),
+    propagate: resolvePropagate(options.propagate)
   }
+}
+
+const resolvePropagate = (propagate: Options["propagate"]): Settings["propagate"] => {
+  const what = "true, false, an array of origins, or a function that returns true or false"
+  if (propagate === undefined || propagate === false) return undefined
+  if (propagate === true) return () => true
+  if (typeof propagate === "function") {
+    Check.callback(where, "propagate", Check.predicate, propagate)
+    return propagate
+  }
+  if (!Array.isArray(propagate)) return Check.invalid(where, "propagate", what, propagate)
+  const origins = new Set<string>(propagate)
+  for (const origin of origins) {
+    if (attempt(() => new URL(origin).origin, undefined) === origin && origin !== "null") continue
+    Check.invalid(where, "propagate", `origins without a path, such as "https://users.internal"`, origin)
+  }
+  return (request) => origins.has(originOf(request))
 }
 
 const resolveKey = (key: Options["key"]): ((request: Request) => string) => {
@@ -289,10 +326,15 @@ const inMemory = (response: ClientResponse, buffer: ArrayBuffer): ClientResponse
 const withBody = (response: ClientResponse): Effect.Effect<ClientResponse, HttpClientError.HttpClientError> =>
   Effect.map(response.arrayBuffer, (buffer) => inMemory(response, buffer))
 
+/** Sends a request, each time it is run. */
+type Execute = (request: Request) => Execution
+
 /** One call of a client: its attempts, and the response of the last one. */
 class Call {
   private readonly settings: Settings
-  private readonly execution: Execution
+  private readonly key: string
+  private readonly request: Request
+  private readonly execute: Execute
   /** As `Policy.ProtectOptions` has it. */
   private readonly retry: false | "unprocessed" | undefined
   /** How often the request was sent. */
@@ -300,15 +342,18 @@ class Call {
   /** Stands for the transient response of the last attempt, whose body was not read. */
   private unread: HttpClientError.HttpClientError | undefined
 
-  constructor(settings: Settings, request: Request, execution: Execution) {
+  constructor(settings: Settings, key: string, request: Request, execute: Execute) {
     this.settings = settings
+    this.key = key
+    this.request = request
     this.retry = isOneShot(request.body) ? false : holds(settings.repeat, request) ? undefined : "unprocessed"
-    this.execution = execution
+    this.execute = execute
   }
 
-  run(key: string): Execution {
+  run(): Execution {
+    const { key, retry } = this
     return this.settings
-      .protect({ key, retry: this.retry })(Effect.suspend(() => this.attempt()))
+      .protect({ key, retry })(Effect.suspend(() => this.attempt()))
       .pipe(
         Effect.catchCause((cause) => {
           const response = liftedIn(cause)
@@ -336,9 +381,25 @@ class Call {
     return Effect.flatMap(release(unread, replaced), (reading) => Effect.ensuring(again, Fiber.interrupt(reading)))
   }
 
+  /** Sends the request with what it inherits; retries that were not made come back with the response. */
+  private propagate(): Execution {
+    const { key, request, sent, settings } = this
+    return Propagation.sending(
+      settings.policy,
+      (headers) => markKnown(this.execute(HttpClientRequest.setHeaders(request, headers))),
+      {
+        key,
+        attempt: sent,
+        left: (exit) => (exit._tag === "Success" ? Propagation.readRetriesLeft(exit.value.headers) : undefined)
+      }
+    )
+  }
+
   private send(): Execution {
-    const { body, transient } = this.settings
-    const response = body ? Effect.flatMap(this.execution, withBody) : this.execution
+    const { body, propagate, transient } = this.settings
+    const execution =
+      propagate !== undefined && holds(propagate, this.request) ? this.propagate() : this.execute(this.request)
+    const response = body ? Effect.flatMap(execution, withBody) : execution
     return response.pipe(
       Effect.flatMap((response) => {
         if (!holds(transient, response)) return Effect.succeed(response)
@@ -360,8 +421,7 @@ const failForGood = (cause: Cause.Cause<unknown>): Effect.Effect<never, unknown>
 
 const runner = (policy: unknown, options: Omit<Options, "key">) => {
   const settings = resolve(policy, options)
-  return (key: string, request: Request, execution: Execution): Execution =>
-    new Call(settings, request, execution).run(key)
+  return (key: string, request: Request, execute: Execute): Execution => new Call(settings, key, request, execute).run()
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -371,8 +431,20 @@ const runner = (policy: unknown, options: Omit<Options, "key">) => {
 const protecting = (policy: unknown, options: Options = {}) => {
   const run = runner(policy, options)
   const keyOf = resolveKey(options.key)
-  return (execution: Execution, request: Request): Execution =>
-    Effect.suspend(() => run(keyOf(request), request, execution))
+  return <E, R>(
+    client: HttpClient.HttpClient.With<E, R>,
+    outside: (execution: Execution, request: Request) => Execution
+  ): HttpClient.HttpClient.With<unknown, unknown> =>
+    // As `HttpClient.transform` does, which would execute the request without the headers of an attempt.
+    HttpClient.makeWith(
+      Effect.flatMap((request: Request) =>
+        outside(
+          Effect.suspend(() => run(keyOf(request), request, (request) => client.postprocess(Effect.succeed(request)))),
+          request
+        )
+      ),
+      client.preprocess
+    )
 }
 
 /**
@@ -432,11 +504,8 @@ export const protect = <P extends Policy.Part, Rules, Self>(
 ) => HttpClient.HttpClient.With<Policy.ErrorOf<E, P>, R | Self>) => {
   const transform = protecting(policy, options)
   return <E, R>(client: HttpClient.HttpClient.With<E, R>) =>
-    // The policy adds what its type says; `transform` would add it to `E` instead of replacing `E`.
-    HttpClient.transform(client, transform) as HttpClient.HttpClient.With<
-      unknown,
-      unknown
-    > as HttpClient.HttpClient.With<Policy.ErrorOf<E, P>, R | Self>
+    // The policy adds what its type says.
+    transform(client, (execution) => execution) as HttpClient.HttpClient.With<Policy.ErrorOf<E, P>, R | Self>
 }
 
 /**
@@ -455,7 +524,9 @@ export const protect = <P extends Policy.Part, Rules, Self>(
  * import { Policy, Rejection, TripPolicy } from "effect-resilience"
  * import * as Resilient from "effect-resilience/http/HttpClient"
  *
- * class Api extends Policy.Service<Api>()("app/Api", { breaker: { trip: TripPolicy.consecutive(1) } }) {}
+ * class Api extends Policy.Service<Api>()("app/Api", {
+ *   breaker: { trip: TripPolicy.consecutive(1), openFor: "1 minute" }
+ * }) {}
  *
  * const server = Layer.succeed(HttpClient.HttpClient)(HttpClient.make((request) =>
  *   Effect.succeed(HttpClientResponse.fromWeb(request, new Response(null, { status: 503 })))
@@ -480,14 +551,17 @@ export const layer = <P extends Policy.Part, Rules, Self>(
     HttpClient.HttpClient,
     Effect.contextWith((context: Context.Context<HttpClient.HttpClient | Self>) =>
       Effect.succeed(
-        HttpClient.transform(Context.get(context, HttpClient.HttpClient), (execution, request) =>
-          transform(execution, request).pipe(
-            Effect.mapError((error) => clientErrorOf(error, request)),
-            Effect.updateContext((given: Context.Context<never>) =>
-              Context.merge(context as Context.Context<unknown>, given)
+        transform(
+          Context.get(context, HttpClient.HttpClient),
+          (execution, request) =>
+            execution.pipe(
+              Effect.mapError((error) => clientErrorOf(error, request)),
+              Effect.updateContext((given: Context.Context<never>) =>
+                Context.merge(context as Context.Context<unknown>, given)
+              )
             )
-          )
-        )
+          // Its errors are those of the client now, and it requires nothing; its requests are those of the client.
+        ) as unknown as HttpClient.HttpClient
       )
     )
   )
@@ -574,7 +648,7 @@ export const middleware = <P extends Policy.Part, Rules, Self>(
     ({ endpoint, group }) => `${group.identifier}.${endpoint.identifier}`
   )
   return (call) =>
-    Effect.suspend(() => run(keyOf(call), call.request, call.next(call.request))) as Effect.Effect<
+    Effect.suspend(() => run(keyOf(call), call.request, call.next)) as Effect.Effect<
       ClientResponse,
       // The policy adds what its type says.
       Policy.ErrorOf<HttpClientError.HttpClientError, P>,

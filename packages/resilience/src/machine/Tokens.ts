@@ -59,3 +59,9 @@ export const tryWithdraw = (self: Tokens, price: number, now: number): boolean =
   self.balance = Math.max(0, self.balance - taken)
   return true
 }
+
+/** Returns the price of a retry that was not made. */
+export const refund = (self: Tokens, price: number, now: number): void => {
+  fill(self, now)
+  self.balance = Math.min(self.capacity, self.balance + price * scale)
+}
