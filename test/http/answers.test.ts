@@ -74,7 +74,7 @@ describe("the deadline of a request", () => {
           HttpServerResponse.stream(
             Stream.concat(
               Stream.succeed(new Uint8Array(10)),
-              Stream.fromEffect(Effect.as(Effect.sleep("80 millis"), new Uint8Array(10)))
+              Stream.fromEffect(Effect.as(Effect.sleep("700 millis"), new Uint8Array(10)))
             )
           )
         )
@@ -82,7 +82,7 @@ describe("the deadline of a request", () => {
           uninterruptible: true
         })
         const url = yield* serving(Layer.mergeAll(route("/slow", slow), commit, HttpServer.layer()))
-        const response = yield* get(`${url}/slow`, { "resilience-timeout-ms": "40" })
+        const response = yield* get(`${url}/slow`, { "resilience-timeout-ms": "500" })
         assert.strictEqual((yield* response.arrayBuffer).byteLength, 20)
         assert.strictEqual((yield* get(`${url}/commit`, { "resilience-timeout-ms": "20" })).status, 200)
       })

@@ -120,7 +120,7 @@ describe("what a call inherits", () => {
       Effect.gen(function* () {
         const leaf = yield* Faulty.http({ script: [Faulty.hang] })
         const second = yield* tier("second", leaf.url, { budgets: false, propagate: true })
-        const policy = yield* Policy.make("first", { timeout: "400 millis", retry: options.retry })
+        const policy = yield* Policy.make("first", { timeout: "1 second", retry: options.retry })
         const client = (yield* HttpClient.HttpClient).pipe(Resilient.protect(policy, { propagate: true }))
         const error = yield* Effect.flip(client.get(second))
         assert.strictEqual(error._tag, "TimedOut")

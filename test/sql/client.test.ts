@@ -150,11 +150,11 @@ describe("the pool", () => {
       const calls = (maxConcurrent: number) =>
         Effect.gen(function* () {
           const { client } = yield* serverOf({ maxConnections: 5 }, well)
-          const sql = Resilient.protect(yield* Policy.make(`db-${maxConcurrent}`, { bulkhead: { maxConcurrent } }))(
-            client
-          )
+          const db = yield* Policy.make(`db-${maxConcurrent}`, { bulkhead: { maxConcurrent } })
+          const sql = Resilient.protect(db)(client)
           yield* sql`SELECT 1`
           yield* sql.withTransaction(sql`SELECT 1`)
+          yield* Resilient.protect(db)(client)`SELECT 1`
         }).pipe(Effect.provide(logger))
       yield* calls(5)
       assert.deepStrictEqual(logged, [])

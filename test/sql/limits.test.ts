@@ -42,10 +42,11 @@ onPostgres("permits and time limits", () => {
           yield* Stream.runDrain(sql`SELECT 1`.stream)
           yield* sql.afterCommit(Effect.orDie(insert(3)))
           yield* sql.afterCommit(Effect.orDie(sql.withTransaction(insert(4))))
+          yield* sql.afterCommit(Effect.orDie(Resilient.protect(db)(plain)`INSERT INTO entries VALUES (5)`))
           assert.strictEqual(yield* running(db), 1)
         })
       )
-      assert.deepStrictEqual(yield* rows, [1, 2, 3, 4])
+      assert.deepStrictEqual(yield* rows, [1, 2, 3, 4, 5])
       const [stats] = yield* db.allStats
       assert.deepStrictEqual([stats?.totals.successes, stats?.running], [1, 0])
     }))

@@ -66,7 +66,7 @@ export const compile = async (
       install(folder, "effect-resilience", "packages/resilience"),
       install(folder, "@effect-resilience/testing", "packages/testing")
     ])
-    for (const name of ["effect", "@types"]) {
+    for (const name of ["effect", "@effect", "@types"]) {
       symlinkSync(resolve("node_modules", name), join(folder, "node_modules", name), "junction")
     }
     writeFileSync(join(folder, "package.json"), `{ "type": "module" }`)

@@ -214,6 +214,9 @@ describe("known: as a combinator", () => {
         [new ClusterError.EntityNotAssignedToRunner({ address }), true],
         [new ClusterError.RunnerUnavailable({ address: runner }), false],
         [sql(new SqlError.ConnectionError({ cause: refused })), true],
+        [sql(new SqlError.ConnectionError({ cause, operation: "connect" })), true],
+        [sql(new SqlError.ConnectionError({ cause, operation: "acquireConnection" })), true],
+        [sql(new SqlError.ConnectionError({ cause, operation: "query" })), false],
         [system("TimedOut"), false]
       ]
       for (const [error, unprocessed] of table) {

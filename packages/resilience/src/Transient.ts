@@ -475,12 +475,12 @@ export const known = <A, E, R>(
   })
 
 /**
- * Marks a defect with which a client refused a request before it was sent: it says nothing about the dependency.
+ * Marks an error or a defect with which a client or a policy refused a call: it is not transient, and says nothing about the dependency.
  *
  * @internal
  */
-export const markRefused = (defect: object): void =>
-  record(defect, { transient: false, unprocessed: true, ignored: true })
+export const markRefused = (error: object, unprocessed = true): void =>
+  record(error, { transient: false, unprocessed, ignored: true })
 
 /**
  * Marks an error of Effect's as {@link known} does, and as transient whatever it is.

@@ -92,19 +92,17 @@ export interface Statement<A, P extends Policy.Part, R = never>
   readonly compile: (withoutTransform?: boolean | undefined) => readonly [sql: string, params: ReadonlyArray<unknown>]
 }
 
-/** Members that are the same in a protected client. */
-type Same = Exclude<
-  keyof SqlClient.SqlClient,
-  "~effect/sql/SqlClient" | "unsafe" | "safe" | "withoutTransforms" | "reserve" | "withTransaction"
->
-
 /**
  * A client behind a policy with the parts `P`. It has the members of an `SqlClient`, whose error types name the rejections.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Client<P extends Policy.Part, Rules, R = never> extends Pick<SqlClient.SqlClient, Same> {
+export interface Client<P extends Policy.Part, Rules, R = never>
+  extends Omit<
+    SqlClient.SqlClient,
+    "~effect/sql/SqlClient" | "unsafe" | "safe" | "withoutTransforms" | "reserve" | "withTransaction"
+  > {
   <A extends object = SqlConnection.Row>(
     strings: TemplateStringsArray,
     ...args: ReadonlyArray<unknown>
@@ -312,7 +310,31 @@ const transacting = (
     )
   })
 
-let guards = 0
+/** A call of a protected client is around the fiber, and its permit is held: also by what runs after the commit. By client. */
+type Inside = Context.Reference<boolean>
+const insides = new WeakMap<object, Inside>()
+let clients = 0
+
+const insideOf = (client: object): Inside => {
+  const known = insides.get(client)
+  if (known !== undefined) return known
+  clients += 1
+  const inside: Inside = Context.Reference(`effect-resilience/sql/SqlClient/inside/${clients}`, {
+    defaultValue: () => false
+  })
+  insides.set(client, inside)
+  return inside
+}
+
+/** The policies whose bulkhead was compared with the pool of a client: one may be protected anew for each use. */
+const compared = new WeakMap<object, WeakSet<object>>()
+
+const isFirst = (client: object, policy: object): boolean => {
+  const policies = compared.get(client) ?? new WeakSet<object>()
+  if (policies.has(policy)) return false
+  compared.set(client, policies.add(policy))
+  return true
+}
 
 /** What protects a client: its key, what it repeats, and how its errors leave. */
 class Guard {
@@ -320,8 +342,7 @@ class Guard {
   private readonly settings: Settings
   private readonly key: string
   private readonly lower: Lowering | undefined
-  /** Is a call of this guard around the fiber? Then its permit is held, also by what runs after the commit. */
-  private readonly inside: Context.Reference<boolean>
+  private readonly inside: Inside
   private isPoolChecked = false
 
   constructor(client: SqlClient.SqlClient, settings: Settings, lower: Lowering | undefined) {
@@ -329,10 +350,7 @@ class Guard {
     this.settings = settings
     this.lower = lower
     this.key = settings.key ?? keyOf(client)
-    guards += 1
-    this.inside = Context.Reference<boolean>(`effect-resilience/sql/SqlClient/inside/${guards}`, {
-      defaultValue: () => false
-    })
+    this.inside = insideOf(client)
   }
 
   private isInside(context: Context.Context<never>): boolean {
@@ -429,6 +447,7 @@ class Guard {
   private readonly checkPool: AnyEffect = Effect.suspend(() => {
     if (this.isPoolChecked) return Effect.void
     this.isPoolChecked = true
+    if (!isFirst(this.client, this.settings.policy)) return Effect.void
     const connections = read(configOf(this.client), "maxConnections")
     if (typeof connections !== "number") return Effect.void
     return Effect.flatMap(this.settings.policy.stats(this.key), ({ maxConcurrent, policy }) =>
