@@ -5,11 +5,17 @@ import { bytesFlags } from "../../packages/bench/src/harness.ts"
 import { bytes } from "../../packages/bench/src/limits.ts"
 
 /** Measured in a process of its own: forced collections and a young generation that holds a whole sample. */
-const measure = (): Promise<Allocations> =>
+const measure = (...args: ReadonlyArray<string>): Promise<Allocations> =>
   new Promise((resolve, reject) => {
     execFile(
       process.execPath,
-      ["--expose-gc", ...bytesFlags, "--conditions=@effect-resilience/source", "packages/bench/src/allocation.ts"],
+      [
+        "--expose-gc",
+        ...bytesFlags,
+        "--conditions=@effect-resilience/source",
+        "packages/bench/src/allocation.ts",
+        ...args
+      ],
       (error, output, complaints) => {
         if (error === null) resolve(JSON.parse(output))
         else reject(new Error(complaints, { cause: error }))
@@ -27,5 +33,11 @@ describe("bytes allocated per call", () => {
     for (const name of Object.keys(bytes)) {
       assert.isAbove(measured[name as keyof Allocations], measured.bare, name)
     }
+  })
+
+  it("stay within the same limits while Metrics, Logs and Spans live", { timeout: 120_000 }, async () => {
+    const measured = await measure("--telemetry")
+    const over = Object.entries(bytes).filter(([name, limit]) => !(measured[name as keyof Allocations] <= limit))
+    assert.deepStrictEqual(over, [], `measured ${JSON.stringify(measured)}`)
   })
 })

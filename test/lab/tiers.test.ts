@@ -46,6 +46,33 @@ describe("attempts at the last of three tiers that is down (S10)", () => {
     assert.closeTo(leak, amplification, 0.015)
   })
 
+  const propagated = (ratio: number) =>
+    Sender.propagating(`${ratio}`, "", ({ scenario }) =>
+      Policy.make("propagated", {
+        deadline: scenario.deadline,
+        retry: Retry.backoff({ base: "1 millis", cap: "1 millis", times: 3 }),
+        budget: { ratio, capacity: 2, initial: 0 },
+        timeout: scenario.timeout
+      })
+    )
+
+  it.each([3, 5])("with propagation and budgets of a tenth, in %i tiers with 4 at each: 1.1", (tiers) => {
+    const { calls, ended, metrics } = run({ ...scenario, tiers, clients: 1, warmUp: "10 seconds" }, propagated(0.1))
+    // The capacity of two tokens comes on top, which is 0.0005 of a call.
+    assert.closeTo(metrics.leak, 1.1, 0.001)
+    assert.strictEqual(ended, calls)
+  })
+
+  it("with propagation and without budgets the first tier alone retries: 4", () => {
+    const sender = Sender.propagating("4", "", ({ scenario }) =>
+      Policy.make("alone", {
+        retry: Retry.backoff({ base: "1 millis", cap: "1 millis", times: 3 }),
+        timeout: scenario.timeout
+      })
+    )
+    assert.closeTo(run(short, sender).metrics.leak, 4, 0.05)
+  })
+
   it("of five, with 3 at each: 3⁵", () => {
     const five = { ...short, rate: 10, tiers: 5, timeout: "1 second" } as const
     assert.closeTo(run({ ...five, faults: [{ kind: "down", lasts: "10 seconds" }] }, times(3)).metrics.leak, 243, 8)

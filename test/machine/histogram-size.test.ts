@@ -61,6 +61,15 @@ describe("the list of few calls", () => {
     assert.deepStrictEqual([histogram.total, histogram.previousTotal], [0, 0])
   })
 
+  it("that is full does not grow in the next generation before there is another call", () => {
+    const histogram = Histogram.make(length)
+    record(histogram, 10, 12)
+    Histogram.advance(histogram, length)
+    assert.strictEqual(histogram.counts.length, 4)
+    record(histogram, 10)
+    assert.strictEqual(histogram.counts.length, 8)
+  })
+
   it("begins again with 22 calls of the last generation, and not with 23", () => {
     for (const [calls, list] of [
       [22, true],

@@ -1,4 +1,13 @@
-// Prints the bytes allocated per call for the limits that CI holds, as one line of JSON. Needs --expose-gc and bytesFlags.
+// Prints the bytes allocated per call for the limits that CI holds, as one line of JSON. Needs --expose-gc and bytesFlags. With
+// `--telemetry` all layers of telemetry live while it measures.
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Metric from "effect/Metric"
+import * as Scope from "effect/Scope"
+import * as Logs from "effect-resilience/telemetry/Logs"
+import * as Metrics from "effect-resilience/telemetry/Metrics"
+import * as Spans from "effect-resilience/telemetry/Spans"
 import type { bytes } from "./limits.ts"
 import * as Breakers from "./policies/breakers.ts"
 import * as Singles from "./policies/singles.ts"
@@ -50,8 +59,23 @@ const measure = async (): Promise<Allocations> => {
   }
 }
 
+/** They live as long as the process. */
+const startTelemetry = Effect.gen(function* () {
+  // The standard output is for the figures.
+  const layers = Layer.mergeAll(Metrics.layer(), Logs.layer(), Spans.layer()).pipe(Layer.provide(Logger.layer([])))
+  yield* Layer.buildWithScope(layers, yield* Scope.make())
+  yield* Metric.snapshot
+})
+
+/** Figures without it would say nothing about it. */
+const checkTelemetry = Effect.map(Metric.snapshot, (metrics) => {
+  if (!metrics.some(({ id }) => id === "resilience.calls")) throw new Error("no policy was exported")
+})
+
 if (import.meta.main) {
   if (globalThis.gc === undefined) throw new Error("run this with node --expose-gc")
+  if (process.argv.includes("--telemetry")) await Effect.runPromise(startTelemetry)
   const allocations = await measure()
+  if (process.argv.includes("--telemetry")) await Effect.runPromise(checkTelemetry)
   process.stdout.write(`${JSON.stringify(allocations)}\n`, () => process.exit(0))
 }

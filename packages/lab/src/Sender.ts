@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import { Policy, Retry, type Stats, Transient } from "effect-resilience"
+import { Policy, Propagation, Retry, type Stats, Transient } from "effect-resilience"
 import * as Distribution from "./Distribution.ts"
 import type { Engine } from "./Engine.ts"
 import { busiestSecond, permitsFor } from "./internal/little.ts"
@@ -54,6 +54,16 @@ export interface Call {
   readonly attempt: Effect.Effect<void, Failure>
   /** One attempt with the scenario's timeout, for senders without their own timeout. */
   readonly limited: Effect.Effect<void, Failure>
+  /**
+   * As `attempt`, with headers of `Propagation` that the next tier inherits. `answered` is called when a response arrives, with the
+   * retries that it says are left; a dependency says nothing.
+   */
+  readonly carrying?:
+    | ((
+        headers: Readonly<Record<string, string>>,
+        answered: (left: number | undefined) => void
+      ) => Effect.Effect<void, Failure>)
+    | undefined
 }
 
 /**
@@ -147,6 +157,60 @@ export const policy = <P extends Policy.Part, Rules>(
         readonly key: string
       }) => (self: Effect.Effect<void, Failure>) => Effect.Effect<void, unknown>
       return (call) => call.attempt.pipe(protect({ key: call.key }))
+    })
+})
+
+/**
+ * A sender from a policy, whose attempts carry what the call inherits: in a scenario with `tiers` a call has one deadline and one budget.
+ *
+ * **Example** (One budget for three tiers)
+ *
+ * ```ts
+ * import { Policy, Retry } from "effect-resilience"
+ * import { Sender } from "@effect-resilience/lab"
+ *
+ * const mine = Sender.propagating("mine", "one budget of 10 % for all tiers", ({ scenario }) =>
+ *   Policy.make("mine", { retry: Retry.backoff(), budget: { ratio: 0.1 }, timeout: scenario.timeout }))
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const propagating = <P extends Policy.Part, Rules>(
+  name: string,
+  title: string,
+  make: (client: Client) => Effect.Effect<Policy.Policy<P, Rules>>
+): Sender => ({
+  name,
+  title,
+  make: (client) =>
+    Effect.gen(function* () {
+      let made: object = {}
+      const plain = policy(name, title, (client) =>
+        Effect.tap(make(client), (policy) =>
+          Effect.sync(() => {
+            made = policy
+          })
+        )
+      )
+      const send = yield* plain.make(client)
+      return (call) => {
+        const { carrying } = call
+        if (carrying === undefined) return send(call)
+        const attempt = Effect.suspend(() => {
+          let left: number | undefined
+          return Propagation.sending(
+            made,
+            // What says nothing knows nothing of retries: all come back.
+            (headers) =>
+              carrying(headers, (said = Infinity) => {
+                left = said
+              }),
+            { key: call.key, left: () => left }
+          )
+        })
+        return send({ ...call, attempt })
+      }
     })
 })
 

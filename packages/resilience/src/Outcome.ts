@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+import * as Duration from "effect/Duration"
 import type * as Exit from "effect/Exit"
 import * as Rejection from "./Rejection.ts"
 import * as Check from "./runtime/options.ts"
@@ -161,6 +162,78 @@ export const classifier = <A, E>(options: Classification<A, E> | undefined): ((e
         ? "failure"
         : "success"
 }
+
+/**
+ * How long a cache keeps an exit; see {@link timeToLive}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TimeToLiveOptions {
+  /** How long a success is kept. A duration of zero or more, also an infinite one. */
+  readonly success: Duration.Input
+  /** How long a permanent error is kept, such as `NotFound`. A duration of zero or more, also an infinite one. Default: zero. */
+  readonly failure?: Duration.Input | undefined
+}
+
+/**
+ * Computes how long a cache keeps an exit: what another call may cure is not kept at all.
+ *
+ * **When to use** As `timeToLive` of `Cache.makeWith`, `PersistedCache` and `RequestResolver.persisted`, around a lookup that is
+ * protected. `Cache.make` keeps a rejection as long as a value, so callers would get it after the dependency has recovered.
+ *
+ * **Details** Not kept are rejections, also as the cause of another error, transient and exhausted errors, errors of Effect that
+ * `Transient.isKnown` finds, timeouts, defects and interruptions.
+ *
+ * A duration out of range throws a `RangeError` at once.
+ *
+ * **Example** (A cache that does not keep an outage)
+ *
+ * ```ts
+ * import { Cache, Effect } from "effect"
+ * import { Outcome, Transient } from "effect-resilience"
+ *
+ * class Down extends Transient.TaggedError<Down>()("Down", {}) {}
+ * let lookups = 0
+ *
+ * const program = Effect.gen(function*() {
+ *   const users = yield* Cache.makeWith(
+ *     (id: number) => Effect.suspend(() => ++lookups === 1 ? Effect.fail(new Down()) : Effect.succeed(`user ${id}`)),
+ *     { capacity: 100, timeToLive: Outcome.timeToLive({ success: "1 minute", failure: "10 seconds" }) }
+ *   )
+ *   yield* Effect.exit(Cache.get(users, 7))
+ *   yield* Cache.get(users, 7)
+ *   return yield* Cache.get(users, 7)
+ * })
+ * await Effect.runPromise(program) // => "user 7"
+ * lookups // => 2
+ * ```
+ *
+ * @category caching
+ * @since 0.1.0
+ */
+export const timeToLive = (
+  options: TimeToLiveOptions
+): ((exit: Exit.Exit<unknown, unknown>, key?: unknown) => Duration.Duration) => {
+  const where = "Outcome.timeToLive"
+  Check.noUnknown(where, options, ["success", "failure"])
+  const millis = (field: keyof TimeToLiveOptions, value: Duration.Input): Duration.Duration => {
+    const result = Check.millis(where, field, value, { zero: true, infinite: true })
+    return result === Infinity ? Duration.infinity : Duration.millis(result)
+  }
+  const success = millis("success", options.success)
+  const failure = millis("failure", Check.orDefault<Duration.Input>(options.failure, 0))
+  return (exit) => {
+    if (exit._tag === "Success") return success
+    return exit.cause.reasons.every((reason) => reason._tag === "Fail" && isLasting(reason.error))
+      ? failure
+      : Duration.zero
+  }
+}
+
+/** Would a later call end in the same way? */
+const isLasting = (error: unknown): boolean =>
+  Rejection.of(error) === undefined && !Transient.is(error) && !Transient.isKnown(error)
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Refusals of the compiler

@@ -30,7 +30,7 @@ import * as Protecting from "./engine/protect.ts"
 import type { RetrySettings } from "./engine/retry.ts"
 import * as Streams from "./engine/stream.ts"
 import * as Outcome from "./Outcome.ts"
-import type * as Rejection from "./Rejection.ts"
+import * as Rejection from "./Rejection.ts"
 import * as Retry from "./Retry.ts"
 import * as RetryBudget from "./RetryBudget.ts"
 import * as Time from "./runtime/clock.ts"
@@ -719,6 +719,66 @@ export const make = <const O extends Options>(
 ): Effect.Effect<Policy<PartsOf<O>, RulesOf<O>>, never, Requires<O>> => {
   const given: Options = options
   return build<O>("made", name, resolve(name, given), given.budget)
+}
+
+/**
+ * Protects an effect that waits instead of being rejected: when the circuit is open or the bulkhead is full, it waits until a call
+ * would be admitted, and calls again.
+ *
+ * **When to use** Where a rejection costs something: a handler of a queue that counts deliveries, an activity of a workflow whose
+ * failure is stored. For work that has a caller who waits, prefer `protect`.
+ *
+ * **Details** It waits only while the effect has not started, and holds nothing meanwhile; see `admitted`. Every other error is
+ * that of a protected effect, also a rejection by another policy inside the effect. Each try has the deadline of the policy, and
+ * an outer deadline ends the wait.
+ *
+ * **Gotchas** While an operator isolates the circuit, it waits without an end. Limit it with `Effect.timeout`.
+ *
+ * **Example** (A letter that waits for the end of an outage)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Policy, Transient, TripPolicy } from "effect-resilience"
+ *
+ * class Down extends Transient.TaggedError<Down>()("Down", {}) {}
+ * let sends = 0
+ * const send = Effect.suspend(() => ++sends === 1 ? Effect.fail(new Down()) : Effect.succeed("sent"))
+ *
+ * const program = Effect.gen(function*() {
+ *   const mail = yield* Policy.make("mail", { breaker: { trip: TripPolicy.consecutive(1), openFor: "5 millis" } })
+ *   yield* Effect.exit(send.pipe(mail.protect)) // the circuit opens
+ *   return yield* send.pipe(Policy.whenAdmitted(mail)) // Effect<string, Down>
+ * })
+ * await Effect.runPromise(program) // => "sent"
+ * ```
+ *
+ * @category protecting
+ * @since 0.1.0
+ */
+export const whenAdmitted = <P extends Part, Rules, R2>(
+  policy: Policy<P, Rules, R2>,
+  options: KeyOption = {}
+): (<A, E, R>(
+  self: Effect.Effect<A, E, R> & CanProtect<A, E, P, Rules, R>
+) => Effect.Effect<A, ErrorOf<E, Exclude<P, "breaker" | "bulkhead">>, R | R2>) => {
+  const key = Protecting.keyOf(module, "whenAdmitted", options)
+  const admitted = policy.admitted({ key })
+  // The signature has checked that the policy makes sense for the effect.
+  const protect = policy.protect({ key } as {}) as (self: Types.AnyEffect) => Types.AnyEffect
+  return (self) =>
+    Effect.suspend(() => {
+      let started = false
+      const call = protect(
+        Effect.suspend(() => {
+          started = true
+          return self
+        })
+      )
+      const isWaiting = (error: unknown): boolean =>
+        !started && (error instanceof Rejection.CircuitOpen || error instanceof Rejection.BulkheadFull)
+      const loop: Types.AnyEffect = Effect.catchIf(call, isWaiting, () => Effect.andThen(admitted, loop))
+      return loop
+    })
 }
 
 /**

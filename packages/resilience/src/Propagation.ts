@@ -4,19 +4,26 @@
  *
  * Three tiers with four attempts each make 64 attempts of one call. With propagation the tiers share one allowance: a retry that
  * one of them makes is missing from the others. `effect-resilience/http/HttpClient` sends the headers when its option `propagate`
- * says so, and `effect-resilience/http/HttpServer` reads them. For other transports use {@link toHeaders}, {@link fromHeaders}
- * and {@link provide}.
+ * says so, and `effect-resilience/http/HttpServer` reads them. For other transports use {@link sending} on one side, {@link fromHeaders}
+ * and {@link provide} on the other.
  *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as Schedule from "effect/Schedule"
 import * as Deadline from "./engine/deadline.ts"
+import * as Left from "./engine/left.ts"
+import type { PolicyEngine } from "./engine/policy.ts"
 import * as Current from "./engine/propagated.ts"
 import { isEffect } from "./runtime/dual.ts"
+import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
-import { read } from "./runtime/read.ts"
+import { attempt as attemptTo, has, read } from "./runtime/read.ts"
+import type { AnyFiber } from "./runtime/types.ts"
+import { defaultKey } from "./Types.ts"
 
 /**
  * How important a call is, from the most important: a server under load rejects the least important first.
@@ -318,4 +325,106 @@ export const provide = (inherited: Propagated): (<A, E, R>(self: Effect.Effect<A
 const checkCriticality = (where: string, value: Criticality): void => {
   if (Current.criticalities.includes(value)) return
   Check.invalid(where, "criticality", Current.criticalities.map((one) => `"${one}"`).join(", "), value)
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Sending
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * Options of {@link sending}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SendingOptions<A, E> {
+  /** The key of the call, whose budget pays. Default: `"default"`. */
+  readonly key?: string | undefined
+  /** The number of the attempt, from 1. Default: that of the retry around it. */
+  readonly attempt?: number | undefined
+  /**
+   * How many of the retries that the request took with it come back: what the response says ({@link readRetriesLeft}). `undefined` when it
+   * says nothing: then all come back after a success and after a failure that was surely not processed, and none otherwise.
+   */
+  readonly left?: ((exit: Exit.Exit<A, E>) => number | undefined) | undefined
+}
+
+/**
+ * Sends one attempt of a protected call, with headers that say what it inherits.
+ *
+ * **When to use** For transports other than HTTP, inside the effect that the policy protects.
+ *
+ * **Details** The request takes retries with it: those that the fiber inherited, or one that the budget of `policy` pays for now. They are
+ * with the receiver until the request ends. A policy with a retry and without a budget sends 0, one without a retry says nothing about
+ * retries. What `left` throws and a number below 0 count as `undefined`. Bad options throw a `RangeError` at once.
+ *
+ * **Example** (A request over a bus)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Policy, Propagation, Retry, Transient } from "effect-resilience"
+ *
+ * class Busy extends Transient.TaggedError<Busy>()("Busy", {}) {}
+ *
+ * const sent: Array<string | undefined> = []
+ * const ask = (headers: Record<string, string>) => {
+ *   sent.push(headers["resilience-attempt"])
+ *   return sent.length < 2 ? Effect.fail(new Busy()) : Effect.succeed("well")
+ * }
+ *
+ * class Bus extends Policy.Service<Bus>()("app/Bus", { retry: Retry.backoff({ base: "1 millis" }), budget: {} }) {}
+ *
+ * const call = Propagation.sending(Bus, ask).pipe(Bus.protect)
+ * await Effect.runPromise(call.pipe(Effect.provide(Bus.layer))) // => "well"
+ * sent // => ["1", "2"]
+ * ```
+ *
+ * @category sending
+ * @since 0.1.0
+ */
+export const sending = <A, E, R>(
+  policy: object,
+  request: (headers: Record<string, string>) => Effect.Effect<A, E, R>,
+  options: SendingOptions<A, E> = {}
+): Effect.Effect<A, E, R> => {
+  const where = "Propagation.sending"
+  Check.noUnknown(where, options, ["key", "attempt", "left"])
+  Check.callback(where, "the request", "a function that returns an Effect", request)
+  const { attempt, left } = options
+  const key = Check.key(where, Check.orDefault(options.key, defaultKey))
+  if (attempt !== undefined) Check.integer(where, "attempt", attempt, 1)
+  if (left !== undefined) Check.callback(where, "left", "a function that returns a number", left)
+  return Effect.withFiber((fiber) => {
+    const engine = engineOf(policy, fiber)
+    const loan = Current.lend(fiber, engine?.settings.retry !== undefined, engine?.budget, key)
+    const remaining = Deadline.remaining(fiber)
+    const headers = toHeaders({
+      remaining: remaining === Infinity ? undefined : Duration.millis(remaining),
+      attempt: attempt ?? fiber.getRef(Schedule.CurrentMetadata).attempt + 1,
+      criticality: fiber.getRef(Current.CurrentCriticality),
+      retries: loan?.retries
+    })
+    const sent = Effect.suspend(() => request(headers))
+    if (loan === undefined) return sent
+    return Effect.onExit(sent, (exit) =>
+      Effect.withFiber((fiber) => {
+        const said = left === undefined ? undefined : attemptTo(() => left(exit), undefined)
+        const known = said !== undefined && said >= 0
+        loan.settle(known ? Math.floor(said) : cameBack(exit) ? loan.retries : 0, fiber)
+        return Effect.void
+      })
+    )
+  })
+}
+
+/** Without a word of the receiver: it knows nothing of retries, or did nothing; otherwise it may have made them all. */
+const cameBack = (exit: Exit.Exit<unknown, unknown>): boolean => exit._tag === "Success" || Left.didNoWork(exit.cause)
+
+/** The engine of a policy: of an instance, or of the service in the context of a fiber. */
+const engineOf = (policy: unknown, fiber: AnyFiber): PolicyEngine | undefined => {
+  const instance: unknown = has(policy, EngineKey)
+    ? policy
+    : attemptTo(() => Context.getOrUndefined(fiber.context, policy as Context.Service<never, unknown>), undefined)
+  // Only this library puts something under this name.
+  return read(instance, EngineKey) as PolicyEngine | undefined
 }

@@ -470,9 +470,18 @@ export const known = <A, E, R>(
   examining(self as Types.AnyEffect, (reason) => {
     if (reason._tag === "Fail") markKnown(reason.error)
     else if (reason._tag === "Die" && isObject(reason.defect) && EffectErrors.isRefusal(reason.defect)) {
-      record(reason.defect, { transient: false, unprocessed: true, ignored: true })
+      markRefused(reason.defect)
     }
   })
+
+/**
+ * Marks a defect with which a client refused a request before it was sent, or an error of a client that stands for a rejection: it
+ * says nothing about the dependency, and is not transient.
+ *
+ * @internal
+ */
+export const markRefused = (error: object, unprocessed = true): void =>
+  record(error, { transient: false, unprocessed, ignored: true })
 
 /**
  * Marks an error of Effect's as {@link known} does, and as transient whatever it is.
@@ -482,14 +491,11 @@ export const known = <A, E, R>(
 export const markTransient = (error: object): void => markKnown(error, true)
 
 /**
- * Marks an error of another library with which a policy refused a call: it is not transient, and a circuit breaker ignores it.
+ * Marks an error of Effect's as {@link known} does.
  *
  * @internal
  */
-export const markRefused = (error: object, unprocessed: boolean): void =>
-  record(error, { transient: false, unprocessed, ignored: true })
-
-const markKnown = (error: unknown, transient = isKnown(error)): void => {
+export const markKnown = (error: unknown, transient = isKnown(error)): void => {
   if (!isObject(error) || has(error, TypeId) || liftedOf(error)?.explicit === true) return
   const ignored = EffectErrors.isIgnored(error)
   if (!transient && !ignored) return

@@ -32,6 +32,10 @@ export class Attempt {
   abandoned = Infinity
   /** Whether its success comes from the dependency, and not from a fallback of a tier between. */
   isGenuine = true
+  /** What it carries of `Propagation`, from a sender that propagates. */
+  headers: Readonly<Record<string, string>> | undefined = undefined
+  /** The retries that the next tier did not make; `undefined` if it says nothing. */
+  left: number | undefined = undefined
   /** Its next event, which can be cancelled. */
   done: { readonly cancel: () => void } | undefined = undefined
 

@@ -2,7 +2,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import { Policies } from "effect-resilience"
+import { Deadline, Policies, Propagation } from "effect-resilience"
 import type { Engine } from "../Engine.ts"
 import { type Call, type Client, Failure, type Sender } from "../Sender.ts"
 import { Attempt, type CallPart, type Target } from "./attempt.ts"
@@ -38,21 +38,22 @@ export class Process {
    */
   call(part: CallPart, errand: Errand, due: number, cause?: Attempt): Fiber.Fiber<unknown, unknown> {
     const { scenario } = this.client
-    return this.engine.fork(
-      this.send({
-        key: scenario.shards === 1 ? "default" : `shard-${part.shard}`,
-        due,
-        attempt: this.attempt(part, errand, Infinity, cause),
-        limited: this.attempt(part, errand, scenario.timeout, cause)
-      })
-    )
+    const call = this.send({
+      key: scenario.shards === 1 ? "default" : `shard-${part.shard}`,
+      due,
+      attempt: this.attempt(part, errand, Infinity, cause),
+      limited: this.attempt(part, errand, scenario.timeout, cause),
+      carrying: (headers, answered) => this.attempt(part, errand, Infinity, cause, { headers, answered })
+    })
+    return this.engine.fork(cause?.headers === undefined ? call : inheriting(call, cause, cause.headers))
   }
 
   private attempt(
     part: CallPart,
     errand: Errand,
     limit: number,
-    cause: Attempt | undefined
+    cause: Attempt | undefined,
+    carried?: Carried
   ): Effect.Effect<void, Failure> {
     const { engine, pool, target } = this
     return Effect.callback((resume) => {
@@ -60,9 +61,11 @@ export class Process {
         timer?.cancel()
         pool?.leave(one)
         if (failure === undefined && one.isGenuine) errand.isServed = true
+        carried?.answered(one.left)
         resume(failure === undefined ? Effect.void : Effect.fail(failure))
       }
       const one = new Attempt(part, engine.now, answer, cause)
+      one.headers = carried?.headers
       const timer =
         limit === Infinity
           ? undefined
@@ -77,4 +80,23 @@ export class Process {
       })
     })
   }
+}
+
+/** What an attempt carries of `Propagation`, and who reads what the answer says about retries. */
+interface Carried {
+  readonly headers: Readonly<Record<string, string>>
+  readonly answered: (left: number | undefined) => void
+}
+
+/** A call of a service with what the attempt that it serves carries; at its end the attempt has the retries that are left. */
+const inheriting = (
+  call: Effect.Effect<unknown, unknown>,
+  attempt: Attempt,
+  headers: Readonly<Record<string, string>>
+): Effect.Effect<unknown, unknown> => {
+  const { remaining, ...rest } = Propagation.fromHeaders(headers)
+  const atEnd = Effect.map(Propagation.current, ({ retries }) => {
+    attempt.left = retries
+  })
+  return call.pipe(Effect.ensuring(atEnd), Propagation.provide(rest), Deadline.within(remaining ?? Infinity))
 }

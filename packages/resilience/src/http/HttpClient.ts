@@ -11,7 +11,6 @@
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -24,15 +23,11 @@ import * as UrlParams from "effect/http/UrlParams"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import * as Deadline from "../engine/deadline.ts"
 import * as Left from "../engine/left.ts"
-import type { PolicyEngine } from "../engine/policy.ts"
-import * as Propagated from "../engine/propagated.ts"
 import type * as Policy from "../Policy.ts"
 import * as Propagation from "../Propagation.ts"
-import { EngineKey } from "../runtime/frame.ts"
 import * as Check from "../runtime/options.ts"
-import { attempt, has, read } from "../runtime/read.ts"
+import { attempt, read } from "../runtime/read.ts"
 import * as Transient from "../Transient.ts"
 import { defaultKey } from "../Types.ts"
 
@@ -169,7 +164,7 @@ const isOneShot = (body: HttpBody.HttpBody): boolean => {
 // ---------------------------------------------------------------------------------------------------------------------
 
 interface Settings {
-  readonly policy: unknown
+  readonly policy: object
   readonly protect: (options: Policy.ProtectOptions) => (self: Execution) => Execution
   readonly body: boolean
   readonly repeat: (request: Request) => boolean
@@ -202,7 +197,7 @@ const resolve = (policy: unknown, options: Omit<Options, "key">): Settings => {
   const body = Check.orDefault(options.body, false)
   if (typeof body !== "boolean") Check.invalid(where, "body", "true or false", body)
   return {
-    policy,
+    policy: Object(policy),
     // The public signatures have checked that the policy makes sense for the client.
     protect: protect as Settings["protect"],
     body,
@@ -334,14 +329,6 @@ const withBody = (response: ClientResponse): Effect.Effect<ClientResponse, HttpC
 /** Sends a request, each time it is run. */
 type Execute = (request: Request) => Execution
 
-/** How many of the retries that a request took with it come back. */
-const cameBack = (exit: Exit.Exit<ClientResponse, unknown>, lent: number): number => {
-  // Without a response the receiver may have made them all.
-  if (exit._tag === "Failure") return Left.didNoWork(exit.cause) ? lent : 0
-  // A receiver that says nothing about retries knows nothing of them.
-  return Propagation.readRetriesLeft(exit.value.headers) ?? lent
-}
-
 /** One call of a client: its attempts, and the response of the last one. */
 class Call {
   private readonly settings: Settings
@@ -395,33 +382,23 @@ class Call {
   }
 
   /** Sends the request with what it inherits; retries that were not made come back with the response. */
-  private propagate(fiber: Fiber.Fiber<unknown, unknown>): Execution {
-    const { key, request, settings } = this
-    const engine = engineOf(settings.policy, fiber)
-    const loan = Propagated.lend(fiber, engine?.settings.retry !== undefined, engine?.budget, key)
-    const remaining = Deadline.remaining(fiber)
-    const headers = Propagation.toHeaders({
-      remaining: remaining === Infinity ? undefined : Duration.millis(remaining),
-      attempt: this.sent,
-      criticality: fiber.getRef(Propagated.CurrentCriticality),
-      retries: loan?.retries
-    })
-    const execution = this.execute(HttpClientRequest.setHeaders(request, headers))
-    if (loan === undefined) return execution
-    return Effect.onExit(markKnown(execution), (exit) =>
-      Effect.withFiber((fiber) => {
-        loan.settle(cameBack(exit, loan.retries), fiber)
-        return Effect.void
-      })
+  private propagate(): Execution {
+    const { key, request, sent, settings } = this
+    return Propagation.sending(
+      settings.policy,
+      (headers) => markKnown(this.execute(HttpClientRequest.setHeaders(request, headers))),
+      {
+        key,
+        attempt: sent,
+        left: (exit) => (exit._tag === "Success" ? Propagation.readRetriesLeft(exit.value.headers) : undefined)
+      }
     )
   }
 
   private send(): Execution {
     const { body, propagate, transient } = this.settings
     const execution =
-      propagate !== undefined && holds(propagate, this.request)
-        ? Effect.withFiber((fiber) => this.propagate(fiber))
-        : this.execute(this.request)
+      propagate !== undefined && holds(propagate, this.request) ? this.propagate() : this.execute(this.request)
     const response = body ? Effect.flatMap(execution, withBody) : execution
     return response.pipe(
       Effect.flatMap((response) => {
@@ -433,15 +410,6 @@ class Call {
       markKnown
     )
   }
-}
-
-/** A policy as an adapter finds it: an instance, or the service in the context of a fiber. */
-const engineOf = (policy: unknown, fiber: Fiber.Fiber<unknown, unknown>): PolicyEngine | undefined => {
-  const instance: unknown = has(policy, EngineKey)
-    ? policy
-    : attempt(() => Context.getOrUndefined(fiber.context, policy as Context.Service<never, unknown>), undefined)
-  // Only this library puts something under this name.
-  return read(instance, EngineKey) as PolicyEngine | undefined
 }
 
 /** `Lifted` has said that there is something to mark. */
@@ -556,7 +524,9 @@ export const protect = <P extends Policy.Part, Rules, Self>(
  * import { Policy, Rejection, TripPolicy } from "effect-resilience"
  * import * as Resilient from "effect-resilience/http/HttpClient"
  *
- * class Api extends Policy.Service<Api>()("app/Api", { breaker: { trip: TripPolicy.consecutive(1) } }) {}
+ * class Api extends Policy.Service<Api>()("app/Api", {
+ *   breaker: { trip: TripPolicy.consecutive(1), openFor: "1 minute" }
+ * }) {}
  *
  * const server = Layer.succeed(HttpClient.HttpClient)(HttpClient.make((request) =>
  *   Effect.succeed(HttpClientResponse.fromWeb(request, new Response(null, { status: 503 })))

@@ -16,6 +16,8 @@ const poorAnswers = new Set([
 ])
 /** The server has rolled the transaction back. */
 const rolledBack = new Set(["DeadlockError", "SerializationError"])
+/** What the clients of Effect's drivers call the making of a connection. */
+const connecting = new Set(["connect", "acquireConnection"])
 
 const tagOf = (value: unknown): unknown => field(value, "_tag")
 
@@ -189,6 +191,7 @@ export const isIgnored = (error: unknown): boolean => {
   const reason = reasonOf(error)
   const tag = tagOf(error)
   if (tag === "AiError") return poorAnswers.has(tagOf(reason) as string)
+  if (tag === "SqlError") return rejectionIn(reason) !== undefined
   return (
     (tag === "HttpClientError" || tag === "RpcClientError") && (isUnsent(reason) || rejectionIn(reason) !== undefined)
   )
@@ -213,10 +216,15 @@ export const isUnprocessed = (error: unknown): boolean => {
   return (
     tag === "SocketOpenError" ||
     tagOf(error) === "EntityNotAssignedToRunner" ||
-    (tagOf(error) === "SqlError" && rolledBack.has(tag as string)) ||
+    (tagOf(error) === "SqlError" && isUndone(reason)) ||
     chainOf(field(reason, "cause")).some(isNeverConnected)
   )
 }
+
+/** Did the database roll the work back, or was there no connection to send it on? */
+const isUndone = (reason: unknown): boolean =>
+  rolledBack.has(tagOf(reason) as string) ||
+  (tagOf(reason) === "ConnectionError" && connecting.has(field(reason, "operation") as string))
 
 const isNeverConnected = (cause: unknown): boolean => {
   const code = field(cause, "code")
