@@ -475,12 +475,7 @@ export const known = <A, E, R>(
   })
 
 /**
-<<<<<<< HEAD
  * Marks an error or a defect with which a client or a policy refused a call: it is not transient, and says nothing about the dependency.
-=======
- * Marks a defect with which a client refused a request before it was sent, or an error of a client that stands for a rejection: it
- * says nothing about the dependency, and is not transient.
->>>>>>> wt-ai
  *
  * @internal
  */
