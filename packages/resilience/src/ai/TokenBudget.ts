@@ -341,7 +341,7 @@ const makeWith = (settings: Settings): TokenBudget => {
       const { reserved, used } = allowance
       const retryAfter = Duration.millis(Allowance.wait(allowance, amount, now))
       const error = budgetExhausted({ budget: name, key, requested: amount, limit, used, reserved, retryAfter })
-      Transient.markRefused(error, true)
+      Transient.markRefused(error)
       return Effect.fail(error)
     })
   return {
