@@ -479,6 +479,8 @@ class GuardedStatement extends Effectable.Class<unknown, unknown, unknown> {
     super()
     this.guard = guard
     this.inner = inner
+    // The statement is returned by the constructor.
+    // @effect-diagnostics-next-line floatingEffect:off
     Object.assign(this, Fragment.fragment(inner.segments))
   }
 
