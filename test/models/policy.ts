@@ -247,13 +247,13 @@ export const policy = (
   }),
   actual: ({ callers, policy, wall }) =>
     Effect.map(wall.within(policy.stats()), ({ circuit, maxConcurrent, running, totals, waiting }) => {
-      const { giveUps: _, retries: __, ...rest } = totals
+      const { calls, failures, ignored, rejections, successes, timeouts } = totals
       return {
         circuit: circuit && circuitView(circuit),
         running,
         waiting,
         maxConcurrent,
-        totals: rest,
+        totals: { calls, successes, failures, ignored, timeouts, rejections },
         callers: callers.view
       }
     })
