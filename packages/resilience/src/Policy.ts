@@ -620,7 +620,7 @@ const resolve = (name: string, options: Options): PolicySettings => {
 
 /** Creates the policy; a shared budget is found in the context. */
 const build = <O>(
-  origin: "made" | "declared",
+  origin: Instances.Origin,
   name: string,
   settings: PolicySettings,
   budget: Options["budget"]

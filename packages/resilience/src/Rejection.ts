@@ -9,7 +9,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
-import { attempt, has, read } from "./runtime/read.ts"
+import { attempt, findCause, has } from "./runtime/read.ts"
 import { shared } from "./runtime/shared.ts"
 import { stackless } from "./runtime/stackless.ts"
 import { defaultKey } from "./Types.ts"
@@ -268,9 +268,6 @@ export const is = <E>(error: E): error is E & Rejection => has(error, TypeId)
  */
 export const isLocal = <E>(error: E): error is E & Rejection => is(error) && !decoded.has(error)
 
-/** How many causes deep a rejection is looked for. */
-const deepest = 10
-
 /**
  * Finds the rejection in an error of another library: the error itself, or the first one among its causes.
  *
@@ -298,14 +295,7 @@ const deepest = 10
  * @category getters
  * @since 0.1.0
  */
-export const of = (error: unknown): Rejection | undefined => {
-  let link = error
-  for (let depth = 0; depth <= deepest && link !== undefined && link !== null; depth++) {
-    if (is(link)) return link as Rejection
-    link = read(link, "cause") ?? read(link, "reason")
-  }
-  return undefined
-}
+export const of = (error: unknown): Rejection | undefined => findCause(error, is) as Rejection | undefined
 
 /**
  * Checks whether an error proves that the work never started. `false` for a deadline that passed while the work was

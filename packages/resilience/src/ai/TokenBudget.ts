@@ -20,7 +20,7 @@ import * as Allowance from "../machine/Allowance.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
 import * as Check from "../runtime/options.ts"
-import { attempt, read } from "../runtime/read.ts"
+import { attempt, findCause } from "../runtime/read.ts"
 import { stackless } from "../runtime/stackless.ts"
 import * as Transient from "../Transient.ts"
 import { defaultKey, type KeyOptions } from "../Types.ts"
@@ -63,24 +63,14 @@ export class BudgetExhausted extends Schema.TaggedError<BudgetExhausted>("effect
   }
 }
 
-/** How many causes deep the rejection is looked for. */
-const deepest = 10
-
 /**
  * Finds the rejection of a budget in an error of a model: the error itself, or the first one among its causes.
  *
  * @category getters
  * @since 0.1.0
  */
-export const exhaustedIn = (error: unknown): BudgetExhausted | undefined => {
-  let link = error
-  for (let depth = 0; depth <= deepest && link !== undefined && link !== null; depth++) {
-    const found = link
-    if (attempt(() => found instanceof BudgetExhausted, false)) return found as BudgetExhausted
-    link = read(link, "cause") ?? read(link, "reason")
-  }
-  return undefined
-}
+export const exhaustedIn = (error: unknown): BudgetExhausted | undefined =>
+  findCause(error, (link) => attempt(() => link instanceof BudgetExhausted, false)) as BudgetExhausted | undefined
 
 const budgetExhausted = stackless<
   Pick<BudgetExhausted, "budget" | "key" | "requested" | "limit" | "used" | "reserved" | "retryAfter">,

@@ -16,7 +16,7 @@ import { defaultKey } from "../Types.ts"
 import { Past } from "./counters.ts"
 import * as OpenTime from "./openTime.ts"
 import type { Reporter } from "./reporter.ts"
-import type { Sums } from "./sums.ts"
+import { type Sums, states } from "./sums.ts"
 
 export interface CircuitSettings {
   readonly trip: TripPolicy.TripPolicy
@@ -74,8 +74,6 @@ export interface Admission extends Circuit.Admission {
   generation: number
   probe: number
 }
-
-const states: ReadonlyArray<Event.CircuitState> = ["closed", "open", "half-open", "isolated", "disabled"]
 
 const outcomeCodes: Readonly<Record<Outcome, Circuit.OutcomeCode>> = {
   success: Circuit.Success,

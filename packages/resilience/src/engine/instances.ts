@@ -111,7 +111,7 @@ export const current: Effect.Effect<Instances> = Effect.map(Current, (registry) 
 })
 
 /** Whether a policy was created by `make`, or is that of a service class. */
-type Origin = "made" | "declared"
+export type Origin = "made" | "declared"
 
 /**
  * Creates a policy, which emits to the program's hub, and registers it. It is registered until the scope in which it is created

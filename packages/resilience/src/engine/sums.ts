@@ -52,7 +52,8 @@ export const noCounts = (): Counts => ({
   disabledTime: 0
 })
 
-const states: ReadonlyArray<Event.CircuitState> = ["closed", "open", "half-open", "isolated", "disabled"]
+/** The states of a circuit, in the order of the phases of the machine. */
+export const states: ReadonlyArray<Event.CircuitState> = ["closed", "open", "half-open", "isolated", "disabled"]
 
 export type Count = keyof Counts
 

@@ -16,3 +16,16 @@ export const has = (value: unknown, name: PropertyKey): boolean =>
 /** A property of a value of unknown shape; `undefined` without one. */
 export const read = (value: unknown, name: string): unknown =>
   isObject(value) ? attempt(() => (value as Readonly<Record<string, unknown>>)[name], undefined) : undefined
+
+/** Causes inside each other that are looked at: a chain may have no end. */
+const deepest = 10
+
+/** The error itself, or the first one among its causes and reasons, that `matches`; `undefined` when none does. */
+export const findCause = (error: unknown, matches: (link: unknown) => boolean): unknown => {
+  let link = error
+  for (let depth = 0; depth <= deepest && link !== undefined && link !== null; depth++) {
+    if (matches(link)) return link
+    link = read(link, "cause") ?? read(link, "reason")
+  }
+  return undefined
+}
