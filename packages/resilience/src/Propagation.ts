@@ -396,7 +396,9 @@ export const sending = <A, E, R>(
   if (left !== undefined) Check.callback(where, "left", "a function that returns a number", left)
   return Effect.withFiber((fiber) => {
     const engine = engineOf(policy, fiber)
-    const loan = Current.lend(fiber, engine?.settings.retry !== undefined, engine?.budget, key)
+    // A policy that does not enforce makes no retries, and bounds none.
+    const enforcing = engine !== undefined && engine.modes.of(key) === "enforce" ? engine : undefined
+    const loan = Current.lend(fiber, enforcing?.settings.retry !== undefined, enforcing?.budget, key)
     const remaining = Deadline.remaining(fiber)
     const headers = toHeaders({
       remaining: remaining === Infinity ? undefined : Duration.millis(remaining),

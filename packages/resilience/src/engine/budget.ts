@@ -8,7 +8,7 @@ import type * as Stats from "../Stats.ts"
 import { defaultKey } from "../Types.ts"
 import { Evicted, Past, stats, totals } from "./counters.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
-import type { Reporter } from "./reporter.ts"
+import { ObservingReporter, type Reporter } from "./reporter.ts"
 import type { Select, Summable, Sums } from "./sums.ts"
 
 export interface BudgetSettings {
@@ -44,6 +44,7 @@ export class Budget implements Summable {
   private readonly shared: Account
   private readonly accounts: Keyed<Account> | undefined
   private readonly evicted = new Evicted()
+  private observing: Budget | undefined
 
   constructor(settings: BudgetSettings, reporter: Reporter) {
     const { initial, keys } = settings
@@ -64,6 +65,17 @@ export class Budget implements Summable {
 
   get capacity(): number {
     return this.settings.capacity
+  }
+
+  /** The budget that all policies which share this one charge while they observe. */
+  get shadow(): Budget {
+    this.observing ??= this.copy(undefined)
+    return this.observing
+  }
+
+  /** A budget with the same settings, for a candidate or for what observes; it begins with the initial balance. */
+  copy(candidate: string | undefined): Budget {
+    return new Budget(this.settings, new ObservingReporter(this.reporter, candidate))
   }
 
   private make(key: string, now: number): Account {

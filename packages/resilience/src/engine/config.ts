@@ -83,6 +83,8 @@ export const BackoffValues = Schema.Struct({
 })
 
 export const PolicyValues = Schema.Struct({
+  mode: Schema.optionalKey(Schema.Literals(["enforce", "observe", "off"])),
+  rollout: Schema.optionalKey(Schema.Struct({ percent: Schema.optionalKey(Schema.Finite) })),
   deadline: Schema.optionalKey(Schema.DurationFromString),
   timeout: Schema.optionalKey(Schema.DurationFromString),
   retry: Schema.optionalKey(BackoffValues),

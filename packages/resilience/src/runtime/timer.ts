@@ -74,8 +74,14 @@ const sleepThen = (clock: Clock.Clock, fiber: AnyFiber, delay: number, fire: () 
   }
 }
 
+/** As {@link start} on the live clock; the timer does not keep the process alive. */
+export const startQuietly = (delay: number, fire: () => void): (() => void) => {
+  const now = Time.liveMillis()
+  return single(now + delay, now, fire, true)
+}
+
 /** A platform timer of its own, which fires at `at`. */
-const single = (at: number, now: number, fire: () => void): (() => void) => {
+const single = (at: number, now: number, fire: () => void, isQuiet = false): (() => void) => {
   let handle: Handle
   const set = (now: number): void => {
     const delay = platformDelay(at - now)
@@ -84,6 +90,7 @@ const single = (at: number, now: number, fire: () => void): (() => void) => {
       if (fired >= at) fire()
       else set(fired)
     }, delay)
+    if (isQuiet) handle.unref?.()
   }
   set(now)
   return () => clearTimeout(handle)
