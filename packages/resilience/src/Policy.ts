@@ -17,15 +17,16 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Bulkhead from "./Bulkhead.ts"
+import type * as Change from "./Change.ts"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import * as Event from "./Event.ts"
 import { inScope } from "./engine/acquire.ts"
 import { type BudgetSettings, gatedScheduleOf } from "./engine/budget.ts"
-import * as Circuits from "./engine/circuits.ts"
+import * as Changes from "./engine/changes.ts"
 import * as FromConfig from "./engine/config.ts"
 import * as Instances from "./engine/instances.ts"
 import * as Keyed from "./engine/keyed.ts"
-import { type ModeSettings, modes } from "./engine/modes.ts"
+import { checkMode, type ModeSettings } from "./engine/modes.ts"
 import { PolicyCall, PolicyEngine, type PolicySettings } from "./engine/policy.ts"
 import { PolicyHold, permitOf } from "./engine/policyHold.ts"
 import * as Protecting from "./engine/protect.ts"
@@ -477,15 +478,20 @@ export interface ApplyStream<P extends Part, Rules, R2> {
 // ---------------------------------------------------------------------------------------------------------------------
 
 /**
- * Commands of an operator, each for one key, or for all keys when none is given. Those on the circuit do nothing in a policy without a breaker, `resize` nothing in one without
- * a bulkhead.
+ * Commands of an operator, each for one key, or for all keys when none is given. Those on the circuit throw a `RangeError` in a
+ * policy without a breaker, and `resize` in one without a bulkhead.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Control<R = never> extends CircuitBreaker.Control<R> {
   /** Changes the permits of a key, an integer >= 1; without a key, those of all keys, those to come included. */
-  readonly resize: (maxConcurrent: number, key?: string) => Effect.Effect<void, never, R>
+  readonly resize: (maxConcurrent: number, target?: Change.Target) => Effect.Effect<Change.Change, never, R>
+  /**
+   * Changes the mode of a key, or of every key, those to come included. The mode of a key counts before that of all keys, and both
+   * before what is configured, a rollout included. A call ends in the mode in which it began.
+   */
+  readonly mode: (mode: Mode, target?: Change.Target) => Effect.Effect<Change.Change, never, R>
 }
 
 /**
@@ -605,8 +611,7 @@ const resolveWindow = (where: string, options: StatsOptions = {}): number => {
 }
 
 const resolveMode = (where: string, { mode, rollout }: Options): ModeSettings => {
-  const resolved = Check.orDefault<Mode>(mode, "enforce")
-  if (!modes.includes(resolved)) Check.invalid(where, "mode", `"enforce", "observe" or "off"`, mode)
+  const resolved = checkMode(where, Check.orDefault(mode, "enforce"))
   if (rollout === undefined) return { mode: resolved, rollout: undefined }
   const here = Check.inside(where, "rollout")
   Check.noUnknown(here, rollout, ["percent", "by"])
@@ -697,12 +702,12 @@ const build = <O>(
     const instance = fiber.getRef(Rollout.Instance)
     const scope = Option.getOrUndefined(Context.getOption(fiber.context, Scope.Scope))
     let steer: Steer | undefined
-    const created = Instances.create(origin, module, name, described, (hub) => {
+    const created = Instances.create(origin, module, name, described, (hub, desk) => {
       const reporter = new Reporter(name, Event.makeHub(), hub)
       const engine = new PolicyEngine(Check.named(module, name), reporter, settings, shared, Timeout.timedOut, instance)
       optionsOf.set(engine, options)
       steer = new Steer(engine)
-      return makeWith<PartsOf<O>, RulesOf<O>>(engine)
+      return makeWith<PartsOf<O>, RulesOf<O>>(engine, desk)
     })
     const isUnnamed = settings.rollout?.by === "instance" && Rollout.isRandomName(instance)
     return Effect.tap(created, () =>
@@ -725,7 +730,7 @@ const unnamed = (name: string): string =>
 /** The options of one call. */
 const callOptionNames = [...Protecting.callOptionNames, "retry"]
 
-const makeWith = <P extends Part, Rules>(engine: PolicyEngine): Policy<P, Rules> => {
+const makeWith = <P extends Part, Rules>(engine: PolicyEngine, desk: Changes.Desk): Policy<P, Rules> => {
   const where = Check.named(module, engine.reporter.policy)
   const protect = Protecting.protectWith(
     where,
@@ -757,11 +762,11 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine): Policy<P, Rules>
     durations: Effect.sync(() => engine.durations()),
     events: Event.streamFrom(engine.reporter.local),
     control: {
-      ...Circuits.commands(where, (key, command, now, fiber) => engine.control(key, command, now, fiber)),
-      resize: (maxConcurrent, key) => {
-        Check.integer(Check.inside(where, "control.resize"), "maxConcurrent", maxConcurrent, 1)
-        if (key !== undefined) Check.key(Check.inside(where, "control.resize"), key)
-        return Time.withNow((now) => engine.resize(maxConcurrent, key, now))
+      ...Changes.circuitCommands(where, engine.operate(desk)),
+      resize: Changes.resizeCommand(Check.inside(where, "control.resize"), desk),
+      mode: (mode, target) => {
+        const here = Check.inside(where, "control.mode")
+        return Changes.command(here, desk, "mode", { mode: checkMode(here, mode) }, target)
       }
     }
   }
@@ -1041,7 +1046,7 @@ export const candidate = <P extends Part, Rules, R>(
     }
     const settings = resolve(`${engine.reporter.policy} candidate ${name}`, candidateOf(live, options))
     const added = Effect.acquireRelease(
-      Effect.sync(() => steer.add(name, settings, Time.monotonicMillis(fiber), fiber)),
+      Effect.sync(() => steer.add(name, settings, Time.monotonicMillis(fiber))),
       ({ remove }) => Effect.sync(remove)
     )
     return Effect.map(added, ({ report, shadow }): Candidate => {
@@ -1192,11 +1197,13 @@ export const Service =
       events: inContext.stream((policy) => policy.events),
       control: {
         isolate: inContext.call((policy) => policy.control.isolate),
+        open: inContext.call((policy) => policy.control.open),
         close: inContext.call((policy) => policy.control.close),
         reset: inContext.call((policy) => policy.control.reset),
         disable: inContext.call((policy) => policy.control.disable),
         enable: inContext.call((policy) => policy.control.enable),
-        resize: inContext.call((policy) => policy.control.resize)
+        resize: inContext.call((policy) => policy.control.resize),
+        mode: inContext.call((policy) => policy.control.mode)
       },
       layer: Layer.effect(service, build<O>("declared", id, settings, given)),
       layerConfig: (config) =>

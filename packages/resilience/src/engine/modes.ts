@@ -1,11 +1,17 @@
 /** Whether the calls of a policy are enforced, observed or left alone: as configured, and as changed while it runs. */
 import type * as Outcome from "../Outcome.ts"
 import * as Rollout from "../Rollout.ts"
+import * as Check from "../runtime/options.ts"
 import { attempt } from "../runtime/read.ts"
+import type { Override, Plug } from "./changes.ts"
 
 export type Mode = "enforce" | "observe" | "off"
 
-export const modes: ReadonlyArray<Mode> = ["enforce", "observe", "off"]
+const modes: ReadonlyArray<unknown> = ["enforce", "observe", "off"]
+
+/** Checks a mode. Throws a `RangeError`. */
+export const checkMode = (where: string, mode: unknown): Mode =>
+  modes.includes(mode) ? (mode as Mode) : Check.invalid(where, "mode", `"enforce", "observe" or "off"`, mode)
 
 export interface RolloutSettings {
   readonly percent: number
@@ -52,6 +58,30 @@ export class Modes {
     if (key === undefined) this.all = mode
     else if (mode === undefined) this.keys.delete(key)
     else this.keys.set(key, mode)
+    this.onChange?.()
+  }
+
+  /** The command `mode`: of those in force the last one for a key counts, else the last one for all keys. */
+  readonly plug: Plug = {
+    check: (where, values) => {
+      Check.noUnknown(where, values, ["mode"])
+      return { mode: checkMode(where, values["mode"]) }
+    },
+    apply: (inForce) => this.override(inForce),
+    // One for every key does not end one for a key.
+    covers: (later, earlier) => later.key === earlier.key,
+    read: (key) => ({ mode: key === undefined ? (this.all ?? this.settings.mode) : this.of(key) })
+  }
+
+  private override(inForce: ReadonlyArray<Override>): void {
+    this.all = undefined
+    this.keys.clear()
+    for (const { key, values } of inForce) {
+      // Checked by the plug.
+      const mode = values["mode"] as Mode
+      if (key === undefined) this.all = mode
+      else this.keys.set(key, mode)
+    }
     this.onChange?.()
   }
 

@@ -21,9 +21,11 @@ import { defaultKey } from "../Types.ts"
 import { Watch } from "./admitted.ts"
 import { retryAfterOf } from "./asked.ts"
 import { Budget, type BudgetSettings } from "./budget.ts"
+import type { Desk, Override, Plug } from "./changes.ts"
 import * as Circuits from "./circuits.ts"
 import * as Counters from "./counters.ts"
 import * as Deadline from "./deadline.ts"
+import { type CircuitFollower, FollowedChanges } from "./followedChanges.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import * as Left from "./left.ts"
 import { type ModeSettings, Modes } from "./modes.ts"
@@ -67,12 +69,12 @@ export interface Steering {
 }
 
 /** What a policy would have done, and what its candidates would have. */
-export interface Beside {
+export interface Beside extends CircuitFollower {
   would(key: string, now: number, fiber: AnyFiber): Stats.Would | undefined
   /** Adds what the policy would have done. */
   sum(select: Select, now: number): void
-  /** A command of an operator holds for what only decides, too. */
-  runOnEach(run: (engine: PolicyEngine) => void): void
+  /** Permits were changed, as given by all such commands in force. */
+  resized(inForce: ReadonlyArray<Override>, now: number, fiber: AnyFiber): void
 }
 
 /** The rule of a policy without a breaker: its circuit is not asked. */
@@ -462,6 +464,10 @@ export class PolicyEngine implements Summable {
   /** Set once the policy has not simply enforced. */
   beside: Beside | undefined
   private watch: Watch<Entry> | undefined
+  /** The commands that changed the permits and are in force. */
+  resizes: ReadonlyArray<Override> = []
+  /** Held, so that its alarms work as long as a call may come. */
+  desk: Desk | undefined
 
   constructor(
     where: string,
@@ -493,6 +499,7 @@ export class PolicyEngine implements Summable {
     )
     this.timedOut = timedOut
     this.watch = undefined
+    this.desk = undefined
   }
 
   /** Returns when the circuit of a key would admit a call, and a permit is free for it. */
@@ -545,22 +552,34 @@ export class PolicyEngine implements Summable {
     )
   }
 
-  control(key: string | undefined, command: Circuits.Command, now: number, fiber: AnyFiber): void {
-    this.beside?.runOnEach((engine) => engine.control(key, command, now, fiber))
-    if (this.circuits === undefined) return
-    const cells: Circuits.Cells = {
-      ensure: (key) => this.entries.ensure(key, now),
-      all: () => this.entries.all()
-    }
-    this.circuits.control(cells, key, command, now, fiber)
+  /** Lets a desk command the circuits and change the permits. */
+  operate(desk: Desk): Desk {
+    this.desk = desk
+    const { circuits, entries, permits, reporter } = this
+    return desk.operate({
+      reporter,
+      hasKey: (key) => entries.peek(key) !== undefined,
+      circuits:
+        circuits &&
+        new FollowedChanges(
+          circuits,
+          (now) => Circuits.circuitCells(entries, now),
+          () => this.beside
+        ),
+      plugs: { mode: this.modes.plug, ...(permits && { resize: this.resizing(permits) }) }
+    })
   }
 
-  resize(maxConcurrent: number, key: string | undefined, now: number): void {
-    this.beside?.runOnEach((engine) => engine.resize(maxConcurrent, key, now))
-    const { permits } = this
-    if (permits === undefined) return
-    if (key === undefined) permits.resizeAll(this.entries.all(), maxConcurrent)
-    else permits.resize(this.entries.ensure(key, now), maxConcurrent)
+  private resizing(permits: Permits.Permits): Plug {
+    const plug = permits.plug("bulkhead.maxConcurrent", this.entries)
+    return {
+      ...plug,
+      apply: (inForce, now, fiber) => {
+        plug.apply(inForce, now, fiber)
+        this.resizes = inForce
+        this.beside?.resized(inForce, now, fiber)
+      }
+    }
   }
 
   private timeIn(entry: Entry, now: number): ReadonlyArray<number> {

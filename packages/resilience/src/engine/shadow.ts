@@ -10,17 +10,21 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Scheduler from "effect/Scheduler"
+import * as Circuit from "../machine/Circuit.ts"
 import * as Decision from "../machine/Retry.ts"
 import type { Outcome } from "../Outcome.ts"
 import * as Time from "../runtime/clock.ts"
 import { Frame } from "../runtime/frame.ts"
 import { quietly } from "../runtime/quietClock.ts"
+import { attempt } from "../runtime/read.ts"
 import * as Timer from "../runtime/timer.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
 import { defaultKey } from "../Types.ts"
 import { causeOf } from "./acquire.ts"
 import type { Budget } from "./budget.ts"
+import type { Override } from "./changes.ts"
 import type { Command } from "./circuits.ts"
 import * as Deadline from "./deadline.ts"
 import * as Left from "./left.ts"
@@ -49,6 +53,9 @@ import { type Counts, everyCount, noCounts, type Select, Sums } from "./sums.ts"
 const withoutHooks = (settings: PolicySettings): PolicySettings =>
   settings.retry === undefined ? settings : { ...settings, retry: { ...settings.retry, onRetry: undefined } }
 
+/** Has an operator set the state of this circuit? */
+const isOverride = ({ phase }: Entry): boolean => phase === Circuit.Isolated || phase === Circuit.Disabled
+
 /** One call of a shadow. */
 interface Follower {
   readonly shadow: Shadow
@@ -72,22 +79,37 @@ export class Shadow {
     this.engine = new PolicyEngine(live.where, reporter, withoutHooks(settings), budget, live.timedOut)
   }
 
-  /** Takes over what an operator has set. */
-  begin(live: PolicyEngine, now: number, fiber: AnyFiber): void {
-    const { engine } = this
-    const commandFor = { isolated: "isolate", disabled: "disable", closed: "close" } as const
-    const set = (key: string | undefined, state: keyof typeof commandFor): void => {
-      const command: Command = commandFor[state]
-      engine.control(key, command, now, fiber)
-    }
-    const base = live.circuits?.baseState ?? "closed"
-    if (base !== "closed") set(undefined, base)
+  /** Takes over what an operator has set: the overrides of circuits. */
+  sync(live: PolicyEngine, now: number, fiber: AnyFiber): void {
+    const { circuits, entries } = this.engine
+    if (circuits === undefined || live.circuits === undefined) return
+    circuits.base = live.circuits.base
     for (const entry of live.entries.values()) {
-      const state = live.circuits?.view(entry, now)._tag
-      if (state === "isolated" || state === "disabled" || (state === "closed" && base !== "closed")) {
-        if (state !== base) set(entry.key, state)
+      if (isOverride(entry)) {
+        const command = entry.phase === Circuit.Isolated ? "isolate" : "disable"
+        circuits.command(entries.ensure(entry.key, now), command, 0, now, fiber)
       }
     }
+    for (const entry of entries.values()) {
+      const isSet = live.entries.peek(entry.key)
+      if (isOverride(entry) && isSet !== undefined && !isOverride(isSet))
+        circuits.command(entry, "close", 0, now, fiber)
+    }
+  }
+
+  command(command: Command, key: string | undefined, openFor: number | undefined, now: number, fiber: AnyFiber): void {
+    const { circuits, entries } = this.engine
+    for (const entry of key === undefined ? entries.all() : [entries.ensure(key, now)]) {
+      // An open time comes from a schedule of the user's, which may throw.
+      const open =
+        command === "open" ? attempt(() => openFor ?? circuits?.ordinaryOpenTime(entry, now, fiber) ?? 0, 0) : 0
+      attempt(() => circuits?.command(entry, command, open, now, fiber), undefined)
+    }
+  }
+
+  resize(inForce: ReadonlyArray<Override>, now: number, fiber: AnyFiber): void {
+    const { entries, permits } = this.engine
+    permits?.plug("", entries).apply(inForce, now, fiber)
   }
 
   /** A call beside one that starts now. */
@@ -102,8 +124,9 @@ export class Shadow {
       isAligned = aligned
     })
     const hold = new PolicyHold(this.engine, undefined, work, options)
-    const held = Effect.flatMap(hold, () =>
-      Effect.onExit(timeline.replay(hold, isAligned), (exit) =>
+    // Uninterruptible in between, so that no interruption comes when it is admitted and its end is not yet seen to.
+    const held = Effect.uninterruptibleMask((restore) =>
+      Effect.onExit(Effect.andThen(restore(hold), restore(timeline.replay(hold, () => isAligned))), (exit) =>
         Effect.withFiber((fiber) => {
           if (exit._tag === "Failure") hold.end(exit, fiber)
           return Effect.void
@@ -145,6 +168,8 @@ export class Shadow {
   /** The context of the caller, with copies of what a call would spend. */
   private contextOf(parent: AnyFiber): Context.Context<never> {
     let context = Context.add(quietly(parent), Left.Observing, true)
+    // It goes on before the caller does, and takes few steps.
+    context = Context.add(context, Scheduler.PreventSchedulerYield, true)
     const allowance = parent.getRef(CurrentAllowance)
     if (allowance !== undefined) {
       context = Context.add(context, CurrentAllowance, this.isCandidate ? { left: allowance.left } : beside(allowance))
@@ -391,8 +416,9 @@ class Timeline {
   }
 
   /** Lets the same happen to a call beside it, as long after its own start. */
-  replay(hold: PolicyHold, isAligned: boolean): Effect.Effect<void> {
+  replay(hold: PolicyHold, isAlignedNow: () => boolean): Effect.Effect<void> {
     return Effect.withFiber((fiber) => {
+      const isAligned = isAlignedNow()
       const { recording } = this
       const lag = isAligned ? 0 : Math.max(0, hold.attemptAt - (recording.attempts.at(-1)?.startedAt ?? NaN))
       const from = (next: number): Effect.Effect<void> =>
@@ -578,7 +604,8 @@ export class Steer implements Steering, Beside {
     // Without settings of its own the budget is a shared one.
     const budget = live.settings.budget === undefined ? live.budget?.shadow : undefined
     this.observer = new Shadow(live, live.settings, budget, undefined)
-    this.observer.begin(live, now, fiber)
+    this.observer.sync(live, now, fiber)
+    this.observer.resize(live.resizes, now, fiber)
     return this.observer
   }
 
@@ -593,17 +620,34 @@ export class Steer implements Steering, Beside {
     this.observer?.engine.sum((key, notable) => select(key, notable).observed, now)
   }
 
-  runOnEach(run: (engine: PolicyEngine) => void): void {
-    if (this.observer !== undefined) run(this.observer.engine)
-    for (const { engine } of this.candidates) run(engine)
+  commanded(
+    command: Command,
+    key: string | undefined,
+    openFor: number | undefined,
+    now: number,
+    fiber: AnyFiber
+  ): void {
+    const { live, observer } = this
+    if (observer === undefined) return
+    if (key === undefined && observer.engine.circuits !== undefined && live.circuits !== undefined) {
+      observer.engine.circuits.base = live.circuits.base
+    }
+    observer.command(command, key, openFor, now, fiber)
+  }
+
+  takenBack(now: number, fiber: AnyFiber): void {
+    this.observer?.sync(this.live, now, fiber)
+  }
+
+  resized(inForce: ReadonlyArray<Override>, now: number, fiber: AnyFiber): void {
+    this.observer?.resize(inForce, now, fiber)
   }
 
   /** Lets a candidate decide beside the policy until `remove` is called. */
-  add(name: string, settings: PolicySettings, now: number, fiber: AnyFiber): Candidate {
+  add(name: string, settings: PolicySettings, now: number): Candidate {
     const { live } = this
     const budget = settings.budget === undefined ? live.budget?.copy(name) : undefined
     const shadow = new Shadow(live, settings, budget, name)
-    shadow.begin(live, now, fiber)
     this.candidates.add(shadow)
     this.update()
     const before = this.counts(now)

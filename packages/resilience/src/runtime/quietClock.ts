@@ -16,7 +16,7 @@ const sleepMillis = (millis: number): Effect.Effect<void> => {
   if (millis <= 0) return Effect.yieldNow
   if (millis === Infinity) return Effect.never
   return Effect.callback((resume) => {
-    const cancel = Timer.startQuietly(millis, () => resume(Effect.void))
+    const cancel = Timer.alarm(Time.liveClock, millis, () => resume(Effect.void))
     return Effect.sync(cancel)
   })
 }
