@@ -69,7 +69,12 @@ describe("a stream in mode observe", () => {
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { retry: pauses(2), breaker: {}, mode: "observe" })
       let openings = 0
-      const failing = Stream.fromEffect(Effect.suspend(() => (openings++, down)))
+      const failing = Stream.fromEffect(
+        Effect.suspend(() => {
+          openings += 1
+          return down
+        })
+      )
       yield* Effect.exit(Stream.runDrain(failing.pipe(policy.protectStream)))
       yield* TestClock.adjust("1 minute")
       assert.strictEqual(openings, 1)
