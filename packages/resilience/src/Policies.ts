@@ -25,7 +25,7 @@ import type * as Stats from "./Stats.ts"
  * @category models
  * @since 0.1.0
  */
-export type Kind = "Policy" | "CircuitBreaker" | "Bulkhead" | "RetryBudget" | "StaleFallback"
+export type Kind = "Policy" | "CircuitBreaker" | "Bulkhead" | "RetryBudget" | "StaleFallback" | "TokenBudget"
 
 /**
  * One live policy.

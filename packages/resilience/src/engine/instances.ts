@@ -8,7 +8,7 @@ import * as Event from "../Event.ts"
 import type * as Broadcast from "../runtime/broadcast.ts"
 import { toJson } from "./settingsJson.ts"
 
-export type Kind = "Policy" | "CircuitBreaker" | "Bulkhead" | "RetryBudget" | "StaleFallback"
+export type Kind = "Policy" | "CircuitBreaker" | "Bulkhead" | "RetryBudget" | "StaleFallback" | "TokenBudget"
 
 /** What is registered of one policy. */
 export interface Instance {
