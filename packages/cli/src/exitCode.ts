@@ -13,6 +13,6 @@ export const notFound = 127
 /** As a shell: what a signal ended. */
 export const ofSignal = (number: number): number => 128 + number
 
-/** The job may never be repeated after these: no other attempt can end in another way, or somebody has ended it. */
+/** The job may never be repeated after these: no other attempt can end in another way, or an operator has ended it. */
 export const isFinal = (code: number): boolean =>
   code === 64 || code === notExecutable || code === notFound || code > 128

@@ -8,7 +8,6 @@ import { join } from "node:path"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as ExitCode from "../exitCode.ts"
 import type { Settings } from "./settings.ts"
 
 /** Another run of this name is under way. */
@@ -156,5 +155,3 @@ export const acquire = (settings: Settings): Effect.Effect<Lock, AlreadyRunning 
     note(undefined)
     return { descriptor, note }
   })
-
-export const exitCode = { AlreadyRunning: ExitCode.alreadyRunning, LockFailed: ExitCode.ownFailure } as const

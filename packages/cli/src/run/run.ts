@@ -31,7 +31,7 @@ interface AttemptRecord {
 }
 
 /** What a run was, as one line of JSON. */
-export interface RunRecord {
+interface RunRecord {
   readonly name: string
   readonly run: string
   readonly started: string

@@ -2,7 +2,7 @@
 import { constants } from "node:os"
 import * as Duration from "effect/Duration"
 
-export type Overlap = "forbid" | "allow" | "wait" | "replace"
+type Overlap = "forbid" | "allow" | "wait" | "replace"
 
 export interface Settings {
   readonly name: string
