@@ -430,6 +430,8 @@ const traitsOf = ({ kind, settings }: Instances.Instance): ReadonlyArray<Trait> 
       return ["calls", "attempts", "circuitOpen", "breaker", "events"]
     case "Bulkhead":
       return ["calls", "bulkheadFull", "bulkhead", "events", ...when(maxQueued !== undefined, "queue")]
+    case "TokenBudget":
+      return ["calls", "budget", "events"]
     case "RetryBudget":
       return ["calls", "withdrawals", "budget", "events"]
     case "StaleFallback":
