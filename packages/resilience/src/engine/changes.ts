@@ -116,6 +116,9 @@ export const resolve = (where: string, target: Change.Target = {}): Given => {
 // The record
 // ---------------------------------------------------------------------------------------------------------------------
 
+/** The key of the event of a command for every key. */
+const everyKey = "(all)"
+
 /** Circuits of one policy whose former state is kept; beyond them the oldest commands can no longer be undone. */
 const mostKept = 100_000
 
@@ -133,6 +136,13 @@ export class Ledger {
   /** The changes that can still be taken back. */
   private readonly live = new Map<number, Live>()
   private nextId = 1
+  /** Lines by policy and action since the program began; none is taken back. */
+  private readonly counts = new Map<string, Map<Change.Action, number>>()
+
+  /** How many lines of an action the policies of a name and kind have. */
+  count({ kind, name }: { readonly kind: Change.Kind; readonly name: string }, action: Change.Action): number {
+    return this.counts.get(`${kind} ${name}`)?.get(action) ?? 0
+  }
 
   get all(): ReadonlyArray<Change.Change> {
     return this.lines.slice()
@@ -163,6 +173,10 @@ export class Ledger {
     this.lines.push(change)
     if (desk !== undefined) this.live.set(change.id, { change, desk: new WeakRef(desk) })
     if (change.ends !== undefined) this.live.delete(change.ends)
+    const id = `${change.kind} ${change.policy}`
+    const counts = this.counts.get(id) ?? new Map<Change.Action, number>()
+    counts.set(change.action, (counts.get(change.action) ?? 0) + 1)
+    this.counts.set(id, counts)
   }
 
   drop(id: number): void {
@@ -335,9 +349,13 @@ export class Desk {
     this.operated?.plugs[action]?.apply(inForce, now, fiber)
   }
 
-  private record(change: Change.Change, canBeTakenBack: boolean, now: number, _fiber: AnyFiber): void {
+  private record(change: Change.Change, canBeTakenBack: boolean, now: number, fiber: AnyFiber): void {
     this.ledger.add(change, canBeTakenBack ? this : undefined)
     this.ledger.trim(now)
+    const reporter = this.operated?.reporter
+    if (reporter?.hasListeners !== true) return
+    const { at, key = everyKey, policy } = change
+    reporter.emit({ _tag: "Changed", policy, key, at, change }, fiber)
   }
 
   /** Takes a change back. */

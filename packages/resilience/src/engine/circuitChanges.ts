@@ -41,12 +41,12 @@ interface BaseStep {
 
 /** Does `later` take the force of an earlier command on the same circuit? Another override only covers it. */
 const supersedes = (later: Given, earlier: Given): boolean => {
+  if (later.temporary) return false
   switch (later.command) {
     case "close":
     case "reset":
-      return true
     case "open":
-      return !later.temporary
+      return true
     case "enable":
       return earlier.command === "disable"
     default:
@@ -264,11 +264,10 @@ export class CircuitChanges {
     const at = steps?.findIndex(({ given }) => given.id === id) ?? -1
     const step = steps?.[at]
     if (steps === undefined || step === undefined || step.dead) return false
-    const { command, temporary } = step.given
+    const { command } = step.given
     if (steps.slice(at + 1).some((later) => supersedes(later.given, step.given))) return false
-    if (command === "isolate" || command === "disable") return true
-    if (command !== "open") return false
-    return temporary || this.isOpen(id, key, now)
+    if (isOverride(step.given)) return true
+    return command === "open" && this.isOpen(id, key, now)
   }
 
   /** Is a circuit still open that the command opened? */

@@ -67,8 +67,8 @@ export class ObservingReporter extends Reporter {
   }
 
   override emit(event: Event.Event, fiber: AnyFiber): void {
-    // A policy emits neither of these itself.
-    if (event._tag === "Observed" || event._tag === "EventsLost") return
+    // What decides beside a policy has no candidates, and is given no commands of its own.
+    if (event._tag === "Observed" || event._tag === "Changed" || event._tag === "EventsLost") return
     const { candidate } = this
     const { at, key, policy } = event
     const observed: Event.Observed = { _tag: "Observed", policy, key, at, event }
