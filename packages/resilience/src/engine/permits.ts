@@ -53,8 +53,8 @@ export class Permits {
   /** The permits per key without a command. */
   private readonly configured: number
   private limit: number
-  readonly maxQueued: number
-  private readonly maxWait: number
+  maxQueued: number
+  private maxWait: number
   private readonly reporter: Reporter
   /** The rejections of waiters that left the queue before their fiber was there to be woken. */
   private readonly refused = new WeakMap<Queue.Waiter<PermitHolder>, Refusal>()
@@ -208,6 +208,22 @@ export class Permits {
     for (const cell of cells.all()) {
       cell.queue.limit = limits.get(cell.key) ?? this.limit
       this.grantWaiting(cell)
+    }
+  }
+
+  /**
+   * Sets other limits. Running calls go on, and those in the queue stay in it with the wait that they have. A key with permits of its
+   * own keeps them.
+   */
+  retune(cells: Iterable<PermitCell>, { maxConcurrent, maxQueued, maxWait }: BulkheadSettings): void {
+    const before = this.limit
+    this.limit = maxConcurrent
+    this.maxQueued = maxQueued
+    this.maxWait = maxWait
+    for (const cell of cells) {
+      const { queue } = cell
+      queue.maxQueued = maxQueued
+      if (queue.limit === before && before !== maxConcurrent) this.resize(cell, maxConcurrent)
     }
   }
 
