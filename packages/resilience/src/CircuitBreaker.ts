@@ -261,17 +261,33 @@ export type Snapshot = typeof Snapshot.Type
  * @since 0.1.0
  */
 export interface ConfigValues {
-  /** The trip policy, by its name in `TripPolicy` and its options. */
+  /**
+   * The trip policy, by its name in `TripPolicy` and its options. Without a `type` that of the class with other numbers, each of which
+   * one part of it must have.
+   */
   readonly trip?:
     | { readonly type: "consecutive"; readonly failures: number; readonly minDuration?: Duration.Duration }
     | ({ readonly type: "failureRate" } & WindowValues)
     | ({ readonly type: "slowCallRate"; readonly slowerThan: Duration.Duration } & WindowValues)
+    | ({ readonly type?: never } & TripNumbers & WindowValues)
   /** How long the first opening lasts; growth and jitter keep the values of the class. */
   readonly openFor?: Duration.Duration
+  /** The factor by which each opening in a row is longer than the one before: `factor` of {@link OpenFor}. */
+  readonly openForFactor?: number
+  /** The longest opening before jitter: `max` of {@link OpenFor}. */
+  readonly openForMax?: Duration.Duration
+  /** Share of the open time by which it varies: `jitter` of {@link OpenFor}. */
+  readonly openForJitter?: number
   /** The longest open time that a `retryAfter` may ask for. */
   readonly maxRetryAfter?: Duration.Duration
   /** How a half-open circuit decides. */
   readonly probes?: { readonly permitted?: number; readonly successes?: number; readonly lease?: Duration.Duration }
+}
+
+interface TripNumbers {
+  readonly failures?: number
+  readonly minDuration?: Duration.Duration
+  readonly slowerThan?: Duration.Duration
 }
 
 interface WindowValues {

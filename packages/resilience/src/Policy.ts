@@ -157,6 +157,21 @@ export interface KeyOption {
 }
 
 /**
+ * The options of the retry of a policy that can be read from `Config`: those of its `Retry.backoff`, and its own.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RetryConfigValues extends Retry.BackoffConfigValues {
+  /** A longer `retryAfter` of an error ends the retry. */
+  readonly maxRetryAfter?: Duration.Duration
+  /** Attempts that are kept for the history. */
+  readonly history?: number
+  /** Whether only errors are retried that prove that no work was done. */
+  readonly unprocessedOnly?: boolean
+}
+
+/**
  * The options of a policy that can be read from `Config`; what is not set stays as the class has it.
  *
  * @category models
@@ -165,7 +180,7 @@ export interface KeyOption {
 export interface ConfigValues {
   readonly deadline?: Duration.Duration
   readonly timeout?: Duration.Duration
-  readonly retry?: Retry.BackoffConfigValues
+  readonly retry?: RetryConfigValues
   readonly budget?: RetryBudget.ConfigValues
   readonly breaker?: CircuitBreaker.ConfigValues
   readonly bulkhead?: Bulkhead.ConfigValues
@@ -798,11 +813,18 @@ export interface Class<Self, Id extends string, P extends Part, Rules, Budget>
 }
 
 /** The backoff with values over its options (over the defaults if it is another schedule), the rest as it is. */
-const toRetry = (retry: Options["retry"], values: Retry.BackoffConfigValues): Options["retry"] => {
-  const options = retry === undefined || Schedule.isSchedule(retry) ? undefined : retry
-  const before = options?.schedule ?? retry
-  const schedule = Retry.backoff({ ...(before && Retry.backoffOf(before as object)), ...values })
-  return options === undefined ? schedule : { ...options, schedule }
+const toRetry = (retry: NonNullable<Options["retry"]>, values: RetryConfigValues): Options["retry"] => {
+  const options = Schedule.isSchedule(retry) ? undefined : retry
+  const before = options?.schedule ?? (retry as Types.InfallibleSchedule)
+  const given = Object.entries(values).filter(([, value]) => value !== undefined)
+  const isBackoff = ([name]: readonly [string, unknown]): boolean => FromConfig.backoffNames.some((one) => one === name)
+  const backoff = given.filter(isBackoff)
+  const own = given.filter((one) => !isBackoff(one))
+  const schedule =
+    backoff.length === 0
+      ? before
+      : Retry.backoff({ ...Retry.backoffOf(before as object), ...Object.fromEntries(backoff) })
+  return options === undefined && own.length === 0 ? schedule : { ...options, schedule, ...Object.fromEntries(own) }
 }
 
 /** Does the policy have the part? The options of a shared budget are those of its own class. */
@@ -816,7 +838,7 @@ const toOptions = (options: Options, values: ConfigValues): Options => {
     ...rest,
     budget: isService(options.budget) ? undefined : budget,
     breaker: breaker && FromConfig.toCircuitOptions(breaker, options.breaker ?? {}),
-    retry: retry && toRetry(options.retry, retry)
+    retry: retry && options.retry && toRetry(options.retry, retry)
   }
   const known = Object.entries(given).filter(([part]) => options[part as keyof Options] !== undefined)
   return FromConfig.merge(options, Object.fromEntries(known))

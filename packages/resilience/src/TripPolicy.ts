@@ -132,8 +132,34 @@ type Split = (state: unknown) => ReadonlyArray<Kept>
 /** The built-in policies that are a combination, and how their states are split. */
 const splits = new WeakMap<object, Split>()
 
-/** The names of the built-in rules, by the policies that keep a state of them. */
-const rules = new WeakMap<object, string>()
+/**
+ * What a built-in policy was made of: its constructor, and the options of that or the policies that it combines.
+ *
+ * @internal
+ */
+export type BuiltIn =
+  | { readonly type: RuleType; readonly options: Readonly<Record<string, number>> }
+  | { readonly type: "any" | "all"; readonly policies: ReadonlyArray<TripPolicy> }
+
+type RuleType = "consecutive" | "failureRate" | "slowCallRate"
+
+const builtIns = new WeakMap<object, BuiltIn>()
+
+/** @internal */
+export const builtIn = (policy: TripPolicy): BuiltIn | undefined => builtIns.get(policy)
+
+const built = <S>(policy: TripPolicy<S>, type: RuleType, options: Readonly<Record<string, number>>): TripPolicy<S> => {
+  builtIns.set(policy, { type, options })
+  return policy
+}
+
+/** What a state is a state of. */
+const ruleOf = (policy: TripPolicy): string | undefined => {
+  const made = builtIns.get(policy)
+  return made !== undefined && "options" in made ? ruleName(made.type, made.options["calls"]) : undefined
+}
+
+const ruleName = (type: string, calls: number | undefined): string => (calls === undefined ? type : `${type} of calls`)
 
 const keptIn = (state: unknown, from: TripPolicy): ReadonlyArray<Kept> =>
   splits.get(from)?.(state) ?? [{ policy: from, state }]
@@ -153,7 +179,7 @@ export const adopted = (policy: TripPolicy, state: unknown, from: TripPolicy): u
 const adoptRule =
   <S>(rule: string, copy: (state: S) => S) =>
   (state: unknown, from: TripPolicy): S | undefined => {
-    const kept = keptIn(state, from).find(({ policy }) => rules.get(policy) === rule)
+    const kept = keptIn(state, from).find(({ policy }) => ruleOf(policy) === rule)
     // A state of a built-in rule is what its constructor makes.
     return kept === undefined ? undefined : copy(kept.state as S)
   }
@@ -242,6 +268,7 @@ export const consecutive = (
   Options.integer(where, "failures", failures, 1)
   Options.noUnknown(where, options, ["minDuration"])
   const minDuration = Options.millis(where, "minDuration", Options.orDefault(options.minDuration, 0), { zero: true })
+  const settings = { failures, minDuration }
   const policy = make<ConsecutiveState>({
     name: "consecutive",
     initial: () => ({ failures: 0, since: 0 }),
@@ -256,11 +283,10 @@ export const consecutive = (
       ...(minDuration === 0 ? {} : { millis: Math.floor(lasted(state, now)), minDuration })
     }),
     usesDuration: false,
-    settings: { failures, minDuration },
+    settings,
     adopt: adoptRule<ConsecutiveState>("consecutive", ({ failures, since }) => ({ failures, since }))
   })
-  rules.set(policy, "consecutive")
-  return policy
+  return built(policy, "consecutive", settings)
 }
 
 /**
@@ -298,7 +324,7 @@ interface Rate extends WindowOptions {
 
 /** A rate of marked calls, which are the failed or the slow calls. */
 const rate = (
-  name: string,
+  name: "failureRate" | "slowCallRate",
   options: Rate,
   isMarked: (failed: boolean, duration: number) => boolean,
   markedLabel: string,
@@ -329,7 +355,7 @@ const rate = (
     threshold
   })
   if (calls !== undefined) {
-    const rule = `${name} of calls`
+    const settings = { threshold, calls, minimumCalls }
     const policy = make<Window.CallWindow>({
       name,
       initial: () => Window.makeCalls(calls),
@@ -337,14 +363,13 @@ const rate = (
       trips,
       figures,
       usesDuration,
-      settings: { threshold, calls, minimumCalls },
-      adopt: adoptRule<Window.CallWindow>(rule, (state) => Window.resizeCalls(state, calls))
+      settings,
+      adopt: adoptRule<Window.CallWindow>(ruleName(name, calls), (state) => Window.resizeCalls(state, calls))
     })
-    rules.set(policy, rule)
-    return policy
+    return built(policy, name, settings)
   }
   const window = Options.millis(where, "window", Options.orDefault(options.window, defaults.window))
-  const rule = `${name} of time`
+  const settings = { threshold, window, minimumCalls }
   const policy = make<Window.TimeWindow>({
     name,
     initial: () => Window.makeTime(window),
@@ -355,11 +380,10 @@ const rate = (
       return figures(state)
     },
     usesDuration,
-    settings: { threshold, window, minimumCalls },
-    adopt: adoptRule<Window.TimeWindow>(rule, (state) => Window.resizeTime(state, window))
+    settings,
+    adopt: adoptRule<Window.TimeWindow>(name, (state) => Window.resizeTime(state, window))
   })
-  rules.set(policy, rule)
-  return policy
+  return built(policy, name, settings)
 }
 
 /**
@@ -426,18 +450,20 @@ export const slowCallRate = (
   const { slowerThan: _, ...rest } = options
   const isSlow = (duration: number): boolean => duration >= slowerThan
   const plain = rate("slowCallRate", rest, (_, duration) => isSlow(duration), "slow", true) as TripPolicy
-  const policy: TripPolicy = {
-    ...plain,
-    settings: { slowerThan, ...plain.settings },
-    probeFailed: ({ duration }) => isSlow(duration)
-  }
-  const rule = rules.get(plain)
-  if (rule !== undefined) rules.set(policy, rule)
-  return policy
+  const settings = { slowerThan, ...plain.settings }
+  // The settings of a rate are numbers.
+  return built(
+    { ...plain, settings, probeFailed: ({ duration }) => isSlow(duration) },
+    "slowCallRate",
+    settings as Readonly<Record<string, number>>
+  )
 }
 
-/** The policies of each `any`: an `any` of another `any` has one list of parts. */
-const partsOfAny = new WeakMap<TripPolicy, ReadonlyArray<TripPolicy>>()
+/** An `any` of another `any` has one list of parts. */
+const partsOfAny = (policy: TripPolicy): ReadonlyArray<TripPolicy> => {
+  const made = builtIns.get(policy)
+  return made?.type === "any" ? made.policies : [policy]
+}
 
 const checkParts = (where: string, policies: ReadonlyArray<TripPolicy>): void => {
   if (policies.length === 0) throw new RangeError(`${where}: give at least one trip policy, got none`)
@@ -523,7 +549,7 @@ const judgedByOneOf = (
  */
 export const any = (...policies: ReadonlyArray<Any>): TripPolicy => {
   checkParts("TripPolicy.any", policies)
-  const parts = policies.flatMap((policy) => partsOfAny.get(policy) ?? [policy])
+  const parts = policies.flatMap(partsOfAny)
   const labelled = labelParts(parts)
   const tripping = (state: ReadonlyArray<unknown>, now: number) =>
     labelled.filter(({ index, policy }) => policy.trips(state[index], now) === true)
@@ -546,8 +572,8 @@ export const any = (...policies: ReadonlyArray<Any>): TripPolicy => {
       return known.length === 0 ? parts : known
     })
   }) as TripPolicy
-  partsOfAny.set(policy, parts)
   splits.set(policy, split(parts))
+  builtIns.set(policy, { type: "any", policies: parts })
   return policy
 }
 
@@ -573,6 +599,7 @@ export const all = (...policies: ReadonlyArray<Any>): TripPolicy => {
     probeFailed: judgedByOneOf(policies)
   }) as TripPolicy
   splits.set(policy, split(policies))
+  builtIns.set(policy, { type: "all", policies })
   return policy
 }
 
@@ -608,8 +635,8 @@ const failureRateOrConsecutive = (
     figures: (state, now) => either.figures([state, state], now)
   }) as TripPolicy
   const parts = [rate as TripPolicy, consecutive as TripPolicy]
-  partsOfAny.set(policy, parts)
   splits.set(policy, (state) => parts.map((policy) => ({ policy, state })))
+  builtIns.set(policy, { type: "any", policies: parts })
   return policy
 }
 
