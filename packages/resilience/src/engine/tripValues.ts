@@ -48,13 +48,18 @@ export const fromValues = (values: unknown, before: TripPolicy.TripPolicy): Trip
       Check.noUnknown(`${where}.${type}`, options, ["policies"])
       const { policies } = options
       if (!Array.isArray(policies)) return Check.invalid(`${where}.${type}`, "policies", "an array", policies)
-      const combine = type === "any" ? TripPolicy.any : TripPolicy.all
-      return combine(...policies.map((one: unknown) => fromValues(one, before)))
+      return combine(
+        type,
+        policies.map((one: unknown) => fromValues(one, before))
+      )
     }
     default:
       return Check.invalid(where, "type", `one of ${types.join(", ")}`, type)
   }
 }
+
+const combine = (type: "any" | "all", policies: ReadonlyArray<TripPolicy.TripPolicy>): TripPolicy.TripPolicy =>
+  type === "any" ? TripPolicy.any(...policies) : TripPolicy.all(...policies)
 
 /** The policy with other numbers: each belongs to the one part that has an option of its name. */
 const withNumbers = (policy: TripPolicy.TripPolicy, numbers: Values): TripPolicy.TripPolicy => {
@@ -82,7 +87,11 @@ const ownsNumber = (leaf: TripPolicy.TripPolicy, name: string): boolean =>
 const rebuild = (policy: TripPolicy.TripPolicy, numbers: Values): TripPolicy.TripPolicy => {
   const made = TripPolicy.builtIn(policy)
   if (made === undefined) return policy
-  if ("policies" in made) return TripPolicy[made.type](...made.policies.map((part) => rebuild(part, numbers)))
+  if ("policies" in made)
+    return combine(
+      made.type,
+      made.policies.map((part) => rebuild(part, numbers))
+    )
   const own = Object.entries(numbers).filter(([name]) => ownsNumber(policy, name))
   if (own.length === 0) return policy
   const { calls, window, ...rest } = made.options as Values
