@@ -16,7 +16,7 @@ import type * as Stats from "../Stats.ts"
 import type * as TripPolicy from "../TripPolicy.ts"
 import { Watch } from "./admitted.ts"
 import { retryAfterOf } from "./asked.ts"
-import type { Desk } from "./changes.ts"
+import type { Desk, Plug } from "./changes.ts"
 import { CircuitChanges } from "./circuitChanges.ts"
 import {
   type BaseState,
@@ -262,13 +262,13 @@ export class BreakerEngine implements Summable {
   }
 
   /** Lets a desk command the circuits. */
-  operate(desk: Desk): Desk {
+  operate(desk: Desk, set: Plug): Desk {
     this.desk = desk
     return desk.operate({
       reporter: this.reporter,
       hasKey: (key) => this.cells.peek(key) !== undefined,
       circuits: new CircuitChanges(this.circuits, (now) => this.circuitCells(now)),
-      plugs: {}
+      plugs: { set }
     })
   }
 

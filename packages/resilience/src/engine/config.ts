@@ -280,6 +280,9 @@ export const configured = <S extends object, A>(
     return yield* resolveRead(id, found, make)
   })
 
+/** Every option of a schema. */
+export const all = (): boolean => true
+
 /**
  * The two layers of a policy: with its options as they are, and with values from `Config` over them, which `toOptions` turns
  * into options.
@@ -291,18 +294,20 @@ export const layers = <Self, Shape, O extends object, Settings, V extends object
   schema: Schema.ConstraintCodec<V, unknown>,
   toOptions: (values: V, options: O) => object,
   resolve: (options: O) => Settings,
-  make: (settings: Settings) => Effect.Effect<Shape>
+  make: (settings: Settings, values: V | undefined) => Effect.Effect<Shape>
 ) => {
   const settings = resolve(options)
-  const all = (): boolean => true
   return {
-    layer: Layer.effect(service, make(settings)),
+    layer: Layer.effect(service, make(settings, undefined)),
     layerConfig: (source: ConfigSource<V>): Layer.Layer<Self, Config.ConfigError> =>
       Layer.effect(
         service,
         Effect.flatMap(
-          configured(id, schema, source, all, (values) => resolve(merge(options, toOptions(values, options)))),
-          make
+          configured(id, schema, source, all, (values) => ({
+            values,
+            settings: resolve(merge(options, toOptions(values, options)))
+          })),
+          ({ settings, values }) => make(settings, values)
         )
       )
   }

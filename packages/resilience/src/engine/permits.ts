@@ -51,7 +51,9 @@ export interface PermitCells {
 
 export class Permits {
   /** The permits per key without a command. */
-  private readonly configured: number
+  private configured: number
+  /** The commands `resize` in force. */
+  private inForce: ReadonlyArray<Override> = []
   private limit: number
   maxQueued: number
   private maxWait: number
@@ -187,16 +189,19 @@ export class Permits {
         const maxConcurrent = Check.integer(where, "maxConcurrent", values["maxConcurrent"] as number, 1)
         return { maxConcurrent }
       },
-      apply: (inForce, now) => this.resize(inForce, cells, now),
+      apply: (inForce, now) => {
+        this.inForce = inForce
+        this.resize(cells, now)
+      },
       read: (key) => ({ [field]: (key === undefined ? undefined : cells.peek(key))?.queue.limit ?? this.limit })
     }
   }
 
   /** Of the commands in force the last one for a key, or for all keys, counts. */
-  private resize(inForce: ReadonlyArray<Override>, cells: PermitCells, now: number): void {
+  private resize(cells: PermitCells, now: number): void {
     const limits = new Map<string, number>()
     this.limit = this.configured
-    for (const { key, values } of inForce) {
+    for (const { key, values } of this.inForce) {
       const maxConcurrent = values["maxConcurrent"] as number
       if (key !== undefined) limits.set(key, maxConcurrent)
       else {
@@ -212,19 +217,15 @@ export class Permits {
   }
 
   /**
-   * Sets other limits. Running calls go on, and those in the queue stay in it with the wait that they have. A key with permits of its
-   * own keeps them.
+   * Sets other limits. Running calls go on, and those in the queue stay in it with the wait that they have. A command `resize` that is
+   * in force holds over them.
    */
-  retune(cells: Iterable<PermitCell>, { maxConcurrent, maxQueued, maxWait }: BulkheadSettings): void {
-    const before = this.limit
-    this.limit = maxConcurrent
+  retune(cells: PermitCells, { maxConcurrent, maxQueued, maxWait }: BulkheadSettings, now: number): void {
+    this.configured = maxConcurrent
     this.maxQueued = maxQueued
     this.maxWait = maxWait
-    for (const cell of cells) {
-      const { queue } = cell
-      queue.maxQueued = maxQueued
-      if (queue.limit === before && before !== maxConcurrent) this.resize(cell, maxConcurrent)
-    }
+    for (const { queue } of cells.all()) queue.maxQueued = maxQueued
+    this.resize(cells, now)
   }
 
   /** A key that must not be dropped: with running or waiting calls, or with permits of its own. */

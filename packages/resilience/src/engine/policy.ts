@@ -21,7 +21,7 @@ import { defaultKey } from "../Types.ts"
 import { Watch } from "./admitted.ts"
 import { retryAfterOf } from "./asked.ts"
 import { Budget, type BudgetSettings } from "./budget.ts"
-import type { Desk } from "./changes.ts"
+import type { Desk, Plug } from "./changes.ts"
 import { CircuitChanges } from "./circuitChanges.ts"
 import * as Circuits from "./circuits.ts"
 import * as Counters from "./counters.ts"
@@ -462,7 +462,7 @@ export class PolicyEngine implements Summable {
     const retuneCircuits = breaker && this.circuits?.retune(this.entries.all(), breaker)
     this.settings = settings
     if (budget !== undefined) this.budget?.retune(budget, now)
-    if (bulkhead !== undefined) this.permits?.retune(this.entries.all(), bulkhead)
+    if (bulkhead !== undefined) this.permits?.retune(this.entries, bulkhead, now)
     retuneCircuits?.()
   }
 
@@ -510,15 +510,15 @@ export class PolicyEngine implements Summable {
     )
   }
 
-  /** Lets a desk command the circuits and change the permits. */
-  operate(desk: Desk): Desk {
+  /** Lets a desk command the circuits, and change the permits and the settings. */
+  operate(desk: Desk, set: Plug): Desk {
     this.desk = desk
     const { circuits, entries, permits, reporter } = this
     return desk.operate({
       reporter,
       hasKey: (key) => entries.peek(key) !== undefined,
       circuits: circuits && new CircuitChanges(circuits, (now) => Circuits.circuitCells(entries, now)),
-      plugs: { ...(permits && { resize: permits.plug("bulkhead.maxConcurrent", entries) }) }
+      plugs: { set, ...(permits && { resize: permits.plug("bulkhead.maxConcurrent", entries) }) }
     })
   }
 
