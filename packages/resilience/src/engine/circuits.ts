@@ -83,6 +83,11 @@ const outcomeCodes: Readonly<Record<Outcome, Circuit.OutcomeCode>> = {
 /** The commands of an operator on circuits. */
 export type Command = "isolate" | "close" | "reset" | "disable" | "enable" | "open"
 
+/** What a circuit was at one moment, and the trip policy that its evidence belongs to. */
+export interface Captured extends Circuit.Captured<unknown> {
+  readonly trip: TripPolicy.TripPolicy
+}
+
 /** The circuits that a command applies to. */
 export interface Cells {
   /** The circuit of one key, created if need be. */
@@ -401,17 +406,25 @@ export class Circuits {
   }
 
   /** What a new circuit would be that begins as `base` says. */
-  fresh({ phase, until }: Base, since: number): Circuit.Captured<unknown> {
+  fresh({ phase, until }: Base, since: number): Captured {
     const cell = new CircuitCell("", this.settings.trip, since)
     if (phase !== Circuit.Open) cell.phase = phase
     else if (since < until) Circuit.forceOpen(cell, until - since, since, byControl)
-    return Circuit.capture(cell)
+    return this.capture(cell)
   }
 
-  /** Makes a circuit what it was. */
-  reinstate(cell: CircuitCell, captured: Circuit.Captured<unknown>, now: number, fiber: AnyFiber): void {
+  /** Keeps what a circuit is; see {@link Circuit.capture}. */
+  capture(cell: CircuitCell): Captured {
+    return { ...Circuit.capture(cell), trip: this.settings.trip }
+  }
+
+  /** Makes a circuit what it was, with the evidence as far as the trip policy knows it that holds now. */
+  reinstate(cell: CircuitCell, captured: Captured, now: number, fiber: AnyFiber): void {
     const from = cell.phase
-    Circuit.reinstate(cell, captured, now)
+    const { probes, trip } = this.settings
+    const kept = Result.try(() => TripPolicy.adopted(trip, captured.tripState, captured.trip))
+    Circuit.reinstate(cell, { ...captured, tripState: Result.getOrElse(kept, () => trip.initial()) }, now)
+    Circuit.retune(cell, probes)
     if (cell.phase !== from) this.transition(cell, from, "control", now, fiber)
     // The open time may be another one.
     else this.onChange?.(cell)

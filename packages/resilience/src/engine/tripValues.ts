@@ -30,7 +30,7 @@ const numberNames = Array.from(new Set(Object.values(optionNames).flat()))
 export const fromValues = (values: unknown, before: TripPolicy.TripPolicy): TripPolicy.TripPolicy => {
   if (has(values, "trips")) return values as TripPolicy.TripPolicy
   if (!isObject(values)) return Check.invalid(where, "trip", "a trip policy, or its type and options", values)
-  const { type, ...options }: Values = values as Values
+  const { type, ...options } = values as { readonly type?: unknown } & Values
   if (type === undefined) return withNumbers(before, options)
   // The constructors check the options.
   const given = options as never
@@ -49,7 +49,7 @@ export const fromValues = (values: unknown, before: TripPolicy.TripPolicy): Trip
       const { policies } = options
       if (!Array.isArray(policies)) return Check.invalid(`${where}.${type}`, "policies", "an array", policies)
       return combine(
-        type,
+        type === "any" ? "any" : "all",
         policies.map((one: unknown) => fromValues(one, before))
       )
     }

@@ -59,7 +59,8 @@ class Watcher<V extends object> {
         if (Cause.hasInterrupts(exit.cause)) return Effect.interrupt
         const error = Cause.squash(exit.cause)
         const message = error instanceof Error ? error.message : String(error)
-        const sentence = message.startsWith(this.id) || message.includes(` ${this.id}:`) ? message : `${this.id}: ${message}`
+        const sentence =
+          message.startsWith(this.id) || message.includes(` ${this.id}:`) ? message : `${this.id}: ${message}`
         return this.warn(`${sentence}; the values before are kept`)
       }
     )
@@ -114,7 +115,8 @@ export const watch = <Self, Shape extends object, V extends object, E, R>(
       const context = yield* Effect.context<Self | R>()
       // Every policy of this package has it.
       const tuned = tunedOf(Context.get(context, service))
-      if (tuned === undefined) return yield* Effect.die(new TypeError(`${at}: this policy was not made by this package`))
+      if (tuned === undefined)
+        return yield* Effect.die(new TypeError(`${at}: this policy was not made by this package`))
       const watcher = new Watcher(id, schema, source, isOption, tuned)
       const round = watcher.round<E, R>(options.provider ?? ConfigProvider.ConfigProvider)
       yield* round
