@@ -76,7 +76,7 @@ for (const [path, { after, base, before, see }] of Object.entries(rows)) {
             yield* protect(ok)
             if (fails) yield* Effect.exit(protect(down))
           }
-          const waits = part === "bulkhead" ? yield* start(protect(ok)) : undefined
+          const waits = part === "bulkhead" ? yield* start(protect(takes("50 millis"))) : undefined
           const seen = yield* stats()
           const rest = yield* settings
           const { difference } = yield* policy.control.set(values)
@@ -99,7 +99,7 @@ for (const [path, { after, base, before, see }] of Object.entries(rows)) {
               changed.some((field: string) => field.split(".").includes(key)) ? undefined : value
             )
           if (path !== "breaker.trip.type") assert.strictEqual(untouched(yield* settings), untouched(rest))
-          yield* TestClock.adjust("200 millis")
+          yield* TestClock.adjust("300 millis")
           assert.strictEqual(yield* Fiber.join(ends), "ok", "a call that runs goes on")
           if (waits !== undefined)
             assert.strictEqual(yield* Fiber.join(waits), "ok", "a call that waits gets its permit")
