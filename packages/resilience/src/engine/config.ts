@@ -206,7 +206,7 @@ const named = (
 
 /** What does not belong to one policy, such as a trip policy, has no name in its message. */
 export const withName = (id: string, message: string): string =>
-  message.includes(` ${id}: `) ? message : `${id}: ${message}`
+  message.startsWith(`${id}: `) || message.includes(` ${id}: `) ? message : `${id}: ${message}`
 
 /** Values that were read, and what tells where from. */
 export interface Read<S> {
