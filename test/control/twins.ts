@@ -1,14 +1,41 @@
 /** A policy that gets commands, and its twin that never gets one: when every command has been taken back, they are alike. */
 import { assert } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
-import { Policies, Policy, TripPolicy } from "effect-resilience"
+import { Policies, Policy, Retry, TripPolicy } from "effect-resilience"
 import { numbers } from "../composition/chaos.ts"
 import { down, ok } from "../policy/support.ts"
 
 const keys = ["a", "b", "c"] as const
 const actions = ["isolate", "disable", "enable", "open", "close", "reset"] as const
+
+/** Settings to set, some of which do not go together. All keep the evidence: a window of another length would not keep all of its calls. */
+const sets: ReadonlyArray<Policy.Values> = [
+  { timeout: "1 second" },
+  { timeout: "1 minute" },
+  { deadline: "10 seconds" },
+  { deadline: "5 minutes", timeout: "4 minutes" },
+  { breaker: { trip: { failures: 1 } } },
+  { breaker: { trip: { failures: 7, threshold: 0.9 } } },
+  { breaker: { trip: { minimumCalls: 2 } } },
+  {
+    breaker: {
+      trip: TripPolicy.all(
+        TripPolicy.slowCallRate({ slowerThan: 1 }),
+        TripPolicy.failureRate({ window: "1 minute" }),
+        TripPolicy.consecutive(1)
+      )
+    }
+  },
+  { breaker: { openFor: "1 second", openForFactor: 1.5 } },
+  { breaker: { openForMax: "20 seconds" } },
+  { breaker: { probes: { permitted: 9, lease: "1 second" }, maxRetryAfter: 0.5 } },
+  { bulkhead: { maxConcurrent: 2 } },
+  { bulkhead: { maxConcurrent: 7, maxQueued: 3 }, retry: { jitter: "none", history: 1 } },
+  { retry: { base: 1, cap: "1 second", maxRetryAfter: 0 }, budget: { ratio: 1, timeoutCost: 2 } }
+]
 
 interface Given {
   readonly id: number
@@ -27,7 +54,12 @@ const make = Policy.make("p", {
     openFor: { initial: "10 seconds", factor: 2, max: "5 minutes", jitter: 0 },
     probes: { permitted: 3, successes: 2 }
   },
-  bulkhead: { maxConcurrent: 4 }
+  bulkhead: { maxConcurrent: 4 },
+  // Of no use to the calls of this test, but there to be set.
+  retry: Retry.backoff({ times: 0 }),
+  budget: {},
+  timeout: "10 seconds",
+  deadline: "30 seconds"
 })
 
 type Twin = Effect.Success<typeof make>
@@ -40,8 +72,14 @@ const view = (policy: Twin, key: string) =>
     )
   }))
 
+const outcome = <A, E extends { readonly _tag: string }>(call: Effect.Effect<A, E>) =>
+  Effect.match(call, { onFailure: ({ _tag }) => _tag, onSuccess: () => "ok" })
+
 /** Restores nothing that changed nothing: only what surely changed a circuit shields its twin from calls. */
 const shields = ({ action }: Given) => ["isolate", "disable", "open", "reset"].includes(action)
+
+/** The settings of the two policies. */
+const settings = Effect.map(Policies.all, (entries) => entries.map((entry) => entry.settings))
 
 /** Gives `commands` commands at random, between calls, and takes each back; after every step what no command touches is alike. */
 export const run = (seed: number, commands: number) =>
@@ -62,19 +100,30 @@ export const run = (seed: number, commands: number) =>
         const over = touching(key)
         if (over.length > 0 && !over.some(shields)) return
         log.push(`call ${key} ${fails ? "fails" : "succeeds"}${over.length > 0 ? ", real only" : ""}`)
-        const exit = yield* Effect.exit(effect.pipe(real.protect({ key })))
+        const seen = yield* outcome(effect.pipe(real.protect({ key })))
         if (over.length > 0) return
-        assert.deepStrictEqual(exit, yield* Effect.exit(effect.pipe(twin.protect({ key }))))
+        assert.strictEqual(seen, yield* outcome(effect.pipe(twin.protect({ key }))))
       })
     const give = Effect.gen(function* () {
       left -= 1
-      const key = next() < 0.3 ? undefined : pick(keys)
+      const dice = next()
+      const key = dice < 0.3 || dice > 0.7 ? undefined : pick(keys)
       const minutes = next() < 0.4 ? 1 + Math.floor(next() * 3) : undefined
       const target = { key, ...(minutes === undefined ? {} : { for: Duration.minutes(minutes) }) }
-      const action = next() < 0.2 ? "resize" : pick(actions)
-      const { id } = yield* action === "resize"
-        ? real.control.resize(1 + Math.floor(next() * 9), target)
-        : real.control[action](target)
+      const action = dice > 0.7 ? "set" : next() < 0.2 ? "resize" : pick(actions)
+      const given = yield* Effect.exit(
+        action === "set"
+          ? real.control.set(pick(sets), minutes === undefined ? {} : { for: Duration.minutes(minutes) })
+          : action === "resize"
+            ? real.control.resize(1 + Math.floor(next() * 9), target)
+            : real.control[action](target)
+      )
+      if (given._tag === "Failure") {
+        assert.instanceOf(Cause.squash(given.cause), RangeError, "settings that do not go together")
+        log.push("refused")
+        return
+      }
+      const { id } = given.value
       log.push(`${id}: ${action} ${key ?? "every key"}${minutes === undefined ? "" : ` for ${minutes} min`}`)
       live.push({ id, action, key, until: minutes === undefined ? Infinity : now + minutes * 60_000 })
     })
@@ -93,6 +142,10 @@ export const run = (seed: number, commands: number) =>
       live = live.filter((one) => one.until > now)
     })
     const compare = Effect.gen(function* () {
+      if (!live.some(({ action }) => action === "set")) {
+        const [a, b] = yield* settings
+        assert.deepStrictEqual(a, b, `seed ${seed}:\n${log.join("\n")}`)
+      }
       for (const key of keys) {
         if (touching(key).length > 0) continue
         const [a, b] = [yield* view(real, key), yield* view(twin, key)]

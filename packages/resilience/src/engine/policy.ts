@@ -70,6 +70,7 @@ export interface Steering {
 
 /** What a policy would have done, and what its candidates would have. */
 export interface Beside extends CircuitFollower {
+  retuned(settings: PolicySettings, now: number): void
   would(key: string, now: number, fiber: AnyFiber): Stats.Would | undefined
   /** Adds what the policy would have done. */
   sum(select: Select, now: number): void
@@ -264,13 +265,19 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     if (limit === Infinity) return work
     const { policy } = engine.reporter
     return runWithin<unknown, unknown>(work, limit, Deadline.nested(fiber, now + limit), fiber, policy, () =>
-      timeout <= remaining ? this.timedOut(entry, engine, fiber) : this.onDeadline(entry, engine, fiber)
+      timeout <= remaining ? this.timedOut(timeout, entry, engine, fiber) : this.onDeadline(entry, engine, fiber)
     )
   }
 
-  private timedOut({ history, key }: Entry, engine: PolicyEngine, fiber: AnyFiber): Exit.Exit<never, unknown> {
+  /** After the `timeout` that held when the attempt started. */
+  private timedOut(
+    timeout: number,
+    { history, key }: Entry,
+    engine: PolicyEngine,
+    fiber: AnyFiber
+  ): Exit.Exit<never, unknown> {
     const { reporter } = engine
-    const after = Duration.millis(engine.settings.timeout)
+    const after = Duration.millis(timeout)
     history.timeouts += 1
     reporter.timedOut(key, after, fiber)
     return Exit.fail(engine.timedOut({ policy: reporter.policy, key, after }))
@@ -448,7 +455,7 @@ export const rejectionIn = (cause: Cause.Cause<unknown>): Rejection.Rejection | 
 }
 
 export class PolicyEngine implements Summable {
-  readonly settings: PolicySettings
+  settings: PolicySettings
   readonly reporter: Reporter
   readonly circuits: Circuits.Circuits | undefined
   readonly permits: Permits.Permits | undefined
@@ -502,6 +509,22 @@ export class PolicyEngine implements Summable {
     this.desk = undefined
   }
 
+  /**
+   * Sets other settings for the calls and attempts to come: those that run keep their timeout and their deadline. It has the parts of
+   * the settings before, and the same `keys` and `window`. What a trip policy of the user's throws is thrown before anything is
+   * changed.
+   */
+  retune(settings: PolicySettings, now: number): void {
+    const { breaker, budget, bulkhead } = settings
+    const retuneCircuits = breaker && this.circuits?.retune(this.entries.all(), breaker)
+    this.settings = settings
+    if (budget !== undefined) this.budget?.retune(budget, now)
+    if (bulkhead !== undefined) this.permits?.retune(this.entries, bulkhead, now)
+    retuneCircuits?.()
+    this.modes.configure(settings)
+    this.beside?.retuned(settings, now)
+  }
+
   /** Returns when the circuit of a key would admit a call, and a permit is free for it. */
   admitted(key: string): Effect.Effect<void> {
     this.watch ??= new Watch<Entry>(this, (entry, now) => {
@@ -552,8 +575,8 @@ export class PolicyEngine implements Summable {
     )
   }
 
-  /** Lets a desk command the circuits and change the permits. */
-  operate(desk: Desk): Desk {
+  /** Lets a desk command the circuits, and change the permits and the settings. */
+  operate(desk: Desk, set: Plug): Desk {
     this.desk = desk
     const { circuits, entries, permits, reporter } = this
     return desk.operate({
@@ -566,7 +589,7 @@ export class PolicyEngine implements Summable {
           (now) => Circuits.circuitCells(entries, now),
           () => this.beside
         ),
-      plugs: { mode: this.modes.plug, ...(permits && { resize: this.resizing(permits) }) }
+      plugs: { set, mode: this.modes.plug, ...(permits && { resize: this.resizing(permits) }) }
     })
   }
 

@@ -635,6 +635,11 @@ export class Steer implements Steering, Beside {
     observer.command(command, key, openFor, now, fiber)
   }
 
+  /** Candidates keep the settings that they were added with. */
+  retuned(settings: PolicySettings, now: number): void {
+    this.observer?.engine.retune(withoutHooks(settings), now)
+  }
+
   takenBack(now: number, fiber: AnyFiber): void {
     this.observer?.sync(this.live, now, fiber)
   }
