@@ -543,6 +543,10 @@ export interface RetryValues extends Retry.Backoff {
  * @since 0.1.0
  */
 export interface Values {
+  /** The configured mode. One that `control.mode` has set counts before it. */
+  readonly mode?: Mode | undefined
+  /** The share of a rollout that the policy has. */
+  readonly rollout?: { readonly percent?: number | undefined } | undefined
   readonly deadline?: Duration.Input | undefined
   readonly timeout?: Duration.Input | undefined
   readonly retry?: RetryValues | undefined
