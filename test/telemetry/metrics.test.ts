@@ -85,6 +85,7 @@ describe("Metrics.layer", () => {
         "changes{action=isolate}",
         "changes{action=open}",
         "changes{action=reset}",
+        "changes{action=set}",
         "changes{action=undo}",
         "circuit.due{}",
         "circuit.openings{}",
@@ -107,6 +108,8 @@ describe("Metrics.layer", () => {
         "overrides{action=isolate,open_ended=true}",
         "overrides{action=open,open_ended=false}",
         "overrides{action=open,open_ended=true}",
+        "overrides{action=set,open_ended=false}",
+        "overrides{action=set,open_ended=true}",
         "rejections{reason=CircuitOpen}"
       ])
       assert.deepStrictEqual(seriesOf("app/Database", all), [
