@@ -91,7 +91,14 @@ for (const [path, { after, base, before, see }] of Object.entries(rows)) {
           assert.deepStrictEqual(figures(now), figures(was))
           assert.deepStrictEqual(
             plain({ ...now, circuit: undefined, mode: undefined, would: undefined }),
-            plain({ ...was, circuit: undefined, mode: undefined, would: undefined, running: was.running + granted, waiting: was.waiting - granted })
+            plain({
+              ...was,
+              circuit: undefined,
+              mode: undefined,
+              would: undefined,
+              running: was.running + granted,
+              waiting: was.waiting - granted
+            })
           )
           const changed = difference.map(({ field }: { readonly field: string }) => field)
           const untouched = (json: any) =>

@@ -120,11 +120,14 @@ describe("Metrics.layer", () => {
         "calls{}",
         "changes{action=expire}",
         "changes{action=resize}",
+        "changes{action=set}",
         "changes{action=undo}",
         "events.lost{}",
         "instances{}",
         "overrides{action=resize,open_ended=false}",
         "overrides{action=resize,open_ended=true}",
+        "overrides{action=set,open_ended=false}",
+        "overrides{action=set,open_ended=true}",
         "rejections{reason=BulkheadFull}"
       ])
       assert.deepStrictEqual(seriesOf("app/Budget", all), [
