@@ -134,8 +134,13 @@ describe("Metrics.layer", () => {
         "budget.balance{}",
         "budget.capacity{}",
         "calls{}",
+        "changes{action=expire}",
+        "changes{action=set}",
+        "changes{action=undo}",
         "events.lost{}",
         "instances{}",
+        "overrides{action=set,open_ended=false}",
+        "overrides{action=set,open_ended=true}",
         "retries{}",
         "retry.giveups{reason=budget}"
       ])
