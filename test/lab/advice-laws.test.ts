@@ -192,7 +192,7 @@ describe("for any settings and any figures", () => {
   it.effect("the lab shows that no suggestion costs goodput", () =>
     Effect.gen(function* () {
       const seen = new Set<string>()
-      for (let seed = 1; seed <= 14; seed++) {
+      for (let seed = 1; seed <= 24; seed++) {
         const random = randomOf(1000 + seed)
         const settings = settingsOf(random)
         const source =
