@@ -300,6 +300,7 @@ const isAlike = (one: unknown, other: unknown, depth: number): boolean => {
 
 /** Whether two values are equal. Throws `Unidentified` for values that cannot be told apart. */
 export const same = (one: unknown, other: unknown): boolean => {
+  if (typeof one === "function" && one === other) return true
   if (isAlike(one, other, 0)) return true
   const identity = new Identity()
   return identity.of(one) === identity.of(other)
