@@ -144,7 +144,17 @@ describe("Metrics.layer", () => {
         "retries{}",
         "retry.giveups{reason=budget}"
       ])
-      assert.deepStrictEqual(seriesOf("app/Rates", all), ["calls{}", "events.lost{}", "fallbacks{}", "instances{}"])
+      assert.deepStrictEqual(seriesOf("app/Rates", all), [
+        "calls{}",
+        "changes{action=expire}",
+        "changes{action=set}",
+        "changes{action=undo}",
+        "events.lost{}",
+        "fallbacks{}",
+        "instances{}",
+        "overrides{action=set,open_ended=false}",
+        "overrides{action=set,open_ended=true}"
+      ])
     }).pipe(Effect.provide(Layer.mergeAll(every, Metrics.layer())), isolated)
   )
 })
