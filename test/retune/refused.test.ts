@@ -36,12 +36,12 @@ const base = {
 } as const
 
 /** The message of what a function throws, or its effect dies with. */
-const refusal = (make: () => unknown) =>
+const refusal = (make: () => unknown): Effect.Effect<string | undefined> =>
   Effect.gen(function* () {
     const made = Result.try(make)
     const error = Result.isFailure(made)
       ? made.failure
-      : yield* Effect.map(Effect.exit(not(made.success)), (exit) =>
+      : yield* Effect.map(Effect.exit(made.success as Effect.Effect<unknown>), (exit) =>
           exit._tag === "Failure" ? Cause.squash(exit.cause) : undefined
         )
     if (error !== undefined && !(error instanceof RangeError)) throw error
@@ -242,7 +242,7 @@ describe("what cannot change live is refused with a sentence", () => {
       const before = yield* seen
       const broken = TripPolicy.make({
         name: "broken",
-        initial: () => {
+        initial: (): object => {
           throw new RangeError("app/P: broken")
         },
         record: () => {},

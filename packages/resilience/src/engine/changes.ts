@@ -417,8 +417,8 @@ export class Desk {
   }
 
   /** Makes an override final that another one has replaced. */
-  replace(change: Change.Change, now: number): void {
-    this.forget(change, now)
+  replace(change: Change.Change): void {
+    this.forget(change)
     this.ledger.drop(change.id)
   }
 

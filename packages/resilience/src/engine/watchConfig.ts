@@ -84,7 +84,7 @@ class Watcher<V extends object> {
       this.change = yield* Time.withNow((now, fiber) => {
         const made = tuned.desk.give("set", values, given, now, fiber)
         // It holds in place of the one before.
-        if (change !== undefined) tuned.desk.replace(change, now)
+        if (change !== undefined) tuned.desk.replace(change)
         return made
       })
       this.seen = text
