@@ -18,7 +18,7 @@ const { performance: realPerformance, setTimeout: realSetTimeout } = globalThis
  * Monotonic time in milliseconds. Fake timers replace `setTimeout` and `performance` together: while `setTimeout` is not the one
  * of the platform, `performance` is looked up.
  */
-export const now = (): number => (setTimeout === realSetTimeout ? realPerformance.now() : performance.now())
+export const now = (): number => (setTimeout === realSetTimeout ? realPerformance : performance).now()
 
 /**
  * On Cloudflare Workers a timer belongs to the request that set it: it cannot be used by another request, and is dropped with

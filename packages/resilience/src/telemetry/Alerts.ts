@@ -227,7 +227,14 @@ const resolve = (options: Options): Settings => {
   }
 }
 
-const kinds: ReadonlyArray<unknown> = ["Policy", "CircuitBreaker", "Bulkhead", "RetryBudget", "StaleFallback"]
+const kinds: ReadonlyArray<unknown> = [
+  "Policy",
+  "CircuitBreaker",
+  "Bulkhead",
+  "RetryBudget",
+  "StaleFallback",
+  "TokenBudget"
+]
 
 /**
  * The policies to generate for: of several of one name and kind the last, as `Policies.find` has it.

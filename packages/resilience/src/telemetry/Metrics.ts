@@ -491,6 +491,8 @@ const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Tra
       return ["calls", "attempts", "circuitOpen", "breaker", "events"]
     case "Bulkhead":
       return ["calls", "bulkheadFull", "bulkhead", "events", ...when(maxQueued !== undefined, "queue")]
+    case "TokenBudget":
+      return ["calls", "budget", "events"]
     case "RetryBudget":
       return ["calls", "withdrawals", "budget", "events"]
     case "StaleFallback":
