@@ -132,7 +132,7 @@ describe("Health.check", () => {
         const { id } = yield* Payments.control.isolate({ key: "eu", by: "ann", reason: "INC-7", for: "30 minutes" })
         yield* Payments.control.isolate()
         yield* TestClock.adjust("10 minutes")
-        const common = { action: "isolate", sinceMillis: 600_000 }
+        const common = { action: "isolate", sinceMillis: 600_000 } as const
         assert.deepStrictEqual((yield* first)?.overrides, [
           { ...common, id, key: "eu", by: "ann", reason: "INC-7", endsInMillis: 1_200_000 },
           { ...common, id: id + 1, by: "code", reason: "" }
