@@ -1,0 +1,42 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as FastCheck from "effect/testing/FastCheck"
+import { bytesOf, isEqual } from "../../packages/console/src/internal/secret.ts"
+
+/** Bytes that count how often they are read. */
+const counting = (bytes: Uint8Array) => {
+  let reads = 0
+  const proxy = new Proxy(bytes, {
+    get(target, name) {
+      if (typeof name === "string" && /^\d+$/.test(name)) reads += 1
+      return Reflect.get(target, name)
+    }
+  })
+  return { bytes: proxy as ArrayLike<number>, reads: () => reads }
+}
+
+describe("the comparison of tokens", () => {
+  it("is that of strings", () => {
+    FastCheck.assert(
+      FastCheck.property(FastCheck.string({ minLength: 1 }), FastCheck.string(), (a, b) => {
+        assert.isTrue(isEqual(bytesOf(a), bytesOf(a)))
+        assert.strictEqual(isEqual(bytesOf(a), bytesOf(b)), bytesOf(a).join() === bytesOf(b).join())
+        // A repetition or a beginning of the token is not the token.
+        assert.isFalse(isEqual(bytesOf(a), bytesOf(a + a)))
+        assert.isFalse(isEqual(bytesOf(`${a}x`), bytesOf(a)))
+      })
+    )
+  })
+
+  it("reads every byte that was given, wherever the first difference is", () => {
+    const known = bytesOf("a-token-of-a-console")
+    for (let i = 0; i < known.length; i++) {
+      const given = known.slice()
+      given[i] = 0
+      const a = counting(known)
+      const b = counting(given)
+      assert.isFalse(isEqual(a.bytes, b.bytes))
+      assert.strictEqual(a.reads(), known.length)
+      assert.strictEqual(b.reads(), known.length)
+    }
+  })
+})
