@@ -12,10 +12,12 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type * as Change from "./Change.ts"
 import * as Event from "./Event.ts"
 import { inScope } from "./engine/acquire.ts"
 import { BulkheadCall, BulkheadEngine, type BulkheadSettings } from "./engine/bulkhead.ts"
 import { BulkheadHold } from "./engine/bulkheadHold.ts"
+import * as Changes from "./engine/changes.ts"
 import * as FromConfig from "./engine/config.ts"
 import * as Instances from "./engine/instances.ts"
 import * as Keyed from "./engine/keyed.ts"
@@ -23,7 +25,6 @@ import type * as Permits from "./engine/permits.ts"
 import * as Protecting from "./engine/protect.ts"
 import * as Streams from "./engine/stream.ts"
 import type * as Rejection from "./Rejection.ts"
-import * as Time from "./runtime/clock.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
 import type * as Stats from "./Stats.ts"
@@ -215,9 +216,10 @@ export interface Bulkhead<R = never> {
   readonly state: (key?: string) => Effect.Effect<State, never, R>
   /**
    * Changes the permits of a key, an integer >= 1; without a key, those of all keys, those to come included. Running calls
-   * are not interrupted: fewer permits apply when enough calls have ended. The last command counts.
+   * are not interrupted: fewer permits apply when enough calls have ended. The last command counts. It returns the change that it
+   * has added to the record: see `Policies.changes`.
    */
-  readonly resize: (maxConcurrent: number, key?: string) => Effect.Effect<void, never, R>
+  readonly resize: (maxConcurrent: number, target?: Change.Target) => Effect.Effect<Change.Change, never, R>
   /** Returns the stats of one key. A bulkhead counts calls and rejections, and no results. */
   readonly stats: (key?: string) => Effect.Effect<Stats.Stats, never, R>
   /** Returns the stats of every key that is kept, and as key `"(evicted)"` the totals of those that were. */
@@ -293,10 +295,10 @@ export const resolve = (name: string, options: Options): BulkheadSettings => {
  */
 export const make = (name: string, options: Options): Effect.Effect<Bulkhead> => {
   const settings = resolve(name, options)
-  return Instances.create("made", module, name, settings, (hub) => makeWith(name, settings, hub))
+  return Instances.create("made", module, name, settings, (hub, desk) => makeWith(name, settings, hub, desk))
 }
 
-const makeWith = (name: string, settings: BulkheadSettings, program: Event.Hub): Bulkhead => {
+const makeWith = (name: string, settings: BulkheadSettings, program: Event.Hub, desk: Changes.Desk): Bulkhead => {
   const where = Check.named(module, name)
   const engine = new BulkheadEngine(name, settings, program)
   const protect = Protecting.protectWith(
@@ -328,11 +330,7 @@ const makeWith = (name: string, settings: BulkheadSettings, program: Event.Hub):
       return Effect.sync(() => engine.stats(key))
     },
     allStats: Effect.sync(() => engine.allStats()),
-    resize: (maxConcurrent, key) => {
-      Check.integer(Check.inside(where, "resize"), "maxConcurrent", maxConcurrent, 1)
-      if (key !== undefined) Check.key(Check.inside(where, "resize"), key)
-      return Time.withNow((now) => engine.resize(maxConcurrent, key, now))
-    },
+    resize: Changes.resizeCommand(Check.inside(where, "resize"), engine.operate(desk)),
     events: Event.streamFrom(engine.reporter.local)
   }
   return Object.assign(members, { [EngineKey]: engine })
@@ -412,7 +410,8 @@ export const Service =
         FromConfig.BulkheadValues,
         (values) => values,
         (options) => resolve(id, options),
-        (settings) => Instances.create("declared", module, id, settings, (hub) => makeWith(id, settings, hub))
+        (settings) =>
+          Instances.create("declared", module, id, settings, (hub, desk) => makeWith(id, settings, hub, desk))
       )
     }
     return Object.assign(service, members) as unknown as Types.RequireSelf<Self, "Bulkhead", Class<Self, Id>>

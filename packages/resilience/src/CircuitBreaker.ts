@@ -16,10 +16,12 @@ import type * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type * as Change from "./Change.ts"
 import * as Event from "./Event.ts"
 import { BreakerCall, BreakerEngine, type BreakerSettings } from "./engine/breaker.ts"
 import { BreakerHold } from "./engine/breakerHold.ts"
-import * as Circuits from "./engine/circuits.ts"
+import * as Changes from "./engine/changes.ts"
+import type { CircuitSettings } from "./engine/circuits.ts"
 import * as FromConfig from "./engine/config.ts"
 import * as Instances from "./engine/instances.ts"
 import * as Keyed from "./engine/keyed.ts"
@@ -155,27 +157,35 @@ export interface ProtectOptions extends Outcome.Classification {
  * `isolate` (resilience4j: `FORCED_OPEN`) and `disable` (`DISABLED`) hold until another command; the others take effect
  * once.
  *
- * **Details** The last command counts: after `isolate()`, `close("eu")` admits the calls of that key only, and `close()`
+ * **Details** Each command returns the {@link Change.Change} that it has added to the record: see `Policies.changes`. With `for`
+ * the circuit is afterwards what it would be without the command, as after `Policies.undo`.
+ *
+ * The last command counts: after `isolate()`, `close({ key: "eu" })` admits the calls of that key only, and `close()`
  * those of every key. A command for a key creates its circuit, also when `maxKeys` is reached, and is kept as long as it
- * holds. Each change of a circuit in memory emits a `Transition` event with the cause `"control"`. A key that is no string
- * throws a `RangeError`.
+ * holds. Each change of a circuit in memory emits a `Transition` event with the cause `"control"`. A key that is no string, a
+ * `reason` or `by` that is too long or no single line, and a `for` that is no duration above zero throw a `RangeError`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Control<R = never> {
-  /** Rejects every call of the key, or of all keys, until `close`, `reset` or `disable`. */
-  readonly isolate: (key?: string) => Effect.Effect<void, never, R>
+  /** Rejects every call of the key, or of all keys, until `close`, `reset`, `open` or `disable`. */
+  readonly isolate: (target?: Change.Target) => Effect.Effect<Change.Change, never, R>
+  /**
+   * Opens the circuit as if it had tripped, for as long as its next opening would last; a probe decides then. With `for` it is
+   * open for exactly that time, and then what it would be without the command.
+   */
+  readonly open: (target?: Change.Target) => Effect.Effect<Change.Change, never, R>
   /** Closes the circuit with an empty trip state. Does nothing to a closed circuit. */
-  readonly close: (key?: string) => Effect.Effect<void, never, R>
+  readonly close: (target?: Change.Target) => Effect.Effect<Change.Change, never, R>
   /**
    * Closes the circuit with an empty trip state, and forgets its openings in a row; applies to a closed circuit too.
    */
-  readonly reset: (key?: string) => Effect.Effect<void, never, R>
-  /** Lets every call through and counts nothing, until `enable`, `close`, `reset` or `isolate`. */
-  readonly disable: (key?: string) => Effect.Effect<void, never, R>
+  readonly reset: (target?: Change.Target) => Effect.Effect<Change.Change, never, R>
+  /** Lets every call through and counts nothing, until `enable`, `close`, `reset`, `open` or `isolate`. */
+  readonly disable: (target?: Change.Target) => Effect.Effect<Change.Change, never, R>
   /** Ends `disable`: closes the circuit with an empty trip state. Does nothing to a circuit in another state. */
-  readonly enable: (key?: string) => Effect.Effect<void, never, R>
+  readonly enable: (target?: Change.Target) => Effect.Effect<Change.Change, never, R>
 }
 
 /**
@@ -411,7 +421,7 @@ const module = "CircuitBreaker"
  *
  * @internal
  */
-export const resolveCircuit = (where: string, options: Omit<Options, "keys">): Circuits.CircuitSettings => {
+export const resolveCircuit = (where: string, options: Omit<Options, "keys">): CircuitSettings => {
   const { maxRetryAfter, openFor, probes = {}, trip } = options
   const resolvedTrip: TripPolicy.TripPolicy = Check.tripPolicy(
     where,
@@ -485,10 +495,15 @@ export const make = <const O extends Options = {}>(
   options?: O & Options & Types.NoUnknownOptions<O, Options, "probes" | "keys" | "openFor">
 ): Effect.Effect<CircuitBreaker<Outcome.ClassificationOf<O>>> => {
   const settings = resolve(name, Check.orDefault<Options>(options, {}))
-  return Instances.create("made", module, name, settings, (hub) => makeWith(name, settings, hub))
+  return Instances.create("made", module, name, settings, (hub, desk) => makeWith(name, settings, hub, desk))
 }
 
-const makeWith = <C>(name: string, settings: BreakerSettings, program: Event.Hub): CircuitBreaker<C> => {
+const makeWith = <C>(
+  name: string,
+  settings: BreakerSettings,
+  program: Event.Hub,
+  desk: Changes.Desk
+): CircuitBreaker<C> => {
   const where = Check.named(module, name)
   const engine = new BreakerEngine(where, name, settings, program)
   const protect = Protecting.protectWith(where, (self, options) => new BreakerCall(engine, undefined, self, options))
@@ -521,7 +536,7 @@ const makeWith = <C>(name: string, settings: BreakerSettings, program: Event.Hub
     allStats: Time.withNow((now) => engine.allStats(now)),
     events: Event.streamFrom(engine.reporter.local),
     transitions: Event.transitionsFrom(engine.reporter.local),
-    control: Circuits.commands(where, (key, command, now, fiber) => engine.control(key, command, now, fiber)),
+    control: Changes.circuitCommands(where, engine.operate(desk)),
     snapshot: Time.withNow((now, fiber) => engine.snapshot(now, fiber)),
     restore: (snapshot) =>
       Time.withNow((now, fiber) => {
@@ -559,6 +574,7 @@ const statics = <Self, C>(id: string, service: Context.Service<Self, CircuitBrea
     transitions: inContext.stream((breaker) => breaker.transitions),
     control: {
       isolate: inContext.call((breaker) => breaker.control.isolate),
+      open: inContext.call((breaker) => breaker.control.open),
       close: inContext.call((breaker) => breaker.control.close),
       reset: inContext.call((breaker) => breaker.control.reset),
       disable: inContext.call((breaker) => breaker.control.disable),
@@ -637,7 +653,8 @@ export const Service =
         FromConfig.CircuitValues,
         FromConfig.toCircuitOptions,
         (options) => resolve(id, options),
-        (settings) => Instances.create("declared", module, id, settings, (hub) => makeWith<C>(id, settings, hub))
+        (settings) =>
+          Instances.create("declared", module, id, settings, (hub, desk) => makeWith<C>(id, settings, hub, desk))
       )
     }
     return Object.assign(key, members) as unknown as Types.RequireSelf<Self, "CircuitBreaker", Class<Self, Id, C>>

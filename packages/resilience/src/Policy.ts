@@ -16,11 +16,12 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Bulkhead from "./Bulkhead.ts"
+import type * as Change from "./Change.ts"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import * as Event from "./Event.ts"
 import { inScope } from "./engine/acquire.ts"
 import { type BudgetSettings, gatedScheduleOf } from "./engine/budget.ts"
-import * as Circuits from "./engine/circuits.ts"
+import * as Changes from "./engine/changes.ts"
 import * as FromConfig from "./engine/config.ts"
 import * as Instances from "./engine/instances.ts"
 import * as Keyed from "./engine/keyed.ts"
@@ -446,15 +447,15 @@ export interface ApplyStream<P extends Part, Rules, R2> {
 // ---------------------------------------------------------------------------------------------------------------------
 
 /**
- * Commands of an operator, each for one key, or for all keys when none is given. Those on the circuit do nothing in a policy without a breaker, `resize` nothing in one without
- * a bulkhead.
+ * Commands of an operator, each for one key, or for all keys when none is given. Those on the circuit throw a `RangeError` in a
+ * policy without a breaker, and `resize` in one without a bulkhead.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Control<R = never> extends CircuitBreaker.Control<R> {
   /** Changes the permits of a key, an integer >= 1; without a key, those of all keys, those to come included. */
-  readonly resize: (maxConcurrent: number, key?: string) => Effect.Effect<void, never, R>
+  readonly resize: (maxConcurrent: number, target?: Change.Target) => Effect.Effect<Change.Change, never, R>
 }
 
 /**
@@ -629,9 +630,10 @@ const build = <O>(
     const shared = isService(budget) ? RetryBudget.engineOf(Context.getUnsafe(fiber.context, budget)) : undefined
     // A shared budget has settings of its own, under its own name.
     const described = isService(budget) ? { ...settings, budget: budget.key } : settings
-    return Instances.create(origin, module, name, described, (hub) =>
+    return Instances.create(origin, module, name, described, (hub, desk) =>
       makeWith<PartsOf<O>, RulesOf<O>>(
-        new PolicyEngine(Check.named(module, name), name, settings, hub, shared, Timeout.timedOut)
+        new PolicyEngine(Check.named(module, name), name, settings, hub, shared, Timeout.timedOut),
+        desk
       )
     )
   })
@@ -639,7 +641,7 @@ const build = <O>(
 /** The options of one call. */
 const callOptionNames = [...Protecting.callOptionNames, "retry"]
 
-const makeWith = <P extends Part, Rules>(engine: PolicyEngine): Policy<P, Rules> => {
+const makeWith = <P extends Part, Rules>(engine: PolicyEngine, desk: Changes.Desk): Policy<P, Rules> => {
   const where = Check.named(module, engine.reporter.policy)
   const protect = Protecting.protectWith(
     where,
@@ -671,12 +673,8 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine): Policy<P, Rules>
     durations: Effect.sync(() => engine.durations()),
     events: Event.streamFrom(engine.reporter.local),
     control: {
-      ...Circuits.commands(where, (key, command, now, fiber) => engine.control(key, command, now, fiber)),
-      resize: (maxConcurrent, key) => {
-        Check.integer(Check.inside(where, "control.resize"), "maxConcurrent", maxConcurrent, 1)
-        if (key !== undefined) Check.key(Check.inside(where, "control.resize"), key)
-        return Time.withNow((now) => engine.resize(maxConcurrent, key, now))
-      }
+      ...Changes.circuitCommands(where, engine.operate(desk)),
+      resize: Changes.resizeCommand(Check.inside(where, "control.resize"), desk)
     }
   }
   return Object.assign(members, { [EngineKey]: engine })
@@ -892,6 +890,7 @@ export const Service =
       events: inContext.stream((policy) => policy.events),
       control: {
         isolate: inContext.call((policy) => policy.control.isolate),
+        open: inContext.call((policy) => policy.control.open),
         close: inContext.call((policy) => policy.control.close),
         reset: inContext.call((policy) => policy.control.reset),
         disable: inContext.call((policy) => policy.control.disable),

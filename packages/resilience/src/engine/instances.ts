@@ -4,11 +4,13 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
+import type * as Changes from "../Change.ts"
 import * as Event from "../Event.ts"
 import type * as Broadcast from "../runtime/broadcast.ts"
+import { Desk, Ledger } from "./changes.ts"
 import { toJson } from "./settingsJson.ts"
 
-export type Kind = "Policy" | "CircuitBreaker" | "Bulkhead" | "RetryBudget" | "StaleFallback"
+export type Kind = Changes.Kind
 
 /** What is registered of one policy. */
 export interface Instance {
@@ -19,6 +21,8 @@ export interface Instance {
   readonly settings: Schema.JsonObject
   /** The policy itself; `undefined` when it has been collected. */
   readonly policy: () => object | undefined
+  /** Where its commands are given; `undefined` when it has been collected. */
+  readonly desk: () => Desk | undefined
 }
 
 /** An instance with what decides whether it still lives. */
@@ -48,6 +52,8 @@ const mostWarned = 1000
 export class Instances {
   readonly [TypeId] = TypeId
   readonly listeners = new Set<Broadcast.Listener<Change>>()
+  /** The commands that were given to these policies. */
+  readonly ledger = new Ledger()
   private readonly registered = new Set<Registered>()
   private readonly groups = new Map<string, Group>()
   private readonly warned = new Set<string>()
@@ -63,10 +69,13 @@ export class Instances {
     return Array.from(this.groups.get(name)?.members ?? []).filter(lives)
   }
 
-  add(one: Omit<Registered, "number" | "policy">, policy: object): Registered {
+  add(one: Omit<Registered, "number" | "policy" | "desk">, policy: object, desk: Desk): Registered {
     const group = this.groups.get(one.name) ?? { members: new Set(), next: 1 }
     const reference = new WeakRef(policy)
-    const registered: Registered = { ...one, number: group.next++, policy: () => reference.deref() }
+    const at = new WeakRef(desk)
+    const number = group.next++
+    desk.number = number
+    const registered: Registered = { ...one, number, policy: () => reference.deref(), desk: () => at.deref() }
     this.groups.set(one.name, group)
     group.members.add(registered)
     this.registered.add(registered)
@@ -125,7 +134,7 @@ export const create = <P extends object>(
   kind: Kind,
   name: string,
   settings: object,
-  make: (program: Event.Hub) => P
+  make: (program: Event.Hub, desk: Desk) => P
 ): Effect.Effect<P> =>
   Effect.flatMap(current, (instances) =>
     Effect.withFiber((fiber) => {
@@ -135,16 +144,24 @@ export const create = <P extends object>(
       const different = others.filter((other) => describe(other.kind, other.settings) !== text)
       const refused = origin === "made" ? undefined : different.find((other) => other.origin === "declared")
       if (refused !== undefined) return Effect.die(new RangeError(refusal(name, refused, kind, described)))
-      const policy = make(fiber.getRef(Event.CurrentHub))
+      const desk = new Desk(instances.ledger, kind, name)
+      const policy = make(fiber.getRef(Event.CurrentHub), desk)
       const scope = Option.getOrUndefined(Context.getOption(fiber.context, Scope.Scope))
-      const one = instances.add({ origin, kind, name, settings: described, scope: scope && new WeakRef(scope) }, policy)
+      const one = instances.add(
+        { origin, kind, name, settings: described, scope: scope && new WeakRef(scope) },
+        policy,
+        desk
+      )
       const warned = others.length > 0 ? warn(instances, name, different.length > 0) : Effect.void
       const leaves =
         scope === undefined
           ? Effect.void
           : Scope.addFinalizer(
               scope,
-              Effect.sync(() => instances.remove(one))
+              Effect.sync(() => {
+                desk.leave()
+                instances.remove(one)
+              })
             )
       return Effect.as(Effect.andThen(leaves, warned), policy)
     })

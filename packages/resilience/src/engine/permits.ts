@@ -2,8 +2,10 @@
 import * as Effect from "effect/Effect"
 import * as Queue from "../machine/Queue.ts"
 import * as Rejection from "../Rejection.ts"
+import * as Check from "../runtime/options.ts"
 import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
+import type { Override, Plug } from "./changes.ts"
 import type { Past } from "./counters.ts"
 import * as Deadline from "./deadline.ts"
 import type { Reporter } from "./reporter.ts"
@@ -39,7 +41,17 @@ export interface PermitHolder {
   wake: ((rejection?: Refusal) => void) | undefined
 }
 
+/** The keys that have permits. */
+export interface PermitCells {
+  /** The permits of one key, created if need be. */
+  readonly ensure: (key: string, now: number) => PermitCell
+  readonly peek: (key: string) => PermitCell | undefined
+  readonly all: () => Iterable<PermitCell>
+}
+
 export class Permits {
+  /** The permits per key without a command. */
+  private readonly configured: number
   private limit: number
   readonly maxQueued: number
   private readonly maxWait: number
@@ -50,6 +62,7 @@ export class Permits {
   onFree: ((cell: PermitCell) => void) | undefined
 
   constructor({ maxConcurrent, maxQueued, maxWait }: BulkheadSettings, reporter: Reporter) {
+    this.configured = maxConcurrent
     this.limit = maxConcurrent
     this.maxQueued = maxQueued
     this.maxWait = maxWait
@@ -165,16 +178,37 @@ export class Permits {
     }
   }
 
-  /** Changes the permits of one key. */
-  resize(cell: PermitCell, maxConcurrent: number): void {
-    cell.queue.limit = maxConcurrent
-    this.grantWaiting(cell)
+  /** The command `resize`; `field` is the setting that it changes. */
+  plug(field: string, cells: PermitCells): Plug {
+    return {
+      check: (where, values) => {
+        Check.noUnknown(where, values, ["maxConcurrent"])
+        // Checked here.
+        const maxConcurrent = Check.integer(where, "maxConcurrent", values["maxConcurrent"] as number, 1)
+        return { maxConcurrent }
+      },
+      apply: (inForce, now) => this.resize(inForce, cells, now),
+      read: (key) => ({ [field]: (key === undefined ? undefined : cells.peek(key))?.queue.limit ?? this.limit })
+    }
   }
 
-  /** Changes the permits of every key, those to come included. */
-  resizeAll(cells: Iterable<PermitCell>, maxConcurrent: number): void {
-    this.limit = maxConcurrent
-    for (const cell of cells) this.resize(cell, maxConcurrent)
+  /** Of the commands in force the last one for a key, or for all keys, counts. */
+  private resize(inForce: ReadonlyArray<Override>, cells: PermitCells, now: number): void {
+    const limits = new Map<string, number>()
+    this.limit = this.configured
+    for (const { key, values } of inForce) {
+      const maxConcurrent = values["maxConcurrent"] as number
+      if (key !== undefined) limits.set(key, maxConcurrent)
+      else {
+        limits.clear()
+        this.limit = maxConcurrent
+      }
+    }
+    for (const key of limits.keys()) cells.ensure(key, now)
+    for (const cell of cells.all()) {
+      cell.queue.limit = limits.get(cell.key) ?? this.limit
+      this.grantWaiting(cell)
+    }
   }
 
   /** A key that must not be dropped: with running or waiting calls, or with permits of its own. */

@@ -21,6 +21,8 @@ import { defaultKey } from "../Types.ts"
 import { Watch } from "./admitted.ts"
 import { retryAfterOf } from "./asked.ts"
 import { Budget, type BudgetSettings } from "./budget.ts"
+import type { Desk } from "./changes.ts"
+import { CircuitChanges } from "./circuitChanges.ts"
 import * as Circuits from "./circuits.ts"
 import * as Counters from "./counters.ts"
 import * as Deadline from "./deadline.ts"
@@ -411,6 +413,8 @@ export class PolicyEngine implements Summable {
   private readonly evicted = new Counters.Evicted()
   readonly timedOut: TimedOut
   private watch: Watch<Entry> | undefined
+  /** Held, so that its alarms work as long as a call may come. */
+  desk: Desk | undefined
 
   constructor(
     where: string,
@@ -439,6 +443,7 @@ export class PolicyEngine implements Summable {
     )
     this.timedOut = timedOut
     this.watch = undefined
+    this.desk = undefined
   }
 
   /** Returns when the circuit of a key would admit a call, and a permit is free for it. */
@@ -485,20 +490,16 @@ export class PolicyEngine implements Summable {
     )
   }
 
-  control(key: string | undefined, command: Circuits.Command, now: number, fiber: AnyFiber): void {
-    if (this.circuits === undefined) return
-    const cells: Circuits.Cells = {
-      ensure: (key) => this.entries.ensure(key, now),
-      all: () => this.entries.all()
-    }
-    this.circuits.control(cells, key, command, now, fiber)
-  }
-
-  resize(maxConcurrent: number, key: string | undefined, now: number): void {
-    const { permits } = this
-    if (permits === undefined) return
-    if (key === undefined) permits.resizeAll(this.entries.all(), maxConcurrent)
-    else permits.resize(this.entries.ensure(key, now), maxConcurrent)
+  /** Lets a desk command the circuits and change the permits. */
+  operate(desk: Desk): Desk {
+    this.desk = desk
+    const { circuits, entries, permits, reporter } = this
+    return desk.operate({
+      reporter,
+      hasKey: (key) => entries.peek(key) !== undefined,
+      circuits: circuits && new CircuitChanges(circuits, (now) => Circuits.circuitCells(entries, now)),
+      plugs: { ...(permits && { resize: permits.plug("bulkhead.maxConcurrent", entries) }) }
+    })
   }
 
   private timeIn(entry: Entry, now: number): ReadonlyArray<number> {
