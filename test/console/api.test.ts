@@ -127,7 +127,8 @@ describe("the stream", () => {
   it.live("sends the state again after each interval, and ends with the server", () =>
     Effect.gen(function* () {
       const world = yield* makeWorld()
-      const { close, url } = yield* world.serve({ token, interval: "100 millis" })
+      // The server would wait 20 seconds for a response.
+      const { close, url } = yield* world.serve({ token, interval: "100 millis" }, 0, "20 seconds")
       const response = yield* Effect.promise(() => fetch(`${url}/resilience/api/stream`, { headers }))
       assert.strictEqual(response.headers.get("content-type"), "text/event-stream")
       const reader = response.body!.getReader()
@@ -145,7 +146,11 @@ describe("the stream", () => {
       const rest = Effect.promise(async () => {
         while (!(await reader.read()).done);
       })
-      yield* Effect.all([rest, close], { concurrency: "unbounded" })
+      const closed = Effect.all([rest, close], { concurrency: "unbounded" })
+      yield* Effect.timeoutOrElse(closed, {
+        duration: "10 seconds",
+        orElse: () => Effect.die("the stream holds the server")
+      })
     }).pipe(Effect.scoped)
   )
 })

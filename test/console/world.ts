@@ -3,6 +3,7 @@ import { createServer } from "node:http"
 import { NodeHttpServer } from "@effect/platform-node"
 import { Console } from "@effect-resilience/console"
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { HttpRouter, HttpServer } from "effect/http"
@@ -54,16 +55,14 @@ export const makeWorld = (own: Layer.Layer<any> = Layer.empty as Layer.Layer<any
     )) as Context.Context<any>
     const run = <A, E>(effect: Effect.Effect<A, E, App>): Promise<A> =>
       Effect.runPromise(Effect.provide(effect, context) as Effect.Effect<A, E>)
-    const serve = (options: Console.Options, port = 0) =>
+    const serve = (options: Console.Options, port = 0, gracefulShutdownTimeout: Duration.Input = "100 millis") =>
       Effect.gen(function* () {
         const scope = yield* Scope.make()
         const server = HttpRouter.serve(Console.layerHttp(options), {
           disableListenLog: true,
           disableLogger: true
         }).pipe(
-          Layer.provideMerge(
-            NodeHttpServer.layer(createServer, { host: "127.0.0.1", port, gracefulShutdownTimeout: "100 millis" })
-          )
+          Layer.provideMerge(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port, gracefulShutdownTimeout }))
         )
         const built = yield* Layer.buildWithScope(server, scope).pipe(Effect.provide(context))
         const { address } = Context.get(built as Context.Context<HttpServer.HttpServer>, HttpServer.HttpServer)

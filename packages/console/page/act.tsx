@@ -1,10 +1,20 @@
 /** Forms that change something: each says what it will do, asks why and for how long, and shows what came of it. */
-import type { Event } from "effect-resilience"
+import type { Change as Core, Event } from "effect-resilience"
 import { useEffect, useRef, useState } from "preact/hooks"
-import type { Change, Difference, State } from "../src/State.ts"
+import type { State } from "../src/State.ts"
 import * as Api from "./api.ts"
+import { type Setting, valuesOf } from "./fields.ts"
 import { duration, until } from "./format.ts"
 import * as Words from "./words.ts"
+
+type Change = Core.Change
+type Difference = Core.Difference
+
+interface Asks {
+  readonly label: string
+  readonly field: string
+  readonly options?: ReadonlyArray<string>
+}
 
 interface Kind {
   readonly label: string
@@ -13,6 +23,8 @@ interface Kind {
   /** Whether it may end by itself. */
   readonly ends: boolean
   readonly danger?: boolean
+  /** What else it asks for. */
+  readonly asks?: Asks
 }
 
 const kinds: Readonly<Record<string, Kind>> = {
@@ -26,7 +38,19 @@ const kinds: Readonly<Record<string, Kind>> = {
   close: { label: "Close", effect: "calls are admitted again", ends: false },
   reset: { label: "Reset", effect: "closed, and what was counted is forgotten", ends: false },
   disable: { label: "Disable", effect: "every call is admitted and nothing is protected", ends: true, danger: true },
-  enable: { label: "Enable", effect: "the circuit protects again", ends: false }
+  enable: { label: "Enable", effect: "the circuit protects again", ends: false },
+  resize: {
+    label: "Resize",
+    effect: "another number of calls may run at once",
+    ends: true,
+    asks: { label: "Permits", field: "maxConcurrent" }
+  },
+  mode: {
+    label: "Mode",
+    effect: "observe decides and lets every call through, off does nothing",
+    ends: true,
+    asks: { label: "Mode", field: "mode", options: ["observe", "off", "enforce"] }
+  }
 }
 
 /** In this order. */
@@ -39,6 +63,14 @@ export interface Acting {
   /** Whether the server can be reached. */
   readonly isLive: boolean
 }
+
+/** A policy by its name and its number among those of its name. */
+export interface Which {
+  readonly name: string
+  readonly instance: number
+}
+
+const sentOf = ({ instance, name }: Which) => ({ policy: name, instance })
 
 const mayAct = ({ isLive, state }: Acting): boolean => isLive && state.mayAct
 
@@ -133,16 +165,50 @@ const useFocus = () => {
 // Commands
 // ---------------------------------------------------------------------------------------------------------------------
 
+const Asked = ({
+  asks: { label, options },
+  value,
+  setValue
+}: {
+  readonly asks: Asks
+  readonly value: string
+  readonly setValue: (value: string) => void
+}) =>
+  options === undefined ? (
+    <label>
+      {label}
+      <input
+        required
+        type="number"
+        min={1}
+        step={1}
+        value={value}
+        onInput={(event) => setValue(event.currentTarget.value)}
+      />
+    </label>
+  ) : (
+    <label>
+      {label}
+      <select value={value} onChange={(event) => setValue(event.currentTarget.value)}>
+        {options.map((one) => (
+          <option key={one} value={one}>
+            {one}
+          </option>
+        ))}
+      </select>
+    </label>
+  )
+
 const CommandForm = ({
   acting,
   action,
-  policy,
+  which,
   target,
   done
 }: {
   readonly acting: Acting
   readonly action: string
-  readonly policy: string
+  readonly which: Which
   readonly target: string | undefined
   readonly done: (change: Change | undefined) => void
 }) => {
@@ -150,6 +216,10 @@ const CommandForm = ({
   const { fields, lasts, why } = useWhy(acting.state, "", kind.ends)
   const { busy, error, send } = useSending()
   const form = useFocus()
+  const [value, setValue] = useState(kind.asks?.options?.[0] ?? "")
+  const { asks } = kind
+  const asked =
+    asks === undefined ? {} : { values: { [asks.field]: asks.options === undefined ? Number(value) : value } }
   const name = target === undefined ? "all keys" : target === "" ? 'key ""' : target
   return (
     <form
@@ -158,13 +228,14 @@ const CommandForm = ({
       aria-label={`${kind.label} ${name}`}
       onSubmit={(event) => {
         event.preventDefault()
-        const given = { policy, action, ...(target === undefined ? {} : { key: target }), ...why }
+        const given = { ...sentOf(which), action, ...(target === undefined ? {} : { key: target }), ...asked, ...why }
         void send(() => Api.command(given), done)
       }}
     >
       <p>
-        {kind.label} <b>{name}</b> of <b>{policy}</b>: {kind.effect}.
+        {kind.label} <b>{name}</b> of <b>{which.name}</b>: {kind.effect}.
       </p>
+      {asks === undefined ? undefined : <Asked asks={asks} value={value} setValue={setValue} />}
       {fields}
       <Problem text={error} />
       <div class="buttons">
@@ -201,13 +272,13 @@ const isUseful = (action: string, state: Event.CircuitState): boolean => {
 /** The commands of a policy, for one key or for all. */
 export const Commands = ({
   acting,
-  policy,
+  which,
   actions,
   target,
   state
 }: {
   readonly acting: Acting
-  readonly policy: string
+  readonly which: Which
   readonly actions: ReadonlyArray<string>
   readonly target: string | undefined
   readonly state?: Event.CircuitState | undefined
@@ -240,7 +311,7 @@ export const Commands = ({
           key={chosen}
           acting={acting}
           action={chosen}
-          policy={policy}
+          which={which}
           target={target}
           done={(change) => {
             setDone(change)
@@ -351,33 +422,17 @@ export const ChangeRow = ({
 // Settings
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** A setting that can be changed: where it stands in the values of `set`, and where it is read. */
-export interface Field {
-  readonly path: string
-  readonly now: unknown
-  /** What a new value is, as the values of `set`. */
-  readonly values: (given: string) => unknown
-}
-
-const nested = (path: string, one: unknown): unknown =>
-  path
-    .split(".")
-    .reverse()
-    .reduce<unknown>((value, name) => ({ [name]: value }), one)
-
-/** What was typed: a number of milliseconds or `5 seconds` for a duration, else a number or a word. */
-const parse = (given: string): string | number =>
-  /^-?\d+(?:\.\d+)?$/.test(given.trim()) ? Number(given) : given.trim()
-
 export const SetForm = ({
   acting,
-  policy,
-  field,
+  which,
+  setting,
+  name,
   done
 }: {
   readonly acting: Acting
-  readonly policy: string
-  readonly field: Field
+  readonly which: Which
+  readonly setting: Setting
+  readonly name: string
   readonly done: (change: Change | undefined) => void
 }) => {
   const [given, setGiven] = useState("")
@@ -386,7 +441,7 @@ export const SetForm = ({
   const { fields, lasts, why } = useWhy(acting.state)
   const { busy, error, send } = useSending()
   const form = useFocus()
-  const values = given.trim() === "" ? undefined : nested(field.path, field.values(given))
+  const values = given.trim() === "" ? undefined : valuesOf(name, given)
   const text = JSON.stringify(values)
   // What it would change is asked for a moment after the last key.
   useEffect(() => {
@@ -396,7 +451,7 @@ export const SetForm = ({
     let current = true
     const timer = setTimeout(async () => {
       try {
-        const difference = await Api.preview(policy, JSON.parse(text))
+        const difference = await Api.preview({ ...sentOf(which), values: JSON.parse(text) })
         if (current) setShown(difference)
       } catch (caught) {
         if (current) setRefused(Api.explain(caught))
@@ -406,25 +461,25 @@ export const SetForm = ({
       current = false
       clearTimeout(timer)
     }
-  }, [text, policy])
+  }, [text, which.name, which.instance])
   return (
     <form
       ref={form}
       class="act"
-      aria-label={`Change ${field.path}`}
+      aria-label={`Change ${setting.field}`}
       onSubmit={(event) => {
         event.preventDefault()
-        void send(() => Api.command({ policy, action: "set", values, ...why }), done)
+        void send(() => Api.command({ ...sentOf(which), action: "set", values, ...why }), done)
       }}
     >
       <label>
-        New value of {field.path}
+        New value of {setting.field}
         <input
           required
           maxLength={40}
           autocomplete="off"
           value={given}
-          placeholder={`now ${Words.value(field.path, field.now)}`}
+          placeholder={`now ${Words.value(setting.field, setting.value)}`}
           onInput={(event) => setGiven(event.currentTarget.value)}
         />
       </label>
@@ -451,7 +506,7 @@ export const SetForm = ({
           class="primary"
           disabled={busy || !mayAct(acting) || shown === undefined || shown.length === 0}
         >
-          Change {field.path}
+          Change {setting.field}
           {lasts}
         </button>
         <button type="button" onClick={() => done(undefined)}>
@@ -461,5 +516,3 @@ export const SetForm = ({
     </form>
   )
 }
-
-export { parse }

@@ -1,5 +1,6 @@
 /** The API of the console, from its own page. */
-import type { Change, Detail, Difference, State } from "../src/State.ts"
+import type { Change } from "effect-resilience"
+import type { Detail, State } from "../src/State.ts"
 
 const kept = "effect-resilience"
 
@@ -54,6 +55,7 @@ const post = async <A>(path: string, body: unknown): Promise<A> => {
 
 export interface Command {
   readonly policy: string
+  readonly instance: number
   readonly action: string
   readonly key?: string
   readonly values?: unknown
@@ -62,13 +64,19 @@ export interface Command {
   readonly by?: string
 }
 
-export const command = (given: Command): Promise<Change> => post("command", given)
+export const command = (given: Command): Promise<Change.Change> => post("command", given)
 
-export const undo = (given: { readonly id: number; readonly reason: string; readonly by?: string }): Promise<Change> =>
-  post("undo", given)
+export const undo = (given: {
+  readonly id: number
+  readonly reason: string
+  readonly by?: string
+}): Promise<Change.Change> => post("undo", given)
 
-export const preview = (policy: string, values: unknown): Promise<ReadonlyArray<Difference>> =>
-  post("preview", { policy, values })
+export const preview = (given: {
+  readonly policy: string
+  readonly instance: number
+  readonly values: unknown
+}): Promise<ReadonlyArray<Change.Difference>> => post("preview", given)
 
 export interface Window {
   readonly name: string

@@ -1,9 +1,12 @@
 /** One policy in the overview: what is wrong, what callers get, and its numbers against their limits. */
-import type { Change, Key, Policy } from "../src/State.ts"
+import type { Change as Core } from "effect-resilience"
+import type { Key, Policy } from "../src/State.ts"
 import { count, duration, percent, plural, rate } from "./format.ts"
 import { Badge, Bar, Calls, Figure, Trends } from "./parts.tsx"
 import { linkTo } from "./route.ts"
 import * as Words from "./words.ts"
+
+type Change = Core.Change
 
 const numberOf = (value: unknown): number | undefined => (typeof value === "number" ? value : undefined)
 

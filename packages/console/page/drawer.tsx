@@ -1,9 +1,9 @@
 /** One policy, or one of its keys: why, what it does, its commands, its settings, and what was changed. */
 import { useEffect, useRef, useState } from "preact/hooks"
 import type { Key, Policy, State } from "../src/State.ts"
-import { type Acting, ChangeRow, Commands, type Field, SetForm } from "./act.tsx"
+import { type Acting, ChangeRow, Commands, SetForm } from "./act.tsx"
 import { Figures, overrideOf, timeoutOf } from "./card.tsx"
-import { settingsOf } from "./fields.ts"
+import { type Setting, settingsOf } from "./fields.ts"
 import { ago, count, duration } from "./format.ts"
 import { Keys, useKey } from "./keys.tsx"
 import { Badge, Trends } from "./parts.tsx"
@@ -21,18 +21,17 @@ const Settings = ({ acting, policy }: { readonly acting: Acting; readonly policy
         {done}
       </p>
       <dl class="settings">
-        {settingsOf(policy).map(({ field, name, value }) => (
-          <Setting
-            key={name}
-            name={name}
-            value={value}
-            field={canSet ? field : undefined}
+        {settingsOf(policy).map((setting) => (
+          <Row
+            key={setting.field}
+            setting={setting}
+            name={canSet ? setting.name : undefined}
             acting={acting}
-            policy={policy.name}
-            isChosen={chosen === name}
+            policy={policy}
+            isChosen={chosen === setting.field}
             choose={(isChosen) => {
               setDone("")
-              setChosen(isChosen ? name : undefined)
+              setChosen(isChosen ? setting.field : undefined)
             }}
             done={(text) => {
               setDone(text)
@@ -45,34 +44,33 @@ const Settings = ({ acting, policy }: { readonly acting: Acting; readonly policy
   )
 }
 
-const Setting = ({
+const Row = ({
+  setting,
   name,
-  value,
-  field,
   acting,
   policy,
   isChosen,
   choose,
   done
 }: {
-  readonly name: string
-  readonly value: unknown
-  readonly field: Field | undefined
+  readonly setting: Setting
+  /** Its name among the values of a change, if it can be changed. */
+  readonly name: string | undefined
   readonly acting: Acting
-  readonly policy: string
+  readonly policy: Policy
   readonly isChosen: boolean
   readonly choose: (isChosen: boolean) => void
   readonly done: (text: string) => void
 }) => (
   <div class="setting">
-    <dt>{name}</dt>
+    <dt>{setting.field}</dt>
     <dd>
-      {Words.value(name, value)}
-      {field === undefined ? undefined : (
+      {Words.value(setting.field, setting.value)}
+      {name === undefined ? undefined : (
         <button
           type="button"
           class="small"
-          aria-label={`Change ${name}`}
+          aria-label={`Change ${setting.field}`}
           aria-expanded={isChosen}
           disabled={!acting.isLive || !acting.state.mayAct}
           onClick={() => choose(!isChosen)}
@@ -81,11 +79,12 @@ const Setting = ({
         </button>
       )}
     </dd>
-    {isChosen && field !== undefined ? (
+    {isChosen && name !== undefined ? (
       <SetForm
         acting={acting}
-        policy={policy}
-        field={field}
+        which={policy}
+        setting={setting}
+        name={name}
         done={(change) =>
           done(
             change === undefined
@@ -183,7 +182,7 @@ const Body = ({
           <Figures of={one} timeout={timeout} />
           <Commands
             acting={acting}
-            policy={policy.name}
+            which={policy}
             actions={policy.actions}
             target={one.key}
             state={one.circuit?.state}
@@ -211,7 +210,7 @@ const Body = ({
           <Trends trend={policy.trend} timeout={timeout} />
           {one === undefined || policy.keys > 1 ? <Figures of={policy} timeout={timeout} /> : undefined}
           {one === undefined || policy.keys > 1 ? (
-            <Commands acting={acting} policy={policy.name} actions={policy.actions} target={undefined} />
+            <Commands acting={acting} which={policy} actions={policy.actions} target={undefined} />
           ) : undefined}
         </section>
       )}

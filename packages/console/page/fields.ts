@@ -1,53 +1,64 @@
-/** Which settings can be changed while the program runs, and how their new values are sent. */
+/** Which settings can be changed while the program runs, and what they are called in the values of a change. */
 import type { Policy } from "../src/State.ts"
-import { type Field, parse } from "./act.tsx"
 import * as Words from "./words.ts"
 
-const circuit =
-  /^(?:openFor\.initial|maxRetryAfter|probes\.(?:permitted|successes|lease)|trip\.(?:failures|minDuration|threshold|window|calls|minimumCalls|slowerThan))$/
-const bulkhead = /^(?:maxConcurrent|maxQueued|maxWait)$/
-const budget = /^(?:ratio|timeoutCost|capacity|minPerSecond)$/
-const backoff = /^backoff\.(?:base|cap|times|jitter)$/
+/** A field of the settings, and its name among the values. Names of a trip policy are those of any of its parts. */
+const circuit: ReadonlyArray<readonly [field: RegExp, name: string]> = [
+  [/^openFor\.initial$/, "openFor"],
+  [/^openFor\.factor$/, "openForFactor"],
+  [/^openFor\.max$/, "openForMax"],
+  [/^openFor\.jitter$/, "openForJitter"],
+  [/^(maxRetryAfter|probes\.(?:permitted|successes|lease))$/, "$1"],
+  [/^trip\.(?:.*\.)?(failures|minDuration|threshold|window|calls|minimumCalls|slowerThan)$/, "trip.$1"]
+]
 
-/** The part of a policy that a field belongs to, and the field inside it. */
-const split = (kind: Policy["kind"], field: string): readonly [part: string, rest: string] => {
-  if (kind === "CircuitBreaker") return ["breaker", field]
-  if (kind === "Bulkhead") return ["bulkhead", field]
-  if (kind === "RetryBudget") return ["budget", field]
+const parts: Readonly<Record<string, typeof circuit>> = {
+  breaker: circuit,
+  bulkhead: [[/^(maxConcurrent|maxQueued|maxWait)$/, "$1"]],
+  budget: [[/^(ratio|timeoutCost|capacity|minPerSecond)$/, "$1"]],
+  retry: [[/^(?:backoff\.)?(base|cap|times|jitter|maxRetryAfter|history|unprocessedOnly)$/, "$1"]],
+  stale: [[/^(maxAge)$/, "$1"]],
+  "": [[/^(timeout|deadline)$/, "$1"]]
+}
+
+const single: Readonly<Partial<Record<Policy["kind"], string>>> = {
+  CircuitBreaker: "breaker",
+  Bulkhead: "bulkhead",
+  RetryBudget: "budget",
+  StaleFallback: "stale"
+}
+
+/** The name of a field among the values of `set`; `undefined` when it cannot be changed. */
+const nameOf = (kind: Policy["kind"], field: string): string | undefined => {
+  const only = single[kind]
   const dot = field.indexOf(".")
-  return dot < 0 ? ["", field] : [field.slice(0, dot), field.slice(dot + 1)]
+  const part = only ?? (dot < 0 ? "" : field.slice(0, dot))
+  const rest = only !== undefined || dot < 0 ? field : field.slice(dot + 1)
+  const found = parts[part]?.find(([pattern]) => pattern.test(rest))
+  if (found === undefined) return undefined
+  const name = rest.replace(found[0], found[1])
+  return only !== undefined || part === "" ? name : `${part}.${name}`
 }
 
-const record = (value: unknown): Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}
-
-/** A trip policy is replaced as a whole: the values of the old one, with the new one among them. */
-const tripOf = (settings: unknown, name: string) => {
-  const { name: type, ...values } = record(record(settings)["trip"])
-  return (given: string): unknown => ({ type, ...values, [name]: parse(given) })
+export interface Setting {
+  readonly field: string
+  readonly value: unknown
+  readonly name: string | undefined
 }
 
-/** Every setting, and a field for those that can be changed. */
-export const settingsOf = ({
-  kind,
-  settings
-}: Policy): ReadonlyArray<{ readonly name: string; readonly value: unknown; readonly field: Field | undefined }> =>
-  Words.flat(settings).map(([name, value]) => {
-    const [part, rest] = split(kind, name)
-    const prefix = kind === "Policy" && part !== "" ? `${part}.` : ""
-    const plain = (path: string): Field => ({ path, now: value, values: parse })
-    const fieldOf = (): Field | undefined => {
-      if (part === "" && kind === "Policy") return /^(?:timeout|deadline)$/.test(rest) ? plain(rest) : undefined
-      if (part === "breaker" && circuit.test(rest)) {
-        if (rest === "openFor.initial") return plain(`${prefix}openFor`)
-        if (!rest.startsWith("trip.")) return plain(`${prefix}${rest}`)
-        const inside = kind === "Policy" ? record(settings)["breaker"] : settings
-        return { path: `${prefix}trip`, now: value, values: tripOf(inside, rest.slice("trip.".length)) }
-      }
-      if (part === "bulkhead" && bulkhead.test(rest)) return plain(`${prefix}${rest}`)
-      if (part === "budget" && budget.test(rest)) return plain(`${prefix}${rest}`)
-      if (part === "retry" && backoff.test(rest)) return plain(`retry.${rest.slice("backoff.".length)}`)
-      return undefined
-    }
-    return { name, value, field: fieldOf() }
-  })
+export const settingsOf = ({ kind, settings }: Policy): ReadonlyArray<Setting> =>
+  Words.flat(settings).map(([field, value]) => ({ field, value, name: nameOf(kind, field) }))
+
+/** What was typed: a number (of milliseconds, for a duration), yes or no, or a text such as `5 seconds`. */
+const parse = (given: string): string | number | boolean => {
+  const text = given.trim()
+  if (text === "true" || text === "false") return text === "true"
+  return /^-?\d+(?:\.\d+)?$/.test(text) ? Number(text) : text
+}
+
+/** `breaker.openFor` and `5 seconds` as `{ breaker: { openFor: "5 seconds" } }`. */
+export const valuesOf = (name: string, given: string): unknown =>
+  name
+    .split(".")
+    .reverse()
+    .reduce<unknown>((value, part) => ({ [part]: value }), parse(given))

@@ -1,6 +1,10 @@
 /** What the numbers mean, in sentences. */
-import type { Change, Circuit, Difference, Key, Policy, Status } from "../src/State.ts"
+import type { Change as Core } from "effect-resilience"
+import type { Circuit, Key, Policy, Status } from "../src/State.ts"
 import { count, duration, list, percent, plural, until } from "./format.ts"
+
+type Change = Core.Change
+type Difference = Core.Difference
 
 export const statusName: Readonly<Record<Status, string>> = {
   failing: "open",

@@ -8,7 +8,6 @@
  */
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -20,7 +19,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { Event, Policies } from "effect-resilience"
+import { Change, Event, Policies } from "effect-resilience"
 import * as Access from "./internal/access.ts"
 import * as Page from "./internal/page.ts"
 import * as Rate from "./internal/rate.ts"
@@ -225,21 +224,22 @@ const text = (least: number, most: number) => Schema.String.check(Schema.isMinLe
 
 const reason = text(1, 500)
 const by = Schema.optionalKey(text(1, 100))
-const values = Schema.Record(Schema.String, Schema.Json)
 
 const CommandBody = Schema.Struct({
   policy: text(1, 1000),
-  action: text(1, 20),
+  ...Change.Command.fields,
   key: Schema.optionalKey(text(0, 1000)),
-  values: Schema.optionalKey(values),
   reason,
-  for: Schema.optionalKey(Schema.Union([text(1, 40), Schema.Finite])),
   by
 })
 
 const UndoBody = Schema.Struct({ id: Schema.Int, reason, by })
 
-const PreviewBody = Schema.Struct({ policy: text(1, 1000), values })
+const PreviewBody = Schema.Struct({
+  policy: text(1, 1000),
+  values: Schema.JsonObject,
+  instance: Change.Command.fields.instance
+})
 
 /** The actor of the authorization; without one, the name that the body gives. */
 const authorOf = (caller: Access.Caller, given: string | undefined): string => caller.by ?? given ?? "console"
@@ -253,6 +253,9 @@ type Response = HttpServerResponse.HttpServerResponse
 
 /** Keys in one response. */
 const mostKeys = 200
+
+/** Milliseconds after which a stream ends: its reader comes back, and is authorized again. */
+const longest = 10 * 60_000
 
 /** Streams at a time. */
 const mostStreams = 64
@@ -329,9 +332,6 @@ const routes = <R>(router: HttpRouter.HttpRouter, settings: Settings<R>) =>
     )
     const reader = yield* Effect.provide(Report.make(title, interval), own)
     yield* Effect.forkScoped(Effect.provide(reader.sample, own))
-    // Streams would hold a server that stops.
-    const closing = yield* Deferred.make<void>()
-    yield* Effect.addFinalizer(() => Deferred.succeed(closing, undefined))
 
     const actions = Rate.perMinute(actionsPerMinute)
     const previews = Rate.perMinute(actionsPerMinute * 10)
@@ -371,11 +371,13 @@ const routes = <R>(router: HttpRouter.HttpRouter, settings: Settings<R>) =>
       )
 
     let streams = 0
-    const stream = (caller: Access.Caller): Stream.Stream<Uint8Array> =>
+    const stream = (request: Request, caller: Access.Caller): Stream.Stream<Uint8Array> =>
       Stream.fromEffect(Effect.map(reader.state(caller), (state) => `data: ${JSON.stringify(state)}\n\n`)).pipe(
         Stream.repeat(Schedule.spaced(interval)),
+        // A server that stops waits for its responses.
+        Stream.takeWhile(() => !Requests.isClosing(request)),
+        Stream.take(Math.ceil(longest / interval)),
         Stream.encodeText,
-        Stream.interruptWhen(Deferred.await(closing)),
         Stream.provideContext(own),
         Stream.onStart(
           Effect.sync(() => {
@@ -401,7 +403,7 @@ const routes = <R>(router: HttpRouter.HttpRouter, settings: Settings<R>) =>
       Effect.suspend(() => {
         if (request.method === "HEAD") return Effect.succeed(Responses.events(Stream.empty))
         return streams < mostStreams
-          ? Effect.succeed(Responses.events(stream(caller)))
+          ? Effect.succeed(Responses.events(stream(request, caller)))
           : Effect.fail(
               new Responses.Refusal({ status: 503, code: "TooManyStreams", detail: `${mostStreams} pages are open` })
             )

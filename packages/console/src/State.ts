@@ -7,7 +7,7 @@
  * @since 0.1.0
  */
 import type * as Schema from "effect/Schema"
-import type { Event, Policies, Rejection } from "effect-resilience"
+import type { Change, Event, Policies, Rejection } from "effect-resilience"
 
 /**
  * How a key or a policy does, from the worst.
@@ -185,39 +185,6 @@ export interface Policy extends Figures {
 }
 
 /**
- * A change that was made, as `Policies.changes` has it.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Change {
-  readonly id: number
-  readonly at: number
-  readonly policy: string
-  readonly instance: number
-  readonly key?: string
-  readonly action: string
-  readonly values: Schema.JsonObject
-  readonly difference: ReadonlyArray<Difference>
-  readonly by: string
-  readonly reason: string
-  readonly until?: number
-  readonly ends?: number
-}
-
-/**
- * One field before and after a change.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Difference {
-  readonly field: string
-  readonly before?: Schema.Json
-  readonly after?: Schema.Json
-}
-
-/**
  * Everything that lives in the program: what `GET api/state` responds with, and each message of `GET api/stream`.
  *
  * @category models
@@ -236,9 +203,9 @@ export interface State {
   /** The most troubled first. */
   readonly policies: ReadonlyArray<Policy>
   /** Changes that hold now, the latest first. */
-  readonly inForce: ReadonlyArray<Change>
+  readonly inForce: ReadonlyArray<Change.Change>
   /** The last 100 changes, the latest first. */
-  readonly changes: ReadonlyArray<Change>
+  readonly changes: ReadonlyArray<Change.Change>
 }
 
 /**

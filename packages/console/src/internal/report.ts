@@ -6,7 +6,6 @@ import type * as State from "../State.ts"
 import type { Caller } from "./access.ts"
 import * as Figures from "./figures.ts"
 import { type OrRefusal, Refusal } from "./responses.ts"
-import * as Steer from "./steer.ts"
 import { step, Trends } from "./trends.ts"
 
 interface Moment {
@@ -78,8 +77,8 @@ export const make = (title: string, intervalMillis: number): Effect.Effect<Reade
     const state = ({ by, readOnly }: Caller): Effect.Effect<State.State> =>
       Effect.gen(function* () {
         const { at, readings } = yield* current
-        const changes = yield* Steer.changes
-        const inForce = yield* Steer.inForce
+        const changes = yield* Policies.changes
+        const inForce = yield* Policies.inForce
         return {
           title,
           at,

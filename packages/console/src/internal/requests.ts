@@ -70,6 +70,12 @@ export const ofThisSite = (request: Request, origins: ReadonlySet<string>): OrRe
     : Effect.void
 }
 
+/** Whether the server of a request has stopped listening, as far as its platform says: Node does. */
+export const isClosing = ({ source }: Request): boolean => {
+  const { socket } = source as { readonly socket?: { readonly server?: { readonly listening?: boolean } } }
+  return socket?.server?.listening === false
+}
+
 // ---------------------------------------------------------------------------------------------------------------------
 // The body
 // ---------------------------------------------------------------------------------------------------------------------

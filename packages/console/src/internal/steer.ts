@@ -1,28 +1,37 @@
-/** Changes: what was made, what holds, and making them. */
+/** Commands and undo, with the responses for what is refused. */
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
-import type * as State from "../State.ts"
+import { type Change, Policies } from "effect-resilience"
+import { shorten } from "./requests.ts"
 import { type OrRefusal, Refusal } from "./responses.ts"
 
-export interface Command {
-  readonly action: string
-  readonly key?: string | undefined
-  readonly values?: Schema.JsonObject | undefined
-  readonly by: string
-  readonly reason: string
-  readonly for?: string | number | undefined
-}
+const statuses = {
+  UnknownPolicy: 404,
+  UnknownKey: 404,
+  RefusedCommand: 422
+} as const
 
-const notYet = Effect.fail(new Refusal({ status: 422, code: "RefusedCommand", detail: "not yet" }))
+export const command = (policy: string, given: Change.Command): OrRefusal<Change.Change> =>
+  Effect.mapError(
+    Policies.command(policy, given),
+    ({ _tag, message }) => new Refusal({ status: statuses[_tag], code: _tag, detail: shorten(message) })
+  )
 
-export const changes: Effect.Effect<ReadonlyArray<State.Change>> = Effect.succeed([])
+export const undo = (id: number, why: { readonly by: string; readonly reason: string }): OrRefusal<Change.Change> =>
+  Effect.try({
+    // It throws when the author or the reason is no single line.
+    try: () => Policies.undo(id, why),
+    catch: (error) =>
+      new Refusal({ status: 422, code: "RefusedCommand", detail: error instanceof Error ? shorten(error.message) : "" })
+  }).pipe(
+    Effect.flatMap((undone) =>
+      Effect.mapError(
+        undone,
+        ({ message, why: cause }) =>
+          new Refusal({ status: cause === "unknown" ? 404 : 409, code: "NotUndone", detail: shorten(message) })
+      )
+    )
+  )
 
-export const inForce: Effect.Effect<ReadonlyArray<State.Change>> = Effect.succeed([])
-
-export const command = (_policy: string, _command: Command): OrRefusal<State.Change> => notYet
-
-export const undo = (_id: number, _why: { readonly by: string; readonly reason: string }): OrRefusal<State.Change> =>
-  notYet
-
-export const preview = (_policy: string, _values: Schema.JsonObject): OrRefusal<ReadonlyArray<State.Difference>> =>
-  notYet
+export const preview = (_policy: string, _values: Schema.JsonObject): OrRefusal<ReadonlyArray<Change.Difference>> =>
+  Effect.fail(new Refusal({ status: 422, code: "RefusedCommand", detail: "not yet" }))
