@@ -79,7 +79,7 @@ exactly<typeof Users.events, Stream.Stream<Event.Event, never, Users>>(true)
 exactly<typeof Users.snapshot, Effect.Effect<CircuitBreaker.Snapshot, never, Users>>(true)
 const hydrated = Users.snapshot.pipe(Effect.flatMap(Users.restore))
 exactly<typeof hydrated, Effect.Effect<void, never, Users>>(true)
-exactly<keyof typeof Users.control, "isolate" | "open" | "close" | "reset" | "disable" | "enable">(true)
+exactly<keyof typeof Users.control, "isolate" | "open" | "close" | "reset" | "disable" | "enable" | "set">(true)
 const isolated = Users.control.isolate({ key: host })
 exactly<typeof isolated, Effect.Effect<Change.Change, never, Users>>(true)
 

@@ -115,7 +115,10 @@ exactly<typeof stats, Effect.Effect<Stats.Stats, never, Payments>>(true)
 const isolated = Payments.control.isolate({ key: host })
 exactly<typeof isolated, Effect.Effect<Change.Change, never, Payments>>(true)
 
-exactly<keyof typeof Payments.control, "isolate" | "open" | "close" | "reset" | "disable" | "enable" | "resize">(true)
+exactly<
+  keyof typeof Payments.control,
+  "isolate" | "open" | "close" | "reset" | "disable" | "enable" | "resize" | "set"
+>(true)
 exactly<typeof Payments.layer, Layer.Layer<Payments>>(true)
 exactly<ReturnType<typeof Payments.layerConfig>, Layer.Layer<Payments, Settings>>(true)
 

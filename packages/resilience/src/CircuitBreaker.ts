@@ -27,7 +27,10 @@ import * as Instances from "./engine/instances.ts"
 import * as Keyed from "./engine/keyed.ts"
 import * as OpenTime from "./engine/openTime.ts"
 import * as Protecting from "./engine/protect.ts"
+import { setCommand, type Tunable, TunedKey, Tuner } from "./engine/retune.ts"
+import { toJson } from "./engine/settingsJson.ts"
 import * as Streams from "./engine/stream.ts"
+import { watch } from "./engine/watchConfig.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Rejection from "./Rejection.ts"
 import * as Time from "./runtime/clock.ts"
@@ -186,6 +189,12 @@ export interface Control<R = never> {
   readonly disable: (target?: Change.Target) => Effect.Effect<Change.Change, never, R>
   /** Ends `disable`: closes the circuit with an empty trip state. Does nothing to a circuit in another state. */
   readonly enable: (target?: Change.Target) => Effect.Effect<Change.Change, never, R>
+  /**
+   * Changes settings for the calls to come, of every key: values have the names of those of `layerConfig`. Windows, counts, queues and
+   * running calls are kept. Throws a `RangeError` for what is no setting or cannot change live; a value that is out of range dies with
+   * the error of construction when the effect runs. Nothing is changed then.
+   */
+  readonly set: (values: Values, why?: Change.Why) => Effect.Effect<Change.Change, never, R>
 }
 
 /**
@@ -261,17 +270,78 @@ export type Snapshot = typeof Snapshot.Type
  * @since 0.1.0
  */
 export interface ConfigValues {
-  /** The trip policy, by its name in `TripPolicy` and its options. */
+  /**
+   * The trip policy, by its name in `TripPolicy` and its options. Without a `type` that of the class with other numbers, each of which
+   * one part of it must have.
+   */
   readonly trip?:
     | { readonly type: "consecutive"; readonly failures: number; readonly minDuration?: Duration.Duration }
     | ({ readonly type: "failureRate" } & WindowValues)
     | ({ readonly type: "slowCallRate"; readonly slowerThan: Duration.Duration } & WindowValues)
+    | ({ readonly type?: never } & TripNumbers & WindowValues)
   /** How long the first opening lasts; growth and jitter keep the values of the class. */
   readonly openFor?: Duration.Duration
+  /** The factor by which each opening in a row is longer than the one before: `factor` of {@link OpenFor}. */
+  readonly openForFactor?: number
+  /** The longest opening before jitter: `max` of {@link OpenFor}. */
+  readonly openForMax?: Duration.Duration
+  /** Share of the open time by which it varies: `jitter` of {@link OpenFor}. */
+  readonly openForJitter?: number
   /** The longest open time that a `retryAfter` may ask for. */
   readonly maxRetryAfter?: Duration.Duration
   /** How a half-open circuit decides. */
   readonly probes?: { readonly permitted?: number; readonly successes?: number; readonly lease?: Duration.Duration }
+}
+
+/**
+ * The settings of a circuit that `control.set` changes; what is left out stays as it is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Values {
+  /**
+   * The trip policy: one of your own or of `TripPolicy`, or as data its type and options. Without a `type` the present one with other
+   * numbers, each of which one part of it must have. The evidence is kept as far as `adopt` of the new one allows.
+   */
+  readonly trip?: TripPolicy.Any | TripValues | undefined
+  /** How long the first opening lasts; growth and jitter stay as they are. An open circuit keeps its time. */
+  readonly openFor?: Duration.Input | undefined
+  /** The factor by which each opening in a row is longer than the one before: `factor` of {@link OpenFor}. */
+  readonly openForFactor?: number | undefined
+  /** The longest opening before jitter: `max` of {@link OpenFor}. */
+  readonly openForMax?: Duration.Input | undefined
+  /** Share of the open time by which it varies: `jitter` of {@link OpenFor}. */
+  readonly openForJitter?: number | undefined
+  /** The longest open time that a `retryAfter` may ask for. */
+  readonly maxRetryAfter?: Duration.Input | undefined
+  /** How a half-open circuit decides. */
+  readonly probes?: Probes | undefined
+}
+
+/**
+ * A trip policy as data.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type TripValues =
+  | { readonly type: "any" | "all"; readonly policies: ReadonlyArray<TripPolicy.Any | TripValues> }
+  | {
+      readonly type?: "consecutive" | "failureRate" | "slowCallRate" | undefined
+      readonly failures?: number | undefined
+      readonly minDuration?: Duration.Input | undefined
+      readonly slowerThan?: Duration.Input | undefined
+      readonly threshold?: number | undefined
+      readonly window?: Duration.Input | undefined
+      readonly calls?: number | undefined
+      readonly minimumCalls?: number | undefined
+    }
+
+interface TripNumbers {
+  readonly failures?: number
+  readonly minDuration?: Duration.Duration
+  readonly slowerThan?: Duration.Duration
 }
 
 interface WindowValues {
@@ -495,17 +565,74 @@ export const make = <const O extends Options = {}>(
   options?: O & Options & Types.NoUnknownOptions<O, Options, "probes" | "keys" | "openFor">
 ): Effect.Effect<CircuitBreaker<Outcome.ClassificationOf<O>>> => {
   const settings = resolve(name, Check.orDefault<Options>(options, {}))
-  return Instances.create("made", module, name, settings, (hub, desk) => makeWith(name, settings, hub, desk))
+  return created("made", name, Check.orDefault<Options>(options, {}), settings, {})
+}
+
+const created = <C>(
+  origin: Instances.Origin,
+  name: string,
+  options: Options,
+  settings: BreakerSettings,
+  configured: ConfigValues
+): Effect.Effect<CircuitBreaker<C>> =>
+  Instances.create(origin, module, name, settings, (hub, desk) =>
+    makeWith<C>(name, options, settings, configured, hub, desk)
+  )
+
+/**
+ * Refuses values of a circuit whose open time is a schedule.
+ *
+ * @internal
+ */
+export const refuseLive = (
+  where: string,
+  path: string,
+  values: { readonly [name: string]: unknown },
+  openFor: Options["openFor"]
+): void => {
+  if (!Check.isSchedule(openFor)) return
+  const name = ["openFor", "openForFactor", "openForMax", "openForJitter"].find((name) => values[name] !== undefined)
+  if (name === undefined) return
+  throw new RangeError(`${where}: ${path}${name} cannot change while the policy runs: the open time is a schedule`)
+}
+
+/** @internal */
+export const tunable = (
+  name: string,
+  options: Options,
+  settings: BreakerSettings,
+  configured: ConfigValues,
+  engine: BreakerEngine
+): Tunable<Options, BreakerSettings> => {
+  const where = Check.named(module, name)
+  return {
+    id: name,
+    where,
+    schema: FromConfig.CircuitValues,
+    options,
+    configured,
+    settings,
+    optionNames: [...circuitOptionNames, "keys"],
+    refuse: (values, { openFor }) => refuseLive(where, "", { ...values }, openFor),
+    toOptions: (values, options) => FromConfig.merge(options, FromConfig.toCircuitOptions(values, options)),
+    resolve: (options) => resolve(name, options),
+    describe: toJson,
+    apply: (settings) => engine.retune(settings)
+  }
 }
 
 const makeWith = <C>(
   name: string,
+  options: Options,
   settings: BreakerSettings,
+  configured: ConfigValues,
   program: Event.Hub,
   desk: Changes.Desk
 ): CircuitBreaker<C> => {
   const where = Check.named(module, name)
   const engine = new BreakerEngine(where, name, settings, program)
+  const tuner = new Tuner(tunable(name, options, settings, configured, engine))
+  const tuned = { tuner, desk }
   const protect = Protecting.protectWith(where, (self, options) => new BreakerCall(engine, undefined, self, options))
   const members: CircuitBreaker<C> = {
     // The implementation handles effects of any type; the interface says which ones.
@@ -536,14 +663,17 @@ const makeWith = <C>(
     allStats: Time.withNow((now) => engine.allStats(now)),
     events: Event.streamFrom(engine.reporter.local),
     transitions: Event.transitionsFrom(engine.reporter.local),
-    control: Changes.circuitCommands(where, engine.operate(desk)),
+    control: {
+      ...Changes.circuitCommands(where, engine.operate(desk, tuner.plug)),
+      set: setCommand(Check.inside(where, "control.set"), tuned)
+    },
     snapshot: Time.withNow((now, fiber) => engine.snapshot(now, fiber)),
     restore: (snapshot) =>
       Time.withNow((now, fiber) => {
         engine.restore(checkSnapshot(Check.inside(where, "restore"), snapshot), now, fiber)
       })
   }
-  return Object.assign(members, { [EngineKey]: engine })
+  return Object.assign(members, { [EngineKey]: engine, [TunedKey]: tuned })
 }
 
 const decodeSnapshot = Schema.decodeUnknownResult(Snapshot)
@@ -578,7 +708,8 @@ const statics = <Self, C>(id: string, service: Context.Service<Self, CircuitBrea
       close: inContext.call((breaker) => breaker.control.close),
       reset: inContext.call((breaker) => breaker.control.reset),
       disable: inContext.call((breaker) => breaker.control.disable),
-      enable: inContext.call((breaker) => breaker.control.enable)
+      enable: inContext.call((breaker) => breaker.control.enable),
+      set: inContext.call((breaker) => breaker.control.set)
     },
     snapshot: inContext.effect((breaker) => breaker.snapshot),
     restore: inContext.call((breaker) => breaker.restore)
@@ -601,6 +732,15 @@ export interface Class<Self, Id extends string, C = {}>
    * option. Fails with a `ConfigError` when a value is out of range.
    */
   readonly layerConfig: (config: Types.ConfigSource<ConfigValues>) => Layer.Layer<Self, Config.ConfigError>
+  /**
+   * Watches the source of `layerConfig`: a value that changes arrives as a change by `"config"`, in place of the one before. What
+   * `layerConfig` would refuse is logged, once for each error, and the values before are kept. A value that disappears is again that of
+   * the class.
+   */
+  readonly watchConfig: <E = never, R = never>(
+    config: Types.ConfigSource<ConfigValues>,
+    options?: Types.WatchOptions<E, R>
+  ) => Layer.Layer<never, never, Self | R>
 }
 
 /**
@@ -653,9 +793,10 @@ export const Service =
         FromConfig.CircuitValues,
         FromConfig.toCircuitOptions,
         (options) => resolve(id, options),
-        (settings) =>
-          Instances.create("declared", module, id, settings, (hub, desk) => makeWith<C>(id, settings, hub, desk))
-      )
+        (settings, values) => created<C>("declared", id, given, settings, values ?? {})
+      ),
+      watchConfig: (config, options) =>
+        watch(Check.named(module, id), id, key, FromConfig.CircuitValues, FromConfig.all, config, options)
     }
     return Object.assign(key, members) as unknown as Types.RequireSelf<Self, "CircuitBreaker", Class<Self, Id, C>>
   }

@@ -18,6 +18,7 @@ import type * as CircuitBreaker from "./CircuitBreaker.ts"
 import type * as Event from "./Event.ts"
 import * as Changes from "./engine/changes.ts"
 import * as Instances from "./engine/instances.ts"
+import { tunedOf } from "./engine/retune.ts"
 import type * as Policy from "./Policy.ts"
 import * as Broadcast from "./runtime/broadcast.ts"
 import * as Time from "./runtime/clock.ts"
@@ -58,11 +59,22 @@ export interface Entry {
   readonly durations: Effect.Effect<Stats.Durations> | undefined
   /** Its events, from the moment the stream is run; those of a stale fallback are in `Event.stream` only. */
   readonly events: Stream.Stream<Event.Event>
-  /** The commands that the policy has the parts for. */
-  readonly control: Partial<Policy.Control>
+  /** The commands that the policy has the parts for. `set` takes the values of its kind, as data. */
+  readonly control: Control
   /** The circuits as data, and how to restore them; `undefined` for a kind without. */
   readonly snapshot: Effect.Effect<CircuitBreaker.Snapshot> | undefined
   readonly restore: ((snapshot: CircuitBreaker.Snapshot) => Effect.Effect<void>) | undefined
+}
+
+/**
+ * The commands of a policy of any kind.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Control extends Partial<Omit<Policy.Control, "set">> {
+  /** Changes settings: as data, durations in milliseconds or as text. */
+  readonly set?: (values: Schema.JsonObject, why?: Change.Why) => Effect.Effect<Change.Change>
 }
 
 /**
@@ -142,7 +154,7 @@ interface Members {
   readonly allStats?: Effect.Effect<ReadonlyArray<Stats.Stats>>
   readonly durations?: Effect.Effect<Stats.Durations>
   readonly events?: Stream.Stream<Event.Event>
-  readonly control?: Partial<Policy.Control>
+  readonly control?: Control
   readonly resize?: Policy.Control["resize"]
   readonly snapshot?: Effect.Effect<CircuitBreaker.Snapshot>
   readonly restore?: (snapshot: CircuitBreaker.Snapshot) => Effect.Effect<void>
@@ -151,8 +163,8 @@ interface Members {
 const none: Effect.Effect<ReadonlyArray<Stats.Stats>> = Effect.succeed([])
 
 /** The commands that the policy has the parts for. */
-const controlOf = ({ control, resize }: Members, desk: Changes.Desk | undefined): Partial<Policy.Control> => {
-  const all = Object.entries(control ?? (resize === undefined ? {} : { resize }))
+const controlOf = ({ control, resize }: Members, desk: Changes.Desk | undefined): Control => {
+  const all = Object.entries({ ...(resize === undefined ? {} : { resize }), ...control })
   return Object.fromEntries(all.filter(([action]) => desk?.has(action as Changes.GivenAction)))
 }
 
@@ -347,5 +359,43 @@ export const command = (
   })
 
 type Commanded = Effect.Effect<Change.Change, Change.UnknownPolicy | Change.UnknownKey | Change.RefusedCommand>
+
+/**
+ * What values would change if they were set now, field by field, durations in milliseconds. Nothing is changed.
+ *
+ * **Details** The values are those of `control.set`, as data. Of several live policies of the name it is the one that was created
+ * last. What `set` would refuse fails with `Change.RefusedCommand`.
+ *
+ * **Example** (A timeout and a threshold)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Policies, Policy } from "effect-resilience"
+ *
+ * class Search extends Policy.Service<Search>()("app/Search", { breaker: {}, timeout: "1 second" }) {}
+ *
+ * const program = Policies.preview("app/Search", { timeout: "2 seconds", breaker: { trip: { threshold: 0.5 } } })
+ * await Effect.runPromise(program.pipe(Effect.provide(Search.layer))) // => [{ field: "breaker.trip.parts.0.threshold", before: 0.8, after: 0.5 }, { field: "timeout", before: 1000, after: 2000 }]
+ * ```
+ *
+ * @category changes
+ * @since 0.1.0
+ */
+export const preview = (
+  name: string,
+  values: Schema.JsonObject
+): Effect.Effect<ReadonlyArray<Change.Difference>, Change.UnknownPolicy | Change.RefusedCommand> =>
+  Effect.flatMap(Instances.current, (known): ReturnType<typeof preview> => {
+    const tuned = known
+      .named(name)
+      .flatMap(({ policy }) => tunedOf(policy()) ?? [])
+      .at(-1)
+    if (tuned === undefined) return Effect.fail(new Change.UnknownPolicy({ policy: name }))
+    const previewed = Result.try(() => tuned.tuner.preview(values))
+    if (Result.isSuccess(previewed)) return Effect.succeed(previewed.success)
+    const error = previewed.failure
+    const problem = error instanceof Error ? error.message : String(error)
+    return Effect.fail(new Change.RefusedCommand({ policy: name, problem }))
+  })
 
 const decodeCommand = Schema.decodeUnknownResult(Change.Command)

@@ -8,7 +8,7 @@ import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
 import { defaultKey } from "../Types.ts"
 import { Watch } from "./admitted.ts"
-import type { Desk } from "./changes.ts"
+import type { Desk, Plug } from "./changes.ts"
 import * as Counters from "./counters.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import * as Permits from "./permits.ts"
@@ -117,6 +117,11 @@ export class BulkheadEngine implements Summable {
     )
   }
 
+  /** Sets other limits; what it cannot change is that of its creation. */
+  retune(settings: BulkheadSettings, now: number): void {
+    this.permits.retune(this.cells, settings, now)
+  }
+
   /** Returns when a call of a key would get a permit without waiting. */
   admitted(key: string): Effect.Effect<void> {
     this.watch ??= new Watch<BulkheadCell>(this, (cell) => (this.permits.isFree(cell) ? 0 : Infinity))
@@ -173,14 +178,14 @@ export class BulkheadEngine implements Summable {
   }
 
   /** Lets a desk change the permits. */
-  operate(desk: Desk): Desk {
+  operate(desk: Desk, set: Plug): Desk {
     this.desk = desk
     const { cells, permits, reporter } = this
     return desk.operate({
       reporter,
       hasKey: (key) => cells.peek(key) !== undefined,
       circuits: undefined,
-      plugs: { resize: permits.plug("maxConcurrent", cells) }
+      plugs: { set, resize: permits.plug("maxConcurrent", cells) }
     })
   }
 }

@@ -363,6 +363,12 @@ export class Desk {
     else this.standing = this.standing.filter((one) => one.id !== id)
   }
 
+  /** Makes an override final that another one has replaced. */
+  replace(change: Change.Change, now: number): void {
+    this.forget(change, now)
+    this.ledger.drop(change.id)
+  }
+
   private setAlarm(id: number, delay: number, fiber: AnyFiber): void {
     const clock = fiber.getRef(Clock.Clock)
     const desk = new WeakRef(this)

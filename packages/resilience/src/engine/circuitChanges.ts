@@ -10,7 +10,7 @@ import type * as Schema from "effect/Schema"
 import * as Circuit from "../machine/Circuit.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 import { defaultKey } from "../Types.ts"
-import type { Base, Cells, CircuitCell, Circuits, Command } from "./circuits.ts"
+import type { Base, Captured, Cells, CircuitCell, Circuits, Command } from "./circuits.ts"
 import { overflowKey } from "./keyed.ts"
 import { states } from "./sums.ts"
 
@@ -26,7 +26,7 @@ interface Given {
 interface Step {
   readonly given: Given
   /** What the circuit was before; `undefined` if the command changed nothing. */
-  before: Circuit.Captured<unknown> | undefined
+  before: Captured | undefined
   /** What was before can no longer be restored, because a change above it has become final. */
   dead: boolean
 }
@@ -113,7 +113,7 @@ export class CircuitChanges {
     const done = Result.try(() => {
       if (key === undefined) this.runOnBase({ given, before, after, dead: false }, present, now)
       for (const { cell, openFor, stack } of steps) {
-        const kept = circuits.isChangedBy(cell, command) ? Circuit.capture(cell) : undefined
+        const kept = circuits.isChangedBy(cell, command) ? circuits.capture(cell) : undefined
         stack.push({ given, before: kept, dead: false })
         this.stacks.set(cell.key, stack)
         circuits.command(cell, command, openFor, now, fiber)
@@ -201,13 +201,13 @@ export class CircuitChanges {
     // An override for every key is in force again, and the circuit has lived without it.
     const stack: Array<Step> = this.base.map(({ given }) => ({ given, before: undefined, dead: false }))
     const top = stack.at(-1)
-    if (top !== undefined) top.before = Circuit.capture(cell)
+    if (top !== undefined) top.before = this.circuits.capture(cell)
     this.stacks.set(cell.key, stack)
     circuits.reinstate(cell, circuits.fresh(base, Math.floor(now)), now, fiber)
   }
 
   /** The circuit of a key that is to be what it was; one that was dropped is created if a new one would differ. */
-  private find(key: string, before: Circuit.Captured<unknown>, cells: Cells): CircuitCell | undefined {
+  private find(key: string, before: Captured, cells: Cells): CircuitCell | undefined {
     const cell = cells.peek(key)
     if (cell !== undefined || key === overflowKey) return cell
     return before.phase === this.circuits.base.phase ? undefined : cells.ensure(key)

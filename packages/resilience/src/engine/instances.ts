@@ -8,6 +8,7 @@ import type * as Changes from "../Change.ts"
 import * as Event from "../Event.ts"
 import type * as Broadcast from "../runtime/broadcast.ts"
 import { Desk, Ledger } from "./changes.ts"
+import { tunedOf } from "./retune.ts"
 import { toJson } from "./settingsJson.ts"
 
 export type Kind = Changes.Kind
@@ -18,6 +19,7 @@ export interface Instance {
   readonly name: string
   /** Its number among those of its name, from 1. */
   readonly number: number
+  /** As they are now. */
   readonly settings: Schema.JsonObject
   /** The policy itself; `undefined` when it has been collected. */
   readonly policy: () => object | undefined
@@ -27,6 +29,8 @@ export interface Instance {
 
 /** An instance with what decides whether it still lives. */
 interface Registered extends Instance {
+  /** The settings that it was created with: two policies of one name differ by these. */
+  readonly created: Schema.JsonObject
   readonly origin: Origin
   /** The scope in which it was created; a policy that was created in none lives until it is collected. */
   readonly scope: WeakRef<Scope.Scope> | undefined
@@ -69,13 +73,21 @@ export class Instances {
     return Array.from(this.groups.get(name)?.members ?? []).filter(lives)
   }
 
-  add(one: Omit<Registered, "number" | "policy" | "desk">, policy: object, desk: Desk): Registered {
+  add(one: Omit<Registered, "number" | "policy" | "desk" | "settings">, policy: object, desk: Desk): Registered {
     const group = this.groups.get(one.name) ?? { members: new Set(), next: 1 }
     const reference = new WeakRef(policy)
     const at = new WeakRef(desk)
     const number = group.next++
     desk.number = number
-    const registered: Registered = { ...one, number, policy: () => reference.deref(), desk: () => at.deref() }
+    const registered: Registered = {
+      ...one,
+      number,
+      policy: () => reference.deref(),
+      desk: () => at.deref(),
+      get settings() {
+        return tunedOf(reference.deref())?.tuner.described ?? one.created
+      }
+    }
     this.groups.set(one.name, group)
     group.members.add(registered)
     this.registered.add(registered)
@@ -141,14 +153,14 @@ export const create = <P extends object>(
       const others = instances.named(name)
       const described = toJson(settings)
       const text = others.length === 0 ? "" : describe(kind, described)
-      const different = others.filter((other) => describe(other.kind, other.settings) !== text)
+      const different = others.filter((other) => describe(other.kind, other.created) !== text)
       const refused = origin === "made" ? undefined : different.find((other) => other.origin === "declared")
       if (refused !== undefined) return Effect.die(new RangeError(refusal(name, refused, kind, described)))
       const desk = new Desk(instances.ledger, kind, name)
       const policy = make(fiber.getRef(Event.CurrentHub), desk)
       const scope = Option.getOrUndefined(Context.getOption(fiber.context, Scope.Scope))
       const one = instances.add(
-        { origin, kind, name, settings: described, scope: scope && new WeakRef(scope) },
+        { origin, kind, name, created: described, scope: scope && new WeakRef(scope) },
         policy,
         desk
       )
@@ -182,9 +194,9 @@ const warn = (instances: Instances, name: string, differ: boolean): Effect.Effec
       : Effect.void
   )
 
-const refusal = (name: string, other: Instance, kind: Kind, settings: Schema.JsonObject): string => {
+const refusal = (name: string, other: Registered, kind: Kind, settings: Schema.JsonObject): string => {
   const difference =
-    other.kind === kind ? differenceOf(other.settings, settings, "") : `one is a ${other.kind} and the other a ${kind}`
+    other.kind === kind ? differenceOf(other.created, settings, "") : `one is a ${other.kind} and the other a ${kind}`
   return (
     `Policies: two different policies are named "${name}": ${difference}. Give each a name of its own; ` +
     "two programs in one process are kept apart by Policies.layer"

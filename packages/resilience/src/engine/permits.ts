@@ -51,10 +51,12 @@ export interface PermitCells {
 
 export class Permits {
   /** The permits per key without a command. */
-  private readonly configured: number
+  private configured: number
+  /** The commands `resize` in force. */
+  private inForce: ReadonlyArray<Override> = []
   private limit: number
-  readonly maxQueued: number
-  private readonly maxWait: number
+  maxQueued: number
+  private maxWait: number
   private readonly reporter: Reporter
   /** The rejections of waiters that left the queue before their fiber was there to be woken. */
   private readonly refused = new WeakMap<Queue.Waiter<PermitHolder>, Refusal>()
@@ -187,16 +189,19 @@ export class Permits {
         const maxConcurrent = Check.integer(where, "maxConcurrent", values["maxConcurrent"] as number, 1)
         return { maxConcurrent }
       },
-      apply: (inForce, now) => this.resize(inForce, cells, now),
+      apply: (inForce, now) => {
+        this.inForce = inForce
+        this.resize(cells, now)
+      },
       read: (key) => ({ [field]: (key === undefined ? undefined : cells.peek(key))?.queue.limit ?? this.limit })
     }
   }
 
   /** Of the commands in force the last one for a key, or for all keys, counts. */
-  private resize(inForce: ReadonlyArray<Override>, cells: PermitCells, now: number): void {
+  private resize(cells: PermitCells, now: number): void {
     const limits = new Map<string, number>()
     this.limit = this.configured
-    for (const { key, values } of inForce) {
+    for (const { key, values } of this.inForce) {
       const maxConcurrent = values["maxConcurrent"] as number
       if (key !== undefined) limits.set(key, maxConcurrent)
       else {
@@ -209,6 +214,18 @@ export class Permits {
       cell.queue.limit = limits.get(cell.key) ?? this.limit
       this.grantWaiting(cell)
     }
+  }
+
+  /**
+   * Sets other limits. Running calls go on, and those in the queue stay in it with the wait that they have. A command `resize` that is
+   * in force holds over them.
+   */
+  retune(cells: PermitCells, { maxConcurrent, maxQueued, maxWait }: BulkheadSettings, now: number): void {
+    this.configured = maxConcurrent
+    this.maxQueued = maxQueued
+    this.maxWait = maxWait
+    for (const { queue } of cells.all()) queue.maxQueued = maxQueued
+    this.resize(cells, now)
   }
 
   /** A key that must not be dropped: with running or waiting calls, or with permits of its own. */
