@@ -26,7 +26,7 @@ const serving = Effect.fnUntraced(function* (options: Console.Options = { token 
   yield* run(calls(Payments.protect({ key: "eu" }), 2, false))
   const stateOf = (key: string) => Effect.map(run(Payments.stats(key)), ({ circuit }) => circuit?._tag)
   const changes = Effect.promise(() => world.run(Policies.changes))
-  return { change, changes, code, run, stateOf }
+  return { change, changes, code, post, run, stateOf }
 })
 
 const isolate = { policy: "app/Payments", key: "eu", action: "isolate", by: "ann", reason: "INC-7", for: "15 minutes" }
@@ -152,6 +152,48 @@ describe("the actor", () => {
       const { change } = yield* serving()
       const { by: _, ...nameless } = isolate
       assert.strictEqual((yield* change("command", nameless)).by, "console")
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("a change of settings", () => {
+  const values = { breaker: { openFor: "5 seconds", trip: { threshold: 0.9 } }, bulkhead: { maxConcurrent: 40 } }
+
+  it.live("is shown before it is made, made, and undone", () =>
+    Effect.gen(function* () {
+      const { change, changes, run, post } = yield* serving()
+      const shown = JSON.parse((yield* post("preview", { policy: "app/Payments", values })).text)
+      assert.deepStrictEqual(
+        shown.map(({ field }: Change.Difference) => field),
+        ["breaker.trip.threshold", "breaker.openFor.initial", "bulkhead.maxConcurrent"]
+      )
+      assert.deepStrictEqual(yield* changes, [])
+      const settings = Effect.map(run(Policies.all), (all) => all.find(({ name }) => name === "app/Payments")?.settings)
+      const before = yield* settings
+      const made = yield* change("command", { policy: "app/Payments", action: "set", values, reason: "slow bank" })
+      assert.deepStrictEqual(made.difference, shown)
+      assert.notDeepEqual(yield* settings, before)
+      yield* change("undo", { id: made.id, reason: "x" })
+      assert.deepStrictEqual(yield* settings, before)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("that cannot be made is refused with the reason, before and when it is made", () =>
+    Effect.gen(function* () {
+      const { changes, code } = yield* serving()
+      for (const values of [
+        { timeout: "-1 seconds" },
+        { bulkhead: { maxConcurrent: 0 } },
+        { brake: {} },
+        { keys: {} }
+      ]) {
+        const body = { policy: "app/Payments", values }
+        assert.strictEqual(yield* code("preview", body), "422 RefusedCommand", JSON.stringify(values))
+        const set = { ...body, action: "set", reason: "x" }
+        assert.strictEqual(yield* code("command", set), "422 RefusedCommand", JSON.stringify(values))
+      }
+      assert.strictEqual(yield* code("preview", { policy: "app/Nobody", values: {} }), "404 UnknownPolicy")
+      assert.deepStrictEqual(yield* changes, [])
     }).pipe(Effect.scoped)
   )
 })

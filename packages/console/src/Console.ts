@@ -235,11 +235,7 @@ const CommandBody = Schema.Struct({
 
 const UndoBody = Schema.Struct({ id: Schema.Int, reason, by })
 
-const PreviewBody = Schema.Struct({
-  policy: text(1, 1000),
-  values: Schema.JsonObject,
-  instance: Change.Command.fields.instance
-})
+const PreviewBody = Schema.Struct({ policy: text(1, 1000), values: Schema.JsonObject })
 
 /** The actor of the authorization; without one, the name that the body gives. */
 const authorOf = (caller: Access.Caller, given: string | undefined): string => caller.by ?? given ?? "console"

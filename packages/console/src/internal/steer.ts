@@ -33,5 +33,8 @@ export const undo = (id: number, why: { readonly by: string; readonly reason: st
     )
   )
 
-export const preview = (_policy: string, _values: Schema.JsonObject): OrRefusal<ReadonlyArray<Change.Difference>> =>
-  Effect.fail(new Refusal({ status: 422, code: "RefusedCommand", detail: "not yet" }))
+export const preview = (policy: string, values: Schema.JsonObject): OrRefusal<ReadonlyArray<Change.Difference>> =>
+  Effect.mapError(
+    Policies.preview(policy, values),
+    ({ _tag, message }) => new Refusal({ status: statuses[_tag], code: _tag, detail: shorten(message) })
+  )
