@@ -103,7 +103,7 @@ const message = (error: unknown): string => (error instanceof Error ? error.mess
 /** Messages of the stream, until it ends. A stream that is silent for too long has ended, too. */
 const read = async (onState: (state: State) => void, signal: AbortSignal): Promise<void> => {
   const silent = new AbortController()
-  let timer = setTimeout(() => silent.abort(), 10_000)
+  let timer = setTimeout(() => silent.abort(), 5000)
   try {
     const response = await request("stream", { signal: AbortSignal.any([signal, silent.signal]) })
     const decoder = new TextDecoder()
@@ -129,32 +129,38 @@ const read = async (onState: (state: State) => void, signal: AbortSignal): Promi
 export const follow = (onState: (state: State) => void, onLink: (link: Link) => void): (() => void) => {
   const end = new AbortController()
   let lost: number | undefined
+  let late: ReturnType<typeof setTimeout> | undefined
+  const lose = (detail: string): void => {
+    lost ??= Date.now()
+    onLink({ _tag: "lost", since: lost, detail })
+  }
+  const receive = (state: State): void => {
+    clearTimeout(late)
+    lost = undefined
+    onLink({ _tag: "live" })
+    onState(state)
+  }
+  /** Whether to try again. */
   const once = async (): Promise<boolean> => {
     try {
-      await read((state) => {
-        lost = undefined
-        onLink({ _tag: "live" })
-        onState(state)
-      }, end.signal)
-      return true
+      await read(receive, end.signal)
+      // A server ends a stream after a while, and is there when it is asked again; one that stops is not.
+      late = setTimeout(() => lose("the server ended the stream"), 1000)
+      return !end.signal.aborted
     } catch (error) {
+      clearTimeout(late)
       if (end.signal.aborted) return false
       if (error instanceof Refused && (error.status === 401 || error.status === 403)) {
         onLink({ _tag: "refused", code: error.code, detail: error.message })
         return false
       }
-      lost ??= Date.now()
-      onLink({ _tag: "lost", since: lost, detail: message(error) })
+      lose(message(error))
       return true
     }
   }
   const loop = async (): Promise<void> => {
-    while (await once()) {
-      if (end.signal.aborted) return
-      const since = Date.now() - (lost ?? Date.now())
-      // A server that ends a stream in good order is asked again at once.
-      await new Promise((resolve) => setTimeout(resolve, since < 1000 ? 300 : 2000))
-    }
+    while (await once()) await new Promise((resolve) => setTimeout(resolve, lost === undefined ? 100 : 2000))
+    clearTimeout(late)
   }
   onLink({ _tag: "connecting" })
   void loop()

@@ -114,9 +114,8 @@ const Heading = ({ policy, twins }: { readonly policy: Policy; readonly twins: b
 const would = ({ would }: Policy): string =>
   would === undefined
     ? ""
-    : Words.flat(would)
-        .filter(([, n]) => typeof n === "number" && n > 0)
-        .map(([name, n]) => `${name} ${count(Number(n))}`)
+    : Object.entries(would)
+        .map(([name, n]) => `${name} ${count(n)}`)
         .join(", ")
 
 export const Card = ({
@@ -176,7 +175,7 @@ export const Card = ({
       ) : undefined}
       {observed === "" ? undefined : (
         <p class="observed">
-          <b>Would have</b> {observed}.
+          <b>If it enforced</b> {observed}.
         </p>
       )}
       <Trends trend={policy.trend} timeout={timeout} />

@@ -131,12 +131,12 @@ const LastError = ({ of: { lastError } }: { readonly of: Policy | Key }) =>
 const Would = ({ of: { would } }: { readonly of: Policy | Key }) =>
   would === undefined ? null : (
     <section aria-label="What it would have done">
-      <h3>Would have done</h3>
+      <h3>If it enforced</h3>
       <dl class="settings counts">
-        {Words.flat(would).map(([name, n]) => (
+        {Object.entries(would).map(([name, n]) => (
           <div class="setting" key={name}>
             <dt>{name}</dt>
-            <dd>{typeof n === "number" ? count(n) : Words.value(name, n)}</dd>
+            <dd>{count(n)}</dd>
           </div>
         ))}
       </dl>
@@ -283,6 +283,7 @@ export const Drawer = ({ acting, route }: { readonly acting: Acting; readonly ro
             {policy === undefined ? undefined : (
               <span class="faint">
                 {policy.kind}
+                {policy.mode === undefined || policy.mode === "enforce" ? "" : `, mode ${policy.mode}`}
                 {named.length > 1 ? `, instance ${policy.instance}` : ""}
                 {policy.recent.windowMillis > 0 ? ` · numbers of the last ${duration(policy.recent.windowMillis)}` : ""}
               </span>

@@ -104,8 +104,8 @@ export interface Figures {
   }
   readonly totals: Totals
   readonly recent: Recent
-  /** What mode `"observe"`, a candidate or a rollout would have done, as in `Stats`. */
-  readonly would?: Schema.JsonObject
+  /** What it would have done to the calls that it observed, as counts with names for people; left out when it observed none. */
+  readonly would?: Readonly<Record<string, number>>
 }
 
 /**
@@ -117,6 +117,7 @@ export interface Figures {
 export interface Key extends Figures {
   readonly key: string
   readonly status: Status
+  /** `"enforce"`, `"observe"` or `"off"`; for keys together, each that one of them has. */
   readonly mode?: string
   readonly circuit?: Circuit
 }

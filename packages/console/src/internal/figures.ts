@@ -86,6 +86,45 @@ const limitsOf = ({ balance, capacity, maxConcurrent, maxQueued }: Stats.Stats) 
     "balance" | "capacity" | "maxConcurrent" | "maxQueued"
   >
 
+/** What a policy that observes adds to its stats. */
+interface Observing {
+  readonly mode?: string
+  readonly would?: {
+    readonly calls: number
+    readonly rejections: Readonly<Record<string, number>>
+    readonly retries: number
+    readonly giveUps: Readonly<Record<string, number>>
+    readonly timeouts: number
+    readonly openings: number
+  }
+}
+
+const observingOf = (stats: Stats.Stats): Observing => stats as Stats.Stats & Observing // a stats of an older core has neither
+
+/** What keys would have done, together; what none would have done is left out. */
+const wouldOf = (all: ReadonlyArray<Stats.Stats>): Pick<State.Figures, "would"> => {
+  const observed = all.flatMap((stats) => observingOf(stats).would ?? [])
+  if (observed.length === 0) return {}
+  const would: Record<string, number> = { "calls observed": sum(observed.map(({ calls }) => calls)) }
+  const add = (name: string, n: number): void => {
+    if (n > 0) would[name] = (would[name] ?? 0) + n
+  }
+  for (const { giveUps, openings, rejections, retries, timeouts } of observed) {
+    for (const [tag, n] of Object.entries(rejections)) add(`rejected with ${tag}`, n)
+    for (const [reason, n] of Object.entries(giveUps)) add(`given up: ${reason}`, n)
+    add("retried", retries)
+    add("timed out", timeouts)
+    add("opened", openings)
+  }
+  return { would }
+}
+
+/** The mode of keys; several are named together. */
+const modeOf = (all: ReadonlyArray<Stats.Stats>): { readonly mode?: string } => {
+  const modes = new Set(all.flatMap((stats) => observingOf(stats).mode ?? []))
+  return modes.size === 0 ? {} : { mode: [...modes].sort().join(", ") }
+}
+
 const keyOf = (stats: Stats.Stats): State.Key => ({
   key: stats.key,
   status: statusOf(stats),
@@ -94,6 +133,8 @@ const keyOf = (stats: Stats.Stats): State.Key => ({
   waiting: stats.waiting,
   ...limitsOf(stats),
   ...lastErrorOf([stats]),
+  ...modeOf([stats]),
+  ...wouldOf([stats]),
   totals: totalsOf(stats.totals),
   recent: recentOf(stats.recent)
 })
@@ -241,6 +282,8 @@ export const read = (entry: Policies.Entry, stats: ReadonlyArray<Stats.Stats>): 
     waiting: sum(live.map(({ waiting }) => waiting)),
     ...tightest(live),
     ...lastErrorOf(live),
+    ...modeOf(live),
+    ...wouldOf(live),
     totals: sumTotals(stats.map(({ totals }) => totals)),
     recent: sumRecent(live.map(({ recent }) => recent)),
     all
