@@ -53,6 +53,7 @@ export const Figures = ({ of, timeout }: { readonly of: Policy | Key; readonly t
           now={running}
           limit={maxConcurrent}
           text={`${count(running)} of ${count(maxConcurrent)}`}
+          isBad={running >= maxConcurrent && waiting >= (maxQueued ?? 0)}
         />
       )}
       {maxQueued === undefined || maxQueued === 0 ? undefined : (
@@ -159,7 +160,7 @@ export const Card = ({
           ) : undefined}
         </ul>
       )}
-      {callers === "" || (!isBad && callers.startsWith("no calls")) ? undefined : (
+      {callers === "" ? undefined : (
         <p class="callers">
           <b>Callers get</b> {callers}.
         </p>

@@ -162,23 +162,6 @@ const App = () => {
       ) : undefined}
       {state === undefined ? undefined : (
         <main class={isLive ? "" : "stale"}>
-          {state.inForce.length === 0 ? undefined : (
-            <section aria-label="In force">
-              <h2>In force</h2>
-              <ul class="changes">
-                {state.inForce.map((change) => (
-                  <ChangeRow
-                    key={change.id}
-                    acting={{ state, isLive }}
-                    change={change}
-                    now={state.at}
-                    holds
-                    withPolicy
-                  />
-                ))}
-              </ul>
-            </section>
-          )}
           {policies.length < 6 ? undefined : (
             <input
               class="search"
@@ -203,6 +186,23 @@ const App = () => {
                   />
                 ))}
               </div>
+            </section>
+          )}
+          {state.inForce.length === 0 ? undefined : (
+            <section aria-label="In force">
+              <h2>In force</h2>
+              <ul class="changes">
+                {state.inForce.map((change) => (
+                  <ChangeRow
+                    key={change.id}
+                    acting={{ state, isLive }}
+                    change={change}
+                    now={state.at}
+                    holds
+                    withPolicy
+                  />
+                ))}
+              </ul>
             </section>
           )}
           {well.length === 0 ? undefined : (

@@ -30,7 +30,8 @@ export const Bar = ({
   now,
   limit,
   text,
-  low = false
+  low = false,
+  isBad = low ? now < 1 : now >= limit
 }: {
   readonly label: string
   readonly now: number
@@ -38,9 +39,9 @@ export const Bar = ({
   readonly text: string
   /** Whether it is bad when little is left, instead of when much is taken. */
   readonly low?: boolean
+  readonly isBad?: boolean
 }) => {
   const share = limit <= 0 ? (now > 0 ? 1 : 0) : Math.max(0, Math.min(1, now / limit))
-  const isBad = low ? now < 1 : share >= 1
   const isNear = low ? share < 0.25 : share > 0.8
   return (
     <div class={`figure ${isBad ? "bad" : isNear ? "near" : ""}`}>

@@ -83,8 +83,8 @@ export const callers = (policy: Policy): string => {
   const { calls, failures, fallbacks, millis, rejections } = policy.minute
   const when = millis >= 55_000 ? "in the last minute" : `in the last ${duration(Math.max(1000, millis))}`
   const rejected = Object.entries(rejections).filter(([, n]) => n > 0)
-  const parts = rejected.map(([tag, n]) => `${tag} ${count(n)} ×`)
-  if (parts.length === 0 && failures === 0) return calls === 0 ? `no calls ${when}` : ""
+  const parts = rejected.map(([tag, n]) => `${tag} for ${count(n)}`)
+  if (parts.length === 0 && failures === 0) return ""
   const share = calls === 0 ? "" : ` of ${plural(calls, "call")}`
   const sentences: Array<string> = []
   if (parts.length > 0) sentences.push(`${list(parts)}${share} ${when}`)
@@ -129,7 +129,9 @@ const verbs: Readonly<Record<string, string>> = {
 
 /** `isolated eu`, `settings of all keys`. */
 export const what = ({ action, key }: Change): string =>
-  `${verbs[action] ?? action} ${key === undefined ? "all keys" : key === "" ? '""' : key}`
+  action === "set"
+    ? "changed settings"
+    : `${verbs[action] ?? action} ${key === undefined ? "all keys" : key === "" ? '""' : key}`
 
 /** The settings as a flat list. */
 export const flat = (settings: unknown, path = ""): ReadonlyArray<readonly [field: string, value: unknown]> =>
