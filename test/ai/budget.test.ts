@@ -1,13 +1,14 @@
 /** Budgets of tokens and of money. */
 import { assert, describe, it } from "@effect/vitest"
 import { AiError, LanguageModel } from "effect/ai"
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
-import { Policy, Rejection, Retry, Transient } from "effect-resilience"
+import { type Event, Policies, Policy, Rejection, Retry, Transient } from "effect-resilience"
 import * as Resilient from "effect-resilience/ai/LanguageModel"
 import * as TokenBudget from "effect-resilience/ai/TokenBudget"
 
@@ -62,7 +63,7 @@ describe("a budget of a model", () => {
       const budget = yield* tokens()
       const { ask, policy, sent } = yield* setup(budget, Effect.succeed(70))
       yield* ask
-      assert.deepStrictEqual(yield* budget.stats("eu"), { key: "eu", limit: 100, used: 70, reserved: 0, left: 30 })
+      assert.deepInclude(yield* budget.stats("eu"), { key: "eu", limit: 100, used: 70, reserved: 0, left: 30 })
       const error = yield* Effect.flip(ask)
       assert.instanceOf(error, AiError.AiError)
       assert.isFalse(error.isRetryable)
@@ -211,5 +212,86 @@ describe("a budget of a model", () => {
     [{ tokens: 1, window: "1 minute", estimates: 1 }, /there is no option estimates/]
   ])("refuses %o at once", (options, message) => {
     assert.throws(() => TokenBudget.make("tokens", options as never), message)
+  })
+})
+
+class Tokens extends TokenBudget.Service<Tokens>()("test/Tokens", { tokens: 100, window: "1 minute", estimate: 40 }) {}
+class Llm extends Policy.Service<Llm>()("test/Llm", { breaker: {} }) {}
+
+const hooks: Resilient.Hooks = {
+  generateText: () => Effect.succeed([{ type: "text", text: "well" }, finish(70)]),
+  streamText: () => Stream.empty
+}
+
+const protectedModel = Effect.flatMap(Resilient.protect(Llm, { budget: Tokens, key: "eu" })(hooks), LanguageModel.make)
+
+describe("a budget that is a service", () => {
+  it.effect("is found in the context of a protected model, and its statics are those of its layer", () =>
+    Effect.gen(function* () {
+      const model = yield* protectedModel
+      yield* model.generateText({ prompt: "?" })
+      const refused = yield* Effect.flip(model.generateText({ prompt: "?" }))
+      assert.strictEqual(TokenBudget.exhaustedIn(refused)?.budget, "test/Tokens")
+      const stats = yield* Tokens.stats("eu")
+      assert.deepInclude(stats, { policy: "test/Tokens", key: "eu", used: 70, left: 30, balance: 30, capacity: 100 })
+      assert.deepStrictEqual([stats.totals.calls, stats.totals.giveUps.budget], [2, 1])
+      assert.deepStrictEqual(yield* Tokens.allStats, [stats])
+      assert.strictEqual(yield* Tokens.estimate({} as never), 40)
+    }).pipe(Effect.provide([Tokens.layer, Llm.layer]), Effect.provide(Policies.layer))
+  )
+
+  it.effect("is listed with its settings and stats, and emits each refusal", () =>
+    Effect.gen(function* () {
+      const entry = (yield* Policies.all).find(({ kind }) => kind === "TokenBudget")!
+      assert.deepStrictEqual(
+        [entry.name, entry.settings],
+        ["test/Tokens", { limit: 100, window: 60_000, keys: { maxKeys: 10_000, idleTimeToLive: 3_600_000 } }]
+      )
+      const first = yield* Effect.forkChild(Stream.runHead(entry.events), { startImmediately: true })
+      yield* Effect.scoped(Tokens.reserve(100, { key: "a" }))
+      yield* Effect.flip(Effect.scoped(Tokens.reserve(1, { key: "a" })))
+      const event = yield* Effect.fromOption(yield* Fiber.join(first))
+      assert.deepInclude(event, { _tag: "BudgetExhausted", policy: "test/Tokens", key: "a", balance: 0 } as Event.Event)
+      const [stats] = yield* entry.stats
+      assert.deepInclude(stats, { key: "a", balance: 0, capacity: 100 })
+    }).pipe(Effect.provide(Tokens.layer), Effect.provide(Policies.layer))
+  )
+
+  it.effect("keeps the counts of keys that it forgets", () =>
+    Effect.gen(function* () {
+      const budget = yield* TokenBudget.make("few", {
+        tokens: 10,
+        window: "1 second",
+        estimate: 1,
+        keys: { maxKeys: 1 }
+      })
+      yield* Effect.scoped(budget.reserve(10, { key: "a" }))
+      yield* Effect.flip(Effect.scoped(budget.reserve(1, { key: "a" })))
+      yield* TestClock.adjust("1 minute")
+      yield* Effect.scoped(budget.reserve(1, { key: "b" }))
+      const [b, evicted] = yield* budget.allStats
+      assert.deepInclude(b, { key: "b", used: 1 })
+      assert.deepInclude(evicted, { key: "(evicted)", used: 0, left: 10 })
+      assert.deepStrictEqual([evicted?.totals.calls, evicted?.totals.giveUps.budget], [2, 1])
+    }).pipe(Effect.scoped, Effect.provide(Policies.layer))
+  )
+
+  it.effect("takes its numbers from Config, with the checks of its options", () => {
+    const provide = (env: Record<string, string>) =>
+      Effect.gen(function* () {
+        return yield* Tokens.stats()
+      }).pipe(
+        Effect.provide(Tokens.layerConfig("TOKENS")),
+        Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env })),
+        Effect.provide(Policies.layer)
+      )
+    return Effect.gen(function* () {
+      assert.strictEqual((yield* provide({ TOKENS_tokens: "7" })).limit, 7)
+      const error = yield* Effect.flip(provide({ TOKENS_tokens: "0" }))
+      assert.include(
+        String(error),
+        "TokenBudget test/Tokens: tokens must be a number above 0, got 0, from TOKENS_tokens"
+      )
+    })
   })
 })

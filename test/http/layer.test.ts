@@ -73,4 +73,23 @@ describe("layer", () => {
       assert.strictEqual(reason._tag, "InvalidUrlError")
     }).pipe(Effect.provide(over(serverOf(status(200)).client)))
   )
+
+  it.effect("a request that the client cannot encode is neither repeated nor counted", () => {
+    let requests = 0
+    const client = HttpClient.make((request) =>
+      Effect.suspend(() => {
+        requests++
+        const reason = new HttpClientError.EncodeError({ request, cause: new Error("a cycle") })
+        return Effect.fail(new HttpClientError.HttpClientError({ reason }))
+      })
+    )
+    return Effect.gen(function* () {
+      const policy = yield* Policy.make("encoding", { retry, breaker: {} })
+      const error = yield* Effect.flip(client.pipe(Resilient.protect(policy)).get(url))
+      assert.strictEqual(error instanceof HttpClientError.HttpClientError && error.reason._tag, "EncodeError")
+      assert.deepStrictEqual([Transient.is(error), Transient.isUnprocessed(error)], [false, true])
+      const [{ totals } = assert.fail("no key")] = yield* policy.allStats
+      assert.deepStrictEqual([requests, totals.failures, totals.ignored, totals.retries], [1, 0, 1, 0])
+    })
+  })
 })

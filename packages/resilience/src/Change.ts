@@ -44,7 +44,7 @@ export interface Target extends Why {
  * @category models
  * @since 0.1.0
  */
-export const Kind = Schema.Literals(["Policy", "CircuitBreaker", "Bulkhead", "RetryBudget", "StaleFallback"])
+export const Kind = Schema.Literals(["Policy", "CircuitBreaker", "Bulkhead", "RetryBudget", "StaleFallback", "TokenBudget"])
 
 /**
  * The type of a kind.

@@ -4,7 +4,7 @@
  *
  * Three tiers with four attempts each make 64 attempts of one call. With propagation the tiers share one allowance: a retry that
  * one of them makes is missing from the others. `effect-resilience/http/HttpClient` sends the headers when its option `propagate`
- * says so, and `effect-resilience/http/HttpServer` reads them. For other transports use {@link sending} on one side, {@link fromHeaders}
+ * says so, and `effect-resilience/http/HttpServer` reads them; `rpc/RpcClient` and `rpc/RpcServer` do the same. For other transports use {@link sending} on one side, {@link fromHeaders}
  * and {@link provide} on the other.
  *
  * @since 0.1.0
@@ -14,6 +14,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
 import * as Deadline from "./engine/deadline.ts"
 import * as Left from "./engine/left.ts"
 import type { PolicyEngine } from "./engine/policy.ts"
@@ -395,27 +396,61 @@ export const sending = <A, E, R>(
   if (attempt !== undefined) Check.integer(where, "attempt", attempt, 1)
   if (left !== undefined) Check.callback(where, "left", "a function that returns a number", left)
   return Effect.withFiber((fiber) => {
-    const engine = engineOf(policy, fiber)
-    const loan = Current.lend(fiber, engine?.settings.retry !== undefined, engine?.budget, key)
-    const remaining = Deadline.remaining(fiber)
-    const headers = toHeaders({
-      remaining: remaining === Infinity ? undefined : Duration.millis(remaining),
-      attempt: attempt ?? fiber.getRef(Schedule.CurrentMetadata).attempt + 1,
-      criticality: fiber.getRef(Current.CurrentCriticality),
-      retries: loan?.retries
-    })
+    const { end, headers } = start(policy, key, attempt, fiber)
     const sent = Effect.suspend(() => request(headers))
-    if (loan === undefined) return sent
-    return Effect.onExit(sent, (exit) =>
-      Effect.withFiber((fiber) => {
-        const said = left === undefined ? undefined : attemptTo(() => left(exit), undefined)
-        const known = said !== undefined && said >= 0
-        loan.settle(known ? Math.floor(said) : cameBack(exit) ? loan.retries : 0, fiber)
-        return Effect.void
-      })
-    )
+    if (end === undefined) return sent
+    return Effect.onExit(sent, (exit) => {
+      const said = left === undefined ? undefined : attemptTo(() => left(exit), undefined)
+      return end(exit, said)
+    })
   })
 }
+
+/** A request that is being sent. */
+interface Sending {
+  readonly headers: Record<string, string>
+  /** Called at its end, with the retries that the receiver says it has left; `undefined` for a request that took none. */
+  readonly end: ((exit: Exit.Exit<unknown, unknown>, left?: number) => Effect.Effect<void>) | undefined
+}
+
+const start = (policy: object, key: string, attempt: number | undefined, fiber: AnyFiber): Sending => {
+  const engine = engineOf(policy, fiber)
+  // A policy that does not enforce makes no retries, and bounds none.
+  const enforcing = engine !== undefined && engine.modes.of(key) === "enforce" ? engine : undefined
+  const loan = Current.lend(fiber, enforcing?.settings.retry !== undefined, enforcing?.budget, key)
+  const remaining = Deadline.remaining(fiber)
+  const headers = toHeaders({
+    remaining: remaining === Infinity ? undefined : Duration.millis(remaining),
+    attempt: attempt ?? fiber.getRef(Schedule.CurrentMetadata).attempt + 1,
+    criticality: fiber.getRef(Current.CurrentCriticality),
+    retries: loan?.retries
+  })
+  const end = (exit: Exit.Exit<unknown, unknown>, left?: number): Effect.Effect<void> =>
+    Effect.withFiber((fiber) => {
+      const known = left !== undefined && left >= 0
+      loan?.settle(known ? Math.floor(left) : cameBack(exit) ? loan.retries : 0, fiber)
+      return Effect.void
+    })
+  return { headers, end: loan && end }
+}
+
+/**
+ * Sends the request of a stream, which lasts as long as the stream.
+ *
+ * @internal
+ */
+export const sendingStream = <A, E, R>(
+  policy: object,
+  request: (headers: Record<string, string>) => Stream.Stream<A, E, R>,
+  key: string
+): Stream.Stream<A, E, R> =>
+  Stream.unwrap(
+    Effect.withFiber((fiber) => {
+      const { end, headers } = start(policy, key, undefined, fiber)
+      const sent = request(headers)
+      return Effect.succeed(end === undefined ? sent : Stream.onExit(sent, (exit) => end(exit)))
+    })
+  )
 
 /** Without a word of the receiver: it knows nothing of retries, or did nothing; otherwise it may have made them all. */
 const cameBack = (exit: Exit.Exit<unknown, unknown>): boolean => exit._tag === "Success" || Left.didNoWork(exit.cause)

@@ -1,6 +1,7 @@
 /** The tables of time per call. */
 import * as Effect from "effect/Effect"
 import type { Subject, TimeTable } from "../model.ts"
+import { adapters } from "../policies/adapters.ts"
 import * as Breakers from "../policies/breakers.ts"
 import * as Singles from "../policies/singles.ts"
 import * as Stacks from "../policies/stacks.ts"
@@ -248,5 +249,13 @@ export const timeTables: ReadonlyArray<TimeTable> = [
       )
       return groups.flat()
     }
+  },
+  {
+    kind: "time",
+    name: "adapters",
+    title: "Whole clients",
+    about:
+      "A call of a client that succeeds, over a transport in memory, with retry, breaker and bulkhead around it. What the adapter adds beside the policy are the key, the marks on errors and what decides about a repeat.",
+    prepare: () => adapters()
   }
 ]

@@ -136,6 +136,7 @@ export const ofKind = (kind: Policies.Kind, settings: Schema.JsonObject): Schema
     case "RetryBudget":
       return { retry: {}, budget: settings }
     case "StaleFallback":
+    case "TokenBudget":
       return undefined
   }
 }

@@ -41,7 +41,7 @@ export type Hooks = Parameters<typeof LanguageModel.make>[0]
  * @category models
  * @since 0.1.0
  */
-export interface Options {
+export interface Options<Budget = never> {
   /**
    * Which circuit and which permits. Default: `provider/model`, from `Model.ProviderName` and `Model.ModelName` of the caller,
    * which `Model.make` provides; without them `"default"`.
@@ -54,10 +54,10 @@ export interface Options {
    */
   readonly repeat?: ((options: LanguageModel.ProviderOptions) => boolean) | undefined
   /**
-   * Limits tokens or money. Each attempt reserves its estimate under the key of the call, inside the policy, and fails with
+   * Limits tokens or money: a class made by `TokenBudget.Service`, or a budget made by `TokenBudget.make`. Each attempt reserves its estimate under the key of the call, inside the policy, and fails with
    * `BudgetExhausted` if too little is left, which is neither retried nor counted. Default: no limit.
    */
-  readonly budget?: TokenBudget.TokenBudget | undefined
+  readonly budget?: TokenBudget.TokenBudget<Budget> | undefined
 }
 
 /**
@@ -105,7 +105,8 @@ interface AnyPolicy {
 interface Settings {
   readonly key: (options: ProviderOptions, context: Context.Context<never>) => string
   readonly repeat: (options: ProviderOptions) => boolean
-  readonly budget: TokenBudget.TokenBudget | undefined
+  /** The budget of a program: of a class the one that its layer provides. */
+  readonly budget: Effect.Effect<TokenBudget.TokenBudget, never, unknown> | undefined
 }
 
 const where = "effect-resilience/ai/LanguageModel"
@@ -119,6 +120,20 @@ const modelOf = (context: Context.Context<never>): string => {
   return provider === undefined ? (model ?? defaultKey) : model === undefined ? provider : `${provider}/${model}`
 }
 
+const resolveBudget = (budget: unknown): Settings["budget"] => {
+  if (budget === undefined) return undefined
+  // A class is a function.
+  if (typeof attempt(() => Object(budget).reserve, undefined) !== "function") {
+    Check.invalid(where, "budget", "a class made by TokenBudget.Service, or a budget made by TokenBudget.make", budget)
+  }
+  return found<TokenBudget.TokenBudget>(budget)
+}
+
+/** A service of a program: of a class what its layer provides. */
+const found = <Shape>(service: unknown): Effect.Effect<Shape, never, unknown> =>
+  // The public signatures have checked what it is.
+  Context.isKey(service) ? Effect.service(service as Context.Key<unknown, Shape>) : Effect.succeed(service as Shape)
+
 const resolveKey = (key: Options["key"]): Settings["key"] => {
   if (key === undefined) return (_, context) => modelOf(context)
   if (typeof key === "string") return () => key
@@ -127,14 +142,11 @@ const resolveKey = (key: Options["key"]): Settings["key"] => {
 }
 
 /** The settings; the defaults stand here. */
-const resolve = (options: Options): Settings => {
+const resolve = (options: Options<unknown>): Settings => {
   Check.noUnknown(where, options, optionNames)
   const { budget, repeat = isRepeatable } = options
   Check.callback(where, "repeat", Check.predicate, repeat)
-  if (budget !== undefined && typeof read(budget, "reserve") !== "function") {
-    Check.invalid(where, "budget", "a budget made by TokenBudget.make", budget)
-  }
-  return { key: resolveKey(options.key), repeat, budget }
+  return { key: resolveKey(options.key), repeat, budget: resolveBudget(budget) }
 }
 
 /** The policy of a program: of a class the one that its layer provides. */
@@ -144,10 +156,7 @@ const policyOf = (policy: unknown): Effect.Effect<AnyPolicy, never, unknown> => 
   if (typeof protect !== "function" || typeof protectStream !== "function") {
     Check.invalid(where, "policy", "a class made by Policy.Service, or a policy made by Policy.make", policy)
   }
-  // The public signatures have checked that the policy makes sense for a model.
-  return Context.isKey(policy)
-    ? Effect.service(policy as Context.Key<unknown, AnyPolicy>)
-    : Effect.succeed(policy as AnyPolicy)
+  return found<AnyPolicy>(policy)
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -269,18 +278,25 @@ const chargedStream = (
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** The hooks over those of a provider. */
-const protectHooks = (policy: AnyPolicy, { budget, key, repeat }: Settings, hooks: Hooks): Hooks => {
-  const callOf = (options: ProviderOptions, context: Context.Context<never>): Call => ({
-    key: key(options, context),
-    amount: budget === undefined ? 0 : budget.estimate(options),
-    // Of a predicate only `true` counts.
-    retry: attempt(() => repeat(options), false) === true ? undefined : "unprocessed"
-  })
+const protectHooks = (
+  policy: AnyPolicy,
+  budget: TokenBudget.TokenBudget | undefined,
+  { key, repeat }: Settings,
+  hooks: Hooks
+): Hooks => {
+  const callOf = (options: ProviderOptions): Effect.Effect<Call, never, IdGenerator.IdGenerator> =>
+    Effect.contextWith((context: Context.Context<IdGenerator.IdGenerator>) =>
+      Effect.map(budget === undefined ? Effect.succeed(0) : budget.estimate(options), (amount) => ({
+        key: key(options, context),
+        amount,
+        // Of a predicate only `true` counts.
+        retry: attempt(() => repeat(options), false) === true ? undefined : "unprocessed"
+      }))
+    )
   return {
     ...hooks,
     generateText: (options) =>
-      Effect.contextWith((context: Context.Context<IdGenerator.IdGenerator>) => {
-        const call = callOf(options, context)
+      Effect.flatMap(callOf(options), (call) => {
         const request = Effect.suspend(() => hooks.generateText(options))
         return Effect.suspend(() => charged(budget, call, request)).pipe(
           Transient.known,
@@ -290,8 +306,7 @@ const protectHooks = (policy: AnyPolicy, { budget, key, repeat }: Settings, hook
       }),
     streamText: (options) =>
       Stream.unwrap(
-        Effect.map(Effect.context<IdGenerator.IdGenerator>(), (context) => {
-          const call = callOf(options, context)
+        Effect.map(callOf(options), (call) => {
           const request = Stream.suspend(() => hooks.streamText(options))
           return Stream.suspend(() => chargedStream(budget, call, request)).pipe(
             markKnown,
@@ -362,15 +377,19 @@ const protectHooks = (policy: AnyPolicy, { budget, key, repeat }: Settings, hook
  * @category protecting
  * @since 0.1.0
  */
-export const protect = <P extends Policy.Part, Rules, Self>(
+export const protect = <P extends Policy.Part, Rules, Self, Budget = never>(
   policy: Policy.Policy<P, Rules, Self> & CanProtect<P, Rules>,
-  options: Options = {}
-): ((hooks: Hooks) => Effect.Effect<Hooks, never, Self>) => {
+  options: Options<Budget> = {}
+): ((hooks: Hooks) => Effect.Effect<Hooks, never, Self | Budget>) => {
   const settings = resolve(options)
-  const found = policyOf(policy)
+  const services = Effect.all([policyOf(policy), settings.budget ?? Effect.undefined])
   return (hooks) =>
-    // The class requires itself, as the type of the policy says.
-    Effect.map(found, (policy) => protectHooks(policy, settings, hooks)) as Effect.Effect<Hooks, never, Self>
+    // Classes require themselves, as the types of the policy and of the budget say.
+    Effect.map(services, ([policy, budget]) => protectHooks(policy, budget, settings, hooks)) as Effect.Effect<
+      Hooks,
+      never,
+      Self | Budget
+    >
 }
 
 /**
@@ -382,11 +401,11 @@ export const protect = <P extends Policy.Part, Rules, Self>(
  * @category layers
  * @since 0.1.0
  */
-export const layer = <P extends Policy.Part, Rules, Self, E = never, R = never>(
+export const layer = <P extends Policy.Part, Rules, Self, E = never, R = never, Budget = never>(
   policy: Policy.Policy<P, Rules, Self> & CanProtect<P, Rules>,
   hooks: Hooks | Effect.Effect<Hooks, E, R>,
-  options: Options = {}
-): Layer.Layer<LanguageModel.LanguageModel, E, Self | R> => {
+  options: Options<Budget> = {}
+): Layer.Layer<LanguageModel.LanguageModel, E, Self | R | Budget> => {
   const protecting = protect(policy, options)
   return Layer.effect(
     LanguageModel.LanguageModel,

@@ -11,19 +11,34 @@
 import type * as LanguageModel from "effect/ai/LanguageModel"
 import type * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
+import type * as Config from "effect/Config"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import * as Event from "../Event.ts"
+import * as FromConfig from "../engine/config.ts"
+import * as Counters from "../engine/counters.ts"
+import * as Instances from "../engine/instances.ts"
 import * as Keyed from "../engine/keyed.ts"
+import * as Protecting from "../engine/protect.ts"
+import { Reporter } from "../engine/reporter.ts"
+import type { Select, Summable } from "../engine/sums.ts"
 import * as Allowance from "../machine/Allowance.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
+import { EngineKey } from "../runtime/frame.ts"
 import * as Check from "../runtime/options.ts"
 import { attempt, findCause } from "../runtime/read.ts"
 import { stackless } from "../runtime/stackless.ts"
+import type { AnyFiber } from "../runtime/types.ts"
+import type * as Common from "../Stats.ts"
 import * as Transient from "../Transient.ts"
-import { defaultKey, type KeyOptions } from "../Types.ts"
+import type * as Types from "../Types.ts"
+import { defaultKey } from "../Types.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Errors
@@ -118,7 +133,7 @@ export interface CommonOptions {
    */
   readonly estimate: number | ((options: LanguageModel.ProviderOptions) => number)
   /** Bounds the number of keys. */
-  readonly keys?: KeyOptions | undefined
+  readonly keys?: Types.KeyOptions | undefined
 }
 
 /**
@@ -229,13 +244,13 @@ export interface Reservation {
 }
 
 /**
- * A budget at one moment.
+ * The stats of a budget, with what it holds. Of the common fields, `balance` is what is left and `capacity` the limit; `totals.calls` counts
+ * the requests that asked, `totals.giveUps.budget` those that were refused, and `running` those that have reserved something.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Stats {
-  readonly key: string
+export interface Stats extends Common.Stats {
   readonly limit: number
   /** What ended requests used within the window. */
   readonly used: number
@@ -246,15 +261,14 @@ export interface Stats {
 }
 
 /**
- * A budget.
+ * A budget. `R` is what its members require: nothing for one from {@link make}, the service for the statics of a {@link Service} class.
  *
  * @category models
  * @since 0.1.0
  */
-export interface TokenBudget {
-  readonly name: string
+export interface TokenBudget<R = never> {
   /** The estimate of a request, by the option `estimate`. */
-  readonly estimate: (options: LanguageModel.ProviderOptions) => number
+  readonly estimate: (options: LanguageModel.ProviderOptions) => Effect.Effect<number, never, R>
   /**
    * Reserves an amount until the scope closes or the reservation is settled. A scope that closes before counts the whole amount
    * as used: a request that was interrupted may have been processed. Fails at once when too little is left.
@@ -262,17 +276,23 @@ export interface TokenBudget {
   readonly reserve: (
     amount: number,
     options?: { readonly key?: string | undefined }
-  ) => Effect.Effect<Reservation, BudgetExhausted, Scope.Scope>
+  ) => Effect.Effect<Reservation, BudgetExhausted, Scope.Scope | R>
   /** The budget of one key. Default: `"default"`. */
-  readonly stats: (key?: string) => Effect.Effect<Stats>
+  readonly stats: (key?: string) => Effect.Effect<Stats, never, R>
   /** The budgets of all keys that are kept. */
-  readonly allStats: Effect.Effect<ReadonlyArray<Stats>>
+  readonly allStats: Effect.Effect<ReadonlyArray<Stats>, never, R>
+  /** An `Event.BudgetExhausted` for each request that was refused, from the moment the stream is run. */
+  readonly events: Stream.Stream<Event.Event, never, R>
 }
 
 interface Cell {
   readonly key: string
   lastUsed: number
   readonly allowance: Allowance.Allowance
+  /** Requests that asked. */
+  calls: number
+  /** Refusals; nothing until the first. */
+  past: Counters.Past | undefined
 }
 
 class Held implements Reservation {
@@ -306,52 +326,125 @@ class Held implements Reservation {
   }
 }
 
-const statsOf = (key: string, self: Allowance.Allowance, now: number): Stats => {
-  Allowance.advance(self, now)
-  const { limit, reserved, used } = self
-  return { key, limit, used, reserved, left: Math.max(0, limit - used - reserved) }
+const left = ({ limit, reserved, used }: Allowance.Allowance): number => Math.max(0, limit - used - reserved)
+
+class Engine implements Summable {
+  readonly settings: Settings
+  readonly reporter: Reporter
+  private readonly cells: Keyed.Keyed<Cell>
+  private readonly evicted = new Counters.Evicted()
+
+  constructor(settings: Settings, program: Event.Hub) {
+    this.settings = settings
+    this.reporter = new Reporter(settings.name, Event.makeHub(), program)
+    this.cells = new Keyed.Keyed<Cell>(
+      settings.keys,
+      (key, now) => this.make(key, now),
+      // What is forgotten could be used again.
+      ({ allowance }, now) => !Allowance.isUnused(allowance, now),
+      (cell) => this.evicted.add(cell)
+    )
+  }
+
+  private make(key: string, now: number): Cell {
+    const { limit, window } = this.settings
+    return { key, lastUsed: Math.floor(now), allowance: Allowance.make(limit, window), calls: 0, past: undefined }
+  }
+
+  reserve(amount: number, key: string, fiber: AnyFiber): Effect.Effect<Held, BudgetExhausted> {
+    const now = Time.monotonicMillis(fiber)
+    const cell = this.cells.get(key, fiber)
+    cell.lastUsed = now
+    cell.calls += 1
+    return Allowance.reserve(cell.allowance, amount, now)
+      ? Effect.succeed(new Held(this.settings, cell, amount))
+      : this.refuse(cell, amount, now, fiber)
+  }
+
+  private refuse(cell: Cell, requested: number, now: number, fiber: AnyFiber): Effect.Effect<never, BudgetExhausted> {
+    const { allowance, key } = cell
+    const { limit, name } = this.settings
+    const { reserved, used } = allowance
+    cell.past ??= new Counters.Past(0)
+    cell.past.gaveUp("budget")
+    if (this.reporter.hasListeners) {
+      const at = Time.epochMillis(fiber)
+      this.reporter.emit({ _tag: "BudgetExhausted", policy: name, key, at, balance: left(allowance) }, fiber)
+    }
+    const retryAfter = Duration.millis(Allowance.wait(allowance, requested, now))
+    const error = budgetExhausted({ budget: name, key, requested, limit, used, reserved, retryAfter })
+    Transient.markRefused(error)
+    return Effect.fail(error)
+  }
+
+  /** Reading the stats of a key neither creates nor keeps it. */
+  stats(key: string, now: number): Stats {
+    return this.statsOf(this.cells.peek(key) ?? this.make(key, now), now)
+  }
+
+  allStats(now: number): ReadonlyArray<Stats> {
+    const { limit, name } = this.settings
+    const nothing = { limit, used: 0, reserved: 0, left: limit }
+    return [
+      ...Array.from(this.cells.all(), (cell) => this.statsOf(cell, now)),
+      ...this.evicted.stats(name).map((stats) => ({ ...stats, ...nothing }))
+    ]
+  }
+
+  sum(select: Select, now: number): void {
+    for (const cell of this.cells.all()) {
+      const { allowance, key } = cell
+      Allowance.advance(allowance, now)
+      const sums = select(key, false)
+      sums.addCounted(cell)
+      sums.running += allowance.running
+      sums.addBalance(left(allowance), allowance.limit)
+    }
+    if (this.cells.isEmpty) select(defaultKey, false).addBalance(this.settings.limit, this.settings.limit)
+    this.evicted.sum(select)
+  }
+
+  private statsOf({ allowance, calls, key, past }: Cell, now: number): Stats {
+    Allowance.advance(allowance, now)
+    const { limit, reserved, running, used } = allowance
+    const common = Counters.stats(this.settings.name, key, {
+      running,
+      balance: left(allowance),
+      capacity: limit,
+      totals: Counters.totals(calls, 0, past)
+    })
+    return { ...common, limit, used, reserved, left: left(allowance) }
+  }
 }
 
-const makeWith = (settings: Settings): TokenBudget => {
-  const { estimate, keys, limit, name, window } = settings
-  const where = Check.named(module, name)
-  const cells = new Keyed.Keyed<Cell>(
-    keys,
-    (key, now) => ({ key, lastUsed: now, allowance: Allowance.make(limit, window) }),
-    // What is forgotten could be used again.
-    ({ allowance }, now) => !Allowance.isUnused(allowance, now)
-  )
-  const reserve = (amount: number, key: string) =>
-    Effect.withFiber((fiber): Effect.Effect<Held, BudgetExhausted> => {
-      const now = Time.monotonicMillis(fiber)
-      const cell = cells.get(key, fiber)
-      const { allowance } = cell
-      cell.lastUsed = now
-      if (Allowance.reserve(allowance, amount, now)) return Effect.succeed(new Held(settings, cell, amount))
-      const { reserved, used } = allowance
-      const retryAfter = Duration.millis(Allowance.wait(allowance, amount, now))
-      const error = budgetExhausted({ budget: name, key, requested: amount, limit, used, reserved, retryAfter })
-      Transient.markRefused(error)
-      return Effect.fail(error)
-    })
-  return {
-    name,
-    estimate,
+const makeWith = (settings: Settings, program: Event.Hub): TokenBudget => {
+  const where = Check.named(module, settings.name)
+  const engine = new Engine(settings, program)
+  const budget: TokenBudget = {
+    estimate: (options) => Effect.sync(() => settings.estimate(options)),
     reserve: (requested, options = {}) => {
       const inReserve = Check.inside(where, "reserve")
       amount(inReserve, "amount", requested)
       const key = Check.key(inReserve, Check.orDefault(options.key, defaultKey))
-      return Effect.acquireRelease(reserve(requested, key), (held) => Time.withNow((now) => held.end(held.amount, now)))
+      return Effect.acquireRelease(
+        Effect.withFiber((fiber) => engine.reserve(requested, key, fiber)),
+        (held) => Time.withNow((now) => held.end(held.amount, now))
+      )
     },
     stats: (key = defaultKey) => {
       Check.key(Check.inside(where, "stats"), key)
-      return Time.withNow((now) => {
-        const cell = cells.peek(key)
-        return statsOf(key, cell?.allowance ?? Allowance.make(limit, window), now)
-      })
+      return Time.withNow((now) => engine.stats(key, now))
     },
-    allStats: Time.withNow((now) => [...cells.all()].map(({ allowance, key }) => statsOf(key, allowance, now)))
+    allStats: Time.withNow((now) => engine.allStats(now)),
+    events: Event.streamFrom(engine.reporter.local)
   }
+  return Object.assign(budget, { [EngineKey]: engine })
+}
+
+const create = (origin: Instances.Origin, settings: Settings): Effect.Effect<TokenBudget> => {
+  // Its name is that of the entry.
+  const { name, ...described } = settings
+  return Instances.create(origin, module, name, described, (hub) => makeWith(settings, hub))
 }
 
 /**
@@ -391,8 +484,89 @@ const makeWith = (settings: Settings): TokenBudget => {
  */
 export const make = (name: string, options: Options): Effect.Effect<TokenBudget> => {
   const settings = resolve(name, options)
-  return Effect.sync(() => makeWith(settings))
+  return create("made", settings)
 }
+
+/**
+ * A service class of a budget, and its statics, which find the budget of their context.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Class<Self, Id extends string> extends Context.ServiceClass<Self, Id, TokenBudget>, TokenBudget<Self> {
+  /** The budget with the options of the class. */
+  readonly layer: Layer.Layer<Self>
+  /** The budget with options from `Config` over those of the class: all of them below a path, or a `Config` for some. */
+  readonly layerConfig: (config: Types.ConfigSource<ConfigValues>) => Layer.Layer<Self, Config.ConfigError>
+}
+
+/**
+ * What `layerConfig` reads: the variables have the names of the fields. `tokens` is for a budget of tokens and `cost` for one of money.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConfigValues {
+  readonly tokens?: number
+  readonly cost?: number
+  readonly window?: Duration.Duration
+  /** Replaces the estimate of the class, also one that is a function. */
+  readonly estimate?: number
+}
+
+const Values = Schema.Struct({
+  tokens: Schema.optionalKey(Schema.Finite),
+  cost: Schema.optionalKey(Schema.Finite),
+  window: Schema.optionalKey(Schema.DurationFromString),
+  estimate: Schema.optionalKey(Schema.Finite)
+})
+
+/**
+ * Declares a budget as a service, with a layer that provides it. The options are checked when the class is declared.
+ *
+ * **Example** (A budget that a model and a page of figures share)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Policies } from "effect-resilience"
+ * import * as TokenBudget from "effect-resilience/ai/TokenBudget"
+ *
+ * class Tokens extends TokenBudget.Service<Tokens>()("app/Tokens", { tokens: 1000, window: "1 minute", estimate: 600 }) {}
+ *
+ * const program = Effect.gen(function*() {
+ *   yield* Effect.scoped(Tokens.reserve(600))
+ *   const [entry] = yield* Policies.all
+ *   return [entry?.kind, (yield* Tokens.stats()).left]
+ * })
+ * await Effect.runPromise(program.pipe(Effect.provide(Tokens.layer))) // => ["TokenBudget", 400]
+ * ```
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Service =
+  <Self = never>() =>
+  <const Id extends string>(id: Id, options: Options): Types.RequireSelf<Self, "TokenBudget", Class<Self, Id>> => {
+    const service = Context.Service<Self, TokenBudget>()(id)
+    const inContext = Protecting.inContext(service)
+    const members: Omit<Class<Self, Id>, keyof Context.ServiceClass<Self, Id, TokenBudget>> = {
+      estimate: inContext.call((budget) => budget.estimate),
+      reserve: inContext.call((budget) => budget.reserve),
+      stats: inContext.call((budget) => budget.stats),
+      allStats: inContext.effect((budget) => budget.allStats),
+      events: inContext.stream((budget) => budget.events),
+      ...FromConfig.layers(
+        id,
+        service,
+        options,
+        Values,
+        (values) => values,
+        (options) => resolve(id, options),
+        (settings) => create("declared", settings)
+      )
+    }
+    return Object.assign(service, members) as unknown as Types.RequireSelf<Self, "TokenBudget", Class<Self, Id>>
+  }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Estimates

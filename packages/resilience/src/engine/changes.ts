@@ -32,6 +32,11 @@ export interface Plug {
   readonly check: (where: string, values: Schema.JsonObject, key: string | undefined) => Schema.JsonObject
   /** Makes what is in force hold, the oldest first; nothing in force is what was configured. Must not throw after it has begun. */
   readonly apply: (inForce: ReadonlyArray<Override>, now: number, fiber: AnyFiber) => void
+  /**
+   * Would an earlier override, of the same key or of fewer keys, show nowhere as long as the later one holds? By default it would
+   * not: an override replaces the one before it.
+   */
+  readonly covers?: (later: Override, earlier: Override) => boolean
   /** What holds for a key, or for all keys, by field. The record keeps which of them a change altered. */
   readonly read: (key: string | undefined, now: number) => Schema.JsonObject
 }
@@ -111,6 +116,12 @@ export const resolve = (where: string, target: Change.Target = {}): Given => {
 // The record
 // ---------------------------------------------------------------------------------------------------------------------
 
+/** The key of the event of a command for every key. */
+const everyKey = "(all)"
+
+/** Circuits of one policy whose former state is kept; beyond them the oldest commands can no longer be undone. */
+const mostKept = 100_000
+
 /** Lines that are kept. One that holds is kept beyond them. */
 const mostLines = 1000
 
@@ -125,6 +136,13 @@ export class Ledger {
   /** The changes that can still be taken back. */
   private readonly live = new Map<number, Live>()
   private nextId = 1
+  /** Lines by policy and action since the program began; none is taken back. */
+  private readonly counts = new Map<string, Map<Change.Action, number>>()
+
+  /** How many lines of an action the policies of a name and kind have. */
+  count({ kind, name }: { readonly kind: Change.Kind; readonly name: string }, action: Change.Action): number {
+    return this.counts.get(`${kind} ${name}`)?.get(action) ?? 0
+  }
 
   get all(): ReadonlyArray<Change.Change> {
     return this.lines.slice()
@@ -155,6 +173,10 @@ export class Ledger {
     this.lines.push(change)
     if (desk !== undefined) this.live.set(change.id, { change, desk: new WeakRef(desk) })
     if (change.ends !== undefined) this.live.delete(change.ends)
+    const id = `${change.kind} ${change.policy}`
+    const counts = this.counts.get(id) ?? new Map<Change.Action, number>()
+    counts.set(change.action, (counts.get(change.action) ?? 0) + 1)
+    this.counts.set(id, counts)
   }
 
   drop(id: number): void {
@@ -176,9 +198,23 @@ export class Ledger {
       const line = this.lines[at]
       if (line === undefined) return
       this.lines.splice(at, 1)
-      this.live.get(line.id)?.desk.deref()?.forget(line, now)
-      this.live.delete(line.id)
+      this.forget(line)
     }
+  }
+
+  /** Makes the oldest change of a policy final that does not hold; `false` if there is none. */
+  forgetOldest(desk: Desk, now: number): boolean {
+    for (const { change, desk: at } of this.live.values()) {
+      if (at.deref() !== desk || desk.isNeeded(change, now)) continue
+      this.forget(change)
+      return true
+    }
+    return false
+  }
+
+  private forget(change: Change.Change): void {
+    this.live.get(change.id)?.desk.deref()?.forget(change)
+    this.live.delete(change.id)
   }
 }
 
@@ -267,6 +303,10 @@ export class Desk {
     }
     this.record(change, true, now, fiber)
     if (duration !== undefined) this.setAlarm(id, duration, fiber)
+    // Only a command for every key keeps the state of more than one.
+    while (key === undefined && (this.operated?.circuits?.kept ?? 0) > mostKept) {
+      if (!this.ledger.forgetOldest(this, now)) break
+    }
     return change
   }
 
@@ -309,9 +349,13 @@ export class Desk {
     this.operated?.plugs[action]?.apply(inForce, now, fiber)
   }
 
-  private record(change: Change.Change, canBeTakenBack: boolean, now: number, _fiber: AnyFiber): void {
+  private record(change: Change.Change, canBeTakenBack: boolean, now: number, fiber: AnyFiber): void {
     this.ledger.add(change, canBeTakenBack ? this : undefined)
     this.ledger.trim(now)
+    const reporter = this.operated?.reporter
+    if (reporter?.hasListeners !== true) return
+    const { at, key = everyKey, policy } = change
+    reporter.emit({ _tag: "Changed", policy, key, at, change }, fiber)
   }
 
   /** Takes a change back. */
@@ -353,19 +397,28 @@ export class Desk {
 
   /** Whether its line must be kept: it holds, and no later override of the same kind that has no end covers it. */
   isNeeded(change: Change.Change, now: number): boolean {
-    return this.isInForce(change, now)
+    const { action, id, key } = change
+    if (!this.isInForce(change, now)) return false
+    if (isOnCircuit(action)) return this.operated?.circuits?.isCovered(id, key) !== true
+    const at = this.standing.findIndex((one) => one.id === id)
+    const earlier = this.standing[at]
+    const plug = this.operated?.plugs[action as PlugAction]
+    return !this.standing.slice(at + 1).some((later) => {
+      const isOfSame = later.action === action && !later.hasEnd && (later.key === undefined || later.key === key)
+      return isOfSame && earlier !== undefined && plug?.covers?.(later, earlier) !== false
+    })
   }
 
-  /** Makes a change final. */
-  forget({ action, id }: Change.Change, _now: number): void {
+  /** Makes a change final that need not be kept. */
+  forget({ action, id }: Change.Change): void {
     this.cancelAlarm(id)
     if (isOnCircuit(action)) this.operated?.circuits?.forget(id)
     else this.standing = this.standing.filter((one) => one.id !== id)
   }
 
   /** Makes an override final that another one has replaced. */
-  replace(change: Change.Change, now: number): void {
-    this.forget(change, now)
+  replace(change: Change.Change): void {
+    this.forget(change)
     this.ledger.drop(change.id)
   }
 

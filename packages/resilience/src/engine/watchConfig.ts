@@ -9,6 +9,7 @@ import type * as Schema from "effect/Schema"
 import type * as Change from "../Change.ts"
 import * as Time from "../runtime/clock.ts"
 import * as Check from "../runtime/options.ts"
+import { read as readProperty } from "../runtime/read.ts"
 import type { ConfigSource, WatchOptions } from "../Types.ts"
 import * as FromConfig from "./config.ts"
 import { type Tuned, tunedOf } from "./retune.ts"
@@ -58,7 +59,9 @@ class Watcher<V extends object> {
         if (Exit.isSuccess(exit)) return Effect.void
         if (Cause.hasInterrupts(exit.cause)) return Effect.interrupt
         const error = Cause.squash(exit.cause)
-        const message = error instanceof Error ? error.message : String(error)
+        // A `ConfigError` is no `Error`.
+        const said = readProperty(error, "message")
+        const message = typeof said === "string" ? said : String(error)
         const sentence =
           message.startsWith(this.id) || message.includes(` ${this.id}:`) ? message : `${this.id}: ${message}`
         return this.warn(`${sentence}; the values before are kept`)
@@ -81,7 +84,7 @@ class Watcher<V extends object> {
       this.change = yield* Time.withNow((now, fiber) => {
         const made = tuned.desk.give("set", values, given, now, fiber)
         // It holds in place of the one before.
-        if (change !== undefined) tuned.desk.replace(change, now)
+        if (change !== undefined) tuned.desk.replace(change)
         return made
       })
       this.seen = text

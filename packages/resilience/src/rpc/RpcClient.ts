@@ -12,7 +12,7 @@
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type { Input as HeadersInput } from "effect/http/Headers"
+import * as Headers from "effect/http/Headers"
 import type * as Queue from "effect/Queue"
 import type * as Rpc from "effect/rpc/Rpc"
 import type * as RpcClient from "effect/rpc/RpcClient"
@@ -22,6 +22,7 @@ import * as RpcSchema from "effect/rpc/RpcSchema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Policy from "../Policy.ts"
+import * as Propagation from "../Propagation.ts"
 import * as Check from "../runtime/options.ts"
 import { attempt, isObject, read } from "../runtime/read.ts"
 import type { AnyEffect } from "../runtime/types.ts"
@@ -43,6 +44,14 @@ export interface Options<Rpcs extends Rpc.Any> {
    * nothing.
    */
   readonly repeat?: ReadonlyArray<Rpcs["_tag"]> | undefined
+  /**
+   * Whether the headers of `Propagation` are sent: `true`, or a function of the call. What the function throws counts as `false`. Default:
+   * `false`, because the headers tell a third party the time limits and the load of this program.
+   *
+   * Each attempt carries the time that is left for it, its number, the criticality of the fiber, and the retries that the server may
+   * make. `effect-resilience/rpc/RpcServer` reads them. Headers of the same name that the caller gave are replaced.
+   */
+  readonly propagate?: boolean | ((call: Call<Rpcs>) => boolean) | undefined
 }
 
 /**
@@ -119,11 +128,11 @@ export type CallOptions<Current, AsQueue, Discard> =
     ? {
         readonly asQueue?: AsQueue | undefined
         readonly streamBufferSize?: number | undefined
-        readonly headers?: HeadersInput | undefined
+        readonly headers?: Headers.Input | undefined
         readonly context?: Context.Context<never> | undefined
       }
     : {
-        readonly headers?: HeadersInput | undefined
+        readonly headers?: Headers.Input | undefined
         readonly context?: Context.Context<never> | undefined
         readonly discard?: Discard | undefined
       }
@@ -219,15 +228,18 @@ type Returning = Types.AnyEffect | Types.AnyStream
 type Method = (payload: unknown, options?: MethodOptions) => Returning
 
 interface MethodOptions {
+  readonly headers?: Headers.Input | undefined
   readonly asQueue?: boolean | undefined
   readonly streamBufferSize?: number | undefined
 }
 
 interface Settings {
+  readonly policy: object
   readonly protect: (options: Policy.ProtectOptions) => (self: AnyEffect) => AnyEffect
   readonly protectStream: (options: Policy.ProtectOptions) => (self: Types.AnyStream) => Types.AnyStream
   readonly keyOf: (call: AnyCall) => string
   readonly repeat: ReadonlySet<string>
+  readonly propagates: (call: AnyCall) => boolean
 }
 
 const where = "effect-resilience/rpc/RpcClient"
@@ -246,21 +258,28 @@ const resolve = (requests: AnyGroup["requests"], policy: unknown, options: Given
   if (typeof protect !== "function" || typeof protectStream !== "function") {
     Check.invalid(where, "policy", "a class made by Policy.Service, or a policy made by Policy.make", policy)
   }
-  Check.noUnknown(where, options, ["key", "repeat"])
+  Check.noUnknown(where, options, ["key", "repeat", "propagate"])
   const key: unknown = Check.orDefault(options.key, tagOf)
   if (typeof key !== "string") Check.callback(where, "key", "a string, or a function that returns one", key)
   const repeat: unknown = Check.orDefault(options.repeat, [])
   if (!Array.isArray(repeat) || !repeat.every((tag) => requests.has(tag))) {
     Check.invalid(where, "repeat", `an array of tags of ${tagsOf(requests)}`, repeat)
   }
+  const propagate: unknown = Check.orDefault(options.propagate, false)
+  if (typeof propagate !== "boolean")
+    Check.callback(where, "propagate", "a boolean, or a function that returns one", propagate)
   const annotated = [...requests.values()].filter((rpc) => Context.get(rpc.annotations, Repeatable) === true)
   return {
+    // Checked above to have members.
+    policy: policy as object,
     // The public signature has checked that the policy makes sense for the client.
     protect,
     protectStream,
     // Checked above; what it returns is checked by the policy.
     keyOf: typeof key === "string" ? () => key : (key as Settings["keyOf"]),
-    repeat: new Set([...(repeat as ReadonlyArray<string>), ...annotated.map(({ _tag }) => _tag)])
+    repeat: new Set([...(repeat as ReadonlyArray<string>), ...annotated.map(({ _tag }) => _tag)]),
+    // Checked above to be a function.
+    propagates: typeof propagate === "boolean" ? () => propagate : (propagate as Settings["propagates"])
   }
 }
 
@@ -293,26 +312,46 @@ const isRefused = (rpc: Rpc.AnyWithProps, payload: unknown): boolean =>
 const protectedMethod = (settings: Settings, rpc: Rpc.AnyWithProps, method: Method): Method => {
   const tag = rpc._tag
   const retry = settings.repeat.has(tag) ? undefined : "unprocessed"
-  const optionsOf = (payload: unknown): Policy.ProtectOptions => ({ key: settings.keyOf({ tag, payload }), retry })
+  const optionsOf = (payload: unknown) => ({ key: settings.keyOf({ tag, payload }), retry }) as const
+  const propagates = (payload: unknown): boolean => attempt(() => settings.propagates({ tag, payload }) === true, false)
+  const withHeaders = (options: MethodOptions | undefined, sent: Record<string, string>): MethodOptions => ({
+    ...options,
+    headers: Headers.setAll(Headers.fromInput(options?.headers), sent)
+  })
 
   if (!RpcSchema.isStreamSchema(rpc.successSchema)) {
     return (payload, options) =>
       Effect.suspend(() => {
+        const protectOptions = optionsOf(payload)
         // A method without a stream returns an effect.
-        const call = Effect.suspend(() => method(payload, options) as Types.AnyEffect)
-        return settings.protect(optionsOf(payload))(Effect.catchCause(call, examined(rpc, payload)))
+        const call = (options?: MethodOptions) =>
+          Effect.catchCause(
+            Effect.suspend(() => method(payload, options) as Types.AnyEffect),
+            examined(rpc, payload)
+          )
+        return settings.protect(protectOptions)(
+          propagates(payload)
+            ? Propagation.sending(settings.policy, (sent) => call(withHeaders(options, sent)), {
+                key: protectOptions.key
+              })
+            : call(options)
+        )
       })
   }
   return (payload, options) => {
     const { asQueue, ...rest } = options ?? {}
     // A method with a stream returns a stream where no queue is asked for.
-    const opened = Stream.suspend(() => method(payload, rest) as Types.AnyStream)
+    const opened = (options: MethodOptions) => Stream.suspend(() => method(payload, options) as Types.AnyStream)
     const examine = examined(rpc, payload)
-    const stream = Stream.suspend(() =>
-      settings.protectStream(optionsOf(payload))(
-        Stream.catchCause(opened, (cause) => Stream.fromEffect(examine(cause)))
+    const stream = Stream.suspend(() => {
+      const protectOptions = optionsOf(payload)
+      const call = propagates(payload)
+        ? Propagation.sendingStream(settings.policy, (sent) => opened(withHeaders(rest, sent)), protectOptions.key)
+        : opened(rest)
+      return settings.protectStream(protectOptions)(
+        Stream.catchCause(call, (cause) => Stream.fromEffect(examine(cause)))
       )
-    )
+    })
     return asQueue === true ? Stream.toQueue(stream, { capacity: options?.streamBufferSize ?? 16 }) : stream
   }
 }
@@ -336,6 +375,7 @@ const protectedMethod = (settings: Settings, rpc: Rpc.AnyWithProps, method: Meth
  *   the queue is fed by such a stream.
  * - A rejection that the server sends is an error of the service, and none of this policy: `Rejection.isLocal` is `false`.
  * - A payload that the schema of the procedure refuses is neither retried nor counted.
+ * - With `propagate` a server inherits the deadline, the criticality, the attempt and the retries.
  *
  * A bad option throws a `RangeError` at once.
  *

@@ -12,13 +12,16 @@ import type { Headers } from "effect/http/Headers"
 import * as Layer from "effect/Layer"
 import type * as Rpc from "effect/rpc/Rpc"
 import * as RpcMiddleware from "effect/rpc/RpcMiddleware"
+import * as RpcSchema from "effect/rpc/RpcSchema"
 import * as Schema from "effect/Schema"
 import type * as Bulkhead from "../Bulkhead.ts"
+import * as Deadline from "../Deadline.ts"
 import * as Outcome from "../Outcome.ts"
 import type * as Policy from "../Policy.ts"
+import * as Propagation from "../Propagation.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Check from "../runtime/options.ts"
-import { has, read } from "../runtime/read.ts"
+import { attempt, has, read } from "../runtime/read.ts"
 import * as Transient from "../Transient.ts"
 
 /**
@@ -120,6 +123,11 @@ export interface Options {
    * Which permits and which circuit: a string, or a function of the call, such as its tenant. Default: the tag of the procedure.
    */
   readonly key?: string | ((call: Call) => string) | undefined
+  /**
+   * Whether a call may claim to be more important than `"critical"`. Otherwise its header can only lower the criticality, so that a
+   * stranger cannot overtake other callers. `false` and what the function throws mean no. Default: `false`.
+   */
+  readonly trust?: boolean | ((call: Call) => boolean) | undefined
 }
 
 const where = "effect-resilience/rpc/RpcServer"
@@ -133,7 +141,9 @@ type ServerPart = Exclude<Policy.Part, "retry">
  * The layer of a middleware: each call of its procedures runs inside the bulkhead or the policy.
  *
  * **Details** `policy` is the service class or the instance of a `Bulkhead`, or of a `Policy` without `retry`. The permit is held
- * until the handler ends, that of a stream until the stream ends. Errors of the handler pass through as they are, rejections by
+ * until the handler ends, that of a stream until the stream ends. What the headers of the call carry (see `Propagation`) is inherited by the
+ * handler: criticality, attempt and retries, and the remaining time as its `Deadline`, which also ends the wait for a permit. A stream has no
+ * deadline, because its caller waits for the first element only. Errors of the handler pass through as they are, rejections by
  * its own clients included. A breaker counts them as those of a protected effect.
  *
  * A bad option throws a `RangeError` at once.
@@ -149,16 +159,17 @@ export const layer = <Id extends RpcMiddleware.AnyId, P extends ServerPart, Rule
   policy: Policy.Policy<P, Rules, Self> | Bulkhead.Bulkhead<Self>,
   options: Options = {}
 ): Layer.Layer<Id, never, Self> => {
-  const { key, protect } = resolve(policy, options)
+  const { key, protect, trust } = resolve(policy, options)
   const guard = (handler: Handling, call: Call): Handling =>
     Effect.suspend(() => {
+      const inherited = inheritedBy(call, trust)
       let started = false
       let own: unknown
       const work = Effect.suspend(() => {
         started = true
         return Effect.tapError(handler, (error) => Effect.sync(() => (own = error)))
       })
-      return Effect.mapError(protect({ key: key(call) })(work), (error) =>
+      return Effect.mapError(inheriting(protect({ key: key(call) })(work), call, inherited), (error) =>
         started && error === own ? error : rejectedOf(call.rpc._tag, error, started)
       )
     })
@@ -182,9 +193,25 @@ export const layer = <Id extends RpcMiddleware.AnyId, P extends ServerPart, Rule
 /** A handler with what is around it; the errors and requirements are in the public types. */
 type Handling = Effect.Effect<RpcMiddleware.SuccessValue, unknown, unknown>
 
+/** What a call carries, as far as it is believed. */
+const inheritedBy = (call: Call, trust: Settings["trust"]): Propagation.Propagated => {
+  const sent = Propagation.fromHeaders(call.headers)
+  const isTrusted = sent.criticality !== "critical-plus" || attempt(() => trust(call) === true, false)
+  return isTrusted ? sent : { ...sent, criticality: "critical" }
+}
+
+/** Runs with what a call carries. The caller of a stream waits for its first element only, and the life of a stream is no wait. */
+const inheriting = (self: Handling, { rpc }: Call, { remaining, ...inherited }: Propagation.Propagated): Handling => {
+  const inside = Propagation.provide(inherited)(self)
+  return remaining === undefined || RpcSchema.isStreamSchema(rpc.successSchema)
+    ? inside
+    : Deadline.within(inside, remaining, { name: where })
+}
+
 interface Settings {
   readonly protect: (options: { readonly key: string }) => (self: Handling) => Handling
   readonly key: (call: Call) => string
+  readonly trust: (call: Call) => boolean
 }
 
 /** The settings; the defaults stand here. */
@@ -194,10 +221,16 @@ const resolve = (policy: unknown, options: Options): Settings => {
   if (typeof protect !== "function") {
     Check.invalid(where, "policy", "a Bulkhead, or a Policy without retry", policy)
   }
-  Check.noUnknown(where, options, ["key"])
+  Check.noUnknown(where, options, ["key", "trust"])
   const key = Check.orDefault(options.key, tagOf)
   if (typeof key !== "string") Check.callback(where, "key", "a string, or a function that returns one", key)
-  return { protect, key: typeof key === "string" ? () => key : key }
+  const trust = Check.orDefault(options.trust, false)
+  if (typeof trust !== "boolean") Check.callback(where, "trust", "a boolean, or a function that returns one", trust)
+  return {
+    protect,
+    key: typeof key === "string" ? () => key : key,
+    trust: typeof trust === "boolean" ? () => trust : trust
+  }
 }
 
 /** A rejection or a timeout of the server's policy as an error of the service. */

@@ -1,9 +1,10 @@
 /** What the library reads of the platform it runs on, beside `setTimeout`. */
+import { attempt } from "./read.ts"
 
 /** Only some platforms have these, and the package is compiled without Node's types. */
 const platform = globalThis as {
   readonly process?: {
-    readonly env?: { readonly NODE_ENV?: string }
+    readonly env?: Readonly<Record<string, string | undefined>>
     readonly getBuiltinModule?: (
       name: "node:async_hooks"
     ) => { readonly AsyncLocalStorage?: new () => unknown } | undefined
@@ -18,7 +19,7 @@ const { performance: realPerformance, setTimeout: realSetTimeout } = globalThis
  * Monotonic time in milliseconds. Fake timers replace `setTimeout` and `performance` together: while `setTimeout` is not the one
  * of the platform, `performance` is looked up.
  */
-export const now = (): number => (setTimeout === realSetTimeout ? realPerformance.now() : performance.now())
+export const now = (): number => (setTimeout === realSetTimeout ? realPerformance : performance).now()
 
 /**
  * On Cloudflare Workers a timer belongs to the request that set it: it cannot be used by another request, and is dropped with
@@ -29,7 +30,11 @@ export const timersBelongToRequests = (): boolean =>
 
 let isWorker: boolean | undefined
 
-export const isProduction = (): boolean => platform.process?.env?.NODE_ENV === "production"
+export const isProduction = (): boolean => platform.process?.env?.["NODE_ENV"] === "production"
+
+/** A variable of the environment; `undefined` if it is not set, is empty, or may not be read, as in Deno without permission. */
+export const variable = (name: string): string | undefined =>
+  attempt(() => platform.process?.env?.[name], undefined) || undefined
 
 /** A value that code finds in everything that it starts, promises included. */
 export interface AsyncLocal<A> {

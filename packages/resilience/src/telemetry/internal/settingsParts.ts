@@ -117,6 +117,7 @@ export const partsOf = ({ kind, settings }: Described): Parts => {
     case "RetryBudget":
       return { ...none, budget: budgetOf(settings) }
     case "StaleFallback":
+    case "TokenBudget":
       return none
   }
 }
