@@ -1,6 +1,6 @@
 /** What the API changes, who is recorded, and what is refused: over a real server. */
 import { assert, describe, it } from "@effect/vitest"
-import { Console } from "@effect-resilience/console"
+import { Console, type State } from "@effect-resilience/console"
 import * as Effect from "effect/Effect"
 import { type Change, Policies } from "effect-resilience"
 import { codeOf, send } from "./send.ts"
@@ -26,7 +26,11 @@ const serving = Effect.fnUntraced(function* (options: Console.Options = { token 
   yield* run(calls(Payments.protect({ key: "eu" }), 2, false))
   const stateOf = (key: string) => Effect.map(run(Payments.stats(key)), ({ circuit }) => circuit?._tag)
   const changes = Effect.promise(() => world.run(Policies.changes))
-  return { change, changes, code, post, run, stateOf }
+  const state = Effect.map(
+    send(`${url}/resilience/api/state`, { headers: { authorization: `Bearer ${token}` } }),
+    ({ text }): State.State => JSON.parse(text)
+  )
+  return { change, changes, code, post, run, state, stateOf }
 })
 
 const isolate = { policy: "app/Payments", key: "eu", action: "isolate", by: "ann", reason: "INC-7", for: "15 minutes" }
@@ -194,6 +198,29 @@ describe("a change of settings", () => {
       }
       assert.strictEqual(yield* code("preview", { policy: "app/Nobody", values: {} }), "404 UnknownPolicy")
       assert.deepStrictEqual(yield* changes, [])
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("a mode", () => {
+  it.live("lets calls through, and the state says what would have been done", () =>
+    Effect.gen(function* () {
+      const { change, run, state } = yield* serving()
+      const mode = {
+        policy: "app/Payments",
+        action: "mode",
+        values: { mode: "observe" },
+        reason: "try it",
+        for: "1 hour"
+      }
+      const { id } = yield* change("command", mode)
+      yield* run(calls(Payments.protect({ key: "eu" }), 40, true))
+      const policy = (yield* state).policies.find(({ name }) => name === "app/Payments")
+      assert.strictEqual(policy?.mode, "observe")
+      assert.strictEqual(policy?.totals.rejections.CircuitOpen, 0)
+      assert.isAbove(policy?.would?.["rejected with CircuitOpen"] ?? 0, 0)
+      yield* change("undo", { id, reason: "x" })
+      assert.strictEqual((yield* state).policies.find(({ name }) => name === "app/Payments")?.mode, "enforce")
     }).pipe(Effect.scoped)
   )
 })

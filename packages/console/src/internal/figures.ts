@@ -86,24 +86,9 @@ const limitsOf = ({ balance, capacity, maxConcurrent, maxQueued }: Stats.Stats) 
     "balance" | "capacity" | "maxConcurrent" | "maxQueued"
   >
 
-/** What a policy that observes adds to its stats. */
-interface Observing {
-  readonly mode?: string
-  readonly would?: {
-    readonly calls: number
-    readonly rejections: Readonly<Record<string, number>>
-    readonly retries: number
-    readonly giveUps: Readonly<Record<string, number>>
-    readonly timeouts: number
-    readonly openings: number
-  }
-}
-
-const observingOf = (stats: Stats.Stats): Observing => stats as Stats.Stats & Observing // a stats of an older core has neither
-
 /** What keys would have done, together; what none would have done is left out. */
 const wouldOf = (all: ReadonlyArray<Stats.Stats>): Pick<State.Figures, "would"> => {
-  const observed = all.flatMap((stats) => observingOf(stats).would ?? [])
+  const observed = all.flatMap(({ would }) => would ?? [])
   if (observed.length === 0) return {}
   const would: Record<string, number> = { "calls observed": sum(observed.map(({ calls }) => calls)) }
   const add = (name: string, n: number): void => {
@@ -121,7 +106,7 @@ const wouldOf = (all: ReadonlyArray<Stats.Stats>): Pick<State.Figures, "would"> 
 
 /** The mode of keys; several are named together. */
 const modeOf = (all: ReadonlyArray<Stats.Stats>): { readonly mode?: string } => {
-  const modes = new Set(all.flatMap((stats) => observingOf(stats).mode ?? []))
+  const modes = new Set(all.map(({ mode }) => mode))
   return modes.size === 0 ? {} : { mode: [...modes].sort().join(", ") }
 }
 
