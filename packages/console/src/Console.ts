@@ -88,7 +88,7 @@ export interface Options<R = never> {
    * record of changes. Default: none.
    */
   readonly authorize?: ((request: HttpServerRequest.HttpServerRequest) => Effect.Effect<Actor, Refused, R>) | undefined
-  /** Whether nobody may act. Default: `false`. */
+  /** Whether no caller may act. Default: `false`. */
   readonly readOnly?: boolean | undefined
   /** The time between two messages of the stream, from 100 milliseconds to 1 minute. Default: 1 second. */
   readonly interval?: Duration.Input | undefined
@@ -259,7 +259,7 @@ const mostStreams = 64
 /**
  * Mounts the console on Effect's `HttpRouter`: a page for operators, and the API that it uses.
  *
- * **Details** Without `token` and `authorize` the console responds to this machine only, and nobody may act. With a token everything
+ * **Details** Without `token` and `authorize` the console responds to this machine only, and is read-only. With a token everything
  * but the empty page needs it.
  *
  * | route | what |
@@ -273,7 +273,7 @@ const mostStreams = 64
  * | `POST /resilience/api/preview` | what a change of settings would change |
  *
  * The policies are those of the registry in which the layer is built. The console reads their stats every two seconds, for the
- * trends, and while somebody watches once per `interval` in addition; a call of a policy costs nothing more.
+ * trends, and while a page is open once per `interval` in addition; a call of a policy costs nothing more.
  *
  * Throws a `RangeError` when an option is wrong.
  *
@@ -286,7 +286,7 @@ const mostStreams = 64
  * import { Layer } from "effect"
  * import { HttpRouter } from "effect/http"
  * import { Policies, Policy } from "effect-resilience"
- * import { Console } from "@effect-resilience/console"
+ * import { Console, type State } from "@effect-resilience/console"
  *
  * class Payments extends Policy.Service<Payments>()("app/Payments", { timeout: "1 second" }) {}
  *
@@ -299,8 +299,9 @@ const mostStreams = 64
  *   handler(new Request("http://localhost/resilience/api/state", { headers: { authorization } }))
  * const refused = await get("Bearer wrong")
  * refused.status // => 401
- * const state = await (await get("Bearer a-secret-of-16-characters")).json()
- * state.policies[0].name // => "app/Payments"
+ * const response = await get("Bearer a-secret-of-16-characters")
+ * const state = (await response.json()) as State.State
+ * state.policies[0]?.name // => "app/Payments"
  * await dispose()
  * ```
  *

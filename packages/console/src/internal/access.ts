@@ -17,7 +17,7 @@ export interface Caller {
 
 export type Access<R = never> = (request: Request) => OrRefusal<Caller, R>
 
-/** This machine may read, and nobody may act. */
+/** This machine may read, and no caller may act. */
 export const local: Access = (request) =>
   isLocal(request)
     ? Effect.succeed({ by: undefined, readOnly: "the console has no token, so it is read-only" })
@@ -52,7 +52,7 @@ export const byToken = (token: string, readToken: string | undefined): Access =>
   }
 }
 
-/** Nobody may act, whoever it is. */
+/** No caller may act. */
 export const readOnly =
   <R>(access: Access<R>): Access<R> =>
   (request) =>
