@@ -38,7 +38,7 @@ export class Users extends CircuitBreaker.Service<Users>()("app/Users", {
   failures: ["Down"]
 }) {}
 
-export class Mail extends Bulkhead.Service<Mail>()("app/Mail", { maxConcurrent: 4, maxQueued: 2 }) {}
+class Mail extends Bulkhead.Service<Mail>()("app/Mail", { maxConcurrent: 4, maxQueued: 2 }) {}
 
 type App = Payments | Search | Users | Mail
 

@@ -177,7 +177,7 @@ beforeAll(async () => {
   // Effect is linked: no download, and the very version that everything else is tested with.
   const install = ["install", "--offline", "--no-audit", "--no-fund"]
   await mustRun("npm", [...install, tarballs.resilience, resolve("node_modules/effect")], user)
-  await mustRun("npm", [...install, tarballs.testing, tarballs.lab], user)
+  await mustRun("npm", [...install, tarballs.testing, tarballs.lab, tarballs.console], user)
 }, 120_000)
 
 const compilers = new Map<string, Promise<Ended>>()

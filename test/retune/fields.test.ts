@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
-import { Bulkhead, CircuitBreaker, Policies, Policy, RetryBudget, StaleFallback } from "effect-resilience"
+import { Bulkhead, type Change, CircuitBreaker, Policies, Policy, RetryBudget, StaleFallback } from "effect-resilience"
 import * as FromConfig from "../../packages/resilience/src/engine/config.ts"
 import { optionsOf } from "../../packages/resilience/src/engine/variables.ts"
 import { down, ok, settle, start, takes } from "../policy/support.ts"
@@ -11,6 +11,9 @@ import { put, rows, type Subject, valuesOf } from "./fields.ts"
 
 /** Beyond the types: the tests go by paths. */
 const any = (value: unknown): any => value
+
+const set = (policy: any, values: object): Effect.Effect<Change.Change> =>
+  policy.control.set(values, { by: "ann", reason: "why" })
 
 /** Without functions. */
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value))
@@ -54,11 +57,11 @@ for (const [path, { after, base, before, see }] of Object.entries(rows)) {
           assert.deepStrictEqual(yield* see(subject(yield* make)), before, "without")
           const policy = yield* make
           const created = yield* settings
-          const change = yield* policy.control.set(values, { by: "ann", reason: "why" })
+          const change = yield* set(policy, values)
           assert.isAbove(change.difference.length, 0)
           assert.deepStrictEqual(yield* see(subject(policy)), after, "with")
           const undone = yield* make
-          const other = yield* undone.control.set(values)
+          const other = yield* set(undone, values)
           yield* Policies.undo(other.id)
           assert.deepStrictEqual(yield* see(subject(undone)), before, "undone")
           assert.deepStrictEqual((yield* Policies.all).at(-1)?.settings, created)
@@ -79,7 +82,7 @@ for (const [path, { after, base, before, see }] of Object.entries(rows)) {
           const waits = part === "bulkhead" ? yield* start(protect(takes("50 millis"))) : undefined
           const seen = yield* stats()
           const rest = yield* settings
-          const { difference } = yield* policy.control.set(values)
+          const { difference } = yield* set(policy, values)
           yield* settle
           const { capacity: _, maxConcurrent: _1, maxQueued: _2, ...now } = yield* stats()
           const { capacity: _3, maxConcurrent: _4, maxQueued: _5, ...was } = seen

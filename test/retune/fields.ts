@@ -18,7 +18,7 @@ export interface Subject {
   readonly stats: (key?: string) => Effect.Effect<Stats.Stats>
 }
 
-type See = (subject: Subject) => Effect.Effect<unknown>
+type See = (subject: Subject) => Effect.Effect<unknown, unknown>
 
 interface Row {
   readonly base: Policy.Options
@@ -150,7 +150,11 @@ const of =
 const retried = (schedule: Retry.Backoff = {}): Policy.Options => ({
   retry: Retry.backoff({ base: 100, times: 2, jitter: "none", ...schedule })
 })
-const paid = { retry: pauses(1), timeout: "1 second", budget: { ratio: 0.5, capacity: 10, initial: 4, timeoutCost: 1 } }
+const paid = {
+  retry: pauses(1),
+  timeout: "1 second",
+  budget: { ratio: 0.5, capacity: 10, initial: 4, timeoutCost: 1 }
+} as const
 const tripping = (trip: TripPolicy.Any): Policy.Options => ({ breaker: { trip, openFor: "1 hour" } })
 const touchy = (openFor: object = {}, probes = {}): Policy.Options => ({
   breaker: { trip: TripPolicy.consecutive(1), openFor: { initial: "5 seconds", jitter: 0, ...openFor }, probes }

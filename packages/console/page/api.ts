@@ -23,7 +23,7 @@ export const session = {
 /** The page is at the path of the console, with or without a slash at its end. */
 const base = `${location.pathname.replace(/\/$/, "")}/api/`
 
-export class Refused extends Error {
+class Refused extends Error {
   readonly status: number
   readonly code: string
 

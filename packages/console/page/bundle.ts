@@ -1,4 +1,4 @@
-// Makes the page: one HTML file with its style and its script, in a module of the package. `npx tool page` checks it.
+// Makes the page: one HTML file with its style and its script, in a module of the package. `npm run check bundle` checks it.
 import { createHash } from "node:crypto"
 import { readFileSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
@@ -51,7 +51,7 @@ export const bundle = async (): Promise<{ readonly text: string; readonly gzippe
   const css = style()
   const html = pageOf(css, code)
   const text = [
-    "// Written by `node packages/console/page/bundle.ts`: do not edit.",
+    "// Written by `npm run page -w @effect-resilience/console`: do not edit.",
     "",
     "/** The page. */",
     `export const html: string = ${JSON.stringify(html)}`,
@@ -71,7 +71,7 @@ if (import.meta.main) {
     console.error(`the page has ${gzipped} bytes gzipped, which is more than ${most}`)
     process.exitCode = 1
   } else if (isCheck && readFileSync(file, "utf8") !== text) {
-    console.error(`${target} is not what packages/console/page makes. Run: node packages/console/page/bundle.ts`)
+    console.error(`${target} is not what packages/console/page makes. Run: npm run page -w @effect-resilience/console`)
     process.exitCode = 1
   } else {
     if (!isCheck) writeFileSync(file, text)

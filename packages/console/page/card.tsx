@@ -10,7 +10,7 @@ type Change = Core.Change
 
 const numberOf = (value: unknown): number | undefined => (typeof value === "number" ? value : undefined)
 
-export const perSecond = ({ trend }: Policy): number => {
+const perSecond = ({ trend }: Policy): number => {
   const recent = trend.calls.slice(-5)
   const sum = recent.reduce((a, b) => a + b, 0)
   return recent.length === 0 ? 0 : sum / ((recent.length * trend.stepMillis) / 1000)
@@ -84,7 +84,7 @@ export const overrideOf = (inForce: ReadonlyArray<Change>, policy: Policy, key: 
       ["isolate", "disable", "open"].includes(change.action)
   )
 
-export const TroubledKey = ({
+const TroubledKey = ({
   policy,
   one,
   inForce,

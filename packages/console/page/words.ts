@@ -22,7 +22,7 @@ const figure = (name: string, value: number): string =>
   shares.includes(name) ? `${name} ${percent(value)}` : `${name} ${count(Math.round(value * 100) / 100)}`
 
 /** `failureRate: 34 of 40 calls failed, 85 % (threshold 80 %)`. */
-export const evidence = ({ evidence, figures }: Pick<Circuit, "evidence" | "figures">): string | undefined => {
+const evidence = ({ evidence, figures }: Pick<Circuit, "evidence" | "figures">): string | undefined => {
   const found = evidence?.figures ?? figures
   if (found === undefined || Object.keys(found).length === 0) return evidence?.trip
   const { calls, failures, rate, threshold, ...rest } = found
@@ -102,7 +102,7 @@ const timeouts = ({ minute: { timeouts } }: Policy): string =>
 const plain =
   /(?:^|\.)(?:threshold|calls|minimumCalls|failures|permitted|successes|factor|jitter|maxKeys|maxConcurrent|maxQueued|ratio|timeoutCost|capacity|initial|minPerSecond|times|history|permits|percent|limit)$/
 
-export const isDuration = (field: string): boolean => /openFor\.initial$/.test(field) || !plain.test(field)
+const isDuration = (field: string): boolean => /openFor\.initial$/.test(field) || !plain.test(field)
 
 export const value = (field: string, given: unknown): string => {
   if (given === undefined || given === null) return "none"

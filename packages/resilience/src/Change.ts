@@ -44,7 +44,14 @@ export interface Target extends Why {
  * @category models
  * @since 0.1.0
  */
-export const Kind = Schema.Literals(["Policy", "CircuitBreaker", "Bulkhead", "RetryBudget", "StaleFallback", "TokenBudget"])
+export const Kind = Schema.Literals([
+  "Policy",
+  "CircuitBreaker",
+  "Bulkhead",
+  "RetryBudget",
+  "StaleFallback",
+  "TokenBudget"
+])
 
 /**
  * The type of a kind.
@@ -241,6 +248,12 @@ const whyNot: Readonly<Record<NotUndone["why"], (id: number) => string>> = {
   final: (id) => `Change ${id} ended another one, and cannot be undone: give the command again`
 }
 
+/**
+ * Who makes the changes of a configuration that is watched.
+ *
+ * @internal
+ */
+export const byConfig = "config"
 /** @internal */
 export const longestBy = 100
 /** @internal */

@@ -37,7 +37,7 @@ export interface Reader {
   readonly forget: Effect.Effect<void>
 }
 
-export interface Which {
+interface Which {
   readonly name: string
   readonly instance: number | undefined
   readonly prefix: string

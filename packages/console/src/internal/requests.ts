@@ -80,7 +80,7 @@ export const isClosing = ({ source }: Request): boolean => {
 // The body
 // ---------------------------------------------------------------------------------------------------------------------
 
-export const mostBytes = 16 * 1024
+const mostBytes = 16 * 1024
 
 const tooLarge = refuse(413, "TooLarge", `a body has at most ${mostBytes} bytes`)
 

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -153,7 +154,7 @@ const ofChange = ({ change, key, policy }: Event.Changed): Line => {
         : `${by}: ${action}${asked} for ${where}, change ${id}.`
   const end =
     until !== undefined
-      ? ` It ends at ${new Date(until).toISOString()}.`
+      ? ` It ends at ${DateTime.formatIso(DateTime.makeUnsafe(until))}.`
       : overrides.includes(action)
         ? ` It has no end: Policies.undo(${id}) ends it.`
         : ""
