@@ -543,6 +543,10 @@ export interface RetryValues extends Retry.Backoff {
  * @since 0.1.0
  */
 export interface Values {
+  /** The configured mode. One that `control.mode` has set counts before it. */
+  readonly mode?: Mode | undefined
+  /** The share of a rollout that the policy has. */
+  readonly rollout?: { readonly percent?: number | undefined } | undefined
   readonly deadline?: Duration.Input | undefined
   readonly timeout?: Duration.Input | undefined
   readonly retry?: RetryValues | undefined
@@ -685,7 +689,18 @@ const resolveMode = (where: string, { mode, rollout }: Options): ModeSettings =>
   return { mode: resolved, rollout: { percent: Check.inRange(here, "percent", rollout.percent, 0, 100), by } }
 }
 
-const optionNames = ["deadline", "retry", "budget", "breaker", "bulkhead", "timeout", "mode", "rollout", "keys", "stats"]
+const optionNames = [
+  "deadline",
+  "retry",
+  "budget",
+  "breaker",
+  "bulkhead",
+  "timeout",
+  "mode",
+  "rollout",
+  "keys",
+  "stats"
+]
 
 /** The options of settings, for what is made like a live policy. */
 const optionsOf = new WeakMap<PolicySettings, Options>()
@@ -1100,7 +1115,7 @@ const minus = (a: Decisions, b: Decisions): Decisions => ({
  * policy from `Config` are known only when it is built.
  *
  * **Gotchas** What the policy prevents says nothing about the dependency: a call that it rejects is counted as `unknown`, and of an
- * attempt that its timeout ends nobody knows how long it would have taken. A candidate that is stricter than its policy is told
+ * attempt that its timeout ends it is not known how long it would have taken. A candidate that is stricter than its policy is told
  * exactly; of one that is less strict the report is an estimate. Beside a policy in mode `"observe"` every candidate is told exactly.
  *
  * **Example** (Would a shorter timeout hurt?)

@@ -10,7 +10,7 @@ import type { Rejection } from "../Rejection.ts"
 import * as Check from "../runtime/options.ts"
 import { read } from "../runtime/read.ts"
 import type * as Stats from "../Stats.ts"
-import { Arms } from "./modes.ts"
+import { Arms } from "./arms.ts"
 import type { Select } from "./sums.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------

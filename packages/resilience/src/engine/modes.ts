@@ -1,5 +1,4 @@
 /** Whether the calls of a policy are enforced, observed or left alone: as configured, and as changed while it runs. */
-import type * as Outcome from "../Outcome.ts"
 import * as Rollout from "../Rollout.ts"
 import * as Check from "../runtime/options.ts"
 import { attempt } from "../runtime/read.ts"
@@ -103,28 +102,5 @@ export class Modes {
     // The function is the user's and may throw, which must not reach the caller.
     const unit = by === "instance" ? this.instance : by === "key" ? key : attempt(() => String(by(key)), key)
     return Rollout.position(this.policy, unit) < percent ? "enforce" : "observe"
-  }
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-// Arms
-// ---------------------------------------------------------------------------------------------------------------------
-
-/** The ended calls of one key by arm: how the calls ended for their callers, not their attempts. */
-export class Arms {
-  readonly enforce = { calls: 0, failures: 0 }
-  readonly observe = { calls: 0, failures: 0 }
-
-  count(mode: "enforce" | "observe", outcome: Outcome.Outcome): void {
-    const arm = this[mode]
-    arm.calls += 1
-    if (outcome === "failure") arm.failures += 1
-  }
-
-  add(other: Arms): void {
-    for (const mode of ["enforce", "observe"] as const) {
-      this[mode].calls += other[mode].calls
-      this[mode].failures += other[mode].failures
-    }
   }
 }

@@ -217,7 +217,7 @@ const endBeside = (
   }
 }
 
-/** Interrupts what still decides when the deadline around the call is over: nobody else does, because the call has ended. */
+/** Interrupts what still decides when the deadline around the call is over: its owner has gone, because the call has ended. */
 const endAt = (at: number, fiber: AnyFiber): void => {
   if (at === Infinity) return
   fiber.addObserver(Timer.start(fiber, at - Time.monotonicMillis(fiber), () => fiber.interruptUnsafe()))
