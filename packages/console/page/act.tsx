@@ -1,10 +1,11 @@
 /** Forms that change something: each says what it will do, asks why and for how long, and shows what came of it. */
 import type { Change as Core, Event } from "effect-resilience"
 import { useEffect, useRef, useState } from "preact/hooks"
-import type { State } from "../src/State.ts"
+import type { Policy, State } from "../src/State.ts"
 import * as Api from "./api.ts"
 import { type Setting, valuesOf } from "./fields.ts"
 import { duration, until } from "./format.ts"
+import { WhatIf } from "./whatif.tsx"
 import * as Words from "./words.ts"
 
 type Change = Core.Change
@@ -430,7 +431,7 @@ export const SetForm = ({
   done
 }: {
   readonly acting: Acting
-  readonly which: Which
+  readonly which: Policy
   readonly setting: Setting
   readonly name: string
   readonly done: (change: Change | undefined) => void
@@ -498,6 +499,9 @@ export const SetForm = ({
         )}
       </div>
       <Problem text={refused} />
+      {acting.state.mayReplay && which.kind === "Policy" && shown !== undefined && shown.length > 0 ? (
+        <WhatIf key={text} which={which} values={values} isLive={acting.isLive} />
+      ) : undefined}
       {fields}
       <Problem text={error} />
       <div class="buttons">

@@ -1,6 +1,6 @@
 /** The API of the console, from its own page. */
 import type { Change } from "effect-resilience"
-import type { Detail, State } from "../src/State.ts"
+import type { Detail, Replay, State } from "../src/State.ts"
 
 const kept = "effect-resilience"
 
@@ -76,6 +76,12 @@ export const preview = (given: {
   readonly policy: string
   readonly values: unknown
 }): Promise<ReadonlyArray<Change.Difference>> => post("preview", given)
+
+export const replay = (given: {
+  readonly policy: string
+  readonly instance: number
+  readonly values: unknown
+}): Promise<Replay> => post("replay", given)
 
 export interface Window {
   readonly name: string

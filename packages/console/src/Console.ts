@@ -21,8 +21,10 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Change, Event, Policies } from "effect-resilience"
 import * as Access from "./internal/access.ts"
+import { CurrentLab } from "./internal/lab.ts"
 import * as Page from "./internal/page.ts"
 import * as Rate from "./internal/rate.ts"
+import * as Replay from "./internal/replay.ts"
 import * as Report from "./internal/report.ts"
 import * as Requests from "./internal/requests.ts"
 import * as Responses from "./internal/responses.ts"
@@ -237,6 +239,12 @@ const UndoBody = Schema.Struct({ id: Schema.Int, reason, by })
 
 const PreviewBody = Schema.Struct({ policy: text(1, 1000), values: Schema.JsonObject })
 
+const ReplayBody = Schema.Struct({
+  policy: text(1, 1000),
+  instance: Schema.optionalKey(Schema.Int),
+  values: Schema.JsonObject
+})
+
 /** The actor of the authorization; without one, the name that the body gives. */
 const authorOf = (caller: Access.Caller, given: string | undefined): string => caller.by ?? given ?? "console"
 
@@ -271,6 +279,7 @@ const mostStreams = 64
  * | `POST /resilience/api/command` | makes a change |
  * | `POST /resilience/api/undo` | undoes a change |
  * | `POST /resilience/api/preview` | what a change of settings would change |
+ * | `POST /resilience/api/replay` | what it would have done with the calls of the last minutes, if `@effect-resilience/lab` is installed |
  *
  * The policies are those of the registry in which the layer is built. The console reads their stats every two seconds, for the
  * trends, and while a page is open once per `interval` in addition; a call of a policy costs nothing more.
@@ -327,11 +336,14 @@ const routes = <R>(router: HttpRouter.HttpRouter, settings: Settings<R>) =>
     const own = Context.make(Policies.CurrentRegistry, yield* Policies.CurrentRegistry).pipe(
       Context.add(Event.CurrentHub, yield* Event.CurrentHub)
     )
-    const reader = yield* Effect.provide(Report.make(title, interval), own)
+    const lab = yield* yield* CurrentLab
+    const reader = yield* Effect.provide(Report.make(title, interval, lab !== undefined), own)
     yield* Effect.forkScoped(Effect.provide(reader.sample, own))
 
     const actions = Rate.perMinute(actionsPerMinute)
     const previews = Rate.perMinute(actionsPerMinute * 10)
+    // Its own: who replays often can still act.
+    const replays = Rate.perMinute(actionsPerMinute)
 
     const route = (
       name: string,
@@ -428,4 +440,5 @@ const routes = <R>(router: HttpRouter.HttpRouter, settings: Settings<R>) =>
       Steer.undo(id, { reason, by: authorOf(caller, by) })
     )
     yield* action("preview", previews, PreviewBody, ({ policy, values }) => Steer.preview(policy, values))
+    yield* action("replay", replays, ReplayBody, Replay.make(lab, reader))
   })

@@ -201,6 +201,8 @@ export interface State {
   readonly why?: string
   /** Who the caller is, if the authorization says so: the name that changes are recorded with. */
   readonly by?: string
+  /** Whether this caller may replay what was recorded: who may act may, when the lab is installed. */
+  readonly mayReplay: boolean
   /** The most troubled first. */
   readonly policies: ReadonlyArray<Policy>
   /** Changes that hold now, the latest first. */
@@ -223,4 +225,46 @@ export interface Detail {
   /** The number of the first of `keys` among them. */
   readonly from: number
   readonly keys: ReadonlyArray<Key>
+}
+
+/**
+ * What callers of a policy got: shares of their calls.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Outcome {
+  readonly success: number
+  /** Rejections per call. */
+  readonly rejected: number
+  /** Retries per call. */
+  readonly retries: number
+  /** How often a circuit opened. */
+  readonly openings: number
+  /** The time within which 95 % of the successful calls ended, retries included; `null` when it is not known. */
+  readonly p95Millis: number | null
+}
+
+/**
+ * What other settings would have done with the calls of the last minutes, by a simulation: what `POST api/replay` responds with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Replay {
+  /** How long the recording is. */
+  readonly millis: number
+  /** Calls of the recording. */
+  readonly calls: number
+  /** Runs of each settings. */
+  readonly runs: number
+  /** What was counted. */
+  readonly measured: Outcome
+  /** The simulation with the settings as they are, and as they would be. */
+  readonly now: Outcome
+  readonly then: Outcome
+  /** What is different by more than chance. */
+  readonly sentence: string
+  /** What the simulation takes for granted. */
+  readonly assumptions: ReadonlyArray<string>
 }

@@ -235,13 +235,17 @@ const modulesIn = (root: string): ReadonlyMap<string, string> =>
       .map((file) => [file, readFileSync(`${root}/${file}`, "utf8")])
   )
 
-/** What the lab's modules that drive the libraries of others import in addition, and what its command does. */
+/** What the lab's modules that drive the libraries of others import in addition, what simulates in a thread, and what its command does. */
 const labImports = {
   "Peers.ts": /^(cockatiel|opossum)$/,
+  "{WhatIf.ts,internal/whatIfThread.ts}": /^node:worker_threads$/,
   "internal/realm.ts": /^node:vm$/,
   "internal/linker.ts": /^node:/,
   "{report,cli}/**": /^(?:node:|a computed name$)/
 }
+
+/** The lab may be missing: the console loads it when it is there. */
+const consoleImports = { "internal/lab.ts": /^@effect-resilience\/lab\/WhatIf$/ }
 
 /** What the testing kit's servers import in addition. */
 const kitImports = { "{Faulty.ts,internal/faulty/**}": /^node:/ }
@@ -255,7 +259,7 @@ if (import.meta.main) {
     ...checkLayers(library, stabilityOfEffect),
     ...checkKit(kit, kitImports),
     ...checkKit(lab, labImports, ["report", "cli"]),
-    ...checkKit(operators)
+    ...checkKit(operators, consoleImports)
   ]
   for (const complaint of complaints) console.error(complaint)
   if (complaints.length > 0) process.exit(1)

@@ -248,6 +248,8 @@ export interface Reading extends Omit<State.Policy, "minute" | "trend"> {
   readonly all: ReadonlyArray<State.Key>
 }
 
+export const idOf = ({ instance, name }: Pick<State.Policy, "instance" | "name">): string => `${instance} ${name}`
+
 export const read = (entry: Policies.Entry, stats: ReadonlyArray<Stats.Stats>): Reading => {
   const live = stats.filter(({ key }) => key !== evicted)
   const all = live.map(keyOf).sort(byTrouble)

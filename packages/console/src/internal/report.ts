@@ -1,16 +1,19 @@
 /** What is read of the program: once for all who watch. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { Policies } from "effect-resilience"
+import { Policies, type Stats } from "effect-resilience"
 import type * as State from "../State.ts"
 import type { Caller } from "./access.ts"
 import * as Figures from "./figures.ts"
+import * as Recording from "./recording.ts"
 import { type OrRefusal, Refusal } from "./responses.ts"
 import { step, Trends } from "./trends.ts"
 
 interface Moment {
   readonly at: number
   readonly readings: ReadonlyArray<Figures.Reading>
+  /** By policy, of those that measure them. */
+  readonly durations: ReadonlyMap<string, Stats.Durations>
 }
 
 /** The worst first, then those of which callers got the most rejections and failures. */
@@ -33,6 +36,11 @@ export interface Reader {
   readonly sample: Effect.Effect<never>
   readonly state: (caller: Caller) => Effect.Effect<State.State>
   readonly detail: (which: Which) => OrRefusal<State.Detail>
+  /** The last minutes of a policy. */
+  readonly recorded: (
+    entry: Policies.Entry,
+    shape: ReadonlyArray<number>
+  ) => Effect.Effect<Recording.Recorded | undefined>
   /** What is read next is read anew. */
   readonly forget: Effect.Effect<void>
 }
@@ -52,12 +60,17 @@ const moment: Effect.Effect<Moment> = Effect.gen(function* () {
   const readings = yield* Effect.forEach(entries, (entry) =>
     Effect.map(entry.stats, (stats) => Figures.read(entry, stats))
   )
-  return { at: yield* Clock.currentTimeMillis, readings }
+  const durations = new Map<string, Stats.Durations>()
+  for (const entry of entries) {
+    if (entry.durations !== undefined) durations.set(Figures.idOf(entry), yield* entry.durations)
+  }
+  return { at: yield* Clock.currentTimeMillis, readings, durations }
 })
 
-export const make = (title: string, intervalMillis: number): Effect.Effect<Reader> =>
+export const make = (title: string, intervalMillis: number, hasLab: boolean): Effect.Effect<Reader> =>
   Effect.gen(function* () {
     const trends = new Trends()
+    const recorder = new Recording.Recorder()
     const [current, forget] = yield* Effect.cachedInvalidateWithTTL(moment, Math.min(fresh, intervalMillis / 2))
 
     const policyOf = (at: number, reading: Figures.Reading): State.Policy => {
@@ -67,8 +80,9 @@ export const make = (title: string, intervalMillis: number): Effect.Effect<Reade
 
     const sample = Effect.gen(function* () {
       const before = yield* Clock.currentTimeMillis
-      const { at, readings } = yield* current
+      const { at, durations, readings } = yield* current
       trends.take(at, readings)
+      recorder.take(at, readings, durations)
       const took = (yield* Clock.currentTimeMillis) - before
       // Of a program with very many keys at most a hundredth of the time is spent on this.
       yield* Effect.sleep(Math.max(step - took, 100 * took))
@@ -86,6 +100,7 @@ export const make = (title: string, intervalMillis: number): Effect.Effect<Reade
           mayAct: readOnly === undefined,
           ...(readOnly === undefined ? {} : { why: readOnly }),
           ...(by === undefined ? {} : { by }),
+          mayReplay: hasLab && readOnly === undefined,
           policies: readings.map((reading) => policyOf(at, reading)).sort(byTrouble),
           inForce: inForce.toReversed(),
           changes: changes.slice(-mostChanges).toReversed()
@@ -111,5 +126,7 @@ export const make = (title: string, intervalMillis: number): Effect.Effect<Reade
         })
       })
 
-    return { sample, state, detail, forget }
+    const recorded: Reader["recorded"] = (entry, shape) => Effect.sync(() => recorder.of(Figures.idOf(entry), shape))
+
+    return { sample, state, detail, recorded, forget }
   })

@@ -8,7 +8,7 @@ type Response = HttpServerResponse.HttpServerResponse
 
 /** A request that is not done, with the response for it. */
 export class Refusal extends Data.TaggedError("Refusal")<{
-  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 422 | 429 | 503
+  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 422 | 429 | 501 | 503
   readonly code: string
   readonly detail: string
   readonly headers?: Readonly<Record<string, string>>
@@ -74,6 +74,7 @@ const titles: Readonly<Record<Refusal["status"], string>> = {
   415: "Unsupported Media Type",
   422: "Unprocessable Content",
   429: "Too Many Requests",
+  501: "Not Implemented",
   503: "Service Unavailable"
 }
 

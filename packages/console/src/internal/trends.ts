@@ -1,6 +1,6 @@
 /** Two minutes of every policy: what it had counted at each sample. */
 import type * as State from "../State.ts"
-import type { Reading } from "./figures.ts"
+import { idOf, type Reading } from "./figures.ts"
 
 /** Between two samples, in milliseconds. */
 export const step = 2000
@@ -44,8 +44,6 @@ export class Trends {
     return { trend: trendOf(at, samples), minute: minuteOf(at, samples, sampleOf(at, reading)) }
   }
 }
-
-const idOf = ({ instance, name }: Reading): string => `${instance} ${name}`
 
 const sampleOf = (at: number, { recent, running, totals }: Reading): Sample => ({
   at,
