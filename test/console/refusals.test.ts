@@ -35,7 +35,7 @@ describe("without a token", () => {
       const { code, post } = yield* serving({})
       assert.strictEqual(yield* code("state"), "200")
       assert.strictEqual(yield* code("policy?name=app/Payments"), "200")
-      for (const path of ["command", "undo", "preview"])
+      for (const path of ["command", "undo", "preview", "replay"])
         assert.strictEqual(yield* post(isolate, {}, path), "403 ReadOnly")
     }).pipe(Effect.scoped)
   )
@@ -162,7 +162,7 @@ describe("an action", () => {
   it.live("is a POST: a link, an image or a preload cannot act", () =>
     Effect.gen(function* () {
       const { api, code, states } = yield* serving({ token })
-      for (const path of ["command", "undo", "preview"]) {
+      for (const path of ["command", "undo", "preview", "replay"]) {
         for (const method of ["GET", "HEAD", "PUT", "DELETE", "PATCH"]) {
           const answer = yield* send(`${api}/${path}`, { method, headers: bearer(token) })
           assert.strictEqual(answer.status, 405, `${method} ${path}`)

@@ -41,12 +41,14 @@ describe("advice from live policies", () => {
       yield* CircuitBreaker.make("breaker", breaker)
       yield* Bulkhead.make("bulkhead", bulkhead)
       yield* RetryBudget.make("budget", { ...budget, per: "key" })
+      // Its open time does not grow, so that its listed greatest one has no effect.
+      yield* CircuitBreaker.make("constant", { openFor: "30 seconds" })
       yield* StaleFallback.make("stale", { maxAge: "1 minute" })
       const entries = yield* Policies.all
       const findings = yield* Advice.of(entries)
       assert.sameMembers(
         findings.map(({ policy }) => policy),
-        ["whole", "breaker", "bulkhead", "budget"]
+        ["whole", "breaker", "bulkhead", "budget", "constant"]
       )
       // Nothing that is listed is unknown to a written recording, and infinity is not lost.
       const trace = recordedOf({ hung: 0.02 })

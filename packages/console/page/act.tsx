@@ -5,6 +5,7 @@ import type { Policy, State } from "../src/State.ts"
 import * as Api from "./api.ts"
 import { type Setting, valuesOf } from "./fields.ts"
 import { duration, until } from "./format.ts"
+import { Problem, useSending } from "./sending.tsx"
 import { WhatIf } from "./whatif.tsx"
 import * as Words from "./words.ts"
 
@@ -131,30 +132,6 @@ const useWhy = (state: State, initial = "", ends = true) => {
   }
   return { fields, why, lasts: !ends ? "" : span === "" ? " until it is undone" : ` for ${span}` }
 }
-
-/** Sends one thing at a time, and keeps what the server said. */
-const useSending = () => {
-  const [busy, setBusy] = useState(false)
-  const [error, setError] = useState("")
-  const send = async <A,>(what: () => Promise<A>, done: (result: A) => void): Promise<void> => {
-    setBusy(true)
-    setError("")
-    try {
-      done(await what())
-    } catch (caught) {
-      setError(Api.explain(caught))
-    } finally {
-      setBusy(false)
-    }
-  }
-  return { busy, error, send }
-}
-
-const Problem = ({ text }: { readonly text: string }) => (
-  <p class="problem" role="alert" hidden={text === ""}>
-    {text}
-  </p>
-)
 
 const useFocus = () => {
   const form = useRef<HTMLFormElement>(null)

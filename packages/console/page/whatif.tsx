@@ -3,6 +3,7 @@ import { useState } from "preact/hooks"
 import type { Outcome, Policy, Replay } from "../src/State.ts"
 import * as Api from "./api.ts"
 import { count, duration, percent, plural } from "./format.ts"
+import { Problem, useSending } from "./sending.tsx"
 
 const rows: ReadonlyArray<readonly [name: string, of: (outcome: Outcome) => string]> = [
   ["success", ({ success }) => percent(success)],
@@ -12,7 +13,11 @@ const rows: ReadonlyArray<readonly [name: string, of: (outcome: Outcome) => stri
   ["openings", ({ openings }) => count(Math.round(openings * 10) / 10)]
 ]
 
-const Answer = ({ of: { assumptions, calls, measured, millis, now, runs, sentence, then } }: { readonly of: Replay }) => (
+const Answer = ({
+  of: { assumptions, calls, measured, millis, now, runs, sentence, then }
+}: {
+  readonly of: Replay
+}) => (
   <>
     <p>
       <b>{sentence}</b>
@@ -38,8 +43,8 @@ const Answer = ({ of: { assumptions, calls, measured, millis, now, runs, sentenc
       </tbody>
     </table>
     <p>
-      <b>A simulation</b>, not a promise: {plural(calls, "call")} of the last {duration(millis)}, replayed {runs} times. The
-      further “now” is from “measured”, the less “then” says.
+      <b>A simulation</b>, not a promise: {plural(calls, "call")} of the last {duration(millis)}, replayed {runs} times.
+      The further “now” is from “measured”, the less “then” says.
     </p>
     <details>
       <summary>What it takes for granted</summary>
@@ -61,28 +66,15 @@ export const WhatIf = ({
   readonly values: unknown
   readonly isLive: boolean
 }) => {
-  const [busy, setBusy] = useState(false)
   const [answer, setAnswer] = useState<Replay>()
-  const [problem, setProblem] = useState("")
-  const ask = async (): Promise<void> => {
-    setBusy(true)
-    setProblem("")
-    try {
-      setAnswer(await Api.replay({ policy: which.name, instance: which.instance, values }))
-    } catch (caught) {
-      setProblem(Api.explain(caught))
-    } finally {
-      setBusy(false)
-    }
-  }
+  const { busy, error, send } = useSending()
+  const ask = () => send(() => Api.replay({ policy: which.name, instance: which.instance, values }), setAnswer)
   return (
     <div class="whatif">
       <button type="button" disabled={busy || !isLive} onClick={() => void ask()}>
         {busy ? "Replaying the last minutes…" : "What would this do?"}
       </button>
-      <p class="problem" role="alert" hidden={problem === ""}>
-        {problem}
-      </p>
+      <Problem text={error} />
       <div role="status" aria-label="What this would do">
         {answer === undefined ? undefined : <Answer of={answer} />}
       </div>

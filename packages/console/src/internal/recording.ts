@@ -82,9 +82,11 @@ export class Recorder {
   }
 
   /** What was recorded until now. `shape` has recent latencies, in order. */
-  of(id: string, shape: ReadonlyArray<number>): Recorded | undefined {
-    const known = this.past.get(id)
-    return known === undefined ? undefined : recordingOf(known.samples, known.bounds, shape)
+  of(at: number, reading: Reading, durations: Stats.Durations, shape: ReadonlyArray<number>): Recorded | undefined {
+    const known = this.past.get(idOf(reading))
+    return known === undefined
+      ? undefined
+      : recordingOf([...known.samples, sampleOf(at, reading, durations)], known.bounds, shape)
   }
 }
 

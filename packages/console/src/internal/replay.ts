@@ -140,7 +140,9 @@ const assumptionsOf = (
     ? ["An attempt that ran into the timeout would never have had a response: a longer timeout shows no gain."]
     : []),
   ...(stats.length > 1
-    ? [`Every key fails alike, as all keys did together${stats.length > mostKeys ? `; the ${mostKeys} busiest have all calls` : ""}.`]
+    ? [
+        `Every key fails alike, as all keys did together${stats.length > mostKeys ? `; the ${mostKeys} busiest have all calls` : ""}.`
+      ]
     : []),
   ...(stats.some(({ mode }) => mode !== "enforce") ? ["The policy enforces, for every call."] : []),
   "Circuits begin closed; while one was open, attempts end as those before and after."

@@ -126,7 +126,13 @@ export const make = (title: string, intervalMillis: number, hasLab: boolean): Ef
         })
       })
 
-    const recorded: Reader["recorded"] = (entry, shape) => Effect.sync(() => recorder.of(Figures.idOf(entry), shape))
+    const recorded: Reader["recorded"] = (entry, shape) =>
+      Effect.map(Effect.andThen(forget, current), ({ at, durations, readings }) => {
+        const id = Figures.idOf(entry)
+        const reading = readings.find((one) => Figures.idOf(one) === id)
+        const measured = durations.get(id)
+        return reading === undefined || measured === undefined ? undefined : recorder.of(at, reading, measured, shape)
+      })
 
     return { sample, state, detail, recorded, forget }
   })

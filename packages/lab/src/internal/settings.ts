@@ -92,7 +92,10 @@ const Settings = Schema.Struct({
   keys: field(Keys),
   /** What the stats measure changes no call: as options, and as `Policies` lists it. */
   stats: field(Schema.Struct({ window: field(Millis) })),
-  window: field(Millis)
+  window: field(Millis),
+  /** The lab enforces. */
+  mode: field(Schema.Literals(["enforce", "observe", "off"])),
+  rollout: field(Schema.Json)
 })
 
 /** Settings, durations in milliseconds. What was not given has the default of the library, and is left out. */
@@ -104,6 +107,22 @@ const lenient = { errors: "all", reportInput: true } as const
 
 const strict = { onExcessProperty: "error", errors: "all", reportInput: true } as const
 
+/** What listed settings leave out because it is infinite. */
+const withLimits = (read: Settings): Settings => {
+  const { budget } = read
+  if (!Predicate.isObject(budget) || budget.ratio === undefined || budget.minPerSecond === undefined) return read
+  if (budget.initial === undefined) return read
+  return { ...read, budget: { timeoutCost: "Infinity", capacity: "Infinity", ...budget } }
+}
+
+/** Listed settings have the `max` of an open time that does not grow, which options may not have. */
+const withOpenFor = (read: Settings): Settings => {
+  const openFor = read.breaker?.openFor
+  if (!Predicate.isObject(openFor) || !("factor" in openFor) || openFor.factor !== 1) return read
+  const { max: _, ...rest } = openFor as Schema.JsonObject // an object of JSON
+  return { ...read, breaker: { ...read.breaker, openFor: rest } }
+}
+
 /**
  * Reads settings. An unknown field is an error unless the settings are `listed` by `Policies`. `Policies` leaves out what is infinite: in settings with all defaults filled in, which have `initial`,
  * that is written out.
@@ -112,12 +131,7 @@ export const decode = (settings: unknown, source: "listed" | "written" = "writte
   Result.mapError(
     Result.map(
       Schema.decodeUnknownResult(Settings)(settings, source === "listed" ? lenient : strict),
-      (read): Settings => {
-        const { budget } = read
-        if (!Predicate.isObject(budget) || budget.ratio === undefined || budget.minPerSecond === undefined) return read
-        if (budget.initial === undefined) return read
-        return { ...read, budget: { timeoutCost: "Infinity", capacity: "Infinity", ...budget } }
-      }
+      (read): Settings => withLimits(withOpenFor(read))
     ),
     (error) => explained(error).message
   )

@@ -43,7 +43,10 @@ const stretched = (attempts: Trace, from: number, to: number): Trace => {
   ]
 }
 
-const scenarioOf = ({ arrivals, attempts, policy, weights }: Options, resolved: Settings.Settings): Scenario.Scenario => {
+const scenarioOf = (
+  { arrivals, attempts, policy, weights }: Options,
+  resolved: Settings.Settings
+): Scenario.Scenario => {
   const from = arrivals[0] ?? 0
   const to = Math.max(arrivals.at(-1) ?? from, attempts.at(-1)?.time ?? from)
   const waits = waitOf(resolved)
@@ -85,11 +88,13 @@ const runOnce = (scenario: Scenario.Scenario, options: Settings.Read["options"],
   const sender: Sender.Sender = {
     ...policy,
     make: (client) =>
-      Effect.map(policy.make(client), (send) => (call) =>
-        Effect.suspend(() => {
-          const began = client.now()
-          return Effect.tap(send(call), () => Effect.sync(() => latencies.push(client.now() - began)))
-        })
+      Effect.map(
+        policy.make(client),
+        (send) => (call) =>
+          Effect.suspend(() => {
+            const began = client.now()
+            return Effect.tap(send(call), () => Effect.sync(() => latencies.push(client.now() - began)))
+          })
       )
   }
   Lab.run({ scenario, sender, seed })
@@ -99,7 +104,10 @@ const runOnce = (scenario: Scenario.Scenario, options: Settings.Read["options"],
 const outcomeOf = (runs: ReadonlyArray<Counts>): Outcome => {
   const all = runs.flatMap(({ totals }) => totals)
   const sum = (of: (totals: Stats.Totals) => number): number => all.reduce((total, one) => total + of(one), 0)
-  const calls = Math.max(1, sum((totals) => totals.calls))
+  const calls = Math.max(
+    1,
+    sum((totals) => totals.calls)
+  )
   const rejections = {
     CircuitOpen: sum(({ rejections }) => rejections.CircuitOpen) / calls,
     BulkheadFull: sum(({ rejections }) => rejections.BulkheadFull) / calls,
@@ -144,8 +152,12 @@ const sentenceOf = (present: Outcome, changed: Outcome, calls: number): string =
   const parts = [
     share("successes", ({ success }) => success, " of the calls"),
     share("rejections", ({ rejected }) => rejected, ""),
-    change("retries", present.retries, changed.retries, 0.05 * present.retries + 3 / calls, (value) =>
-      `${Number(value.toFixed(3))} per call`
+    change(
+      "retries",
+      present.retries,
+      changed.retries,
+      0.05 * present.retries + 3 / calls,
+      (value) => `${Number(value.toFixed(3))} per call`
     ),
     before === null || after === null ? "" : change("latencies (p95)", before, after, 0.05 * before, time)
   ].filter((part) => part !== "")
