@@ -8,7 +8,7 @@ import * as Layer from "effect/Layer"
 import { Policies } from "effect-resilience"
 import { CurrentLab, type Lab } from "../../packages/console/src/internal/lab.ts"
 import { codeOf, send } from "./send.ts"
-import { calls, Down, makeWorld, Payments, token, Users } from "./world.ts"
+import { calls, makeWorld, mixedCalls, Payments, token, Users } from "./world.ts"
 
 const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" }
 
@@ -30,18 +30,7 @@ const serving = Effect.fnUntraced(function* (lab?: Lab | "none", options: Consol
   return { code, post, run, state }
 })
 
-let n = 0
-
-/** One in four fails, so that no circuit opens. */
-const mixed = Effect.forEach(
-  Array.from({ length: 200 }),
-  () =>
-    Effect.suspend(() => (n++ % 4 === 0 ? Effect.fail(new Down({ message: "503" })) : Effect.succeed("paid"))).pipe(
-      Payments.protect({ key: "eu" }),
-      Effect.ignore
-    ),
-  { discard: true }
-)
+const mixed = mixedCalls(200)
 
 const noRetries = { policy: "app/Payments", values: { retry: { times: 0 } } }
 
@@ -58,12 +47,12 @@ describe("a replay", () => {
       assert.isTrue((yield* state).mayReplay)
       const answer = yield* post(noRetries)
       assert.strictEqual(answer.status, 200, answer.text)
-      const { assumptions, calls, measured, now, sentence, then }: State.Replay = JSON.parse(answer.text)
+      const { assumptions, calls, changed, measured, present, sentence }: State.Replay = JSON.parse(answer.text)
       assert.strictEqual(calls, 200)
       assert.isAbove(measured.retries, 0)
-      assert.isAbove(now.retries, 0)
-      assert.strictEqual(then.retries, 0)
-      assert.isBelow(then.success, now.success)
+      assert.isAbove(present.retries, 0)
+      assert.strictEqual(changed.retries, 0)
+      assert.isBelow(changed.success, present.success)
       assert.match(sentence, /^Successes fall from .*retries fall from .* to 0 per call/)
       assert.isAbove(assumptions.length, 2)
       assert.deepStrictEqual(yield* settings, before)

@@ -87,3 +87,18 @@ export const calls = <R>(
       Effect.ignore(protect(isDown ? Effect.fail(new Down({ message: "503 from the bank" })) : Effect.succeed("paid"))),
     { concurrency: 4, discard: true }
   )
+
+/** Calls of which one in four fails at first, so that some are retried and no circuit opens. */
+export const mixedCalls = (n: number) =>
+  Effect.forEach(
+    Array.from({ length: n }, (_, index) => index),
+    (index) => {
+      let isFirst = index % 4 === 0
+      return Effect.suspend(() => {
+        if (!isFirst) return Effect.succeed("paid")
+        isFirst = false
+        return Effect.fail(new Down({ message: "503 from the bank" }))
+      }).pipe(Payments.protect({ key: "eu" }), Effect.ignore)
+    },
+    { discard: true }
+  )

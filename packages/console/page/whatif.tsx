@@ -14,7 +14,7 @@ const rows: ReadonlyArray<readonly [name: string, of: (outcome: Outcome) => stri
 ]
 
 const Answer = ({
-  of: { assumptions, calls, measured, millis, now, runs, sentence, then }
+  of: { assumptions, calls, changed, measured, millis, present, runs, sentence }
 }: {
   readonly of: Replay
 }) => (
@@ -28,7 +28,7 @@ const Answer = ({
           <td />
           <th scope="col">measured</th>
           <th scope="col">now</th>
-          <th scope="col">then</th>
+          <th scope="col">changed</th>
         </tr>
       </thead>
       <tbody>
@@ -36,15 +36,15 @@ const Answer = ({
           <tr key={name}>
             <th scope="row">{name}</th>
             <td>{of(measured)}</td>
-            <td>{of(now)}</td>
-            <td>{of(then)}</td>
+            <td>{of(present)}</td>
+            <td>{of(changed)}</td>
           </tr>
         ))}
       </tbody>
     </table>
     <p>
       <b>A simulation</b>, not a promise: {plural(calls, "call")} of the last {duration(millis)}, replayed {runs} times.
-      The further “now” is from “measured”, the less “then” says.
+      The further “now” is from “measured”, the less “changed” says.
     </p>
     <details>
       <summary>What it takes for granted</summary>

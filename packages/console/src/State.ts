@@ -261,8 +261,8 @@ export interface Replay {
   /** What was counted. */
   readonly measured: Outcome
   /** The simulation with the settings as they are, and as they would be. */
-  readonly now: Outcome
-  readonly then: Outcome
+  readonly present: Outcome
+  readonly changed: Outcome
   /** What is different by more than chance. */
   readonly sentence: string
   /** What the simulation takes for granted. */

@@ -13,7 +13,6 @@ import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import * as Check from "./internal/check.ts"
 import { isSource } from "./internal/origin.ts"
-import type { Reply } from "./internal/whatIfThread.ts"
 import type { Trace } from "./Trace.ts"
 
 /**
@@ -98,6 +97,9 @@ export class WhatIfError extends Data.TaggedError("WhatIfError")<{
 }
 
 const thread = new URL(isSource ? "./internal/whatIfThread.ts" : "./internal/whatIfThread.js", import.meta.url)
+
+/** What the thread sends: a report, or why there is none. */
+type Reply = { readonly report: Report } | { readonly reason: string }
 
 /** More memory than the most calls need. */
 const resourceLimits = { maxOldGenerationSizeMb: 512 }

@@ -71,7 +71,7 @@ const replay = (lab: Lab, reader: Reader, { instance, policy, values }: Asked): 
       lab.run({
         policy,
         present: entry.settings,
-        changed: changed(entry.settings, difference),
+        changed: withDifference(entry.settings, difference),
         arrivals,
         attempts,
         weights: weights.length === 0 ? [1] : weights,
@@ -87,8 +87,8 @@ const replay = (lab: Lab, reader: Reader, { instance, policy, values }: Asked): 
       calls: simulated.calls,
       runs: simulated.runs,
       measured: measuredOf(measured),
-      now: outcomeOf(simulated.present),
-      then: outcomeOf(simulated.changed),
+      present: outcomeOf(simulated.present),
+      changed: outcomeOf(simulated.changed),
       sentence: simulated.sentence,
       assumptions: assumptionsOf(stats, difference)
     }
@@ -112,7 +112,10 @@ const measuredOf = ({ calls, openings, rejections, retries, successes }: Recorde
 })
 
 /** The settings with the values after a difference. */
-const changed = (settings: Schema.JsonObject, difference: ReadonlyArray<Change.Difference>): Schema.JsonObject => {
+const withDifference = (
+  settings: Schema.JsonObject,
+  difference: ReadonlyArray<Change.Difference>
+): Schema.JsonObject => {
   // A copy, which no one else sees.
   const copy: Record<string, unknown> = structuredClone(settings) as Record<string, unknown>
   for (const { after, field } of difference) {

@@ -4,16 +4,16 @@ import * as Result from "effect/Result"
 import type { Options, Report } from "../WhatIf.ts"
 import { simulate } from "./whatIf.ts"
 
-/** What the thread sends: a report, or why there is none. */
-export type Reply = { readonly report: Report } | { readonly reason: string }
+/** What the parent reads: a report, or why there is none. */
+type Reply = { readonly report: Report } | { readonly reason: string }
 
 const given = workerData as Options // by `WhatIf.run`
 
 const replyOf = (): Reply => {
   const result = Result.try({
-    try: () => simulate(given),
+    try: () => Result.getOrThrowWith(simulate(given), (reason) => new Error(reason)),
     catch: (error) => (error instanceof Error ? error.message : String(error))
-  }).pipe(Result.flatMap((simulated) => simulated))
+  })
   return Result.isSuccess(result) ? { report: result.success } : { reason: result.failure }
 }
 
