@@ -23,7 +23,7 @@ describe("what if", () => {
       assert.closeTo(changed.success, 0.5, 0.06)
       assert.isAtMost(changed.p95 ?? Infinity, 60)
       assert.isAbove(present.p95 ?? 0, 80)
-      assert.match(sentence, /^Successes fall from 100 % of the calls to \d+ % of the calls/)
+      assert.match(sentence, /^Successes fall from 100 % to \d+ % of the calls/)
     })
   )
 

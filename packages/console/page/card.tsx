@@ -1,7 +1,8 @@
 /** One policy in the overview: what is wrong, what callers get, and its numbers against their limits. */
 import type { Change as Core } from "effect-resilience"
 import type { Key, Policy } from "../src/State.ts"
-import { count, duration, percent, plural, rate } from "./format.ts"
+import type { Calmed } from "./calm.ts"
+import { ago, count, duration, percent, plural, rate } from "./format.ts"
 import { Badge, Bar, Calls, Figure, Trends } from "./parts.tsx"
 import { linkTo } from "./route.ts"
 import * as Words from "./words.ts"
@@ -121,11 +122,14 @@ const would = ({ would }: Policy): string =>
 
 export const Card = ({
   policy,
+  calmed,
   inForce,
   now,
   twins
 }: {
   readonly policy: Policy
+  /** What it was a moment ago, if it is healthy. */
+  readonly calmed: Calmed | undefined
   readonly inForce: ReadonlyArray<Change>
   readonly now: number
   /** Whether another live policy has its name. */
@@ -148,6 +152,11 @@ export const Card = ({
           {isSingle ? policy.kind : `${policy.kind} · ${plural(policy.keys, "key")}`}
         </span>
       </header>
+      {calmed === undefined ? undefined : (
+        <p>
+          {Words.statusName[calmed.status]} {ago(calmed.agoMillis)}
+        </p>
+      )}
       {troubled.length === 0 ? undefined : (
         <ul class="troubled">
           {troubled.map((one) => (

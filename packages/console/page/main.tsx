@@ -4,9 +4,11 @@ import { useEffect, useRef, useState } from "preact/hooks"
 import type { Policy, State } from "../src/State.ts"
 import { ChangeRow } from "./act.tsx"
 import * as Api from "./api.ts"
+import { Calm } from "./calm.ts"
 import { Card, Row } from "./card.tsx"
 import { Drawer } from "./drawer.tsx"
 import { list, plural, time } from "./format.ts"
+import { Masonry } from "./masonry.tsx"
 import { type Route, routeOf } from "./route.ts"
 
 const Login = ({ detail, done }: { readonly detail: string; readonly done: () => void }) => {
@@ -99,8 +101,7 @@ const LinkState = ({ link, state }: { readonly link: Api.Link; readonly state: S
   }
 }
 
-const summary = (policies: ReadonlyArray<Policy>): string => {
-  const bad = policies.filter(({ status }) => status !== "healthy").length
+const summary = (policies: ReadonlyArray<Policy>, bad: number): string => {
   const well = policies.length - bad
   if (policies.length === 0) return "no policies live here"
   return bad === 0
@@ -109,9 +110,9 @@ const summary = (policies: ReadonlyArray<Policy>): string => {
 }
 
 /** What a screen reader is told, when it changes. */
-const spoken = (link: Api.Link, policies: ReadonlyArray<Policy>): string => {
+const spoken = (link: Api.Link, troubled: ReadonlyArray<Policy>): string => {
   if (link._tag === "lost") return "Connection lost."
-  const bad = policies.filter(({ status }) => status !== "healthy").map(({ name }) => name)
+  const bad = troubled.map(({ name }) => name)
   return bad.length === 0 ? "All policies are healthy." : `In trouble: ${list(bad.slice(0, 5))}.`
 }
 
@@ -126,26 +127,32 @@ const App = () => {
   const isLive = link._tag === "live"
   const title = state === undefined || state.title === "" ? location.host : state.title
   const policies = state?.policies ?? []
-  const bad = policies.filter(({ status }) => status !== "healthy")
+  const calm = useRef(new Calm()).current
+  const at = state?.at ?? 0
+  calm.look(at, policies)
+  const isTroubled = (policy: Policy): boolean => policy.status !== "healthy" || calm.of(at, policy) !== undefined
+  const bad = policies.filter(isTroubled)
   useEffect(() => {
     document.title = `${bad.length > 0 ? `(${bad.length}) ` : ""}${title} · resilience`
   }, [bad.length, title])
   const found = policies.filter(({ name }) => name.toLowerCase().includes(search.toLowerCase()))
-  const troubled = found.filter(({ status }) => status !== "healthy")
-  const well = found.filter(({ status }) => status === "healthy")
+  const troubled = found.filter(isTroubled)
+  const well = found.filter((policy) => !isTroubled(policy))
   const names = new Set<string>()
   const twins = new Set(policies.filter(({ name }) => names.size === names.add(name).size).map(({ name }) => name))
   return (
     <>
       <header class="top">
         <h1>{title}</h1>
-        <span class={`summary ${bad.length > 0 ? "bad" : ""}`}>{state === undefined ? "" : summary(policies)}</span>
+        <span class={`summary ${bad.length > 0 ? "bad" : ""}`}>
+          {state === undefined ? "" : summary(policies, bad.length)}
+        </span>
         <span class="grow" />
         {state === undefined || state.mayAct ? undefined : <span class="faint">read-only: {state.why}</span>}
         <LinkState link={link} state={state} />
       </header>
       <p class="spoken" role="status" aria-live="polite">
-        {state === undefined ? "" : spoken(link, policies)}
+        {state === undefined ? "" : spoken(link, bad)}
       </p>
       {link._tag === "refused" ? (
         link.code.startsWith("Token") ? (
@@ -175,17 +182,18 @@ const App = () => {
           {troubled.length === 0 ? undefined : (
             <section aria-label="In trouble">
               <h2>In trouble</h2>
-              <div class="cards">
+              <Masonry>
                 {troubled.map((policy) => (
                   <Card
                     key={`${policy.instance} ${policy.name}`}
                     policy={policy}
+                    calmed={calm.of(at, policy)}
                     inForce={state.inForce}
                     now={state.at}
                     twins={twins.has(policy.name)}
                   />
                 ))}
-              </div>
+              </Masonry>
             </section>
           )}
           {state.inForce.length === 0 ? undefined : (

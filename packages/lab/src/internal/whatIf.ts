@@ -128,42 +128,43 @@ const outcomeOf = (runs: ReadonlyArray<Counts>): Outcome => {
 // In words
 // ---------------------------------------------------------------------------------------------------------------------
 
-const percent = (share: number): string => `${Number((100 * share).toFixed(share > 0.1 && share < 0.9 ? 0 : 1))} %`
+const percent = (share: number): string => {
+  const digits = share > 0.99 && share < 1 ? 2 : share < 0.1 ? 1 : 0
+  return `${Number((100 * share).toFixed(digits))} %`
+}
 
 const time = (value: number): string =>
   value < 1000 ? `${Math.round(value)} ms` : `${Number((value / 1000).toFixed(2))} s`
 
-const change = (what: string, before: number, after: number, noise: number, show: (value: number) => string): string =>
-  Math.abs(after - before) <= noise || show(before) === show(after)
-    ? ""
-    : `${what} ${after > before ? "rise" : "fall"} from ${show(before)} to ${show(after)}`
+interface Figure {
+  readonly what: string
+  readonly unit: string
+  readonly show: (value: number) => string
+}
 
-/** Three standard errors of the difference of two shares. */
-const noiseOf = (share: number, calls: number): number => 3 * Math.sqrt((2 * share * (1 - share)) / calls)
+/** What became of a figure, if it is more than noise. */
+const change = ({ show, unit, what }: Figure, before: number, after: number, noise: number): ReadonlyArray<string> =>
+  Math.abs(after - before) <= noise || show(before) === show(after)
+    ? []
+    : [`${what} ${after > before ? "rise" : "fall"} from ${show(before)} to ${show(after)}${unit}`]
+
+/** Three standard errors of the difference of two shares; a difference of one call is always noise. */
+const noiseOf = (before: number, after: number, calls: number): number =>
+  Math.max(1 / calls, ...[before, after].map((share) => 3 * Math.sqrt((2 * share * Math.max(0, 1 - share)) / calls)))
 
 const sentenceOf = (present: Outcome, changed: Outcome, calls: number): string => {
-  const share = (what: string, of: (outcome: Outcome) => number, unit: string): string => {
-    const [before, after] = [of(present), of(changed)]
-    // A share of 0 has no noise, and one call more is none.
-    const noise = Math.max(noiseOf(before, calls), noiseOf(Math.min(1, after), calls), 1 / calls)
-    return change(what, before, after, noise, (value) => `${percent(value)}${unit}`)
-  }
+  const share = (what: string, before: number, after: number): ReadonlyArray<string> =>
+    change({ what, unit: " of the calls", show: percent }, before, after, noiseOf(before, after, calls))
+  const retries = { what: "retries", unit: " per call", show: (value: number) => String(Number(value.toFixed(2))) }
+  const latencies = { what: "latencies (p95)", unit: "", show: time }
   const [before, after] = [present.p95, changed.p95]
-  const parts = [
-    share("successes", ({ success }) => success, " of the calls"),
-    share("rejections", ({ rejected }) => rejected, ""),
-    change(
-      "retries",
-      present.retries,
-      changed.retries,
-      0.05 * present.retries + 3 / calls,
-      (value) => `${Number(value.toFixed(3))} per call`
-    ),
-    before === null || after === null ? "" : change("latencies (p95)", before, after, 0.05 * before, time)
-  ].filter((part) => part !== "")
-  const [first = "", ...rest] = parts
-  if (first === "") return "No difference that is more than chance."
-  return `${first[0]?.toUpperCase()}${[first, ...rest].join(", ").slice(1)}.`
+  const [first = "no difference that is more than chance", ...rest] = [
+    ...share("successes", present.success, changed.success),
+    ...share("rejections", present.rejected, changed.rejected),
+    ...change(retries, present.retries, changed.retries, 0.05 * present.retries + 3 / calls),
+    ...(before === null || after === null ? [] : change(latencies, before, after, Math.max(1, 0.05 * before)))
+  ]
+  return `${first.slice(0, 1).toUpperCase()}${[first.slice(1), ...rest].join(", ")}.`
 }
 
 /** Runs that are made of each settings. */
