@@ -5,7 +5,7 @@ import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { rolldown } from "rolldown"
-import { hello, refused, scenarioFile, scenarioJson, simulated, swept } from "./programs.ts"
+import { hello, refused, scenarioFile, scenarioJson, simulated, swept, threaded } from "./programs.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "package-"))
 const repository = join(folder, "repository")
@@ -59,6 +59,9 @@ const copy = () => {
     const modules = join(repository, "packages", name, "node_modules")
     mkdirSync(modules)
     symlinkSync(join(repository, "packages/resilience"), join(modules, "effect-resilience"), "junction")
+    if (name !== "console") continue
+    mkdirSync(join(modules, "@effect-resilience"))
+    symlinkSync(join(repository, "packages/lab"), join(modules, "@effect-resilience/lab"), "junction")
   }
 }
 
@@ -169,6 +172,7 @@ beforeAll(async () => {
   writeFileSync(join(user, "refused.ts"), refused)
   writeFileSync(join(user, "swept.ts"), swept)
   writeFileSync(join(user, "simulated.ts"), simulated)
+  writeFileSync(join(user, "threaded.ts"), threaded)
   writeFileSync(join(user, "scenario.ts"), scenarioFile)
   writeFileSync(join(user, "scenario.json"), scenarioJson)
   for (const { compilerOptions, file } of settings) {
@@ -202,8 +206,8 @@ describe("the packages, installed", { timeout: 120_000 }, () => {
       const files = globSync("*.ts", { cwd: `packages/${name}/src`, exclude: ["Peers.ts"] }).map((file) =>
         file.replace(".ts", "")
       )
-      // Modules have names of types. In no index are adapters, which begin small, and `Faulty`, which needs Node.
-      const [modules, adapters] = [/^(?!Faulty$)[A-Z]/, /^(?!index$)([a-z]|Faulty$)/].map((kind) =>
+      // Modules have names of types. In no index are adapters, which begin small, and `Faulty` and `WhatIf`, which need Node.
+      const [modules, adapters] = [/^(?!Faulty$|WhatIf$)[A-Z]/, /^(?!index$)([a-z]|Faulty$|WhatIf$)/].map((kind) =>
         files.filter((file) => kind.test(file))
       )
       const program = `import * as all from "${names[name]}"
@@ -264,6 +268,10 @@ describe("the packages, installed", { timeout: 120_000 }, () => {
     assert.strictEqual(await mustRun(process.execPath, ["hello.ts"], user), `["user 1","nobody"]\n`)
     assert.strictEqual(await mustRun(process.execPath, ["swept.ts"], user), "true 12 true\n")
     assert.strictEqual(await mustRun(process.execPath, ["simulated.ts"], user), "true ours,none\n")
+  })
+
+  it("runs the lab in a thread", async () => {
+    assert.strictEqual(await mustRun(process.execPath, ["threaded.ts"], user), "1 0\n")
   })
 
   const closed = [

@@ -58,6 +58,17 @@ const { rows } = Lab.compare({ scenario, senders: [Sender.ours, References.none]
 console.log(Lab.run === Same.run, rows.map(({ sender }) => sender).join())
 `
 
+/** The lab in a thread of its own, from the build. */
+export const threaded = `import { Effect } from "effect"
+import * as WhatIf from "@effect-resilience/lab/WhatIf"
+
+const arrivals = Array.from({ length: 200 }, (_, index) => index * 20)
+const attempts = arrivals.map((time) => ({ time, latency: 50, outcome: "ok" as const }))
+const settings = { present: { timeout: 1000 }, changed: { timeout: 10 } }
+const { changed, present } = await Effect.runPromise(WhatIf.run({ policy: "tiny", ...settings, arrivals, attempts }))
+console.log(present.success, changed.success)
+`
+
 /** A scenario file for the command. */
 export const scenarioFile = `import { Effect } from "effect"
 import { Policy } from "effect-resilience"
