@@ -1,6 +1,7 @@
 /** What other settings would have done with the calls of the last minutes: over a real server. */
 import { assert, describe, it } from "@effect/vitest"
 import type { Console, State } from "@effect-resilience/console"
+import * as WhatIf from "@effect-resilience/lab/WhatIf"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -36,6 +37,13 @@ const noRetries = { policy: "app/Payments", values: { retry: { times: 0 } } }
 
 const outcome = { success: 1, rejected: 0, retries: 0, openings: 0, p95: 1 }
 const report = { calls: 200, runs: 3, present: outcome, changed: outcome, sentence: "No difference." }
+
+describe("the lab", () => {
+  it("is what the console takes it for", () => {
+    const lab: Lab = WhatIf
+    assert.isFunction(lab.run)
+  })
+})
 
 describe("a replay", () => {
   it.live("says what a change would have done with the recorded calls, and changes nothing", () =>

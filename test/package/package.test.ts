@@ -59,9 +59,6 @@ const copy = () => {
     const modules = join(repository, "packages", name, "node_modules")
     mkdirSync(modules)
     symlinkSync(join(repository, "packages/resilience"), join(modules, "effect-resilience"), "junction")
-    if (name !== "console") continue
-    mkdirSync(join(modules, "@effect-resilience"))
-    symlinkSync(join(repository, "packages/lab"), join(modules, "@effect-resilience/lab"), "junction")
   }
 }
 

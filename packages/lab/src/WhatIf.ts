@@ -131,7 +131,7 @@ const simulate = (options: Options): Effect.Effect<Report, WhatIfError> =>
  * Throws a `RangeError` when there are no arrivals or no attempts, or when `limit` is not above zero.
  *
  * **Gotchas** The dependency does not react: fewer calls do not make it faster, and an attempt that ran into the timeout never gets a
- * response, however long the new timeout is. A bundler that does not know the thread leaves it out; then it fails.
+ * response, however long the new timeout is. The thread is a file of this package: do not bundle this module.
  *
  * **Example** (A shorter timeout)
  *

@@ -245,7 +245,7 @@ const labImports = {
 }
 
 /** The lab may be missing: the console loads it when it is there. */
-const consoleImports = { "internal/lab.ts": /^@effect-resilience\/lab\/WhatIf$/ }
+const consoleImports = { "internal/lab.ts": /^a computed name$/ }
 
 /** What the testing kit's servers import in addition. */
 const kitImports = { "{Faulty.ts,internal/faulty/**}": /^node:/ }

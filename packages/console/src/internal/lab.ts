@@ -48,7 +48,15 @@ export interface Lab {
   >
 }
 
-const load = (): Promise<Lab | undefined> => import("@effect-resilience/lab/WhatIf").catch(() => undefined)
+/**
+ * Not a literal: bundlers leave the lab where it is installed, because it starts a thread from a file of its own, and compilers do without
+ * it.
+ */
+const name: string = "@effect-resilience/lab/WhatIf"
+
+// A test holds that the lab has this type.
+const load = (): Promise<Lab | undefined> =>
+  import(/* @vite-ignore */ name).then((lab: Lab) => lab).catch(() => undefined)
 
 /** How to load the lab; a test can put something else in its place. */
 export const CurrentLab = Context.Reference<Effect.Effect<Lab | undefined>>("@effect-resilience/console/Lab", {
