@@ -38,7 +38,7 @@ const historyOf = (account: Account): Past => {
 }
 
 export class Budget implements Summable {
-  private readonly settings: BudgetSettings
+  private settings: BudgetSettings
   private readonly reporter: Reporter
   /** The account of all keys; without a meaning when each key has one. */
   private readonly shared: Account
@@ -46,12 +46,12 @@ export class Budget implements Summable {
   private readonly evicted = new Evicted()
 
   constructor(settings: BudgetSettings, reporter: Reporter) {
-    const { initial, keys } = settings
+    const { keys } = settings
     this.settings = settings
     this.reporter = reporter
     this.shared = this.make(defaultKey, 0)
     // A dropped account begins anew with `initial` tokens, so it must hold as many.
-    const pinned = ({ tokens }: Account, now: number): boolean => Tokens.balance(tokens, now) < initial
+    const pinned = ({ tokens }: Account, now: number): boolean => Tokens.balance(tokens, now) < this.settings.initial
     this.accounts =
       keys &&
       new Keyed<Account>(
@@ -64,6 +64,15 @@ export class Budget implements Summable {
 
   get capacity(): number {
     return this.settings.capacity
+  }
+
+  /** Earns and charges by other settings. Balances are kept, at most the new capacity; `initial` is for balances to come. */
+  retune(settings: BudgetSettings, now: number): void {
+    this.settings = settings
+    const { capacity, minPerSecond, ratio } = settings
+    for (const { tokens } of this.accounts === undefined ? [this.shared] : this.accounts.all()) {
+      Tokens.retune(tokens, { ratio, capacity, perSecond: minPerSecond }, now)
+    }
   }
 
   private make(key: string, now: number): Account {

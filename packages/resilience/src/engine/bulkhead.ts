@@ -114,6 +114,11 @@ export class BulkheadEngine implements Summable {
     )
   }
 
+  /** Sets other limits; what it cannot change is that of its creation. */
+  retune(settings: BulkheadSettings): void {
+    this.permits.retune(this.cells.all(), settings)
+  }
+
   /** Returns when a call of a key would get a permit without waiting. */
   admitted(key: string): Effect.Effect<void> {
     this.watch ??= new Watch<BulkheadCell>(this, (cell) => (this.permits.isFree(cell) ? 0 : Infinity))

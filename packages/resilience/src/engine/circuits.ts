@@ -11,7 +11,7 @@ import * as Check from "../runtime/options.ts"
 import { attempt, isObject } from "../runtime/read.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
-import type * as TripPolicy from "../TripPolicy.ts"
+import * as TripPolicy from "../TripPolicy.ts"
 import { defaultKey } from "../Types.ts"
 import { Past } from "./counters.ts"
 import * as OpenTime from "./openTime.ts"
@@ -128,13 +128,20 @@ export interface CircuitSnapshot {
 /** The state that a circuit without calls has: closed, unless a command for every key has set another. */
 export type BaseState = "closed" | "isolated" | "disabled"
 
+/**
+ * When a call started whose time was of no use then: a trip policy that reads it may have been set since. Such a call counts as one
+ * that took no time.
+ */
+export const untimed = -1
+
 /** The circuits of one policy. A policy reaches its circuits through this class alone. */
 export class Circuits {
-  private readonly settings: CircuitSettings
+  private readonly where: string
+  private settings: CircuitSettings
   private readonly reporter: Reporter
-  private readonly openTime: OpenTime.OpenTime
+  private openTime: OpenTime.OpenTime
   /** Whether the trip policy reads how long calls take. */
-  private readonly timed: boolean
+  private timed: boolean
   /** Called when a circuit has become one that rejects every call: calls that wait for something else need not wait on. */
   private readonly onShut: ((cell: CircuitCell, now: number, fiber: AnyFiber) => void) | undefined
   /** Called when a circuit may admit a call that it rejected before; set while calls watch for it. */
@@ -150,6 +157,7 @@ export class Circuits {
     reporter: Reporter,
     onShut?: (cell: CircuitCell, now: number, fiber: AnyFiber) => void
   ) {
+    this.where = where
     this.settings = settings
     this.reporter = reporter
     this.openTime = OpenTime.openTime(where, settings.openFor)
@@ -160,6 +168,35 @@ export class Circuits {
 
   make(key: string, now: number): CircuitCell {
     return this.begin(new CircuitCell(key, this.settings.trip, now))
+  }
+
+  get trip(): TripPolicy.TripPolicy {
+    return this.settings.trip
+  }
+
+  /**
+   * Prepares other settings for the circuits in memory, and returns what sets them: what the user's trip policy throws is thrown
+   * before anything is changed. An open circuit keeps its open time and a running probe its lease. The evidence is kept as far as
+   * the new trip policy can adopt it; a circuit whose evidence is enough to open it opens with the next outcome.
+   */
+  retune(cells: Iterable<CircuitCell>, settings: CircuitSettings): () => void {
+    const from = this.settings.trip
+    const { openFor, probes, trip } = settings
+    const openTime = OpenTime.openTime(this.where, openFor)
+    const timed = trip.usesDuration !== false
+    const present = Array.from(cells)
+    const states = from === trip ? [] : present.map((cell) => TripPolicy.adopted(trip, cell.tripState, from))
+    return () => {
+      this.settings = settings
+      this.openTime = openTime
+      this.timed = timed
+      for (const [i, cell] of present.entries()) {
+        if (from !== trip) cell.tripState = states[i]
+        Circuit.retune(cell, probes)
+        // There may be more probes now.
+        this.onChange?.(cell)
+      }
+    }
   }
 
   /** A new circuit, in the state that circuits begin in. */
@@ -221,7 +258,7 @@ export class Circuits {
     return undefined
   }
 
-  /** Takes the outcome of an admitted call that began at `startedAt`. */
+  /** Takes the outcome of an admitted call that began at `startedAt`, which is {@link untimed} if nobody looked. */
   settle(
     cell: CircuitCell,
     admission: Admission,
@@ -233,7 +270,7 @@ export class Circuits {
   ): void {
     const { probes, trip } = this.settings
     // Of a probe the time is known anyway.
-    const timed = this.timed || cell.phase === Circuit.HalfOpen
+    const timed = startedAt !== untimed && (this.timed || cell.phase === Circuit.HalfOpen)
     const sample = { outcome: outcomeCodes[outcome], duration: timed ? now - startedAt : 0 }
     const verdict = Circuit.settle(cell, trip, probes, admission, sample, now)
     if (verdict === Circuit.Tripped) this.open(cell, now, fiber, retryAfter)

@@ -41,8 +41,8 @@ export interface PermitHolder {
 
 export class Permits {
   private limit: number
-  readonly maxQueued: number
-  private readonly maxWait: number
+  maxQueued: number
+  private maxWait: number
   private readonly reporter: Reporter
   /** The rejections of waiters that left the queue before their fiber was there to be woken. */
   private readonly refused = new WeakMap<Queue.Waiter<PermitHolder>, Refusal>()
@@ -175,6 +175,22 @@ export class Permits {
   resizeAll(cells: Iterable<PermitCell>, maxConcurrent: number): void {
     this.limit = maxConcurrent
     for (const cell of cells) this.resize(cell, maxConcurrent)
+  }
+
+  /**
+   * Sets other limits. Running calls go on, and those in the queue stay in it with the wait that they have. A key with permits of its
+   * own keeps them.
+   */
+  retune(cells: Iterable<PermitCell>, { maxConcurrent, maxQueued, maxWait }: BulkheadSettings): void {
+    const before = this.limit
+    this.limit = maxConcurrent
+    this.maxQueued = maxQueued
+    this.maxWait = maxWait
+    for (const cell of cells) {
+      const { queue } = cell
+      queue.maxQueued = maxQueued
+      if (queue.limit === before && before !== maxConcurrent) this.resize(cell, maxConcurrent)
+    }
   }
 
   /** A key that must not be dropped: with running or waiting calls, or with permits of its own. */

@@ -228,13 +228,19 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     if (limit === Infinity) return work
     const { policy } = engine.reporter
     return runWithin<unknown, unknown>(work, limit, Deadline.nested(fiber, now + limit), fiber, policy, () =>
-      timeout <= remaining ? this.timedOut(entry, engine, fiber) : this.onDeadline(entry, engine, fiber)
+      timeout <= remaining ? this.timedOut(timeout, entry, engine, fiber) : this.onDeadline(entry, engine, fiber)
     )
   }
 
-  private timedOut({ history, key }: Entry, engine: PolicyEngine, fiber: AnyFiber): Exit.Exit<never, unknown> {
+  /** After the `timeout` that held when the attempt started. */
+  private timedOut(
+    timeout: number,
+    { history, key }: Entry,
+    engine: PolicyEngine,
+    fiber: AnyFiber
+  ): Exit.Exit<never, unknown> {
     const { reporter } = engine
-    const after = Duration.millis(engine.settings.timeout)
+    const after = Duration.millis(timeout)
     history.timeouts += 1
     reporter.timedOut(key, after, fiber)
     return Exit.fail(engine.timedOut({ policy: reporter.policy, key, after }))
@@ -401,7 +407,7 @@ const rejectionIn = (cause: Cause.Cause<unknown>): Rejection.Rejection | undefin
 }
 
 export class PolicyEngine implements Summable {
-  readonly settings: PolicySettings
+  settings: PolicySettings
   readonly reporter: Reporter
   readonly circuits: Circuits.Circuits | undefined
   readonly permits: Permits.Permits | undefined
@@ -439,6 +445,20 @@ export class PolicyEngine implements Summable {
     )
     this.timedOut = timedOut
     this.watch = undefined
+  }
+
+  /**
+   * Sets other settings for the calls and attempts to come: those that run keep their timeout and their deadline. It has the parts of
+   * the settings before, and the same `keys` and `window`. What a trip policy of the user's throws is thrown before anything is
+   * changed.
+   */
+  retune(settings: PolicySettings, now: number): void {
+    const { breaker, budget, bulkhead } = settings
+    const retuneCircuits = breaker && this.circuits?.retune(this.entries.all(), breaker)
+    this.settings = settings
+    if (budget !== undefined) this.budget?.retune(budget, now)
+    if (bulkhead !== undefined) this.permits?.retune(this.entries.all(), bulkhead)
+    retuneCircuits?.()
   }
 
   /** Returns when the circuit of a key would admit a call, and a permit is free for it. */

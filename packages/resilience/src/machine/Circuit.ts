@@ -249,6 +249,16 @@ export const admit = <S>(self: Circuit<S>, rule: ProbeRule, now: number): number
   return id
 }
 
+/**
+ * Applies another rule to a half-open circuit. Running probes keep their lease. One decision is always left, and made by the next
+ * probe: with more successes, or more failures, than the new rule takes no probe could end the half-open period.
+ */
+export const retune = <S>({ openings }: Circuit<S>, { permitted, successes }: ProbeRule): void => {
+  if (openings === undefined) return
+  openings.probeSuccesses = Math.min(openings.probeSuccesses, successes - 1)
+  openings.probeFailures = Math.min(openings.probeFailures, permitted - successes)
+}
+
 /** What follows a result: after `Tripped` the caller computes the open time and calls {@link open}, after `Recovered` {@link close}. */
 export const Nothing = 0
 export const Tripped = 1
