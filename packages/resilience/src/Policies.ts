@@ -12,12 +12,15 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import type * as Bulkhead from "./Bulkhead.ts"
 import type * as CircuitBreaker from "./CircuitBreaker.ts"
 import type * as Event from "./Event.ts"
 import * as Instances from "./engine/instances.ts"
 import type * as Policy from "./Policy.ts"
+import type * as RetryBudget from "./RetryBudget.ts"
 import * as Broadcast from "./runtime/broadcast.ts"
 import type * as Stats from "./Stats.ts"
+import type { RestoreOptions } from "./Types.ts"
 
 /**
  * What a policy is: the module that created it.
@@ -26,6 +29,14 @@ import type * as Stats from "./Stats.ts"
  * @since 0.1.0
  */
 export type Kind = "Policy" | "CircuitBreaker" | "Bulkhead" | "RetryBudget" | "StaleFallback" | "TokenBudget"
+
+/**
+ * The snapshot of a policy of any kind.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Snapshot = Policy.Snapshot | CircuitBreaker.Snapshot | RetryBudget.Snapshot | Bulkhead.Snapshot
 
 /**
  * One live policy.
@@ -56,9 +67,9 @@ export interface Entry {
   readonly events: Stream.Stream<Event.Event>
   /** The commands that this kind has. */
   readonly control: Partial<Policy.Control>
-  /** The circuits as data, and how to restore them; `undefined` for a kind without. */
-  readonly snapshot: Effect.Effect<CircuitBreaker.Snapshot> | undefined
-  readonly restore: ((snapshot: CircuitBreaker.Snapshot) => Effect.Effect<void>) | undefined
+  /** Its state as data, and how to restore it: of its own kind only. `undefined` for a kind without. */
+  readonly snapshot: Effect.Effect<Snapshot> | undefined
+  readonly restore: ((snapshot: Snapshot, options?: RestoreOptions) => Effect.Effect<void>) | undefined
 }
 
 /**
@@ -140,8 +151,8 @@ interface Members {
   readonly events?: Stream.Stream<Event.Event>
   readonly control?: Partial<Policy.Control>
   readonly resize?: Policy.Control["resize"]
-  readonly snapshot?: Effect.Effect<CircuitBreaker.Snapshot>
-  readonly restore?: (snapshot: CircuitBreaker.Snapshot) => Effect.Effect<void>
+  readonly snapshot?: Effect.Effect<Snapshot>
+  readonly restore?: (snapshot: Snapshot, options?: RestoreOptions) => Effect.Effect<void>
 }
 
 const none: Effect.Effect<ReadonlyArray<Stats.Stats>> = Effect.succeed([])

@@ -13,6 +13,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Bulkhead from "./Bulkhead.ts"
@@ -28,6 +29,7 @@ import { PolicyCall, PolicyEngine, type PolicySettings } from "./engine/policy.t
 import { PolicyHold, permitOf } from "./engine/policyHold.ts"
 import * as Protecting from "./engine/protect.ts"
 import type { RetrySettings } from "./engine/retry.ts"
+import * as Snapshots from "./engine/snapshots.ts"
 import * as Streams from "./engine/stream.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Rejection from "./Rejection.ts"
@@ -458,6 +460,32 @@ export interface Control<R = never> extends CircuitBreaker.Control<R> {
 }
 
 /**
+ * Describes the state of a policy at one moment as JSON-safe data, to restore it after a restart: its circuits with what their trip
+ * policies have counted, the balances of its own budget, and the permits that `resize` has changed.
+ *
+ * **Details** It has the parts that the policy has. A shared budget has a snapshot of its own. Stats are not part of it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Snapshot = Schema.Struct({
+  version: Schema.Literal(2),
+  /** Wall time, in milliseconds since the epoch. */
+  at: Schema.Finite,
+  breaker: Schema.optionalKey(Schema.Struct(CircuitBreaker.circuitsFields)),
+  budget: Schema.optionalKey(Schema.Struct(RetryBudget.balancesFields)),
+  bulkhead: Schema.optionalKey(Schema.Struct(Bulkhead.permitsFields))
+})
+
+/**
+ * The type of a snapshot.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Snapshot = typeof Snapshot.Type
+
+/**
  * A policy with the parts `P` and the {@link RulesOf | rules} of its options. `R` is what its members require: nothing for one from
  * {@link make}, the service for the statics of a {@link Service} class.
  *
@@ -522,6 +550,14 @@ export interface Policy<P extends Part = never, Rules = {}, R = never> {
   readonly events: Stream.Stream<Event.Event, never, R>
   /** Commands of an operator. */
   readonly control: Control<R>
+  /** Returns the state as data. */
+  readonly snapshot: Effect.Effect<Snapshot, never, R>
+  /**
+   * Restores the state of a snapshot, aged by the wall time since it was taken; see `CircuitBreaker.restore`. Parts that this policy
+   * does not have are left out, and keys that the snapshot does not have stay as they are. Dies with a `RangeError` that names the
+   * field when a value is no snapshot's, and then changes nothing.
+   */
+  readonly restore: (snapshot: Snapshot, options?: Types.RestoreOptions) => Effect.Effect<void, never, R>
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -639,6 +675,8 @@ const build = <O>(
 /** The options of one call. */
 const callOptionNames = [...Protecting.callOptionNames, "retry"]
 
+const readSnapshot = Snapshots.reader(Snapshot)
+
 const makeWith = <P extends Part, Rules>(engine: PolicyEngine): Policy<P, Rules> => {
   const where = Check.named(module, engine.reporter.policy)
   const protect = Protecting.protectWith(
@@ -677,7 +715,13 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine): Policy<P, Rules>
         if (key !== undefined) Check.key(Check.inside(where, "control.resize"), key)
         return Time.withNow((now) => engine.resize(maxConcurrent, key, now))
       }
-    }
+    },
+    ...Snapshots.members(
+      Check.inside(where, "restore"),
+      readSnapshot,
+      (now) => engine.snapshot(now),
+      (snapshot, at, ages, now, fiber) => engine.restore(at, snapshot, ages, now, fiber)
+    )
   }
   return Object.assign(members, { [EngineKey]: engine })
 }
@@ -898,6 +942,8 @@ export const Service =
         enable: inContext.call((policy) => policy.control.enable),
         resize: inContext.call((policy) => policy.control.resize)
       },
+      snapshot: inContext.effect((policy) => policy.snapshot),
+      restore: inContext.call((policy) => policy.restore),
       layer: Layer.effect(service, build<O>("declared", id, settings, given.budget)),
       layerConfig: (config) =>
         Layer.effect(

@@ -13,6 +13,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import * as Event from "./Event.ts"
 import { Budget, type BudgetSettings, type GatedSchedule } from "./engine/budget.ts"
@@ -21,6 +22,7 @@ import * as Instances from "./engine/instances.ts"
 import { resolve as resolveKeys } from "./engine/keyed.ts"
 import * as Protecting from "./engine/protect.ts"
 import { Reporter } from "./engine/reporter.ts"
+import * as Snapshots from "./engine/snapshots.ts"
 import * as Time from "./runtime/clock.ts"
 import * as EffectErrors from "./runtime/effectErrors.ts"
 import { EngineKey } from "./runtime/frame.ts"
@@ -147,6 +149,47 @@ export interface Account<R = never> {
 }
 
 /**
+ * The balances of a snapshot.
+ *
+ * @internal
+ */
+export const balancesFields = {
+  balances: Schema.Array(
+    Schema.Struct({
+      /** `"default"` for the balance of all keys. */
+      key: Schema.String,
+      /** Tokens. */
+      balance: Snapshots.Millis,
+      /** Milliseconds since it was used, with `per: "key"`. Default: 0. */
+      idle: Schema.optionalKey(Snapshots.Millis)
+    })
+  )
+}
+
+/**
+ * Describes the balances of a budget at one moment as JSON-safe data, to restore them after a restart.
+ *
+ * **Details** With `per: "key"` the balances of keys that are as in the beginning are left out.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Snapshot = Schema.Struct({
+  version: Schema.Literal(2),
+  /** Wall time, in milliseconds since the epoch. */
+  at: Schema.Finite,
+  ...balancesFields
+})
+
+/**
+ * The type of a snapshot.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Snapshot = typeof Snapshot.Type
+
+/**
  * A retry budget. `R` is what its members require: nothing for one from {@link make}, the service for the statics of a
  * {@link Service} class. Its own `gated`, `deposit`, `tryWithdraw` and `balance` are those of the key `"default"`.
  *
@@ -166,6 +209,13 @@ export interface RetryBudget<R = never> extends Account<R> {
   readonly allStats: Effect.Effect<ReadonlyArray<Stats.Stats>, never, R>
   /** The events of this budget, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
+  /** Returns the balances as data. */
+  readonly snapshot: Effect.Effect<Snapshot, never, R>
+  /**
+   * Restores the balances of a snapshot, with what `minPerSecond` has added since, and at most the capacity. Dies with a `RangeError`
+   * that names the field when a value is no snapshot's, and then changes nothing.
+   */
+  readonly restore: (snapshot: Snapshot, options?: Types.RestoreOptions) => Effect.Effect<void, never, R>
 }
 
 interface WithEngine {
@@ -294,6 +344,8 @@ export const make = (name: string, options: Options = {}): Effect.Effect<RetryBu
   return Instances.create("made", module, name, settings, (hub) => makeWith(name, settings, hub))
 }
 
+const readSnapshot = Snapshots.reader(Snapshot)
+
 const makeWith = (name: string, settings: BudgetSettings, program: Event.Hub): RetryBudget => {
   const reporter = new Reporter(name, Event.makeHub(), program)
   const engine = new Budget(settings, reporter)
@@ -321,7 +373,13 @@ const makeWith = (name: string, settings: BudgetSettings, program: Event.Hub): R
       return Time.withNow((now) => engine.stats(key, now))
     },
     allStats: Time.withNow((now) => engine.allStats(now)),
-    events: Event.streamFrom(reporter.local)
+    events: Event.streamFrom(reporter.local),
+    ...Snapshots.members(
+      Check.inside(Check.named(module, name), "restore"),
+      readSnapshot,
+      (now) => engine.snapshot(now),
+      (snapshot, _, ages, now) => engine.restore(snapshot, ages, now)
+    )
   }
   return Object.assign(budget, { [EngineKey]: engine })
 }
@@ -398,6 +456,8 @@ export const Service =
       stats: inContext.call((budget) => budget.stats),
       allStats: inContext.effect((budget) => budget.allStats),
       events: inContext.stream((budget) => budget.events),
+      snapshot: inContext.effect((budget) => budget.snapshot),
+      restore: inContext.call((budget) => budget.restore),
       ...FromConfig.layers(
         id,
         service,

@@ -178,4 +178,12 @@ export class BulkheadEngine implements Summable {
     if (key === undefined) this.permits.resizeAll(this.cells.all(), maxConcurrent)
     else this.permits.resize(this.cells.ensure(key, now), maxConcurrent)
   }
+
+  snapshot(): Permits.PermitsSnapshot {
+    return this.permits.snapshot(this.cells.values())
+  }
+
+  restore(snapshot: Permits.PermitsSnapshot, now: number): void {
+    this.permits.restore(this.cells.all(), (key) => this.cells.ensure(key, now), snapshot)
+  }
 }

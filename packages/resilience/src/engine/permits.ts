@@ -39,8 +39,17 @@ export interface PermitHolder {
   wake: ((rejection?: Refusal) => void) | undefined
 }
 
+/** What `resize` has set. */
+export interface PermitsSnapshot {
+  /** For all keys. */
+  readonly maxConcurrent?: number
+  readonly keys: ReadonlyArray<{ readonly key: string; readonly maxConcurrent: number }>
+}
+
 export class Permits {
   private limit: number
+  /** The limit of the settings. */
+  private configured: number
   maxQueued: number
   private maxWait: number
   private readonly reporter: Reporter
@@ -51,6 +60,7 @@ export class Permits {
 
   constructor({ maxConcurrent, maxQueued, maxWait }: BulkheadSettings, reporter: Reporter) {
     this.limit = maxConcurrent
+    this.configured = maxConcurrent
     this.maxQueued = maxQueued
     this.maxWait = maxWait
     this.reporter = reporter
@@ -184,6 +194,7 @@ export class Permits {
   retune(cells: Iterable<PermitCell>, { maxConcurrent, maxQueued, maxWait }: BulkheadSettings): void {
     const before = this.limit
     this.limit = maxConcurrent
+    this.configured = maxConcurrent
     this.maxQueued = maxQueued
     this.maxWait = maxWait
     for (const cell of cells) {
@@ -191,6 +202,25 @@ export class Permits {
       queue.maxQueued = maxQueued
       if (queue.limit === before && before !== maxConcurrent) this.resize(cell, maxConcurrent)
     }
+  }
+
+  snapshot(cells: Iterable<PermitCell>): PermitsSnapshot {
+    const { configured, limit } = this
+    const own = Array.from(cells).filter(({ queue }) => queue.limit !== limit)
+    return {
+      ...(limit === configured ? {} : { maxConcurrent: limit }),
+      keys: own.map(({ key, queue }) => ({ key, maxConcurrent: queue.limit }))
+    }
+  }
+
+  /** Resizes as a snapshot says; `ensure` returns the permits of a key, created if need be. */
+  restore(
+    cells: Iterable<PermitCell>,
+    ensure: (key: string) => PermitCell,
+    { keys, maxConcurrent }: PermitsSnapshot
+  ): void {
+    if (maxConcurrent !== undefined) this.resizeAll(cells, maxConcurrent)
+    for (const one of keys) this.resize(ensure(one.key), one.maxConcurrent)
   }
 
   /** A key that must not be dropped: with running or waiting calls, or with permits of its own. */
