@@ -81,6 +81,7 @@ describe("a corrupted snapshot of a policy", () => {
       const before = JSON.stringify(yield* policy.snapshot)
       let refusals = 0
       for (const [path, value] of places(snapshot)) {
+        if (path.at(-2) === "figures") continue
         const negative = typeof value === "number" && !isFree(path) ? [-1, -0.5] : []
         for (const wrong of [...wrongFor(value), ...negative]) {
           const corrupted = replaced(snapshot, path, wrong)

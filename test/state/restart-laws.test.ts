@@ -36,7 +36,9 @@ const optionsOf = (trip: TripPolicy.TripPolicy) =>
     bulkhead: { maxConcurrent: 5 }
   }) as const satisfies Policy.Options
 
-type Any = Policy.Policy<any, any>
+const make = (name: string, trip: TripPolicy.TripPolicy) => Policy.make(name, optionsOf(trip))
+
+type Any = Effect.Success<ReturnType<typeof make>>
 
 const results: Readonly<Record<string, Effect.Effect<string, Failure>>> = {
   ok,
@@ -70,7 +72,7 @@ const steps = Schema.Array(
 ).check(Schema.isMaxLength(60))
 
 const call = (policy: Any, key: string, result: string) =>
-  outcome((results[result] ?? ok).pipe(policy.protect({ key } as {})) as Effect.Effect<string, Failure>)
+  outcome((results[result] ?? ok).pipe(policy.protect({ key })))
 
 /** All that is visible of the state of a key. */
 const seen = (policy: Any, key: string) =>
@@ -92,16 +94,15 @@ const command = (policy: Any, step: string): Effect.Effect<void> => {
 const run = (trip: TripPolicy.TripPolicy, program: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     yield* TestClock.setTime(1_000_000)
-    const options = optionsOf(trip)
-    const lived: Any = yield* Policy.make("lived", options)
-    let restarted: Any = yield* Policy.make("restarted", options)
+    const lived = yield* make("lived", trip)
+    let restarted = yield* make("restarted", trip)
     for (const [i, step] of program.entries()) {
       const at = `step ${i}: ${step}`
       const [first = "", ...rest] = step.split(" ")
       if (first === "restart") {
         const text = JSON.stringify(yield* restarted.snapshot)
         yield* TestClock.adjust(Number(rest[0]))
-        restarted = yield* Policy.make("restarted", options)
+        restarted = yield* make("restarted", trip)
         yield* restarted.restore(JSON.parse(text))
       } else if (first === "a" || first === "b") {
         const both = yield* Effect.forkChild(
@@ -127,6 +128,6 @@ const run = (trip: TripPolicy.TripPolicy, program: ReadonlyArray<string>) =>
 
 describe("a policy that is saved and restored goes on as one that lived on", () => {
   for (const [name, trip] of Object.entries(trips)) {
-    it.effect.prop(name, [steps], ([program]) => run(trip, program), { fastCheck: { numRuns: 60 } })
+    it.effect.prop(name, [steps], ([program]) => run(trip, program), { arbitrary: { runs: 60 } })
   }
 })

@@ -460,7 +460,7 @@ export class Circuits {
         from.unhealthySince === undefined ? since : Math.floor(now - Snapshots.age(from.unhealthySince, ages))
       if (cell.phase === Circuit.Open) {
         openings.openedBy = from.openedBy ?? []
-        openings.evidence = from.evidence
+        openings.evidence = from.evidence && { trip: from.evidence.trip, figures: finite(from.evidence.figures) }
       }
     }
     if (cell.phase !== before) this.transition(cell, before, "control", now, fiber)
