@@ -157,7 +157,8 @@ interface Members {
 
 const none: Effect.Effect<ReadonlyArray<Stats.Stats>> = Effect.succeed([])
 
-const toEntry = ({ kind, name, number, policy, settings }: Instances.Instance): ReadonlyArray<Entry> => {
+/** @internal */
+export const toEntry = ({ kind, name, number, policy, settings }: Instances.Instance): ReadonlyArray<Entry> => {
   // What is registered are the members that `make` returns.
   const members = policy() as Members | undefined
   if (members === undefined) return []

@@ -623,6 +623,7 @@ export class Circuits {
     fiber: AnyFiber
   ): void {
     if (this.reporter.hasListeners) this.report(cell, from, cause, now, fiber)
+    this.reporter.changed()
     if (cell.phase === Circuit.Open || cell.phase === Circuit.Isolated) this.onShut?.(cell, now, fiber)
     this.onChange?.(cell)
   }
@@ -674,7 +675,6 @@ const isOld = (circuit: CircuitSnapshot, ages: Snapshots.Ages): boolean => {
 /** For how long an open circuit of a snapshot has been due for a probe, in milliseconds; negative while it is open. */
 const dueFor = ({ openFor, retryAfter, since }: CircuitSnapshot, ages: Snapshots.Ages): number =>
   retryAfter > 0 ? ages.away - retryAfter : Snapshots.age(Math.max(0, since - openFor), ages)
-
 
 /** The time since a moment; a moment in whole milliseconds may be later than `now` within the same millisecond. */
 const sinceMillis = (moment: number, now: number): Duration.Duration => Duration.millis(Math.max(0, now - moment))

@@ -19,13 +19,13 @@ export interface Instance {
   readonly settings: Schema.JsonObject
   /** The policy itself; `undefined` when it has been collected. */
   readonly policy: () => object | undefined
-}
-
-/** An instance with what decides whether it still lives. */
-interface Registered extends Instance {
-  readonly origin: Origin
   /** The scope in which it was created; a policy that was created in none lives until it is collected. */
   readonly scope: WeakRef<Scope.Scope> | undefined
+}
+
+/** An instance with what decides whether another of its name is refused. */
+interface Registered extends Instance {
+  readonly origin: Origin
 }
 
 export interface Change {
