@@ -386,7 +386,7 @@ const run = (store: Store, settings: Settings) =>
     )
     const loop = Effect.gen(function* () {
       while (true) {
-        yield* Effect.timeoutOption(due.await, every)
+        yield* Effect.timeoutOption(due.await, Math.max(0, every - gap))
         due.closeUnsafe()
         yield* save
         yield* Effect.sleep(Math.min(gap, every))
