@@ -662,7 +662,7 @@ export class Circuits {
 const isSaved = Schema.is(TripPolicy.Saved)
 
 /**
- * Has a circuit become like a new one? Nobody called it for so long that what it knows is no evidence; of an open one the time begins
+ * Has a circuit become like a new one? It was not called for so long that what it knows is no evidence; of an open one the time begins
  * when it is due for a probe. What an operator has set does not become old.
  */
 const isOld = (circuit: CircuitSnapshot, ages: Snapshots.Ages): boolean => {
