@@ -26,9 +26,9 @@ const busy = Effect.gen(function* () {
   const call = (key: string, effect: typeof ok) => outcome(effect.pipe(policy.protect({ key })))
   yield* call("closed", down)
   for (let i = 0; i < 3; i++) yield* call("open", down)
-  yield* policy.control.isolate("isolated")
+  yield* policy.control.isolate({ key: "isolated" })
   yield* policy.control.resize(3)
-  yield* policy.control.resize(2, "small")
+  yield* policy.control.resize(2, { key: "small" })
   const retried = yield* Policy.make("retried", { retry: Schedule.recurs(1), budget: { per: "key" } })
   yield* outcome(down.pipe(retried.protect({ key: "spent" })))
   const { budget } = yield* retried.snapshot

@@ -84,11 +84,11 @@ const seen = (policy: Any, key: string) =>
 
 const command = (policy: Any, step: string): Effect.Effect<void> => {
   const { control } = policy
-  if (step === "isolate a") return control.isolate("a")
-  if (step === "disable b") return control.disable("b")
-  if (step === "close a") return control.close("a")
-  if (step === "enable b") return control.enable("b")
-  return control.resize(2, "a")
+  if (step === "isolate a") return control.isolate({ key: "a" })
+  if (step === "disable b") return control.disable({ key: "b" })
+  if (step === "close a") return control.close({ key: "a" })
+  if (step === "enable b") return control.enable({ key: "b" })
+  return control.resize(2, { key: "a" })
 }
 
 const run = (trip: TripPolicy.TripPolicy, program: ReadonlyArray<string>) =>

@@ -11,7 +11,7 @@ import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
-import { Bulkhead, CircuitBreaker, Policies, Policy, RetryBudget, TripPolicy } from "effect-resilience"
+import { CircuitBreaker, Policies, Policy, RetryBudget, TripPolicy } from "effect-resilience"
 import * as State from "effect-resilience/state/State"
 import { down, ok, outcome } from "../support/dependency.ts"
 
@@ -28,9 +28,8 @@ class Payments extends Policy.Service<Payments>()("state/Payments", {
 }) {}
 
 class Budget extends RetryBudget.Service<Budget>()("state/Budget", { capacity: 5 }) {}
-class Cursors extends Bulkhead.Service<Cursors>()("state/Cursors", { maxConcurrent: 9 }) {}
 
-const everything = Layer.mergeAll(Users.layer, Payments.layer, Budget.layer, Cursors.layer)
+const everything = Layer.mergeAll(Users.layer, Payments.layer, Budget.layer)
 
 /** A program with its own registry, and what it logs. */
 const program = (kept: Layer.Layer<State.State>, policies: Layer.Layer<any, never, never> = Users.layer) => {
@@ -90,9 +89,7 @@ describe("State.layer", () => {
       const first = Effect.gen(function* () {
         yield* failing(2)
         yield* outcome(down.pipe(Payments.protect))
-        yield* Payments.control.resize(2, "eu")
         yield* Budget.tryWithdraw
-        yield* Cursors.resize(3)
       })
       yield* inProcess(first, kept, everything)
       const second = Effect.gen(function* () {
@@ -101,12 +98,10 @@ describe("State.layer", () => {
           yield* failures,
           balance,
           circuit?._tag === "closed" ? circuit.figures?.["failures"] : undefined,
-          (yield* Payments.stats("eu")).maxConcurrent,
-          yield* Budget.balance,
-          (yield* Cursors.state()).maxConcurrent
+          yield* Budget.balance
         ]
       })
-      assert.deepStrictEqual(yield* inProcess(second, kept, everything), [2, 2, 2, 2, 4, 3])
+      assert.deepStrictEqual(yield* inProcess(second, kept, everything), [2, 2, 2, 4])
     })
   )
 
@@ -224,6 +219,24 @@ describe("State.layer", () => {
       }
       yield* inProcess(TestClock.adjust("10 minutes"), State.layer({ store }))
       assert.strictEqual(saves, 1)
+    })
+  )
+
+  it.effect("leaves what an operator has set to the record of changes, which knows its end", () =>
+    Effect.gen(function* () {
+      const kept = State.layer({ store: State.makeMemory() })
+      const first = Effect.gen(function* () {
+        yield* failing(1)
+        yield* Users.control.isolate({ key: "eu", by: "ann", reason: "test", for: "1 hour" })
+        yield* Payments.control.disable({ by: "ann", reason: "test", for: "1 hour" })
+        yield* Payments.control.resize(2, { by: "ann", reason: "test", for: "1 hour" })
+      })
+      yield* inProcess(first, kept, everything)
+      const second = Effect.gen(function* () {
+        const { circuit, maxConcurrent } = yield* Payments.stats()
+        return [yield* failures, (yield* Users.state("eu"))._tag, circuit?._tag, maxConcurrent]
+      })
+      assert.deepStrictEqual(yield* inProcess(second, kept, everything), [1, "closed", "closed", 4])
     })
   )
 

@@ -126,8 +126,8 @@ describe("an open circuit", () => {
   it.effect("that is isolated or disabled does not become old", () =>
     Effect.gen(function* () {
       const before = yield* make(TripPolicy.consecutive(1))
-      yield* before.control.isolate("a")
-      yield* before.control.disable("b")
+      yield* before.control.isolate({ key: "a" })
+      yield* before.control.disable({ key: "b" })
       const snapshot = yield* before.snapshot
       yield* TestClock.adjust("365 days")
       const after = yield* make(TripPolicy.consecutive(1))

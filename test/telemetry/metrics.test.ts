@@ -78,6 +78,14 @@ describe("Metrics.layer", () => {
         "attempts{outcome=ignored}",
         "attempts{outcome=success}",
         "calls{}",
+        "changes{action=close}",
+        "changes{action=disable}",
+        "changes{action=enable}",
+        "changes{action=expire}",
+        "changes{action=isolate}",
+        "changes{action=open}",
+        "changes{action=reset}",
+        "changes{action=undo}",
         "circuit.due{}",
         "circuit.openings{}",
         "circuit.time{state=closed}",
@@ -93,6 +101,12 @@ describe("Metrics.layer", () => {
         "circuits{state=open}",
         "events.lost{}",
         "instances{}",
+        "overrides{action=disable,open_ended=false}",
+        "overrides{action=disable,open_ended=true}",
+        "overrides{action=isolate,open_ended=false}",
+        "overrides{action=isolate,open_ended=true}",
+        "overrides{action=open,open_ended=false}",
+        "overrides{action=open,open_ended=true}",
         "rejections{reason=CircuitOpen}"
       ])
       assert.deepStrictEqual(seriesOf("app/Database", all), [
@@ -101,8 +115,13 @@ describe("Metrics.layer", () => {
         "bulkhead.running{}",
         "bulkhead.waiting{}",
         "calls{}",
+        "changes{action=expire}",
+        "changes{action=resize}",
+        "changes{action=undo}",
         "events.lost{}",
         "instances{}",
+        "overrides{action=resize,open_ended=false}",
+        "overrides{action=resize,open_ended=true}",
         "rejections{reason=BulkheadFull}"
       ])
       assert.deepStrictEqual(seriesOf("app/Budget", all), [

@@ -11,6 +11,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import type { Change } from "./Change.ts"
 import type { Evidence, Rejection } from "./Rejection.ts"
 import * as Broadcast from "./runtime/broadcast.ts"
 
@@ -163,6 +164,19 @@ export interface FallbackUsed extends Base<"FallbackUsed"> {
 }
 
 /**
+ * Emitted when a command was given to a policy, and when one was undone or has expired.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Changed extends Base<"Changed"> {
+  /** The key; `"(all)"` for a command for every key. */
+  readonly key: string
+  /** The line of the record. */
+  readonly change: Change
+}
+
+/**
  * Emitted by a stream that fell behind, in place of the events that it lost. `policy`, `key` and `at` are those of the
  * first of them.
  *
@@ -189,6 +203,7 @@ export type Event =
   | BudgetExhausted
   | TimedOut
   | FallbackUsed
+  | Changed
   | EventsLost
 
 /**

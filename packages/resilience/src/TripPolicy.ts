@@ -149,8 +149,34 @@ type Split = (state: unknown) => ReadonlyArray<Kept>
 /** The built-in policies that are a combination, and how their states are split. */
 const splits = new WeakMap<object, Split>()
 
-/** The names of the built-in rules, by the policies that keep a state of them. */
-const rules = new WeakMap<object, string>()
+/**
+ * What a built-in policy was made of: its constructor, and the options of that or the policies that it combines.
+ *
+ * @internal
+ */
+export type BuiltIn =
+  | { readonly type: RuleType; readonly options: Readonly<Record<string, number>> }
+  | { readonly type: "any" | "all"; readonly policies: ReadonlyArray<TripPolicy> }
+
+type RuleType = "consecutive" | "failureRate" | "slowCallRate"
+
+const builtIns = new WeakMap<object, BuiltIn>()
+
+/** @internal */
+export const builtIn = (policy: TripPolicy): BuiltIn | undefined => builtIns.get(policy)
+
+const built = <S>(policy: TripPolicy<S>, type: RuleType, options: Readonly<Record<string, number>>): TripPolicy<S> => {
+  builtIns.set(policy, { type, options })
+  return policy
+}
+
+/** What a state is a state of. */
+const ruleOf = (policy: TripPolicy): string | undefined => {
+  const made = builtIns.get(policy)
+  return made !== undefined && "options" in made ? ruleName(made.type, made.options["calls"]) : undefined
+}
+
+const ruleName = (type: string, calls: number | undefined): string => (calls === undefined ? type : `${type} of calls`)
 
 const keptIn = (state: unknown, from: TripPolicy): ReadonlyArray<Kept> =>
   splits.get(from)?.(state) ?? [{ policy: from, state }]
@@ -170,20 +196,21 @@ export const adopted = (policy: TripPolicy, state: unknown, from: TripPolicy): u
 const adoptRule =
   <S>(rule: string, copy: (state: S) => S) =>
   (state: unknown, from: TripPolicy): S | undefined => {
-    const kept = keptIn(state, from).find(({ policy }) => rules.get(policy) === rule)
+    const kept = keptIn(state, from).find(({ policy }) => ruleOf(policy) === rule)
     // A state of a built-in rule is what its constructor makes.
     return kept === undefined ? undefined : copy(kept.state as S)
   }
 
 /**
  * The states of the parts of a combination, in those of another policy: each part takes the state of itself, that of the same
- * position, or the first that it knows; none is taken twice.
+ * position, or the first that it knows, of those first that no other part has taken. All parts count all calls, so a part more of a
+ * kind has the evidence of the one before.
  */
 const adoptParts = (parts: ReadonlyArray<TripPolicy>, kept: ReadonlyArray<Kept>): Array<unknown> | undefined => {
   const taken = new Set<Kept>()
   const take = (part: TripPolicy, one: Kept | undefined): { readonly state: unknown } | undefined => {
-    if (one === undefined || taken.has(one)) return undefined
-    const state = one.policy === part ? one.state : part.adopt?.(one.state, one.policy)
+    if (one === undefined) return undefined
+    const state = one.policy === part && !taken.has(one) ? one.state : part.adopt?.(one.state, one.policy)
     if (state === undefined) return undefined
     taken.add(one)
     return { state }
@@ -194,9 +221,8 @@ const adoptParts = (parts: ReadonlyArray<TripPolicy>, kept: ReadonlyArray<Kept>)
       kept.find(({ policy }) => policy === part)
     )
   )
-  for (const [i, part] of parts.entries()) found[i] ??= take(part, kept[i])
   for (const [i, part] of parts.entries()) {
-    for (const one of kept) found[i] ??= take(part, one)
+    for (const one of [kept[i], ...kept.filter((one) => !taken.has(one)), ...kept]) found[i] ??= take(part, one)
   }
   if (found.every((state) => state === undefined)) return undefined
   return parts.map((part, i) => (found[i] === undefined ? part.initial() : found[i].state))
@@ -336,6 +362,7 @@ export const consecutive = (
   Options.integer(where, "failures", failures, 1)
   Options.noUnknown(where, options, ["minDuration"])
   const minDuration = Options.millis(where, "minDuration", Options.orDefault(options.minDuration, 0), { zero: true })
+  const settings = { failures, minDuration }
   const policy = make<ConsecutiveState>({
     name: "consecutive",
     initial: () => ({ failures: 0, since: 0 }),
@@ -350,7 +377,7 @@ export const consecutive = (
       ...(minDuration === 0 ? {} : { millis: Math.floor(lasted(state, now)), minDuration })
     }),
     usesDuration: false,
-    settings: { failures, minDuration },
+    settings,
     adopt: adoptRule<ConsecutiveState>("consecutive", ({ failures, since }) => ({ failures, since })),
     toJson: (state, now) =>
       state.failures === 0 ? undefined : { failures: state.failures, since: Math.floor(lasted(state, now)) },
@@ -359,8 +386,7 @@ export const consecutive = (
       return { failures: row.failures, since: Math.ceil(taken - row.since - inexact) }
     }
   })
-  rules.set(policy, "consecutive")
-  return policy
+  return built(policy, "consecutive", settings)
 }
 
 /**
@@ -417,7 +443,7 @@ const readWindow = (json: unknown): { readonly calls: string } | Window.SavedTim
 
 /** A rate of marked calls, which are the failed or the slow calls. */
 const rate = (
-  name: string,
+  name: "failureRate" | "slowCallRate",
   options: Rate,
   isMarked: (failed: boolean, duration: number) => boolean,
   markedLabel: string,
@@ -448,7 +474,7 @@ const rate = (
     threshold
   })
   if (calls !== undefined) {
-    const rule = `${name} of calls`
+    const settings = { threshold, calls, minimumCalls }
     const policy = make<Window.CallWindow>({
       name,
       initial: () => Window.makeCalls(calls),
@@ -456,8 +482,8 @@ const rate = (
       trips,
       figures,
       usesDuration,
-      settings: { threshold, calls, minimumCalls },
-      adopt: adoptRule<Window.CallWindow>(rule, (state) => Window.resizeCalls(state, calls)),
+      settings,
+      adopt: adoptRule<Window.CallWindow>(ruleName(name, calls), (state) => Window.resizeCalls(state, calls)),
       toJson: (state) => {
         const saved = Window.saveCalls(state)
         return saved === undefined ? undefined : { calls: saved }
@@ -467,11 +493,10 @@ const rate = (
         return "calls" in saved ? Window.restoreCalls(saved.calls, calls) : undefined
       }
     })
-    rules.set(policy, rule)
-    return policy
+    return built(policy, name, settings)
   }
   const window = Options.millis(where, "window", Options.orDefault(options.window, defaults.window))
-  const rule = `${name} of time`
+  const settings = { threshold, window, minimumCalls }
   const policy = make<Window.TimeWindow>({
     name,
     initial: () => Window.makeTime(window),
@@ -482,8 +507,8 @@ const rate = (
       return figures(state)
     },
     usesDuration,
-    settings: { threshold, window, minimumCalls },
-    adopt: adoptRule<Window.TimeWindow>(rule, (state) => Window.resizeTime(state, window)),
+    settings,
+    adopt: adoptRule<Window.TimeWindow>(name, (state) => Window.resizeTime(state, window)),
     toJson: (state, now) => {
       const saved = Window.saveTime(state, now)
       return saved === undefined
@@ -495,8 +520,7 @@ const rate = (
       return "calls" in saved ? undefined : Window.restoreTime(saved, window, taken, now)
     }
   })
-  rules.set(policy, rule)
-  return policy
+  return built(policy, name, settings)
 }
 
 /**
@@ -563,18 +587,20 @@ export const slowCallRate = (
   const { slowerThan: _, ...rest } = options
   const isSlow = (duration: number): boolean => duration >= slowerThan
   const plain = rate("slowCallRate", rest, (_, duration) => isSlow(duration), "slow", true) as TripPolicy
-  const policy: TripPolicy = {
-    ...plain,
-    settings: { slowerThan, ...plain.settings },
-    probeFailed: ({ duration }) => isSlow(duration)
-  }
-  const rule = rules.get(plain)
-  if (rule !== undefined) rules.set(policy, rule)
-  return policy
+  const settings = { slowerThan, ...plain.settings }
+  // The settings of a rate are numbers.
+  return built(
+    { ...plain, settings, probeFailed: ({ duration }) => isSlow(duration) },
+    "slowCallRate",
+    settings as Readonly<Record<string, number>>
+  )
 }
 
-/** The policies of each `any`: an `any` of another `any` has one list of parts. */
-const partsOfAny = new WeakMap<TripPolicy, ReadonlyArray<TripPolicy>>()
+/** An `any` of another `any` has one list of parts. */
+const partsOfAny = (policy: TripPolicy): ReadonlyArray<TripPolicy> => {
+  const made = builtIns.get(policy)
+  return made?.type === "any" ? made.policies : [policy]
+}
 
 const checkParts = (where: string, policies: ReadonlyArray<TripPolicy>): void => {
   if (policies.length === 0) throw new RangeError(`${where}: give at least one trip policy, got none`)
@@ -670,7 +696,7 @@ const judgedByOneOf = (
  */
 export const any = (...policies: ReadonlyArray<Any>): TripPolicy => {
   checkParts("TripPolicy.any", policies)
-  const parts = policies.flatMap((policy) => partsOfAny.get(policy) ?? [policy])
+  const parts = policies.flatMap(partsOfAny)
   const labelled = labelParts(parts)
   const tripping = (state: ReadonlyArray<unknown>, now: number) =>
     labelled.filter(({ index, policy }) => policy.trips(state[index], now) === true)
@@ -693,8 +719,8 @@ export const any = (...policies: ReadonlyArray<Any>): TripPolicy => {
       return known.length === 0 ? parts : known
     })
   }) as TripPolicy
-  partsOfAny.set(policy, parts)
   splits.set(policy, split(parts))
+  builtIns.set(policy, { type: "any", policies: parts })
   return policy
 }
 
@@ -720,6 +746,7 @@ export const all = (...policies: ReadonlyArray<Any>): TripPolicy => {
     probeFailed: judgedByOneOf(policies)
   }) as TripPolicy
   splits.set(policy, split(policies))
+  builtIns.set(policy, { type: "all", policies })
   return policy
 }
 
@@ -761,8 +788,8 @@ const failureRateOrConsecutive = (
     figures: (state, now) => either.figures([state, state], now)
   }) as TripPolicy
   const parts = [rate as TripPolicy, consecutive as TripPolicy]
-  partsOfAny.set(policy, parts)
   splits.set(policy, (state) => parts.map((policy) => ({ policy, state })))
+  builtIns.set(policy, { type: "any", policies: parts })
   return policy
 }
 

@@ -16,13 +16,15 @@ import type * as Stats from "../Stats.ts"
 import type * as TripPolicy from "../TripPolicy.ts"
 import { Watch } from "./admitted.ts"
 import { retryAfterOf } from "./asked.ts"
+import type { Desk, Plug } from "./changes.ts"
+import { CircuitChanges } from "./circuitChanges.ts"
 import {
   type Cells,
   CircuitCell,
   type CircuitSettings,
   Circuits,
   type CircuitsSnapshot,
-  type Command,
+  circuitCells,
   untimed
 } from "./circuits.ts"
 import * as Counters from "./counters.ts"
@@ -155,6 +157,8 @@ export class BreakerEngine implements Summable {
   readonly classify: Protect.Classify
   private watch: Watch<BreakerCell> | undefined
   private readonly evicted = new Counters.Evicted()
+  /** Held, so that its alarms work as long as a call may come. */
+  desk: Desk | undefined = undefined
 
   constructor(where: string, name: string, settings: BreakerSettings, program: Event.Hub) {
     this.reporter = new Reporter(name, Event.makeHub(), program)
@@ -248,12 +252,19 @@ export class BreakerEngine implements Summable {
     })
   }
 
-  control(key: string | undefined, command: Command, now: number, fiber: AnyFiber): void {
-    this.circuits.control(this.circuitCells(now), key, command, now, fiber)
+  /** Lets a desk command the circuits. */
+  operate(desk: Desk, set: Plug): Desk {
+    this.desk = desk
+    return desk.operate({
+      reporter: this.reporter,
+      hasKey: (key) => this.cells.peek(key) !== undefined,
+      circuits: new CircuitChanges(this.circuits, (now) => this.circuitCells(now)),
+      plugs: { set }
+    })
   }
 
   private circuitCells(now: number): Cells {
-    return { ensure: (key) => this.cells.ensure(key, now), all: () => this.cells.all() }
+    return circuitCells(this.cells, now)
   }
 
   snapshot(now: number) {

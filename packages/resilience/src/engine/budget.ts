@@ -6,6 +6,7 @@ import { read } from "../runtime/read.ts"
 import type { AnyFiber, AnySchedule } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
 import { defaultKey } from "../Types.ts"
+import type { Desk, Plug } from "./changes.ts"
 import { Evicted, Past, stats, totals } from "./counters.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import type { Reporter } from "./reporter.ts"
@@ -50,6 +51,8 @@ export class Budget implements Summable {
   private readonly shared: Account
   private readonly accounts: Keyed<Account> | undefined
   private readonly evicted = new Evicted()
+  /** Held, so that its alarms work as long as a call may come. */
+  desk: Desk | undefined = undefined
 
   constructor(settings: BudgetSettings, reporter: Reporter) {
     const { keys } = settings
@@ -79,6 +82,17 @@ export class Budget implements Summable {
     for (const { tokens } of this.accounts === undefined ? [this.shared] : this.accounts.all()) {
       Tokens.retune(tokens, { ratio, capacity, perSecond: minPerSecond }, now)
     }
+  }
+
+  /** Lets a desk change the settings. */
+  operate(desk: Desk, set: Plug): Desk {
+    this.desk = desk
+    return desk.operate({
+      reporter: this.reporter,
+      hasKey: (key) => this.peek(key) !== undefined,
+      circuits: undefined,
+      plugs: { set }
+    })
   }
 
   private make(key: string, now: number): Account {

@@ -2,8 +2,10 @@
 import * as Effect from "effect/Effect"
 import * as Queue from "../machine/Queue.ts"
 import * as Rejection from "../Rejection.ts"
+import * as Check from "../runtime/options.ts"
 import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
+import type { Override, Plug } from "./changes.ts"
 import type { Past } from "./counters.ts"
 import * as Deadline from "./deadline.ts"
 import type { Reporter } from "./reporter.ts"
@@ -46,10 +48,22 @@ export interface PermitsSnapshot {
   readonly keys: ReadonlyArray<{ readonly key: string; readonly maxConcurrent: number }>
 }
 
+/** The keys that have permits. */
+export interface PermitCells {
+  /** The permits of one key, created if need be. */
+  readonly ensure: (key: string, now: number) => PermitCell
+  readonly peek: (key: string) => PermitCell | undefined
+  readonly all: () => Iterable<PermitCell>
+}
+
 export class Permits {
-  private limit: number
-  /** The limit of the settings. */
+  /** The permits per key without a command. */
   private configured: number
+  /** The commands `resize` in force. */
+  private inForce: ReadonlyArray<Override> = []
+  /** What a snapshot has resized, beneath the commands. */
+  private restored: PermitsSnapshot = { keys: [] }
+  private limit: number
   maxQueued: number
   private maxWait: number
   private readonly reporter: Reporter
@@ -59,8 +73,8 @@ export class Permits {
   onFree: ((cell: PermitCell) => void) | undefined
 
   constructor({ maxConcurrent, maxQueued, maxWait }: BulkheadSettings, reporter: Reporter) {
-    this.limit = maxConcurrent
     this.configured = maxConcurrent
+    this.limit = maxConcurrent
     this.maxQueued = maxQueued
     this.maxWait = maxWait
     this.reporter = reporter
@@ -175,33 +189,53 @@ export class Permits {
     }
   }
 
-  /** Changes the permits of one key. */
-  resize(cell: PermitCell, maxConcurrent: number): void {
-    cell.queue.limit = maxConcurrent
-    this.grantWaiting(cell)
+  /** The command `resize`; `field` is the setting that it changes. */
+  plug(field: string, cells: PermitCells): Plug {
+    return {
+      check: (where, values) => {
+        Check.noUnknown(where, values, ["maxConcurrent"])
+        // Checked here.
+        const maxConcurrent = Check.integer(where, "maxConcurrent", values["maxConcurrent"] as number, 1)
+        return { maxConcurrent }
+      },
+      apply: (inForce, now) => {
+        this.inForce = inForce
+        this.resize(cells, now)
+      },
+      read: (key) => ({ [field]: (key === undefined ? undefined : cells.peek(key))?.queue.limit ?? this.limit })
+    }
   }
 
-  /** Changes the permits of every key, those to come included. */
-  resizeAll(cells: Iterable<PermitCell>, maxConcurrent: number): void {
-    this.limit = maxConcurrent
-    for (const cell of cells) this.resize(cell, maxConcurrent)
+  /** Of the commands in force the last one for a key, or for all keys, counts. */
+  private resize(cells: PermitCells, now: number): void {
+    const { configured, restored } = this
+    const limits = new Map(restored.keys.map(({ key, maxConcurrent }) => [key, maxConcurrent]))
+    this.limit = restored.maxConcurrent ?? configured
+    for (const { key, values } of this.inForce) {
+      const maxConcurrent = values["maxConcurrent"] as number
+      if (key !== undefined) limits.set(key, maxConcurrent)
+      else {
+        limits.clear()
+        this.limit = maxConcurrent
+      }
+    }
+    for (const key of limits.keys()) cells.ensure(key, now)
+    for (const cell of cells.all()) {
+      cell.queue.limit = limits.get(cell.key) ?? this.limit
+      this.grantWaiting(cell)
+    }
   }
 
   /**
-   * Sets other limits. Running calls go on, and those in the queue stay in it with the wait that they have. A key with permits of its
-   * own keeps them.
+   * Sets other limits. Running calls go on, and those in the queue stay in it with the wait that they have. A command `resize` that is
+   * in force holds over them.
    */
-  retune(cells: Iterable<PermitCell>, { maxConcurrent, maxQueued, maxWait }: BulkheadSettings): void {
-    const before = this.limit
-    this.limit = maxConcurrent
+  retune(cells: PermitCells, { maxConcurrent, maxQueued, maxWait }: BulkheadSettings, now: number): void {
     this.configured = maxConcurrent
     this.maxQueued = maxQueued
     this.maxWait = maxWait
-    for (const cell of cells) {
-      const { queue } = cell
-      queue.maxQueued = maxQueued
-      if (queue.limit === before && before !== maxConcurrent) this.resize(cell, maxConcurrent)
-    }
+    for (const { queue } of cells.all()) queue.maxQueued = maxQueued
+    this.resize(cells, now)
   }
 
   snapshot(cells: Iterable<PermitCell>): PermitsSnapshot {
@@ -213,14 +247,14 @@ export class Permits {
     }
   }
 
-  /** Resizes as a snapshot says; `ensure` returns the permits of a key, created if need be. */
-  restore(
-    cells: Iterable<PermitCell>,
-    ensure: (key: string) => PermitCell,
-    { keys, maxConcurrent }: PermitsSnapshot
-  ): void {
-    if (maxConcurrent !== undefined) this.resizeAll(cells, maxConcurrent)
-    for (const one of keys) this.resize(ensure(one.key), one.maxConcurrent)
+  /** Resizes as a snapshot says. */
+  restore(cells: PermitCells, { keys, maxConcurrent }: PermitsSnapshot, now: number): void {
+    const before = this.restored
+    const here = new Set(keys.map(({ key }) => key))
+    const kept = before.keys.filter(({ key }) => !here.has(key))
+    const all = maxConcurrent ?? before.maxConcurrent
+    this.restored = { ...(all === undefined ? {} : { maxConcurrent: all }), keys: [...kept, ...keys] }
+    this.resize(cells, now)
   }
 
   /** A key that must not be dropped: with running or waiting calls, or with permits of its own. */

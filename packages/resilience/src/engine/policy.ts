@@ -21,6 +21,8 @@ import { defaultKey } from "../Types.ts"
 import { Watch } from "./admitted.ts"
 import { retryAfterOf } from "./asked.ts"
 import { Budget, type BudgetSettings, type BudgetSnapshot } from "./budget.ts"
+import type { Desk, Plug } from "./changes.ts"
+import { CircuitChanges } from "./circuitChanges.ts"
 import * as Circuits from "./circuits.ts"
 import * as Counters from "./counters.ts"
 import * as Deadline from "./deadline.ts"
@@ -425,6 +427,8 @@ export class PolicyEngine implements Summable {
   private readonly evicted = new Counters.Evicted()
   readonly timedOut: TimedOut
   private watch: Watch<Entry> | undefined
+  /** Held, so that its alarms work as long as a call may come. */
+  desk: Desk | undefined
 
   constructor(
     where: string,
@@ -453,6 +457,7 @@ export class PolicyEngine implements Summable {
     )
     this.timedOut = timedOut
     this.watch = undefined
+    this.desk = undefined
   }
 
   /**
@@ -465,7 +470,7 @@ export class PolicyEngine implements Summable {
     const retuneCircuits = breaker && this.circuits?.retune(this.entries.all(), breaker)
     this.settings = settings
     if (budget !== undefined) this.budget?.retune(budget, now)
-    if (bulkhead !== undefined) this.permits?.retune(this.entries.all(), bulkhead)
+    if (bulkhead !== undefined) this.permits?.retune(this.entries, bulkhead, now)
     retuneCircuits?.()
   }
 
@@ -513,20 +518,16 @@ export class PolicyEngine implements Summable {
     )
   }
 
-  control(key: string | undefined, command: Circuits.Command, now: number, fiber: AnyFiber): void {
-    if (this.circuits === undefined) return
-    const cells: Circuits.Cells = {
-      ensure: (key) => this.entries.ensure(key, now),
-      all: () => this.entries.all()
-    }
-    this.circuits.control(cells, key, command, now, fiber)
-  }
-
-  resize(maxConcurrent: number, key: string | undefined, now: number): void {
-    const { permits } = this
-    if (permits === undefined) return
-    if (key === undefined) permits.resizeAll(this.entries.all(), maxConcurrent)
-    else permits.resize(this.entries.ensure(key, now), maxConcurrent)
+  /** Lets a desk command the circuits, and change the permits and the settings. */
+  operate(desk: Desk, set: Plug): Desk {
+    this.desk = desk
+    const { circuits, entries, permits, reporter } = this
+    return desk.operate({
+      reporter,
+      hasKey: (key) => entries.peek(key) !== undefined,
+      circuits: circuits && new CircuitChanges(circuits, (now) => Circuits.circuitCells(entries, now)),
+      plugs: { set, ...(permits && { resize: permits.plug("bulkhead.maxConcurrent", entries) }) }
+    })
   }
 
   snapshot(now: number): PolicyPartsSnapshot {
@@ -547,7 +548,7 @@ export class PolicyEngine implements Summable {
     const restoreCircuits = breaker && this.circuits?.restore(`${where}: breaker`, entries, breaker, ages, now, fiber)
     restoreCircuits?.()
     if (budget !== undefined && this.settings.budget !== undefined) this.budget?.restore(budget, ages, now)
-    if (bulkhead !== undefined) this.permits?.restore(entries.all(), (key) => entries.ensure(key, now), bulkhead)
+    if (bulkhead !== undefined) this.permits?.restore(entries, bulkhead, now)
   }
 
   private timeIn(entry: Entry, now: number): ReadonlyArray<number> {

@@ -1,5 +1,5 @@
 /**
- * Keeps the state of the live policies over restarts: circuits with what they have counted, balances of budgets, resized permits.
+ * Keeps the state of the live policies over restarts: circuits with what they have counted, and balances of budgets.
  *
  * A policy that is created gets back what was saved under its name. It is saved in the background: after each transition, at an
  * interval, when the policy leaves and when the layer does. A call never waits for a store.
@@ -123,23 +123,30 @@ interface Record {
 
 const idOf = ({ kind, name }: Instances.Instance): string => `${kind} ${name}`
 
-/** A circuit that is as a new one would be. */
-const isNew = (circuit: unknown): boolean =>
-  read(circuit, "state") === "closed" && read(circuit, "openings") === 0 && read(circuit, "trip") === undefined
+/** A circuit that is as a new one would be, or that an operator holds. */
+const isLeftOut = (circuit: unknown): boolean => {
+  const state = read(circuit, "state")
+  const isNew = state === "closed" && read(circuit, "openings") === 0 && read(circuit, "trip") === undefined
+  return isNew || state === "isolated" || state === "disabled"
+}
 
-/** Leaves out the circuits that are as new ones: of ten thousand healthy keys nothing is to be kept. */
-const withoutNew = (circuits: object): object => {
+/**
+ * Leaves out the circuits that are as new ones: of ten thousand healthy keys nothing is to be kept. What an operator has set has an
+ * author and an end, which the record of changes keeps, and a snapshot does not.
+ */
+const withoutLeftOut = (circuits: object): object => {
   const all = read(circuits, "circuits")
-  return read(circuits, "base") === "closed" && Array.isArray(all)
-    ? { ...circuits, circuits: all.filter((circuit) => !isNew(circuit)) }
-    : circuits
+  if (!Array.isArray(all)) return circuits
+  return { ...circuits, base: undefined, circuits: all.filter((circuit) => !isLeftOut(circuit)) }
 }
 
 const toRecord = (snapshot: Policies.Snapshot): Record => {
   const { at, ...rest } = snapshot
   const breaker = read(rest, "breaker")
-  const kept = isObject(breaker) ? { ...rest, breaker: withoutNew(breaker) } : withoutNew(rest)
-  return { text: JSON.stringify({ at, ...kept }), content: JSON.stringify(kept) }
+  const kept = isObject(breaker) ? { ...rest, breaker: withoutLeftOut(breaker) } : withoutLeftOut(rest)
+  // JSON leaves out what is undefined.
+  const content = JSON.stringify({ ...kept, bulkhead: undefined })
+  return { text: JSON.stringify({ at, ...kept, bulkhead: undefined }), content }
 }
 
 const reporterOf = (policy: object): Reporter | undefined => {
@@ -198,7 +205,9 @@ class Keeper {
 
   private entryOf(instance: Instances.Instance): Policies.Entry | undefined {
     const [entry] = Policies.toEntry(instance)
-    return entry?.snapshot !== undefined && this.settings.isKept(instance) ? entry : undefined
+    // Of a bulkhead a snapshot keeps only what an operator has set.
+    const hasState = entry?.snapshot !== undefined && entry.kind !== "Bulkhead"
+    return hasState && this.settings.isKept(instance) ? entry : undefined
   }
 
   private run<A>(effect: Effect.Effect<A>): Exit.Exit<A> {
@@ -426,8 +435,8 @@ export const layerWith = <R>(
  * or has nothing that can be read is logged, once, and the policies begin anew. A policy of which another of the same name lives gets
  * its state. Policies of other registries (`Policies.layer`) are not kept.
  *
- * Stats are not kept, and neither are the values of a `StaleFallback` and the uses of a `TokenBudget`. What an operator set is kept
- * without its end. Throws a `RangeError` at once when an option is out of range.
+ * What an operator has set is kept by `persistence/Changes`, with its author and its end. Not kept are stats, the values of a
+ * `StaleFallback` and the uses of a `TokenBudget`. Throws a `RangeError` at once when an option is out of range.
  *
  * **Example** (A circuit that opens at the third run)
  *

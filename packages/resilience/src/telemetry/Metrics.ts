@@ -12,6 +12,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
+import type { Action, Change } from "../Change.ts"
 import * as Event from "../Event.ts"
 import * as Instances from "../engine/instances.ts"
 import { type Count, type Counts, everyCount, noCounts, type Summable, Sums } from "../engine/sums.ts"
@@ -58,6 +59,9 @@ type Trait =
   | "deadline"
   | "breaker"
   | "bulkhead"
+  | "mode"
+  | "set"
+  | "commands"
   | "queue"
   | "budget"
   | "stale"
@@ -99,6 +103,24 @@ const by = <A extends string, S>(
   values: Readonly<Record<A, S>>
 ): ReadonlyArray<S & { readonly labels: Readonly<Record<string, string>> }> =>
   Object.entries<S>(values).map(([value, series]) => ({ ...series, labels: { [label]: value } }))
+
+/** The changes that hold, by their action, with or without an end. */
+const overridesWith = (open_ended: "true" | "false"): ReadonlyArray<WholeSeries> => {
+  const of = (action: Action, needs: Trait): WholeSeries => ({
+    needs,
+    labels: { action, open_ended },
+    value: ({ inForce }) =>
+      inForce.filter((one) => one.action === action && (one.until === undefined) === (open_ended === "true")).length
+  })
+  return [
+    of("isolate", "breaker"),
+    of("disable", "breaker"),
+    of("open", "breaker"),
+    of("resize", "bulkhead"),
+    of("mode", "mode"),
+    of("set", "set")
+  ]
+}
 
 const families: ReadonlyArray<Family> = [
   {
@@ -293,6 +315,34 @@ const families: ReadonlyArray<Family> = [
     needs: "durations"
   },
   {
+    name: "resilience.changes",
+    prometheus: "resilience_changes_total",
+    type: "counter",
+    unit: "{change}",
+    description: "Lines of the record: commands that were given, undone, and that have expired.",
+    whole: by("action", {
+      isolate: { needs: "breaker", value: ({ changes }) => changes("isolate") },
+      disable: { needs: "breaker", value: ({ changes }) => changes("disable") },
+      enable: { needs: "breaker", value: ({ changes }) => changes("enable") },
+      open: { needs: "breaker", value: ({ changes }) => changes("open") },
+      close: { needs: "breaker", value: ({ changes }) => changes("close") },
+      reset: { needs: "breaker", value: ({ changes }) => changes("reset") },
+      resize: { needs: "bulkhead", value: ({ changes }) => changes("resize") },
+      mode: { needs: "mode", value: ({ changes }) => changes("mode") },
+      set: { needs: "set", value: ({ changes }) => changes("set") },
+      undo: { needs: "commands", value: ({ changes }) => changes("undo") },
+      expire: { needs: "commands", value: ({ changes }) => changes("expire") }
+    } satisfies Record<Action, Omit<WholeSeries, "labels">>)
+  },
+  {
+    name: "resilience.overrides",
+    prometheus: "resilience_overrides",
+    type: "gauge",
+    unit: "{change}",
+    description: "Changes that hold now, by whether they have an end.",
+    whole: [...overridesWith("false"), ...overridesWith("true")]
+  },
+  {
     name: "resilience.instances",
     prometheus: "resilience_instances",
     type: "gauge",
@@ -404,7 +454,18 @@ const resolveKeys = (keys: Options["keys"]): Options["keys"] => {
 
 const numberIn = (settings: Readonly<Record<string, unknown>>, field: string): number => Number(settings[field] ?? 0)
 
-const traitsOf = ({ kind, settings }: Instances.Instance): ReadonlyArray<Trait> => {
+const traitsOf = (instance: Instances.Instance): ReadonlyArray<Trait> => [
+  ...traitsOfKind(instance),
+  ...commandsOf(instance.desk())
+]
+
+/** The commands that are no part of a policy. */
+const commandsOf = (desk: ReturnType<Instances.Instance["desk"]>): ReadonlyArray<Trait> => {
+  const has = (["mode", "set"] as const).filter((action) => desk?.has(action))
+  return has.length > 0 || desk?.has("isolate") || desk?.has("resize") ? [...has, "commands"] : has
+}
+
+const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Trait> => {
   const { breaker, budget, bulkhead, deadline, maxQueued, retry, timeout } = settings
   const when = (condition: boolean, ...traits: ReadonlyArray<Trait>) => (condition ? traits : [])
   switch (kind) {
@@ -451,6 +512,8 @@ interface Reading {
   readonly lost: number
   readonly settings: Instances.Instance["settings"]
   readonly durations: Metric.HistogramState
+  readonly changes: (action: Action) => number
+  readonly inForce: ReadonlyArray<Change>
 }
 
 /** The durations of attempts, in milliseconds; the counts of the buckets are cumulative. */
@@ -719,6 +782,7 @@ class Group {
     addDurations(durations, this.departedDurations)
     // The program's hub counts what the streams of a policy lose, too.
     const lost = Event.lostOf(this.exporter.hub, this.policy)
+    const { ledger } = this.exporter.instances
     let settings: Instances.Instance["settings"] = {}
     for (const member of this.members) {
       this.readMember(member, now)
@@ -736,7 +800,9 @@ class Group {
       instances: this.members.size,
       lost: this.lost,
       settings,
-      durations: toHistogram(durations)
+      durations: toHistogram(durations),
+      changes: (action: Action) => ledger.count({ kind: this.kind, name: this.policy }, action),
+      inForce: ledger.inForce(now).filter(({ kind, policy }) => kind === this.kind && policy === this.policy)
     }
     this.reading = reading
     this.readAt = now
@@ -798,7 +864,7 @@ class Exporter {
   readonly context: Context.Context<never>
   readonly keys: Options["keys"]
   readonly hub: Event.Hub
-  private readonly instances: Instances.Instances
+  readonly instances: Instances.Instances
   private readonly groups = new Map<string, Group>()
 
   constructor(context: Context.Context<never>, keys: Options["keys"], instances: Instances.Instances, hub: Event.Hub) {
