@@ -2,7 +2,6 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import type * as Event from "../Event.ts"
 import * as Circuit from "../machine/Circuit.ts"
 import type { Outcome } from "../Outcome.ts"
@@ -406,8 +405,11 @@ export class Circuits {
 
   /** A trip policy of the user's may throw, and may return anything: then nothing is kept of it. */
   private savedTripState(cell: CircuitCell, now: number): TripPolicy.Saved | undefined {
-    const saved = attempt(() => TripPolicy.save(this.settings.trip, cell.tripState, now), undefined)
-    return saved !== undefined && isSaved(saved) ? saved : undefined
+    const { trip } = this.settings
+    return attempt(() => {
+      const saved = TripPolicy.save(trip, cell.tripState, now)
+      return saved !== undefined && isJson(saved) ? saved : undefined
+    }, undefined)
   }
 
   /**
@@ -738,7 +740,19 @@ export class Circuits {
   }
 }
 
-const isSaved = Schema.is(TripPolicy.Saved)
+/** Deeper than the state of any trip policy: one that contains itself has no end. */
+const deepest = 20
+
+/** Can JSON hold it as it is? By hand, because a snapshot may have ten thousand of them. */
+const isJson = (value: unknown, depth = 0): boolean => {
+  if (typeof value === "number") return Number.isFinite(value)
+  if (typeof value !== "object") return typeof value === "string" || typeof value === "boolean"
+  if (value === null) return true
+  if (depth === deepest) return false
+  if (Array.isArray(value)) return value.every((one) => isJson(one, depth + 1))
+  for (const name in value) if (!isJson((value as Readonly<Record<string, unknown>>)[name], depth + 1)) return false
+  return true
+}
 
 /**
  * Has a circuit become like a new one? It was not called for so long that what it knows is no evidence; of an open one the time begins

@@ -111,6 +111,9 @@ const resolve = (where: string, { every, policies, timeout, timeToLive }: Option
 /** Milliseconds between two saves after transitions: a circuit that flaps does not keep the store busy. */
 const gap = 100
 
+/** Looking at ten thousand keys takes some milliseconds: at the most this share of the time. */
+const mostBusy = 0.02
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Records
 // ---------------------------------------------------------------------------------------------------------------------
@@ -352,8 +355,12 @@ const run = (store: Store, settings: Settings) =>
           return limited(fiber, timeout)
         }
       )
+    /** Milliseconds that the last look has taken. */
+    let cost = 0
     const save: Effect.Effect<boolean> = Effect.suspend(() => {
+      const before = Time.millisIn(context)
       const texts = attempt(() => keeper.changed(), undefined)
+      cost = Time.millisIn(context) - before
       const warnings = keeper.warnings.splice(0)
       const warned = Effect.forEach(warnings, (warning) => Effect.logWarning(`State: ${warning}`), { discard: true })
       if (texts === undefined || running !== undefined) return Effect.as(warned, false)
@@ -394,11 +401,13 @@ const run = (store: Store, settings: Settings) =>
         })
     )
     const loop = Effect.gen(function* () {
+      let waited = 0
       while (true) {
-        yield* Effect.timeoutOption(due.await, Math.max(0, every - gap))
+        yield* Effect.timeoutOption(due.await, every - waited)
         due.closeUnsafe()
         yield* save
-        yield* Effect.sleep(Math.min(gap, every))
+        waited = Math.min(Math.max(gap, cost / mostBusy), every)
+        yield* Effect.sleep(waited)
       }
     })
     yield* Effect.forkScoped(loop, { startImmediately: true })
