@@ -53,6 +53,8 @@ const attempts =
 
 const left: See = ({ protect }) => protect(Effect.map(Deadline.remaining, Duration.toMillis))
 
+const modeNow: See = (s) => Effect.map(s.stats(), ({ mode }) => mode)
+
 const history: See = ({ protect }) =>
   Effect.gen(function* () {
     const fiber = yield* start(
@@ -174,6 +176,8 @@ const row = (base: Policy.Options, see: See, before: unknown, value: unknown, af
 export const rows: Readonly<Record<string, Row>> = {
   deadline: row({ deadline: "5 seconds" }, left, 5000, "7 seconds", 7000),
   timeout: row({ timeout: "5 seconds" }, left, 5000, 250, 250),
+  mode: row({ timeout: "5 seconds" }, modeNow, "enforce", "observe", "observe"),
+  "rollout.percent": row({ timeout: "5 seconds", rollout: { percent: 100 } }, modeNow, "enforce", 0, "observe"),
   "retry.base": row(retried(), starts(), [0, 100, 300], "1 second", [0, 1000, 3000]),
   "retry.cap": row(retried(), starts(), [0, 100, 300], 100, [0, 100, 200]),
   "retry.times": row(retried(), attempts(), 3, 5, 6),

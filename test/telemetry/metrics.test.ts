@@ -85,6 +85,7 @@ describe("Metrics.layer", () => {
         "changes{action=isolate}",
         "changes{action=open}",
         "changes{action=reset}",
+        "changes{action=set}",
         "changes{action=undo}",
         "circuit.due{}",
         "circuit.openings{}",
@@ -107,6 +108,8 @@ describe("Metrics.layer", () => {
         "overrides{action=isolate,open_ended=true}",
         "overrides{action=open,open_ended=false}",
         "overrides{action=open,open_ended=true}",
+        "overrides{action=set,open_ended=false}",
+        "overrides{action=set,open_ended=true}",
         "rejections{reason=CircuitOpen}"
       ])
       assert.deepStrictEqual(seriesOf("app/Database", all), [
@@ -117,23 +120,41 @@ describe("Metrics.layer", () => {
         "calls{}",
         "changes{action=expire}",
         "changes{action=resize}",
+        "changes{action=set}",
         "changes{action=undo}",
         "events.lost{}",
         "instances{}",
         "overrides{action=resize,open_ended=false}",
         "overrides{action=resize,open_ended=true}",
+        "overrides{action=set,open_ended=false}",
+        "overrides{action=set,open_ended=true}",
         "rejections{reason=BulkheadFull}"
       ])
       assert.deepStrictEqual(seriesOf("app/Budget", all), [
         "budget.balance{}",
         "budget.capacity{}",
         "calls{}",
+        "changes{action=expire}",
+        "changes{action=set}",
+        "changes{action=undo}",
         "events.lost{}",
         "instances{}",
+        "overrides{action=set,open_ended=false}",
+        "overrides{action=set,open_ended=true}",
         "retries{}",
         "retry.giveups{reason=budget}"
       ])
-      assert.deepStrictEqual(seriesOf("app/Rates", all), ["calls{}", "events.lost{}", "fallbacks{}", "instances{}"])
+      assert.deepStrictEqual(seriesOf("app/Rates", all), [
+        "calls{}",
+        "changes{action=expire}",
+        "changes{action=set}",
+        "changes{action=undo}",
+        "events.lost{}",
+        "fallbacks{}",
+        "instances{}",
+        "overrides{action=set,open_ended=false}",
+        "overrides{action=set,open_ended=true}"
+      ])
     }).pipe(Effect.provide(Layer.mergeAll(every, Metrics.layer())), isolated)
   )
 })

@@ -189,12 +189,12 @@ export interface EventsLost extends Base<"EventsLost"> {
 }
 
 /**
- * Every event that a policy emits, and {@link EventsLost}.
+ * Every event but {@link Observed} itself.
  *
  * @category models
  * @since 0.1.0
  */
-export type Event =
+export type Decided =
   | Transition
   | Rejected
   | RetryScheduled
@@ -203,8 +203,27 @@ export type Event =
   | BudgetExhausted
   | TimedOut
   | FallbackUsed
-  | Changed
-  | EventsLost
+
+/**
+ * Emitted when a policy in mode `"observe"` would have done something, or when a candidate would have: nothing was done.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Observed extends Base<"Observed"> {
+  /** What enforcement would have emitted. */
+  readonly event: Decided
+  /** The name of the candidate; not set when the policy itself observes. */
+  readonly candidate?: string
+}
+
+/**
+ * Every event that a policy emits, and {@link EventsLost}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Event = Decided | Changed | Observed | EventsLost
 
 /**
  * The property key that identifies a hub.

@@ -9,7 +9,7 @@ import { defaultKey } from "../Types.ts"
 import type { Desk, Plug } from "./changes.ts"
 import { Evicted, Past, stats, totals } from "./counters.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
-import type { Reporter } from "./reporter.ts"
+import { ObservingReporter, type Reporter } from "./reporter.ts"
 import * as Snapshots from "./snapshots.ts"
 import type { Select, Summable, Sums } from "./sums.ts"
 
@@ -51,6 +51,7 @@ export class Budget implements Summable {
   private readonly shared: Account
   private readonly accounts: Keyed<Account> | undefined
   private readonly evicted = new Evicted()
+  private observing: Budget | undefined
   /** Held, so that its alarms work as long as a call may come. */
   desk: Desk | undefined = undefined
 
@@ -75,9 +76,21 @@ export class Budget implements Summable {
     return this.settings.capacity
   }
 
+  /** The budget that all policies which share this one charge while they observe. */
+  get shadow(): Budget {
+    this.observing ??= this.copy(undefined)
+    return this.observing
+  }
+
+  /** A budget with the same settings, for a candidate or for what observes; it begins with the initial balance. */
+  copy(candidate: string | undefined): Budget {
+    return new Budget(this.settings, new ObservingReporter(this.reporter, candidate))
+  }
+
   /** Earns and charges by other settings. Balances are kept, at most the new capacity; `initial` is for balances to come. */
   retune(settings: BudgetSettings, now: number): void {
     this.settings = settings
+    this.observing?.retune(settings, now)
     const { capacity, minPerSecond, ratio } = settings
     for (const { tokens } of this.accounts === undefined ? [this.shared] : this.accounts.all()) {
       Tokens.retune(tokens, { ratio, capacity, perSecond: minPerSecond }, now)

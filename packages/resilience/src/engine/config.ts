@@ -92,6 +92,8 @@ export const RetryValues = Schema.Struct({
 export const StaleValues = Schema.Struct({ maxAge: Schema.optionalKey(Schema.DurationFromString) })
 
 export const PolicyValues = Schema.Struct({
+  mode: Schema.optionalKey(Schema.Literals(["enforce", "observe", "off"])),
+  rollout: Schema.optionalKey(Schema.Struct({ percent: Schema.optionalKey(Schema.Finite) })),
   deadline: Schema.optionalKey(Schema.DurationFromString),
   timeout: Schema.optionalKey(Schema.DurationFromString),
   retry: Schema.optionalKey(RetryValues),

@@ -509,7 +509,7 @@ const yamlOf = ({ alert, annotations, expr, for: time, labels }: Rule): string =
  *
  * const rules = Effect.map(Policies.all, (entries) => Alerts.prometheus(entries, { bulkhead: { fullness: 0.8 } }))
  * const yaml = await Effect.runPromise(rules.pipe(Effect.provide(Database.layer), Effect.provide(Policies.layer)))
- * yaml.match(/alert: \w+/g) // => ["alert: ResilienceRejectionsHigh", "alert: ResilienceBulkheadNearlyFull"]
+ * yaml.match(/alert: \w+/g) // => ["alert: ResilienceRejectionsHigh", "alert: ResilienceChangeOpenEnded", "alert: ResilienceBulkheadNearlyFull"]
  * ```
  *
  * @category constructors

@@ -40,7 +40,7 @@ const where = "Logs.layer"
 // Words
 // ---------------------------------------------------------------------------------------------------------------------
 
-type Kind = "opened" | "reopened" | "closed" | "operated" | "changed" | "budget" | "lost"
+type Kind = "opened" | "reopened" | "closed" | "operated" | "observed" | "changed" | "budget" | "lost"
 
 interface Line {
   readonly kind: Kind
@@ -58,6 +58,7 @@ const whatHappened: Readonly<Record<Kind, string>> = {
   closed: "circuits closed again",
   operated: "commands of an operator",
   changed: "changes by code",
+  observed: "times circuits would have opened or closed",
   budget: "retries were refused because the budget is spent",
   lost: "times events were lost"
 }
@@ -175,12 +176,33 @@ const ofChange = ({ change, key, policy }: Event.Changed): Line => {
   }
 }
 
+/** Of what observes the openings and closings: they say what enforcing would have meant. */
+const ofObserved = ({ candidate, key, policy }: Event.Observed, transition: Event.Transition): Line | undefined => {
+  const { cause, evidence, openFor, to } = transition
+  const isOpening = cause === "tripped" && to === "open"
+  if (!isOpening && !(cause === "probes" && to === "closed")) return undefined
+  const who = candidate === undefined ? "" : ` of candidate "${candidate}"`
+  const why = evidence === undefined ? "" : ` (${evidence.trip}: ${figuresIn(evidence.figures)})`
+  return {
+    kind: "observed",
+    level: "Info",
+    policy,
+    key,
+    fields: candidate === undefined ? {} : { candidate },
+    text: isOpening
+      ? `${circuitOf(policy, key)}${who} would have opened for ${inWords(openFor ?? Duration.zero)}${why}. No call was rejected.`
+      : `${circuitOf(policy, key)}${who} would have closed again.`
+  }
+}
+
 const lineOf = (event: Event.Event): Line | undefined => {
   switch (event._tag) {
     case "Changed":
       return ofChange(event)
     case "Transition":
       return ofTransition(event)
+    case "Observed":
+      return event.event._tag === "Transition" ? ofObserved(event, event.event) : undefined
     case "BudgetExhausted": {
       const { balance, key, policy } = event
       return {
@@ -350,6 +372,7 @@ class Selection {
 
   readonly select = (event: Event.Event): Event.Event | undefined => {
     if (event._tag === "Transition" || event._tag === "Changed") return event
+    if (event._tag === "Observed" && event.event._tag === "Transition") return event
     if (event._tag === "BudgetExhausted") return this.first(event)
     const { at, key, policy } = event
     const lost = Event.lostOf(this.hub, policy)
@@ -432,7 +455,7 @@ const run = (every: number, forgottenAfter: number) =>
  *
  * - Warning: a circuit opened, with the evidence, for how long, and what to look at; the retry budget of a policy is spent; a circuit
  *   is isolated or disabled for longer than `forgottenAfter`; a stream of events lost some.
- * - Info: a probe failed; a circuit closed again, and how long the outage lasted; an operator changed a circuit; each change of the
+ * - Info: a circuit that is observed would have opened or closed; a probe failed; a circuit closed again, and how long the outage lasted; an operator changed a circuit; each change of the
  * record: what, by whom, why, and until when.
  *
  * Changes that are not made by `"code"` are all logged. Otherwise of one policy and kind one line is logged every `every`, and what was left out is summed up. Each line has the annotations

@@ -67,6 +67,11 @@ type Trait =
   | "stale"
   | "durations"
   | "events"
+  | "would"
+  | "wouldBreaker"
+  | "wouldRetry"
+  | "wouldTimeout"
+  | "arms"
 
 interface Series {
   /** The labels of this series, without those of its policy. */
@@ -343,6 +348,94 @@ const families: ReadonlyArray<Family> = [
     whole: [...overridesWith("false"), ...overridesWith("true")]
   },
   {
+    name: "resilience.would.calls",
+    prometheus: "resilience_would_calls_total",
+    type: "counter",
+    unit: "{call}",
+    description: "Calls that a policy observed in place of protecting them.",
+    counts: [{ needs: "would", count: "observed" }]
+  },
+  {
+    name: "resilience.would.rejections",
+    prometheus: "resilience_would_rejections_total",
+    type: "counter",
+    unit: "{call}",
+    description: "Observed calls that the policy would have refused, or that its deadline would have ended.",
+    counts: by("reason", {
+      CircuitOpen: { needs: "would", count: "wouldCircuitOpen" },
+      BulkheadFull: { needs: "would", count: "wouldBulkheadFull" },
+      DeadlineExceeded: { needs: "would", count: "wouldDeadlineExceeded" }
+    })
+  },
+  {
+    name: "resilience.would.retries",
+    prometheus: "resilience_would_retries_total",
+    type: "counter",
+    unit: "{retry}",
+    description: "Retries that the policy would have scheduled.",
+    counts: [{ needs: "wouldRetry", count: "wouldRetry" }]
+  },
+  {
+    name: "resilience.would.retry.giveups",
+    prometheus: "resilience_would_retry_giveups_total",
+    type: "counter",
+    unit: "{call}",
+    description: "Observed calls on which the retry would have given up.",
+    counts: [{ needs: "wouldRetry", count: "wouldGiveUp" }]
+  },
+  {
+    name: "resilience.would.timeouts",
+    prometheus: "resilience_would_timeouts_total",
+    type: "counter",
+    unit: "{attempt}",
+    description: "Attempts that the timeout of the policy would have ended.",
+    counts: [{ needs: "wouldTimeout", count: "wouldTimeOut" }]
+  },
+  {
+    name: "resilience.would.circuit.openings",
+    prometheus: "resilience_would_circuit_openings_total",
+    type: "counter",
+    unit: "{opening}",
+    description: "Openings that circuits would have had, after failed probes too.",
+    counts: [{ needs: "wouldBreaker", count: "wouldOpen" }]
+  },
+  {
+    name: "resilience.would.circuits",
+    prometheus: "resilience_would_circuits",
+    type: "gauge",
+    unit: "{circuit}",
+    description: "Circuits of observed keys, by the state that they would have.",
+    gauges: by("state", {
+      closed: { needs: "wouldBreaker", value: ({ would }) => would?.circuits.closed ?? 0 },
+      open: { needs: "wouldBreaker", value: ({ would }) => would?.circuits.open ?? 0 },
+      "half-open": { needs: "wouldBreaker", value: ({ would }) => would?.circuits["half-open"] ?? 0 },
+      isolated: { needs: "wouldBreaker", value: ({ would }) => would?.circuits.isolated ?? 0 },
+      disabled: { needs: "wouldBreaker", value: ({ would }) => would?.circuits.disabled ?? 0 }
+    } satisfies Record<Event.CircuitState, Omit<GaugeSeries, "labels">>)
+  },
+  {
+    name: "resilience.rollout.calls",
+    prometheus: "resilience_rollout_calls_total",
+    type: "counter",
+    unit: "{call}",
+    description: "Calls that have ended, by the arm of the rollout. Interrupted ones are left out.",
+    counts: by("arm", {
+      enforce: { needs: "arms", count: "enforcedCalls" },
+      observe: { needs: "arms", count: "observedCalls" }
+    })
+  },
+  {
+    name: "resilience.rollout.failures",
+    prometheus: "resilience_rollout_failures_total",
+    type: "counter",
+    unit: "{call}",
+    description: "Calls that failed for their callers, rejections included, by the arm of the rollout.",
+    counts: by("arm", {
+      enforce: { needs: "arms", count: "enforcedFailures" },
+      observe: { needs: "arms", count: "observedFailures" }
+    })
+  },
+  {
     name: "resilience.instances",
     prometheus: "resilience_instances",
     type: "gauge",
@@ -466,7 +559,7 @@ const commandsOf = (desk: ReturnType<Instances.Instance["desk"]>): ReadonlyArray
 }
 
 const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Trait> => {
-  const { breaker, budget, bulkhead, deadline, maxQueued, retry, timeout } = settings
+  const { breaker, budget, bulkhead, deadline, maxQueued, mode, retry, rollout, timeout } = settings
   const when = (condition: boolean, ...traits: ReadonlyArray<Trait>) => (condition ? traits : [])
   switch (kind) {
     case "Policy":
@@ -481,6 +574,8 @@ const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Tra
         ...when(retry !== undefined, "retry", "withdrawals"),
         ...when(budget !== undefined, "budget"),
         ...when(timeout !== undefined, "timeout"),
+        ...when(mode === "observe" || rollout !== undefined, ...observingTraits(settings)),
+        ...when(rollout !== undefined, "arms"),
         ...when(deadline !== undefined, "deadline"),
         ...when(breaker !== undefined, "breaker"),
         // A queue without a limit has no number.
@@ -499,6 +594,14 @@ const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Tra
       return ["calls", "stale", "events"]
   }
 }
+
+/** What a policy has once it observes. */
+const observingTraits = ({ breaker, retry, timeout }: Instances.Instance["settings"]): ReadonlyArray<Trait> => [
+  "would",
+  ...(breaker === undefined ? [] : ["wouldBreaker" as const]),
+  ...(retry === undefined ? [] : ["wouldRetry" as const]),
+  ...(timeout === undefined ? [] : ["wouldTimeout" as const])
+]
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Reading
@@ -795,6 +898,9 @@ class Group {
     this.lost = Math.max(this.lost, lost)
     const all = new Sums()
     for (const { present } of this.everyLabel()) all.addPresent(present)
+    // A policy whose mode was changed while it runs.
+    const hasBegunToObserve = all.would !== undefined && !this.traits.has("would")
+    if (hasBegunToObserve) for (const trait of observingTraits(settings)) this.traits.add(trait)
     const reading = {
       all,
       instances: this.members.size,
@@ -806,7 +912,7 @@ class Group {
     }
     this.reading = reading
     this.readAt = now
-    if (this.labels.size > labels) this.register()
+    if (this.labels.size > labels || hasBegunToObserve) this.register()
     return reading
   }
 

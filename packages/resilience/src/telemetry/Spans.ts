@@ -69,6 +69,16 @@ const describe = (event: Event.Event): readonly [name: string, attributes: Attri
       return ["resilience.budget_exhausted", { "resilience.balance": event.balance }]
     case "FallbackUsed":
       return ["resilience.fallback", { "error.type": typeOf(event.error) }]
+    case "Observed": {
+      const described = describe(event.event)
+      if (described === undefined) return undefined
+      const [name, attributes] = described
+      const { candidate } = event
+      return [
+        name.replace("resilience.", "resilience.would."),
+        candidate === undefined ? attributes : { ...attributes, "resilience.candidate": candidate }
+      ]
+    }
     case "Changed":
       return ["resilience.change", { "resilience.change": event.change.id, "resilience.action": event.change.action }]
     case "FailureIgnored":
