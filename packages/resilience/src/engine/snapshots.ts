@@ -57,7 +57,7 @@ interface Header {
 }
 
 /** The version of the snapshots of all kinds. */
-export const version = 2 as const
+const version = 2 as const
 
 /** The members `snapshot` and `restore` of a policy. */
 export const members = <S extends Header, Parts>(
