@@ -854,7 +854,7 @@ const refuseParts = (where: string, values: object, options: Options): void => {
       part === "budget" && isService(budget)
         ? `${where}: the budget is ${budget.key}, which others share: set it there`
         : `${where}: ${part} cannot be added while the policy runs: it was created without` +
-          (part === "rollout" ? "" : ", and so were the error types of its callers")
+            (part === "rollout" ? "" : ", and so were the error types of its callers")
     )
   }
 }
