@@ -78,7 +78,7 @@ describe("a plan", () => {
   it.effect("leaves it at once for a stream too", () =>
     Effect.gen(function* () {
       const { first, plan } = setup()
-      yield* Llm.control.isolate("first/large")
+      yield* Llm.control.isolate({ key: "first/large" })
       const parts = yield* LanguageModel.streamText({ prompt: "?" }).pipe(
         Stream.withExecutionPlan(plan),
         Stream.runCollect
@@ -102,7 +102,7 @@ describe("a plan", () => {
     () =>
       Effect.gen(function* () {
         const { first, second } = setup()
-        yield* Llm.control.isolate("first/large")
+        yield* Llm.control.isolate({ key: "first/large" })
         const notRefused = (error: AiError.AiError) => Rejection.of(error) === undefined
         const planned = (step: object) =>
           ask.pipe(

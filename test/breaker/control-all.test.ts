@@ -50,15 +50,15 @@ describe.each(subjects)("%s: a command without a key", (_, make) => {
   it.effect("the last command counts: close with a key for that key, without for all", () =>
     Effect.gen(function* () {
       const { call, control, tag } = yield* make()
-      yield* control.disable("mine")
+      yield* control.disable({ key: "mine" })
       yield* control.isolate()
-      yield* control.close("eu")
+      yield* control.close({ key: "eu" })
       const tags = Effect.forEach(["mine", "eu", "new"], tag)
       assert.deepStrictEqual(yield* tags, ["isolated", "closed", "isolated"])
       yield* call("eu", down)
       yield* TestClock.adjust("5 seconds")
       assert.strictEqual((yield* call("eu"))._tag, "Success", "its circuit works as ever")
-      yield* control.isolate("us")
+      yield* control.isolate({ key: "us" })
       yield* control.close()
       assert.deepStrictEqual(yield* Effect.forEach(["mine", "eu", "us", "new"], tag), Array(4).fill("closed"))
     })
@@ -68,7 +68,7 @@ describe.each(subjects)("%s: a command without a key", (_, make) => {
     Effect.gen(function* () {
       const { control, tag } = yield* make()
       yield* control.disable()
-      yield* control.isolate("a")
+      yield* control.isolate({ key: "a" })
       yield* control.enable()
       assert.deepStrictEqual(yield* Effect.forEach(["a", "b"], tag), ["isolated", "closed"])
       yield* control.isolate()
@@ -83,7 +83,7 @@ describe.each(subjects)("%s: a command without a key", (_, make) => {
     Effect.gen(function* () {
       const { call, control, keys, tag } = yield* make({ maxKeys: 3, idleTimeToLive: "1 minute" })
       yield* control.isolate()
-      yield* control.close("eu")
+      yield* control.close({ key: "eu" })
       yield* call("eu", down)
       yield* TestClock.adjust("1 hour")
       for (let i = 0; i < 20; i++) yield* call(`host-${i}`)
@@ -96,7 +96,7 @@ describe.each(subjects)("%s: a command without a key", (_, make) => {
   it.effect("applies to the keys that share one state, too", () =>
     Effect.gen(function* () {
       const { call, control } = yield* make({ maxKeys: 1 })
-      yield* control.isolate("kept")
+      yield* control.isolate({ key: "kept" })
       yield* call("a")
       yield* call("b")
       yield* control.isolate()
@@ -114,7 +114,7 @@ describe("a snapshot of a breaker on which an operator has run a command for eve
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", options)
       yield* breaker.control.isolate()
-      yield* breaker.control.close("eu")
+      yield* breaker.control.close({ key: "eu" })
       const snapshot: CircuitBreaker.Snapshot = JSON.parse(JSON.stringify(yield* breaker.snapshot))
       const next = yield* CircuitBreaker.make("users", options)
       yield* Effect.exit(ok.pipe(next.protect({ key: "used" })))
@@ -154,7 +154,7 @@ describe("resize", () => {
           (key: string) => ok.pipe(policy.protect({ key }))
         ]
       ] as const) {
-        yield* resize(5, "a")
+        yield* resize(5, { key: "a" })
         for (let i = 0; i < 10; i++) yield* use(`host-${i}`)
         const all = Effect.forEach(["a", "host-9", "new"], permits)
         assert.deepStrictEqual(yield* all, [5, 2, 2], "kept, though more keys came than there is room for")
@@ -168,7 +168,7 @@ describe("resize", () => {
     Effect.gen(function* () {
       const bulkhead = yield* Bulkhead.make("db", { maxConcurrent: 1, maxQueued: 5 })
       for (const key of ["a", "a", "b", "b"]) yield* start(hang.pipe(bulkhead.protect({ key })))
-      yield* bulkhead.resize(2, "a")
+      yield* bulkhead.resize(2, { key: "a" })
       assert.deepInclude(yield* bulkhead.state("a"), { running: 2, waiting: 0, maxConcurrent: 2 })
       assert.deepInclude(yield* bulkhead.state("b"), { running: 1, waiting: 1, maxConcurrent: 1 })
     })
@@ -187,16 +187,16 @@ describe("a key that is no string is refused, as protect refuses it", () => {
           "CircuitBreaker.state": () => breaker.state(key),
           "CircuitBreaker.acquire": () =>
             key === null ? breaker.acquire({ key: 0 as never }) : breaker.acquire({ key }),
-          "CircuitBreaker.control.isolate": () => breaker.control.isolate(key),
-          "CircuitBreaker.control.close": () => breaker.control.close(key),
-          "CircuitBreaker.control.reset": () => breaker.control.reset(key),
-          "CircuitBreaker.control.disable": () => breaker.control.disable(key),
-          "CircuitBreaker.control.enable": () => breaker.control.enable(key),
-          "Policy.control.isolate": () => policy.control.isolate(key),
-          "Policy.control.resize": () => policy.control.resize(1, key),
+          "CircuitBreaker.control.isolate": () => breaker.control.isolate({ key }),
+          "CircuitBreaker.control.close": () => breaker.control.close({ key }),
+          "CircuitBreaker.control.reset": () => breaker.control.reset({ key }),
+          "CircuitBreaker.control.disable": () => breaker.control.disable({ key }),
+          "CircuitBreaker.control.enable": () => breaker.control.enable({ key }),
+          "Policy.control.isolate": () => policy.control.isolate({ key }),
+          "Policy.control.resize": () => policy.control.resize(1, { key }),
           "Policy.stats": () => policy.stats(key),
           "Bulkhead.state": () => bulkhead.state(key),
-          "Bulkhead.resize": () => bulkhead.resize(1, key),
+          "Bulkhead.resize": () => bulkhead.resize(1, { key }),
           "StaleFallback.forget": () => stale.forget(key)
         }
         for (const [where, use] of Object.entries(members)) {
@@ -212,8 +212,8 @@ it.effect("a snapshot restores what an operator did, also beyond the limit of ke
   Effect.gen(function* () {
     const make = CircuitBreaker.make("b", { keys: { maxKeys: 1 } })
     const [before, after] = [yield* make, yield* make]
-    yield* before.control.isolate("x")
-    yield* before.control.isolate("y")
+    yield* before.control.isolate({ key: "x" })
+    yield* before.control.isolate({ key: "y" })
     yield* after.restore(yield* before.snapshot)
     assert.deepStrictEqual([(yield* after.state("x"))._tag, (yield* after.state("y"))._tag], ["isolated", "isolated"])
   })

@@ -148,8 +148,8 @@ describe("commands of an operator, in every state", () => {
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", strict)
       const control = (breaker as AnyBreaker).control
-      yield* control.isolate("a")
-      yield* control.disable("b")
+      yield* control.isolate({ key: "a" })
+      yield* control.disable({ key: "b" })
       assert.deepStrictEqual(
         [yield* tagOf(breaker, "a"), yield* tagOf(breaker, "b"), yield* tagOf(breaker, "c"), yield* tagOf(breaker)],
         ["isolated", "disabled", "closed", "closed"]

@@ -103,8 +103,8 @@ describe("the number of circuits is bounded", () => {
         yield* Effect.forkChild(Effect.delay(ok, "1 day").pipe(breaker.protect({ key: "half-open" })), {
           startImmediately: true
         })
-        yield* breaker.control.isolate("isolated")
-        yield* breaker.control.disable("disabled")
+        yield* breaker.control.isolate({ key: "isolated" })
+        yield* breaker.control.disable({ key: "disabled" })
         yield* TestClock.adjust("1 hour")
         yield* trip(breaker, "open")
         yield* use(breaker, "k", 500)
@@ -146,7 +146,7 @@ describe("the number of circuits is bounded", () => {
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("hosts", { ...strict, keys: { maxKeys: 1 } })
       yield* trip(breaker, "a")
-      yield* breaker.control.isolate("b")
+      yield* breaker.control.isolate({ key: "b" })
       assert.strictEqual(yield* tagOf(breaker, "b"), "isolated")
       assert.strictEqual(yield* ok.pipe(breaker.protect({ key: "c" })), "ok")
     })
@@ -180,7 +180,7 @@ describe("when no circuit can be removed, new keys share one circuit", () => {
     Effect.gen(function* () {
       const breaker = yield* crowded
       for (let i = 0; i < 2; i++) yield* outcome(down.pipe(breaker.protect({ key: "new" })))
-      yield* breaker.control.close("open3")
+      yield* breaker.control.close({ key: "open3" })
       assert.strictEqual(yield* outcome(ok.pipe(breaker.protect({ key: "new" }))), "ok")
       assert.notInclude(yield* keysOf(breaker), "open3")
     })

@@ -60,13 +60,13 @@ describe("the statics of a class are its breaker's members", () => {
 
   it.effect("state, states, control, acquire, export and hydrate", () =>
     Effect.gen(function* () {
-      yield* Users.control.isolate("a")
-      yield* Users.control.disable("b")
+      yield* Users.control.isolate({ key: "a" })
+      yield* Users.control.disable({ key: "b" })
       assert.strictEqual((yield* Users.state("a"))._tag, "isolated")
       const snapshot = yield* Users.snapshot
-      yield* Users.control.reset("a")
-      yield* Users.control.enable("b")
-      yield* Users.control.close("a")
+      yield* Users.control.reset({ key: "a" })
+      yield* Users.control.enable({ key: "b" })
+      yield* Users.control.close({ key: "a" })
       assert.strictEqual(yield* outcome(Effect.scoped(Effect.as(Users.acquire({ key: "a" }), "given"))), "given")
       yield* Users.restore(snapshot)
       assert.deepStrictEqual(

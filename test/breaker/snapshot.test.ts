@@ -69,12 +69,12 @@ describe("export and hydrate across a restart", () => {
   it.effect("isolated and disabled last until the next command", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("users", options)
-      yield* breaker.control.isolate("a")
-      yield* breaker.control.disable("b")
+      yield* breaker.control.isolate({ key: "a" })
+      yield* breaker.control.disable({ key: "b" })
       const next = yield* restarted(breaker, "1 day")
       assert.deepStrictEqual([yield* tagOf(next, "a"), yield* tagOf(next, "b")], ["isolated", "disabled"])
-      yield* next.control.close("a")
-      yield* next.control.enable("b")
+      yield* next.control.close({ key: "a" })
+      yield* next.control.enable({ key: "b" })
       assert.deepStrictEqual([yield* tagOf(next, "a"), yield* tagOf(next, "b")], ["closed", "closed"])
     })
   )

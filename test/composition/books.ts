@@ -72,7 +72,7 @@ const whole =
       const policy = yield* Policy.make("p", parts)
       yield* play(seed, [policy], (work, key) => work.pipe(policy.protect({ key })), interrupts)
       for (const key of keys) {
-        yield* policy.control.reset(key)
+        yield* policy.control.reset({ key })
         const permits = (hold: Effect.Effect<string, Down>) => hold.pipe(policy.protect({ key }))
         yield* Conservation.permits(3, permits)
       }

@@ -78,7 +78,7 @@ export const chaos = (seed: number) =>
       }
       if (dice < 0.7) return Effect.sync(() => fibers.length > 0 && pick(fibers).interruptUnsafe())
       if (dice < 0.95) return TestClock.adjust(Math.floor(next() * 1000))
-      if (dice < 0.98) return policy.control[pick(commands)](key)
+      if (dice < 0.98) return policy.control[pick(commands)]({ key })
       return policy.control.resize(1 + Math.floor(next() * 5))
     })
 
@@ -116,7 +116,7 @@ export const chaosLaws: ReadonlyArray<readonly [name: string, holds: (seed: numb
         const { policy } = yield* chaos(seed)
         yield* policy.control.resize(permits)
         for (const key of keys) {
-          yield* policy.control.reset(key)
+          yield* policy.control.reset({ key })
           const calls = yield* Effect.forEach(Array.from({ length: permits + 4 }), () =>
             start(hang.pipe(policy.protect({ key })))
           )
@@ -135,7 +135,7 @@ export const chaosLaws: ReadonlyArray<readonly [name: string, holds: (seed: numb
         const { policy } = yield* chaos(seed)
         for (const key of keys) {
           const before = (yield* policy.stats(key)).circuit?._tag
-          if (before === "isolated" || before === "disabled") yield* policy.control.close(key)
+          if (before === "isolated" || before === "disabled") yield* policy.control.close({ key })
           for (let i = 0; i < 80 && (yield* policy.stats(key)).circuit?._tag !== "closed"; i++) {
             yield* Effect.ignore(ok.pipe(policy.protect({ key })))
             yield* TestClock.adjust("1 second")

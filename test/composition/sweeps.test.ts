@@ -273,7 +273,7 @@ describe("Policies, swept:", () => {
       yield* Conservation.atRest(policy)
       yield* TestClock.adjust("1 minute")
       for (const key of ["default", "other"]) {
-        yield* policy.control.reset(key)
+        yield* policy.control.reset({ key })
         yield* Conservation.permits(1, holding(policy.protect({ key })))
       }
     })

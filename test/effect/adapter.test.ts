@@ -76,7 +76,7 @@ describe("errors and states, as Effect's breaker has them", () => {
     Effect.gen(function* () {
       const ours = yield* CircuitBreaker.make("users", options)
       const breaker = yield* EffectBreaker.fromBreaker(ours)
-      yield* ours.control.isolate(key)
+      yield* ours.control.isolate({ key })
       const reason = yield* reasonOf(breaker.execute(ok, { key }))
       assert.isTrue(reason._tag === "CircuitOpen" && Duration.toMillis(reason.retryAfter) === 60_000)
       assert.deepStrictEqual(yield* breaker.state(key), {
@@ -85,7 +85,7 @@ describe("errors and states, as Effect's breaker has them", () => {
         retryAfter: Duration.minutes(1),
         consecutiveOpenings: 0
       })
-      yield* ours.control.disable(key)
+      yield* ours.control.disable({ key })
       yield* Effect.flip(breaker.execute(busy, { key }))
       assert.strictEqual(yield* tagOf(breaker), "Closed")
     })
@@ -294,7 +294,7 @@ describe("layers", () => {
       yield* Effect.flip(breaker.execute(fails("any"), { key }))
       assert.strictEqual((yield* Users.state(key))._tag, "open")
       assert.instanceOf(yield* Effect.flip(busy.pipe(Users.protect({ key }))), Rejection.CircuitOpen)
-      yield* Users.control.reset(key)
+      yield* Users.control.reset({ key })
       assert.strictEqual(yield* breaker.execute(ok, { key }), "ok")
     }).pipe(Effect.provide(EffectBreaker.layerFrom(Users).pipe(Layer.provideMerge(Users.layer))))
   )

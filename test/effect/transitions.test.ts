@@ -99,14 +99,14 @@ describe("transitions, as Effect's breaker tells them", () => {
         () =>
           Effect.gen(function* () {
             const { breaker, control, lines } = yield* heard
-            if (from === "isolated") yield* control.isolate(key)
-            if (from === "disabled") yield* control.disable(key)
+            if (from === "isolated") yield* control.isolate({ key })
+            if (from === "disabled") yield* control.disable({ key })
             if (from === "open" || from === "half-open") yield* Effect.flip(breaker.execute(busy, { key }))
             if (from === "half-open") {
               yield* TestClock.adjust("5 seconds")
               yield* start(breaker.execute(Effect.never, { key }))
             }
-            yield* control[command](key)
+            yield* control[command]({ key })
             const edges = (yield* lines).map((line) => line.replace(/ #.*/, "").split("->") as [string, string])
             const legal = ["Closed,Open", "HalfOpen,Open", "Open,HalfOpen", "HalfOpen,Closed"]
             let at = "Closed"

@@ -24,7 +24,7 @@ describe("Event: each kind, with its fields", () => {
       yield* Effect.flip(down.pipe(policy.protect({ key: "k" })))
       yield* TestClock.adjust("5 seconds")
       yield* ok.pipe(policy.protect({ key: "k" }))
-      yield* policy.control.isolate("k")
+      yield* policy.control.isolate({ key: "k" })
       yield* settle
       const base = { _tag: "Transition", policy: "p", key: "k" }
       assert.deepStrictEqual(heard.map(plain), [
@@ -134,7 +134,7 @@ describe("Event: each kind, with its fields", () => {
     Effect.gen(function* () {
       const heard = yield* listen(Event.stream)
       const policy = yield* Policy.make("p", { breaker: touchy })
-      yield* policy.control.isolate("k")
+      yield* policy.control.isolate({ key: "k" })
       const answer = yield* ok.pipe(policy.protect({ key: "k" }), Fallback.value("plan B", { name: "plans" }))
       yield* settle
       assert.strictEqual(answer, "plan B")

@@ -106,7 +106,7 @@ describe("rejections that a handler fails with", () => {
         const url = yield* serving(
           Layer.mergeAll(
             route("/open", ok.pipe(protect("secret-tenant"))),
-            route("/isolated", Effect.andThen(breaker.control.isolate("i"), ok.pipe(protect("i")))),
+            route("/isolated", Effect.andThen(breaker.control.isolate({ key: "i" }), ok.pipe(protect("i")))),
             route("/full", ok.pipe(bulkhead.protect)),
             route("/deadline", ok.pipe(Deadline.within(0, { name: "secret/Deadline" }))),
             route("/timeout", Effect.never.pipe(Timeout.after("5 millis", { name: "secret/Timeout" })))

@@ -79,7 +79,7 @@ describe("a client of an HttpApi over a protected HttpClient", () => {
         transformClient: HttpClient.mapRequest(HttpClientRequest.prependUrl(server.url))
       })
       assert.strictEqual(yield* client.shop.user(), "well")
-      yield* Api.control.isolate(server.url)
+      yield* Api.control.isolate({ key: server.url })
       const error = yield* Effect.flip(client.shop.user())
       assert.deepInclude(error, { _tag: "HttpClientError" })
       assert.deepInclude(Rejection.of(error), { _tag: "CircuitOpen", state: "isolated" })

@@ -91,7 +91,7 @@ const commands: Model.Model<World, Real>["commands"] = {
       for (const one of key === "every" ? keys : [key]) circuits[one].control(command, now)
     },
     run: ({ breaker, wall }, { command, key }) =>
-      wall.within(breaker.control[command](key === "every" ? undefined : key))
+      Effect.asVoid(wall.within(breaker.control[command](key === "every" ? {} : { key })))
   })
 }
 
@@ -108,7 +108,7 @@ const model = (name: string, settings: CircuitSettings, make: Make): Model.Model
   real: Effect.gen(function* () {
     const breaker = yield* make
     // Made now, as in the model: a circuit is as old as its key.
-    for (const key of keys) yield* breaker.control.enable(key)
+    for (const key of keys) yield* breaker.control.enable({ key })
     return { breaker, callers: Model.callers<string, WorkError>(count), wall: yield* Model.wall }
   }),
   commands,

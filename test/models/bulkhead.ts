@@ -106,7 +106,7 @@ const commands: Model.Model<World, Real>["commands"] = {
       world.limit = limit
       admitWaiting(world)
     },
-    run: ({ gate }, limit) => gate.resize(limit)
+    run: ({ gate }, limit) => Effect.asVoid(gate.resize(limit))
   }),
   setWall: command({ input: wallTime, next: () => undefined, run: ({ wall }, millis) => wall.set(millis) })
 }

@@ -212,7 +212,7 @@ const commands: Model.Model<World, Real>["commands"] = {
     input: Model.integer(1, 3),
     when: ({ limit }, to) => to <= limit + 1,
     next: (world, limit) => world.resize(limit),
-    run: ({ policy }, limit) => policy.control.resize(limit)
+    run: ({ policy }, limit) => Effect.asVoid(policy.control.resize(limit))
   }),
   control: command({
     input: controls,
@@ -233,7 +233,7 @@ export const policy = (
   real: Effect.gen(function* () {
     const policy = yield* make
     // Made now, as in the model: a circuit is as old as its key.
-    yield* policy.control.enable("default")
+    yield* policy.control.enable({ key: "default" })
     return { policy, callers: Model.callers<string, WorkError>(count, describe), wall: yield* Model.wall }
   }),
   commands,

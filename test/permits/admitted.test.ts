@@ -105,7 +105,7 @@ describe("CircuitBreaker.admitted", () => {
       ended(waiting)
       yield* Effect.exit(users.protect(down))
       const open = yield* users.snapshot
-      yield* users.control.isolate("default")
+      yield* users.control.isolate({ key: "default" })
       const again = yield* start(users.admitted())
       // The same state, with another time.
       yield* users.restore(open)

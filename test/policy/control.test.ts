@@ -41,7 +41,7 @@ describe("Policy: control", () => {
   it.effect("each command changes one key only", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { breaker: touchy })
-      yield* policy.control.isolate("a")
+      yield* policy.control.isolate({ key: "a" })
       assert.deepStrictEqual([yield* phase(policy, "a"), yield* phase(policy, "b")], ["isolated", "closed"])
       assert.strictEqual(yield* policy.protect(ok), "ok")
     })
@@ -133,16 +133,24 @@ describe("Policy: control", () => {
     })
   )
 
-  it.effect("commands for a part that the policy does not have do nothing, and create no key", () =>
+  it.effect("commands for a part that the policy does not have are refused at once, and create no key", () =>
     Effect.gen(function* () {
       const noBreaker = yield* Policy.make("p", { bulkhead: { maxConcurrent: 1 } })
-      for (const command of ["isolate", "close", "reset", "disable", "enable"] as const) {
-        yield* noBreaker.control[command]("a")
+      for (const command of ["isolate", "open", "close", "reset", "disable", "enable"] as const) {
+        assert.throws(
+          () => noBreaker.control[command]({ key: "a" }),
+          RangeError,
+          `Policy.control.${command} p: the policy does not have a breaker`
+        )
       }
       assert.deepStrictEqual(yield* noBreaker.allStats, [])
       assert.strictEqual(yield* ok.pipe(noBreaker.protect({ key: "a" })), "ok")
       const noBulkhead = yield* Policy.make("p", { breaker: touchy })
-      yield* noBulkhead.control.resize(1)
+      assert.throws(
+        () => noBulkhead.control.resize(1),
+        RangeError,
+        "Policy.control.resize p: the policy does not have a bulkhead"
+      )
       yield* start(noBulkhead.protect(hang))
       assert.strictEqual(yield* noBulkhead.protect(ok), "ok")
     })

@@ -45,7 +45,7 @@ describe("Policy: layers", () => {
   it.effect("the class is the key of its policy", () =>
     Effect.gen(function* () {
       const policy = yield* Users
-      yield* policy.control.isolate("k")
+      yield* policy.control.isolate({ key: "k" })
       assert.strictEqual((yield* Users.stats("k")).circuit?._tag, "isolated")
       assert.strictEqual((yield* policy.allStats).length, 1)
     }).pipe(Effect.provide(Users.layer))
@@ -65,7 +65,7 @@ describe("Policy: layers", () => {
         ["isolate", "isolated"],
         ["reset", "closed"]
       ] as const) {
-        yield* Users.control[command]("a")
+        yield* Users.control[command]({ key: "a" })
         assert.strictEqual((yield* Users.stats("a")).circuit?._tag, state)
       }
       yield* Users.control.resize(3)

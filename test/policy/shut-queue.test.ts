@@ -45,7 +45,7 @@ describe("calls that wait for a permit, when their circuit becomes one that reje
       for (const key of ["default", undefined]) {
         const { policy, waiters } = yield* crowded(3)
         const heard = yield* listen(policy.events)
-        yield* policy.control.isolate(key)
+        yield* policy.control.isolate({ key })
         for (const error of yield* Effect.forEach(waiters, Fiber.join)) {
           assert.isTrue(error instanceof Rejection.CircuitOpen && error.state === "isolated")
         }
@@ -62,7 +62,7 @@ describe("calls that wait for a permit, when their circuit becomes one that reje
     Effect.gen(function* () {
       const { policy } = yield* crowded(3)
       yield* Effect.exit(down.pipe(policy.protect({ key: "other" })))
-      yield* policy.control.isolate("another")
+      yield* policy.control.isolate({ key: "another" })
       yield* policy.control.disable()
       yield* policy.control.close()
       assert.strictEqual((yield* policy.stats()).waiting, 3)
@@ -76,7 +76,7 @@ describe("calls that wait for a permit, when their circuit becomes one that reje
         bulkhead: { maxConcurrent: 1, maxQueued: 5 },
         keys: { maxKeys: 1 }
       })
-      yield* policy.control.isolate("kept")
+      yield* policy.control.isolate({ key: "kept" })
       yield* start(Effect.exit(Effect.delay(down, "1 second").pipe(policy.protect({ key: "a" }))))
       const waiter = yield* start(Effect.flip(ok.pipe(policy.protect({ key: "b" }))))
       yield* TestClock.adjust("1 second")

@@ -81,7 +81,7 @@ describe("Promises", () => {
       payments.allStats().map(({ circuit, key }) => `${key} ${circuit?._tag}`),
       ["eu open", "us closed"]
     )
-    payments.control.reset("eu")
+    payments.control.reset({ key: "eu" })
     assert.strictEqual(await payments.run(() => "receipt", { key: "eu" }), "receipt")
   })
 

@@ -115,10 +115,10 @@ describe("Health.check", () => {
     isolated(
       Effect.gen(function* () {
         yield* ok.pipe(Payments.protect({ key: "eu" }))
-        yield* Payments.control.isolate("eu")
+        yield* Payments.control.isolate({ key: "eu" })
         assert.isTrue((yield* check).ready)
         assert.deepInclude(yield* first, { status: "isolated", name: "app/Payments" })
-        yield* Payments.control.disable("eu")
+        yield* Payments.control.disable({ key: "eu" })
         assert.deepInclude(yield* first, { status: "disabled", name: "app/Payments" })
         assert.lengthOf((yield* first).problems, 1)
       })

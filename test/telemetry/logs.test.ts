@@ -131,7 +131,7 @@ describe("Logs.layer", () => {
     logged({ forgottenAfter: "1 hour" }, (lines) =>
       Effect.gen(function* () {
         const breaker = yield* make
-        yield* breaker.control.isolate("eu")
+        yield* breaker.control.isolate({ key: "eu" })
         yield* turn
         assert.match(
           lines[0]!.text,
@@ -144,7 +144,7 @@ describe("Logs.layer", () => {
         assert.deepInclude(lines[1]!.annotations, { policy: "app/Users", key: "eu", circuits: 1 })
         yield* TestClock.adjust("1 hour")
         assert.match(lines[2]!.text, /isolated since 2h/)
-        yield* breaker.control.close("eu")
+        yield* breaker.control.close({ key: "eu" })
         yield* TestClock.adjust("3 hours")
         assert.strictEqual(lines.length, 4)
       })

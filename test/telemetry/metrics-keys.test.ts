@@ -19,7 +19,7 @@ describe("Metrics.layer: keys", () => {
     Effect.gen(function* () {
       const policy = yield* make
       for (const key of ["eu", "us", "us", "asia", "africa"]) yield* ok.pipe(policy.protect({ key }))
-      yield* policy.control.isolate("us")
+      yield* policy.control.isolate({ key: "us" })
       assert.deepStrictEqual(yield* readOne("resilience.calls"), {
         "resilience.calls{key=eu,policy=p}": 1,
         "resilience.calls{key=us,policy=p}": 2,
@@ -50,7 +50,7 @@ describe("Metrics.layer: keys", () => {
         "resilience.calls{key=other,policy=p}": 3,
         "resilience.calls{key=eu,policy=p}": 1
       })
-      yield* policy.control.reset("eu")
+      yield* policy.control.reset({ key: "eu" })
       yield* ok.pipe(policy.protect({ key: "eu" }))
       assert.deepStrictEqual(yield* calls, {
         "resilience.calls{key=other,policy=p}": 3,
@@ -67,7 +67,7 @@ describe("Metrics.layer: keys", () => {
     Effect.gen(function* () {
       const policy = yield* make
       yield* Effect.exit(down.pipe(policy.protect({ key: "eu" })))
-      yield* policy.control.close("eu")
+      yield* policy.control.close({ key: "eu" })
       yield* read
       assert.property(yield* read, "resilience.circuits{key=eu,policy=p,state=closed}")
     }).pipe(Effect.provide(Metrics.layer({ keys: "not-closed" })), isolated)

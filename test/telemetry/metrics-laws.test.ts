@@ -88,7 +88,7 @@ const world = (program: ReadonlyArray<Command>) =>
             )
             return yield* TestClock.adjust("3 millis")
           case "Operate":
-            return yield* one === undefined ? Effect.void : one.policy.control[command.command]("k0")
+            return yield* one === undefined ? Effect.void : one.policy.control[command.command]({ key: "k0" })
           case "Wait":
             return yield* TestClock.adjust(command.millis)
           case "Export":

@@ -77,7 +77,7 @@ describe("Metrics.layer: what it leaves behind", () => {
       const policy = yield* Policy.make("kept", { breaker: {} })
       const scope = yield* Scope.make()
       yield* Layer.buildWithScope(Metrics.layer({ keys: "not-closed" }), scope)
-      yield* policy.control.isolate("eu")
+      yield* policy.control.isolate({ key: "eu" })
       yield* read
       assert.isAbove((yield* Metric.snapshot).length, 20)
       assert.strictEqual(Event.listenersOf(hub).size, 0)

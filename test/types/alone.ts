@@ -2,6 +2,7 @@
 import { type Config, type Duration, Effect, Exit, type Layer, Schedule, type Scope, Stream } from "effect"
 import {
   Bulkhead,
+  type Change,
   type CircuitBreaker,
   Deadline,
   type Event,
@@ -53,7 +54,7 @@ exactly<typeof seat, (id: number) => Seated>(true)
 const seats = Seats.state()
 exactly<typeof seats, Effect.Effect<Bulkhead.State, never, Seats>>(true)
 const resized = Seats.resize(3)
-exactly<typeof resized, Effect.Effect<void, never, Seats>>(true)
+exactly<typeof resized, Effect.Effect<Change.Change, never, Seats>>(true)
 exactly<typeof Seats.layer, Layer.Layer<Seats>>(true)
 exactly<ReturnType<typeof Seats.layerConfig>, Layer.Layer<Seats, Settings>>(true)
 
@@ -78,9 +79,9 @@ exactly<typeof Users.events, Stream.Stream<Event.Event, never, Users>>(true)
 exactly<typeof Users.snapshot, Effect.Effect<CircuitBreaker.Snapshot, never, Users>>(true)
 const hydrated = Users.snapshot.pipe(Effect.flatMap(Users.restore))
 exactly<typeof hydrated, Effect.Effect<void, never, Users>>(true)
-exactly<keyof typeof Users.control, "isolate" | "close" | "reset" | "disable" | "enable">(true)
-const isolated = Users.control.isolate(host)
-exactly<typeof isolated, Effect.Effect<void, never, Users>>(true)
+exactly<keyof typeof Users.control, "isolate" | "open" | "close" | "reset" | "disable" | "enable" | "set">(true)
+const isolated = Users.control.isolate({ key: host })
+exactly<typeof isolated, Effect.Effect<Change.Change, never, Users>>(true)
 
 const permit = Users.acquire({ key: host })
 exactly<typeof permit, Effect.Effect<CircuitBreaker.Permit, Rejection.CircuitOpen, Scope.Scope | Users>>(true)

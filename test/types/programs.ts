@@ -1,6 +1,7 @@
 /** The programs of the contract, each with exactly the types it must have. Compiled, never run. */
 import { type Config, type Duration, Effect, type Layer } from "effect"
 import {
+  type Change,
   Fallback,
   type Rejection,
   Retry,
@@ -111,10 +112,13 @@ exactly<typeof later, Effect.Effect<Receipt | Tag, CardDeclined, Payments>>(true
 const stats = Payments.stats(host)
 exactly<typeof stats, Effect.Effect<Stats.Stats, never, Payments>>(true)
 
-const isolated = Payments.control.isolate(host)
-exactly<typeof isolated, Effect.Effect<void, never, Payments>>(true)
+const isolated = Payments.control.isolate({ key: host })
+exactly<typeof isolated, Effect.Effect<Change.Change, never, Payments>>(true)
 
-exactly<keyof typeof Payments.control, "isolate" | "close" | "reset" | "disable" | "enable" | "resize">(true)
+exactly<
+  keyof typeof Payments.control,
+  "isolate" | "open" | "close" | "reset" | "disable" | "enable" | "resize" | "set"
+>(true)
 exactly<typeof Payments.layer, Layer.Layer<Payments>>(true)
 exactly<ReturnType<typeof Payments.layerConfig>, Layer.Layer<Payments, Settings>>(true)
 

@@ -12,18 +12,22 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type * as Change from "./Change.ts"
 import * as Event from "./Event.ts"
 import { inScope } from "./engine/acquire.ts"
 import { BulkheadCall, BulkheadEngine, type BulkheadSettings } from "./engine/bulkhead.ts"
 import { BulkheadHold } from "./engine/bulkheadHold.ts"
+import * as Changes from "./engine/changes.ts"
 import * as FromConfig from "./engine/config.ts"
 import * as Instances from "./engine/instances.ts"
 import * as Keyed from "./engine/keyed.ts"
 import type * as Permits from "./engine/permits.ts"
 import * as Protecting from "./engine/protect.ts"
+import { setCommand, type Tuned, TunedKey, Tuner } from "./engine/retune.ts"
+import { toJson } from "./engine/settingsJson.ts"
 import * as Streams from "./engine/stream.ts"
+import { watch } from "./engine/watchConfig.ts"
 import type * as Rejection from "./Rejection.ts"
-import * as Time from "./runtime/clock.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
 import type * as Stats from "./Stats.ts"
@@ -98,6 +102,39 @@ export interface ConfigValues {
   readonly maxQueued?: number
   /** How long a call may wait. */
   readonly maxWait?: Duration.Duration
+}
+
+/**
+ * The settings of a bulkhead that `control.set` changes; what is left out stays as it is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Values {
+  /**
+   * Calls that may run at the same time, per key. More permits wake waiting calls at once, in the order of their arrival; with fewer
+   * the calls that run go on. A `resize` in force holds over it.
+   */
+  readonly maxConcurrent?: number | undefined
+  /** Calls that may wait for a permit. Those that wait stay in the queue. */
+  readonly maxQueued?: number | undefined
+  /** How long a call may wait. Those that wait keep their time. */
+  readonly maxWait?: Duration.Input | undefined
+}
+
+/**
+ * Lets an operator change the settings of a bulkhead.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Control<R = never> {
+  /**
+   * Changes settings for the calls to come, of every key: values have the names of those of `layerConfig`. Windows, counts, queues and
+   * running calls are kept. Throws a `RangeError` for what is no setting or cannot change live; a value that is out of range dies with
+   * the error of construction when the effect runs. Nothing is changed then.
+   */
+  readonly set: (values: Values, why?: Change.Why) => Effect.Effect<Change.Change, never, R>
 }
 
 /**
@@ -215,13 +252,16 @@ export interface Bulkhead<R = never> {
   readonly state: (key?: string) => Effect.Effect<State, never, R>
   /**
    * Changes the permits of a key, an integer >= 1; without a key, those of all keys, those to come included. Running calls
-   * are not interrupted: fewer permits apply when enough calls have ended. The last command counts.
+   * are not interrupted: fewer permits apply when enough calls have ended. The last command counts. It returns the change that it
+   * has added to the record: see `Policies.changes`.
    */
-  readonly resize: (maxConcurrent: number, key?: string) => Effect.Effect<void, never, R>
+  readonly resize: (maxConcurrent: number, target?: Change.Target) => Effect.Effect<Change.Change, never, R>
   /** Returns the stats of one key. A bulkhead counts calls and rejections, and no results. */
   readonly stats: (key?: string) => Effect.Effect<Stats.Stats, never, R>
   /** Returns the stats of every key that is kept, and as key `"(evicted)"` the totals of those that were. */
   readonly allStats: Effect.Effect<ReadonlyArray<Stats.Stats>, never, R>
+  /** Commands of an operator on its settings. */
+  readonly control: Control<R>
   /** The events of this bulkhead, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
 }
@@ -293,12 +333,36 @@ export const resolve = (name: string, options: Options): BulkheadSettings => {
  */
 export const make = (name: string, options: Options): Effect.Effect<Bulkhead> => {
   const settings = resolve(name, options)
-  return Instances.create("made", module, name, settings, (hub) => makeWith(name, settings, hub))
+  return created("made", name, options, settings, {})
 }
 
-const makeWith = (name: string, settings: BulkheadSettings, program: Event.Hub): Bulkhead => {
+const created = (
+  origin: Instances.Origin,
+  name: string,
+  options: Options,
+  settings: BulkheadSettings,
+  configured: ConfigValues
+): Effect.Effect<Bulkhead> =>
+  Instances.create(origin, module, name, settings, (hub, desk) => {
+    const engine = new BulkheadEngine(name, settings, hub)
+    const tuner = new Tuner({
+      id: name,
+      where: Check.named(module, name),
+      schema: FromConfig.BulkheadValues,
+      options,
+      configured,
+      settings,
+      optionNames: [...permitOptionNames, "keys"],
+      toOptions: (values, options) => FromConfig.merge(options, values),
+      resolve: (options) => resolve(name, options),
+      describe: toJson,
+      apply: (settings, now) => engine.retune(settings, now)
+    })
+    return makeWith(name, engine, { tuner, desk })
+  })
+
+const makeWith = (name: string, engine: BulkheadEngine, tuned: Tuned): Bulkhead => {
   const where = Check.named(module, name)
-  const engine = new BulkheadEngine(name, settings, program)
   const protect = Protecting.protectWith(
     where,
     (self, options) => new BulkheadCall(engine, undefined, self, options),
@@ -328,14 +392,11 @@ const makeWith = (name: string, settings: BulkheadSettings, program: Event.Hub):
       return Effect.sync(() => engine.stats(key))
     },
     allStats: Effect.sync(() => engine.allStats()),
-    resize: (maxConcurrent, key) => {
-      Check.integer(Check.inside(where, "resize"), "maxConcurrent", maxConcurrent, 1)
-      if (key !== undefined) Check.key(Check.inside(where, "resize"), key)
-      return Time.withNow((now) => engine.resize(maxConcurrent, key, now))
-    },
+    resize: Changes.resizeCommand(Check.inside(where, "resize"), engine.operate(tuned.desk, tuned.tuner.plug)),
+    control: { set: setCommand(Check.inside(where, "control.set"), tuned) },
     events: Event.streamFrom(engine.reporter.local)
   }
-  return Object.assign(members, { [EngineKey]: engine })
+  return Object.assign(members, { [EngineKey]: engine, [TunedKey]: tuned })
 }
 
 /**
@@ -352,6 +413,15 @@ export interface Class<Self, Id extends string> extends Context.ServiceClass<Sel
    * option. Fails with a `ConfigError` when a value is out of range.
    */
   readonly layerConfig: (config: Types.ConfigSource<ConfigValues>) => Layer.Layer<Self, Config.ConfigError>
+  /**
+   * Watches the source of `layerConfig`: a value that changes arrives as a change by `"config"`, in place of the one before. What
+   * `layerConfig` would refuse is logged, once for each error, and the values before are kept. A value that disappears is again that of
+   * the class.
+   */
+  readonly watchConfig: <E = never, R = never>(
+    config: Types.ConfigSource<ConfigValues>,
+    options?: Types.WatchOptions<E, R>
+  ) => Layer.Layer<never, never, Self | R>
 }
 
 /**
@@ -404,6 +474,7 @@ export const Service =
       stats: inContext.call((bulkhead) => bulkhead.stats),
       allStats: inContext.effect((bulkhead) => bulkhead.allStats),
       resize: inContext.call((bulkhead) => bulkhead.resize),
+      control: { set: inContext.call((bulkhead) => bulkhead.control.set) },
       events: inContext.stream((bulkhead) => bulkhead.events),
       ...FromConfig.layers(
         id,
@@ -412,8 +483,10 @@ export const Service =
         FromConfig.BulkheadValues,
         (values) => values,
         (options) => resolve(id, options),
-        (settings) => Instances.create("declared", module, id, settings, (hub) => makeWith(id, settings, hub))
-      )
+        (settings, values) => created("declared", id, options, settings, values ?? {})
+      ),
+      watchConfig: (config, watching) =>
+        watch(where, id, service, FromConfig.BulkheadValues, FromConfig.all, config, watching)
     }
     return Object.assign(service, members) as unknown as Types.RequireSelf<Self, "Bulkhead", Class<Self, Id>>
   }

@@ -16,16 +16,21 @@ import type * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type * as Change from "./Change.ts"
 import * as Event from "./Event.ts"
 import { BreakerCall, BreakerEngine, type BreakerSettings } from "./engine/breaker.ts"
 import { BreakerHold } from "./engine/breakerHold.ts"
-import * as Circuits from "./engine/circuits.ts"
+import * as Changes from "./engine/changes.ts"
+import type { CircuitSettings } from "./engine/circuits.ts"
 import * as FromConfig from "./engine/config.ts"
 import * as Instances from "./engine/instances.ts"
 import * as Keyed from "./engine/keyed.ts"
 import * as OpenTime from "./engine/openTime.ts"
 import * as Protecting from "./engine/protect.ts"
+import { setCommand, type Tunable, TunedKey, Tuner } from "./engine/retune.ts"
+import { toJson } from "./engine/settingsJson.ts"
 import * as Streams from "./engine/stream.ts"
+import { watch } from "./engine/watchConfig.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Rejection from "./Rejection.ts"
 import * as Time from "./runtime/clock.ts"
@@ -155,27 +160,41 @@ export interface ProtectOptions extends Outcome.Classification {
  * `isolate` (resilience4j: `FORCED_OPEN`) and `disable` (`DISABLED`) hold until another command; the others take effect
  * once.
  *
- * **Details** The last command counts: after `isolate()`, `close("eu")` admits the calls of that key only, and `close()`
+ * **Details** Each command returns the {@link Change.Change} that it has added to the record: see `Policies.changes`. With `for`
+ * the circuit is afterwards what it would be without the command, as after `Policies.undo`.
+ *
+ * The last command counts: after `isolate()`, `close({ key: "eu" })` admits the calls of that key only, and `close()`
  * those of every key. A command for a key creates its circuit, also when `maxKeys` is reached, and is kept as long as it
- * holds. Each change of a circuit in memory emits a `Transition` event with the cause `"control"`. A key that is no string
- * throws a `RangeError`.
+ * holds. Each change of a circuit in memory emits a `Transition` event with the cause `"control"`. A key that is no string, a
+ * `reason` or `by` that is too long or no single line, and a `for` that is no duration above zero throw a `RangeError`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Control<R = never> {
-  /** Rejects every call of the key, or of all keys, until `close`, `reset` or `disable`. */
-  readonly isolate: (key?: string) => Effect.Effect<void, never, R>
+  /** Rejects every call of the key, or of all keys, until `close`, `reset`, `open` or `disable`. */
+  readonly isolate: (target?: Change.Target) => Effect.Effect<Change.Change, never, R>
+  /**
+   * Opens the circuit as if it had tripped, for as long as its next opening would last; a probe decides then. With `for` it is
+   * open for exactly that time, and then what it would be without the command.
+   */
+  readonly open: (target?: Change.Target) => Effect.Effect<Change.Change, never, R>
   /** Closes the circuit with an empty trip state. Does nothing to a closed circuit. */
-  readonly close: (key?: string) => Effect.Effect<void, never, R>
+  readonly close: (target?: Change.Target) => Effect.Effect<Change.Change, never, R>
   /**
    * Closes the circuit with an empty trip state, and forgets its openings in a row; applies to a closed circuit too.
    */
-  readonly reset: (key?: string) => Effect.Effect<void, never, R>
-  /** Lets every call through and counts nothing, until `enable`, `close`, `reset` or `isolate`. */
-  readonly disable: (key?: string) => Effect.Effect<void, never, R>
+  readonly reset: (target?: Change.Target) => Effect.Effect<Change.Change, never, R>
+  /** Lets every call through and counts nothing, until `enable`, `close`, `reset`, `open` or `isolate`. */
+  readonly disable: (target?: Change.Target) => Effect.Effect<Change.Change, never, R>
   /** Ends `disable`: closes the circuit with an empty trip state. Does nothing to a circuit in another state. */
-  readonly enable: (key?: string) => Effect.Effect<void, never, R>
+  readonly enable: (target?: Change.Target) => Effect.Effect<Change.Change, never, R>
+  /**
+   * Changes settings for the calls to come, of every key: values have the names of those of `layerConfig`. Windows, counts, queues and
+   * running calls are kept. Throws a `RangeError` for what is no setting or cannot change live; a value that is out of range dies with
+   * the error of construction when the effect runs. Nothing is changed then.
+   */
+  readonly set: (values: Values, why?: Change.Why) => Effect.Effect<Change.Change, never, R>
 }
 
 /**
@@ -251,17 +270,78 @@ export type Snapshot = typeof Snapshot.Type
  * @since 0.1.0
  */
 export interface ConfigValues {
-  /** The trip policy, by its name in `TripPolicy` and its options. */
+  /**
+   * The trip policy, by its name in `TripPolicy` and its options. Without a `type` that of the class with other numbers, each of which
+   * one part of it must have.
+   */
   readonly trip?:
     | { readonly type: "consecutive"; readonly failures: number; readonly minDuration?: Duration.Duration }
     | ({ readonly type: "failureRate" } & WindowValues)
     | ({ readonly type: "slowCallRate"; readonly slowerThan: Duration.Duration } & WindowValues)
+    | ({ readonly type?: never } & TripNumbers & WindowValues)
   /** How long the first opening lasts; growth and jitter keep the values of the class. */
   readonly openFor?: Duration.Duration
+  /** The factor by which each opening in a row is longer than the one before: `factor` of {@link OpenFor}. */
+  readonly openForFactor?: number
+  /** The longest opening before jitter: `max` of {@link OpenFor}. */
+  readonly openForMax?: Duration.Duration
+  /** Share of the open time by which it varies: `jitter` of {@link OpenFor}. */
+  readonly openForJitter?: number
   /** The longest open time that a `retryAfter` may ask for. */
   readonly maxRetryAfter?: Duration.Duration
   /** How a half-open circuit decides. */
   readonly probes?: { readonly permitted?: number; readonly successes?: number; readonly lease?: Duration.Duration }
+}
+
+/**
+ * The settings of a circuit that `control.set` changes; what is left out stays as it is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Values {
+  /**
+   * The trip policy: one of your own or of `TripPolicy`, or as data its type and options. Without a `type` the present one with other
+   * numbers, each of which one part of it must have. The evidence is kept as far as `adopt` of the new one allows.
+   */
+  readonly trip?: TripPolicy.Any | TripValues | undefined
+  /** How long the first opening lasts; growth and jitter stay as they are. An open circuit keeps its time. */
+  readonly openFor?: Duration.Input | undefined
+  /** The factor by which each opening in a row is longer than the one before: `factor` of {@link OpenFor}. */
+  readonly openForFactor?: number | undefined
+  /** The longest opening before jitter: `max` of {@link OpenFor}. */
+  readonly openForMax?: Duration.Input | undefined
+  /** Share of the open time by which it varies: `jitter` of {@link OpenFor}. */
+  readonly openForJitter?: number | undefined
+  /** The longest open time that a `retryAfter` may ask for. */
+  readonly maxRetryAfter?: Duration.Input | undefined
+  /** How a half-open circuit decides. */
+  readonly probes?: Probes | undefined
+}
+
+/**
+ * A trip policy as data.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type TripValues =
+  | { readonly type: "any" | "all"; readonly policies: ReadonlyArray<TripPolicy.Any | TripValues> }
+  | {
+      readonly type?: "consecutive" | "failureRate" | "slowCallRate" | undefined
+      readonly failures?: number | undefined
+      readonly minDuration?: Duration.Input | undefined
+      readonly slowerThan?: Duration.Input | undefined
+      readonly threshold?: number | undefined
+      readonly window?: Duration.Input | undefined
+      readonly calls?: number | undefined
+      readonly minimumCalls?: number | undefined
+    }
+
+interface TripNumbers {
+  readonly failures?: number
+  readonly minDuration?: Duration.Duration
+  readonly slowerThan?: Duration.Duration
 }
 
 interface WindowValues {
@@ -411,7 +491,7 @@ const module = "CircuitBreaker"
  *
  * @internal
  */
-export const resolveCircuit = (where: string, options: Omit<Options, "keys">): Circuits.CircuitSettings => {
+export const resolveCircuit = (where: string, options: Omit<Options, "keys">): CircuitSettings => {
   const { maxRetryAfter, openFor, probes = {}, trip } = options
   const resolvedTrip: TripPolicy.TripPolicy = Check.tripPolicy(
     where,
@@ -485,12 +565,74 @@ export const make = <const O extends Options = {}>(
   options?: O & Options & Types.NoUnknownOptions<O, Options, "probes" | "keys" | "openFor">
 ): Effect.Effect<CircuitBreaker<Outcome.ClassificationOf<O>>> => {
   const settings = resolve(name, Check.orDefault<Options>(options, {}))
-  return Instances.create("made", module, name, settings, (hub) => makeWith(name, settings, hub))
+  return created("made", name, Check.orDefault<Options>(options, {}), settings, {})
 }
 
-const makeWith = <C>(name: string, settings: BreakerSettings, program: Event.Hub): CircuitBreaker<C> => {
+const created = <C>(
+  origin: Instances.Origin,
+  name: string,
+  options: Options,
+  settings: BreakerSettings,
+  configured: ConfigValues
+): Effect.Effect<CircuitBreaker<C>> =>
+  Instances.create(origin, module, name, settings, (hub, desk) =>
+    makeWith<C>(name, options, settings, configured, hub, desk)
+  )
+
+/**
+ * Refuses values of a circuit whose open time is a schedule.
+ *
+ * @internal
+ */
+export const refuseLive = (
+  where: string,
+  path: string,
+  values: { readonly [name: string]: unknown },
+  openFor: Options["openFor"]
+): void => {
+  if (!Check.isSchedule(openFor)) return
+  const name = ["openFor", "openForFactor", "openForMax", "openForJitter"].find((name) => values[name] !== undefined)
+  if (name === undefined) return
+  throw new RangeError(`${where}: ${path}${name} cannot change while the policy runs: the open time is a schedule`)
+}
+
+/** @internal */
+export const tunable = (
+  name: string,
+  options: Options,
+  settings: BreakerSettings,
+  configured: ConfigValues,
+  engine: BreakerEngine
+): Tunable<Options, BreakerSettings> => {
+  const where = Check.named(module, name)
+  return {
+    id: name,
+    where,
+    schema: FromConfig.CircuitValues,
+    options,
+    configured,
+    settings,
+    optionNames: [...circuitOptionNames, "keys"],
+    refuse: (values, { openFor }) => refuseLive(where, "", { ...values }, openFor),
+    toOptions: (values, options) => FromConfig.merge(options, FromConfig.toCircuitOptions(values, options)),
+    resolve: (options) => resolve(name, options),
+    describe: toJson,
+    apply: (settings) => engine.retune(settings)
+  }
+}
+
+const makeWith = <C>(
+  name: string,
+  options: Options,
+  settings: BreakerSettings,
+  configured: ConfigValues,
+  program: Event.Hub,
+  desk: Changes.Desk
+): CircuitBreaker<C> => {
   const where = Check.named(module, name)
   const engine = new BreakerEngine(where, name, settings, program)
+  const tuner = new Tuner(tunable(name, options, settings, configured, engine))
+  const tuned = { tuner, desk }
   const protect = Protecting.protectWith(where, (self, options) => new BreakerCall(engine, undefined, self, options))
   const members: CircuitBreaker<C> = {
     // The implementation handles effects of any type; the interface says which ones.
@@ -521,14 +663,17 @@ const makeWith = <C>(name: string, settings: BreakerSettings, program: Event.Hub
     allStats: Time.withNow((now) => engine.allStats(now)),
     events: Event.streamFrom(engine.reporter.local),
     transitions: Event.transitionsFrom(engine.reporter.local),
-    control: Circuits.commands(where, (key, command, now, fiber) => engine.control(key, command, now, fiber)),
+    control: {
+      ...Changes.circuitCommands(where, engine.operate(desk, tuner.plug)),
+      set: setCommand(Check.inside(where, "control.set"), tuned)
+    },
     snapshot: Time.withNow((now, fiber) => engine.snapshot(now, fiber)),
     restore: (snapshot) =>
       Time.withNow((now, fiber) => {
         engine.restore(checkSnapshot(Check.inside(where, "restore"), snapshot), now, fiber)
       })
   }
-  return Object.assign(members, { [EngineKey]: engine })
+  return Object.assign(members, { [EngineKey]: engine, [TunedKey]: tuned })
 }
 
 const decodeSnapshot = Schema.decodeUnknownResult(Snapshot)
@@ -559,10 +704,12 @@ const statics = <Self, C>(id: string, service: Context.Service<Self, CircuitBrea
     transitions: inContext.stream((breaker) => breaker.transitions),
     control: {
       isolate: inContext.call((breaker) => breaker.control.isolate),
+      open: inContext.call((breaker) => breaker.control.open),
       close: inContext.call((breaker) => breaker.control.close),
       reset: inContext.call((breaker) => breaker.control.reset),
       disable: inContext.call((breaker) => breaker.control.disable),
-      enable: inContext.call((breaker) => breaker.control.enable)
+      enable: inContext.call((breaker) => breaker.control.enable),
+      set: inContext.call((breaker) => breaker.control.set)
     },
     snapshot: inContext.effect((breaker) => breaker.snapshot),
     restore: inContext.call((breaker) => breaker.restore)
@@ -585,6 +732,15 @@ export interface Class<Self, Id extends string, C = {}>
    * option. Fails with a `ConfigError` when a value is out of range.
    */
   readonly layerConfig: (config: Types.ConfigSource<ConfigValues>) => Layer.Layer<Self, Config.ConfigError>
+  /**
+   * Watches the source of `layerConfig`: a value that changes arrives as a change by `"config"`, in place of the one before. What
+   * `layerConfig` would refuse is logged, once for each error, and the values before are kept. A value that disappears is again that of
+   * the class.
+   */
+  readonly watchConfig: <E = never, R = never>(
+    config: Types.ConfigSource<ConfigValues>,
+    options?: Types.WatchOptions<E, R>
+  ) => Layer.Layer<never, never, Self | R>
 }
 
 /**
@@ -637,8 +793,10 @@ export const Service =
         FromConfig.CircuitValues,
         FromConfig.toCircuitOptions,
         (options) => resolve(id, options),
-        (settings) => Instances.create("declared", module, id, settings, (hub) => makeWith<C>(id, settings, hub))
-      )
+        (settings, values) => created<C>("declared", id, given, settings, values ?? {})
+      ),
+      watchConfig: (config, options) =>
+        watch(Check.named(module, id), id, key, FromConfig.CircuitValues, FromConfig.all, config, options)
     }
     return Object.assign(key, members) as unknown as Types.RequireSelf<Self, "CircuitBreaker", Class<Self, Id, C>>
   }

@@ -30,8 +30,11 @@ export type Path = string | ConfigProvider.Path
  *
  * **Details** The names below the path:
  *
- * - `trip.type`: `consecutive`, `failureRate` or `slowCallRate`, and beside it the options of that trip policy
+ * - `trip.type`: `consecutive`, `failureRate` or `slowCallRate`, and beside it the options of that trip policy; without it `trip.failures`,
+ *   `trip.minDuration`, `trip.threshold`, `trip.window`, `trip.calls`, `trip.minimumCalls` and `trip.slowerThan` are other numbers for the one
+ *   part of the trip policy of the class that has them
  * - `openFor`: how long the first opening lasts; growth and jitter keep the values of the class
+ * - `openForFactor`, `openForMax`, `openForJitter`: the growth and the jitter
  * - `maxRetryAfter`
  * - `probes.permitted`, `probes.successes`, `probes.lease`
  *
@@ -88,8 +91,8 @@ export const backoff = (path?: Path): Config.Config<Retry.BackoffConfigValues> =
   FromConfig.fromPath(FromConfig.BackoffValues, path)
 
 /**
- * Reads options of a whole policy: `deadline`, `timeout`, and below `retry` those of {@link backoff}, below `budget`
- * those of {@link retryBudget}, below `breaker` those of {@link circuitBreaker} and below `bulkhead` those of
+ * Reads options of a whole policy: `deadline`, `timeout`, and below `retry` those of {@link backoff} with `maxRetryAfter`, `history` and
+ * `unprocessedOnly`, below `budget` those of {@link retryBudget}, below `breaker` those of {@link circuitBreaker} and below `bulkhead` those of
  * {@link bulkhead}.
  *
  * @category configs

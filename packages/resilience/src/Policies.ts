@@ -10,13 +10,18 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as Schema from "effect/Schema"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Change from "./Change.ts"
 import type * as CircuitBreaker from "./CircuitBreaker.ts"
 import type * as Event from "./Event.ts"
+import * as Changes from "./engine/changes.ts"
 import * as Instances from "./engine/instances.ts"
+import { tunedOf } from "./engine/retune.ts"
 import type * as Policy from "./Policy.ts"
 import * as Broadcast from "./runtime/broadcast.ts"
+import * as Time from "./runtime/clock.ts"
 import type * as Stats from "./Stats.ts"
 
 /**
@@ -25,7 +30,7 @@ import type * as Stats from "./Stats.ts"
  * @category models
  * @since 0.1.0
  */
-export type Kind = "Policy" | "CircuitBreaker" | "Bulkhead" | "RetryBudget" | "StaleFallback" | "TokenBudget"
+export type Kind = Change.Kind
 
 /**
  * One live policy.
@@ -54,11 +59,22 @@ export interface Entry {
   readonly durations: Effect.Effect<Stats.Durations> | undefined
   /** Its events, from the moment the stream is run; those of a stale fallback are in `Event.stream` only. */
   readonly events: Stream.Stream<Event.Event>
-  /** The commands that this kind has. */
-  readonly control: Partial<Policy.Control>
+  /** The commands that the policy has the parts for. `set` takes the values of its kind, as data. */
+  readonly control: Control
   /** The circuits as data, and how to restore them; `undefined` for a kind without. */
   readonly snapshot: Effect.Effect<CircuitBreaker.Snapshot> | undefined
   readonly restore: ((snapshot: CircuitBreaker.Snapshot) => Effect.Effect<void>) | undefined
+}
+
+/**
+ * The commands of a policy of any kind.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Control extends Partial<Omit<Policy.Control, "set">> {
+  /** Changes settings: as data, durations in milliseconds or as text. */
+  readonly set?: (values: Schema.JsonObject, why?: Change.Why) => Effect.Effect<Change.Change>
 }
 
 /**
@@ -138,7 +154,7 @@ interface Members {
   readonly allStats?: Effect.Effect<ReadonlyArray<Stats.Stats>>
   readonly durations?: Effect.Effect<Stats.Durations>
   readonly events?: Stream.Stream<Event.Event>
-  readonly control?: Partial<Policy.Control>
+  readonly control?: Control
   readonly resize?: Policy.Control["resize"]
   readonly snapshot?: Effect.Effect<CircuitBreaker.Snapshot>
   readonly restore?: (snapshot: CircuitBreaker.Snapshot) => Effect.Effect<void>
@@ -146,11 +162,17 @@ interface Members {
 
 const none: Effect.Effect<ReadonlyArray<Stats.Stats>> = Effect.succeed([])
 
-const toEntry = ({ kind, name, number, policy, settings }: Instances.Instance): ReadonlyArray<Entry> => {
+/** The commands that the policy has the parts for. */
+const controlOf = ({ control, resize }: Members, desk: Changes.Desk | undefined): Control => {
+  const all = Object.entries({ ...(resize === undefined ? {} : { resize }), ...control })
+  return Object.fromEntries(all.filter(([action]) => desk?.has(action as Changes.GivenAction)))
+}
+
+const toEntry = ({ desk, kind, name, number, policy, settings }: Instances.Instance): ReadonlyArray<Entry> => {
   // What is registered are the members that `make` returns.
   const members = policy() as Members | undefined
   if (members === undefined) return []
-  const { allStats = none, control, durations, events = Stream.empty, resize, restore, snapshot } = members
+  const { allStats = none, durations, events = Stream.empty, restore, snapshot } = members
   return [
     {
       name,
@@ -160,7 +182,7 @@ const toEntry = ({ kind, name, number, policy, settings }: Instances.Instance): 
       stats: allStats,
       durations,
       events,
-      control: control ?? (resize === undefined ? {} : { resize }),
+      control: controlOf(members, desk()),
       snapshot,
       restore
     }
@@ -219,3 +241,161 @@ export const registrations: Stream.Stream<Registration> = Stream.unwrap(
     })
   )
 )
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Changes
+// ---------------------------------------------------------------------------------------------------------------------
+
+const ledger: Effect.Effect<Changes.Ledger> = Effect.map(Instances.current, (known) => known.ledger)
+
+/**
+ * The record of the commands that were given to the policies of the program, the oldest first.
+ *
+ * **Details** A command of every kind adds a line, also one that altered nothing, and so does what ends a change: an undo, or its
+ * expiry. Lines are never changed. The last 1,000 are kept, and those of changes that hold.
+ *
+ * **Example** (Who did what)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Policies, Policy } from "effect-resilience"
+ *
+ * class Search extends Policy.Service<Search>()("app/Search", { breaker: {} }) {}
+ *
+ * const program = Effect.gen(function*() {
+ *   yield* Search.control.isolate({ by: "ann", reason: "INC-7", for: "30 minutes" })
+ *   return (yield* Policies.changes).map(({ action, by, policy, reason }) => `${by}: ${action} ${policy}, ${reason}`)
+ * })
+ * const live = Search.layer
+ * await Effect.runPromise(program.pipe(Effect.provide(live))) // => ["ann: isolate app/Search, INC-7"]
+ * ```
+ *
+ * @category changes
+ * @since 0.1.0
+ */
+export const changes: Effect.Effect<ReadonlyArray<Change.Change>> = Effect.map(ledger, ({ all }) => all)
+
+/**
+ * The changes that hold now, the oldest first: circuits isolated, disabled or opened by a command, permits, modes and settings that
+ * are not those of the code.
+ *
+ * **Details** A change no longer holds when it was undone, when it has expired, when a later `close`, `reset`, `enable` or `open`
+ * of its circuit has ended it, and when its policy has left. One that a later change only covers still holds: it shows again when
+ * the later one ends.
+ *
+ * @category changes
+ * @since 0.1.0
+ */
+export const inForce: Effect.Effect<ReadonlyArray<Change.Change>> = Effect.flatMap(ledger, (ledger) =>
+  Time.withNow((now) => ledger.inForce(now))
+)
+
+/**
+ * Takes a change back: its policy is what it would be without it. Returns the line that records the undo.
+ *
+ * **Details** Changes may be undone in any order. A circuit becomes what it was, with its trip state, its openings in a row and the
+ * moment when its open time ends; time has passed meanwhile, so an open time that would be over is over. Results of calls that began
+ * before change nothing. If another change came later on the same circuit, the circuit stays as that one has set it.
+ *
+ * Fails with `Change.NotUndone` when the record has no such change, when it has ended already, and when it is itself an undo or an
+ * expiry. Throws a `RangeError` at once when `by` or `reason` is too long or no single line.
+ *
+ * **Example** (An isolation that was a mistake)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Policies, Policy } from "effect-resilience"
+ *
+ * class Search extends Policy.Service<Search>()("app/Search", { breaker: {} }) {}
+ *
+ * const program = Effect.gen(function*() {
+ *   const change = yield* Search.control.isolate({ by: "ann", reason: "wrong cluster" })
+ *   yield* Policies.undo(change.id, { by: "ann" })
+ *   return (yield* Search.stats()).circuit?._tag
+ * })
+ * const live = Search.layer
+ * await Effect.runPromise(program.pipe(Effect.provide(live))) // => "closed"
+ * ```
+ *
+ * @category changes
+ * @since 0.1.0
+ */
+export const undo = (
+  id: number,
+  why: Pick<Change.Why, "by" | "reason"> = {}
+): Effect.Effect<Change.Change, Change.NotUndone> => {
+  const run = Changes.undo(id, why)
+  return Effect.flatMap(ledger, run)
+}
+
+/**
+ * Gives a command that comes as data, from a console or a command line: it is checked, and nothing is created.
+ *
+ * **Details** The name of a policy that does not live here, and a key that is not in memory, are refused. So are values out of
+ * range, an action that the policy does not have the part for, a `by` that is empty or longer than 100 characters, a `reason` longer
+ * than 500, and one that is no single line. If several live policies have the name, the command applies to all of them, or to none
+ * if one refuses it; each has a line of its own in the record, and the last one is returned. `instance` chooses one of them.
+ *
+ * @category changes
+ * @since 0.1.0
+ */
+export const command = (
+  name: string,
+  command: Change.Command
+): Effect.Effect<Change.Change, Change.UnknownPolicy | Change.UnknownKey | Change.RefusedCommand> =>
+  Effect.flatMap(Instances.current, (known): Commanded => {
+    const decoded = decodeCommand(command)
+    if (Result.isFailure(decoded)) {
+      return Effect.fail(new Change.RefusedCommand({ policy: name, problem: decoded.failure.message }))
+    }
+    const data = decoded.success
+    const desks = known
+      .named(name)
+      .filter(({ number }) => data.instance === undefined || number === data.instance)
+      .flatMap(({ desk }) => desk() ?? [])
+    if (desks.length > 0) return Changes.runCommand(name, desks, data)
+    const instance = data.instance === undefined ? {} : { instance: data.instance }
+    return Effect.fail(new Change.UnknownPolicy({ policy: name, ...instance }))
+  })
+
+type Commanded = Effect.Effect<Change.Change, Change.UnknownPolicy | Change.UnknownKey | Change.RefusedCommand>
+
+/**
+ * What values would change if they were set now, field by field, durations in milliseconds. Nothing is changed.
+ *
+ * **Details** The values are those of `control.set`, as data. Of several live policies of the name it is the one that was created
+ * last. What `set` would refuse fails with `Change.RefusedCommand`.
+ *
+ * **Example** (A timeout and a threshold)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Policies, Policy } from "effect-resilience"
+ *
+ * class Search extends Policy.Service<Search>()("app/Search", { breaker: {}, timeout: "1 second" }) {}
+ *
+ * const program = Policies.preview("app/Search", { timeout: "2 seconds", breaker: { trip: { threshold: 0.5 } } })
+ * await Effect.runPromise(program.pipe(Effect.provide(Search.layer))) // => [{ field: "breaker.trip.parts.0.threshold", before: 0.8, after: 0.5 }, { field: "timeout", before: 1000, after: 2000 }]
+ * ```
+ *
+ * @category changes
+ * @since 0.1.0
+ */
+export const preview = (
+  name: string,
+  values: Schema.JsonObject
+): Effect.Effect<ReadonlyArray<Change.Difference>, Change.UnknownPolicy | Change.RefusedCommand> =>
+  Effect.flatMap(Instances.current, (known): ReturnType<typeof preview> => {
+    const tuned = known
+      .named(name)
+      .flatMap(({ policy }) => tunedOf(policy()) ?? [])
+      .at(-1)
+    if (tuned === undefined) return Effect.fail(new Change.UnknownPolicy({ policy: name }))
+    const previewed = Result.try(() => tuned.tuner.preview(values))
+    if (Result.isSuccess(previewed)) return Effect.succeed(previewed.success)
+    const error = previewed.failure
+    const problem = error instanceof Error ? error.message : String(error)
+    return Effect.fail(new Change.RefusedCommand({ policy: name, problem }))
+  })
+
+const decodeCommand = Schema.decodeUnknownResult(Change.Command)

@@ -16,11 +16,12 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Bulkhead from "./Bulkhead.ts"
+import type * as Change from "./Change.ts"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import * as Event from "./Event.ts"
 import { inScope } from "./engine/acquire.ts"
 import { type BudgetSettings, gatedScheduleOf } from "./engine/budget.ts"
-import * as Circuits from "./engine/circuits.ts"
+import * as Changes from "./engine/changes.ts"
 import * as FromConfig from "./engine/config.ts"
 import * as Instances from "./engine/instances.ts"
 import * as Keyed from "./engine/keyed.ts"
@@ -28,7 +29,10 @@ import { PolicyCall, PolicyEngine, type PolicySettings } from "./engine/policy.t
 import { PolicyHold, permitOf } from "./engine/policyHold.ts"
 import * as Protecting from "./engine/protect.ts"
 import type { RetrySettings } from "./engine/retry.ts"
+import { setCommand, type Tuned, TunedKey, Tuner } from "./engine/retune.ts"
+import { toJson } from "./engine/settingsJson.ts"
 import * as Streams from "./engine/stream.ts"
+import { watch } from "./engine/watchConfig.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Rejection from "./Rejection.ts"
 import * as Retry from "./Retry.ts"
@@ -156,6 +160,21 @@ export interface KeyOption {
 }
 
 /**
+ * The options of the retry of a policy that can be read from `Config`: those of its `Retry.backoff`, and its own.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RetryConfigValues extends Retry.BackoffConfigValues {
+  /** A longer `retryAfter` of an error ends the retry. */
+  readonly maxRetryAfter?: Duration.Duration
+  /** Attempts that are kept for the history. */
+  readonly history?: number
+  /** Whether only errors are retried that prove that no work was done. */
+  readonly unprocessedOnly?: boolean
+}
+
+/**
  * The options of a policy that can be read from `Config`; what is not set stays as the class has it.
  *
  * @category models
@@ -164,7 +183,7 @@ export interface KeyOption {
 export interface ConfigValues {
   readonly deadline?: Duration.Duration
   readonly timeout?: Duration.Duration
-  readonly retry?: Retry.BackoffConfigValues
+  readonly retry?: RetryConfigValues
   readonly budget?: RetryBudget.ConfigValues
   readonly breaker?: CircuitBreaker.ConfigValues
   readonly bulkhead?: Bulkhead.ConfigValues
@@ -446,15 +465,55 @@ export interface ApplyStream<P extends Part, Rules, R2> {
 // ---------------------------------------------------------------------------------------------------------------------
 
 /**
- * Commands of an operator, each for one key, or for all keys when none is given. Those on the circuit do nothing in a policy without a breaker, `resize` nothing in one without
- * a bulkhead.
+ * Commands of an operator, each for one key, or for all keys when none is given. Those on the circuit throw a `RangeError` in a
+ * policy without a breaker, and `resize` in one without a bulkhead.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Control<R = never> extends CircuitBreaker.Control<R> {
+export interface Control<R = never> extends Omit<CircuitBreaker.Control<R>, "set"> {
   /** Changes the permits of a key, an integer >= 1; without a key, those of all keys, those to come included. */
-  readonly resize: (maxConcurrent: number, key?: string) => Effect.Effect<void, never, R>
+  readonly resize: (maxConcurrent: number, target?: Change.Target) => Effect.Effect<Change.Change, never, R>
+  /**
+   * Changes settings for the calls to come, of every key: values have the names of those of `layerConfig`. Windows, counts, balances,
+   * queues and running calls are kept; a call that runs keeps its timeout and its deadline.
+   *
+   * **Details** Values are merged over the options of the policy and all that was set before, and checked together as at
+   * construction. A part that the policy does not have cannot be added. Throws a `RangeError` for what is no setting or cannot change
+   * live; a value that is out of range dies with the error of construction when the effect runs. Nothing is changed then.
+   */
+  readonly set: (values: Values, why?: Change.Why) => Effect.Effect<Change.Change, never, R>
+}
+
+/**
+ * The settings of the retry of a policy that `control.set` changes: those of its `Retry.backoff`, and its own.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RetryValues extends Retry.Backoff {
+  /** A longer `retryAfter` of an error ends the retry. */
+  readonly maxRetryAfter?: Duration.Input | undefined
+  /** Attempts that are kept for the history. */
+  readonly history?: number | undefined
+  /** Whether only errors are retried that prove that no work was done. */
+  readonly unprocessedOnly?: boolean | undefined
+}
+
+/**
+ * The settings of a policy that `control.set` changes; what is left out stays as it is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Values {
+  readonly deadline?: Duration.Input | undefined
+  readonly timeout?: Duration.Input | undefined
+  readonly retry?: RetryValues | undefined
+  /** Those of the policy's own budget: a shared one is set through its own `control`. */
+  readonly budget?: RetryBudget.Values | undefined
+  readonly breaker?: CircuitBreaker.Values | undefined
+  readonly bulkhead?: Bulkhead.Values | undefined
 }
 
 /**
@@ -573,12 +632,14 @@ const resolveWindow = (where: string, options: StatsOptions = {}): number => {
     : Check.invalid(where, "stats.window", "a duration from 1 second to 10 minutes", given)
 }
 
+const optionNames = ["deadline", "retry", "budget", "breaker", "bulkhead", "timeout", "keys", "stats"]
+
 /** The settings of a policy; the defaults of its parts stand in their modules. */
 const resolve = (name: string, options: Options): PolicySettings => {
   const where = Check.named(module, Check.nonEmpty(module, "name", name))
   const inBreaker = Check.inside(where, "breaker")
   const inBulkhead = Check.inside(where, "bulkhead")
-  Check.noUnknown(where, options, ["deadline", "retry", "budget", "breaker", "bulkhead", "timeout", "keys", "stats"])
+  Check.noUnknown(where, options, optionNames)
   const { breaker, budget, bulkhead, deadline, retry, timeout } = options
   if ([breaker, bulkhead, deadline, retry, timeout].every((part) => part === undefined)) {
     throw new RangeError(`${where}: give at least one of deadline, retry, breaker, bulkhead and timeout, got none`)
@@ -622,24 +683,67 @@ const resolve = (name: string, options: Options): PolicySettings => {
 const build = <O>(
   origin: Instances.Origin,
   name: string,
+  options: Options,
   settings: PolicySettings,
-  budget: Options["budget"]
+  configured: ConfigValues
 ): Effect.Effect<Policy<PartsOf<O>, RulesOf<O>>, never, Requires<O>> =>
   Effect.withFiber((fiber) => {
+    const { budget } = options
     const shared = isService(budget) ? RetryBudget.engineOf(Context.getUnsafe(fiber.context, budget)) : undefined
     // A shared budget has settings of its own, under its own name.
-    const described = isService(budget) ? { ...settings, budget: budget.key } : settings
-    return Instances.create(origin, module, name, described, (hub) =>
-      makeWith<PartsOf<O>, RulesOf<O>>(
-        new PolicyEngine(Check.named(module, name), name, settings, hub, shared, Timeout.timedOut)
-      )
-    )
+    const described = (settings: PolicySettings) => (isService(budget) ? { ...settings, budget: budget.key } : settings)
+    const where = Check.named(module, name)
+    return Instances.create(origin, module, name, described(settings), (hub, desk) => {
+      const engine = new PolicyEngine(where, name, settings, hub, shared, Timeout.timedOut)
+      const tuner = new Tuner({
+        id: name,
+        where,
+        schema: FromConfig.PolicyValues,
+        options,
+        configured,
+        settings,
+        optionNames,
+        refuseParts: (values, options) => refuseParts(where, values, options),
+        refuse: (values, options) => refuseLive(where, values, options),
+        toOptions: (values, options) => toOptions(options, values),
+        resolve: (options) => resolve(name, options),
+        describe: (settings) => toJson(described(settings)),
+        apply: (settings, now) => engine.retune(settings, now)
+      })
+      return makeWith<PartsOf<O>, RulesOf<O>>(engine, { tuner, desk })
+    })
   })
+
+/** Refuses values of a part that the policy does not have, or shares. */
+const refuseParts = (where: string, values: object, options: Options): void => {
+  for (const part of Object.keys(values)) {
+    if (isConfigurable(options, part)) continue
+    const { budget } = options
+    throw new RangeError(
+      part === "budget" && isService(budget)
+        ? `${where}: the budget is ${budget.key}, which others share: set it there`
+        : `${where}: ${part} cannot be added while the policy runs: it was created without, and so were the error types of its callers`
+    )
+  }
+}
+
+/** Refuses values in place of a schedule of the user's. */
+const refuseLive = (where: string, { breaker, retry }: ConfigValues, options: Options): void => {
+  if (breaker !== undefined) CircuitBreaker.refuseLive(where, "breaker.", { ...breaker }, options.breaker?.openFor)
+  if (retry === undefined || options.retry === undefined) return
+  const name = FromConfig.backoffNames.find((name) => retry[name] !== undefined)
+  const schedule = Schedule.isSchedule(options.retry) ? options.retry : (options.retry as RetryOptions).schedule
+  if (name === undefined || Retry.backoffOf(schedule as object) !== undefined) return
+  throw new RangeError(
+    `${where}: retry.${name} cannot change while the policy runs: the schedule of the retry is no Retry.backoff`
+  )
+}
 
 /** The options of one call. */
 const callOptionNames = [...Protecting.callOptionNames, "retry"]
 
-const makeWith = <P extends Part, Rules>(engine: PolicyEngine): Policy<P, Rules> => {
+const makeWith = <P extends Part, Rules>(engine: PolicyEngine, tuned: Tuned): Policy<P, Rules> => {
+  const desk = engine.operate(tuned.desk, tuned.tuner.plug)
   const where = Check.named(module, engine.reporter.policy)
   const protect = Protecting.protectWith(
     where,
@@ -671,15 +775,12 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine): Policy<P, Rules>
     durations: Effect.sync(() => engine.durations()),
     events: Event.streamFrom(engine.reporter.local),
     control: {
-      ...Circuits.commands(where, (key, command, now, fiber) => engine.control(key, command, now, fiber)),
-      resize: (maxConcurrent, key) => {
-        Check.integer(Check.inside(where, "control.resize"), "maxConcurrent", maxConcurrent, 1)
-        if (key !== undefined) Check.key(Check.inside(where, "control.resize"), key)
-        return Time.withNow((now) => engine.resize(maxConcurrent, key, now))
-      }
+      ...Changes.circuitCommands(where, desk),
+      resize: Changes.resizeCommand(Check.inside(where, "control.resize"), desk),
+      set: setCommand(Check.inside(where, "control.set"), tuned)
     }
   }
-  return Object.assign(members, { [EngineKey]: engine })
+  return Object.assign(members, { [EngineKey]: engine, [TunedKey]: tuned })
 }
 
 /**
@@ -718,7 +819,7 @@ export const make = <const O extends Options>(
   options: O & Options & Sensible<O>
 ): Effect.Effect<Policy<PartsOf<O>, RulesOf<O>>, never, Requires<O>> => {
   const given: Options = options
-  return build<O>("made", name, resolve(name, given), given.budget)
+  return build<O>("made", name, given, resolve(name, given), {})
 }
 
 /**
@@ -797,14 +898,30 @@ export interface Class<Self, Id extends string, P extends Part, Rules, Budget>
    * Parts that the class does not have are not added: they would be missing from the error type.
    */
   readonly layerConfig: (config: Types.ConfigSource<ConfigValues>) => Layer.Layer<Self, Config.ConfigError, Budget>
+  /**
+   * Watches the source of `layerConfig`: a value that changes arrives as a change by `"config"`, in place of the one before. What
+   * `layerConfig` would refuse is logged, once for each error, and the values before are kept. A value that disappears is again that of
+   * the class.
+   */
+  readonly watchConfig: <E = never, R = never>(
+    config: Types.ConfigSource<ConfigValues>,
+    options?: Types.WatchOptions<E, R>
+  ) => Layer.Layer<never, never, Self | R>
 }
 
 /** The backoff with values over its options (over the defaults if it is another schedule), the rest as it is. */
-const toRetry = (retry: Options["retry"], values: Retry.BackoffConfigValues): Options["retry"] => {
-  const options = retry === undefined || Schedule.isSchedule(retry) ? undefined : retry
-  const before = options?.schedule ?? retry
-  const schedule = Retry.backoff({ ...(before && Retry.backoffOf(before as object)), ...values })
-  return options === undefined ? schedule : { ...options, schedule }
+const toRetry = (retry: NonNullable<Options["retry"]>, values: RetryConfigValues): Options["retry"] => {
+  const options = Schedule.isSchedule(retry) ? undefined : retry
+  const before = options?.schedule ?? (retry as Types.InfallibleSchedule)
+  const given = Object.entries(values).filter(([, value]) => value !== undefined)
+  const isBackoff = ([name]: readonly [string, unknown]): boolean => FromConfig.backoffNames.some((one) => one === name)
+  const backoff = given.filter(isBackoff)
+  const own = given.filter((one) => !isBackoff(one))
+  const schedule =
+    backoff.length === 0
+      ? before
+      : Retry.backoff({ ...Retry.backoffOf(before as object), ...Object.fromEntries(backoff) })
+  return options === undefined && own.length === 0 ? schedule : { ...options, schedule, ...Object.fromEntries(own) }
 }
 
 /** Does the policy have the part? The options of a shared budget are those of its own class. */
@@ -818,7 +935,7 @@ const toOptions = (options: Options, values: ConfigValues): Options => {
     ...rest,
     budget: isService(options.budget) ? undefined : budget,
     breaker: breaker && FromConfig.toCircuitOptions(breaker, options.breaker ?? {}),
-    retry: retry && toRetry(options.retry, retry)
+    retry: retry && options.retry && toRetry(options.retry, retry)
   }
   const known = Object.entries(given).filter(([part]) => options[part as keyof Options] !== undefined)
   return FromConfig.merge(options, Object.fromEntries(known))
@@ -892,13 +1009,15 @@ export const Service =
       events: inContext.stream((policy) => policy.events),
       control: {
         isolate: inContext.call((policy) => policy.control.isolate),
+        open: inContext.call((policy) => policy.control.open),
         close: inContext.call((policy) => policy.control.close),
         reset: inContext.call((policy) => policy.control.reset),
         disable: inContext.call((policy) => policy.control.disable),
         enable: inContext.call((policy) => policy.control.enable),
-        resize: inContext.call((policy) => policy.control.resize)
+        resize: inContext.call((policy) => policy.control.resize),
+        set: inContext.call((policy) => policy.control.set)
       },
-      layer: Layer.effect(service, build<O>("declared", id, settings, given.budget)),
+      layer: Layer.effect(service, build<O>("declared", id, given, settings, {})),
       layerConfig: (config) =>
         Layer.effect(
           service,
@@ -908,11 +1027,13 @@ export const Service =
               FromConfig.PolicyValues,
               config,
               ([part]) => isConfigurable(given, part),
-              (values) => resolve(id, toOptions(given, values))
+              (values) => ({ values, settings: resolve(id, toOptions(given, values)) })
             ),
-            (settings) => build<O>("declared", id, settings, given.budget)
+            ({ settings, values }) => build<O>("declared", id, given, settings, values)
           )
-        )
+        ),
+      watchConfig: (config, watching) =>
+        watch(where, id, service, FromConfig.PolicyValues, ([part]) => isConfigurable(given, part), config, watching)
     }
     return Object.assign(service, members) as unknown as Types.RequireSelf<Self, "Policy", Members>
   }

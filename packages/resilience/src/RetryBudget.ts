@@ -14,6 +14,7 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import type * as Stream from "effect/Stream"
+import type * as Change from "./Change.ts"
 import * as Event from "./Event.ts"
 import { Budget, type BudgetSettings, type GatedSchedule } from "./engine/budget.ts"
 import * as FromConfig from "./engine/config.ts"
@@ -21,6 +22,9 @@ import * as Instances from "./engine/instances.ts"
 import { resolve as resolveKeys } from "./engine/keyed.ts"
 import * as Protecting from "./engine/protect.ts"
 import { Reporter } from "./engine/reporter.ts"
+import { setCommand, type Tuned, TunedKey, Tuner } from "./engine/retune.ts"
+import { toJson } from "./engine/settingsJson.ts"
+import { watch } from "./engine/watchConfig.ts"
 import * as Time from "./runtime/clock.ts"
 import * as EffectErrors from "./runtime/effectErrors.ts"
 import { EngineKey } from "./runtime/frame.ts"
@@ -125,6 +129,40 @@ export interface ConfigValues {
 }
 
 /**
+ * The settings of a budget that `control.set` changes; what is left out stays as it is. The balance is kept, at most the new `capacity`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Values {
+  /** Tokens that each first attempt adds. */
+  readonly ratio?: number | undefined
+  /** Tokens that a retry takes after a timeout. */
+  readonly timeoutCost?: number | undefined
+  /** Tokens that can be saved up. */
+  readonly capacity?: number | undefined
+  /** Tokens of a balance that begins later: that of a new key, with `per: "key"`. */
+  readonly initial?: number | undefined
+  /** Tokens that each second adds. */
+  readonly minPerSecond?: number | undefined
+}
+
+/**
+ * Lets an operator change the settings of a budget.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Control<R = never> {
+  /**
+   * Changes settings for the calls to come, of every key: values have the names of those of `layerConfig`. Windows, counts, queues and
+   * running calls are kept. Throws a `RangeError` for what is no setting or cannot change live; a value that is out of range dies with
+   * the error of construction when the effect runs. Nothing is changed then.
+   */
+  readonly set: (values: Values, why?: Change.Why) => Effect.Effect<Change.Change, never, R>
+}
+
+/**
  * The balance of one key, or the one of all keys without `per: "key"`.
  *
  * @category models
@@ -164,6 +202,8 @@ export interface RetryBudget<R = never> extends Account<R> {
   readonly stats: (key?: string) => Effect.Effect<Stats.Stats, never, R>
   /** The stats of every account that is kept, and as key `"(evicted)"` the totals of those that were. */
   readonly allStats: Effect.Effect<ReadonlyArray<Stats.Stats>, never, R>
+  /** Commands of an operator on its settings. */
+  readonly control: Control<R>
   /** The events of this budget, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
 }
@@ -291,12 +331,37 @@ export const resolve = (name: string, options: Options): BudgetSettings => {
  */
 export const make = (name: string, options: Options = {}): Effect.Effect<RetryBudget> => {
   const settings = resolve(name, options)
-  return Instances.create("made", module, name, settings, (hub) => makeWith(name, settings, hub))
+  return created("made", name, options, settings, {})
 }
 
-const makeWith = (name: string, settings: BudgetSettings, program: Event.Hub): RetryBudget => {
-  const reporter = new Reporter(name, Event.makeHub(), program)
-  const engine = new Budget(settings, reporter)
+const created = (
+  origin: Instances.Origin,
+  name: string,
+  options: Options,
+  settings: BudgetSettings,
+  configured: ConfigValues
+): Effect.Effect<RetryBudget> =>
+  Instances.create(origin, module, name, settings, (hub, desk) => {
+    const reporter = new Reporter(name, Event.makeHub(), hub)
+    const engine = new Budget(settings, reporter)
+    const tuner = new Tuner({
+      id: name,
+      where: Check.named(module, name),
+      schema: FromConfig.BudgetValues,
+      options,
+      configured,
+      settings,
+      optionNames: [...budgetOptionNames, "keys"],
+      toOptions: (values, options) => FromConfig.merge(options, values),
+      resolve: (options) => resolve(name, options),
+      describe: toJson,
+      apply: (settings, now) => engine.retune(settings, now)
+    })
+    engine.operate(desk, tuner.plug)
+    return makeWith(name, engine, reporter, { tuner, desk })
+  })
+
+const makeWith = (name: string, engine: Budget, reporter: Reporter, tuned: Tuned): RetryBudget => {
   const accountOf = (key: string): Account => {
     const account: Account = {
       gated: (schedule) => gate(schedule, Effect.succeed(account), () => engine, key),
@@ -321,9 +386,10 @@ const makeWith = (name: string, settings: BudgetSettings, program: Event.Hub): R
       return Time.withNow((now) => engine.stats(key, now))
     },
     allStats: Time.withNow((now) => engine.allStats(now)),
+    control: { set: setCommand(Check.inside(Check.named(module, name), "control.set"), tuned) },
     events: Event.streamFrom(reporter.local)
   }
-  return Object.assign(budget, { [EngineKey]: engine })
+  return Object.assign(budget, { [EngineKey]: engine, [TunedKey]: tuned })
 }
 
 /**
@@ -337,6 +403,15 @@ export interface Class<Self, Id extends string> extends Context.ServiceClass<Sel
   readonly layer: Layer.Layer<Self>
   /** The budget with options from `Config` over those of the class: all of them below a path, or a `Config` for some. */
   readonly layerConfig: (config: Types.ConfigSource<ConfigValues>) => Layer.Layer<Self, Config.ConfigError>
+  /**
+   * Watches the source of `layerConfig`: a value that changes arrives as a change by `"config"`, in place of the one before. What
+   * `layerConfig` would refuse is logged, once for each error, and the values before are kept. A value that disappears is again that of
+   * the class.
+   */
+  readonly watchConfig: <E = never, R = never>(
+    config: Types.ConfigSource<ConfigValues>,
+    options?: Types.WatchOptions<E, R>
+  ) => Layer.Layer<never, never, Self | R>
 }
 
 /**
@@ -397,6 +472,7 @@ export const Service =
       },
       stats: inContext.call((budget) => budget.stats),
       allStats: inContext.effect((budget) => budget.allStats),
+      control: { set: inContext.call((budget) => budget.control.set) },
       events: inContext.stream((budget) => budget.events),
       ...FromConfig.layers(
         id,
@@ -405,8 +481,10 @@ export const Service =
         FromConfig.BudgetValues,
         (values) => values,
         (options) => resolve(id, options),
-        (settings) => Instances.create("declared", module, id, settings, (hub) => makeWith(id, settings, hub))
-      )
+        (settings, values) => created("declared", id, options, settings, values ?? {})
+      ),
+      watchConfig: (config, watching) =>
+        watch(Check.named(module, id), id, service, FromConfig.BudgetValues, FromConfig.all, config, watching)
     }
     return Object.assign(service, members) as unknown as Types.RequireSelf<Self, "RetryBudget", Class<Self, Id>>
   }

@@ -9,10 +9,16 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Change from "./Change.ts"
+import * as Event from "./Event.ts"
+import * as FromConfig from "./engine/config.ts"
 import { resolveWhen } from "./engine/fallback.ts"
 import * as Instances from "./engine/instances.ts"
 import { resolve as resolveKeys } from "./engine/keyed.ts"
 import * as Protecting from "./engine/protect.ts"
+import { Reporter } from "./engine/reporter.ts"
+import { setCommand, type Tuned, TunedKey, Tuner } from "./engine/retune.ts"
+import { toJson } from "./engine/settingsJson.ts"
 import { StaleCall, StaleEngine, type StaleSettings } from "./engine/staleFallback.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
@@ -36,6 +42,32 @@ export interface Options {
    * work was done), `"any"`, or those for which a predicate is `true`. Default: `"rejected"`.
    */
   readonly when?: "rejected" | "neverStarted" | "any" | ((error: unknown) => boolean) | undefined
+}
+
+/**
+ * The settings of a stale fallback that `control.set` changes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Values {
+  /** A value older than this is not used. A value that was too old before is used again if it is still stored. */
+  readonly maxAge?: Duration.Input | undefined
+}
+
+/**
+ * Lets an operator change the settings of a stale fallback.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Control<R = never> {
+  /**
+   * Changes settings for the calls to come, of every key: values have the names of those of `layerConfig`. Windows, counts, queues and
+   * running calls are kept. Throws a `RangeError` for what is no setting or cannot change live; a value that is out of range dies with
+   * the error of construction when the effect runs. Nothing is changed then.
+   */
+  readonly set: (values: Values, why?: Change.Why) => Effect.Effect<Change.Change, never, R>
 }
 
 /**
@@ -100,14 +132,18 @@ export interface StaleFallback<in out A, R = never> {
   readonly stats: (key?: string) => Effect.Effect<Stats.Stats, never, R>
   /** The stats of every key that has a value, and as key `"(evicted)"` the totals of all other keys. */
   readonly allStats: Effect.Effect<ReadonlyArray<Stats.Stats>, never, R>
+  /** Commands of an operator on its settings. */
+  readonly control: Control<R>
 }
 
 const module = "StaleFallback"
 
+const settingNames = ["maxAge", "maxKeys", "when"]
+
 /** The settings of a stale fallback; the defaults stand here. */
 const resolve = (name: string, options: Options): StaleSettings => {
   const where = Check.named(module, Check.nonEmpty(module, "name", name))
-  Check.noUnknown(where, options, ["maxAge", "maxKeys", "when"])
+  Check.noUnknown(where, options, settingNames)
   const maxAge = Check.millis(where, "maxAge", options.maxAge, { infinite: true })
   if (options.maxKeys !== undefined) Check.integer(where, "maxKeys", options.maxKeys, 1)
   const keys = resolveKeys(where, { maxKeys: options.maxKeys, idleTimeToLive: Duration.millis(maxAge) })
@@ -139,7 +175,33 @@ const resolve = (name: string, options: Options): StaleSettings => {
  */
 export const make = <A>(name: string, options: Options): Effect.Effect<StaleFallback<A>> => {
   const settings = resolve(name, options)
-  return Instances.create("made", module, name, described(settings), () => makeWith<A>(settings))
+  return created("made", options, settings)
+}
+
+const created = <A>(
+  origin: Instances.Origin,
+  options: Options,
+  settings: StaleSettings
+): Effect.Effect<StaleFallback<A>> => {
+  const { name } = settings
+  return Instances.create(origin, module, name, described(settings), (hub, desk) => {
+    const engine = new StaleEngine(settings)
+    const tuner = new Tuner({
+      id: name,
+      where: Check.named(module, name),
+      schema: FromConfig.StaleValues,
+      options,
+      configured: {},
+      settings,
+      optionNames: settingNames,
+      toOptions: (values, options) => FromConfig.merge(options, values),
+      resolve: (options) => resolve(name, options),
+      describe: (settings) => toJson(described(settings)),
+      apply: (settings) => engine.retune(settings)
+    })
+    engine.operate(desk, new Reporter(name, Event.makeHub(), hub), tuner.plug)
+    return makeWith<A>(name, engine, { tuner, desk })
+  })
 }
 
 /** Without the name, which the registry has anyway. */
@@ -147,9 +209,8 @@ const described = ({ name: _, ...settings }: StaleSettings) => settings
 
 const optionNames = ["key"]
 
-const makeWith = <A>(settings: StaleSettings): StaleFallback<A> => {
-  const where = Check.named(module, settings.name)
-  const engine = new StaleEngine(settings)
+const makeWith = <A>(name: string, engine: StaleEngine, tuned: Tuned): StaleFallback<A> => {
+  const where = Check.named(module, name)
   const protect = Protecting.protectWith(
     where,
     (self, { key }) => new StaleCall(engine, undefined, self, { key }),
@@ -166,9 +227,10 @@ const makeWith = <A>(settings: StaleSettings): StaleFallback<A> => {
       Check.key(Check.inside(where, "stats"), key)
       return Effect.sync(() => engine.stats(key))
     },
-    allStats: Effect.sync(() => engine.allStats())
+    allStats: Effect.sync(() => engine.allStats()),
+    control: { set: setCommand(Check.inside(where, "control.set"), tuned) }
   }
-  return Object.assign(members, { [EngineKey]: engine })
+  return Object.assign(members, { [EngineKey]: engine, [TunedKey]: tuned })
 }
 
 /**
@@ -219,10 +281,8 @@ export const Service =
       forget: inContext.call((fallback) => fallback.forget),
       stats: inContext.call((fallback) => fallback.stats),
       allStats: inContext.effect((fallback) => fallback.allStats),
-      layer: Layer.effect(
-        service,
-        Instances.create("declared", module, id, described(settings), () => makeWith<A>(settings))
-      )
+      control: { set: inContext.call((fallback) => fallback.control.set) },
+      layer: Layer.effect(service, created<A>("declared", options, settings))
     }
     return Object.assign(service, members) as Class<Self, A, Id>
   }

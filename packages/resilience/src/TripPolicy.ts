@@ -19,7 +19,7 @@ import * as Options from "./runtime/options.ts"
  * While the circuit is half-open, the policy that opened it has a say in whether a probe succeeded: `probeFailed`.
  *
  * **Gotchas** Built-in policies set `usesDuration: false` where it applies. If you spread one and replace `record` with
- * a function that reads `duration`, set it to `true`.
+ * a function that reads `duration`, set it to `true`. If you replace `initial`, replace `adopt` too, or set it to `undefined`.
  *
  * @category models
  * @since 0.1.0
@@ -53,6 +53,12 @@ export interface TripPolicy<S = unknown> {
   readonly usesDuration?: boolean | undefined
   /** What it was created with, for the settings that `Policies` lists; durations in milliseconds. Default: none. */
   readonly settings?: Readonly<Record<string, unknown>> | undefined
+  /**
+   * The state of a circuit that was kept by the policy `from`, for this policy: when `control.set` replaces the one by the other.
+   * `undefined` when it knows no such state, and then the circuit begins with an empty one, as it does without this function.
+   * Returns a state of its own, and leaves the given one as it is.
+   */
+  readonly adopt?: ((state: unknown, from: TripPolicy) => S | undefined) | undefined
 }
 
 /**
@@ -105,12 +111,104 @@ export const make = <S>(policy: {
     | undefined
   readonly usesDuration?: boolean | undefined
   readonly settings?: Readonly<Record<string, unknown>> | undefined
+  readonly adopt?: ((state: unknown, from: TripPolicy) => S | undefined) | undefined
 }): TripPolicy<S> => {
   Options.nonEmpty("TripPolicy.make", "name", policy.name)
   return Options.tripPolicy("TripPolicy.make", "policy", {
     ...policy,
     figures: Options.orDefault(policy.figures, () => ({}))
   })
+}
+
+/** The state of one rule, and the policy that keeps it. */
+interface Kept {
+  readonly policy: TripPolicy
+  readonly state: unknown
+}
+
+/** What a state consists of: of a combination, the states of its parts. */
+type Split = (state: unknown) => ReadonlyArray<Kept>
+
+/** The built-in policies that are a combination, and how their states are split. */
+const splits = new WeakMap<object, Split>()
+
+/**
+ * What a built-in policy was made of: its constructor, and the options of that or the policies that it combines.
+ *
+ * @internal
+ */
+export type BuiltIn =
+  | { readonly type: RuleType; readonly options: Readonly<Record<string, number>> }
+  | { readonly type: "any" | "all"; readonly policies: ReadonlyArray<TripPolicy> }
+
+type RuleType = "consecutive" | "failureRate" | "slowCallRate"
+
+const builtIns = new WeakMap<object, BuiltIn>()
+
+/** @internal */
+export const builtIn = (policy: TripPolicy): BuiltIn | undefined => builtIns.get(policy)
+
+const built = <S>(policy: TripPolicy<S>, type: RuleType, options: Readonly<Record<string, number>>): TripPolicy<S> => {
+  builtIns.set(policy, { type, options })
+  return policy
+}
+
+/** What a state is a state of. */
+const ruleOf = (policy: TripPolicy): string | undefined => {
+  const made = builtIns.get(policy)
+  return made !== undefined && "options" in made ? ruleName(made.type, made.options["calls"]) : undefined
+}
+
+const ruleName = (type: string, calls: number | undefined): string => (calls === undefined ? type : `${type} of calls`)
+
+const keptIn = (state: unknown, from: TripPolicy): ReadonlyArray<Kept> =>
+  splits.get(from)?.(state) ?? [{ policy: from, state }]
+
+/**
+ * The state of a circuit that was kept by `from`, for `policy`; an empty one when nothing of it can be kept.
+ *
+ * @internal
+ */
+export const adopted = (policy: TripPolicy, state: unknown, from: TripPolicy): unknown => {
+  if (policy === from) return state
+  const own = keptIn(state, from).find((kept) => kept.policy === policy)
+  return own === undefined ? (policy.adopt?.(state, from) ?? policy.initial()) : own.state
+}
+
+/** The state of a rule in that of another policy: of several the first. */
+const adoptRule =
+  <S>(rule: string, copy: (state: S) => S) =>
+  (state: unknown, from: TripPolicy): S | undefined => {
+    const kept = keptIn(state, from).find(({ policy }) => ruleOf(policy) === rule)
+    // A state of a built-in rule is what its constructor makes.
+    return kept === undefined ? undefined : copy(kept.state as S)
+  }
+
+/**
+ * The states of the parts of a combination, in those of another policy: each part takes the state of itself, that of the same
+ * position, or the first that it knows; none is taken twice.
+ */
+const adoptParts = (parts: ReadonlyArray<TripPolicy>, kept: ReadonlyArray<Kept>): Array<unknown> | undefined => {
+  const taken = new Set<Kept>()
+  const take = (part: TripPolicy, one: Kept | undefined): { readonly state: unknown } | undefined => {
+    if (one === undefined || taken.has(one)) return undefined
+    const state = one.policy === part ? one.state : part.adopt?.(one.state, one.policy)
+    if (state === undefined) return undefined
+    taken.add(one)
+    return { state }
+  }
+  const found = parts.map((part) =>
+    take(
+      part,
+      kept.find(({ policy }) => policy === part)
+    )
+  )
+  for (const [i, part] of parts.entries()) found[i] ??= take(part, kept[i])
+  for (const [i, part] of parts.entries()) {
+    for (const one of kept) found[i] ??= take(part, one)
+  }
+  if (found.every((state) => state === undefined)) return undefined
+  return parts.map((part, i) => (found[i] === undefined ? part.initial() : found[i].state))
 }
 
 /**
@@ -170,7 +268,8 @@ export const consecutive = (
   Options.integer(where, "failures", failures, 1)
   Options.noUnknown(where, options, ["minDuration"])
   const minDuration = Options.millis(where, "minDuration", Options.orDefault(options.minDuration, 0), { zero: true })
-  return make<ConsecutiveState>({
+  const settings = { failures, minDuration }
+  const policy = make<ConsecutiveState>({
     name: "consecutive",
     initial: () => ({ failures: 0, since: 0 }),
     record: (state, failed, _duration, now) => {
@@ -184,8 +283,10 @@ export const consecutive = (
       ...(minDuration === 0 ? {} : { millis: Math.floor(lasted(state, now)), minDuration })
     }),
     usesDuration: false,
-    settings: { failures, minDuration }
+    settings,
+    adopt: adoptRule<ConsecutiveState>("consecutive", ({ failures, since }) => ({ failures, since }))
   })
+  return built(policy, "consecutive", settings)
 }
 
 /**
@@ -223,7 +324,7 @@ interface Rate extends WindowOptions {
 
 /** A rate of marked calls, which are the failed or the slow calls. */
 const rate = (
-  name: string,
+  name: "failureRate" | "slowCallRate",
   options: Rate,
   isMarked: (failed: boolean, duration: number) => boolean,
   markedLabel: string,
@@ -254,18 +355,22 @@ const rate = (
     threshold
   })
   if (calls !== undefined) {
-    return make<Window.CallWindow>({
+    const settings = { threshold, calls, minimumCalls }
+    const policy = make<Window.CallWindow>({
       name,
       initial: () => Window.makeCalls(calls),
       record: (state, failed, duration) => Window.recordCall(state, isMarked(failed, duration)),
       trips,
       figures,
       usesDuration,
-      settings: { threshold, calls, minimumCalls }
+      settings,
+      adopt: adoptRule<Window.CallWindow>(ruleName(name, calls), (state) => Window.resizeCalls(state, calls))
     })
+    return built(policy, name, settings)
   }
   const window = Options.millis(where, "window", Options.orDefault(options.window, defaults.window))
-  return make<Window.TimeWindow>({
+  const settings = { threshold, window, minimumCalls }
+  const policy = make<Window.TimeWindow>({
     name,
     initial: () => Window.makeTime(window),
     record: (state, failed, duration, now) => Window.recordTime(state, isMarked(failed, duration), now),
@@ -275,8 +380,10 @@ const rate = (
       return figures(state)
     },
     usesDuration,
-    settings: { threshold, window, minimumCalls }
+    settings,
+    adopt: adoptRule<Window.TimeWindow>(name, (state) => Window.resizeTime(state, window))
   })
+  return built(policy, name, settings)
 }
 
 /**
@@ -342,16 +449,21 @@ export const slowCallRate = (
   const slowerThan = Options.millis(where, "slowerThan", options.slowerThan)
   const { slowerThan: _, ...rest } = options
   const isSlow = (duration: number): boolean => duration >= slowerThan
-  const policy = rate("slowCallRate", rest, (_, duration) => isSlow(duration), "slow", true) as TripPolicy
-  return {
-    ...policy,
-    settings: { slowerThan, ...policy.settings },
-    probeFailed: ({ duration }) => isSlow(duration)
-  }
+  const plain = rate("slowCallRate", rest, (_, duration) => isSlow(duration), "slow", true) as TripPolicy
+  const settings = { slowerThan, ...plain.settings }
+  // The settings of a rate are numbers.
+  return built(
+    { ...plain, settings, probeFailed: ({ duration }) => isSlow(duration) },
+    "slowCallRate",
+    settings as Readonly<Record<string, number>>
+  )
 }
 
-/** The policies of each `any`: an `any` of another `any` has one list of parts. */
-const partsOfAny = new WeakMap<TripPolicy, ReadonlyArray<TripPolicy>>()
+/** An `any` of another `any` has one list of parts. */
+const partsOfAny = (policy: TripPolicy): ReadonlyArray<TripPolicy> => {
+  const made = builtIns.get(policy)
+  return made?.type === "any" ? made.policies : [policy]
+}
 
 const checkParts = (where: string, policies: ReadonlyArray<TripPolicy>): void => {
   if (policies.length === 0) throw new RangeError(`${where}: give at least one trip policy, got none`)
@@ -389,8 +501,16 @@ const combined = (name: "any" | "all", policies: ReadonlyArray<TripPolicy>) => (
     for (let i = 0; i < policies.length; i++) policies[i]?.record(state[i], failed, duration, now)
   },
   usesDuration: policies.some((policy) => policy.usesDuration !== false),
-  settings: { parts: policies.map(({ name, settings }) => ({ name, ...settings })) }
+  settings: { parts: policies.map(({ name, settings }) => ({ name, ...settings })) },
+  adopt: (state: unknown, from: TripPolicy) => adoptParts(policies, keptIn(state, from))
 })
+
+/** The states of the parts of {@link combined}. */
+const split =
+  (policies: ReadonlyArray<TripPolicy>): Split =>
+  (state) =>
+    // The state of a combination is what its `initial` makes.
+    policies.map((policy, i) => ({ policy, state: (state as ReadonlyArray<unknown>)[i] }))
 
 /** Nothing is known of the parts of a part. */
 const unknownParts: ReadonlyArray<string> = []
@@ -429,7 +549,7 @@ const judgedByOneOf = (
  */
 export const any = (...policies: ReadonlyArray<Any>): TripPolicy => {
   checkParts("TripPolicy.any", policies)
-  const parts = policies.flatMap((policy) => partsOfAny.get(policy) ?? [policy])
+  const parts = policies.flatMap(partsOfAny)
   const labelled = labelParts(parts)
   const tripping = (state: ReadonlyArray<unknown>, now: number) =>
     labelled.filter(({ index, policy }) => policy.trips(state[index], now) === true)
@@ -452,7 +572,8 @@ export const any = (...policies: ReadonlyArray<Any>): TripPolicy => {
       return known.length === 0 ? parts : known
     })
   }) as TripPolicy
-  partsOfAny.set(policy, parts)
+  splits.set(policy, split(parts))
+  builtIns.set(policy, { type: "any", policies: parts })
   return policy
 }
 
@@ -471,12 +592,15 @@ export const any = (...policies: ReadonlyArray<Any>): TripPolicy => {
 export const all = (...policies: ReadonlyArray<Any>): TripPolicy => {
   checkParts("TripPolicy.all", policies)
   const labelled = labelParts(policies)
-  return make<ReadonlyArray<unknown>>({
+  const policy = make<ReadonlyArray<unknown>>({
     ...combined("all", policies),
     trips: (state, now) => policies.every((policy, i) => policy.trips(state[i], now) === true),
     figures: (state, now) => labelledFigures(labelled, state, now),
     probeFailed: judgedByOneOf(policies)
   }) as TripPolicy
+  splits.set(policy, split(policies))
+  builtIns.set(policy, { type: "all", policies })
+  return policy
 }
 
 /**
@@ -488,13 +612,19 @@ const failureRateOrConsecutive = (
   consecutive: TripPolicy<ConsecutiveState>
 ): TripPolicy => {
   const either = any(rate, consecutive)
-  const policy = make<Window.TimeWindow & ConsecutiveState>({
+  type State = Window.TimeWindow & ConsecutiveState
+  // Field by field, because V8 stores properties that are added after a spread in a separate array.
+  const together = (
+    { width, calls, marked, tick, totalCalls, totalMarked }: Window.TimeWindow,
+    { failures, since }: ConsecutiveState
+  ): State => ({ width, calls, marked, tick, totalCalls, totalMarked, failures, since })
+  const policy = make<State>({
     ...either,
-    initial: () => {
-      // Field by field, because V8 stores properties that are added after a spread in a separate array.
-      const { width, calls, marked, tick, totalCalls, totalMarked } = rate.initial()
-      const { failures, since } = consecutive.initial()
-      return { width, calls, marked, tick, totalCalls, totalMarked, failures, since }
+    initial: () => together(rate.initial(), consecutive.initial()),
+    adopt: (state, from) => {
+      const parts = either.adopt?.(state, from)
+      // The parts of `either` are these two, in this order.
+      return parts === undefined ? undefined : together(...(parts as [Window.TimeWindow, ConsecutiveState]))
     },
     record: (state, failed, duration, now) => {
       rate.record(state, failed, duration, now)
@@ -504,7 +634,9 @@ const failureRateOrConsecutive = (
     trippedBy: (state, now) => either.trippedBy?.([state, state], now) ?? [],
     figures: (state, now) => either.figures([state, state], now)
   }) as TripPolicy
-  partsOfAny.set(policy, [rate as TripPolicy, consecutive as TripPolicy])
+  const parts = [rate as TripPolicy, consecutive as TripPolicy]
+  splits.set(policy, (state) => parts.map((policy) => ({ policy, state })))
+  builtIns.set(policy, { type: "any", policies: parts })
   return policy
 }
 

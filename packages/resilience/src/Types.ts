@@ -84,6 +84,22 @@ export interface KeyOptions {
 export type ConfigSource<Values> = string | ConfigProvider.Path | Config.Wrap<Values>
 
 /**
+ * How a configuration is watched.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface WatchOptions<E = never, R = never> {
+  /** How often it is read. A finite duration above zero. Default: 10 seconds. */
+  readonly every?: Duration.Input | undefined
+  /**
+   * Where it is read from, run at each reading: a file is read in it, and `ConfigProvider.fromEnv` is called in it. Default: the
+   * `ConfigProvider` of the program, which may hold what it read at the start.
+   */
+  readonly provider?: Effect.Effect<ConfigProvider.ConfigProvider, E, R> | undefined
+}
+
+/**
  * The first of several refusals; `unknown` when there is none. A refusal is a literal type whose text is a sentence,
  * which the compiler shows in its error.
  *

@@ -1,5 +1,6 @@
 /** @since 0.1.0 */
 export * as Bulkhead from "./Bulkhead.ts"
+export * as Change from "./Change.ts"
 export * as CircuitBreaker from "./CircuitBreaker.ts"
 export * as Config from "./Config.ts"
 export * as Deadline from "./Deadline.ts"

@@ -14,7 +14,11 @@ interface Layer {
 const layers: ReadonlyArray<Layer> = [
   { name: "machine", together: "all", modules: ["machine/**"] },
   { name: "runtime", together: "all", modules: ["runtime/**"] },
-  { name: "values", together: "all", modules: ["{Types,Transient,Outcome,Rejection,Event,Stats,TripPolicy}.ts"] },
+  {
+    name: "values",
+    together: "all",
+    modules: ["{Types,Transient,Outcome,Rejection,Change,Event,Stats,TripPolicy}.ts"]
+  },
   { name: "engine", together: "all", modules: ["engine/**"] },
   { name: "barrel", together: "none", modules: ["index.ts"] },
   { name: "Config", together: "none", modules: ["{Config,Policies}.ts"] },

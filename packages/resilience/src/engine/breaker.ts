@@ -16,6 +16,8 @@ import type * as Stats from "../Stats.ts"
 import type * as TripPolicy from "../TripPolicy.ts"
 import { Watch } from "./admitted.ts"
 import { retryAfterOf } from "./asked.ts"
+import type { Desk, Plug } from "./changes.ts"
+import { CircuitChanges } from "./circuitChanges.ts"
 import {
   type BaseState,
   type Cells,
@@ -23,8 +25,9 @@ import {
   type CircuitSettings,
   type CircuitSnapshot,
   Circuits,
-  type Command,
-  toSnapshot
+  circuitCells,
+  toSnapshot,
+  untimed
 } from "./circuits.ts"
 import * as Counters from "./counters.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
@@ -115,7 +118,7 @@ export class BreakerCall extends Frame<BreakerEngine, Protect.CallOptions> {
     // `prepare` has just set both.
     const cell = this.cell!
     const { circuits } = this.engine!
-    const now = circuits.needsTime(cell) ? Time.monotonicMillis(fiber) : 0
+    const now = circuits.needsTime(cell) ? Time.monotonicMillis(fiber) : untimed
     // Between `prepare` and here nothing else runs, so the circuit admits the call that it did not reject.
     circuits.admit(cell, this, now, fiber)
     this.startedAt = now
@@ -162,13 +165,13 @@ export class BreakerEngine implements Summable {
   readonly reporter: Reporter
   readonly classify: Protect.Classify
   private watch: Watch<BreakerCell> | undefined
-  private readonly trip: TripPolicy.TripPolicy
   private readonly evicted = new Counters.Evicted()
+  /** Held, so that its alarms work as long as a call may come. */
+  desk: Desk | undefined = undefined
 
   constructor(where: string, name: string, settings: BreakerSettings, program: Event.Hub) {
     this.reporter = new Reporter(name, Event.makeHub(), program)
     this.circuits = new Circuits(where, settings, this.reporter)
-    this.trip = settings.trip
     this.classify = settings.classify
     this.watch = undefined
     this.cells = new Keyed<BreakerCell>(
@@ -179,6 +182,11 @@ export class BreakerEngine implements Summable {
     )
   }
 
+  /** Sets other settings for the calls to come; what it cannot change is that of its creation. */
+  retune(settings: BreakerSettings): void {
+    this.circuits.retune(this.cells.all(), settings)()
+  }
+
   /** Returns when the circuit of a key would admit a call. */
   admitted(key: string): Effect.Effect<void> {
     this.watch ??= new Watch<BreakerCell>(this, (cell, now) => this.circuits.admitsIn(cell, now))
@@ -186,7 +194,7 @@ export class BreakerEngine implements Summable {
   }
 
   private make(key: string, now: number): BreakerCell {
-    return this.circuits.begin(new BreakerCell(key, this.trip, now))
+    return this.circuits.begin(new BreakerCell(key, this.circuits.trip, now))
   }
 
   /** The rejection of a call that would not be admitted. */
@@ -253,12 +261,19 @@ export class BreakerEngine implements Summable {
     })
   }
 
-  control(key: string | undefined, command: Command, now: number, fiber: AnyFiber): void {
-    this.circuits.control(this.circuitCells(now), key, command, now, fiber)
+  /** Lets a desk command the circuits. */
+  operate(desk: Desk, set: Plug): Desk {
+    this.desk = desk
+    return desk.operate({
+      reporter: this.reporter,
+      hasKey: (key) => this.cells.peek(key) !== undefined,
+      circuits: new CircuitChanges(this.circuits, (now) => this.circuitCells(now)),
+      plugs: { set }
+    })
   }
 
   private circuitCells(now: number): Cells {
-    return { ensure: (key) => this.cells.ensure(key, now), all: () => this.cells.all() }
+    return circuitCells(this.cells, now)
   }
 
   snapshot(now: number, fiber: AnyFiber) {

@@ -6,6 +6,7 @@ import { read } from "../runtime/read.ts"
 import type { AnyFiber, AnySchedule } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
 import { defaultKey } from "../Types.ts"
+import type { Desk, Plug } from "./changes.ts"
 import { Evicted, Past, stats, totals } from "./counters.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import type { Reporter } from "./reporter.ts"
@@ -38,20 +39,22 @@ const historyOf = (account: Account): Past => {
 }
 
 export class Budget implements Summable {
-  private readonly settings: BudgetSettings
+  private settings: BudgetSettings
   private readonly reporter: Reporter
   /** The account of all keys; without a meaning when each key has one. */
   private readonly shared: Account
   private readonly accounts: Keyed<Account> | undefined
   private readonly evicted = new Evicted()
+  /** Held, so that its alarms work as long as a call may come. */
+  desk: Desk | undefined = undefined
 
   constructor(settings: BudgetSettings, reporter: Reporter) {
-    const { initial, keys } = settings
+    const { keys } = settings
     this.settings = settings
     this.reporter = reporter
     this.shared = this.make(defaultKey, 0)
     // A dropped account begins anew with `initial` tokens, so it must hold as many.
-    const pinned = ({ tokens }: Account, now: number): boolean => Tokens.balance(tokens, now) < initial
+    const pinned = ({ tokens }: Account, now: number): boolean => Tokens.balance(tokens, now) < this.settings.initial
     this.accounts =
       keys &&
       new Keyed<Account>(
@@ -64,6 +67,26 @@ export class Budget implements Summable {
 
   get capacity(): number {
     return this.settings.capacity
+  }
+
+  /** Earns and charges by other settings. Balances are kept, at most the new capacity; `initial` is for balances to come. */
+  retune(settings: BudgetSettings, now: number): void {
+    this.settings = settings
+    const { capacity, minPerSecond, ratio } = settings
+    for (const { tokens } of this.accounts === undefined ? [this.shared] : this.accounts.all()) {
+      Tokens.retune(tokens, { ratio, capacity, perSecond: minPerSecond }, now)
+    }
+  }
+
+  /** Lets a desk change the settings. */
+  operate(desk: Desk, set: Plug): Desk {
+    this.desk = desk
+    return desk.operate({
+      reporter: this.reporter,
+      hasKey: (key) => this.peek(key) !== undefined,
+      circuits: undefined,
+      plugs: { set }
+    })
   }
 
   private make(key: string, now: number): Account {

@@ -8,6 +8,7 @@ import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
 import { defaultKey } from "../Types.ts"
 import { Watch } from "./admitted.ts"
+import type { Desk, Plug } from "./changes.ts"
 import * as Counters from "./counters.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import * as Permits from "./permits.ts"
@@ -101,6 +102,8 @@ export class BulkheadEngine implements Summable {
   readonly reporter: Reporter
   private watch: Watch<BulkheadCell> | undefined
   private readonly evicted = new Counters.Evicted()
+  /** Held, so that its alarms work as long as a call may come. */
+  desk: Desk | undefined = undefined
 
   constructor(name: string, settings: BulkheadSettings, program: Event.Hub) {
     this.reporter = new Reporter(name, Event.makeHub(), program)
@@ -112,6 +115,11 @@ export class BulkheadEngine implements Summable {
       (cell) => this.permits.pinned(cell) || this.watch?.isWatched(cell) === true,
       (cell) => this.evicted.add(cell)
     )
+  }
+
+  /** Sets other limits; what it cannot change is that of its creation. */
+  retune(settings: BulkheadSettings, now: number): void {
+    this.permits.retune(this.cells, settings, now)
   }
 
   /** Returns when a call of a key would get a permit without waiting. */
@@ -169,8 +177,15 @@ export class BulkheadEngine implements Summable {
     }
   }
 
-  resize(maxConcurrent: number, key: string | undefined, now: number): void {
-    if (key === undefined) this.permits.resizeAll(this.cells.all(), maxConcurrent)
-    else this.permits.resize(this.cells.ensure(key, now), maxConcurrent)
+  /** Lets a desk change the permits. */
+  operate(desk: Desk, set: Plug): Desk {
+    this.desk = desk
+    const { cells, permits, reporter } = this
+    return desk.operate({
+      reporter,
+      hasKey: (key) => cells.peek(key) !== undefined,
+      circuits: undefined,
+      plugs: { set, resize: permits.plug("maxConcurrent", cells) }
+    })
   }
 }

@@ -7,13 +7,12 @@ import * as Circuit from "../machine/Circuit.ts"
 import type { Outcome } from "../Outcome.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
-import * as Check from "../runtime/options.ts"
 import { attempt, isObject } from "../runtime/read.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
-import type * as TripPolicy from "../TripPolicy.ts"
-import { defaultKey } from "../Types.ts"
+import * as TripPolicy from "../TripPolicy.ts"
 import { Past } from "./counters.ts"
+import { overflowKey } from "./keyed.ts"
 import * as OpenTime from "./openTime.ts"
 import type { Reporter } from "./reporter.ts"
 import { type Sums, states } from "./sums.ts"
@@ -81,36 +80,48 @@ const outcomeCodes: Readonly<Record<Outcome, Circuit.OutcomeCode>> = {
   ignored: Circuit.Ignored
 }
 
-/** The commands of an operator. */
-export type Command = "isolate" | "close" | "reset" | "disable" | "enable"
+/** The commands of an operator on circuits. */
+export type Command = "isolate" | "close" | "reset" | "disable" | "enable" | "open"
 
-/** The commands as effects, each for one key, or for every key when none is given. */
-export const commands = (
-  where: string,
-  run: (key: string | undefined, command: Command, now: number, fiber: AnyFiber) => void
-) => {
-  const command =
-    (name: Command) =>
-    (key?: string): Effect.Effect<void> => {
-      if (key !== undefined) Check.key(Check.inside(where, `control.${name}`), key)
-      return Time.withNow((now, fiber) => run(key, name, now, fiber))
-    }
-  return {
-    isolate: command("isolate"),
-    close: command("close"),
-    reset: command("reset"),
-    disable: command("disable"),
-    enable: command("enable")
-  }
+/** What a circuit was at one moment, and the trip policy that its evidence belongs to. */
+export interface Captured extends Circuit.Captured<unknown> {
+  readonly trip: TripPolicy.TripPolicy
 }
 
 /** The circuits that a command applies to. */
 export interface Cells {
   /** The circuit of one key, created if need be. */
   readonly ensure: (key: string) => CircuitCell
+  /** The circuit of one key, if there is one. */
+  readonly peek: (key: string) => CircuitCell | undefined
   /** Every circuit in memory. */
   readonly all: () => Iterable<CircuitCell>
 }
+
+interface KeyedCells {
+  readonly ensure: (key: string, now: number) => CircuitCell
+  readonly peek: (key: string) => CircuitCell | undefined
+  readonly all: () => Iterable<CircuitCell>
+  readonly shared: CircuitCell | undefined
+}
+
+export const circuitCells = (cells: KeyedCells, now: number): Cells => ({
+  ensure: (key) => cells.ensure(key, now),
+  peek: (key) => (key === overflowKey ? cells.shared : cells.peek(key)),
+  all: () => cells.all()
+})
+
+/** What circuits begin as: closed, unless a command for every key has set another state. */
+export interface Base {
+  readonly phase: typeof Circuit.Closed | typeof Circuit.Open | typeof Circuit.Isolated | typeof Circuit.Disabled
+  /** When the open time is over; while open. */
+  readonly until: number
+}
+
+const closedBase: Base = { phase: Circuit.Closed, until: 0 }
+
+/** Why a circuit is open that a command has opened. */
+const byControl: Rejection.Evidence = { trip: "control", figures: {} }
 
 /** A circuit as data. The probes of a half-open circuit are lost, so it counts as open with its open time over. */
 export interface CircuitSnapshot {
@@ -128,19 +139,26 @@ export interface CircuitSnapshot {
 /** The state that a circuit without calls has: closed, unless a command for every key has set another. */
 export type BaseState = "closed" | "isolated" | "disabled"
 
+/**
+ * When a call started whose time was of no use then: a trip policy that reads it may have been set since. Such a call counts as one
+ * that took no time.
+ */
+export const untimed = -1
+
 /** The circuits of one policy. A policy reaches its circuits through this class alone. */
 export class Circuits {
-  private readonly settings: CircuitSettings
+  private readonly where: string
+  private settings: CircuitSettings
   private readonly reporter: Reporter
-  private readonly openTime: OpenTime.OpenTime
+  private openTime: OpenTime.OpenTime
   /** Whether the trip policy reads how long calls take. */
-  private readonly timed: boolean
+  private timed: boolean
   /** Called when a circuit has become one that rejects every call: calls that wait for something else need not wait on. */
   private readonly onShut: ((cell: CircuitCell, now: number, fiber: AnyFiber) => void) | undefined
   /** Called when a circuit may admit a call that it rejected before; set while calls watch for it. */
   onChange: ((cell: CircuitCell) => void) | undefined
-  /** The phase in which a circuit begins. An operator's command for every key sets it. */
-  private basePhase: typeof Circuit.Closed | typeof Circuit.Isolated | typeof Circuit.Disabled = Circuit.Closed
+  /** What a circuit begins as. A command for every key sets it. */
+  base: Base = closedBase
   private lastMillis = 0
   private lastRetryAfter = Duration.zero
 
@@ -150,6 +168,7 @@ export class Circuits {
     reporter: Reporter,
     onShut?: (cell: CircuitCell, now: number, fiber: AnyFiber) => void
   ) {
+    this.where = where
     this.settings = settings
     this.reporter = reporter
     this.openTime = OpenTime.openTime(where, settings.openFor)
@@ -162,14 +181,51 @@ export class Circuits {
     return this.begin(new CircuitCell(key, this.settings.trip, now))
   }
 
+  get trip(): TripPolicy.TripPolicy {
+    return this.settings.trip
+  }
+
+  /**
+   * Prepares other settings for the circuits in memory, and returns what sets them: what the user's trip policy throws is thrown
+   * before anything is changed. An open circuit keeps its open time and a running probe its lease. The evidence is kept as far as
+   * the new trip policy can adopt it; a circuit whose evidence is enough to open it opens with the next outcome.
+   */
+  retune(cells: Iterable<CircuitCell>, settings: CircuitSettings): () => void {
+    const from = this.settings.trip
+    const { openFor, probes, trip } = settings
+    const openTime = OpenTime.openTime(this.where, openFor)
+    const timed = trip.usesDuration !== false
+    const present = Array.from(cells)
+    const states = from === trip ? [] : present.map((cell) => TripPolicy.adopted(trip, cell.tripState, from))
+    return () => {
+      this.settings = settings
+      this.openTime = openTime
+      this.timed = timed
+      for (const [i, cell] of present.entries()) {
+        if (from !== trip) cell.tripState = states[i]
+        Circuit.retune(cell, probes)
+        // There may be more probes now.
+        this.onChange?.(cell)
+      }
+    }
+  }
+
   /** A new circuit, in the state that circuits begin in. */
   begin<Cell extends CircuitCell>(cell: Cell): Cell {
-    cell.phase = this.basePhase
+    const { phase, until } = this.base
+    if (phase !== Circuit.Open) cell.phase = phase
+    else if (cell.since < until) Circuit.forceOpen(cell, until - cell.since, cell.since, byControl)
     return cell
   }
 
+  /** Has a circuit that no command has touched begun in the state that a command for every key had set? */
+  hasBegunAs(cell: CircuitCell, { phase }: Base): boolean {
+    if (phase === Circuit.Closed || cell.phase !== phase) return false
+    return phase !== Circuit.Open || cell.lastEvidence === byControl
+  }
+
   get baseState(): BaseState {
-    return states[this.basePhase] as BaseState
+    return this.base.phase === Circuit.Open ? "closed" : (states[this.base.phase] as BaseState)
   }
 
   /**
@@ -178,9 +234,14 @@ export class Circuits {
    * admit that call too.
    */
   pinned(cell: CircuitCell, now: number): boolean {
-    if (cell.phase === this.basePhase) return false
-    if (this.basePhase !== Circuit.Closed) return true
+    const { phase, until } = this.base
+    if (phase === Circuit.Open && now < until)
+      return cell.phase !== Circuit.Open || now + Circuit.remainingOpenMs(cell, now) > until
+    if (cell.phase === phase) return false
+    if (phase === Circuit.Isolated || phase === Circuit.Disabled) return true
     switch (cell.phase) {
+      case Circuit.Closed:
+        return false
       case Circuit.Open:
         return Circuit.remainingOpenMs(cell, now) > 0
       case Circuit.HalfOpen:
@@ -221,7 +282,7 @@ export class Circuits {
     return undefined
   }
 
-  /** Takes the outcome of an admitted call that began at `startedAt`. */
+  /** Takes the outcome of an admitted call that began at `startedAt`, which is {@link untimed} if nobody looked. */
   settle(
     cell: CircuitCell,
     admission: Admission,
@@ -233,7 +294,7 @@ export class Circuits {
   ): void {
     const { probes, trip } = this.settings
     // Of a probe the time is known anyway.
-    const timed = this.timed || cell.phase === Circuit.HalfOpen
+    const timed = startedAt !== untimed && (this.timed || cell.phase === Circuit.HalfOpen)
     const sample = { outcome: outcomeCodes[outcome], duration: timed ? now - startedAt : 0 }
     const verdict = Circuit.settle(cell, trip, probes, admission, sample, now)
     if (verdict === Circuit.Tripped) this.open(cell, now, fiber, retryAfter)
@@ -322,16 +383,51 @@ export class Circuits {
     return Math.max(maxRetryAfter * (1 + OpenTime.spreadOf(openFor)), OpenTime.longest(openFor, opening, fiber))
   }
 
-  /** Runs a command on the circuit of a key; without a key on every circuit, those to come included. */
-  control(cells: Cells, key: string | undefined, command: Command, now: number, fiber: AnyFiber): void {
-    const present = key === undefined ? Array.from(cells.all()) : [cells.ensure(key)]
-    if (key === undefined) {
-      const base = baseAfter(command, this.basePhase)
-      // So that the command is an event, and can be seen, also before the first call.
-      if (present.length === 0 && base !== Circuit.Closed) present.push(cells.ensure(defaultKey))
-      this.basePhase = base
+  /** How long a command opens a circuit for that says nothing else: as long as the next opening of its own would last. */
+  ordinaryOpenTime(cell: CircuitCell | undefined, now: number, fiber: AnyFiber): number {
+    return this.openTime(cell === undefined ? 1 : Circuit.nextOpening(cell, now), fiber)
+  }
+
+  /** What circuits begin as after a command for every key; the same object if nothing changes. */
+  baseAfter(command: Command, openFor: number, now: number): Base {
+    const { base } = this
+    switch (command) {
+      case "isolate":
+        return base.phase === Circuit.Isolated ? base : { phase: Circuit.Isolated, until: 0 }
+      case "disable":
+        return base.phase === Circuit.Disabled ? base : { phase: Circuit.Disabled, until: 0 }
+      case "open":
+        return { phase: Circuit.Open, until: now + openFor }
+      case "enable":
+        return base.phase === Circuit.Disabled ? closedBase : base
+      default:
+        return base.phase === Circuit.Closed ? base : closedBase
     }
-    for (const cell of present) this.apply(cell, command, now, fiber)
+  }
+
+  /** What a new circuit would be that begins as `base` says. */
+  fresh({ phase, until }: Base, since: number): Captured {
+    const cell = new CircuitCell("", this.settings.trip, since)
+    if (phase !== Circuit.Open) cell.phase = phase
+    else if (since < until) Circuit.forceOpen(cell, until - since, since, byControl)
+    return this.capture(cell)
+  }
+
+  /** Keeps what a circuit is; see {@link Circuit.capture}. */
+  capture(cell: CircuitCell): Captured {
+    return { ...Circuit.capture(cell), trip: this.settings.trip }
+  }
+
+  /** Makes a circuit what it was, with the evidence as far as the trip policy knows it that holds now. */
+  reinstate(cell: CircuitCell, captured: Captured, now: number, fiber: AnyFiber): void {
+    const from = cell.phase
+    const { probes, trip } = this.settings
+    const kept = Result.try(() => TripPolicy.adopted(trip, captured.tripState, captured.trip))
+    Circuit.reinstate(cell, { ...captured, tripState: Result.getOrElse(kept, () => trip.initial()) }, now)
+    Circuit.retune(cell, probes)
+    if (cell.phase !== from) this.transition(cell, from, "control", now, fiber)
+    // The open time may be another one.
+    else this.onChange?.(cell)
   }
 
   /**
@@ -339,34 +435,56 @@ export class Circuits {
    * circuits in memory too, and the end of one to those that it had set.
    */
   restoreBase(cells: Cells, state: BaseState, now: number, fiber: AnyFiber): void {
-    const before = this.basePhase
-    if (state === states[before]) return
-    const present = Array.from(cells.all()).filter((cell) => state !== "closed" || cell.phase === before)
-    this.basePhase = states.indexOf(state) as typeof before
+    if (state === this.baseState) return
+    const before = this.base
+    const present = Array.from(cells.all()).filter((cell) => state !== "closed" || cell.phase === before.phase)
     const command = state === "isolated" ? "isolate" : state === "disabled" ? "disable" : "close"
-    for (const cell of present) this.apply(cell, command, now, fiber)
+    this.base = this.baseAfter(command, 0, now)
+    for (const cell of present) this.command(cell, command, 0, now, fiber)
   }
 
-  private apply(cell: CircuitCell, command: Command, now: number, fiber: AnyFiber): void {
+  /** Would the command change the circuit? */
+  isChangedBy({ phase }: CircuitCell, command: Command): boolean {
+    switch (command) {
+      case "isolate":
+        return phase !== Circuit.Isolated
+      case "disable":
+        return phase !== Circuit.Disabled
+      case "enable":
+        return phase === Circuit.Disabled
+      case "close":
+        return phase !== Circuit.Closed
+      case "open":
+      case "reset":
+        return true
+    }
+  }
+
+  /** Runs a command on a circuit; `openFor` is for how long `open` opens it. */
+  command(cell: CircuitCell, command: Command, openFor: number, now: number, fiber: AnyFiber): void {
+    if (!this.isChangedBy(cell, command)) return
     const from = cell.phase
     switch (command) {
       case "isolate":
-        if (from !== Circuit.Isolated) Circuit.isolate(cell, now)
+        Circuit.isolate(cell, now)
         break
       case "disable":
-        if (from !== Circuit.Disabled) Circuit.disable(cell, now)
+        Circuit.disable(cell, now)
+        break
+      case "open":
+        Circuit.forceOpen(cell, openFor, now, byControl)
         break
       case "enable":
-        if (from === Circuit.Disabled) Circuit.close(cell, this.settings.trip, now)
-        break
       case "close":
-        if (from !== Circuit.Closed) Circuit.close(cell, this.settings.trip, now)
+        Circuit.close(cell, this.settings.trip, now)
         break
       case "reset":
         Circuit.reset(cell, this.settings.trip, now)
     }
     if (cell.phase === Circuit.Closed) cell.forgetEvidence()
     if (cell.phase !== from) this.transition(cell, from, "control", now, fiber)
+    // The open time may be another one.
+    else this.onChange?.(cell)
   }
 
   private reject(cell: CircuitCell, now: number, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> {
@@ -509,20 +627,6 @@ export class Circuits {
 
 /** The time since a moment; a moment in whole milliseconds may be later than `now` within the same millisecond. */
 const sinceMillis = (moment: number, now: number): Duration.Duration => Duration.millis(Math.max(0, now - moment))
-
-/** The state in which circuits begin after a command for every key. */
-const baseAfter = <Phase extends Circuit.Phase>(command: Command, before: Phase) => {
-  switch (command) {
-    case "isolate":
-      return Circuit.Isolated
-    case "disable":
-      return Circuit.Disabled
-    case "enable":
-      return before === Circuit.Disabled ? Circuit.Closed : before
-    default:
-      return Circuit.Closed
-  }
-}
 
 /** A number that JSON and the schema of a snapshot can hold: there is neither infinity nor an integer beyond the safe ones. */
 const bounded = (value: number): number => Math.min(Math.max(0, value), Number.MAX_SAFE_INTEGER)

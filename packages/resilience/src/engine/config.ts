@@ -12,6 +12,8 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as TripPolicy from "../TripPolicy.ts"
 import type { ConfigSource } from "../Types.ts"
+import * as OpenTime from "./openTime.ts"
+import * as Trip from "./tripValues.ts"
 import * as Variables from "./variables.ts"
 
 const WindowValues = {
@@ -21,6 +23,14 @@ const WindowValues = {
   minimumCalls: Schema.optionalKey(Schema.Finite)
 }
 
+/** Without a `type`: other numbers for the parts of the trip policy. */
+const TripNumbers = {
+  failures: Schema.optionalKey(Schema.Finite),
+  minDuration: Schema.optionalKey(Schema.DurationFromString),
+  slowerThan: Schema.optionalKey(Schema.DurationFromString),
+  ...WindowValues
+}
+
 const TripValues = Schema.Union([
   Schema.Struct({
     type: Schema.Literal("consecutive"),
@@ -28,29 +38,16 @@ const TripValues = Schema.Union([
     minDuration: Schema.optionalKey(Schema.DurationFromString)
   }),
   Schema.Struct({ type: Schema.Literal("failureRate"), ...WindowValues }),
-  Schema.Struct({ type: Schema.Literal("slowCallRate"), slowerThan: Schema.DurationFromString, ...WindowValues })
+  Schema.Struct({ type: Schema.Literal("slowCallRate"), slowerThan: Schema.DurationFromString, ...WindowValues }),
+  Schema.Struct({ type: Schema.optionalKey(Schema.Never), ...TripNumbers })
 ])
-
-const toTripPolicy = (values: typeof TripValues.Type): TripPolicy.TripPolicy => {
-  switch (values.type) {
-    case "consecutive": {
-      const { failures, type: _, ...options } = values
-      return TripPolicy.consecutive(failures, options) as TripPolicy.TripPolicy
-    }
-    case "failureRate": {
-      const { type: _, ...options } = values
-      return TripPolicy.failureRate(options)
-    }
-    case "slowCallRate": {
-      const { type: _, ...options } = values
-      return TripPolicy.slowCallRate(options)
-    }
-  }
-}
 
 export const CircuitValues = Schema.Struct({
   trip: Schema.optionalKey(TripValues),
   openFor: Schema.optionalKey(Schema.DurationFromString),
+  openForFactor: Schema.optionalKey(Schema.Finite),
+  openForMax: Schema.optionalKey(Schema.DurationFromString),
+  openForJitter: Schema.optionalKey(Schema.Finite),
   maxRetryAfter: Schema.optionalKey(Schema.DurationFromString),
   probes: Schema.optionalKey(
     Schema.Struct({
@@ -82,10 +79,22 @@ export const BackoffValues = Schema.Struct({
   jitter: Schema.optionalKey(Schema.Literals(["full", "equal", "decorrelated", "none"]))
 })
 
+/** The names of the values of a backoff: the others of {@link RetryValues} are those of the retry itself. */
+export const backoffNames = ["base", "cap", "times", "jitter"] as const
+
+export const RetryValues = Schema.Struct({
+  ...BackoffValues.fields,
+  maxRetryAfter: Schema.optionalKey(Schema.DurationFromString),
+  history: Schema.optionalKey(Schema.Finite),
+  unprocessedOnly: Schema.optionalKey(Schema.Boolean)
+})
+
+export const StaleValues = Schema.Struct({ maxAge: Schema.optionalKey(Schema.DurationFromString) })
+
 export const PolicyValues = Schema.Struct({
   deadline: Schema.optionalKey(Schema.DurationFromString),
   timeout: Schema.optionalKey(Schema.DurationFromString),
-  retry: Schema.optionalKey(BackoffValues),
+  retry: Schema.optionalKey(RetryValues),
   budget: Schema.optionalKey(BudgetValues),
   breaker: Schema.optionalKey(CircuitValues),
   bulkhead: Schema.optionalKey(BulkheadValues)
@@ -106,21 +115,27 @@ const load = <S extends object>(
 ): Effect.Effect<S, Config.ConfigError> =>
   isPath(source) ? fromPath(schema, source) : Config.unwrap<S>(source as Config.Wrap<S>)
 
+/** The values of a circuit, where a trip policy may be one itself, and a duration any input: what `control.set` is given. */
+interface CircuitInput {
+  readonly trip?: unknown
+  readonly openFor?: unknown
+  readonly openForFactor?: unknown
+  readonly openForMax?: unknown
+  readonly openForJitter?: unknown
+}
+
 /** The values of a circuit as options of a breaker. */
 export const toCircuitOptions = (
-  { openFor, trip, ...values }: typeof CircuitValues.Type,
-  options: { readonly openFor?: unknown }
+  { openFor, openForFactor: factor, openForJitter: jitter, openForMax: max, trip, ...values }: CircuitInput,
+  options: { readonly openFor?: unknown; readonly trip?: TripPolicy.Any | undefined }
 ) => ({
   ...values,
-  ...(trip === undefined ? {} : { trip: toTripPolicy(trip) }),
-  // A duration is that of the first opening; growth and jitter stay as they are.
-  ...(openFor === undefined
-    ? {}
-    : { openFor: hasInitial(options.openFor) ? { ...options.openFor, initial: openFor } : openFor })
+  ...(trip === undefined ? {} : { trip: Trip.fromValues(trip, options.trip ?? TripPolicy.standard) }),
+  ...OpenTime.withValues(options.openFor, { initial: openFor, factor, max, jitter })
 })
 
-const hasInitial = (openFor: unknown): openFor is { readonly initial: unknown } =>
-  typeof openFor === "object" && openFor !== null && "initial" in openFor
+/** The options that are an object of options: no other object is merged, as a trip policy or a duration is one value. */
+const parts = ["budget", "breaker", "bulkhead", "probes"]
 
 /** Options with values over them; an object of options is merged field by field. */
 export const merge = <O extends object>(options: O, values: object): O => {
@@ -128,7 +143,7 @@ export const merge = <O extends object>(options: O, values: object): O => {
   for (const [name, value] of Object.entries(values)) {
     if (value === undefined) continue
     const before = merged[name]
-    merged[name] = isPlain(before) && isPlain(value) ? merge(before, value) : value
+    merged[name] = parts.includes(name) && isPlain(before) && isPlain(value) ? merge(before, value) : value
   }
   // Every field is either that of the options or a value for the same field.
   return merged as O
@@ -190,19 +205,22 @@ const named = (
       )
 
 /** What does not belong to one policy, such as a trip policy, has no name in its message. */
-const withName = (id: string, message: string): string => (message.includes(` ${id}: `) ? message : `${id}: ${message}`)
+export const withName = (id: string, message: string): string =>
+  message.includes(` ${id}: `) ? message : `${id}: ${message}`
 
-/**
- * What is made of the configured options of a policy. An error names the policy, the option and the variable; a variable
- * below the path that none of the policy's options reads is reported as a warning.
- */
-export const configured = <S extends object, A>(
+/** Values that were read, and what tells where from. */
+export interface Read<S> {
+  readonly values: S
+  readonly from: Variables.Source | undefined
+}
+
+/** Reads the values of a policy. An error names the policy, the option and the variable. */
+export const read = <S extends object>(
   id: string,
   schema: Schema.ConstraintCodec<S, unknown>,
   source: ConfigSource<S>,
-  isOption: (option: ConfigProvider.Path) => boolean,
-  make: (values: S) => A
-): Effect.Effect<A, Config.ConfigError> =>
+  isOption: (option: ConfigProvider.Path) => boolean
+): Effect.Effect<Read<S>, Config.ConfigError> =>
   Effect.gen(function* () {
     const from: Variables.Source | undefined = isPath(source)
       ? {
@@ -221,16 +239,49 @@ export const configured = <S extends object, A>(
         )
       })
     )
-    if (from !== undefined) {
-      for (const sentence of yield* Variables.unread(from)) yield* Effect.logWarning(`${id}: ${sentence}`)
-    }
-    const result = Result.try(() => make(values))
-    if (Result.isSuccess(result)) return result.success
-    const error = result.failure
-    if (!(error instanceof RangeError)) return yield* Effect.die(error)
-    const set = from?.options.filter((option) => isSet(values, option)) ?? []
-    return yield* named(id, error.message, error, blamed(id, error.message, set), from)
+    return { values, from }
   })
+
+/** Sentences about variables below the path that none of the policy's options reads. */
+export const unread = (id: string, from: Variables.Source | undefined): Effect.Effect<ReadonlyArray<string>> =>
+  from === undefined
+    ? Effect.succeed([])
+    : Effect.map(Variables.unread(from), (sentences) => sentences.map((sentence) => `${id}: ${sentence}`))
+
+/** What is made of values that were read: a `RangeError` becomes an error with the name of the policy, the option and the variable. */
+export const resolveRead = <S extends object, A>(
+  id: string,
+  { from, values }: Read<S>,
+  make: (values: S) => A
+): Effect.Effect<A, Config.ConfigError> =>
+  Effect.suspend(() => {
+    const result = Result.try(() => make(values))
+    if (Result.isSuccess(result)) return Effect.succeed(result.success)
+    const error = result.failure
+    if (!(error instanceof RangeError)) return Effect.die(error)
+    const set = from?.options.filter((option) => isSet(values, option)) ?? []
+    return named(id, error.message, error, blamed(id, error.message, set), from)
+  })
+
+/**
+ * What is made of the configured options of a policy. A variable below the path that none of the policy's options reads is reported
+ * as a warning.
+ */
+export const configured = <S extends object, A>(
+  id: string,
+  schema: Schema.ConstraintCodec<S, unknown>,
+  source: ConfigSource<S>,
+  isOption: (option: ConfigProvider.Path) => boolean,
+  make: (values: S) => A
+): Effect.Effect<A, Config.ConfigError> =>
+  Effect.gen(function* () {
+    const found = yield* read(id, schema, source, isOption)
+    for (const sentence of yield* unread(id, found.from)) yield* Effect.logWarning(sentence)
+    return yield* resolveRead(id, found, make)
+  })
+
+/** Every option of a schema. */
+export const all = (): boolean => true
 
 /**
  * The two layers of a policy: with its options as they are, and with values from `Config` over them, which `toOptions` turns
@@ -243,18 +294,20 @@ export const layers = <Self, Shape, O extends object, Settings, V extends object
   schema: Schema.ConstraintCodec<V, unknown>,
   toOptions: (values: V, options: O) => object,
   resolve: (options: O) => Settings,
-  make: (settings: Settings) => Effect.Effect<Shape>
+  make: (settings: Settings, values: V | undefined) => Effect.Effect<Shape>
 ) => {
   const settings = resolve(options)
-  const all = (): boolean => true
   return {
-    layer: Layer.effect(service, make(settings)),
+    layer: Layer.effect(service, make(settings, undefined)),
     layerConfig: (source: ConfigSource<V>): Layer.Layer<Self, Config.ConfigError> =>
       Layer.effect(
         service,
         Effect.flatMap(
-          configured(id, schema, source, all, (values) => resolve(merge(options, toOptions(values, options)))),
-          make
+          configured(id, schema, source, all, (values) => ({
+            values,
+            settings: resolve(merge(options, toOptions(values, options)))
+          })),
+          ({ settings, values }) => make(settings, values)
         )
       )
   }

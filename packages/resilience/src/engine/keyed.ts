@@ -44,6 +44,11 @@ export class Keyed<T extends Registry.Entry> {
     this.registry = Registry.make(maxKeys, idleTimeToLive, pinned, dropped)
   }
 
+  /** Keeps idle entries for another time; how many there may be stays as it is. */
+  retune({ idleTimeToLive }: KeySettings): void {
+    this.registry.idleTimeToLive = idleTimeToLive
+  }
+
   /** The entry of a key, created if need be. The caller updates `lastUsed`: most know the time only later. */
   get(key: string, fiber: AnyFiber): T {
     return this.registry.entries.get(key) ?? this.add(key, Time.monotonicMillis(fiber))

@@ -64,6 +64,27 @@ export const resolve = (
   return { initial, factor, max, jitter }
 }
 
+/** The option `openFor` with values over it: a duration alone is that of the first opening, and growth and jitter stay as they are. */
+export const withValues = (
+  openFor: unknown,
+  values: { readonly initial: unknown; readonly factor: unknown; readonly max: unknown; readonly jitter: unknown }
+): { readonly openFor?: unknown } => {
+  const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
+  const names = Object.keys(given)
+  if (names.length === 0) return {}
+  const growth = growthOf(openFor)
+  if (growth !== undefined) return { openFor: { ...growth, ...given } }
+  if (values.initial === undefined) return { openFor: { ...defaultGrowth, ...given } }
+  return { openFor: names.length === 1 ? values.initial : given }
+}
+
+/** The options of a growth; of a duration alone, which grows no further, only its first opening. */
+const growthOf = (openFor: unknown): object | undefined => {
+  if (openFor === undefined) return undefined
+  if (has(openFor, "initial")) return openFor as GrowthOptions
+  return Check.isSchedule(openFor) ? undefined : { initial: openFor }
+}
+
 const immediate = "a schedule that decides without waiting"
 
 /** Steps the schedule once, so that one that cannot be used is refused here. */

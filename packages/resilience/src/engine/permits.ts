@@ -2,8 +2,10 @@
 import * as Effect from "effect/Effect"
 import * as Queue from "../machine/Queue.ts"
 import * as Rejection from "../Rejection.ts"
+import * as Check from "../runtime/options.ts"
 import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
+import type { Override, Plug } from "./changes.ts"
 import type { Past } from "./counters.ts"
 import * as Deadline from "./deadline.ts"
 import type { Reporter } from "./reporter.ts"
@@ -39,10 +41,22 @@ export interface PermitHolder {
   wake: ((rejection?: Refusal) => void) | undefined
 }
 
+/** The keys that have permits. */
+export interface PermitCells {
+  /** The permits of one key, created if need be. */
+  readonly ensure: (key: string, now: number) => PermitCell
+  readonly peek: (key: string) => PermitCell | undefined
+  readonly all: () => Iterable<PermitCell>
+}
+
 export class Permits {
+  /** The permits per key without a command. */
+  private configured: number
+  /** The commands `resize` in force. */
+  private inForce: ReadonlyArray<Override> = []
   private limit: number
-  readonly maxQueued: number
-  private readonly maxWait: number
+  maxQueued: number
+  private maxWait: number
   private readonly reporter: Reporter
   /** The rejections of waiters that left the queue before their fiber was there to be woken. */
   private readonly refused = new WeakMap<Queue.Waiter<PermitHolder>, Refusal>()
@@ -50,6 +64,7 @@ export class Permits {
   onFree: ((cell: PermitCell) => void) | undefined
 
   constructor({ maxConcurrent, maxQueued, maxWait }: BulkheadSettings, reporter: Reporter) {
+    this.configured = maxConcurrent
     this.limit = maxConcurrent
     this.maxQueued = maxQueued
     this.maxWait = maxWait
@@ -165,16 +180,52 @@ export class Permits {
     }
   }
 
-  /** Changes the permits of one key. */
-  resize(cell: PermitCell, maxConcurrent: number): void {
-    cell.queue.limit = maxConcurrent
-    this.grantWaiting(cell)
+  /** The command `resize`; `field` is the setting that it changes. */
+  plug(field: string, cells: PermitCells): Plug {
+    return {
+      check: (where, values) => {
+        Check.noUnknown(where, values, ["maxConcurrent"])
+        // Checked here.
+        const maxConcurrent = Check.integer(where, "maxConcurrent", values["maxConcurrent"] as number, 1)
+        return { maxConcurrent }
+      },
+      apply: (inForce, now) => {
+        this.inForce = inForce
+        this.resize(cells, now)
+      },
+      read: (key) => ({ [field]: (key === undefined ? undefined : cells.peek(key))?.queue.limit ?? this.limit })
+    }
   }
 
-  /** Changes the permits of every key, those to come included. */
-  resizeAll(cells: Iterable<PermitCell>, maxConcurrent: number): void {
-    this.limit = maxConcurrent
-    for (const cell of cells) this.resize(cell, maxConcurrent)
+  /** Of the commands in force the last one for a key, or for all keys, counts. */
+  private resize(cells: PermitCells, now: number): void {
+    const limits = new Map<string, number>()
+    this.limit = this.configured
+    for (const { key, values } of this.inForce) {
+      const maxConcurrent = values["maxConcurrent"] as number
+      if (key !== undefined) limits.set(key, maxConcurrent)
+      else {
+        limits.clear()
+        this.limit = maxConcurrent
+      }
+    }
+    for (const key of limits.keys()) cells.ensure(key, now)
+    for (const cell of cells.all()) {
+      cell.queue.limit = limits.get(cell.key) ?? this.limit
+      this.grantWaiting(cell)
+    }
+  }
+
+  /**
+   * Sets other limits. Running calls go on, and those in the queue stay in it with the wait that they have. A command `resize` that is
+   * in force holds over them.
+   */
+  retune(cells: PermitCells, { maxConcurrent, maxQueued, maxWait }: BulkheadSettings, now: number): void {
+    this.configured = maxConcurrent
+    this.maxQueued = maxQueued
+    this.maxWait = maxWait
+    for (const { queue } of cells.all()) queue.maxQueued = maxQueued
+    this.resize(cells, now)
   }
 
   /** A key that must not be dropped: with running or waiting calls, or with permits of its own. */

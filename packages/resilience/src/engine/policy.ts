@@ -21,6 +21,8 @@ import { defaultKey } from "../Types.ts"
 import { Watch } from "./admitted.ts"
 import { retryAfterOf } from "./asked.ts"
 import { Budget, type BudgetSettings } from "./budget.ts"
+import type { Desk, Plug } from "./changes.ts"
+import { CircuitChanges } from "./circuitChanges.ts"
 import * as Circuits from "./circuits.ts"
 import * as Counters from "./counters.ts"
 import * as Deadline from "./deadline.ts"
@@ -228,13 +230,19 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     if (limit === Infinity) return work
     const { policy } = engine.reporter
     return runWithin<unknown, unknown>(work, limit, Deadline.nested(fiber, now + limit), fiber, policy, () =>
-      timeout <= remaining ? this.timedOut(entry, engine, fiber) : this.onDeadline(entry, engine, fiber)
+      timeout <= remaining ? this.timedOut(timeout, entry, engine, fiber) : this.onDeadline(entry, engine, fiber)
     )
   }
 
-  private timedOut({ history, key }: Entry, engine: PolicyEngine, fiber: AnyFiber): Exit.Exit<never, unknown> {
+  /** After the `timeout` that held when the attempt started. */
+  private timedOut(
+    timeout: number,
+    { history, key }: Entry,
+    engine: PolicyEngine,
+    fiber: AnyFiber
+  ): Exit.Exit<never, unknown> {
     const { reporter } = engine
-    const after = Duration.millis(engine.settings.timeout)
+    const after = Duration.millis(timeout)
     history.timeouts += 1
     reporter.timedOut(key, after, fiber)
     return Exit.fail(engine.timedOut({ policy: reporter.policy, key, after }))
@@ -401,7 +409,7 @@ const rejectionIn = (cause: Cause.Cause<unknown>): Rejection.Rejection | undefin
 }
 
 export class PolicyEngine implements Summable {
-  readonly settings: PolicySettings
+  settings: PolicySettings
   readonly reporter: Reporter
   readonly circuits: Circuits.Circuits | undefined
   readonly permits: Permits.Permits | undefined
@@ -411,6 +419,8 @@ export class PolicyEngine implements Summable {
   private readonly evicted = new Counters.Evicted()
   readonly timedOut: TimedOut
   private watch: Watch<Entry> | undefined
+  /** Held, so that its alarms work as long as a call may come. */
+  desk: Desk | undefined
 
   constructor(
     where: string,
@@ -439,6 +449,21 @@ export class PolicyEngine implements Summable {
     )
     this.timedOut = timedOut
     this.watch = undefined
+    this.desk = undefined
+  }
+
+  /**
+   * Sets other settings for the calls and attempts to come: those that run keep their timeout and their deadline. It has the parts of
+   * the settings before, and the same `keys` and `window`. What a trip policy of the user's throws is thrown before anything is
+   * changed.
+   */
+  retune(settings: PolicySettings, now: number): void {
+    const { breaker, budget, bulkhead } = settings
+    const retuneCircuits = breaker && this.circuits?.retune(this.entries.all(), breaker)
+    this.settings = settings
+    if (budget !== undefined) this.budget?.retune(budget, now)
+    if (bulkhead !== undefined) this.permits?.retune(this.entries, bulkhead, now)
+    retuneCircuits?.()
   }
 
   /** Returns when the circuit of a key would admit a call, and a permit is free for it. */
@@ -485,20 +510,16 @@ export class PolicyEngine implements Summable {
     )
   }
 
-  control(key: string | undefined, command: Circuits.Command, now: number, fiber: AnyFiber): void {
-    if (this.circuits === undefined) return
-    const cells: Circuits.Cells = {
-      ensure: (key) => this.entries.ensure(key, now),
-      all: () => this.entries.all()
-    }
-    this.circuits.control(cells, key, command, now, fiber)
-  }
-
-  resize(maxConcurrent: number, key: string | undefined, now: number): void {
-    const { permits } = this
-    if (permits === undefined) return
-    if (key === undefined) permits.resizeAll(this.entries.all(), maxConcurrent)
-    else permits.resize(this.entries.ensure(key, now), maxConcurrent)
+  /** Lets a desk command the circuits, and change the permits and the settings. */
+  operate(desk: Desk, set: Plug): Desk {
+    this.desk = desk
+    const { circuits, entries, permits, reporter } = this
+    return desk.operate({
+      reporter,
+      hasKey: (key) => entries.peek(key) !== undefined,
+      circuits: circuits && new CircuitChanges(circuits, (now) => Circuits.circuitCells(entries, now)),
+      plugs: { set, ...(permits && { resize: permits.plug("bulkhead.maxConcurrent", entries) }) }
+    })
   }
 
   private timeIn(entry: Entry, now: number): ReadonlyArray<number> {

@@ -6,10 +6,12 @@ import { Frame, type Service } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
+import type { Desk, Plug } from "./changes.ts"
 import { Evicted, Past, stats, totals } from "./counters.ts"
 import { examine, report, type When } from "./fallback.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import * as Left from "./left.ts"
+import type { Reporter } from "./reporter.ts"
 import type { Select, Summable } from "./sums.ts"
 
 export interface StaleSettings {
@@ -36,7 +38,9 @@ interface Stored {
 
 /** The stored values. Calls are numbered in the order in which they begin. */
 export class StaleEngine implements Summable {
-  private readonly settings: StaleSettings
+  private settings: StaleSettings
+  /** Held, so that its alarms work as long as a call may come. */
+  desk: Desk | undefined = undefined
   private readonly store: Keyed<Stored>
   private calls = 0
   /** The last call of a key that began before the key was forgotten: it and those before it store nothing. */
@@ -62,6 +66,23 @@ export class StaleEngine implements Summable {
       () => false,
       (stored) => this.evicted.add(stored)
     )
+  }
+
+  /** Sets another age; values that are too old by it are not used, and may be used again when it is raised. */
+  retune(settings: StaleSettings): void {
+    this.settings = settings
+    this.store.retune(settings.keys)
+  }
+
+  /** Lets a desk change the settings. */
+  operate(desk: Desk, reporter: Reporter, set: Plug): Desk {
+    this.desk = desk
+    return desk.operate({
+      reporter,
+      hasKey: (key) => this.store.peek(key) !== undefined,
+      circuits: undefined,
+      plugs: { set }
+    })
   }
 
   /** The number of a call that begins now. */

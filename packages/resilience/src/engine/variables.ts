@@ -17,11 +17,14 @@ export interface Source {
 }
 
 /** What schemas are made of, as far as it is read here. */
-interface Ast {
+export interface Ast {
   readonly _tag: string
   readonly propertySignatures?: ReadonlyArray<{ readonly name: PropertyKey; readonly type: Ast }>
   readonly types?: ReadonlyArray<Ast>
 }
+
+/** What a schema is made of. */
+export const astOf = (schema: Schema.Constraint): Ast => schema.ast
 
 /** The paths of all options of a schema: of a union, those of every member. */
 export const optionsOf = (schema: Schema.Constraint): ReadonlyArray<Path> => {
@@ -32,7 +35,7 @@ export const optionsOf = (schema: Schema.Constraint): ReadonlyArray<Path> => {
     const members = ast.types?.filter((type) => type.propertySignatures !== undefined) ?? []
     return members.length > 0 ? members.flatMap((type) => walk(type, path)) : [path]
   }
-  const found = walk(schema.ast, []).map((path) => [path.join("."), path] as const)
+  const found = walk(astOf(schema), []).map((path) => [path.join("."), path] as const)
   return Array.from(new Map(found).values())
 }
 

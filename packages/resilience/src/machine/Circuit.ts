@@ -249,6 +249,16 @@ export const admit = <S>(self: Circuit<S>, rule: ProbeRule, now: number): number
   return id
 }
 
+/**
+ * Applies another rule to a half-open circuit. Running probes keep their lease. One decision is always left, and made by the next
+ * probe: with more successes, or more failures, than the new rule takes no probe could end the half-open period.
+ */
+export const retune = <S>({ openings }: Circuit<S>, { permitted, successes }: ProbeRule): void => {
+  if (openings === undefined) return
+  openings.probeSuccesses = Math.min(openings.probeSuccesses, successes - 1)
+  openings.probeFailures = Math.min(openings.probeFailures, permitted - successes)
+}
+
 /** What follows a result: after `Tripped` the caller computes the open time and calls {@link open}, after `Recovered` {@link close}. */
 export const Nothing = 0
 export const Tripped = 1
@@ -323,6 +333,61 @@ export const reset = <S>(self: Circuit<S>, trip: TripRule<S>, now: number): void
 export const isolate = <S>(self: Circuit<S>, now: number): void => enter(self, Isolated, now)
 
 export const disable = <S>(self: Circuit<S>, now: number): void => enter(self, Disabled, now)
+
+/**
+ * Opens the circuit by a command for `openFor` milliseconds. One that is open or half-open stays in the same opening: it is as long
+ * unhealthy as before, and its openings in a row are not counted again.
+ */
+export const forceOpen = <S>(self: Circuit<S>, openFor: number, now: number, evidence: Evidence): void => {
+  const isUnhealthy = self.phase === Open || self.phase === HalfOpen
+  if (!isUnhealthy) {
+    open(self, openFor, now, unknownParts)
+    openingsOf(self).evidence = evidence
+    return
+  }
+  // Before the end of the open time is replaced.
+  countTime(self, now)
+  const openings = openingsOf(self)
+  openings.length = openFor
+  openings.until = now + openFor
+  enter(self, Open, now)
+}
+
+/** What a circuit was at one moment, to be again later. */
+export interface Captured<S> {
+  readonly phase: Phase
+  readonly since: number
+  readonly tripState: S
+  readonly openings: Openings | undefined
+}
+
+/** Keeps what the circuit is. Its trip state is not copied: the circuit must change its phase, or begin a new one, right after. */
+export const capture = <S>({ openings, phase, since, tripState }: Circuit<S>): Captured<S> => ({
+  phase,
+  since,
+  tripState,
+  // Probes that run belong to this generation: when it is over, their results change nothing, and their slots are free.
+  openings: openings && { ...openings, probes: [] }
+})
+
+/**
+ * Makes the circuit what it was. Moments stay where they were: an open time that would be over is over. A new generation begins, so
+ * that results of calls that were admitted before change nothing.
+ */
+export const reinstate = <S>(
+  self: Circuit<S>,
+  { openings, phase, since, tripState }: Captured<S>,
+  now: number
+): void => {
+  countTime(self, now)
+  // Probes keep their numbers apart from those of the openings that end here.
+  const lastProbe = Math.max(self.openings?.lastProbe ?? 0, openings?.lastProbe ?? 0)
+  self.phase = phase
+  self.generation += 1
+  self.since = since
+  self.tripState = tripState
+  self.openings = openings && { ...openings, lastProbe }
+}
 
 /**
  * A microsecond, finer than any timer. A sum of milliseconds with fractions is inexact, and a clock in nanoseconds

@@ -8,7 +8,7 @@ export interface Registry<T extends Entry> {
   /** Goes round the entries (the CLOCK algorithm); an iterator of a map survives whatever is added and deleted. */
   hand: Iterator<T>
   readonly maxKeys: number
-  readonly idleTimeToLive: number
+  idleTimeToLive: number
   readonly pinned: (entry: T, now: number) => boolean
   /** Called with each entry that was dropped. */
   readonly dropped: ((entry: T, now: number) => void) | undefined

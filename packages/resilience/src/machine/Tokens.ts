@@ -6,10 +6,10 @@
  */
 export interface Tokens {
   /** Millionths, so that every ratio of up to six digits is exact. */
-  readonly ratio: number
-  readonly capacity: number
+  ratio: number
+  capacity: number
   /** Millionths per millisecond. */
-  readonly perMilli: number
+  perMilli: number
   balance: number
   /** The time up to which `perMilli` has been added; NaN before the first reading, and for ever if it is 0. */
   filledAt: number
@@ -58,6 +58,23 @@ export const tryWithdraw = (self: Tokens, price: number, now: number): boolean =
   if (self.balance + 1e-3 < taken) return false
   self.balance = Math.max(0, self.balance - taken)
   return true
+}
+
+/** Earns by other numbers from now on. The balance is kept, at most the new capacity. */
+export const retune = (
+  self: Tokens,
+  options: { readonly ratio: number; readonly capacity: number; readonly perSecond: number },
+  now: number
+): void => {
+  // What time has added up to now is that of the numbers before.
+  fill(self, now)
+  const { balance, capacity, perMilli, ratio } = make({ ...options, initial: self.balance / scale })
+  self.ratio = ratio
+  self.capacity = capacity
+  self.perMilli = perMilli
+  self.balance = Math.min(balance, capacity)
+  self.filledAt = NaN
+  fill(self, now)
 }
 
 /** Returns the price of a retry that was not made. */

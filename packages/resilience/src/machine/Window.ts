@@ -85,6 +85,38 @@ export const count = (self: TimeWindow, marked: boolean): void => {
   }
 }
 
+/**
+ * The calls of a window in one of another length: what is older than that is gone. A call is as old as its bucket, so it may leave
+ * up to one bucket of the window before too early.
+ */
+export const resizeTime = (self: TimeWindow, length: number): TimeWindow => {
+  const resized = makeTime(length)
+  // The same length: the ticks below would be inexact.
+  if (resized.width === self.width) {
+    const { calls, marked, tick, totalCalls, totalMarked } = self
+    return Object.assign(resized, { calls: calls?.slice(), marked: marked?.slice(), tick, totalCalls, totalMarked })
+  }
+  const tickOf = (tick: number): number => Math.floor((tick * self.width) / resized.width)
+  resized.tick = tickOf(self.tick)
+  if (self.totalCalls === 0) return resized
+  const calls: Array<number> = new Array(buckets).fill(0)
+  const marked: Array<number> = new Array(buckets).fill(0)
+  for (let tick = Math.max(0, self.tick - buckets + 1); tick <= self.tick; tick++) {
+    if (tickOf(tick) <= resized.tick - buckets) continue
+    const from = tick % buckets
+    const to = tickOf(tick) % buckets
+    calls[to]! += self.calls === undefined ? (tick === self.tick ? self.totalCalls : 0) : self.calls[from]!
+    marked[to]! += self.marked?.[from] ?? 0
+  }
+  resized.calls = calls
+  resized.totalCalls = sum(calls)
+  resized.totalMarked = sum(marked)
+  if (resized.totalMarked > 0) resized.marked = marked
+  return resized
+}
+
+const sum = (counts: ReadonlyArray<number>): number => counts.reduce((total, count) => total + count, 0)
+
 /** The last `size` calls. */
 export interface CallWindow {
   readonly ring: Uint8Array
@@ -107,4 +139,14 @@ export const recordCall = (self: CallWindow, marked: boolean): void => {
   self.ring[self.next] = marked ? 1 : 0
   if (marked) self.totalMarked += 1
   self.next = (self.next + 1) % size
+}
+
+/** The last calls of a window in one of another size. */
+export const resizeCalls = (self: CallWindow, size: number): CallWindow => {
+  const resized = makeCalls(size)
+  const length = self.ring.length
+  for (let call = 0; call < self.totalCalls; call++) {
+    recordCall(resized, self.ring[(self.next + length - self.totalCalls + call) % length] === 1)
+  }
+  return resized
 }

@@ -13,6 +13,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type * as Change from "../Change.ts"
 import type * as Event from "../Event.ts"
 import * as Deadline from "../engine/deadline.ts"
 import * as Policy from "../Policy.ts"
@@ -65,18 +66,20 @@ export interface RunOptions {
 }
 
 /**
- * Commands of an operator, each for one key, or for all keys when none is given: see `Policy.Control`.
+ * Commands of an operator, each for one key, or for all keys when none is given: see `Policy.Control`. Each returns the change that it
+ * has added to the record.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Control {
-  readonly isolate: (key?: string) => void
-  readonly close: (key?: string) => void
-  readonly reset: (key?: string) => void
-  readonly disable: (key?: string) => void
-  readonly enable: (key?: string) => void
-  readonly resize: (maxConcurrent: number, key?: string) => void
+  readonly isolate: (target?: Change.Target) => Change.Change
+  readonly open: (target?: Change.Target) => Change.Change
+  readonly close: (target?: Change.Target) => Change.Change
+  readonly reset: (target?: Change.Target) => Change.Change
+  readonly disable: (target?: Change.Target) => Change.Change
+  readonly enable: (target?: Change.Target) => Change.Change
+  readonly resize: (maxConcurrent: number, target?: Change.Target) => Change.Change
 }
 
 /**
@@ -331,12 +334,13 @@ export const make = <const O extends Policy.Options>(
     stats: (key) => run(policy.stats(key)),
     allStats: () => run(policy.allStats),
     control: {
-      isolate: (key) => run(policy.control.isolate(key)),
-      close: (key) => run(policy.control.close(key)),
-      reset: (key) => run(policy.control.reset(key)),
-      disable: (key) => run(policy.control.disable(key)),
-      enable: (key) => run(policy.control.enable(key)),
-      resize: (maxConcurrent, key) => run(policy.control.resize(maxConcurrent, key))
+      isolate: (target) => run(policy.control.isolate(target)),
+      open: (target) => run(policy.control.open(target)),
+      close: (target) => run(policy.control.close(target)),
+      reset: (target) => run(policy.control.reset(target)),
+      disable: (target) => run(policy.control.disable(target)),
+      enable: (target) => run(policy.control.enable(target)),
+      resize: (maxConcurrent, target) => run(policy.control.resize(maxConcurrent, target))
     },
     subscribe: (listener) => {
       const listening = Effect.runForkWith(context)(

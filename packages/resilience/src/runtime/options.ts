@@ -148,10 +148,12 @@ export const tripPolicy = <T>(where: string, field: string, value: T): T => {
   if (!hasFunctions(value, tripFunctions)) {
     return invalid(where, field, "a TripPolicy, such as TripPolicy.consecutive(5)", value)
   }
-  const { probeFailed, trippedBy } = value as { readonly probeFailed?: unknown; readonly trippedBy?: unknown }
+  // Only whether they are functions is read.
+  const { adopt, probeFailed, trippedBy } = value as { readonly [name: string]: unknown }
   for (const name of tripFunctions) callback(where, `${field}.${name}`, "a function", read(value, name))
   functionIfGiven(where, `${field}.probeFailed`, predicate, probeFailed)
   functionIfGiven(where, `${field}.trippedBy`, "a function that returns names", trippedBy)
+  functionIfGiven(where, `${field}.adopt`, "a function that returns a state", adopt)
   return value
 }
 

@@ -3,6 +3,7 @@
  * and Node's may fire a millisecond early.
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as LinkedList from "../machine/LinkedList.ts"
@@ -44,6 +45,16 @@ export const sleep = (delay: number): Effect.Effect<void> =>
     })
   })
 
+/**
+ * Calls `fire` once after `delay` milliseconds on a clock, for what no fiber waits for. It holds nothing but the clock and `fire`, and
+ * does not keep the process alive.
+ */
+export const alarm = (clock: Clock.Clock, delay: number, fire: () => void): (() => void) => {
+  if (clock !== Time.liveClock) return forkSleep(Context.make(Clock.Clock, clock), clock, delay, fire)
+  const now = Time.liveMillis()
+  return single(now + delay, now, fire, true)
+}
+
 const noop = (): void => {}
 
 const sleepOn = (clock: Clock.Clock, delay: number): Effect.Effect<void> => {
@@ -62,8 +73,16 @@ const sleepOn = (clock: Clock.Clock, delay: number): Effect.Effect<void> => {
 /** `TestClock` rounds its time down to a nanosecond. */
 const leastSleepMs = 1e-3
 
-const sleepThen = (clock: Clock.Clock, fiber: AnyFiber, delay: number, fire: () => void): (() => void) => {
-  const sleeping = Effect.runForkWith(fiber.context)(sleepOn(clock, delay))
+const sleepThen = (clock: Clock.Clock, fiber: AnyFiber, delay: number, fire: () => void): (() => void) =>
+  forkSleep(fiber.context, clock, delay, fire)
+
+const forkSleep = (
+  context: Context.Context<never>,
+  clock: Clock.Clock,
+  delay: number,
+  fire: () => void
+): (() => void) => {
+  const sleeping = Effect.runForkWith(context)(sleepOn(clock, delay))
   let cancelled = false
   sleeping.addObserver((exit) => {
     if (!cancelled && exit._tag === "Success") fire()
@@ -74,8 +93,8 @@ const sleepThen = (clock: Clock.Clock, fiber: AnyFiber, delay: number, fire: () 
   }
 }
 
-/** A platform timer of its own, which fires at `at`. */
-const single = (at: number, now: number, fire: () => void): (() => void) => {
+/** A platform timer of its own, which fires at `at`; in the background, it does not keep the process alive. */
+const single = (at: number, now: number, fire: () => void, background = false): (() => void) => {
   let handle: Handle
   const set = (now: number): void => {
     const delay = platformDelay(at - now)
@@ -84,6 +103,7 @@ const single = (at: number, now: number, fire: () => void): (() => void) => {
       if (fired >= at) fire()
       else set(fired)
     }, delay)
+    if (background) handle.unref?.()
   }
   set(now)
   return () => clearTimeout(handle)
