@@ -108,7 +108,7 @@ export class Client implements Member.Local<AnyCell> {
 
   say(word: Board.Word["say"], now: number, key = "k"): void {
     this.apply(key, word, now)
-    this.member.said(key, word)
+    this.member.said(key, word, { who: "ann", reason: "", duration: undefined }, now)
   }
 
   private apply(key: string, say: Board.Word["say"], now: number): void {
@@ -118,7 +118,8 @@ export class Client implements Member.Local<AnyCell> {
       if (key !== Board.everyKey && key !== name) continue
       if (say === "isolate") Circuit.isolate(circuit, now)
       else if (say === "disable") Circuit.disable(circuit, now)
-      else if (say !== "enable" || circuit.phase === Circuit.Disabled) Circuit.close(circuit, rules[this.trip], now)
+      else if (say !== "clear" || circuit.phase === Circuit.Isolated || circuit.phase === Circuit.Disabled)
+        Circuit.close(circuit, rules[this.trip], now)
     }
   }
 

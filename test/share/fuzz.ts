@@ -258,7 +258,7 @@ export const run = (seed: number, faults: Faults): Outcome => {
       isDown = false
       for (const run of boardBacklog.splice(0)) run()
     }
-    if (now === quietAfter + 10_000) fleet[0]!.client.say("enable", clock(fleet[0]!))
+    if (now === quietAfter + 10_000) fleet[0]!.client.say("clear", clock(fleet[0]!))
     if (now === quietAfter + 10_005) fleet[0]!.client.say("close", clock(fleet[0]!))
     if (isDown && now >= downUntil) isDown = false
     for (let i = 0; i < queue.length; i++) {

@@ -44,8 +44,15 @@ export interface Word {
   /** `"*"` for every key. */
   readonly key: string
   readonly stamp: number
+  /** The member where it was given. */
   readonly by: string
-  readonly say: "isolate" | "disable" | "enable" | "close" | "reset"
+  /** `clear` ends an isolation or what disabled the circuit. */
+  readonly say: "isolate" | "disable" | "clear" | "close" | "reset"
+  /** Who gave it, and why. */
+  readonly who: string
+  readonly reason: string
+  /** Milliseconds until it ends by itself; absent for a command without an end. */
+  readonly left?: number
 }
 
 export const everyKey = "*"
@@ -241,7 +248,8 @@ interface EvidenceRow {
   readonly at: number
 }
 
-interface WordRow extends Word {
+interface WordRow {
+  readonly word: Word
   readonly rev: number
   readonly at: number
 }
@@ -362,9 +370,9 @@ const takeWords = ({ meta, now, push, report, rows }: Visit): ReadonlyArray<Word
   for (const word of report.words) {
     const id = `o/${part(word.key)}`
     const had = read<WordRow>(rows, id)
-    if (had !== undefined && !isLater(word, had)) continue
+    if (had !== undefined && !isLater(word, had.word)) continue
     meta.rev += 1
-    rows.set(id, { ...word, rev: meta.rev, at: now } satisfies WordRow)
+    rows.set(id, { word, rev: meta.rev, at: now } satisfies WordRow)
     push.push({ word })
   }
   const since = report.inc === meta.inc ? report.rev : 0
@@ -373,7 +381,11 @@ const takeWords = ({ meta, now, push, report, rows }: Visit): ReadonlyArray<Word
     .map(([, row]) => row)
     .filter(({ rev }) => rev > since)
     .sort((a, b) => a.rev - b.rev)
-    .map(({ by, key, say, stamp }) => ({ key, stamp, by, say }))
+    .flatMap(({ at, word }) => {
+      if (word.left === undefined) return [word]
+      const left = word.left - (now - at)
+      return left > 0 ? [{ ...word, left }] : []
+    })
 }
 
 const circuitId = (key: string): string => `c/${part(key)}`
@@ -418,8 +430,8 @@ const changeCircuit = (visit: Visit, circuit: CircuitReport, row: CircuitRow): v
   for (const key of [circuit.key, everyKey]) {
     const word = read<WordRow>(rows, `o/${part(key)}`)
     // An operator has said that all is well, of an opening from before that.
-    const ends = word !== undefined && (word.say === "close" || word.say === "reset") && word.at > row.since
-    if (ends && row.phase !== Closed) {
+    const ends = word?.word.say === "close" || word?.word.say === "reset"
+    if (word !== undefined && ends && word.at > row.since && row.phase !== Closed) {
       enter(visit, circuit.key, row, Closed)
       row.closedAt = now
       row.openings = 0

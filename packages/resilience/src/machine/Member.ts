@@ -133,6 +133,21 @@ export class Bucket {
   }
 }
 
+/** Who gave a command, why, and for how many milliseconds; without `duration` it has no end. */
+export interface Author {
+  readonly who: string
+  readonly reason: string
+  readonly duration: number | undefined
+}
+
+interface Kept {
+  readonly word: Board.Word
+  /** When it ends by itself. */
+  readonly until: number
+  /** The board does not have it. */
+  unsent: boolean
+}
+
 export interface Summary {
   readonly members: number
   readonly fleet: number
@@ -148,8 +163,7 @@ export class Member<C extends Circuit.Circuit<unknown>> {
   /** The links with something to report. */
   private readonly active = new Set<Link<C>>()
   private readonly buckets: Array<Bucket> = []
-  private readonly words = new Map<string, Board.Word>()
-  private unsent: ReadonlyArray<Board.Word> = []
+  private readonly words = new Map<string, Kept>()
   private readonly perTick: number
   private inc = ""
   private rev = 0
@@ -289,14 +303,24 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     this.local.wake()
   }
 
-  /** An operator's command that was applied here; `"*"` is every key. */
-  said(key: string, say: Board.Word["say"]): void {
-    const stamp = Math.max(0, ...Array.from(this.words.values(), (word) => word.stamp)) + 1
-    const word = { key, stamp, by: this.options.id, say }
-    this.words.set(key, word)
-    this.unsent = [...this.unsent.filter((other) => other.key !== key), word]
+  /** An operator's command that was carried out here; `"*"` is every key. `duration` is in milliseconds. */
+  said(key: string, say: Board.Word["say"], { duration, reason, who }: Author, now: number): void {
+    const stamp = Math.max(0, ...Array.from(this.words.values(), ({ word }) => word.stamp)) + 1
+    const word = { key, stamp, by: this.options.id, say, who, reason }
+    this.keep(duration === undefined ? word : { ...word, left: duration }, now, true)
     if (say === "close" || say === "reset") this.endOpenings(key)
     this.hurryAll()
+  }
+
+  /** The last command for a key, or for every key, of those that hold until another one. */
+  lastWord(key: string): Board.Word["say"] | undefined {
+    return this.words.get(key)?.word.say
+  }
+
+  private keep(word: Board.Word, now: number, unsent: boolean): Kept {
+    const kept = { word, until: word.left === undefined ? Infinity : now + word.left, unsent }
+    this.words.set(word.key, kept)
+    return kept
   }
 
   /** What the fleet had found out is over, as a later generation: an answer that is on its way must not open a circuit again. */
@@ -383,7 +407,19 @@ export class Member<C extends Circuit.Circuit<unknown>> {
       const { dirty, own, phase, results, suspect, token, wants } = link
       if (dirty || suspect || own || token !== 0 || results.length > 0 || (phase !== Board.Closed && wants)) return true
     }
-    return this.unsent.length > 0 || this.buckets.some(({ wanted }) => wanted > 0) || now - this.heard > 2 * calm
+    return this.hasUnsent || this.buckets.some(({ wanted }) => wanted > 0) || now - this.heard > 2 * calm
+  }
+
+  private get hasUnsent(): boolean {
+    for (const { unsent } of this.words.values()) if (unsent) return true
+    return false
+  }
+
+  private unsentWords(now: number): ReadonlyArray<Board.Word> {
+    return Array.from(this.words.values()).flatMap(({ unsent, until, word }) => {
+      if (!unsent || until <= now) return []
+      return until === Infinity ? [word] : [{ ...word, left: until - now }]
+    })
   }
 
   private isActive({ dirty, own, phase, results, suspect }: Link<C>): boolean {
@@ -410,7 +446,7 @@ export class Member<C extends Circuit.Circuit<unknown>> {
       known: age < settings.forget ? this.fleet : 0,
       settings,
       circuits,
-      words: this.unsent,
+      words: this.unsentWords(now),
       buckets: this.buckets.map((bucket) => this.bucketReport(bucket)),
       leaving
     }
@@ -471,7 +507,7 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     this.members = news.members
     this.fleet = news.fleet
     this.differs = news.differs === 1
-    if (news.inc === this.inc) this.unsent = this.unsent.filter((word) => !report.words.includes(word))
+    if (news.inc === this.inc) this.sent(report.words)
     else this.meet(news.inc)
     for (const one of news.circuits) this.takeCircuit(report, one, sentAt, now, random)
     for (const word of news.words) this.learn(word, now)
@@ -484,10 +520,17 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     }
   }
 
+  private sent(words: ReadonlyArray<Board.Word>): void {
+    for (const { by, key, stamp } of words) {
+      const kept = this.words.get(key)
+      if (kept?.word.stamp === stamp && kept.word.by === by) kept.unsent = false
+    }
+  }
+
   /** Another board, which may have lost everything: this member asserts all that it knows. */
   private meet(inc: string): void {
     if (this.inc !== "") {
-      this.unsent = Array.from(this.words.values())
+      for (const kept of this.words.values()) kept.unsent = true
       for (const link of this.links.values()) {
         if (link.generation === 0) continue
         link.dirty = true
@@ -614,18 +657,20 @@ export class Member<C extends Circuit.Circuit<unknown>> {
 
   private learn(word: Board.Word, now: number): void {
     const had = this.words.get(word.key)
-    if (had !== undefined && !isLater(word, had)) return
-    this.words.set(word.key, word)
-    this.unsent = this.unsent.filter((other) => other.key !== word.key)
-    const all = this.words.get(Board.everyKey)
+    if (had !== undefined && !isLater(word, had.word)) return
+    this.keep(word, now, false)
+    const all = this.words.get(Board.everyKey)?.word
     if (word.key !== Board.everyKey) {
       if (all === undefined || isLater(word, all)) this.local.obey(word, now)
       return
     }
     this.local.obey(word, now)
     // What was commanded for single keys after it still holds.
-    const later = Array.from(this.words.values()).filter((other) => other !== word && isLater(other, word))
-    for (const other of later.sort((a, b) => (isLater(a, b) ? 1 : -1))) this.local.obey(other, now)
+    const later = Array.from(this.words.values()).filter((other) => other.until > now && isLater(other.word, word))
+    for (const other of later.sort((a, b) => (isLater(a.word, b.word) ? 1 : -1))) {
+      const left = other.until === Infinity ? {} : { left: other.until - now }
+      this.local.obey({ ...other.word, ...left }, now)
+    }
   }
 }
 
