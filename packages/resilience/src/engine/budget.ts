@@ -8,6 +8,7 @@ import type * as Stats from "../Stats.ts"
 import { defaultKey } from "../Types.ts"
 import type { Desk, Plug } from "./changes.ts"
 import { Evicted, Past, stats, totals } from "./counters.ts"
+import type { Floor } from "./fleet.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import type { Reporter } from "./reporter.ts"
 import type { Select, Summable, Sums } from "./sums.ts"
@@ -18,6 +19,8 @@ export interface BudgetSettings {
   readonly capacity: number
   readonly initial: number
   readonly minPerSecond: number
+  /** Whether `minPerSecond` is the floor of a fleet: then no account earns it. */
+  readonly sharedFloor?: true
   /** The limits of the accounts per key; `undefined` for one account. */
   readonly keys: KeySettings | undefined
 }
@@ -38,6 +41,8 @@ const historyOf = (account: Account): Past => {
   return account.past
 }
 
+const ownFloor = ({ minPerSecond, sharedFloor }: BudgetSettings): number => (sharedFloor === true ? 0 : minPerSecond)
+
 export class Budget implements Summable {
   private settings: BudgetSettings
   private readonly reporter: Reporter
@@ -45,6 +50,8 @@ export class Budget implements Summable {
   private readonly shared: Account
   private readonly accounts: Keyed<Account> | undefined
   private readonly evicted = new Evicted()
+  /** The floor of the fleet, in place of one of this process. */
+  private floor: Floor | undefined = undefined
   /** Held, so that its alarms work as long as a call may come. */
   desk: Desk | undefined = undefined
 
@@ -69,12 +76,17 @@ export class Budget implements Summable {
     return this.settings.capacity
   }
 
+  /** Takes the floor of a fleet. */
+  share(floor: Floor): void {
+    this.floor = floor
+  }
+
   /** Earns and charges by other settings. Balances are kept, at most the new capacity; `initial` is for balances to come. */
   retune(settings: BudgetSettings, now: number): void {
     this.settings = settings
-    const { capacity, minPerSecond, ratio } = settings
+    const { capacity, ratio } = settings
     for (const { tokens } of this.accounts === undefined ? [this.shared] : this.accounts.all()) {
-      Tokens.retune(tokens, { ratio, capacity, perSecond: minPerSecond }, now)
+      Tokens.retune(tokens, { ratio, capacity, perSecond: ownFloor(settings) }, now)
     }
   }
 
@@ -90,8 +102,8 @@ export class Budget implements Summable {
   }
 
   private make(key: string, now: number): Account {
-    const { capacity, initial, minPerSecond, ratio } = this.settings
-    const tokens = Tokens.make({ ratio, capacity, initial, perSecond: minPerSecond })
+    const { capacity, initial, ratio } = this.settings
+    const tokens = Tokens.make({ ratio, capacity, initial, perSecond: ownFloor(this.settings) })
     return { key, lastUsed: Math.floor(now), tokens, answeredFrom: Decision.neverAnswered, calls: 0, past: undefined }
   }
 
@@ -151,7 +163,7 @@ export class Budget implements Summable {
     const now = Time.monotonicMillis(fiber)
     const account = this.use(key, now, fiber)
     const { tokens } = account
-    if (Tokens.tryWithdraw(tokens, price, now)) {
+    if (Tokens.tryWithdraw(tokens, price, now) || this.floor?.tryTake(price, now) === true) {
       historyOf(account).retries += 1
       return true
     }

@@ -166,6 +166,45 @@ export interface News {
   readonly push: ReadonlyArray<Push>
 }
 
+const isNumber = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value)
+
+const hasFields = (value: unknown, numbers: ReadonlyArray<string>, texts: ReadonlyArray<string>): boolean => {
+  if (typeof value !== "object" || value === null) return false
+  const fields = value as Readonly<Record<string, unknown>>
+  return numbers.every((name) => isNumber(fields[name])) && texts.every((name) => typeof fields[name] === "string")
+}
+
+const findingNumbers = ["generation", "phase", "left", "openings", "suspect", "calls", "failures", "bad", "seen"]
+const commands: ReadonlyArray<unknown> = ["isolate", "disable", "clear", "close", "reset"] satisfies Array<Word["say"]>
+
+const isFinding = (value: unknown): value is Finding =>
+  hasFields(value, findingNumbers, ["key"]) && [Closed, Open, Probing].includes((value as Finding).phase)
+
+const isWord = (value: unknown): value is Word =>
+  hasFields(value, ["stamp"], ["key", "by", "say", "who", "reason"]) &&
+  commands.includes((value as Word).say) &&
+  ((value as Word).left === undefined || isNumber((value as Word).left))
+
+/** What came over a wire, checked before anything of it is believed. */
+export const isNews = (value: unknown): value is News => {
+  if (!hasFields(value, ["rev", "members", "fleet", "differs"], ["inc"])) return false
+  const { buckets, circuits, words } = value as Readonly<Record<keyof News, unknown>>
+  return (
+    Array.isArray(circuits) &&
+    circuits.every((one) => isFinding(one) && hasFields(one, ["token"], [])) &&
+    Array.isArray(words) &&
+    words.every(isWord) &&
+    Array.isArray(buckets) &&
+    buckets.every((one) => hasFields(one, ["tokens", "share"], ["name"]))
+  )
+}
+
+/** The same of what was pushed: the changes, without what is none. */
+export const pushesIn = (value: unknown): ReadonlyArray<Push> =>
+  Array.isArray(value)
+    ? value.filter((one: Partial<Record<"finding" | "word", unknown>>) => isFinding(one?.finding) || isWord(one?.word))
+    : []
+
 /** A store of rows, each an object that JSON can hold. */
 export interface Rows {
   readonly get: (id: string) => unknown

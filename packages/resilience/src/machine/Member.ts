@@ -28,6 +28,9 @@ export const hold = 2500
 /** The most milliseconds between two tries to reach a board that does not answer. */
 const longestPause = 2000
 
+/** The longest opening that a member believes, in milliseconds. */
+const longestOpening = 86_400_000
+
 /** The most milliseconds by which members spread their requests for a probe, at 1 ms per member. */
 const longestKnock = 200
 
@@ -146,6 +149,14 @@ interface Kept {
   readonly until: number
   /** The board does not have it. */
   unsent: boolean
+}
+
+export interface Found {
+  readonly key: string
+  readonly phase: Board.Phase
+  /** Milliseconds until the opening is over. */
+  readonly left: number
+  readonly hasLease: boolean
 }
 
 export interface Summary {
@@ -384,12 +395,12 @@ export class Member<C extends Circuit.Circuit<unknown>> {
   }
 
   /** What the fleet has found out, of each key about which there is something to say. */
-  findings(now: number): ReadonlyArray<Pick<Board.Finding, "key" | "generation" | "phase" | "left">> {
-    return Array.from(this.active, ({ generation, key, phase, until }) => ({
+  findings(now: number): ReadonlyArray<Found> {
+    return Array.from(this.active, ({ key, phase, token, until }) => ({
       key,
-      generation,
       phase,
-      left: Math.max(0, until - now)
+      left: phase === Board.Closed ? 0 : Math.max(0, until - now),
+      hasLease: token !== 0
     }))
   }
 
@@ -606,7 +617,7 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     link.generation = one.generation
     link.phase = one.phase
     link.openings = one.openings
-    link.until = now + one.left
+    link.until = now + Math.min(one.left, longestOpening)
     if (isLater) {
       link.results = link.results.filter(({ generation }) => generation >= one.generation)
       link.token = 0
@@ -649,9 +660,9 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     if (circuit === undefined) return
     const isUnleasedProbe = circuit.phase === Circuit.HalfOpen && link.token === 0
     if (circuit.phase === Circuit.Closed || isUnleasedProbe) {
-      this.local.open(circuit, Math.max(one.left, hold), one, now)
+      this.local.open(circuit, Math.max(link.until - now, hold), one, now)
     } else if (circuit.phase === Circuit.Open && link.token === 0) {
-      this.bind(circuit, Math.max(now + one.left, sentAt + hold))
+      this.bind(circuit, Math.max(link.until, sentAt + hold))
     }
   }
 
