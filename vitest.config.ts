@@ -10,7 +10,7 @@ const conditions = ["@effect-resilience/source", ...defaultServerConditions]
 const folders = {
   unit: "breaker budget bulkhead composition config effect event fallback issues machine peers permits policy promise queues registry retry retune share telemetry time types values variants",
   kit: "explore laws models soak testing",
-  system: "ai bench demo docs examples http lab package rpc sql stack tools"
+  system: "ai bench boards demo docs examples http lab package rpc sql stack tools"
 }
 
 const filesOf = (names: string) => `test/{${names.replaceAll(" ", ",")}}/**/*.test.ts`
