@@ -4,9 +4,7 @@
 const platform = globalThis as {
   readonly process?: {
     readonly env?: { readonly NODE_ENV?: string }
-    readonly getBuiltinModule?: (
-      name: "node:async_hooks"
-    ) => { readonly AsyncLocalStorage?: new () => unknown } | undefined
+    readonly getBuiltinModule?: (name: string) => unknown
   }
   readonly navigator?: { readonly userAgent?: string }
 }
@@ -31,6 +29,9 @@ let isWorker: boolean | undefined
 
 export const isProduction = (): boolean => platform.process?.env?.NODE_ENV === "production"
 
+/** A module of Node, where there is one. A bundler does not see it. */
+export const builtin = (name: string): unknown => platform.process?.getBuiltinModule?.(name)
+
 /** A value that code finds in everything that it starts, promises included. */
 export interface AsyncLocal<A> {
   readonly getStore: () => A | undefined
@@ -39,6 +40,7 @@ export interface AsyncLocal<A> {
 
 /** `AsyncLocalStorage` of Node, Deno, Bun and Cloudflare; `undefined` on a platform without it. */
 export const makeAsyncLocal = <A>(): AsyncLocal<A> | undefined => {
-  const Storage = platform.process?.getBuiltinModule?.("node:async_hooks")?.AsyncLocalStorage
+  const hooks = builtin("node:async_hooks") as { readonly AsyncLocalStorage?: new () => unknown } | undefined
+  const Storage = hooks?.AsyncLocalStorage
   return Storage && (new Storage() as AsyncLocal<A>)
 }

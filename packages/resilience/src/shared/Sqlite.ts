@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Check from "../runtime/options.ts"
+import { builtin } from "../runtime/platform.ts"
 import { attempt, has } from "../runtime/read.ts"
 import * as Shared from "../Shared.ts"
 
@@ -55,12 +56,9 @@ interface Modules {
 
 type Listen = (event: "error", listener: () => void) => unknown
 
-/** A bundler does not see it, so that the core of a bundle has no module of Node. */
 const modules = (): Modules => {
-  const get = (globalThis as { readonly process?: { readonly getBuiltinModule?: (name: string) => unknown } }).process
-    ?.getBuiltinModule
-  const sqlite = get?.("node:sqlite")
-  const fs = get?.("node:fs")
+  const sqlite = builtin("node:sqlite")
+  const fs = builtin("node:fs")
   if (!has(sqlite, "DatabaseSync") || !has(fs, "watch")) throw new Error("there is no node:sqlite")
   return { sqlite, fs } as unknown as Modules
 }
@@ -70,6 +68,9 @@ const busyTimeout = 2
 
 /** Milliseconds between two looks for what other processes have written, should the file system not tell of it. */
 const lookEvery = 50
+
+/** Milliseconds after which what the file system has told of can be read. */
+const visibleAfter = 2
 
 /** Lines of pushes that are kept. */
 const mostPushes = 256
@@ -113,8 +114,11 @@ class File {
   private readonly own = new Set<number>()
   private version: unknown = undefined
 
-  constructor(path: string) {
+  private readonly lookLater: () => void
+
+  constructor(path: string, later: (look: () => void) => void) {
     this.path = path
+    this.lookLater = () => later(this.look)
   }
 
   listen(scope: string, listener: (push: string) => void): () => void {
@@ -151,12 +155,12 @@ class File {
     return made
   }
 
-  /** A write of another process is seen before it is visible: the file is read at once, and 2 ms later. */
+  /** A write of another process is seen before it is visible: the file is read at once, and again a little later. */
   private watch(fs: Modules["fs"]): () => void {
     const watching = attempt(() => {
       const watcher = fs.watch(`${this.path}-wal`, () => {
         this.look()
-        setTimeout(() => this.look(), 2)
+        this.lookLater()
       })
       watcher.on("error", () => {})
       return watcher
@@ -279,7 +283,10 @@ export const layer = (options: Options): Layer.Layer<Shared.Board> => {
   return Layer.effect(
     Shared.Board,
     Effect.gen(function* () {
-      const file = new File(path)
+      const context = yield* Effect.context<never>()
+      const file = new File(path, (look) => {
+        Effect.runForkWith(context)(Effect.andThen(Effect.sleep(visibleAfter), Effect.sync(look)))
+      })
       yield* Effect.addFinalizer(() => Effect.sync(() => file.close()))
       yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(lookEvery), Effect.sync(file.look))))
       return {
