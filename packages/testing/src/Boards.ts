@@ -6,6 +6,7 @@
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import { Policies, Policy, type Shared, Transient, TripPolicy } from "effect-resilience"
 
@@ -62,16 +63,13 @@ const eventually = (law: string, problem: string, holds: Effect.Effect<boolean>)
   return look(200)
 }
 
-/** The names of the fleets of different runs differ, because a board may keep what it was told. */
-let runs = 0
-const program = Math.random().toString(36).slice(2)
-
 const law = (
   name: string,
   check: (fleet: string, broken: string) => Effect.Effect<void, Broken, Shared.Board | Scope.Scope>
 ): Law => ({
   name,
-  check: Effect.suspend(() => check(`boards-${program}-${++runs}`, name)).pipe(
+  // The names of the fleets of two runs differ, because a board may keep what it was told.
+  check: Effect.flatMap(Random.nextInt, (run) => check(`boards-${Math.abs(run)}`, name)).pipe(
     Effect.scoped,
     Effect.provide(Policies.layer)
   )
@@ -178,7 +176,10 @@ export const laws: ReadonlyArray<Law> = [
         "a command was lost",
         Effect.map(all, (rows) => rows.flat().every((is) => is))
       )
-      const counted = Effect.map(members[0]!.fleet, (view) => view?.members === members.length)
+      const counted = Effect.map(
+        Effect.forEach(members, ({ fleet }) => fleet),
+        (views) => views.every((view) => view?.members === members.length)
+      )
       yield* eventually(broken, "not every member is counted", counted)
     })
   ),
