@@ -7,7 +7,7 @@ import { Policy, Rejection, TripPolicy } from "effect-resilience"
 import { type Down, down, hang, ok, pauses, settle, start } from "../policy/support.ts"
 
 /** Numbers in [0, 1) that a seed decides: mulberry32. */
-const numbers = (seed: number) => {
+export const numbers = (seed: number) => {
   let state = seed
   return (): number => {
     state = (state + 0x6d2b79f5) | 0

@@ -1,23 +1,17 @@
 /** Every policy, interrupted at every point: nothing is lost, and it works as before. */
 
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe } from "@effect/vitest"
 import { Conservation, Sweep } from "@effect-resilience/testing"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/testing/TestClock"
 import { Bulkhead, CircuitBreaker, Deadline, Fallback, Policy, Retry, RetryBudget, Timeout } from "effect-resilience"
 import { type Down, down, ok, settle, touchy } from "../policy/support.ts"
+import { swept as sweptAbove } from "../support/sweep.ts"
 
 const { turns } = Sweep
 
-const swept = <S>(name: string, options: Sweep.Options<S>, least = 20) =>
-  it.effect(name, () =>
-    Effect.gen(function* () {
-      const { ended, interrupted } = yield* Sweep.run(options)
-      assert.isAbove(interrupted, least)
-      assert.isAbove(ended, 0)
-    })
-  )
+const swept = <S>(name: string, options: Sweep.Options<S>, least = 20) => sweptAbove(name, options, least)
 
 /** Permits are held by work that never ends, of a type that may fail. */
 const holding =

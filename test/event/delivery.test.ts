@@ -113,9 +113,9 @@ describe("a listener that falls behind", () => {
       Effect.gen(function* () {
         const policy = yield* Policy.make("p", { breaker: touchy })
         const heardBy = yield* slowly(policy.events)
-        yield* policy.control.isolate({ key: "first" })
+        yield* Effect.exit(down.pipe(policy.protect({ key: "first" })))
         yield* settle
-        for (let i = 0; i < 5599; i++) yield* policy.control.isolate({ key: `k${i}` })
+        for (let i = 0; i < 5599; i++) yield* Effect.exit(down.pipe(policy.protect({ key: `k${i}` })))
         const heard = yield* heardBy
         const lost = 5599 - 1024
         assert.deepStrictEqual(
@@ -142,7 +142,7 @@ describe("a listener that falls behind", () => {
         yield* start(Stream.runForEach(policy.events, handler))
         let emitted = 0
         for (const burst of [1, 1023, 1024, 1025, 3000, 2048, 5, 4000]) {
-          for (let i = 0; i < burst; i++) yield* policy.control.isolate({ key: `k${emitted++}` })
+          for (let i = 0; i < burst; i++) yield* Effect.exit(down.pipe(policy.protect({ key: `k${emitted++}` })))
           yield* Effect.yieldNow
         }
         yield* settle

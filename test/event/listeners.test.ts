@@ -20,7 +20,7 @@ describe("Event: which listener receives which events", () => {
         const c = yield* Bulkhead.make("c", { maxConcurrent: 1 })
         const ofA = yield* listen(a.events)
         const ofAll = yield* listen(Event.stream)
-        yield* a.control.isolate()
+        yield* Effect.exit(down.pipe(a.protect))
         yield* Effect.flip(b.protect(down))
         yield* start(c.protect(hang))
         yield* Effect.flip(c.protect(ok))
@@ -46,8 +46,8 @@ describe("Event: which listener receives which events", () => {
       const a = yield* Policy.make("a", { breaker: touchy }).pipe(within(mine))
       const b = yield* Policy.make("b", { breaker: touchy }).pipe(within(theirs))
       // The hub is the one where the policy was made, wherever it is used.
-      yield* a.control.isolate().pipe(within(theirs))
-      yield* b.control.isolate().pipe(within(mine))
+      yield* Effect.exit(down.pipe(a.protect)).pipe(within(theirs))
+      yield* Effect.exit(down.pipe(b.protect)).pipe(within(mine))
       yield* settle
       assert.deepStrictEqual(
         heardByMe.map((event) => event.policy),
@@ -89,7 +89,8 @@ describe("Event: which listener receives which events", () => {
         yield* policy.control.isolate()
         yield* policy.control.close()
         yield* settle
-        for (const events of heard) assert.strictEqual(events.length, 2)
+        // A transition and a change for each command.
+        for (const events of heard) assert.strictEqual(events.length, 4)
       })
     )
   )
@@ -101,7 +102,7 @@ describe("Event: which listener receives which events", () => {
         const heard: Array<Event.Event> = []
         yield* start(Stream.runForEach(Users.events, (event) => Effect.sync(() => heard.push(event))))
         yield* settle
-        yield* Users.control.isolate({ key: "k" })
+        yield* Effect.exit(down.pipe(Users.protect({ key: "k" })))
         yield* settle
         assert.deepStrictEqual(
           heard.map(({ key, policy }) => [policy, key]),
@@ -153,7 +154,7 @@ describe("Event: listeners and calls", () => {
         yield* settle
         const quick = yield* listen(policy.events)
         for (let i = 0; i < 2000; i++) {
-          yield* policy.control.isolate({ key: `k${i}` })
+          yield* Effect.exit(down.pipe(policy.protect({ key: `k${i}` })))
           if (i % 100 === 0) yield* settle
         }
         yield* settle

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { CircuitBreaker, Event, Policy } from "effect-resilience"
-import { settle, start, touchy } from "../policy/support.ts"
+import { down, settle, start, touchy } from "../policy/support.ts"
 
 /** A listener that takes one event and then waits for ever. */
 const stuck = (events: Stream.Stream<unknown>) => start(Stream.runForEach(events, () => Effect.never))
@@ -19,11 +19,11 @@ describe("Event.lost", () => {
         const policy = yield* Policy.make("p", { breaker: touchy })
         yield* stuck(Event.stream)
         yield* stuck(policy.events)
-        yield* policy.control.isolate({ key: "first" })
+        yield* Effect.exit(down.pipe(policy.protect({ key: "first" })))
         yield* settle
-        for (let i = 0; i < buffered; i++) yield* policy.control.isolate({ key: `k${i}` })
+        for (let i = 0; i < buffered; i++) yield* Effect.exit(down.pipe(policy.protect({ key: `k${i}` })))
         assert.strictEqual(yield* Event.lost, 0)
-        for (let i = 0; i < 50; i++) yield* policy.control.isolate({ key: `more${i}` })
+        for (let i = 0; i < 50; i++) yield* Effect.exit(down.pipe(policy.protect({ key: `more${i}` })))
         assert.strictEqual(yield* Event.lost, 100, "fifty by each of the two streams")
       })
     )
@@ -34,9 +34,9 @@ describe("Event.lost", () => {
       Effect.gen(function* () {
         const breaker = yield* CircuitBreaker.make("b", touchy)
         yield* stuck(breaker.transitions)
-        yield* breaker.control.isolate({ key: "first" })
+        yield* Effect.exit(down.pipe(breaker.protect({ key: "first" })))
         yield* settle
-        for (let i = 0; i < buffered + 7; i++) yield* breaker.control.isolate({ key: `k${i}` })
+        for (let i = 0; i < buffered + 7; i++) yield* Effect.exit(down.pipe(breaker.protect({ key: `k${i}` })))
         assert.strictEqual(yield* Event.lost, 7)
       })
     )
@@ -48,16 +48,16 @@ describe("Event.lost", () => {
         const lossy = Effect.gen(function* () {
           const policy = yield* Policy.make("p", { breaker: touchy })
           yield* stuck(policy.events)
-          yield* policy.control.isolate({ key: "first" })
+          yield* Effect.exit(down.pipe(policy.protect({ key: "first" })))
           yield* settle
-          for (let i = 0; i < buffered + 9; i++) yield* policy.control.isolate({ key: `k${i}` })
+          for (let i = 0; i < buffered + 9; i++) yield* Effect.exit(down.pipe(policy.protect({ key: `k${i}` })))
           return yield* Event.lost
         })
         assert.strictEqual(yield* program(lossy), 9)
         const policy = yield* Policy.make("p", { breaker: touchy })
         yield* start(Stream.runDrain(policy.events))
         for (let i = 0; i < 3 * buffered; i++) {
-          yield* policy.control.isolate({ key: `k${i}` })
+          yield* Effect.exit(down.pipe(policy.protect({ key: `k${i}` })))
           if (i % 500 === 0) yield* settle
         }
         assert.strictEqual(yield* Event.lost, 0)

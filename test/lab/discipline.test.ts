@@ -58,7 +58,7 @@ describe("a line", () => {
 describe("under twice the load (S5), a sender without a policy", () => {
   const metricsOf = (discipline: Discipline) =>
     Lab.run({
-      scenario: Scenario.make({ ...Scenarios.all.S5, discipline, after: "5 seconds" }),
+      scenario: Scenario.make({ ...Scenarios.all.S5, discipline, warmUp: "2 seconds", after: "5 seconds" }),
       sender: References.none,
       seed: 11
     }).metrics
@@ -90,13 +90,20 @@ it("has what a sender refuses judged by what could be answered besides", () => {
     make: ({ random }) => Effect.succeed((call) => (random() < 0.5 ? Effect.fail("refused") : call.limited))
   }
   const falseRejects = (input: Scenario.Input, sender: Sender.Sender) =>
-    Lab.run({ scenario: Scenario.make({ ...input, after: "0 seconds" }), sender, seed: 11 }).metrics.falseRejects
+    Lab.run({ scenario: Scenario.make({ ...input, warmUp: "2 seconds", after: "0 seconds" }), sender, seed: 11 })
+      .metrics.falseRejects
   assert.closeTo(falseRejects({ ...Scenarios.all.S0, window: "10 seconds" }, half), 0.5, 0.02)
   // Whoever answers as many as can be has refused nobody who could have been: only others in their place.
   assert.isBelow(falseRejects(Scenarios.all.S5, References.bulkhead), 0.01)
 })
 
 it("drops next to nothing while all is well", () => {
-  const scenario = Scenario.make({ ...Scenarios.all.S0, discipline: "codel", window: "10 seconds", after: "0 seconds" })
+  const scenario = Scenario.make({
+    ...Scenarios.all.S0,
+    discipline: "codel",
+    warmUp: "2 seconds",
+    window: "10 seconds",
+    after: "0 seconds"
+  })
   assert.isAbove(Lab.run({ scenario, sender: References.none, seed: 11 }).metrics.goodput, 0.9995)
 })

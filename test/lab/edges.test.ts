@@ -28,6 +28,9 @@ describe("permits", () => {
   it("are the same for whoever has them: a bulkhead alone sheds as much as ours", () => {
     const input: Scenario.Input = {
       name: "overload",
+      rate: 350,
+      clients: 5,
+      workers: 5,
       warmUp: "2 seconds",
       after: "0 seconds",
       faults: [{ kind: "surge", factor: 3, lasts: "4 seconds" }]
@@ -85,6 +88,9 @@ describe("figures at the edges", () => {
   it("do not depend on whether the faults begin at a full tenth of a second", () => {
     const input = (warmUp: "20 seconds" | "20040 millis"): Scenario.Input => ({
       name: "outage",
+      rate: 280,
+      clients: 10,
+      workers: 4,
       warmUp,
       after: "10 seconds",
       faults: [{ kind: "down", lasts: "20 seconds" }]
@@ -121,7 +127,7 @@ describe("figures at the edges", () => {
 
   it("what comes back has ended with its last time", () => {
     const down = { kind: "down", lasts: "1 second" } as const
-    const base = { name: "flaps", warmUp: "5 seconds", after: "5 seconds" } as const
+    const base = { name: "flaps", rate: 140, clients: 5, workers: 2, warmUp: "5 seconds", after: "5 seconds" } as const
     const twice: Scenario.Input = { ...base, faults: [{ ...down, every: "3 seconds", times: 2 }] }
     const written: Scenario.Input = { ...base, faults: [down, { ...down, at: "3 seconds" }] }
     assert.deepStrictEqual(run(twice, Sender.ours), run(written, Sender.ours))

@@ -6,9 +6,9 @@ const senders = [Sender.ours, Sender.oursWithoutBreaker, References.none, Refere
 /** Everything that a world can have, and everything that can go wrong in it. */
 const everything = Scenario.make({
   name: "everything",
-  rate: 40,
+  rate: 20,
   clients: 4,
-  workers: 4,
+  workers: 2,
   shards: 2,
   weights: [3, 1],
   fanOut: 3,

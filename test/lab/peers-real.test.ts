@@ -7,10 +7,10 @@ import * as Effect from "effect/Effect"
 
 const scenario = Scenario.make({
   name: "nasty",
-  rate: 400,
+  rate: 130,
   clients: 5,
-  workers: 6,
-  queue: 60,
+  workers: 2,
+  queue: 20,
   shards: 2,
   warmUp: "2 seconds",
   after: "5 seconds",
@@ -139,10 +139,10 @@ describe("a library in virtual time", () => {
     const before = [Date.now, setTimeout, setInterval, clearTimeout, Math.random, performance.now, Date, Promise]
     const active = process.getActiveResourcesInfo().filter((what) => what === "Timeout").length
     const began = performance.now()
-    const calm = Scenario.make({ name: "calm", rate: 50, clients: 5, warmUp: "10 seconds", after: "110 seconds" })
+    const calm = Scenario.make({ name: "calm", rate: 10, clients: 5, warmUp: "10 seconds", after: "110 seconds" })
     for (const sender of Peers.all) {
       const { ended, metrics } = Lab.run({ scenario: calm, sender, seed: 1 })
-      assert.isAbove(ended, 5000)
+      assert.isAbove(ended, 1000)
       assert.strictEqual(metrics.lost, 0)
     }
     assert.isBelow(performance.now() - began, 20_000)
@@ -160,15 +160,20 @@ describe("a library in virtual time", () => {
   })
 
   it("is what others have measured of such a policy", () => {
-    const metrics = (name: "S1" | "S2" | "S5", sender: Sender.Sender) =>
+    const metrics = (name: "S1" | "S2" | "S5", sender: Sender.Sender, faults?: Scenario.Input["faults"]) =>
       Lab.run({
-        scenario: Scenario.make({ ...Scenarios.all[name], warmUp: "2 seconds", after: "0 seconds" }),
+        scenario: Scenario.make({
+          ...Scenarios.all[name],
+          ...(faults === undefined ? {} : { faults }),
+          warmUp: "2 seconds",
+          after: "0 seconds"
+        }),
         sender,
         seed: 11
       }).metrics
     assert.closeTo(metrics("S1", Peers.cockatiel).amplification, 0.01, 0.005)
     assert.closeTo(metrics("S5", Peers.cockatiel).goodput, 0.02, 0.01)
     // Without retries a tenth is lost, and opossum does not open at a tenth.
-    assert.closeTo(metrics("S2", Peers.opossum).goodput, 0.9, 0.01)
+    assert.closeTo(metrics("S2", Peers.opossum, [{ kind: "errors", rate: 0.1, lasts: "8 seconds" }]).goodput, 0.9, 0.01)
   })
 })

@@ -37,12 +37,22 @@ const runs = new Map<string, Metrics.Metrics>()
 /** Only resilience4j takes longer to recover, if a sender does at all. */
 const afterFor = (sender: Sender.Sender) => (sender === References.resilience4j ? "40 seconds" : "5 seconds")
 
+/** Senders whose calls know nothing of those before: they need no time to warm up. */
+const forgetful: ReadonlyArray<Sender.Sender> = [References.none, References.naive, References.jitter]
+
 const metricsOf = (scenario: keyof typeof Scenarios.all, sender: Sender.Sender): Metrics.Metrics => {
   const key = `${scenario} ${sender.name}`
   const found =
     runs.get(key) ??
-    Lab.run({ scenario: Scenario.make({ ...Scenarios.all[scenario], after: afterFor(sender) }), sender, seed: 11 })
-      .metrics
+    Lab.run({
+      scenario: Scenario.make({
+        ...Scenarios.all[scenario],
+        ...(forgetful.includes(sender) ? { warmUp: "2 seconds" } : {}),
+        after: afterFor(sender)
+      }),
+      sender,
+      seed: 11
+    }).metrics
   runs.set(key, found)
   return found
 }

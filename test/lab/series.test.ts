@@ -4,9 +4,9 @@ import { Lab, References, Scenario, Sender, Series, Table } from "@effect-resili
 /** Whatever can be: outages that open circuits, errors, a surge, several shards. */
 const input = {
   name: "nasty",
-  rate: 300,
+  rate: 150,
   clients: 5,
-  workers: 6,
+  workers: 4,
   shards: 2,
   warmUp: "2 seconds",
   after: "7500 millis",

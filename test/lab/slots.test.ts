@@ -57,7 +57,7 @@ describe("a pool", () => {
 })
 
 describe("a noisy neighbour (S9)", () => {
-  const scenario = { ...Scenarios.all.S9, after: "0 seconds" }
+  const scenario = { ...Scenarios.all.S9, warmUp: "2 seconds", after: "0 seconds" }
 
   it("takes the slots of the other: what is served is slots over mean holding time", () => {
     const [a, b] = run(scenario).shards

@@ -30,10 +30,9 @@ const threadOf = (name: string, code: string): URL => {
 }
 
 describe("threads", () => {
+  const expected = scenarios.map(({ scenario }) => Lab.compare({ scenario, senders, seeds: 2, first: 5, series: true }))
+
   it.each([1, 3])("of any number (%i) say what one says alone, in the same order", async (workers) => {
-    const expected = scenarios.map(({ scenario }) =>
-      Lab.compare({ scenario, senders, seeds: 2, first: 5, series: true })
-    )
     const ready: Array<string> = []
     const done: Array<string> = []
     const comparisons = await compareAll({

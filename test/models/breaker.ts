@@ -1,8 +1,9 @@
 import { Model } from "@effect-resilience/testing"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
-import { CircuitBreaker, TripPolicy } from "effect-resilience"
-import { type Admission, Circuit, type CircuitSettings } from "./circuit.ts"
+import { CircuitBreaker, Policies, TripPolicy } from "effect-resilience"
+import { type Admission, Circuit, type CircuitSettings, type Saved } from "./circuit.ts"
 import {
   type CallerView,
   circuitView,
@@ -21,17 +22,37 @@ const count = 4
 const keys = ["a", "b"] as const
 type Key = (typeof keys)[number]
 
+/** A command that was given, and what each circuit was that it changed. */
+interface Given {
+  readonly keys: ReadonlyArray<Key>
+  readonly before: Map<Key, Saved>
+  readonly until: number
+}
+
 interface World {
   now: number
+  given: Array<Given>
   readonly circuits: Readonly<Record<Key, Circuit>>
   readonly callers: Array<CallerView>
   readonly calls: Array<{ readonly key: Key; readonly admission: Admission } | undefined>
 }
 
 interface Real {
+  readonly registry: Policies.Registry
   readonly breaker: CircuitBreaker.CircuitBreaker
   readonly callers: Model.Callers<string, WorkError>
   readonly wall: Model.Wall
+}
+
+/** Each circuit is what it was before, or hands that on to the next command on it. */
+const takeBack = (world: World, one: Given): void => {
+  const later = world.given.slice(world.given.indexOf(one) + 1)
+  world.given = world.given.filter((other) => other !== one)
+  for (const [key, saved] of one.before) {
+    const above = later.find(({ keys }) => keys.includes(key))
+    if (above === undefined) world.circuits[key].restore(saved)
+    else above.before.set(key, saved)
+  }
 }
 
 const command = Model.command<World, Real>()
@@ -81,17 +102,43 @@ const commands: Model.Model<World, Real>["commands"] = {
     weight: 3,
     next: (world, millis) => {
       world.now += millis
+      // Those that end first, first.
+      const over = world.given.filter(({ until }) => until <= world.now).sort((a, b) => a.until - b.until)
+      for (const one of over) takeBack(world, one)
     },
     run: (_, millis) => TestClock.adjust(millis)
   }),
   setWall: command({ input: wallTime, next: () => undefined, run: ({ wall }, millis) => wall.set(millis) }),
   control: command({
-    input: Model.all({ command: controls, key: Model.oneOf(...keys, "every") }),
-    next: ({ circuits, now }, { command, key }) => {
-      for (const one of key === "every" ? keys : [key]) circuits[one].control(command, now)
+    input: Model.all({ command: controls, key: Model.oneOf(...keys, "every"), seconds: Model.oneOf(0, 3, 10) }),
+    next: ({ circuits, given, now }, { command, key, seconds }) => {
+      const touched = key === "every" ? keys : [key]
+      const before = new Map<Key, Saved>()
+      for (const one of touched) {
+        const saved = circuits[one].save()
+        circuits[one].control(command, now)
+        if (circuits[one].save().period !== saved.period) before.set(one, saved)
+      }
+      given.push({ keys: touched, before, until: seconds === 0 ? Infinity : now + seconds * 1000 })
     },
-    run: ({ breaker, wall }, { command, key }) =>
-      Effect.asVoid(wall.within(breaker.control[command](key === "every" ? {} : { key })))
+    run: ({ breaker, wall }, { command, key, seconds }) => {
+      const end = seconds === 0 ? {} : { for: Duration.seconds(seconds) }
+      return Effect.asVoid(wall.within(breaker.control[command]({ ...(key === "every" ? {} : { key }), ...end })))
+    }
+  }),
+  undo: command({
+    input: Model.integer(0, 5),
+    weight: 2,
+    when: ({ given }) => given.length > 0,
+    next: (world, nth) => takeBack(world, world.given[nth % world.given.length]!),
+    run: ({ registry }, nth) =>
+      Effect.gen(function* () {
+        const changes = yield* Policies.changes
+        const ended = new Set(changes.map(({ ends }) => ends))
+        // Without the two that have created the keys.
+        const live = changes.slice(keys.length).filter(({ ends, id }) => ends === undefined && !ended.has(id))
+        yield* Effect.orDie(Policies.undo(live[nth % live.length]!.id))
+      }).pipe(Effect.provideService(Policies.CurrentRegistry, registry))
   })
 }
 
@@ -101,15 +148,17 @@ const model = (name: string, settings: CircuitSettings, make: Make): Model.Model
   name,
   initial: () => ({
     now: 0,
+    given: [],
     circuits: { a: new Circuit(settings, 0), b: new Circuit(settings, 0) },
     callers: Array.from({ length: count }, idle),
     calls: []
   }),
   real: Effect.gen(function* () {
-    const breaker = yield* make
+    const registry = Policies.makeRegistry()
+    const breaker = yield* Effect.provideService(make, Policies.CurrentRegistry, registry)
     // Made now, as in the model: a circuit is as old as its key.
     for (const key of keys) yield* breaker.control.enable({ key })
-    return { breaker, callers: Model.callers<string, WorkError>(count), wall: yield* Model.wall }
+    return { registry, breaker, callers: Model.callers<string, WorkError>(count), wall: yield* Model.wall }
   }),
   commands,
   expected: ({ callers, circuits, now }) => ({ a: circuits.a.view(now), b: circuits.b.view(now), callers }),

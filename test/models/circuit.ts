@@ -36,6 +36,13 @@ export interface Admission {
   readonly probe: Probe | undefined
 }
 
+export interface Saved {
+  readonly period: Period
+  readonly openings: number
+  readonly openFor: number
+  readonly unhealthySince: number
+}
+
 export class Circuit {
   private readonly settings: CircuitSettings
   private period: Period
@@ -126,6 +133,17 @@ export class Circuit {
       this.openFor = 0
       this.enter("closed", now)
     }
+  }
+
+  /** What it is, to be again later: what probes that run will say does not count then. */
+  save(): Saved {
+    const { openFor, openings, period, unhealthySince } = this
+    return { openFor, openings, period, unhealthySince }
+  }
+
+  restore({ openFor, openings, period, unhealthySince }: Saved): void {
+    const probes = period.probes.filter(({ said }) => said === "success" || said === "failure")
+    Object.assign(this, { openFor, openings, unhealthySince, period: { ...period, probes } })
   }
 
   view(now: number) {

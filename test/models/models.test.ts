@@ -9,20 +9,16 @@ import { held, models } from "./index.ts"
 import { policy, options as policyOptions } from "./policy.ts"
 import { retry, options as retryOptions } from "./retry.ts"
 
-const subjects = [
-  ...models.map((model) => ({ ...model, seeds: [1, 2] })),
-  ...held.map((model) => ({ ...model, seeds: [1] }))
-]
+// All but one of the planted bugs below are found within 45 sequences, the last within 453. `npx tool soak` takes new seeds.
+const subjects = [...models, ...held]
 
 describe("the real policies do what their models say", () => {
-  it.effect.each(subjects)("$name", ({ check, seeds }) =>
+  it.effect.each(subjects)("$name", ({ check }) =>
     Effect.gen(function* () {
-      for (const seed of seeds) {
-        const { commands, steps } = yield* check({ seed, runs: 200 })
-        // A model that never does something has not checked it.
-        assert.isAbove(steps, 1000)
-        for (const [name, times] of Object.entries(commands)) assert.isAbove(times, 10, name)
-      }
+      const { commands, steps } = yield* check({ seed: 1, runs: 200 })
+      // A model that never does something has not checked it.
+      assert.isAbove(steps, 1000)
+      for (const [name, times] of Object.entries(commands)) assert.isAbove(times, 10, name)
     })
   )
 })

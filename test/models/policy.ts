@@ -217,7 +217,7 @@ const commands: Model.Model<World, Real>["commands"] = {
   control: command({
     input: controls,
     next: (world, command) => world.control(command),
-    run: ({ policy, wall }, command) => wall.within(policy.control[command]())
+    run: ({ policy, wall }, command) => Effect.asVoid(wall.within(policy.control[command]()))
   }),
   setWall: command({ input: wallTime, next: () => undefined, run: ({ wall }, millis) => wall.set(millis) })
 }

@@ -274,32 +274,41 @@ describe("the packages, installed", { timeout: 120_000 }, () => {
     "Policy.js"
   ]
   const inside = ["internal/check", "index", "dist/Sweep.js", "src/Sweep.ts"]
+  const paths: Array<string> = []
+  let refusals: Promise<string> | undefined
   const within = ["internal/world", "cli/main", "report/report", "index", "dist/Lab.js"]
   for (const path of [
     ...closed.map((path) => `${names.resilience}/${path}`),
     ...inside.map((path) => `${names.testing}/${path}`),
     ...within.map((path) => `${names.lab}/${path}`)
   ]) {
+    paths.push(path)
     it(`does not let in to ${path}`, async () => {
-      const program = `import("${path}").catch((error) => console.log(error.code))`
-      const said = await mustRun(process.execPath, ["--input-type=module", "--eval", program], user)
-      assert.match(said, /^(ERR_PACKAGE_PATH_NOT_EXPORTED|ERR_MODULE_NOT_FOUND)$/m)
+      const program = `for (const path of ${JSON.stringify(paths)}) {
+        console.log(path, await import(path).then(() => "lets in", (error) => error.code))
+      }`
+      // One process imports them all.
+      refusals ??= mustRun(process.execPath, ["--input-type=module", "--eval", program], user)
+      const code = (await refusals).split("\n").find((line) => line.startsWith(`${path} `))
+      assert.match(code ?? "", / (ERR_PACKAGE_PATH_NOT_EXPORTED|ERR_MODULE_NOT_FOUND)$/)
     })
   }
 
   describe("the command of the lab", () => {
-    const lab = (...args: ReadonlyArray<string>) => mustRun("npx", ["effect-resilience-lab", ...args], user)
+    // What npx runs, without the second that npx takes.
+    const command = join(user, "node_modules/.bin/effect-resilience-lab")
+    const lab = (...args: ReadonlyArray<string>) => mustRun(command, args, user)
 
     it("prints its options, by the name that a user types", async () => {
-      const help = await lab("--help")
+      const help = await mustRun("npx", ["effect-resilience-lab", "--help"], user)
       assert.include(help, "\nnpx effect-resilience-lab [options]\n")
       assert.notInclude(help, "npm run")
     })
 
     it("runs a named scenario", async () => {
-      const table = await lab("--scenario", "S0", "--sender", "none", "--seeds", "2", "--workers", "2", "--no-html")
-      assert.match(table, /^S0 .*\(2 seeds\)\n/)
-      assert.match(table, /\nnone +1\.000/)
+      const table = await lab("--scenario", "S10", "--sender", "none", "--seeds", "2", "--workers", "2", "--no-html")
+      assert.match(table, /^S10 .*\(2 seeds\)\n/)
+      assert.match(table, /\nnone +0\.\d{3}/)
     })
 
     it("runs a scenario from JSON, and writes a report that needs nothing else", async () => {
@@ -327,7 +336,7 @@ describe("the packages, installed", { timeout: 120_000 }, () => {
     })
 
     it("names the package that a sender needs before anything runs", async () => {
-      const { code, output } = await run("npx", ["effect-resilience-lab", "--full", "--no-html"], user)
+      const { code, output } = await run(command, ["--full", "--no-html"], user)
       assert.strictEqual(code, 1)
       assert.match(output, /^cockatiel: .* is not installed: npm install cockatiel$/m)
     })

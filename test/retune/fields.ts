@@ -18,7 +18,7 @@ export interface Subject {
   readonly stats: (key?: string) => Effect.Effect<Stats.Stats>
 }
 
-type See = (subject: Subject) => Effect.Effect<unknown>
+type See = (subject: Subject) => Effect.Effect<unknown, unknown>
 
 interface Row {
   readonly base: Policy.Options
@@ -52,6 +52,8 @@ const attempts =
     Effect.map(starts(work)(subject), (at) => (at as ReadonlyArray<number>).length)
 
 const left: See = ({ protect }) => protect(Effect.map(Deadline.remaining, Duration.toMillis))
+
+const modeNow: See = (s) => Effect.map(s.stats(), ({ mode }) => mode)
 
 const history: See = ({ protect }) =>
   Effect.gen(function* () {
@@ -150,7 +152,11 @@ const of =
 const retried = (schedule: Retry.Backoff = {}): Policy.Options => ({
   retry: Retry.backoff({ base: 100, times: 2, jitter: "none", ...schedule })
 })
-const paid = { retry: pauses(1), timeout: "1 second", budget: { ratio: 0.5, capacity: 10, initial: 4, timeoutCost: 1 } }
+const paid = {
+  retry: pauses(1),
+  timeout: "1 second",
+  budget: { ratio: 0.5, capacity: 10, initial: 4, timeoutCost: 1 }
+} as const
 const tripping = (trip: TripPolicy.Any): Policy.Options => ({ breaker: { trip, openFor: "1 hour" } })
 const touchy = (openFor: object = {}, probes = {}): Policy.Options => ({
   breaker: { trip: TripPolicy.consecutive(1), openFor: { initial: "5 seconds", jitter: 0, ...openFor }, probes }
@@ -170,6 +176,8 @@ const row = (base: Policy.Options, see: See, before: unknown, value: unknown, af
 export const rows: Readonly<Record<string, Row>> = {
   deadline: row({ deadline: "5 seconds" }, left, 5000, "7 seconds", 7000),
   timeout: row({ timeout: "5 seconds" }, left, 5000, 250, 250),
+  mode: row({ timeout: "5 seconds" }, modeNow, "enforce", "observe", "observe"),
+  "rollout.percent": row({ timeout: "5 seconds", rollout: { percent: 100 } }, modeNow, "enforce", 0, "observe"),
   "retry.base": row(retried(), starts(), [0, 100, 300], "1 second", [0, 1000, 3000]),
   "retry.cap": row(retried(), starts(), [0, 100, 300], 100, [0, 100, 200]),
   "retry.times": row(retried(), attempts(), 3, 5, 6),

@@ -11,7 +11,7 @@ describe.skipIf(!isInstalled)("the rules, in promtool", () => {
     const files = { "all.yml": Alerts.prometheus(entries), "none.yml": Alerts.prometheus([]) }
     const { ok, output } = await promtool(["check", "rules", "--lint-fatal", "all.yml", "none.yml"], files)
     assert.isTrue(ok, output)
-    assert.match(output, /SUCCESS: 25 rules found/)
+    assert.match(output, /SUCCESS: 29 rules found/)
   })
 
   const play = async (
@@ -130,6 +130,16 @@ describe.skipIf(!isInstalled)("the rules, in promtool", () => {
     ]
   )
   promises("are silent at 3 % of rejected calls", 1800, { rejections: () => 0.3 }, [{ at: 1800, firing: [] }])
+
+  promises(
+    "fire for a change without an end after one hour, and not for one that ends by itself",
+    2 * hour,
+    { openEnded: (second) => (second < 30 ? 0 : 1) },
+    [
+      { at: hour, firing: [] },
+      { at: hour + 60, firing: ["ResilienceChangeOpenEnded"] }
+    ]
+  )
 
   for (const state of ["isolated", "disabled"] as const) {
     promises(`fire for a circuit that was forgotten ${state} after one hour`, 2 * hour, { state: () => state }, [

@@ -23,6 +23,7 @@ describe("Alerts.rules", () => {
           "RetryBudgetSpent",
           "RejectionsHigh",
           "OverrideForgotten",
+          "ChangeOpenEnded",
           "BulkheadNearlyFull",
           "LatencyNearTimeout"
         ],
@@ -31,9 +32,10 @@ describe("Alerts.rules", () => {
           "CircuitOpenShare",
           "CircuitFlapping",
           "RejectionsHigh",
-          "OverrideForgotten"
+          "OverrideForgotten",
+          "ChangeOpenEnded"
         ],
-        "resilience Bulkhead app/Database": ["RejectionsHigh", "BulkheadNearlyFull"],
+        "resilience Bulkhead app/Database": ["RejectionsHigh", "ChangeOpenEnded", "BulkheadNearlyFull"],
         // Its timeout is above the last bucket of the histogram.
         "resilience Policy app/Mail": ["RetryBudgetSpent"]
       })
@@ -42,7 +44,7 @@ describe("Alerts.rules", () => {
 
   it("gives each rule a severity, a summary, a description with the set thresholds, and a runbook", () => {
     const [group] = Alerts.rules([payments], { labels: { team: "pay" }, runbooks: "https://example.org/runbooks/" })
-    assert.lengthOf(group?.rules ?? [], 8)
+    assert.lengthOf(group?.rules ?? [], 9)
     const texts = new Map<string, string>()
     for (const { alert, annotations, labels } of group?.rules ?? []) {
       assert.deepInclude(labels, { policy: "app/Payments", team: "pay" })
@@ -81,6 +83,7 @@ describe("Alerts.rules", () => {
       flapping: false,
       budget: false,
       override: { for: "2 hours" },
+      openEnded: { for: "2 hours" },
       rejections: false,
       bulkhead: { fullness: 0.5 },
       latency: { share: 0.5, for: 0 }
@@ -88,12 +91,20 @@ describe("Alerts.rules", () => {
     const rules = new Map(group?.rules.map((rule) => [rule.alert.slice("Resilience".length), rule]))
     assert.sameMembers(
       [...rules.keys()],
-      ["CircuitNotClosed", "CircuitOpenShare", "OverrideForgotten", "BulkheadNearlyFull", "LatencyNearTimeout"]
+      [
+        "CircuitNotClosed",
+        "CircuitOpenShare",
+        "OverrideForgotten",
+        "ChangeOpenEnded",
+        "BulkheadNearlyFull",
+        "LatencyNearTimeout"
+      ]
     )
     assert.strictEqual(rules.get("CircuitNotClosed")?.for, "3m")
     assert.strictEqual(rules.get("CircuitNotClosed")?.labels["severity"], "info")
     assert.match(rules.get("CircuitOpenShare")?.expr ?? "", /\[10m\].* > 300$/)
     assert.strictEqual(rules.get("OverrideForgotten")?.for, "2h")
+    assert.strictEqual(rules.get("ChangeOpenEnded")?.for, "2h")
     assert.match(rules.get("BulkheadNearlyFull")?.expr ?? "", />= 0\.5$/)
     assert.match(rules.get("LatencyNearTimeout")?.expr ?? "", /> 0\.5$/)
     assert.isUndefined(rules.get("LatencyNearTimeout")?.for)

@@ -125,6 +125,22 @@ describe("Health.check", () => {
     )
   )
 
+  it.effect("lists the changes that hold: who made them, why, since when, and until when", () =>
+    isolated(
+      Effect.gen(function* () {
+        assert.notProperty(yield* first, "overrides")
+        const { id } = yield* Payments.control.isolate({ key: "eu", by: "ann", reason: "INC-7", for: "30 minutes" })
+        yield* Payments.control.isolate()
+        yield* TestClock.adjust("10 minutes")
+        const common = { action: "isolate", sinceMillis: 600_000 } as const
+        assert.deepStrictEqual((yield* first)?.overrides, [
+          { ...common, id, key: "eu", by: "ann", reason: "INC-7", endsInMillis: 1_200_000 },
+          { ...common, id: id + 1, by: "code", reason: "" }
+        ])
+      })
+    )
+  )
+
   it.effect("reports how full the fullest bulkhead is", () =>
     isolated(
       Effect.gen(function* () {

@@ -49,7 +49,7 @@ describe("Logs.layer", () => {
           text,
           /^app\/Users: the circuit of key "eu" opened for \d+s.* because of consecutive \(.*failures 1.*\)\. Its calls are rejected until then/
         )
-        assert.match(text, /close the circuit with control\.close\("eu"\)/)
+        assert.match(text, /close the circuit with control\.close\(\{ key: "eu" \}\)/)
         assert.deepInclude(annotations, {
           policy: "app/Users",
           key: "eu",
@@ -135,18 +135,22 @@ describe("Logs.layer", () => {
         yield* turn
         assert.match(
           lines[0]!.text,
-          /the circuit of key "eu" is isolated, by an operator or a restore; it was closed\. Every call of it is rejected until control\.close\("eu"\)/
+          /the circuit of key "eu" is isolated, by an operator or a restore; it was closed\. Every call of it is rejected until control\.close\(\{ key: "eu" \}\)/
+        )
+        assert.match(
+          lines[1]!.text,
+          /^app\/Users: code: isolate for key "eu", change \d+\. It has no end: Policies\.undo\(\d+\) ends it\.$/
         )
         yield* TestClock.adjust("59 minutes")
-        assert.strictEqual(lines.length, 1)
+        assert.strictEqual(lines.length, 2)
         yield* TestClock.adjust("1 minute")
-        assert.match(lines[1]!.text, /^app\/Users: a circuit is isolated since 1h \(keys eu\)\. Was it forgotten\?/)
-        assert.deepInclude(lines[1]!.annotations, { policy: "app/Users", key: "eu", circuits: 1 })
+        assert.match(lines[2]!.text, /^app\/Users: a circuit is isolated since 1h \(keys eu\)\. Was it forgotten\?/)
+        assert.deepInclude(lines[2]!.annotations, { policy: "app/Users", key: "eu", circuits: 1 })
         yield* TestClock.adjust("1 hour")
-        assert.match(lines[2]!.text, /isolated since 2h/)
+        assert.match(lines[3]!.text, /isolated since 2h/)
         yield* breaker.control.close({ key: "eu" })
         yield* TestClock.adjust("3 hours")
-        assert.strictEqual(lines.length, 4)
+        assert.strictEqual(lines.length, 6)
       })
     )
   )

@@ -45,6 +45,12 @@ const everyKind = Effect.gen(function* () {
   const hung = yield* Effect.forkChild(Effect.exit(Effect.never.pipe(policy.protect({ key: "us" }))))
   yield* TestClock.adjust("4 seconds")
   assert.isTrue([slow, failing, hung].every((fiber) => fiber.pollUnsafe() !== undefined))
+  yield* Policy.make("o", {
+    retry: Retry.backoff(),
+    breaker: {},
+    timeout: "1 second",
+    rollout: { percent: 50, by: "key" }
+  })
   yield* CircuitBreaker.make("b", {})
   yield* Bulkhead.make("h", { maxConcurrent: 1 })
   yield* RetryBudget.make("r", {})

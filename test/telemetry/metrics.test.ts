@@ -78,6 +78,15 @@ describe("Metrics.layer", () => {
         "attempts{outcome=ignored}",
         "attempts{outcome=success}",
         "calls{}",
+        "changes{action=close}",
+        "changes{action=disable}",
+        "changes{action=enable}",
+        "changes{action=expire}",
+        "changes{action=isolate}",
+        "changes{action=open}",
+        "changes{action=reset}",
+        "changes{action=set}",
+        "changes{action=undo}",
         "circuit.due{}",
         "circuit.openings{}",
         "circuit.time{state=closed}",
@@ -93,6 +102,14 @@ describe("Metrics.layer", () => {
         "circuits{state=open}",
         "events.lost{}",
         "instances{}",
+        "overrides{action=disable,open_ended=false}",
+        "overrides{action=disable,open_ended=true}",
+        "overrides{action=isolate,open_ended=false}",
+        "overrides{action=isolate,open_ended=true}",
+        "overrides{action=open,open_ended=false}",
+        "overrides{action=open,open_ended=true}",
+        "overrides{action=set,open_ended=false}",
+        "overrides{action=set,open_ended=true}",
         "rejections{reason=CircuitOpen}"
       ])
       assert.deepStrictEqual(seriesOf("app/Database", all), [
@@ -101,20 +118,43 @@ describe("Metrics.layer", () => {
         "bulkhead.running{}",
         "bulkhead.waiting{}",
         "calls{}",
+        "changes{action=expire}",
+        "changes{action=resize}",
+        "changes{action=set}",
+        "changes{action=undo}",
         "events.lost{}",
         "instances{}",
+        "overrides{action=resize,open_ended=false}",
+        "overrides{action=resize,open_ended=true}",
+        "overrides{action=set,open_ended=false}",
+        "overrides{action=set,open_ended=true}",
         "rejections{reason=BulkheadFull}"
       ])
       assert.deepStrictEqual(seriesOf("app/Budget", all), [
         "budget.balance{}",
         "budget.capacity{}",
         "calls{}",
+        "changes{action=expire}",
+        "changes{action=set}",
+        "changes{action=undo}",
         "events.lost{}",
         "instances{}",
+        "overrides{action=set,open_ended=false}",
+        "overrides{action=set,open_ended=true}",
         "retries{}",
         "retry.giveups{reason=budget}"
       ])
-      assert.deepStrictEqual(seriesOf("app/Rates", all), ["calls{}", "events.lost{}", "fallbacks{}", "instances{}"])
+      assert.deepStrictEqual(seriesOf("app/Rates", all), [
+        "calls{}",
+        "changes{action=expire}",
+        "changes{action=set}",
+        "changes{action=undo}",
+        "events.lost{}",
+        "fallbacks{}",
+        "instances{}",
+        "overrides{action=set,open_ended=false}",
+        "overrides{action=set,open_ended=true}"
+      ])
     }).pipe(Effect.provide(Layer.mergeAll(every, Metrics.layer())), isolated)
   )
 })

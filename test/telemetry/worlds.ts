@@ -43,6 +43,8 @@ export interface Changes {
   readonly rejections?: Step
   readonly refusedRetries?: Step
   readonly running?: Step
+  /** Changes of permits in force that have no end. */
+  readonly openEnded?: Step
   /** Seconds that every attempt takes. */
   readonly latency?: Step
 }
@@ -52,6 +54,7 @@ export const world = (length: number, changes: Changes = {}): World => {
   const {
     latency = constant(0.2),
     openings = constant(0),
+    openEnded = constant(0),
     openTime = constant(0),
     refusedRetries = constant(0),
     rejections = constant(0),
@@ -69,6 +72,8 @@ export const world = (length: number, changes: Changes = {}): World => {
     [series("resilience_circuit_unhealthy_seconds")]: unhealthy,
     [series("resilience_circuit_time_seconds_total", 'state="open"')]: counter(openTime),
     [series("resilience_circuit_time_seconds_total", 'state="closed"')]: counter((second) => 1 - openTime(second)),
+    [series("resilience_overrides", 'action="resize",open_ended="true"')]: openEnded,
+    [series("resilience_overrides", 'action="resize",open_ended="false"')]: constant(1),
     [series("resilience_bulkhead_running")]: running,
     [series("resilience_bulkhead_max_concurrent")]: constant(10)
   }

@@ -248,6 +248,12 @@ const whyNot: Readonly<Record<NotUndone["why"], (id: number) => string>> = {
   final: (id) => `Change ${id} ended another one, and cannot be undone: give the command again`
 }
 
+/**
+ * Who makes the changes of a configuration that is watched.
+ *
+ * @internal
+ */
+export const byConfig = "config"
 /** @internal */
 export const longestBy = 100
 /** @internal */

@@ -11,6 +11,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import type { Change } from "./Change.ts"
 import type { Evidence, Rejection } from "./Rejection.ts"
 import * as Broadcast from "./runtime/broadcast.ts"
 
@@ -164,6 +165,19 @@ export interface FallbackUsed extends Base<"FallbackUsed"> {
 }
 
 /**
+ * Emitted when a command was given to a policy, and when one was undone or has expired.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Changed extends Base<"Changed"> {
+  /** The key; `"(all)"` for a command for every key. */
+  readonly key: string
+  /** The line of the record. */
+  readonly change: Change
+}
+
+/**
  * Emitted by a stream that fell behind, in place of the events that it lost. `policy`, `key` and `at` are those of the
  * first of them.
  *
@@ -176,12 +190,12 @@ export interface EventsLost extends Base<"EventsLost"> {
 }
 
 /**
- * Every event that a policy emits, and {@link EventsLost}.
+ * Every event but {@link Observed} itself.
  *
  * @category models
  * @since 0.1.0
  */
-export type Event =
+export type Decided =
   | Transition
   | Rejected
   | RetryScheduled
@@ -190,7 +204,27 @@ export type Event =
   | BudgetExhausted
   | TimedOut
   | FallbackUsed
-  | EventsLost
+
+/**
+ * Emitted when a policy in mode `"observe"` would have done something, or when a candidate would have: nothing was done.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Observed extends Base<"Observed"> {
+  /** What enforcement would have emitted. */
+  readonly event: Decided
+  /** The name of the candidate; not set when the policy itself observes. */
+  readonly candidate?: string
+}
+
+/**
+ * Every event that a policy emits, and {@link EventsLost}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Event = Decided | Changed | Observed | EventsLost
 
 /**
  * The property key that identifies a hub.

@@ -22,6 +22,7 @@ import { tunedOf } from "./engine/retune.ts"
 import type * as Policy from "./Policy.ts"
 import * as Broadcast from "./runtime/broadcast.ts"
 import * as Time from "./runtime/clock.ts"
+import { attempt } from "./runtime/read.ts"
 import type * as Stats from "./Stats.ts"
 
 /**
@@ -344,9 +345,11 @@ export const command = (
   command: Change.Command
 ): Effect.Effect<Change.Change, Change.UnknownPolicy | Change.UnknownKey | Change.RefusedCommand> =>
   Effect.flatMap(Instances.current, (known): Commanded => {
-    const decoded = decodeCommand(command)
-    if (Result.isFailure(decoded)) {
-      return Effect.fail(new Change.RefusedCommand({ policy: name, problem: decoded.failure.message }))
+    // What is no data may throw when it is read.
+    const decoded = attempt(() => decodeCommand(command), undefined)
+    if (decoded === undefined || Result.isFailure(decoded)) {
+      const problem = decoded?.failure.message ?? "the command cannot be read as data"
+      return Effect.fail(new Change.RefusedCommand({ policy: name, problem }))
     }
     const data = decoded.success
     const desks = known

@@ -12,6 +12,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
@@ -25,22 +26,28 @@ import * as Changes from "./engine/changes.ts"
 import * as FromConfig from "./engine/config.ts"
 import * as Instances from "./engine/instances.ts"
 import * as Keyed from "./engine/keyed.ts"
+import { checkMode, type ModeSettings } from "./engine/modes.ts"
 import { PolicyCall, PolicyEngine, type PolicySettings } from "./engine/policy.ts"
 import { PolicyHold, permitOf } from "./engine/policyHold.ts"
 import * as Protecting from "./engine/protect.ts"
+import { Reporter } from "./engine/reporter.ts"
 import type { RetrySettings } from "./engine/retry.ts"
 import { setCommand, type Tuned, TunedKey, Tuner } from "./engine/retune.ts"
 import { toJson } from "./engine/settingsJson.ts"
+import { Steer } from "./engine/shadow.ts"
 import * as Streams from "./engine/stream.ts"
+import type { Counts } from "./engine/sums.ts"
 import { watch } from "./engine/watchConfig.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Rejection from "./Rejection.ts"
 import * as Retry from "./Retry.ts"
 import * as RetryBudget from "./RetryBudget.ts"
+import * as Rollout from "./Rollout.ts"
 import * as Time from "./runtime/clock.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
-import { attempt, has } from "./runtime/read.ts"
+import { attempt, has, read } from "./runtime/read.ts"
+import type { AnyFiber } from "./runtime/types.ts"
 import * as Shared from "./Shared.ts"
 import type * as Stats from "./Stats.ts"
 import * as Timeout from "./Timeout.ts"
@@ -61,6 +68,8 @@ import { defaultKey } from "./Types.ts"
  * | `breaker` | a circuit per key | see `CircuitBreaker.Options` |
  * | `bulkhead` | permits per key | `maxConcurrent` is required |
  * | `timeout` | time for one attempt | |
+ * | `mode` | whether calls are enforced, observed or left alone | `"enforce"` |
+ * | `rollout` | the share of the traffic that is enforced, the rest is observed | |
  * | `keys` | limits on the state per key | 10,000 keys, 1 hour |
  * | `stats` | the window of `recent`, 1 second to 10 minutes | 10 seconds |
  * | `shared` | what the processes of a fleet share, see `Shared.Options` | nothing |
@@ -84,6 +93,17 @@ export interface Options {
   readonly bulkhead?: Omit<Bulkhead.Options, "keys"> | undefined
   /** Time for one attempt. A duration above zero, at most the deadline. */
   readonly timeout?: Duration.Input | undefined
+  /**
+   * Whether calls are protected. Default: `"enforce"`.
+   *
+   * - `"enforce"`: they are.
+   * - `"observe"`: every part decides about each call as it would, and nothing happens to the call: it is neither rejected, queued,
+   *   delayed, repeated nor ended by a limit. What would have happened is in `stats().would`, in events and in metrics.
+   * - `"off"`: calls run as if there were no policy, and are not counted.
+   */
+  readonly mode?: Mode | undefined
+  /** Which share of the traffic is enforced; the rest is observed. Not with a `mode` other than `"enforce"`. */
+  readonly rollout?: Rollout.Options | undefined
   /** Limits on the state that is kept per key. */
   readonly keys?: Types.KeyOptions | undefined
   /** What the stats of this policy measure. */
@@ -94,6 +114,14 @@ export interface Options {
    */
   readonly shared?: Shared.Options | undefined
 }
+
+/**
+ * Whether the calls of a policy are enforced, observed or left alone.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Mode = "enforce" | "observe" | "off"
 
 /**
  * What the stats of a policy measure.
@@ -188,6 +216,9 @@ export interface RetryConfigValues extends Retry.BackoffConfigValues {
  * @since 0.1.0
  */
 export interface ConfigValues {
+  readonly mode?: Mode
+  /** The share of a rollout that the class has. */
+  readonly rollout?: { readonly percent?: number }
   readonly deadline?: Duration.Duration
   readonly timeout?: Duration.Duration
   readonly retry?: RetryConfigValues
@@ -319,7 +350,7 @@ export type Sensible<O> = Types.First<
     Types.NoUnknownOptions<
       O,
       Options,
-      "retry" | "breaker" | "bulkhead" | "budget" | "probes" | "openFor" | "keys" | "stats" | "shared"
+      "retry" | "breaker" | "bulkhead" | "budget" | "probes" | "openFor" | "keys" | "stats" | "rollout" | "shared"
     >,
     [ScheduleOf<O>] extends [never]
       ? unknown
@@ -487,6 +518,11 @@ export interface Control<R = never> extends Omit<CircuitBreaker.Control<R>, "set
   /** Changes the permits of a key, an integer >= 1; without a key, those of all keys, those to come included. */
   readonly resize: (maxConcurrent: number, target?: Change.Target) => Effect.Effect<Change.Change, never, R>
   /**
+   * Changes the mode of a key, or of every key, those to come included. The mode of a key counts before that of all keys, and both
+   * before what is configured, a rollout included. A call ends in the mode in which it began.
+   */
+  readonly mode: (mode: Mode, target?: Change.Target) => Effect.Effect<Change.Change, never, R>
+  /**
    * Changes settings for the calls to come, of every key: values have the names of those of `layerConfig`. Windows, counts, balances,
    * queues and running calls are kept; a call that runs keeps its timeout and its deadline.
    *
@@ -519,6 +555,10 @@ export interface RetryValues extends Retry.Backoff {
  * @since 0.1.0
  */
 export interface Values {
+  /** The configured mode. One that `control.mode` has set counts before it. */
+  readonly mode?: Mode | undefined
+  /** The share of a rollout that the policy has. */
+  readonly rollout?: { readonly percent?: number | undefined } | undefined
   readonly deadline?: Duration.Input | undefined
   readonly timeout?: Duration.Input | undefined
   readonly retry?: RetryValues | undefined
@@ -646,7 +686,39 @@ const resolveWindow = (where: string, options: StatsOptions = {}): number => {
     : Check.invalid(where, "stats.window", "a duration from 1 second to 10 minutes", given)
 }
 
-const optionNames = ["deadline", "retry", "budget", "breaker", "bulkhead", "timeout", "keys", "stats", "shared"]
+const resolveMode = (where: string, { mode, rollout }: Options): ModeSettings => {
+  const resolved = checkMode(where, Check.orDefault(mode, "enforce"))
+  if (rollout === undefined) return { mode: resolved, rollout: undefined }
+  const here = Check.inside(where, "rollout")
+  Check.noUnknown(here, rollout, ["percent", "by"])
+  if (resolved !== "enforce") {
+    throw new RangeError(
+      `${where}: rollout sets the share that is enforced and needs mode "enforce", got "${resolved}"`
+    )
+  }
+  const by = Check.orDefault(rollout.by, "instance")
+  if (by !== "instance" && by !== "key") {
+    Check.callback(here, "by", `"instance", "key" or a function that returns the name of a unit for a key`, by)
+  }
+  return { mode: resolved, rollout: { percent: Check.inRange(here, "percent", rollout.percent, 0, 100), by } }
+}
+
+const optionNames = [
+  "deadline",
+  "retry",
+  "budget",
+  "breaker",
+  "bulkhead",
+  "timeout",
+  "mode",
+  "rollout",
+  "keys",
+  "stats",
+  "shared"
+]
+
+/** The options of settings, for what is made like a live policy. */
+const optionsOf = new WeakMap<PolicySettings, Options>()
 
 /** The settings of a policy; the defaults of its parts stand in their modules. */
 const resolve = (name: string, options: Options): PolicySettings => {
@@ -677,7 +749,7 @@ const resolve = (name: string, options: Options): PolicySettings => {
   }
   const keys = Keyed.resolve(where, options.keys)
   const shared = resolveShared(where, options)
-  return {
+  const settings: PolicySettings = {
     classify: Outcome.classifier(Outcome.isClassification(breaker) ? breaker : undefined),
     // Compared with `undefined`, because a part that is `null`, "" or NaN is a mistake and not an absent part.
     breaker: breaker === undefined ? undefined : CircuitBreaker.resolveCircuit(inBreaker, breaker),
@@ -693,9 +765,12 @@ const resolve = (name: string, options: Options): PolicySettings => {
           },
     keys,
     window: resolveWindow(where, options.stats),
+    ...resolveMode(where, options),
     ...limits,
     ...(shared === undefined ? {} : { shared })
   }
+  optionsOf.set(settings, options)
+  return settings
 }
 
 /** What is shared of a policy. */
@@ -729,9 +804,14 @@ const build = <O>(
     // A shared budget has settings of its own, under its own name.
     const described = (settings: PolicySettings) => (isService(budget) ? { ...settings, budget: budget.key } : settings)
     const where = Check.named(module, name)
+    const instance = fiber.getRef(Rollout.Instance)
+    const scope = Option.getOrUndefined(Context.getOption(fiber.context, Scope.Scope))
+    let steer: Steer | undefined
     let joining: PolicyEngine | undefined
     const created = Instances.create(origin, module, name, described(settings), (hub, desk) => {
-      const engine = new PolicyEngine(where, name, settings, hub, shared, Timeout.timedOut)
+      const reporter = new Reporter(name, Event.makeHub(), hub)
+      const engine = new PolicyEngine(where, reporter, settings, shared, Timeout.timedOut, instance)
+      steer = new Steer(engine)
       joining = engine
       const tuner = new Tuner({
         id: name,
@@ -750,21 +830,36 @@ const build = <O>(
       })
       return makeWith<PartsOf<O>, RulesOf<O>>(engine, { tuner, desk })
     })
-    return settings.shared === undefined
-      ? created
-      : Effect.tap(created, () => (joining === undefined ? Effect.void : join(joining, settings.shared)))
+    const isUnnamed = settings.rollout?.by === "instance" && Rollout.isRandomName(instance)
+    return Effect.tap(created, () =>
+      Effect.andThen(
+        scope === undefined
+          ? Effect.void
+          : Scope.addFinalizer(
+              scope,
+              Effect.sync(() => steer?.close())
+            ),
+        Effect.andThen(
+          isUnnamed ? Effect.logWarning(unnamed(name)) : Effect.void,
+          joining === undefined || settings.shared === undefined ? Effect.void : join(joining, settings.shared)
+        )
+      )
+    )
   })
 
 /** Joins the fleet of a policy. The type of the options says that the context has both services. */
-const join = (engine: PolicyEngine, shared: Shared.Settings | undefined): Effect.Effect<void> =>
+const join = (engine: PolicyEngine, shared: Shared.Settings): Effect.Effect<void> =>
   Effect.withFiber((fiber) => {
-    if (shared === undefined) return Effect.void
     const board = Context.getUnsafe(fiber.context, Shared.Board)
     const scope = Context.getUnsafe(fiber.context, Scope.Scope)
     return Effect.flatMap(Shared.randomId, (id) =>
       Effect.provideService(engine.join(shared, board, id), Scope.Scope, scope)
     )
   })
+
+const unnamed = (name: string): string =>
+  `${name}: the rollout is by instance, and this process has no name that survives a restart: HOSTNAME is not set. Its arm is random ` +
+  "until it restarts. Set HOSTNAME, or provide Rollout.Instance."
 
 /** Refuses values of a part that the policy does not have, or shares. */
 const refuseParts = (where: string, values: object, options: Options): void => {
@@ -830,7 +925,11 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine, tuned: Tuned): Po
     control: {
       ...Changes.circuitCommands(where, desk),
       resize: Changes.resizeCommand(Check.inside(where, "control.resize"), desk),
-      set: setCommand(Check.inside(where, "control.set"), tuned)
+      set: setCommand(Check.inside(where, "control.set"), tuned),
+      mode: (mode, target) => {
+        const here = Check.inside(where, "control.mode")
+        return Changes.command(here, desk, "mode", { mode: checkMode(here, mode) }, target)
+      }
     }
   }
   return Object.assign(members, { [EngineKey]: engine, [TunedKey]: tuned })
@@ -935,6 +1034,218 @@ export const whenAdmitted = <P extends Part, Rules, R2>(
     })
 }
 
+// ---------------------------------------------------------------------------------------------------------------------
+// Candidates
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * Other settings for a policy, to be tried beside it: options over those of the policy. An option of a part replaces that option,
+ * a part that the policy does not have is added.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CandidateOptions extends Omit<Options, "mode" | "rollout" | "budget"> {
+  /** The name of the candidate, in its events. Default: `"candidate"`. */
+  readonly name?: string | undefined
+  readonly budget?: Omit<RetryBudget.Options, "keys"> | undefined
+}
+
+/**
+ * What one side of a comparison has done, or would have done.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Decisions {
+  /** Calls rejected, or ended by the deadline, by the tag of the rejection. */
+  readonly rejections: Readonly<Record<Rejection.Rejection["_tag"], number>>
+  readonly retries: number
+  /** Calls on which the retry gave up. */
+  readonly giveUps: number
+  /** Attempts that the timeout ended. */
+  readonly timeouts: number
+  /** How often a circuit opened. */
+  readonly openings: number
+}
+
+/**
+ * What a candidate would have done beside what its policy has done, all keys together, since the candidate was created.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CandidateReport {
+  readonly policy: string
+  readonly candidate: string
+  /** Calls that the candidate has seen. */
+  readonly calls: number
+  /**
+   * Calls that the policy rejected before an attempt: they say nothing about the dependency, and the candidate drops them. The greater
+   * their share, the less the comparison says.
+   */
+  readonly unknown: number
+  /** What the policy has done; of calls that it observed, what it would have done. */
+  readonly live: Decisions
+  /** What the candidate would have done. */
+  readonly would: Decisions
+  /** `would` minus `live`. */
+  readonly difference: Decisions
+}
+
+/**
+ * Settings that are tried beside a policy.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Candidate {
+  readonly name: string
+  /** The stats of one key, as the candidate would have them. */
+  readonly stats: (key?: string) => Effect.Effect<Stats.Stats>
+  /** Both sides, and the difference. */
+  readonly report: Effect.Effect<CandidateReport>
+}
+
+const candidateOf = (options: Options, { name: _, ...over }: CandidateOptions): Options => {
+  const merged: Record<string, unknown> = { ...options, mode: undefined, rollout: undefined }
+  for (const [part, value] of Object.entries(over)) {
+    if (value === undefined) continue
+    const before = merged[part]
+    const isSchedule = part === "retry" && Check.isSchedule(value)
+    merged[part] =
+      isSchedule && isOptions(before)
+        ? { ...before, schedule: value }
+        : isOptions(before) && isOptions(value)
+          ? { ...before, ...value }
+          : value
+  }
+  // Each field is that of the options, or a value for the same field.
+  return merged as Options
+}
+
+/** Plain options of a part: no schedule, no duration and no service. */
+const isOptions = (value: unknown): value is object =>
+  typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype
+
+const decisionsOf = (counts: Counts): Decisions => ({
+  rejections: {
+    CircuitOpen: counts.circuitOpen,
+    BulkheadFull: counts.bulkheadFull,
+    DeadlineExceeded: counts.deadlineExceeded
+  },
+  retries: counts.retries,
+  giveUps:
+    counts.gaveUpAttempts +
+    counts.gaveUpBudget +
+    counts.gaveUpDeadline +
+    counts.gaveUpRejected +
+    counts.gaveUpRetryAfter,
+  timeouts: counts.timeouts,
+  openings: counts.openings
+})
+
+const minus = (a: Decisions, b: Decisions): Decisions => ({
+  rejections: {
+    CircuitOpen: a.rejections.CircuitOpen - b.rejections.CircuitOpen,
+    BulkheadFull: a.rejections.BulkheadFull - b.rejections.BulkheadFull,
+    DeadlineExceeded: a.rejections.DeadlineExceeded - b.rejections.DeadlineExceeded
+  },
+  retries: a.retries - b.retries,
+  giveUps: a.giveUps - b.giveUps,
+  timeouts: a.timeouts - b.timeouts,
+  openings: a.openings - b.openings
+})
+
+/**
+ * Tries other settings beside a live policy, on the same calls, until the scope closes: they decide and do nothing.
+ *
+ * **When to use** Before a threshold, a limit or a number of retries is changed: to see how many more calls would be rejected, retried
+ * or timed out.
+ *
+ * **Details** The candidate follows the real attempts of the policy, with circuits, permits and a budget of its own that begin anew. Its
+ * events are emitted as `Observed` with its name. Dies with a `RangeError` when an option is out of range, because the options of a
+ * policy from `Config` are known only when it is built.
+ *
+ * **Gotchas** What the policy prevents says nothing about the dependency: a call that it rejects is counted as `unknown`, and of an
+ * attempt that its timeout ends it is not known how long it would have taken. A candidate that is stricter than its policy is told
+ * exactly; of one that is less strict the report is an estimate. Beside a policy in mode `"observe"` every candidate is told exactly.
+ *
+ * **Example** (Would a shorter timeout hurt?)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Policy } from "effect-resilience"
+ *
+ * const program = Effect.gen(function*() {
+ *   const search = yield* Policy.make("search", { timeout: "1 second" })
+ *   const candidate = yield* Policy.candidate(search, { timeout: "5 millis" })
+ *   yield* Effect.sleep("20 millis").pipe(search.protect)
+ *   const { difference } = yield* candidate.report
+ *   return difference.timeouts
+ * })
+ * await Effect.runPromise(Effect.scoped(program)) // => 1
+ * ```
+ *
+ * @category candidates
+ * @since 0.1.0
+ */
+export const candidate = <P extends Part, Rules, R>(
+  policy: Policy<P, Rules, R>,
+  options: CandidateOptions
+): Effect.Effect<Candidate, never, R | Scope.Scope> => {
+  const where = Check.inside(module, "candidate")
+  const name = Check.nonEmpty(where, "name", Check.orDefault(options.name, "candidate"))
+  for (const option of ["mode", "rollout"]) {
+    if (has(options, option)) throw new RangeError(`${where}: a candidate only decides, it has no ${option}`)
+  }
+  return Effect.withFiber((fiber) => {
+    const engine = engineIn(policy, fiber)
+    const steer = engine?.beside
+    const live = engine && optionsOf.get(engine.settings)
+    if (engine === undefined || live === undefined || !(steer instanceof Steer)) {
+      return Effect.die(new TypeError(`${where}: the policy must be one of Policy.make or of a Policy.Service class`))
+    }
+    const settings = resolve(`${engine.reporter.policy} candidate ${name}`, candidateOf(live, options))
+    const added = Effect.acquireRelease(
+      Effect.sync(() => steer.add(name, settings, Time.monotonicMillis(fiber))),
+      ({ remove }) => Effect.sync(remove)
+    )
+    return Effect.map(added, ({ report, shadow }): Candidate => {
+      return {
+        name,
+        stats: (key = defaultKey) => {
+          Check.key(Check.inside(where, "stats"), key)
+          return Time.withNow((now, fiber) => shadow.engine.stats(key, now, fiber))
+        },
+        report: Time.withNow((now) => {
+          const counts = report(now)
+          const live = decisionsOf(counts.live)
+          const would = decisionsOf(counts.candidate)
+          return {
+            policy: engine.reporter.policy,
+            candidate: name,
+            calls: shadow.calls,
+            unknown: shadow.unknown,
+            live,
+            would,
+            difference: minus(would, live)
+          }
+        })
+      }
+    })
+  }) as Effect.Effect<Candidate, never, R | Scope.Scope>
+}
+
+/** The engine of a policy, or of the service in the context of a fiber. */
+const engineIn = (policy: object, fiber: AnyFiber): PolicyEngine | undefined => {
+  const instance: unknown = has(policy, EngineKey)
+    ? policy
+    : attempt(() => Context.getOrUndefined(fiber.context, policy as Context.Key<never, unknown>), undefined)
+  const engine = read(instance, EngineKey)
+  return engine instanceof PolicyEngine ? engine : undefined
+}
+
 /**
  * The statics of a policy's service class. `Budget` is the service of a shared budget.
  *
@@ -979,7 +1290,7 @@ const toRetry = (retry: NonNullable<Options["retry"]>, values: RetryConfigValues
 
 /** Does the policy have the part? The options of a shared budget are those of its own class. */
 const isConfigurable = (options: Options, part: unknown): boolean =>
-  options[part as keyof Options] !== undefined && !(part === "budget" && isService(options.budget))
+  part === "mode" || (options[part as keyof Options] !== undefined && !(part === "budget" && isService(options.budget)))
 
 /** The values as options; only those of the parts that the policy has. */
 const toOptions = (options: Options, values: ConfigValues): Options => {
@@ -990,7 +1301,9 @@ const toOptions = (options: Options, values: ConfigValues): Options => {
     breaker: breaker && FromConfig.toCircuitOptions(breaker, options.breaker ?? {}),
     retry: retry && options.retry && toRetry(options.retry, retry)
   }
-  const known = Object.entries(given).filter(([part]) => options[part as keyof Options] !== undefined)
+  const known = Object.entries(given).filter(
+    ([part]) => part === "mode" || options[part as keyof Options] !== undefined
+  )
   return FromConfig.merge(options, Object.fromEntries(known))
 }
 
@@ -1069,6 +1382,7 @@ export const Service =
         disable: inContext.call((policy) => policy.control.disable),
         enable: inContext.call((policy) => policy.control.enable),
         resize: inContext.call((policy) => policy.control.resize),
+        mode: inContext.call((policy) => policy.control.mode),
         set: inContext.call((policy) => policy.control.set)
       },
       layer: Layer.effect(service, build<O>("declared", id, given, settings, {})),

@@ -415,7 +415,9 @@ interface Sending {
 
 const start = (policy: object, key: string, attempt: number | undefined, fiber: AnyFiber): Sending => {
   const engine = engineOf(policy, fiber)
-  const loan = Current.lend(fiber, engine?.settings.retry !== undefined, engine?.budget, key)
+  // A policy that does not enforce makes no retries, and bounds none.
+  const enforcing = engine !== undefined && engine.modes.of(key) === "enforce" ? engine : undefined
+  const loan = Current.lend(fiber, enforcing?.settings.retry !== undefined, enforcing?.budget, key)
   const remaining = Deadline.remaining(fiber)
   const headers = toHeaders({
     remaining: remaining === Infinity ? undefined : Duration.millis(remaining),

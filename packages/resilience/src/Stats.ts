@@ -144,6 +144,47 @@ export interface LastError {
 }
 
 /**
+ * What a policy that observes would have done, as the code of enforcement decided it: the counts are those of one key since it was
+ * first observed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Would {
+  /** Calls that were observed. */
+  readonly calls: number
+  /** Calls that would have been rejected, or ended by the deadline, by the tag of the rejection. */
+  readonly rejections: Readonly<Record<Rejection["_tag"], number>>
+  /** Retries that would have been made. */
+  readonly retries: number
+  /** Calls on which the retry would have given up, by reason. */
+  readonly giveUps: Readonly<Record<GiveUpReason, number>>
+  /** Attempts that the timeout would have ended. */
+  readonly timeouts: number
+  /** How often the circuit would have opened. */
+  readonly openings: number
+  /** The state that the circuit would have; `undefined` without a breaker. */
+  readonly circuit: Circuit | undefined
+  /** Attempts that would be running, and would be waiting for a permit. */
+  readonly running: number
+  readonly waiting: number
+  /** The balance that the budget would have; `undefined` without a budget. */
+  readonly balance: number | undefined
+}
+
+/**
+ * The calls of one key by the arms of a rollout: calls that have ended, and those of them that failed for their caller, with an
+ * error that counts or a rejection. Calls that were interrupted are left out.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Arms {
+  readonly enforce: { readonly calls: number; readonly failures: number }
+  readonly observe: { readonly calls: number; readonly failures: number }
+}
+
+/**
  * One key of a policy at one moment.
  *
  * @category models
@@ -171,6 +212,12 @@ export interface Stats {
   readonly lastError: LastError | undefined
   readonly totals: Totals
   readonly recent: Recent
+  /** Whether calls of this key that begin now are enforced, observed, or left alone. Only a `Policy` has other modes than `"enforce"`. */
+  readonly mode: "enforce" | "observe" | "off"
+  /** What the policy would have done; `undefined` as long as it has not observed. */
+  readonly would: Would | undefined
+  /** The calls by arm; `undefined` without a rollout. */
+  readonly arms: Arms | undefined
 }
 
 /**

@@ -186,13 +186,14 @@ const adoptRule =
 
 /**
  * The states of the parts of a combination, in those of another policy: each part takes the state of itself, that of the same
- * position, or the first that it knows; none is taken twice.
+ * position, or the first that it knows, of those first that no other part has taken. All parts count all calls, so a part more of a
+ * kind has the evidence of the one before.
  */
 const adoptParts = (parts: ReadonlyArray<TripPolicy>, kept: ReadonlyArray<Kept>): Array<unknown> | undefined => {
   const taken = new Set<Kept>()
   const take = (part: TripPolicy, one: Kept | undefined): { readonly state: unknown } | undefined => {
-    if (one === undefined || taken.has(one)) return undefined
-    const state = one.policy === part ? one.state : part.adopt?.(one.state, one.policy)
+    if (one === undefined) return undefined
+    const state = one.policy === part && !taken.has(one) ? one.state : part.adopt?.(one.state, one.policy)
     if (state === undefined) return undefined
     taken.add(one)
     return { state }
@@ -203,9 +204,8 @@ const adoptParts = (parts: ReadonlyArray<TripPolicy>, kept: ReadonlyArray<Kept>)
       kept.find(({ policy }) => policy === part)
     )
   )
-  for (const [i, part] of parts.entries()) found[i] ??= take(part, kept[i])
   for (const [i, part] of parts.entries()) {
-    for (const one of kept) found[i] ??= take(part, one)
+    for (const one of [kept[i], ...kept.filter((one) => !taken.has(one)), ...kept]) found[i] ??= take(part, one)
   }
   if (found.every((state) => state === undefined)) return undefined
   return parts.map((part, i) => (found[i] === undefined ? part.initial() : found[i].state))

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process"
 import { copyFileSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { posix } from "node:path"
 import { parseSync, Visitor } from "rolldown/utils"
-import { type Package, published } from "./packages.ts"
+import { libraries, type Package } from "./packages.ts"
 import { run } from "./run.ts"
 
 const folder = ".cache/api"
@@ -152,7 +152,7 @@ if (import.meta.main) {
   rmSync(folder, { force: true, recursive: true })
   const update = process.argv.includes("--update")
   await Promise.all(
-    published.map(async (one) => {
+    libraries.map(async (one) => {
       mkdirSync(`${folder}/${one.path}`, { recursive: true })
       const { hiddenNames, modules, text } = await describePackage(one)
       for (const name of hiddenNames) console.error(name)

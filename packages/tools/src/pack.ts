@@ -25,10 +25,12 @@ const check = async ({ modules, path }: Package): Promise<void> => {
   const entrypoints = [".", ...modules]
   await Promise.all([
     mustRun("publint", ["run", tarball, "--strict"]),
-    // Only ES modules are published, so `require` and the resolution of Node 10 are not judged.
-    mustRun("attw", [tarball, "--profile", "esm-only", "--no-definitely-typed", "--entrypoints", ...entrypoints])
+    // Only ES modules are published, so `require` and the resolution of Node 10 are not judged. A command has no modules.
+    ...(modules.length === 0
+      ? []
+      : [mustRun("attw", [tarball, "--profile", "esm-only", "--no-definitely-typed", "--entrypoints", ...entrypoints])])
   ])
-  console.log(`${tarball}: ${entrypoints.length} modules`)
+  console.log(`${tarball}: ${modules.length === 0 ? "a command" : `${entrypoints.length} modules`}`)
 }
 
 rmSync(root, { force: true, recursive: true })

@@ -24,7 +24,8 @@ const describe = (path: string, { exports, name }: Manifest): Package => {
     .map((pattern) => pattern.replace("./", "").replace(/\*$/, "**"))
   const modules = globSync("**/*.ts", { cwd: `${path}/src` })
     .map((file) => file.replaceAll("\\", "/").replace(/\.ts$/, ""))
-    .filter((module) => !hidden.some((pattern) => posix.matchesGlob(module, pattern)))
+    // A package without a main module is a command: nothing of it can be imported.
+    .filter((module) => "." in exports && !hidden.some((pattern) => posix.matchesGlob(module, pattern)))
     .sort()
   return { name, path, modules, hidden }
 }
@@ -37,3 +38,6 @@ export const published: ReadonlyArray<Package> = globSync("packages/*/package.js
   .filter(([, manifest]) => manifest.private !== true)
   .sort(([a], [b]) => (a < b ? -1 : 1))
   .map(([path, manifest]) => describe(path, manifest))
+
+/** Those that can be imported. */
+export const libraries: ReadonlyArray<Package> = published.filter(({ modules }) => modules.length > 0)

@@ -3,7 +3,7 @@
 // node_modules of this package.
 import { rmSync } from "node:fs"
 import { Application } from "typedoc"
-import { published } from "./packages.ts"
+import { libraries } from "./packages.ts"
 
 const out = ".cache/reference"
 
@@ -11,10 +11,10 @@ rmSync(out, { force: true, recursive: true })
 const app = await Application.bootstrap({
   name: "effect-resilience",
   entryPointStrategy: "packages",
-  entryPoints: published.map(({ path }) => path),
+  entryPoints: libraries.map(({ path }) => path),
   packageOptions: {
     entryPoints: ["src/**/*.ts"],
-    exclude: published.flatMap(({ hidden }) =>
+    exclude: libraries.flatMap(({ hidden }) =>
       hidden.flatMap((pattern) => [`**/src/${pattern}`, `**/src/${pattern}.ts`])
     ),
     displayBasePath: "src",
@@ -46,5 +46,5 @@ if (project !== undefined) {
   await app.generateOutputs(project)
 }
 const { errorCount, warningCount } = app.logger
-console.log(`${out}/index.html: ${published.length} packages; ${hidden} types in public signatures are not exported`)
+console.log(`${out}/index.html: ${libraries.length} packages; ${hidden} types in public signatures are not exported`)
 if (project === undefined || errorCount > 0 || warningCount > hidden) process.exitCode = 1

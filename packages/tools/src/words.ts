@@ -32,7 +32,7 @@ const places = [
   "docs/**/*.md",
   "examples/**/*.ts",
   "packages/*/{README,AGENTS}.md",
-  "packages/{resilience,testing,lab}/src/**/*.ts"
+  "packages/{resilience,testing,lab,cli}/src/**/*.ts"
 ]
 
 /** Pages that compare this package with others may say “ours”. */

@@ -86,7 +86,10 @@ const statsOf = (key: string, counts: Counts): Stats.Stats => ({
       disabled: zero
     }
   },
-  recent: { window: zero, attempts: 0, successRate: undefined, latency: undefined }
+  recent: { window: zero, attempts: 0, successRate: undefined, latency: undefined },
+  mode: "enforce",
+  would: undefined,
+  arms: undefined
 })
 
 const evicted = (name: string, calls: number | undefined) =>

@@ -77,6 +77,11 @@ export class Watch<Cell extends object> {
     })
   }
 
+  /** Checks every key: what they admit may have changed without a change of their circuits and permits. */
+  recheck(): void {
+    for (const line of this.lines.values()) this.schedule(line)
+  }
+
   private lineOf(cell: Cell): Line<Cell> {
     const found = this.lines.get(cell)
     if (found !== undefined) return found

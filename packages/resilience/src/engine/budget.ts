@@ -10,7 +10,7 @@ import type { Desk, Plug } from "./changes.ts"
 import { Evicted, Past, stats, totals } from "./counters.ts"
 import type { Floor } from "./fleet.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
-import type { Reporter } from "./reporter.ts"
+import { ObservingReporter, type Reporter } from "./reporter.ts"
 import type { Select, Summable, Sums } from "./sums.ts"
 
 export interface BudgetSettings {
@@ -52,6 +52,7 @@ export class Budget implements Summable {
   private readonly evicted = new Evicted()
   /** The floor of the fleet, in place of one of this process. */
   private floor: Floor | undefined = undefined
+  private observing: Budget | undefined
   /** Held, so that its alarms work as long as a call may come. */
   desk: Desk | undefined = undefined
 
@@ -81,9 +82,21 @@ export class Budget implements Summable {
     this.floor = floor
   }
 
+  /** The budget that all policies which share this one charge while they observe. */
+  get shadow(): Budget {
+    this.observing ??= this.copy(undefined)
+    return this.observing
+  }
+
+  /** A budget with the same settings, for a candidate or for what observes; it begins with the initial balance. */
+  copy(candidate: string | undefined): Budget {
+    return new Budget(this.settings, new ObservingReporter(this.reporter, candidate))
+  }
+
   /** Earns and charges by other settings. Balances are kept, at most the new capacity; `initial` is for balances to come. */
   retune(settings: BudgetSettings, now: number): void {
     this.settings = settings
+    this.observing?.retune(settings, now)
     const { capacity, ratio } = settings
     for (const { tokens } of this.accounts === undefined ? [this.shared] : this.accounts.all()) {
       Tokens.retune(tokens, { ratio, capacity, perSecond: ownFloor(settings) }, now)

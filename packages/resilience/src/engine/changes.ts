@@ -4,6 +4,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
@@ -32,6 +33,11 @@ export interface Plug {
   readonly check: (where: string, values: Schema.JsonObject, key: string | undefined) => Schema.JsonObject
   /** Makes what is in force hold, the oldest first; nothing in force is what was configured. Must not throw after it has begun. */
   readonly apply: (inForce: ReadonlyArray<Override>, now: number, fiber: AnyFiber) => void
+  /**
+   * Would an earlier override, of the same key or of fewer keys, show nowhere as long as the later one holds? By default it would
+   * not: an override replaces the one before it.
+   */
+  readonly covers?: (later: Override, earlier: Override) => boolean
   /** What holds for a key, or for all keys, by field. The record keeps which of them a change altered. */
   readonly read: (key: string | undefined, now: number) => Schema.JsonObject
 }
@@ -113,13 +119,32 @@ export const resolve = (where: string, target: Change.Target = {}): Given => {
   return {
     key: target.key === undefined ? undefined : Check.key(where, target.key),
     ...whoAndWhy(where, target),
-    duration: target.for === undefined ? undefined : Check.millis(where, "for", target.for)
+    duration: target.for === undefined ? undefined : durationOf(where, target.for)
   }
 }
+
+/** The longest time that a change may hold for: longer is without an end. */
+const longestDuration = 366 * 86_400_000
+
+const durationOf = (where: string, given: Duration.Input): number => {
+  const millis = Check.millis(where, "for", given)
+  if (millis <= longestDuration) return millis
+  throw new RangeError(`${where}: for must be at most 366 days, got ${millis} ms; without it the command has no end`)
+}
+
+/** Whether the texts of a line that was read from a store are such as a command may have. */
+export const isPlausible = ({ by, reason }: Change.Change): boolean =>
+  by.length <= Change.longestBy && reason.length <= Change.longestReason && !isUnprintable(by) && !isUnprintable(reason)
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The record
 // ---------------------------------------------------------------------------------------------------------------------
+
+/** The key of the event of a command for every key. */
+const everyKey = "(all)"
+
+/** Circuits of one policy whose former state is kept; beyond them the oldest commands can no longer be undone. */
+const mostKept = 100_000
 
 /** Lines that are kept. One that holds is kept beyond them. */
 const mostLines = 1000
@@ -135,6 +160,19 @@ export class Ledger {
   /** The changes that can still be taken back. */
   private readonly live = new Map<number, Live>()
   private nextId = 1
+  /** When the record is trimmed next: a long one that holds nothing but what is needed is not looked through at each command. */
+  private trimAt = mostLines
+  /** Called after each line, while the record is kept in a store. */
+  onAdded: (() => void) | undefined = undefined
+  /** Changes of a kept record that hold for a policy that does not live now, from the oldest. */
+  private pending: ReadonlyArray<Change.Change> = []
+  /** Lines by policy and action since the program began; none is taken back. */
+  private readonly counts = new Map<string, Map<Change.Action, number>>()
+
+  /** How many lines of an action the policies of a name and kind have. */
+  count({ kind, name }: { readonly kind: Change.Kind; readonly name: string }, action: Change.Action): number {
+    return this.counts.get(`${kind} ${name}`)?.get(action) ?? 0
+  }
 
   get all(): ReadonlyArray<Change.Change> {
     return this.lines.slice()
@@ -165,6 +203,57 @@ export class Ledger {
     this.lines.push(change)
     if (desk !== undefined) this.live.set(change.id, { change, desk: new WeakRef(desk) })
     if (change.ends !== undefined) this.live.delete(change.ends)
+    const id = `${change.kind} ${change.policy}`
+    const counts = this.counts.get(id) ?? new Map<Change.Action, number>()
+    counts.set(change.action, (counts.get(change.action) ?? 0) + 1)
+    this.counts.set(id, counts)
+    this.onAdded?.()
+  }
+
+  /** What is kept in a store: all lines, and which of them hold. */
+  kept(now: number): { readonly lines: ReadonlyArray<Change.Change>; readonly inForce: ReadonlyArray<number> } {
+    const inForce = [...this.pending, ...this.inForce(now)].map(({ id }) => id)
+    return { lines: this.all, inForce }
+  }
+
+  /**
+   * Adds the lines of a kept record before those of this program. Those `inForce` wait for their policies. Ids that are taken
+   * already are replaced.
+   */
+  load(lines: ReadonlyArray<Change.Change>, inForce: ReadonlySet<number>): void {
+    const shift = this.nextId === 1 ? 0 : this.nextId - 1
+    const renumbered = lines.map((line) => ({
+      ...line,
+      id: line.id + shift,
+      ...(line.ends === undefined ? {} : { ends: line.ends + shift })
+    }))
+    this.lines = [...renumbered, ...this.lines]
+    this.nextId = renumbered.reduce((most, { id }) => Math.max(most, id + 1), this.nextId)
+    this.pending = renumbered.filter((line) => inForce.has(line.id - shift))
+  }
+
+  /** Ends the keeping of the record. */
+  release(): void {
+    this.onAdded = undefined
+    this.pending = []
+  }
+
+  /**
+   * Lets the changes of a kept record hold again for a policy that has been created: those of the oldest of its name that is not
+   * back yet. Returns what a person should know, a line for each.
+   */
+  arrive(desk: Desk, now: number, fiber: AnyFiber): ReadonlyArray<Arrival> {
+    const mine = this.pending.filter((one) => one.policy === desk.policy && one.kind === desk.kind)
+    const first = Math.min(...mine.map(({ instance }) => instance))
+    const claimed = mine.filter(({ instance }) => instance === first)
+    if (claimed.length === 0) return []
+    this.pending = this.pending.filter((one) => !claimed.includes(one))
+    return claimed.map((change) => desk.takeUp(change, now, fiber))
+  }
+
+  /** Adds a change that holds again; its line is in the record already. */
+  revive(change: Change.Change, desk: Desk): void {
+    this.live.set(change.id, { change, desk: new WeakRef(desk) })
   }
 
   drop(id: number): void {
@@ -172,23 +261,42 @@ export class Ledger {
   }
 
   /** Ends the changes of a policy that has left. */
-  leave(desk: Desk): void {
-    for (const [id, live] of Array.from(this.live)) if (live.desk.deref() === desk) this.live.delete(id)
+  leave(desk: Desk, now: number): void {
+    const left = Array.from(this.live.values()).filter((live) => live.desk.deref() === desk)
+    const inForce = left.filter(({ change }) => desk.isInForce(change, now)).map(({ change }) => change)
+    for (const { change } of left) this.live.delete(change.id)
+    // In a kept record they hold on, for the policy when it is created again.
+    if (this.onAdded !== undefined) this.pending = [...this.pending, ...inForce]
   }
 
   /** Forgets the oldest lines that do not hold. */
   trim(now: number): void {
-    while (this.lines.length > mostLines) {
-      const at = this.lines.findIndex(({ id }) => {
-        const live = this.live.get(id)
-        return live === undefined || live.desk.deref()?.isNeeded(live.change, now) !== true
-      })
-      const line = this.lines[at]
-      if (line === undefined) return
-      this.lines.splice(at, 1)
-      this.live.get(line.id)?.desk.deref()?.forget(line, now)
-      this.live.delete(line.id)
+    if (this.lines.length <= this.trimAt) return
+    let surplus = this.lines.length - mostLines
+    const waiting = new Set(this.pending.map(({ id }) => id))
+    this.lines = this.lines.filter((line) => {
+      const live = this.live.get(line.id)
+      if (surplus === 0 || waiting.has(line.id) || live?.desk.deref()?.isNeeded(live.change, now) === true) return true
+      surplus -= 1
+      this.forget(line)
+      return false
+    })
+    this.trimAt = surplus === 0 ? mostLines : Math.ceil(this.lines.length * 1.1)
+  }
+
+  /** Makes the oldest change of a policy final that does not hold; `false` if there is none. */
+  forgetOldest(desk: Desk, now: number): boolean {
+    for (const { change, desk: at } of this.live.values()) {
+      if (at.deref() !== desk || desk.isNeeded(change, now)) continue
+      this.forget(change)
+      return true
     }
+    return false
+  }
+
+  private forget(change: Change.Change): void {
+    this.live.get(change.id)?.desk.deref()?.forget(change)
+    this.live.delete(change.id)
   }
 }
 
@@ -204,6 +312,15 @@ const differenceOf = (before: Schema.JsonObject, after: Schema.JsonObject): Read
     return [{ field, ...(was === undefined ? {} : { before: was }), ...(is === undefined ? {} : { after: is }) }]
   })
 
+/** What has become of a change of a kept record. */
+export interface Arrival {
+  readonly change: Change.Change
+  readonly how: "holds" | "expired" | "refused" | "read again"
+  /** Milliseconds that are left. */
+  readonly left?: number
+  readonly problem?: string
+}
+
 interface Standing extends Override {
   readonly action: PlugAction
   readonly hasEnd: boolean
@@ -212,8 +329,8 @@ interface Standing extends Override {
 /** Where the commands of one policy are given. The engine of the policy holds it, so that it lives as long as a call may come. */
 export class Desk {
   private readonly ledger: Ledger
-  private readonly kind: Change.Kind
-  private readonly policy: string
+  readonly kind: Change.Kind
+  readonly policy: string
   /** The number of the policy among those of its name; set when it is registered. */
   number = 0
   private operated: Operated | undefined = undefined
@@ -278,6 +395,10 @@ export class Desk {
     this.record(change, true, now, fiber)
     this.operated?.colleague?.()?.given(change, duration, now)
     if (duration !== undefined) this.setAlarm(id, duration, fiber)
+    // Only a command for every key keeps the state of more than one.
+    while (key === undefined && (this.operated?.circuits?.kept ?? 0) > mostKept) {
+      if (!this.ledger.forgetOldest(this, now)) break
+    }
     return change
   }
 
@@ -320,9 +441,13 @@ export class Desk {
     this.operated?.plugs[action]?.apply(inForce, now, fiber)
   }
 
-  private record(change: Change.Change, canBeTakenBack: boolean, now: number, _fiber: AnyFiber): void {
+  private record(change: Change.Change, canBeTakenBack: boolean, now: number, fiber: AnyFiber): void {
     this.ledger.add(change, canBeTakenBack ? this : undefined)
     this.ledger.trim(now)
+    const reporter = this.operated?.reporter
+    if (reporter?.hasListeners !== true) return
+    const { at, key = everyKey, policy } = change
+    reporter.emit({ _tag: "Changed", policy, key, at, change }, fiber)
   }
 
   /** Takes a change back. */
@@ -339,14 +464,27 @@ export class Desk {
     const before = this.read(given, key, now)
     this.cancelAlarm(id)
     this.remove(id, given, now, fiber)
+    const difference = differenceOf(before, this.read(given, key, now))
+    const change = this.recordEnd({ id, key }, as, { by, reason }, difference, now, fiber)
+    this.operated?.colleague?.()?.taken(ended, as, change, now)
+    return change
+  }
+
+  private recordEnd(
+    { id, key }: { readonly id: number; readonly key?: string | undefined },
+    as: "undo" | "expire",
+    { by, reason }: { readonly by: string; readonly reason: string },
+    difference: ReadonlyArray<Change.Difference>,
+    now: number,
+    fiber: AnyFiber
+  ): Change.Change {
     const change: Change.Change = {
       ...this.lineOf(this.ledger.takeId(), Time.epochMillis(fiber), as, key, by, reason),
       values: {},
-      difference: differenceOf(before, this.read(given, key, now)),
+      difference,
       ends: id
     }
     this.record(change, false, now, fiber)
-    this.operated?.colleague?.()?.taken(ended, as, change, now)
     return change
   }
 
@@ -366,19 +504,28 @@ export class Desk {
 
   /** Whether its line must be kept: it holds, and no later override of the same kind that has no end covers it. */
   isNeeded(change: Change.Change, now: number): boolean {
-    return this.isInForce(change, now)
+    const { action, id, key } = change
+    if (!this.isInForce(change, now)) return false
+    if (isOnCircuit(action)) return this.operated?.circuits?.isCovered(id, key) !== true
+    const at = this.standing.findIndex((one) => one.id === id)
+    const earlier = this.standing[at]
+    const plug = this.operated?.plugs[action as PlugAction]
+    return !this.standing.slice(at + 1).some((later) => {
+      const isOfSame = later.action === action && !later.hasEnd && (later.key === undefined || later.key === key)
+      return isOfSame && earlier !== undefined && plug?.covers?.(later, earlier) !== false
+    })
   }
 
-  /** Makes a change final. */
-  forget({ action, id }: Change.Change, _now: number): void {
+  /** Makes a change final that need not be kept. */
+  forget({ action, id }: Change.Change): void {
     this.cancelAlarm(id)
     if (isOnCircuit(action)) this.operated?.circuits?.forget(id)
     else this.standing = this.standing.filter((one) => one.id !== id)
   }
 
   /** Makes an override final that another one has replaced. */
-  replace(change: Change.Change, now: number): void {
-    this.forget(change, now)
+  replace(change: Change.Change): void {
+    this.forget(change)
     this.ledger.drop(change.id)
   }
 
@@ -407,9 +554,38 @@ export class Desk {
   }
 
   /** Ends what is in force when the policy leaves. */
-  leave(): void {
+  leave(now: number): void {
     for (const id of Array.from(this.alarms.keys())) this.cancelAlarm(id)
-    this.ledger.leave(this)
+    this.ledger.leave(this, now)
+  }
+
+  /** Lets a change of a kept record hold again, for the time that is left. */
+  takeUp(change: Change.Change, now: number, fiber: AnyFiber): Arrival {
+    const { action, by, id, key, until, values } = change
+    const left = until === undefined ? undefined : until - Time.epochMillis(fiber)
+    if (left !== undefined && left <= 0) {
+      this.recordEnd(change, "expire", { by: "expiry", reason: "" }, [], now, fiber)
+      return { change, how: "expired" }
+    }
+    // The configuration is read anew when a program starts.
+    if (action === "set" && by === Change.byConfig) return { change, how: "read again" }
+    // Those that ended others do not hold.
+    const given = action as GivenAction
+    const where = `Changes ${this.policy}`
+    const done = Result.try(() => {
+      this.require(where, given)
+      this.carryOut(id, given, this.check(where, given, values, key), key, left, now, fiber)
+    })
+    if (Result.isFailure(done)) {
+      const { failure } = done
+      const problem = failure instanceof Error ? failure.message : String(failure)
+      const reason = `it no longer fits: ${problem}`.slice(0, Change.longestReason)
+      this.recordEnd(change, "undo", { by: "restart", reason }, [], now, fiber)
+      return { change, how: "refused", problem }
+    }
+    this.ledger.revive(change, this)
+    if (left !== undefined) this.setAlarm(id, left, fiber)
+    return { change, how: "holds", ...(left === undefined ? {} : { left }) }
   }
 }
 

@@ -41,18 +41,22 @@ interface BaseStep {
 
 /** Does `later` take the force of an earlier command on the same circuit? Another override only covers it. */
 const supersedes = (later: Given, earlier: Given): boolean => {
+  if (later.temporary) return false
   switch (later.command) {
     case "close":
     case "reset":
-      return true
     case "open":
-      return !later.temporary
+      return true
     case "enable":
       return earlier.command === "disable"
     default:
       return false
   }
 }
+
+/** Is it a state that holds until something ends it, and not an act? */
+const isOverride = ({ command, temporary }: Given): boolean =>
+  temporary || command === "isolate" || command === "disable"
 
 type Counts = Record<string, number>
 
@@ -213,23 +217,45 @@ export class CircuitChanges {
     return before.phase === this.circuits.base.phase ? undefined : cells.ensure(key)
   }
 
-  /** Makes a change final: it can no longer be taken back, and neither can what it has ended. */
+  /**
+   * Makes a change final that does not hold, or is covered: it can no longer be taken back. What an act has ended can then not be
+   * taken back either; an override that another change has ended, or covers, hands what the circuit was on to it.
+   */
   forget(id: number): void {
     const at = this.base.findIndex(({ given }) => given.id === id)
-    if (at >= 0) {
-      for (const step of this.base.slice(0, at)) step.dead = true
+    const step = this.base[at]
+    if (step !== undefined) {
+      const above = this.base[at + 1]
+      if (!isOverride(step.given)) for (const beneath of this.base.slice(0, at)) beneath.dead = true
+      else if (above !== undefined && !step.dead) above.before = step.before
       this.base.splice(at, 1)
     }
     for (const [key, stack] of Array.from(this.stacks)) {
       const index = stack.findIndex(({ given }) => given.id === id)
-      if (index < 0) continue
-      for (const step of stack.slice(0, index)) {
-        step.before = undefined
-        step.dead = true
-      }
+      const step = stack[index]
+      if (step === undefined) continue
+      const above = stack[index + 1]
+      if (!isOverride(step.given)) {
+        for (const beneath of stack.slice(0, index)) {
+          beneath.before = undefined
+          beneath.dead = true
+        }
+      } else if (above !== undefined && step.before !== undefined) above.before = step.before
       stack.splice(index, 1)
       if (stack.length === 0) this.stacks.delete(key)
     }
+  }
+
+  /** Does a later override of the same kind that has no end cover it? */
+  isCovered(id: number, key: string | undefined): boolean {
+    const steps: ReadonlyArray<Step | BaseStep> | undefined = key === undefined ? this.base : this.stacks.get(key)
+    const at = steps?.findIndex(({ given }) => given.id === id) ?? -1
+    const step = steps?.[at]
+    return (
+      steps !== undefined &&
+      step !== undefined &&
+      steps.slice(at + 1).some(({ given }) => given.command === step.given.command && !given.temporary)
+    )
   }
 
   /** Does the change hold? Of `key` its circuit, otherwise what circuits begin as. */
@@ -238,11 +264,10 @@ export class CircuitChanges {
     const at = steps?.findIndex(({ given }) => given.id === id) ?? -1
     const step = steps?.[at]
     if (steps === undefined || step === undefined || step.dead) return false
-    const { command, temporary } = step.given
+    const { command } = step.given
     if (steps.slice(at + 1).some((later) => supersedes(later.given, step.given))) return false
-    if (command === "isolate" || command === "disable") return true
-    if (command !== "open") return false
-    return temporary || this.isOpen(id, key, now)
+    if (isOverride(step.given)) return true
+    return command === "open" && this.isOpen(id, key, now)
   }
 
   /** Is a circuit still open that the command opened? */

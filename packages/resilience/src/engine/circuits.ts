@@ -311,7 +311,7 @@ export class Circuits {
     return undefined
   }
 
-  /** Takes the outcome of an admitted call that began at `startedAt`, which is {@link untimed} if the clock was not read. */
+  /** Takes the outcome of an admitted call that began at `startedAt`, which is {@link untimed} if it was not read. */
   settle(
     cell: CircuitCell,
     admission: Admission,

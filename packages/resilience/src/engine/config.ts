@@ -92,6 +92,8 @@ export const RetryValues = Schema.Struct({
 export const StaleValues = Schema.Struct({ maxAge: Schema.optionalKey(Schema.DurationFromString) })
 
 export const PolicyValues = Schema.Struct({
+  mode: Schema.optionalKey(Schema.Literals(["enforce", "observe", "off"])),
+  rollout: Schema.optionalKey(Schema.Struct({ percent: Schema.optionalKey(Schema.Finite) })),
   deadline: Schema.optionalKey(Schema.DurationFromString),
   timeout: Schema.optionalKey(Schema.DurationFromString),
   retry: Schema.optionalKey(RetryValues),
@@ -206,7 +208,7 @@ const named = (
 
 /** What does not belong to one policy, such as a trip policy, has no name in its message. */
 export const withName = (id: string, message: string): string =>
-  message.includes(` ${id}: `) ? message : `${id}: ${message}`
+  message.startsWith(`${id}: `) || message.includes(` ${id}: `) ? message : `${id}: ${message}`
 
 /** Values that were read, and what tells where from. */
 export interface Read<S> {

@@ -10,6 +10,7 @@ import type { Rejection } from "../Rejection.ts"
 import * as Check from "../runtime/options.ts"
 import { read } from "../runtime/read.ts"
 import type * as Stats from "../Stats.ts"
+import { Arms } from "./arms.ts"
 import type { Select } from "./sums.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -36,6 +37,8 @@ export class Past extends Circuit.Past {
   BulkheadFull = 0
   DeadlineExceeded = 0
   private giveUps: Record<GiveUpReason, number> | undefined = undefined
+  /** Nothing without a rollout. */
+  arms: Arms | undefined = undefined
   private lastTag: string | undefined = undefined
   private lastMessage = ""
   private lastAt = 0
@@ -69,6 +72,12 @@ export class Past extends Circuit.Past {
     this.giveUps[reason] += count
   }
 
+  /** The calls by arm, created if need be. */
+  get byArm(): Arms {
+    this.arms ??= new Arms()
+    return this.arms
+  }
+
   get hasGivenUp(): boolean {
     return this.giveUps !== undefined
   }
@@ -93,6 +102,7 @@ export class Past extends Circuit.Past {
     this.BulkheadFull += other.BulkheadFull
     this.DeadlineExceeded += other.DeadlineExceeded
     this.openings += other.openings
+    if (other.arms !== undefined) this.byArm.add(other.arms)
     for (const [reason, count] of Object.entries(other.giveUps ?? {})) this.gaveUp(reason as GiveUpReason, count)
   }
 }
@@ -132,6 +142,14 @@ export const totals = (
   }
 }
 
+/** The calls of a key by arm. */
+export const arms = (past: Past | undefined): Stats.Arms => {
+  const { enforce, observe } = past?.arms ?? noArms
+  return { enforce: { ...enforce }, observe: { ...observe } }
+}
+
+const noArms = new Arms()
+
 /** The stats of a key whose policy has none of the optional parts; the fields of `known` replace those. */
 export const stats = (
   policy: string,
@@ -149,6 +167,9 @@ export const stats = (
   capacity: undefined,
   lastError: undefined,
   recent: notMeasured,
+  mode: "enforce",
+  would: undefined,
+  arms: undefined,
   ...known
 })
 

@@ -7,7 +7,8 @@ import * as Scope from "effect/Scope"
 import type * as Changes from "../Change.ts"
 import * as Event from "../Event.ts"
 import type * as Broadcast from "../runtime/broadcast.ts"
-import { Desk, Ledger } from "./changes.ts"
+import * as Time from "../runtime/clock.ts"
+import { type Arrival, Desk, Ledger } from "./changes.ts"
 import { tunedOf } from "./retune.ts"
 import { toJson } from "./settingsJson.ts"
 
@@ -170,13 +171,31 @@ export const create = <P extends object>(
           ? Effect.void
           : Scope.addFinalizer(
               scope,
-              Effect.sync(() => {
-                desk.leave()
+              Time.withNow((now) => {
+                desk.leave(now)
                 instances.remove(one)
               })
             )
-      return Effect.as(Effect.andThen(leaves, warned), policy)
+      const arrived = instances.ledger.arrive(desk, Time.monotonicMillis(fiber), fiber)
+      const told = arrived.length === 0 ? warned : Effect.andThen(warned, logArrivals(arrived))
+      return Effect.as(Effect.andThen(leaves, told), policy)
     })
+  )
+
+/** Logs what has become of changes of a kept record. */
+export const logArrivals = (arrivals: ReadonlyArray<Arrival>): Effect.Effect<void> =>
+  Effect.forEach(
+    arrivals,
+    ({ change: { action, by, id, key, policy }, how, left, problem }) => {
+      const where = key === undefined ? "every key" : `key ${JSON.stringify(key)}`
+      const what = `${policy}: change ${id} (${action} for ${where}, by ${by})`
+      if (how === "refused") return Effect.logWarning(`${what} does not hold again: ${problem}`)
+      if (how === "read again") return Effect.void
+      if (how === "expired") return Effect.logInfo(`${what} has expired meanwhile.`)
+      const rest = left === undefined ? "It has no end." : `${Math.ceil(left / 1000)} seconds of it are left.`
+      return Effect.logInfo(`${what} holds again. ${rest}`)
+    },
+    { discard: true }
   )
 
 const describe = (kind: Kind, settings: Schema.JsonObject): string => `${kind} ${JSON.stringify(settings)}`

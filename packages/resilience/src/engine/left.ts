@@ -24,6 +24,9 @@ interface Left {
 
 class LeftRetry extends Context.Service<LeftRetry, Left>()("effect-resilience/Retry/Left") {}
 
+/** Set in what only decides beside a call: it must leave no trace on the errors of the call. */
+export const Observing = Context.Reference<boolean>("effect-resilience/Retry/Observing", { defaultValue: () => false })
+
 /** Records so far. */
 let count = 0
 
@@ -96,6 +99,7 @@ export const neverStarted = (reason: Cause.Fail<unknown>, since: number, fiber: 
  * the same cause when there is nothing to record.
  */
 export const record = (cause: Cause.Cause<unknown>, mayHaveRun: boolean, fiber: AnyFiber): Cause.Cause<unknown> => {
+  if (fiber.getRef(Observing)) return cause
   // No fallback handles what came together with a defect or an interruption.
   if (cause.reasons.some((reason) => reason._tag !== "Fail")) return cause
   let changed = false

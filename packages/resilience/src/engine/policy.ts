@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import * as Event from "../Event.ts"
+import type * as Event from "../Event.ts"
 import * as Circuit from "../machine/Circuit.ts"
 import * as Decision from "../machine/Retry.ts"
 import type { Outcome } from "../Outcome.ts"
@@ -23,23 +23,24 @@ import { defaultKey } from "../Types.ts"
 import { Watch } from "./admitted.ts"
 import { retryAfterOf } from "./asked.ts"
 import { Budget, type BudgetSettings } from "./budget.ts"
-import type { Desk, Plug } from "./changes.ts"
-import { CircuitChanges } from "./circuitChanges.ts"
+import type { Desk, Override, Plug } from "./changes.ts"
 import * as Circuits from "./circuits.ts"
 import * as Counters from "./counters.ts"
 import * as Deadline from "./deadline.ts"
 import { Fleet } from "./fleet.ts"
+import { type CircuitFollower, FollowedChanges } from "./followedChanges.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import * as Left from "./left.ts"
+import { type ModeSettings, Modes } from "./modes.ts"
 import * as Permits from "./permits.ts"
 import * as Protect from "./protect.ts"
-import { Reporter } from "./reporter.ts"
+import type { Reporter } from "./reporter.ts"
 import { type RetryHost, RetryLoop, type RetrySettings } from "./retry.ts"
 import type { Select, Summable } from "./sums.ts"
 import { runWithin } from "./timeLimit.ts"
 
 /** The parts of a policy; a part that was not configured is `undefined`. */
-export interface PolicySettings {
+export interface PolicySettings extends ModeSettings {
   readonly classify: Protect.Classify
   readonly breaker: Circuits.CircuitSettings | undefined
   readonly bulkhead: Permits.BulkheadSettings | undefined
@@ -65,6 +66,22 @@ interface Origin {
 
 /** Creates the error of a timeout, which belongs to the module `Timeout`. */
 export type TimedOut = (fields: Origin & { readonly after: Duration.Duration }) => unknown
+
+/** What decides about the calls of a policy in place of the policy alone, or beside it. */
+export interface Steering {
+  /** What runs in place of a call that is not simply enforced; `undefined` if it is. */
+  begin(call: PolicyCall, fiber: AnyFiber): AnyEffect | undefined
+}
+
+/** What a policy would have done, and what its candidates would have. */
+export interface Beside extends CircuitFollower {
+  retuned(settings: PolicySettings, now: number): void
+  would(key: string, now: number, fiber: AnyFiber): Stats.Would | undefined
+  /** Adds what the policy would have done. */
+  sum(select: Select, now: number): void
+  /** Permits were changed, as given by all such commands in force. */
+  resized(inForce: ReadonlyArray<Override>, now: number, fiber: AnyFiber): void
+}
 
 /** The rule of a policy without a breaker: its circuit is not asked. */
 const neverTrips: TripPolicy.TripPolicy = {
@@ -164,7 +181,25 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     return new PolicyCall(this.engine, this.service, this.self, this.options)
   }
 
+  /** The protected effect. */
+  get work(): AnyEffect {
+    return this.self
+  }
+
+  get given(): Protect.CallOptions {
+    return this.options
+  }
+
+  /** When the last attempt started. */
+  get attemptAt(): number {
+    return this.attempt.startedAt
+  }
+
   protected prepare(engine: PolicyEngine, fiber: AnyFiber): AnyEffect | undefined {
+    if (engine.steering !== undefined) {
+      const instead = engine.steering.begin(this, fiber)
+      if (instead !== undefined) return instead
+    }
     const { deadline } = engine.settings
     const now = Time.monotonicMillis(fiber)
     const entry = engine.entries.get(this.options.key, fiber)
@@ -321,13 +356,8 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
    * would never open the circuit when calls have a deadline.
    */
   protected classify(engine: PolicyEngine, cause: Cause.Cause<unknown>, fiber: AnyFiber): Protect.Classified {
-    const { classify, deadline, timeout } = engine.settings
     const { deadlineHit, startedAt } = this.attempt
-    if (deadlineHit || (Cause.hasInterruptsOnly(cause) && Deadline.remaining(fiber) <= 0)) {
-      const duration = Time.monotonicMillis(fiber) - startedAt
-      return duration >= fairShare * Math.min(deadline, timeout) ? Protect.failure : Protect.ignored
-    }
-    return Protect.classifySafely(this.options.classify ?? classify, Exit.failCause(cause))
+    return classifyFailure(engine.settings, this.options, startedAt, deadlineHit, cause, fiber)
   }
 
   private settle(
@@ -405,10 +435,26 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
 
 retainHiddenClass(new PolicyCall(undefined, undefined, Effect.void, Protect.defaultOptions))
 
+/** As {@link PolicyCall.classify}, of an attempt that started at `startedAt`. */
+export const classifyFailure = (
+  { classify, deadline, timeout }: PolicySettings,
+  options: Protect.CallOptions,
+  startedAt: number,
+  deadlineHit: boolean,
+  cause: Cause.Cause<unknown>,
+  fiber: AnyFiber
+): Protect.Classified => {
+  if (deadlineHit || (Cause.hasInterruptsOnly(cause) && Deadline.remaining(fiber) <= 0)) {
+    const duration = Time.monotonicMillis(fiber) - startedAt
+    return duration >= fairShare * Math.min(deadline, timeout) ? Protect.failure : Protect.ignored
+  }
+  return Protect.classifySafely(options.classify ?? classify, Exit.failCause(cause))
+}
+
 /** The share of the time for one attempt from which on ended work counts as a failure. */
 const fairShare = 0.5
 
-const rejectionIn = (cause: Cause.Cause<unknown>): Rejection.Rejection | undefined => {
+export const rejectionIn = (cause: Cause.Cause<unknown>): Rejection.Rejection | undefined => {
   const reason = cause.reasons.find(Cause.isFailReason)
   return reason !== undefined && Rejection.is(reason.error) ? reason.error : undefined
 }
@@ -423,7 +469,15 @@ export class PolicyEngine implements Summable {
   private readonly histogram = new Counters.Durations()
   private readonly evicted = new Counters.Evicted()
   readonly timedOut: TimedOut
+  readonly where: string
+  readonly modes: Modes
+  /** Set while calls are not simply enforced: the only thing of modes, candidates and rollouts that every call reads. */
+  steering: Steering | undefined
+  /** Set once the policy has not simply enforced. */
+  beside: Beside | undefined
   private watch: Watch<Entry> | undefined
+  /** The commands that changed the permits and are in force. */
+  resizes: ReadonlyArray<Override> = []
   /** Held, so that its alarms work as long as a call may come. */
   desk: Desk | undefined
   /** Set when the policy joins its fleet. */
@@ -431,15 +485,18 @@ export class PolicyEngine implements Summable {
 
   constructor(
     where: string,
-    name: string,
+    reporter: Reporter,
     settings: PolicySettings,
-    program: Event.Hub,
     sharedBudget: Budget | undefined,
-    timedOut: TimedOut
+    timedOut: TimedOut,
+    instance = ""
   ) {
     const { breaker, budget, bulkhead } = settings
-    const reporter = new Reporter(name, Event.makeHub(), program)
+    this.where = where
     this.settings = settings
+    this.modes = new Modes(reporter.policy, settings, instance)
+    this.steering = undefined
+    this.beside = undefined
     this.reporter = reporter
     this.circuits =
       breaker &&
@@ -494,15 +551,23 @@ export class PolicyEngine implements Summable {
     if (budget !== undefined) this.budget?.retune(budget, now)
     if (bulkhead !== undefined) this.permits?.retune(this.entries, bulkhead, now)
     retuneCircuits?.()
+    this.modes.configure(settings)
+    this.beside?.retuned(settings, now)
   }
 
   /** Returns when the circuit of a key would admit a call, and a permit is free for it. */
   admitted(key: string): Effect.Effect<void> {
     this.watch ??= new Watch<Entry>(this, (entry, now) => {
+      if (this.modes.of(entry.key) !== "enforce") return 0
       const wait = this.circuits?.admitsIn(entry, now) ?? 0
       return wait > 0 || this.permits?.isFree(entry) !== false ? wait : Infinity
     })
     return this.watch.admitted((fiber) => this.entries.get(key, fiber))
+  }
+
+  /** The mode of some calls has changed. */
+  modeChanged(): void {
+    this.watch?.recheck()
   }
 
   private make(key: string, now: number): Entry {
@@ -547,10 +612,28 @@ export class PolicyEngine implements Summable {
     return desk.operate({
       reporter,
       hasKey: (key) => entries.peek(key) !== undefined,
-      circuits: circuits && new CircuitChanges(circuits, (now) => Circuits.circuitCells(entries, now)),
+      circuits:
+        circuits &&
+        new FollowedChanges(
+          circuits,
+          (now) => Circuits.circuitCells(entries, now),
+          () => this.beside
+        ),
       colleague: () => this.fleet,
-      plugs: { set, ...(permits && { resize: permits.plug("bulkhead.maxConcurrent", entries) }) }
+      plugs: { set, mode: this.modes.plug, ...(permits && { resize: this.resizing(permits) }) }
     })
+  }
+
+  private resizing(permits: Permits.Permits): Plug {
+    const plug = permits.plug("bulkhead.maxConcurrent", this.entries)
+    return {
+      ...plug,
+      apply: (inForce, now, fiber) => {
+        plug.apply(inForce, now, fiber)
+        this.resizes = inForce
+        this.beside?.resized(inForce, now, fiber)
+      }
+    }
   }
 
   private timeIn(entry: Entry, now: number): ReadonlyArray<number> {
@@ -587,6 +670,7 @@ export class PolicyEngine implements Summable {
       budget?.sumBalance(defaultKey, sums, now)
     }
     this.evicted.sum(select)
+    this.beside?.sum(select, now)
   }
 
   private statsOf(entry: Entry, now: number, fiber: AnyFiber): Stats.Stats {
@@ -604,7 +688,10 @@ export class PolicyEngine implements Summable {
       capacity: this.budget?.capacity,
       lastError: past?.lastError(now),
       totals: Counters.totals(calls, successes, past, this.timeIn(entry, now)),
-      recent: recent === undefined ? Counters.noneRecent(this.settings.window) : recent.view(now)
+      recent: recent === undefined ? Counters.noneRecent(this.settings.window) : recent.view(now),
+      mode: this.modes.of(key),
+      would: this.beside?.would(key, now, fiber),
+      arms: this.modes.hasArms ? Counters.arms(past) : undefined
     }
   }
 }

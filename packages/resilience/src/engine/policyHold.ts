@@ -7,19 +7,34 @@ import * as Decision from "../machine/Retry.ts"
 import type { Outcome } from "../Outcome.ts"
 import * as Time from "../runtime/clock.ts"
 import * as Check from "../runtime/options.ts"
-import type { AnyFiber } from "../runtime/types.ts"
+import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
 import { causeOf, type Hold } from "./acquire.ts"
 import { retryAfterOf } from "./asked.ts"
 import * as Left from "./left.ts"
 import { type Entry, PolicyCall, type PolicyEngine } from "./policy.ts"
 import * as Protect from "./protect.ts"
 
+/** What follows a call that is held, to decide beside it or in its place. */
+export interface HoldFollower {
+  responded(fiber: AnyFiber): void
+  report(outcome: Outcome, retryAfter: Duration.Duration | undefined, fiber: AnyFiber): void
+  /** The call has ended; only the first end counts. */
+  end(exit: Exit.Exit<unknown, unknown>, fiber: AnyFiber): void
+}
+
 export class PolicyHold extends PolicyCall implements Hold {
+  follower: HoldFollower | undefined = undefined
   /** When the dependency responded, or the outcome was reported. */
   private respondedAt = NaN
   private reported: Outcome | undefined = undefined
   /** The circuit has taken an outcome before the end. */
   private settled = false
+
+  /** Others decide beside this call; `work` is then what records the protected effect. */
+  follow(follower: HoldFollower, work?: AnyEffect): void {
+    this.follower = follower
+    if (work !== undefined) this.self = work
+  }
 
   protected override copy(): PolicyHold {
     return new PolicyHold(this.engine, this.service, this.self, this.options)
@@ -31,6 +46,7 @@ export class PolicyHold extends PolicyCall implements Hold {
   }
 
   responded(fiber: AnyFiber): void {
+    this.follower?.responded(fiber)
     const { attempt, entry } = this
     if (entry === undefined || !attempt.running) return
     this.respondedAt = Time.monotonicMillis(fiber)
@@ -40,6 +56,7 @@ export class PolicyHold extends PolicyCall implements Hold {
 
   /** The outcome, in place of that of the end. Only the first report counts. */
   report(outcome: Outcome, retryAfter: Duration.Duration | undefined, fiber: AnyFiber): void {
+    this.follower?.report(outcome, retryAfter, fiber)
     const { attempt, entry } = this
     if (entry === undefined || !attempt.running || this.reported !== undefined) return
     this.reported = outcome
@@ -64,6 +81,7 @@ export class PolicyHold extends PolicyCall implements Hold {
   }
 
   end(exit: Exit.Exit<unknown, unknown>, fiber: AnyFiber): void {
+    this.follower?.end(exit, fiber)
     const { attempt, engine, entry } = this
     if (entry === undefined || engine === undefined || !attempt.running) return
     this.entry = undefined

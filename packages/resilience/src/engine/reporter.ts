@@ -50,6 +50,32 @@ export class Reporter {
   }
 }
 
+/** For what only observes: its events reach the listeners of the real policy, marked as what would have happened. */
+export class ObservingReporter extends Reporter {
+  private readonly real: Reporter
+  private readonly candidate: string | undefined
+
+  constructor(real: Reporter, candidate: string | undefined) {
+    const own = Event.makeHub()
+    super(real.policy, own, own)
+    this.real = real
+    this.candidate = candidate
+  }
+
+  override get hasListeners(): boolean {
+    return this.real.hasListeners
+  }
+
+  override emit(event: Event.Event, fiber: AnyFiber): void {
+    // What decides beside a policy has no candidates, and is given no commands of its own.
+    if (event._tag === "Observed" || event._tag === "Changed" || event._tag === "EventsLost") return
+    const { candidate } = this
+    const { at, key, policy } = event
+    const observed: Event.Observed = { _tag: "Observed", policy, key, at, event }
+    this.real.emit(candidate === undefined ? observed : { ...observed, candidate }, fiber)
+  }
+}
+
 /** For a policy without a stream of its own: it emits to the program's hub. */
 export const reporterOf = (policy: string, fiber: AnyFiber): Reporter =>
   new Reporter(policy, Event.makeHub(), fiber.getRef(Event.CurrentHub))

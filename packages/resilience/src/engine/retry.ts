@@ -354,6 +354,8 @@ export class RetryLoop {
     fiber: AnyFiber
   ): AnyEffect {
     const gaveUp = this.reportGaveUp(reason, failure.error, fiber)
+    // Effect remembers annotations by error object: what only decides beside a call adds none.
+    if (fiber.getRef(Left.Observing)) return Effect.failCause(failure.cause)
     const cause = Cause.annotate(failure.cause, Context.make(GaveUp, gaveUp))
     return Effect.failCause(Left.record(cause, failure.mayHaveRun, fiber))
   }

@@ -26,6 +26,20 @@ export interface Counts {
   halfOpenTime: number
   isolatedTime: number
   disabledTime: number
+  // What a policy that observes would have done.
+  observed: number
+  wouldCircuitOpen: number
+  wouldBulkheadFull: number
+  wouldDeadlineExceeded: number
+  wouldRetry: number
+  wouldGiveUp: number
+  wouldTimeOut: number
+  wouldOpen: number
+  // Ended calls by the arm of a rollout.
+  enforcedCalls: number
+  enforcedFailures: number
+  observedCalls: number
+  observedFailures: number
 }
 
 export const noCounts = (): Counts => ({
@@ -49,7 +63,19 @@ export const noCounts = (): Counts => ({
   openTime: 0,
   halfOpenTime: 0,
   isolatedTime: 0,
-  disabledTime: 0
+  disabledTime: 0,
+  observed: 0,
+  wouldCircuitOpen: 0,
+  wouldBulkheadFull: 0,
+  wouldDeadlineExceeded: 0,
+  wouldRetry: 0,
+  wouldGiveUp: 0,
+  wouldTimeOut: 0,
+  wouldOpen: 0,
+  enforcedCalls: 0,
+  enforcedFailures: 0,
+  observedCalls: 0,
+  observedFailures: 0
 })
 
 /** The states of a circuit, in the order of the phases of the machine. */
@@ -73,6 +99,7 @@ interface History {
   readonly openings: number
   readonly hasGivenUp: boolean
   readonly gaveUpFor: Stats.Totals["giveUps"]
+  readonly arms: Stats.Arms | undefined
 }
 
 interface Counted {
@@ -87,6 +114,22 @@ interface Queue {
   readonly limit: number
   readonly maxQueued: number
 }
+
+const wouldCounts = (counts: Counts): Partial<Counts> => ({
+  observed: counts.calls,
+  wouldCircuitOpen: counts.circuitOpen,
+  wouldBulkheadFull: counts.bulkheadFull,
+  wouldDeadlineExceeded: counts.deadlineExceeded,
+  wouldRetry: counts.retries,
+  wouldGiveUp:
+    counts.gaveUpAttempts +
+    counts.gaveUpBudget +
+    counts.gaveUpDeadline +
+    counts.gaveUpRejected +
+    counts.gaveUpRetryAfter,
+  wouldTimeOut: counts.timeouts,
+  wouldOpen: counts.openings
+})
 
 /** What some keys of a policy have done, and what they do now. */
 export class Sums {
@@ -113,11 +156,20 @@ export class Sums {
   /** The lowest balance of a budget, with its capacity; `undefined` without one. */
   balance: number | undefined
   capacity: number | undefined
+  /** Nothing while the policy has not observed. */
+  would: Sums | undefined
+
+  /** What the policy would have done for these keys. */
+  get observed(): Sums {
+    this.would ??= new Sums()
+    return this.would
+  }
 
   get counts(): Counts {
-    const { times } = this
+    const { times, would } = this
     return {
       ...this.added,
+      ...(would === undefined ? {} : wouldCounts(would.added)),
       closedTime: times[Circuit.Closed]!,
       openTime: times[Circuit.Open]!,
       halfOpenTime: times[Circuit.HalfOpen]!,
@@ -140,6 +192,13 @@ export class Sums {
     counts.timeouts += past.timeouts
     counts.fallbacks += past.fallbacks
     counts.openings += past.openings
+    if (past.arms !== undefined) {
+      const { enforce, observe } = past.arms
+      counts.enforcedCalls += enforce.calls
+      counts.enforcedFailures += enforce.failures
+      counts.observedCalls += observe.calls
+      counts.observedFailures += observe.failures
+    }
     if (!past.hasGivenUp) return
     const { attempts, budget, deadline, rejected, retryAfter } = past.gaveUpFor
     counts.gaveUpAttempts += attempts
@@ -166,6 +225,7 @@ export class Sums {
     this.maxConcurrent += other.maxConcurrent
     this.maxQueued += other.maxQueued
     if (other.balance !== undefined) this.addBalance(other.balance, other.capacity ?? 0)
+    if (other.would !== undefined) this.observed.addPresent(other.would)
   }
 
   addBalance(balance: number, capacity: number): void {

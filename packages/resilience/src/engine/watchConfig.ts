@@ -6,15 +6,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
-import type * as Change from "../Change.ts"
+import * as Change from "../Change.ts"
 import * as Time from "../runtime/clock.ts"
 import * as Check from "../runtime/options.ts"
+import { read as readProperty } from "../runtime/read.ts"
 import type { ConfigSource, WatchOptions } from "../Types.ts"
 import * as FromConfig from "./config.ts"
 import { type Tuned, tunedOf } from "./retune.ts"
-
-/** Who makes the changes. */
-const by = "config"
 
 /** Sentences that were logged and are not logged again. A source that is repaired forgets its own. */
 const mostSentences = 100
@@ -58,7 +56,9 @@ class Watcher<V extends object> {
         if (Exit.isSuccess(exit)) return Effect.void
         if (Cause.hasInterrupts(exit.cause)) return Effect.interrupt
         const error = Cause.squash(exit.cause)
-        const message = error instanceof Error ? error.message : String(error)
+        // A `ConfigError` is no `Error`.
+        const said = readProperty(error, "message")
+        const message = typeof said === "string" ? said : String(error)
         const sentence =
           message.startsWith(this.id) || message.includes(` ${this.id}:`) ? message : `${this.id}: ${message}`
         return this.warn(`${sentence}; the values before are kept`)
@@ -77,11 +77,11 @@ class Watcher<V extends object> {
       const text = JSON.stringify(values)
       if (text === this.seen) return
       const { change } = this
-      const given = { key: undefined, by, reason: "", duration: undefined }
+      const given = { key: undefined, by: Change.byConfig, reason: "", duration: undefined }
       this.change = yield* Time.withNow((now, fiber) => {
         const made = tuned.desk.give("set", values, given, now, fiber)
         // It holds in place of the one before.
-        if (change !== undefined) tuned.desk.replace(change, now)
+        if (change !== undefined) tuned.desk.replace(change)
         return made
       })
       this.seen = text

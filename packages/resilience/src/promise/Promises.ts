@@ -80,6 +80,8 @@ export interface Control {
   readonly disable: (target?: Change.Target) => Change.Change
   readonly enable: (target?: Change.Target) => Change.Change
   readonly resize: (maxConcurrent: number, target?: Change.Target) => Change.Change
+  /** Changes settings for the calls to come; values have the names of those of `layerConfig`. */
+  readonly set: (values: Policy.Values, why?: Change.Why) => Change.Change
 }
 
 /**
@@ -340,7 +342,8 @@ export const make = <const O extends Policy.Options>(
       reset: (target) => run(policy.control.reset(target)),
       disable: (target) => run(policy.control.disable(target)),
       enable: (target) => run(policy.control.enable(target)),
-      resize: (maxConcurrent, target) => run(policy.control.resize(maxConcurrent, target))
+      resize: (maxConcurrent, target) => run(policy.control.resize(maxConcurrent, target)),
+      set: (values, why) => run(policy.control.set(values, why))
     },
     subscribe: (listener) => {
       const listening = Effect.runForkWith(context)(

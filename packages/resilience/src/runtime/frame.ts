@@ -56,7 +56,7 @@ export type Service = Context.Key<any, any>
 export abstract class Frame<E, O> extends Base implements Evaluated {
   declare protected engine: E | undefined
   declare protected readonly service: Service | undefined
-  declare protected readonly self: AnyEffect
+  declare protected self: AnyEffect
   declare protected readonly options: O
   /**
    * From `begin` to the end. A run whose end is never observed (an interruption during a delay, a classification that threw)

@@ -1,9 +1,10 @@
 /** What the library reads of the platform it runs on, beside `setTimeout`. */
+import { attempt } from "./read.ts"
 
 /** Only some platforms have these, and the package is compiled without Node's types. */
 const platform = globalThis as {
   readonly process?: {
-    readonly env?: { readonly NODE_ENV?: string }
+    readonly env?: Readonly<Record<string, string | undefined>>
     readonly getBuiltinModule?: (name: string) => unknown
   }
   readonly navigator?: { readonly userAgent?: string }
@@ -27,7 +28,11 @@ export const timersBelongToRequests = (): boolean =>
 
 let isWorker: boolean | undefined
 
-export const isProduction = (): boolean => platform.process?.env?.NODE_ENV === "production"
+export const isProduction = (): boolean => platform.process?.env?.["NODE_ENV"] === "production"
+
+/** A variable of the environment; `undefined` if it is not set, is empty, or may not be read, as in Deno without permission. */
+export const variable = (name: string): string | undefined =>
+  attempt(() => platform.process?.env?.[name], undefined) || undefined
 
 /** A module of Node, where there is one. A bundler does not see it. */
 export const builtin = (name: string): unknown => platform.process?.getBuiltinModule?.(name)

@@ -57,6 +57,7 @@ export interface RuleOptions {
  * | `budget` | the budget has refused retries in `for` without a pause | 10 minutes, warning |
  * | `rejections` | more than `ratio` of the calls were rejected for `for` | 0.05 for 10 minutes, critical |
  * | `override` | a circuit has been isolated or disabled for `for` | 1 hour, warning |
+ * | `openEnded` | a change without an end has been in force for `for` | 1 hour, warning |
  * | `bulkhead` | `fullness` of the permits were taken for `for` | 0.9 for 5 minutes, warning |
  * | `latency` | the 99th percentile was above `share` of the timeout for `for` | 0.8 for 5 minutes, warning |
  *
@@ -89,6 +90,8 @@ export interface Options {
     | undefined
   /** A circuit that an operator isolated or disabled, and forgot. */
   readonly override?: false | (RuleOptions & { readonly for?: Duration.Input | undefined }) | undefined
+  /** A change that holds until it is undone, because it was given without `for`. */
+  readonly openEnded?: false | (RuleOptions & { readonly for?: Duration.Input | undefined }) | undefined
   /** A bulkhead near its permits. */
   readonly bulkhead?:
     | false
@@ -164,6 +167,7 @@ const defaults: Readonly<
     spans: ["for"]
   },
   override: { severity: "warning", for: 60 * minute, window: 0, limit: 0, spans: ["for"] },
+  openEnded: { severity: "warning", for: 60 * minute, window: 0, limit: 0, spans: ["for"] },
   bulkhead: { severity: "warning", for: 5 * minute, window: 0, limit: 0.9, limits: "fullness", spans: ["for"] },
   latency: { severity: "warning", for: 5 * minute, window: 5 * minute, limit: 0.8, limits: "share", spans: ["for"] }
 }
@@ -217,6 +221,7 @@ const resolve = (options: Options): Settings => {
     budget: one("budget"),
     rejections: one("rejections"),
     override: one("override"),
+    openEnded: one("openEnded"),
     bulkhead: one("bulkhead"),
     latency: one("latency")
   }
@@ -380,6 +385,19 @@ const write: Readonly<Record<RuleName, Write>> = {
         "isolated circuit rejects every call, and a disabled one protects nothing."
     }
   },
+  openEnded: (policy, { breaker, bulkhead }, { for: time }) => {
+    if (breaker === undefined && bulkhead === undefined) return undefined
+    const name = literal(policy.name)
+    return {
+      alert: "ResilienceChangeOpenEnded",
+      page: "change-open-ended",
+      expr: `sum by (policy, action) (${select(policy, "resilience_overrides", 'open_ended="true"')}) > 0`,
+      summary: `A change of ${name} ({{ $labels.action }}) has held for ${span(time)}, and has no end`,
+      description:
+        `{{ $labels.action }}: {{ $value }} of the changes of ${name} were made without an end, and hold until they are undone or ` +
+        "another command ends them. Policies.inForce says who made them, and why."
+    }
+  },
   bulkhead: (policy, { bulkhead }, { for: time, limit }) => {
     if (bulkhead === undefined) return undefined
     const name = literal(policy.name)
@@ -491,7 +509,7 @@ const yamlOf = ({ alert, annotations, expr, for: time, labels }: Rule): string =
  *
  * const rules = Effect.map(Policies.all, (entries) => Alerts.prometheus(entries, { bulkhead: { fullness: 0.8 } }))
  * const yaml = await Effect.runPromise(rules.pipe(Effect.provide(Database.layer), Effect.provide(Policies.layer)))
- * yaml.match(/alert: \w+/g) // => ["alert: ResilienceRejectionsHigh", "alert: ResilienceBulkheadNearlyFull"]
+ * yaml.match(/alert: \w+/g) // => ["alert: ResilienceRejectionsHigh", "alert: ResilienceChangeOpenEnded", "alert: ResilienceBulkheadNearlyFull"]
  * ```
  *
  * @category constructors

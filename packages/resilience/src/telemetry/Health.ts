@@ -9,11 +9,13 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Layer from "effect/Layer"
+import type * as Change from "../Change.ts"
 import type * as Event from "../Event.ts"
 import * as Instances from "../engine/instances.ts"
 import * as Policies from "../Policies.ts"
@@ -131,6 +133,26 @@ export interface ErrorHealth {
 }
 
 /**
+ * A change that holds: see `Policies.inForce`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OverrideHealth {
+  /** Its id, for `Policies.undo`. */
+  readonly id: number
+  readonly action: Change.Action
+  /** Absent: every key. */
+  readonly key?: string
+  readonly by: string
+  readonly reason: string
+  /** Milliseconds since it was made. */
+  readonly sinceMillis: number
+  /** Milliseconds until it ends; absent without an end. */
+  readonly endsInMillis?: number
+}
+
+/**
  * The health of one live policy.
  *
  * @category models
@@ -152,6 +174,8 @@ export interface PolicyHealth {
   readonly budget?: BudgetHealth
   readonly bulkhead?: BulkheadHealth
   readonly lastError?: ErrorHealth
+  /** Up to 20 changes that hold, the oldest first; not set without one. */
+  readonly overrides?: ReadonlyArray<OverrideHealth>
 }
 
 /**
@@ -328,7 +352,8 @@ const worst = (list: ReadonlyArray<Status>): Status =>
 const policyHealth = (
   entry: Policies.Entry,
   stats: ReadonlyArray<Stats.Stats>,
-  critical: ReadonlySet<string>
+  critical: ReadonlySet<string>,
+  overrides: ReadonlyArray<OverrideHealth>
 ): PolicyHealth => {
   const { instance, kind, name } = entry
   const parts = [circuitsOf(stats), bulkheadOf(stats), budgetOf(stats, partsOf(entry).budget?.shared)] as const
@@ -342,7 +367,8 @@ const policyHealth = (
     ...parts[0].fields,
     ...parts[1].fields,
     ...parts[2].fields,
-    ...lastErrorOf(stats)
+    ...lastErrorOf(stats),
+    ...(overrides.length === 0 ? {} : { overrides: overrides.slice(0, mostOverrides) })
   }
 }
 
@@ -362,12 +388,31 @@ const resolve = (where: string, options: Options): ReadonlySet<string> => {
   return new Set(critical.map((name: string, i) => Check.nonEmpty(where, `critical[${i}]`, name)))
 }
 
+/** Changes that a policy shows. */
+const mostOverrides = 20
+
+const overrideOf = ({ action, at, by, id, key, reason, until }: Change.Change, epoch: number): OverrideHealth => ({
+  id,
+  action,
+  ...(key === undefined ? {} : { key }),
+  by,
+  reason,
+  sinceMillis: Math.max(0, epoch - at),
+  ...(until === undefined ? {} : { endsInMillis: Math.max(0, until - epoch) })
+})
+
 const reportOf = (critical: ReadonlySet<string>): Effect.Effect<Report> =>
   Effect.gen(function* () {
     const entries = yield* Policies.all
-    const policies = yield* Effect.forEach(entries, (entry) =>
-      Effect.map(entry.stats, (stats) => policyHealth(entry, stats, critical))
-    )
+    const inForce = yield* Policies.inForce
+    const epoch = yield* Clock.currentTimeMillis
+    const policies = yield* Effect.forEach(entries, (entry) => {
+      const { instance, kind, name } = entry
+      const overrides = inForce
+        .filter((one) => one.policy === name && one.kind === kind && one.instance === instance)
+        .map((one) => overrideOf(one, epoch))
+      return Effect.map(entry.stats, (stats) => policyHealth(entry, stats, critical, overrides))
+    })
     const unknown = [...critical].filter((name) => !entries.some((entry) => entry.name === name))
     const instances = yield* Instances.current
     for (const name of unknown) {

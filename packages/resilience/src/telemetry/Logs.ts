@@ -4,11 +4,13 @@
  *
  * @since 0.1.0
  */
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type * as Change from "../Change.ts"
 import * as Event from "../Event.ts"
 import * as Instances from "../engine/instances.ts"
 import * as Time from "../runtime/clock.ts"
@@ -38,7 +40,7 @@ const where = "Logs.layer"
 // Words
 // ---------------------------------------------------------------------------------------------------------------------
 
-type Kind = "opened" | "reopened" | "closed" | "operated" | "budget" | "lost"
+type Kind = "opened" | "reopened" | "closed" | "operated" | "observed" | "changed" | "budget" | "lost"
 
 interface Line {
   readonly kind: Kind
@@ -55,6 +57,8 @@ const whatHappened: Readonly<Record<Kind, string>> = {
   reopened: "probes failed, and their circuits opened again",
   closed: "circuits closed again",
   operated: "commands of an operator",
+  changed: "changes by code",
+  observed: "times circuits would have opened or closed",
   budget: "retries were refused because the budget is spent",
   lost: "times events were lost"
 }
@@ -70,7 +74,7 @@ const figuresIn = (figures: Readonly<Record<string, number>>): string =>
 const inWords = (duration: Duration.Duration): string =>
   Duration.format(Duration.millis(Math.round(Duration.toMillis(duration))))
 
-const argument = (key: string): string => (key === defaultKey ? "" : JSON.stringify(key))
+const argument = (key: string): string => (key === defaultKey ? "" : `{ key: ${JSON.stringify(key)} }`)
 
 const ofTransition = (event: Event.Transition): Line | undefined => {
   const { cause, evidence, from, key, openFor, openings, policy, to, unhealthySince } = event
@@ -136,10 +140,69 @@ const ofTransition = (event: Event.Transition): Line | undefined => {
   }
 }
 
+/** Overrides hold until something ends them; other commands are acts. */
+const overrides: ReadonlyArray<Change.Action> = ["isolate", "disable", "resize", "mode", "set"]
+
+const ofChange = ({ change, key, policy }: Event.Changed): Line => {
+  const { action, by, ends, id, reason, until, values } = change
+  const where = change.key === undefined ? "every key" : `key ${JSON.stringify(change.key)}`
+  const asked = Object.keys(values).length === 0 ? "" : ` ${JSON.stringify(values)}`
+  const done =
+    action === "undo"
+      ? `${by} has undone change ${ends} (${where}).`
+      : action === "expire"
+        ? `change ${ends} has expired (${where}).`
+        : `${by}: ${action}${asked} for ${where}, change ${id}.`
+  const end =
+    until !== undefined
+      ? ` It ends at ${DateTime.formatIso(DateTime.makeUnsafe(until))}.`
+      : overrides.includes(action)
+        ? ` It has no end: Policies.undo(${id}) ends it.`
+        : ""
+  return {
+    kind: "changed",
+    level: "Info",
+    policy,
+    key,
+    fields: {
+      change: id,
+      action,
+      by,
+      ...(reason === "" ? {} : { reason }),
+      ...(until === undefined ? {} : { until }),
+      ...(ends === undefined ? {} : { ends })
+    },
+    text: `${policy}: ${done}${end}${reason === "" ? "" : ` Reason: ${reason}`}`
+  }
+}
+
+/** Of what observes the openings and closings: they say what enforcing would have meant. */
+const ofObserved = ({ candidate, key, policy }: Event.Observed, transition: Event.Transition): Line | undefined => {
+  const { cause, evidence, openFor, to } = transition
+  const isOpening = cause === "tripped" && to === "open"
+  if (!isOpening && !(cause === "probes" && to === "closed")) return undefined
+  const who = candidate === undefined ? "" : ` of candidate "${candidate}"`
+  const why = evidence === undefined ? "" : ` (${evidence.trip}: ${figuresIn(evidence.figures)})`
+  return {
+    kind: "observed",
+    level: "Info",
+    policy,
+    key,
+    fields: candidate === undefined ? {} : { candidate },
+    text: isOpening
+      ? `${circuitOf(policy, key)}${who} would have opened for ${inWords(openFor ?? Duration.zero)}${why}. No call was rejected.`
+      : `${circuitOf(policy, key)}${who} would have closed again.`
+  }
+}
+
 const lineOf = (event: Event.Event): Line | undefined => {
   switch (event._tag) {
+    case "Changed":
+      return ofChange(event)
     case "Transition":
       return ofTransition(event)
+    case "Observed":
+      return event.event._tag === "Transition" ? ofObserved(event, event.event) : undefined
     case "BudgetExhausted": {
       const { balance, key, policy } = event
       return {
@@ -308,7 +371,8 @@ class Selection {
   }
 
   readonly select = (event: Event.Event): Event.Event | undefined => {
-    if (event._tag === "Transition") return event
+    if (event._tag === "Transition" || event._tag === "Changed") return event
+    if (event._tag === "Observed" && event.event._tag === "Transition") return event
     if (event._tag === "BudgetExhausted") return this.first(event)
     const { at, key, policy } = event
     const lost = Event.lostOf(this.hub, policy)
@@ -372,7 +436,9 @@ const run = (every: number, forgottenAfter: number) =>
     const handle = (event: Event.Event): Effect.Effect<void> => {
       const count = selection.take(event)
       const line = lineOf(event)
-      const logged = line === undefined ? Effect.void : limiter.handle(line, count)
+      // What a person did is never left out.
+      const isByCode = event._tag !== "Changed" || event.change.by === "code"
+      const logged = line === undefined ? Effect.void : isByCode ? limiter.handle(line, count) : log(line)
       return event._tag === "Transition" ? Effect.andThen(logged, watch(event)) : logged
     }
     yield* Effect.forkScoped(Stream.runForEach(Event.selectFrom(hub, selection.select), handle), {
@@ -389,9 +455,10 @@ const run = (every: number, forgottenAfter: number) =>
  *
  * - Warning: a circuit opened, with the evidence, for how long, and what to look at; the retry budget of a policy is spent; a circuit
  *   is isolated or disabled for longer than `forgottenAfter`; a stream of events lost some.
- * - Info: a probe failed; a circuit closed again, and how long the outage lasted; an operator changed a circuit.
+ * - Info: a circuit that is observed would have opened or closed; a probe failed; a circuit closed again, and how long the outage lasted; an operator changed a circuit; each change of the
+ * record: what, by whom, why, and until when.
  *
- * Of one policy and kind one line is logged every `every`, and what was left out is summed up. Each line has the annotations
+ * Changes that are not made by `"code"` are all logged. Otherwise of one policy and kind one line is logged every `every`, and what was left out is summed up. Each line has the annotations
  * `policy` and `key`, and figures such as `openings` or `unhealthyMillis`. Overrides are watched from the moment the layer is
  * built. While the layer lives, policies create events. Throws a `RangeError` at once when an option is out of range.
  *

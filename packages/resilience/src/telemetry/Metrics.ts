@@ -12,6 +12,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
+import type { Action, Change } from "../Change.ts"
 import * as Event from "../Event.ts"
 import * as Instances from "../engine/instances.ts"
 import { type Count, type Counts, everyCount, noCounts, type Summable, Sums } from "../engine/sums.ts"
@@ -58,11 +59,19 @@ type Trait =
   | "deadline"
   | "breaker"
   | "bulkhead"
+  | "mode"
+  | "set"
+  | "commands"
   | "queue"
   | "budget"
   | "stale"
   | "durations"
   | "events"
+  | "would"
+  | "wouldBreaker"
+  | "wouldRetry"
+  | "wouldTimeout"
+  | "arms"
 
 interface Series {
   /** The labels of this series, without those of its policy. */
@@ -99,6 +108,24 @@ const by = <A extends string, S>(
   values: Readonly<Record<A, S>>
 ): ReadonlyArray<S & { readonly labels: Readonly<Record<string, string>> }> =>
   Object.entries<S>(values).map(([value, series]) => ({ ...series, labels: { [label]: value } }))
+
+/** The changes that hold, by their action, with or without an end. */
+const overridesWith = (open_ended: "true" | "false"): ReadonlyArray<WholeSeries> => {
+  const of = (action: Action, needs: Trait): WholeSeries => ({
+    needs,
+    labels: { action, open_ended },
+    value: ({ inForce }) =>
+      inForce.filter((one) => one.action === action && (one.until === undefined) === (open_ended === "true")).length
+  })
+  return [
+    of("isolate", "breaker"),
+    of("disable", "breaker"),
+    of("open", "breaker"),
+    of("resize", "bulkhead"),
+    of("mode", "mode"),
+    of("set", "set")
+  ]
+}
 
 const families: ReadonlyArray<Family> = [
   {
@@ -293,6 +320,122 @@ const families: ReadonlyArray<Family> = [
     needs: "durations"
   },
   {
+    name: "resilience.changes",
+    prometheus: "resilience_changes_total",
+    type: "counter",
+    unit: "{change}",
+    description: "Lines of the record: commands that were given, undone, and that have expired.",
+    whole: by("action", {
+      isolate: { needs: "breaker", value: ({ changes }) => changes("isolate") },
+      disable: { needs: "breaker", value: ({ changes }) => changes("disable") },
+      enable: { needs: "breaker", value: ({ changes }) => changes("enable") },
+      open: { needs: "breaker", value: ({ changes }) => changes("open") },
+      close: { needs: "breaker", value: ({ changes }) => changes("close") },
+      reset: { needs: "breaker", value: ({ changes }) => changes("reset") },
+      resize: { needs: "bulkhead", value: ({ changes }) => changes("resize") },
+      mode: { needs: "mode", value: ({ changes }) => changes("mode") },
+      set: { needs: "set", value: ({ changes }) => changes("set") },
+      undo: { needs: "commands", value: ({ changes }) => changes("undo") },
+      expire: { needs: "commands", value: ({ changes }) => changes("expire") }
+    } satisfies Record<Action, Omit<WholeSeries, "labels">>)
+  },
+  {
+    name: "resilience.overrides",
+    prometheus: "resilience_overrides",
+    type: "gauge",
+    unit: "{change}",
+    description: "Changes that hold now, by whether they have an end.",
+    whole: [...overridesWith("false"), ...overridesWith("true")]
+  },
+  {
+    name: "resilience.would.calls",
+    prometheus: "resilience_would_calls_total",
+    type: "counter",
+    unit: "{call}",
+    description: "Calls that a policy observed in place of protecting them.",
+    counts: [{ needs: "would", count: "observed" }]
+  },
+  {
+    name: "resilience.would.rejections",
+    prometheus: "resilience_would_rejections_total",
+    type: "counter",
+    unit: "{call}",
+    description: "Observed calls that the policy would have refused, or that its deadline would have ended.",
+    counts: by("reason", {
+      CircuitOpen: { needs: "would", count: "wouldCircuitOpen" },
+      BulkheadFull: { needs: "would", count: "wouldBulkheadFull" },
+      DeadlineExceeded: { needs: "would", count: "wouldDeadlineExceeded" }
+    })
+  },
+  {
+    name: "resilience.would.retries",
+    prometheus: "resilience_would_retries_total",
+    type: "counter",
+    unit: "{retry}",
+    description: "Retries that the policy would have scheduled.",
+    counts: [{ needs: "wouldRetry", count: "wouldRetry" }]
+  },
+  {
+    name: "resilience.would.retry.giveups",
+    prometheus: "resilience_would_retry_giveups_total",
+    type: "counter",
+    unit: "{call}",
+    description: "Observed calls on which the retry would have given up.",
+    counts: [{ needs: "wouldRetry", count: "wouldGiveUp" }]
+  },
+  {
+    name: "resilience.would.timeouts",
+    prometheus: "resilience_would_timeouts_total",
+    type: "counter",
+    unit: "{attempt}",
+    description: "Attempts that the timeout of the policy would have ended.",
+    counts: [{ needs: "wouldTimeout", count: "wouldTimeOut" }]
+  },
+  {
+    name: "resilience.would.circuit.openings",
+    prometheus: "resilience_would_circuit_openings_total",
+    type: "counter",
+    unit: "{opening}",
+    description: "Openings that circuits would have had, after failed probes too.",
+    counts: [{ needs: "wouldBreaker", count: "wouldOpen" }]
+  },
+  {
+    name: "resilience.would.circuits",
+    prometheus: "resilience_would_circuits",
+    type: "gauge",
+    unit: "{circuit}",
+    description: "Circuits of observed keys, by the state that they would have.",
+    gauges: by("state", {
+      closed: { needs: "wouldBreaker", value: ({ would }) => would?.circuits.closed ?? 0 },
+      open: { needs: "wouldBreaker", value: ({ would }) => would?.circuits.open ?? 0 },
+      "half-open": { needs: "wouldBreaker", value: ({ would }) => would?.circuits["half-open"] ?? 0 },
+      isolated: { needs: "wouldBreaker", value: ({ would }) => would?.circuits.isolated ?? 0 },
+      disabled: { needs: "wouldBreaker", value: ({ would }) => would?.circuits.disabled ?? 0 }
+    } satisfies Record<Event.CircuitState, Omit<GaugeSeries, "labels">>)
+  },
+  {
+    name: "resilience.rollout.calls",
+    prometheus: "resilience_rollout_calls_total",
+    type: "counter",
+    unit: "{call}",
+    description: "Calls that have ended, by the arm of the rollout. Interrupted ones are left out.",
+    counts: by("arm", {
+      enforce: { needs: "arms", count: "enforcedCalls" },
+      observe: { needs: "arms", count: "observedCalls" }
+    })
+  },
+  {
+    name: "resilience.rollout.failures",
+    prometheus: "resilience_rollout_failures_total",
+    type: "counter",
+    unit: "{call}",
+    description: "Calls that failed for their callers, rejections included, by the arm of the rollout.",
+    counts: by("arm", {
+      enforce: { needs: "arms", count: "enforcedFailures" },
+      observe: { needs: "arms", count: "observedFailures" }
+    })
+  },
+  {
     name: "resilience.instances",
     prometheus: "resilience_instances",
     type: "gauge",
@@ -404,8 +547,19 @@ const resolveKeys = (keys: Options["keys"]): Options["keys"] => {
 
 const numberIn = (settings: Readonly<Record<string, unknown>>, field: string): number => Number(settings[field] ?? 0)
 
-const traitsOf = ({ kind, settings }: Instances.Instance): ReadonlyArray<Trait> => {
-  const { breaker, budget, bulkhead, deadline, maxQueued, retry, timeout } = settings
+const traitsOf = (instance: Instances.Instance): ReadonlyArray<Trait> => [
+  ...traitsOfKind(instance),
+  ...commandsOf(instance.desk())
+]
+
+/** The commands that are no part of a policy. */
+const commandsOf = (desk: ReturnType<Instances.Instance["desk"]>): ReadonlyArray<Trait> => {
+  const has = (["mode", "set"] as const).filter((action) => desk?.has(action))
+  return has.length > 0 || desk?.has("isolate") || desk?.has("resize") ? [...has, "commands"] : has
+}
+
+const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Trait> => {
+  const { breaker, budget, bulkhead, deadline, maxQueued, mode, retry, rollout, timeout } = settings
   const when = (condition: boolean, ...traits: ReadonlyArray<Trait>) => (condition ? traits : [])
   switch (kind) {
     case "Policy":
@@ -420,6 +574,8 @@ const traitsOf = ({ kind, settings }: Instances.Instance): ReadonlyArray<Trait> 
         ...when(retry !== undefined, "retry", "withdrawals"),
         ...when(budget !== undefined, "budget"),
         ...when(timeout !== undefined, "timeout"),
+        ...when(mode === "observe" || rollout !== undefined, ...observingTraits(settings)),
+        ...when(rollout !== undefined, "arms"),
         ...when(deadline !== undefined, "deadline"),
         ...when(breaker !== undefined, "breaker"),
         // A queue without a limit has no number.
@@ -439,6 +595,14 @@ const traitsOf = ({ kind, settings }: Instances.Instance): ReadonlyArray<Trait> 
   }
 }
 
+/** What a policy has once it observes. */
+const observingTraits = ({ breaker, retry, timeout }: Instances.Instance["settings"]): ReadonlyArray<Trait> => [
+  "would",
+  ...(breaker === undefined ? [] : ["wouldBreaker" as const]),
+  ...(retry === undefined ? [] : ["wouldRetry" as const]),
+  ...(timeout === undefined ? [] : ["wouldTimeout" as const])
+]
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Reading
 // ---------------------------------------------------------------------------------------------------------------------
@@ -451,6 +615,8 @@ interface Reading {
   readonly lost: number
   readonly settings: Instances.Instance["settings"]
   readonly durations: Metric.HistogramState
+  readonly changes: (action: Action) => number
+  readonly inForce: ReadonlyArray<Change>
 }
 
 /** The durations of attempts, in milliseconds; the counts of the buckets are cumulative. */
@@ -719,6 +885,7 @@ class Group {
     addDurations(durations, this.departedDurations)
     // The program's hub counts what the streams of a policy lose, too.
     const lost = Event.lostOf(this.exporter.hub, this.policy)
+    const { ledger } = this.exporter.instances
     let settings: Instances.Instance["settings"] = {}
     for (const member of this.members) {
       this.readMember(member, now)
@@ -731,16 +898,21 @@ class Group {
     this.lost = Math.max(this.lost, lost)
     const all = new Sums()
     for (const { present } of this.everyLabel()) all.addPresent(present)
+    // A policy whose mode was changed while it runs.
+    const hasBegunToObserve = all.would !== undefined && !this.traits.has("would")
+    if (hasBegunToObserve) for (const trait of observingTraits(settings)) this.traits.add(trait)
     const reading = {
       all,
       instances: this.members.size,
       lost: this.lost,
       settings,
-      durations: toHistogram(durations)
+      durations: toHistogram(durations),
+      changes: (action: Action) => ledger.count({ kind: this.kind, name: this.policy }, action),
+      inForce: ledger.inForce(now).filter(({ kind, policy }) => kind === this.kind && policy === this.policy)
     }
     this.reading = reading
     this.readAt = now
-    if (this.labels.size > labels) this.register()
+    if (this.labels.size > labels || hasBegunToObserve) this.register()
     return reading
   }
 
@@ -798,7 +970,7 @@ class Exporter {
   readonly context: Context.Context<never>
   readonly keys: Options["keys"]
   readonly hub: Event.Hub
-  private readonly instances: Instances.Instances
+  readonly instances: Instances.Instances
   private readonly groups = new Map<string, Group>()
 
   constructor(context: Context.Context<never>, keys: Options["keys"], instances: Instances.Instances, hub: Event.Hub) {

@@ -69,6 +69,18 @@ const describe = (event: Event.Event): readonly [name: string, attributes: Attri
       return ["resilience.budget_exhausted", { "resilience.balance": event.balance }]
     case "FallbackUsed":
       return ["resilience.fallback", { "error.type": typeOf(event.error) }]
+    case "Observed": {
+      const described = describe(event.event)
+      if (described === undefined) return undefined
+      const [name, attributes] = described
+      const { candidate } = event
+      return [
+        name.replace("resilience.", "resilience.would."),
+        candidate === undefined ? attributes : { ...attributes, "resilience.candidate": candidate }
+      ]
+    }
+    case "Changed":
+      return ["resilience.change", { "resilience.change": event.change.id, "resilience.action": event.change.action }]
     case "FailureIgnored":
     case "EventsLost":
       return undefined
@@ -97,7 +109,7 @@ const listener: Broadcast.Listener<Event.Event> = (event, fiber) => {
  * **When to use** To see in a trace why a call took long or failed: `Effect.withSpan` around the protected call is the span.
  *
  * **Details** The events are `resilience.retry`, `resilience.giveup`, `resilience.rejection`, `resilience.timeout`,
- * `resilience.transition`, `resilience.budget_exhausted` and `resilience.fallback`. Each has the attributes `resilience.policy` and
+ * `resilience.transition`, `resilience.budget_exhausted`, `resilience.fallback` and `resilience.change`. Each has the attributes `resilience.policy` and
  * `resilience.key`; a retry and a giveup have `resilience.attempt`. Durations are in seconds. Of an error its `_tag` or name is
  * recorded as `error.type`, never its message.
  *

@@ -276,9 +276,32 @@ const contentOf = (value: object): readonly [name: string, content: unknown] | u
   return undefined
 }
 
+/**
+ * Whether two values are equal that have nothing but plain records, lists and primitives inside, written alike. `false` says
+ * nothing: {@link Identity} decides.
+ */
+const isAlike = (one: unknown, other: unknown, depth: number): boolean => {
+  if (typeof one !== "object" || one === null) return typeof one !== "function" && Object.is(one, other)
+  if (typeof other !== "object" || other === null || depth > deepest) return false
+  if (Array.isArray(one)) {
+    if (!Array.isArray(other) || one.length !== other.length) return false
+    for (let i = 0; i < one.length; i++) if (!isAlike(one[i], other[i], depth + 1)) return false
+    return true
+  }
+  if (!isPlain(Object.getPrototypeOf(one)) || !isPlain(Object.getPrototypeOf(other))) return false
+  const names = Reflect.ownKeys(one)
+  if (names.length !== Reflect.ownKeys(other).length) return false
+  for (const name of names) {
+    if (!Object.hasOwn(other, name)) return false
+    if (!isAlike((one as never)[name], (other as never)[name], depth + 1)) return false
+  }
+  return true
+}
+
 /** Whether two values are equal. Throws `Unidentified` for values that cannot be told apart. */
 export const same = (one: unknown, other: unknown): boolean => {
-  if (Object.is(one, other) && (typeof one !== "object" || one === null)) return true
+  if (typeof one === "function" && one === other) return true
+  if (isAlike(one, other, 0)) return true
   const identity = new Identity()
   return identity.of(one) === identity.of(other)
 }

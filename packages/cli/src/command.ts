@@ -1,0 +1,206 @@
+/** The command line of `resilience`. */
+import { homedir } from "node:os"
+import { join } from "node:path"
+import { NodeServices } from "@effect/platform-node"
+import { Argument, Command, Flag } from "effect/cli"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import { Timeout } from "effect-resilience"
+import manifest from "../package.json" with { type: "json" }
+import * as ExitCode from "./exitCode.ts"
+import * as Run from "./run/run.ts"
+import * as Settings from "./run/settings.ts"
+
+const text = (name: string, description: string) => Flag.String(name).pipe(Flag.withDescription(description))
+
+const parsed = <A>(
+  name: string,
+  metavar: string,
+  description: string,
+  parse: (text: string) => A | undefined,
+  allowed: string
+) =>
+  text(name, description).pipe(
+    Flag.withMetavar(metavar),
+    Flag.filterMap(
+      (given) => Option.fromUndefinedOr(parse(given)),
+      () => allowed
+    )
+  )
+
+const aDuration = "a duration such as 500ms, 30s, 10m or 1h30m"
+
+const duration = (name: string, description: string) =>
+  parsed(name, "duration", description, Settings.parseDuration, aDuration)
+
+const positive = (name: string, description: string) =>
+  parsed(
+    name,
+    "duration",
+    description,
+    (given) => {
+      const millis = Settings.parseDuration(given)
+      return millis !== undefined && millis > 0 && Number.isFinite(millis) ? millis : undefined
+    },
+    `${aDuration}, above zero`
+  ).pipe(Flag.optional, Flag.map(Option.getOrUndefined))
+
+const codes = (name: string, description: string) =>
+  parsed(name, "codes", description, Settings.parseCodes, "exit codes such as 75, or 0,2 or 64-78").pipe(Flag.optional)
+
+const defaultStateDir = (): string => {
+  const { RESILIENCE_STATE_DIR: own, XDG_STATE_HOME: state } = process.env
+  if (own) return own
+  if (process.getuid?.() === 0) return "/var/lib/resilience"
+  return join(state || join(homedir(), ".local", "state"), "resilience")
+}
+
+const flags = {
+  name: parsed(
+    "name",
+    "name",
+    "Names the lock, the state and the record of the job",
+    (given) => (Settings.isName(given) ? given : undefined),
+    "1 to 64 letters, digits, dots, dashes and underscores that begin with a letter or a digit"
+  ).pipe(Flag.withAlias("n")),
+  overlap: Flag.Literals("overlap", ["forbid", "allow", "wait", "replace"]).pipe(
+    Flag.withDescription(
+      "When a run of this name is under way: forbid ends with 75, wait waits for it, replace ends it first, allow runs beside it (default: forbid)"
+    ),
+    Flag.withDefault("forbid")
+  ),
+  lockWait: duration("lock-wait", "How long --overlap wait waits at most (default: no limit)").pipe(
+    Flag.withDefault(Infinity)
+  ),
+  splay: duration("splay", "Waits a random time up to this one first, so that machines do not begin together").pipe(
+    Flag.withDefault(0)
+  ),
+  timeout: positive("timeout", "Ends one attempt after this time; its exit is 124"),
+  deadline: positive("deadline", "Ends the whole run, attempts and delays together, after this time"),
+  killAfter: duration("kill-after", "Sends KILL this long after the signal that ends the job (default: 10s)").pipe(
+    Flag.withDefault(10_000)
+  ),
+  signal: parsed(
+    "signal",
+    "signal",
+    "The signal that ends the job (default: TERM)",
+    Settings.parseSignal,
+    "a signal such as TERM, INT or 15"
+  ).pipe(Flag.withDefault("SIGTERM" as NodeJS.Signals)),
+  retry: Flag.Int("retry").pipe(
+    Flag.withDescription("How often a failed attempt is repeated (default: 0)"),
+    Flag.withMetavar("times"),
+    Flag.filter(
+      (times) => times >= 0 && times <= 1000,
+      () => "an integer from 0 to 1000"
+    ),
+    Flag.withDefault(0)
+  ),
+  backoff: parsed(
+    "backoff",
+    "from..to",
+    "The first and the longest delay between attempts, doubled each time, with jitter (default: 1s..1m)",
+    Settings.parseBackoff,
+    "a duration above zero, or two such as 1s..1m"
+  ).pipe(Flag.withDefault({ base: 1000, cap: 60_000 })),
+  retryOn: codes("retry-on", "Exit codes that are repeated (default: all but 64, 126, 127 and those above 128)"),
+  successOn: codes("success-on", "Exit codes that count as success (default: 0)"),
+  quiet: Flag.Boolean("quiet").pipe(
+    Flag.withAlias("q"),
+    Flag.withDescription("Shows the output of the job only when it fails, so that cron sends no mail about a good day"),
+    Flag.withDefault(false)
+  ),
+  json: text("json", "Appends one line of JSON about the run to this file; - is standard error").pipe(
+    Flag.withMetavar("file"),
+    Flag.optional
+  ),
+  stateDir: text(
+    "state-dir",
+    "Where locks are kept (default: RESILIENCE_STATE_DIR, /var/lib/resilience for root, else ~/.local/state/resilience)"
+  ).pipe(Flag.withMetavar("folder"), Flag.optional),
+  command: Argument.String("command").pipe(
+    Argument.withDescription("The command and its arguments, after --"),
+    Argument.variadic({ min: 1 })
+  )
+}
+
+const onlyZero = (code: number): boolean => code === 0
+const all = (): boolean => true
+
+const run = Command.make("run", flags, (given) =>
+  Effect.gen(function* () {
+    const { command, json, name, retryOn, stateDir, successOn, ...rest } = given
+    const [file, ...args] = command
+    const { deadline, timeout } = rest
+    if (timeout !== undefined && deadline !== undefined && timeout > deadline) {
+      return yield* Effect.fail(new Error("--timeout must be at most --deadline: the deadline would always end first"))
+    }
+    exitCode = yield* Run.run({
+      ...rest,
+      name,
+      // The argument has at least one value.
+      command: [file as string, ...args],
+      json: Option.getOrUndefined(json),
+      stateDir: Option.getOrElse(stateDir, defaultStateDir),
+      isRetried: Option.getOrElse(retryOn, () => all),
+      isSuccess: Option.getOrElse(successOn, () => onlyZero)
+    })
+  })
+).pipe(
+  Command.withDescription(
+    `Runs a job with a lock, a timeout and retries.
+
+Exit codes: those of the job; 75 already running, 124 timed out, 125 resilience itself failed, 126 not executable, 127 not found, 128+n ended by
+signal n. The job finds RESILIENCE_NAME, RESILIENCE_RUN_ID, RESILIENCE_ATTEMPT and RESILIENCE_REMAINING_MS in its environment.`
+  ),
+  Command.withShortDescription("Runs a job with a lock, a timeout and retries"),
+  Command.withExamples([
+    { command: "resilience run --name sync -- rsync -a /srv/ backup:/srv/", description: "Never twice at once" },
+    {
+      command: "resilience run --name sync --quiet --timeout 10m --retry 3 --backoff 5s..1m -- /opt/jobs/sync.sh",
+      description: "A line of a crontab"
+    },
+    {
+      command: "resilience run --name report --overlap replace --retry-on 75 -- ./report.sh",
+      description: "A newer run ends an older one"
+    }
+  ])
+)
+
+const resilience = Command.make("resilience").pipe(
+  Command.withDescription("Runs jobs so that they fail well: cron, scripts, workers"),
+  Command.withSubcommands([run])
+)
+
+/** What the process ends with. */
+let exitCode = 0
+
+/** The signals that end the run; the job gets the signal of its settings, and the exit code is that of the signal that came. */
+const ending: ReadonlyArray<NodeJS.Signals> = ["SIGINT", "SIGTERM", "SIGHUP"]
+
+const endWith = (fiber: Fiber.Fiber<unknown, unknown>): void => {
+  for (const signal of ending) {
+    process.once(signal, () => {
+      exitCode = ExitCode.ofSignal(Settings.signalNumber(signal))
+      fiber.interruptUnsafe()
+    })
+  }
+}
+
+export const main = (): void => {
+  const program = Command.run(resilience, { version: manifest.version }).pipe(
+    Effect.provide(NodeServices.layer),
+    // A job that needs time to end is no mistake of its caller: --kill-after bounds it.
+    Effect.provideService(Timeout.WarnOfOverrun, false)
+  )
+  const fiber = Effect.runFork(program)
+  endWith(fiber)
+  fiber.addObserver((exit) => {
+    if (exit._tag === "Failure" && exitCode === 0) {
+      // What the command line could not read has been shown.
+      exitCode = ExitCode.ownFailure
+    }
+    process.exitCode = exitCode
+  })
+}

@@ -1,0 +1,157 @@
+/**
+ * The lock of a job: a file that is locked by `flock`. The lock belongs to the open descriptor, which the job inherits: it holds as long as the
+ * job or this process lives, so a job whose wrapper was killed keeps its lock.
+ */
+import { type SpawnSyncReturns, spawn, spawnSync } from "node:child_process"
+import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs"
+import { join } from "node:path"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Settings } from "./settings.ts"
+
+/** Another run of this name is under way. */
+export class AlreadyRunning extends Data.TaggedError("AlreadyRunning")<{
+  readonly name: string
+  readonly holder: Holder | undefined
+}> {
+  override get message(): string {
+    const { holder, name } = this
+    return `${name} is already running${holder === undefined ? "" : ` (job ${holder.job ?? holder.wrapper}, since ${holder.since})`}`
+  }
+}
+
+/** The lock cannot be used. */
+export class LockFailed extends Data.TaggedError("LockFailed")<{ readonly message: string }> {}
+
+/** Who holds a lock, as its file says. */
+export interface Holder {
+  readonly wrapper: number
+  /** The process of the job, which leads its group. */
+  readonly job: number | undefined
+  readonly since: string
+}
+
+export interface Lock {
+  /** The descriptor that the job inherits; `undefined` without a lock. */
+  readonly descriptor: number | undefined
+  /** Notes the process of the job, or that there is none. */
+  readonly note: (job: number | undefined) => void
+}
+
+const conflict = 75
+
+const fileOf = ({ name, stateDir }: Settings): string => join(stateDir, "locks", `${name}.lock`)
+
+const holderOf = (file: string): Holder | undefined => {
+  try {
+    const read: Partial<Holder> = JSON.parse(readFileSync(file, "utf8"))
+    const { job, since, wrapper } = read
+    return typeof wrapper === "number" && typeof since === "string" ? { wrapper, job, since } : undefined
+  } catch {
+    // Empty or cut off: its holder is about to write it.
+    return undefined
+  }
+}
+
+const open = (settings: Settings): Effect.Effect<number, LockFailed, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.try({
+      try: () => {
+        const file = fileOf(settings)
+        mkdirSync(join(settings.stateDir, "locks"), { recursive: true })
+        return openSync(file, "a+")
+      },
+      catch: (error) => new LockFailed({ message: `cannot open the lock: ${(error as Error).message}` })
+    }),
+    (descriptor) => Effect.sync(() => closeSync(descriptor))
+  )
+
+const missing = "overlap needs the command flock of util-linux; without it use --overlap allow"
+
+/** What an exit of `flock` says: `true` for a lock. */
+const verdict = (status: number | null, error: Error | undefined, text: string): boolean | LockFailed => {
+  if (error !== undefined) {
+    const isMissing = "code" in error && error.code === "ENOENT"
+    return new LockFailed({ message: isMissing ? missing : error.message })
+  }
+  if (status === 0) return true
+  return status === conflict ? false : new LockFailed({ message: `flock failed: ${text.trim() || `exit ${status}`}` })
+}
+
+/** Locks at once, or not. */
+const tryLock = (descriptor: number): Effect.Effect<boolean, LockFailed> =>
+  Effect.suspend(() => {
+    const done: SpawnSyncReturns<string> = spawnSync("flock", ["-n", "-E", String(conflict), "3"], {
+      encoding: "utf8",
+      stdio: ["ignore", "ignore", "pipe", descriptor]
+    })
+    const found = verdict(done.status, done.error, done.stderr ?? "")
+    return typeof found === "boolean" ? Effect.succeed(found) : Effect.fail(found)
+  })
+
+/** Waits for the lock, up to `millis`. */
+const waitForLock = (descriptor: number, millis: number): Effect.Effect<boolean, LockFailed> =>
+  Effect.callback((resume) => {
+    const limit = millis === Infinity ? [] : ["-w", (millis / 1000).toFixed(3)]
+    const child = spawn("flock", [...limit, "-E", String(conflict), "3"], {
+      stdio: ["ignore", "ignore", "ignore", descriptor]
+    })
+    const end = (found: boolean | LockFailed): void =>
+      resume(typeof found === "boolean" ? Effect.succeed(found) : Effect.fail(found))
+    child.once("error", (error) => end(verdict(null, error, "")))
+    child.once("exit", (status) => end(verdict(status, undefined, "")))
+    return Effect.sync(() => child.kill("SIGKILL"))
+  })
+
+const signal = (target: number, name: NodeJS.Signals): void => {
+  try {
+    process.kill(target, name)
+  } catch {
+    // It has ended meanwhile.
+  }
+}
+
+/** Ends the run that holds the lock: its wrapper, which ends the job, or a job without one. */
+const replace = (settings: Settings, descriptor: number): Effect.Effect<boolean, LockFailed> =>
+  Effect.gen(function* () {
+    const file = fileOf(settings)
+    const end = (name: NodeJS.Signals): void => {
+      const holder = holderOf(file)
+      if (holder === undefined) return
+      signal(holder.wrapper, name)
+      if (holder.job !== undefined) signal(-holder.job, name)
+    }
+    end("SIGTERM")
+    if (yield* waitForLock(descriptor, settings.killAfter + 1000)) return true
+    end("SIGKILL")
+    return yield* waitForLock(descriptor, 5000)
+  })
+
+const locked = (settings: Settings, descriptor: number): Effect.Effect<boolean, LockFailed> => {
+  const waiting = Effect.suspend(() =>
+    settings.overlap === "wait"
+      ? waitForLock(descriptor, settings.lockWait)
+      : settings.overlap === "replace"
+        ? replace(settings, descriptor)
+        : Effect.succeed(false)
+  )
+  return Effect.flatMap(tryLock(descriptor), (free) => (free ? Effect.succeed(true) : waiting))
+}
+
+/** Holds the lock of a job until the scope closes, or what the overlap of the job allows in its place. */
+export const acquire = (settings: Settings): Effect.Effect<Lock, AlreadyRunning | LockFailed, Scope.Scope> =>
+  Effect.gen(function* () {
+    if (settings.overlap === "allow") return { descriptor: undefined, note: () => {} }
+    const descriptor = yield* open(settings)
+    if (!(yield* locked(settings, descriptor))) {
+      return yield* new AlreadyRunning({ name: settings.name, holder: holderOf(fileOf(settings)) })
+    }
+    const since = new Date().toISOString()
+    const note = (job: number | undefined): void => {
+      ftruncateSync(descriptor)
+      writeSync(descriptor, `${JSON.stringify({ wrapper: process.pid, job, since })}\n`)
+    }
+    note(undefined)
+    return { descriptor, note }
+  })

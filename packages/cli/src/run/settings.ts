@@ -1,0 +1,74 @@
+/** What a run of a job is told: the flags, checked. */
+import { constants } from "node:os"
+import * as Duration from "effect/Duration"
+
+type Overlap = "forbid" | "allow" | "wait" | "replace"
+
+export interface Settings {
+  readonly name: string
+  readonly command: readonly [string, ...Array<string>]
+  readonly stateDir: string
+  readonly overlap: Overlap
+  /** Milliseconds; all of them. */
+  readonly lockWait: number
+  readonly splay: number
+  readonly timeout: number | undefined
+  readonly deadline: number | undefined
+  readonly killAfter: number
+  readonly signal: NodeJS.Signals
+  /** Retries. */
+  readonly retry: number
+  readonly backoff: { readonly base: number; readonly cap: number }
+  readonly isRetried: (code: number) => boolean
+  readonly isSuccess: (code: number) => boolean
+  readonly quiet: boolean
+  /** Where the line of JSON goes: a file, or `-` for standard error. */
+  readonly json: string | undefined
+}
+
+const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+/** Milliseconds of `10m`, `1.5h`, `1h30m`, or of a text that Effect reads, such as `10 minutes`; `undefined` for anything else. */
+export const parseDuration = (text: string): number | undefined => {
+  if (/^(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(text)) {
+    const parts = Array.from(text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g))
+    return parts.reduce((sum, [, amount, unit = "ms"]) => sum + Number(amount) * (units[unit] ?? NaN), 0)
+  }
+  const read = Duration.fromInput(text as Duration.Input)
+  return read._tag === "Some" ? Duration.toMillis(read.value) : undefined
+}
+
+/** Which exit codes a text such as `0,2,64-78` names; `undefined` for anything else. */
+export const parseCodes = (text: string): ((code: number) => boolean) | undefined => {
+  const ranges: Array<readonly [number, number]> = []
+  for (const part of text.split(",")) {
+    const [, from, to] = /^\s*(\d{1,3})(?:-(\d{1,3}))?\s*$/.exec(part) ?? []
+    if (from === undefined) return undefined
+    const range = [Number(from), Number(to ?? from)] as const
+    if (range[0] > range[1] || range[1] > 255) return undefined
+    ranges.push(range)
+  }
+  return (code) => ranges.some(([from, to]) => code >= from && code <= to)
+}
+
+/** `1s..1m`, or one duration for both. */
+export const parseBackoff = (text: string): Settings["backoff"] | undefined => {
+  const [from, to, rest] = text.split("..")
+  const base = parseDuration(from ?? "")
+  const cap = to === undefined ? base : parseDuration(to)
+  return rest !== undefined || base === undefined || cap === undefined || base <= 0 || cap < base
+    ? undefined
+    : { base, cap }
+}
+
+/** `TERM`, `SIGTERM` or `15`. */
+export const parseSignal = (text: string): NodeJS.Signals | undefined => {
+  const all = Object.entries(constants.signals) as ReadonlyArray<[NodeJS.Signals, number]>
+  const upper = text.toUpperCase()
+  return all.find(([name, number]) => name === upper || name === `SIG${upper}` || String(number) === text)?.[0]
+}
+
+export const signalNumber = (signal: NodeJS.Signals): number => constants.signals[signal]
+
+/** A name is part of file names and labels. */
+export const isName = (text: string): boolean => /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(text)
