@@ -1,7 +1,7 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { createClient } from "redis"
 import * as Board from "../../packages/resilience/src/machine/Board.ts"
-import { boardScript } from "../../packages/resilience/src/shared/boardScript.ts"
+import { boardScript } from "../../packages/resilience/src/shared/internal/boardScript.ts"
 import { isInstalled, RedisServer } from "../support/redis.ts"
 
 const random = (seed: number) => {

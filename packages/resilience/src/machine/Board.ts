@@ -1,6 +1,6 @@
 /**
  * The board on which the members of a fleet meet. One total function, `sync(rows, report, now)`, over a synchronous store of rows;
- * time is the board's own. It runs as it is in memory and inside one transaction of a store; `shared/boardScript.ts` is the same
+ * time is the board's own. It runs as it is in memory and inside one transaction of a store; `shared/internal/boardScript.ts` is the same
  * in Lua for Redis, and a differential test holds the two equal.
  *
  * No row is the only copy of anything: members assert again what they know, so a board that starts empty is filled within a

@@ -9,7 +9,7 @@ import * as EffectRedis from "effect/persistence/Redis"
 import * as Queue from "effect/Queue"
 import * as Check from "../runtime/options.ts"
 import * as Shared from "../Shared.ts"
-import { boardScript } from "./boardScript.ts"
+import { boardScript } from "./internal/boardScript.ts"
 
 /**
  * Options of a board in Redis.
