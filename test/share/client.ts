@@ -93,10 +93,16 @@ export class Client implements Member.Local<AnyCell> {
     const circuit = this.circuit(key, now)
     const outcome = failed ? Circuit.Failure : Circuit.Success
     const trip = rules[this.trip]
+    const link = this.link(key)
+    if (call.generation === circuit.generation) this.member.count(link, failed, now)
     const verdict = Circuit.settle(circuit, trip, probes, call, { outcome, duration: 1 }, now)
-    if (verdict === Circuit.Tripped) Circuit.open(circuit, this.openTime, now)
-    else if (verdict === Circuit.Recovered) Circuit.close(circuit, trip, now)
-    this.member.settled(this.link(key), outcome, verdict, now)
+    if (verdict === Circuit.Tripped) {
+      Circuit.open(circuit, this.openTime, now)
+      this.member.tripped(link, now)
+    } else if (verdict === Circuit.Recovered) {
+      Circuit.close(circuit, trip, now)
+      this.member.recovered(link)
+    }
   }
 
   /** A call that ends at once; `false` when it was rejected. */

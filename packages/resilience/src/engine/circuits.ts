@@ -325,32 +325,25 @@ export class Circuits {
     // Of a probe the time is known anyway.
     const timed = startedAt !== untimed && (this.timed || cell.phase === Circuit.HalfOpen)
     const sample = { outcome: outcomeCodes[outcome], duration: timed ? now - startedAt : 0 }
-    // A result of an older generation is no evidence.
-    const link = admission.generation === cell.generation ? cell.link : undefined
+    if (cell.link !== undefined) this.count(cell, cell.link, admission, outcome, now)
     const verdict = Circuit.settle(cell, trip, probes, admission, sample, now)
-    if (link === undefined || verdict === Circuit.Nothing) {
-      this.follow(cell, verdict, now, fiber, retryAfter)
-      if (link !== undefined) this.member?.settled(link, sample.outcome, verdict, now)
-      return
-    }
-    // The open time and the trip policy may be the user's and may throw: the fleet is told first.
-    const done = Result.try(() => this.follow(cell, verdict, now, fiber, retryAfter))
-    this.member?.settled(link, sample.outcome, verdict, now)
-    if (Result.isFailure(done)) throw done.failure
-  }
-
-  /** Does what follows a result. */
-  private follow(
-    cell: CircuitCell,
-    verdict: Circuit.Verdict,
-    now: number,
-    fiber: AnyFiber,
-    retryAfter: Duration.Duration | undefined
-  ): void {
     if (verdict === Circuit.Tripped) this.open(cell, now, fiber, retryAfter)
     else if (verdict === Circuit.Recovered) this.recover(cell, now, fiber)
     // A probe that was ignored has freed its slot.
     else this.onChange?.(cell)
+  }
+
+  /** Counts an outcome for the fleet. A result of an older generation is no evidence. */
+  private count(
+    { generation }: CircuitCell,
+    link: Link<CircuitCell>,
+    admission: Admission,
+    outcome: Outcome,
+    now: number
+  ): void {
+    if (admission.generation === generation && outcome !== "ignored") {
+      this.member?.count(link, outcome === "failure", now)
+    }
   }
 
   /** Opens a circuit because its fleet did. */
@@ -399,6 +392,7 @@ export class Circuits {
     const from = cell.phase
     Circuit.close(cell, this.settings.trip, now)
     cell.forgetEvidence()
+    if (cell.link !== undefined) this.member?.recovered(cell.link)
     this.transition(cell, from, "probes", now, fiber)
   }
 
@@ -426,6 +420,7 @@ export class Circuits {
       OpenTime.spread(asked, OpenTime.spreadOf(openFor), fiber)
     )
     Circuit.open(cell, openMs, now, openedBy)
+    if (cell.link !== undefined) this.member?.tripped(cell.link, now)
     this.transition(cell, from, tripped ? "tripped" : "probes", now, fiber)
     for (const result of [parts, figures, base] as ReadonlyArray<Result.Result<unknown, unknown>>) {
       if (Result.isFailure(result)) throw result.failure

@@ -243,15 +243,12 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     this.hurry(link)
   }
 
-  /** An admitted call ended; `verdict` is what the circuit did. */
-  settled(link: Link<C>, outcome: Circuit.OutcomeCode, verdict: Circuit.Verdict, now: number): void {
-    if (outcome === Circuit.Ignored) return
+  /** A call of this generation ended, and was not ignored. */
+  count(link: Link<C>, failed: boolean, now: number): void {
     const tick = Math.floor(now * this.perTick)
     if (tick > link.tick) link.advance(tick)
     link.calls += 1
-    if (outcome === Circuit.Failure) this.failed(link)
-    if (verdict === Circuit.Tripped) this.tripped(link, now)
-    else if (verdict === Circuit.Recovered) this.recovered(link)
+    if (failed) this.failed(link)
   }
 
   private failed(link: Link<C>): void {
@@ -264,7 +261,8 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     else this.hurry(link)
   }
 
-  private tripped(link: Link<C>, now: number): void {
+  /** The circuit opened because of results: its evidence, or that of a probe. */
+  tripped(link: Link<C>, now: number): void {
     const { circuit } = link
     if (link.token !== 0) {
       this.report(link, 0)
@@ -275,7 +273,8 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     this.hurry(link)
   }
 
-  private recovered(link: Link<C>): void {
+  /** The circuit closed because of a probe. */
+  recovered(link: Link<C>): void {
     link.own = false
     if (link.token !== 0) this.report(link, 1)
     // Without a lease it was alone, and its result is as good as any of this opening.
