@@ -3,11 +3,10 @@ import * as Board from "../../packages/resilience/src/machine/Board.ts"
 import * as Circuit from "../../packages/resilience/src/machine/Circuit.ts"
 import * as Member from "../../packages/resilience/src/machine/Member.ts"
 
-type Cell = Circuit.Circuit<{ n: number }>
 type AnyCell = Circuit.Circuit<unknown>
 
 /** Opens after five failures in a row. */
-export const inARow: Circuit.TripRule<unknown> = {
+const inARow: Circuit.TripRule<unknown> = {
   initial: () => ({ n: 0 }),
   record: (state, failed) => {
     const row = state as { n: number }
@@ -17,7 +16,7 @@ export const inARow: Circuit.TripRule<unknown> = {
 }
 
 /** Never opens on its own evidence. */
-export const patient: Circuit.TripRule<unknown> = { initial: () => ({ n: 0 }), record: () => {}, trips: () => false }
+const patient: Circuit.TripRule<unknown> = { initial: () => ({ n: 0 }), record: () => {}, trips: () => false }
 
 const rules = { inARow, patient }
 
@@ -187,5 +186,3 @@ export const exchange = (client: Client, board: TestBoard, now: number): Board.N
 export const round = (clients: ReadonlyArray<Client>, board: TestBoard, now: number): void => {
   for (let i = 0; i < 2; i++) for (const client of clients) exchange(client, board, now)
 }
-
-export type { Cell }

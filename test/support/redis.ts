@@ -8,9 +8,7 @@ import { createClient } from "redis"
 
 export const isInstalled = spawnSync("redis-server", ["--version"], { stdio: "ignore" }).status === 0
 
-export const notInstalled = "skipped: Redis is not installed (apt-get install redis-server)"
-
-if (!isInstalled) console.warn(`redis-server is not installed: its tests are skipped (apt-get install redis-server)`)
+if (!isInstalled) console.warn("redis-server is not installed: its tests are skipped (apt-get install redis-server)")
 
 const freePort = (): Promise<number> =>
   new Promise((resolve, reject) => {

@@ -19,8 +19,8 @@ export interface Options {
 
 /** Milliseconds between reports: with nothing to say, while something is the matter, and of what is urgent. */
 export const calm = 1000
-export const alert = 100
-export const urgent = 5
+const alert = 100
+const urgent = 5
 
 /** Milliseconds for which news binds: a member that has heard nothing for longer probes for itself. */
 export const hold = 2500
@@ -318,7 +318,8 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     const stamp = Math.max(0, ...Array.from(this.words.values(), ({ word }) => word.stamp)) + 1
     const word = { key, stamp, by: this.options.id, say, who, reason }
     this.keep(duration === undefined ? word : { ...word, left: duration }, now, true)
-    if (say === "close" || say === "reset") this.endOpenings(key)
+    // As a later generation: an answer that is on its way must not open a circuit again.
+    if (closes(word)) for (const link of this.endOpenings(key)) link.generation += 1
     this.hurryAll()
   }
 
@@ -333,16 +334,18 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     return kept
   }
 
-  /** What the fleet had found out is over, as a later generation: an answer that is on its way must not open a circuit again. */
-  private endOpenings(key: string): void {
-    for (const link of this.active) {
-      if (link.phase === Board.Closed || (key !== Board.everyKey && key !== link.key)) continue
-      link.generation += 1
+  /** What the fleet had found out about a key is over, as far as is known here. */
+  private endOpenings(key: string): ReadonlyArray<Link<C>> {
+    const ended = Array.from(this.active).filter(
+      (link) => link.phase !== Board.Closed && (key === Board.everyKey || key === link.key)
+    )
+    for (const link of ended) {
       link.phase = Board.Closed
       link.token = 0
       link.wants = false
       link.dirty = true
     }
+    return ended
   }
 
   /** Adds the floor of a budget. */
@@ -519,8 +522,9 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     this.differs = news.differs === 1
     if (news.inc === this.inc) this.sent(report.words)
     else this.meet(news.inc)
-    for (const one of news.circuits) this.takeCircuit(report, one, sentAt, now, random)
+    // An opening that is later than a command holds.
     for (const word of news.words) this.learn(word, now)
+    for (const one of news.circuits) this.takeCircuit(report, one, sentAt, now, random)
     this.rev = news.rev
     for (const { name, share, tokens } of news.buckets) this.takeBucket(name, share, tokens, sentAt)
     // While news is fresh a fleet's opening binds: only the member with the lease lets its own clock run out.
@@ -669,6 +673,7 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     const had = this.words.get(word.key)
     if (had !== undefined && !isLater(word, had.word)) return
     this.keep(word, now, false)
+    if (closes(word)) this.endOpenings(word.key)
     const all = this.words.get(Board.everyKey)?.word
     if (word.key !== Board.everyKey) {
       if (all === undefined || isLater(word, all)) this.local.obey(word, now)
@@ -686,6 +691,8 @@ export class Member<C extends Circuit.Circuit<unknown>> {
 
 const isPressing = <C extends Circuit.Circuit<unknown>>({ dirty, results, token, wants }: Link<C>): boolean =>
   dirty || wants || token !== 0 || results.length > 0
+
+const closes = ({ say }: Pick<Board.Word, "say">): boolean => say === "close" || say === "reset"
 
 const isLater = (a: Board.Word, b: Board.Word): boolean => a.stamp > b.stamp || (a.stamp === b.stamp && a.by > b.by)
 
