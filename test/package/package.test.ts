@@ -35,7 +35,8 @@ const mustRun = async (command: string, args: ReadonlyArray<string>, cwd: string
 const names = {
   resilience: "effect-resilience",
   testing: "@effect-resilience/testing",
-  lab: "@effect-resilience/lab"
+  lab: "@effect-resilience/lab",
+  console: "@effect-resilience/console"
 } as const
 type Package = keyof typeof names
 
@@ -53,8 +54,8 @@ const copy = () => {
       cpSync(file, join(repository, file), { recursive: true })
     }
   }
-  // The kit and the lab compile against the library of the copy.
-  for (const name of ["testing", "lab"]) {
+  // The others compile against the library of the copy.
+  for (const name of ["testing", "lab", "console"]) {
     const modules = join(repository, "packages", name, "node_modules")
     mkdirSync(modules)
     symlinkSync(join(repository, "packages/resilience"), join(modules, "effect-resilience"), "junction")
@@ -153,13 +154,14 @@ exactly<typeof Payments.layer, Layer.Layer<Payments, never, Budget>>(true)
 void call.pipe(Users.protect({ key: "eu" }), Payments.protect)
 `
 
-const tarballs: Record<Package, string> = { resilience: "", testing: "", lab: "" }
+const tarballs: Record<Package, string> = { resilience: "", testing: "", lab: "", console: "" }
 
 beforeAll(async () => {
   copy()
   // The kit first, which builds what it needs.
   tarballs.testing = await pack("testing")
   tarballs.lab = await pack("lab")
+  tarballs.console = await pack("console")
   tarballs.resilience = await pack("resilience")
   mkdirSync(user)
   writeFileSync(join(user, "package.json"), `{ "type": "module", "private": true }`)
@@ -175,13 +177,13 @@ beforeAll(async () => {
   // Effect is linked: no download, and the very version that everything else is tested with.
   const install = ["install", "--offline", "--no-audit", "--no-fund"]
   await mustRun("npm", [...install, tarballs.resilience, resolve("node_modules/effect")], user)
-  await mustRun("npm", [...install, tarballs.testing, tarballs.lab], user)
+  await mustRun("npm", [...install, tarballs.testing, tarballs.lab, tarballs.console], user)
 }, 120_000)
 
 const compilers = new Map<string, Promise<Ended>>()
 
 describe("the packages, installed", { timeout: 120_000 }, () => {
-  for (const name of ["resilience", "testing", "lab"] as const) {
+  for (const name of ["resilience", "testing", "lab", "console"] as const) {
     it(`${names[name]} holds sources, build, licence, readme, changelog, what agents read, and nothing else`, async () => {
       const files = (await mustRun("tar", ["-tzf", tarballs[name]], folder)).trim().split("\n")
       const odd = files.filter(
@@ -280,7 +282,8 @@ describe("the packages, installed", { timeout: 120_000 }, () => {
   for (const path of [
     ...closed.map((path) => `${names.resilience}/${path}`),
     ...inside.map((path) => `${names.testing}/${path}`),
-    ...within.map((path) => `${names.lab}/${path}`)
+    ...within.map((path) => `${names.lab}/${path}`),
+    ...["internal/page", "index", "dist/Console.js"].map((path) => `${names.console}/${path}`)
   ]) {
     paths.push(path)
     it(`does not let in to ${path}`, async () => {

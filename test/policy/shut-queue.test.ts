@@ -52,7 +52,7 @@ describe("calls that wait for a permit, when their circuit becomes one that reje
         yield* settle
         assert.deepStrictEqual(
           heard.map((event) => event._tag),
-          ["Transition", "Rejected", "Rejected", "Rejected"]
+          ["Transition", "Rejected", "Rejected", "Rejected", "Changed"]
         )
       }
     })

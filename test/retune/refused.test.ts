@@ -62,7 +62,8 @@ describe("a wrong value", () => {
   for (const path of Object.keys(rows)) {
     it.effect(`of ${path}: refused as at construction, with the policy's name, and nothing is touched`, () =>
       Effect.gen(function* () {
-        const policy = yield* Policy.make("app/P", base)
+        const options = path.startsWith("rollout.") ? { ...base, rollout: { percent: 100 } } : base
+        const policy = yield* Policy.make("app/P", options)
         yield* ok.pipe(policy.protect)
         let refused = 0
         for (const [name, make] of values) {
@@ -77,7 +78,7 @@ describe("a wrong value", () => {
             option === undefined
               ? message
               : yield* refusal(() =>
-                  Policy.make("app/P", not(merged(base, given))).pipe(Effect.provide(Policies.layer))
+                  Policy.make("app/P", not(merged(options, given))).pipe(Effect.provide(Policies.layer))
                 )
           assert.strictEqual(message, atStart, `${path}: ${name}`)
           if (message === undefined) {
@@ -105,7 +106,7 @@ const merged = (options: object, values: object): object =>
   Object.fromEntries(
     Object.entries({ ...options, ...values }).map(([name, value]) => {
       const before = not(options)[name]
-      const isGroup = ["budget", "breaker", "bulkhead", "probes"].includes(name)
+      const isGroup = ["budget", "breaker", "bulkhead", "probes", "rollout"].includes(name)
       return [name, isGroup && not(values)[name] !== undefined ? merged(before, not(values)[name]) : value]
     })
   )
@@ -131,17 +132,22 @@ describe("what cannot change live is refused with a sentence", () => {
     { deadline: 1 },
     "Policy app/P: deadline cannot be added while the policy runs: it was created without, and so were the error types of its callers"
   )
+  refuses(
+    bare,
+    { rollout: { percent: 5 } },
+    "Policy app/P: rollout cannot be added while the policy runs: it was created without"
+  )
   refuses(bare, {}, "Policy app/P: give at least one value to set, got none")
   refuses(bare, { timeout: undefined }, "Policy app/P: give at least one value to set, got none")
   refuses(
     whole,
     { keys: { maxKeys: 3 } },
-    "Policy app/P: keys cannot change while the policy runs; what can are deadline, timeout, retry, budget, breaker, bulkhead"
+    "Policy app/P: keys cannot change while the policy runs; what can are mode, rollout, deadline, timeout, retry, budget, breaker, bulkhead"
   )
   refuses(
     whole,
     { stats: { window: 3000 } },
-    "Policy app/P: stats cannot change while the policy runs; what can are deadline, timeout, retry, budget, breaker, bulkhead"
+    "Policy app/P: stats cannot change while the policy runs; what can are mode, rollout, deadline, timeout, retry, budget, breaker, bulkhead"
   )
   refuses(
     whole,
@@ -161,7 +167,7 @@ describe("what cannot change live is refused with a sentence", () => {
   refuses(
     whole,
     { timeot: 1 },
-    "Policy app/P: there is no option timeot; there are deadline, timeout, retry, budget, breaker, bulkhead"
+    "Policy app/P: there is no option timeot; there are mode, rollout, deadline, timeout, retry, budget, breaker, bulkhead"
   )
   refuses(
     whole,

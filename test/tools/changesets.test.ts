@@ -53,9 +53,9 @@ describe("a minor change of the library", () => {
     }
   })
 
-  it("leaves the peers of the kit and the lab in range of the library beside them", () => {
+  it("leaves the peers of the kit, the lab and the console in range of the library beside them", () => {
     const { version } = manifest(join(folder, "packages/resilience/package.json"))
-    for (const name of ["testing", "lab"]) {
+    for (const name of ["testing", "lab", "console"]) {
       const { peerDependencies } = manifest(join(folder, `packages/${name}/package.json`))
       assert.strictEqual(peerDependencies?.["effect-resilience"], `^${version}`)
     }

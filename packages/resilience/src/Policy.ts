@@ -14,6 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Bulkhead from "./Bulkhead.ts"
@@ -35,6 +36,7 @@ import type { RetrySettings } from "./engine/retry.ts"
 import { setCommand, type Tuned, TunedKey, Tuner } from "./engine/retune.ts"
 import { toJson } from "./engine/settingsJson.ts"
 import { Steer } from "./engine/shadow.ts"
+import * as Snapshots from "./engine/snapshots.ts"
 import * as Streams from "./engine/stream.ts"
 import type { Counts } from "./engine/sums.ts"
 import { watch } from "./engine/watchConfig.ts"
@@ -569,6 +571,32 @@ export interface Values {
 }
 
 /**
+ * Describes the state of a policy at one moment as JSON-safe data, to restore it after a restart: its circuits with what their trip
+ * policies have counted, the balances of its own budget, and the permits that `resize` has changed.
+ *
+ * **Details** It has the parts that the policy has. A shared budget has a snapshot of its own. Stats are not part of it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Snapshot = Schema.Struct({
+  version: Schema.Literal(2),
+  /** Wall time, in milliseconds since the epoch. */
+  at: Schema.Finite,
+  breaker: Schema.optionalKey(Schema.Struct(CircuitBreaker.circuitsFields)),
+  budget: Schema.optionalKey(Schema.Struct(RetryBudget.balancesFields)),
+  bulkhead: Schema.optionalKey(Schema.Struct(Bulkhead.permitsFields))
+})
+
+/**
+ * The type of a snapshot.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Snapshot = typeof Snapshot.Type
+
+/**
  * A policy with the parts `P` and the {@link RulesOf | rules} of its options. `R` is what its members require: nothing for one from
  * {@link make}, the service for the statics of a {@link Service} class.
  *
@@ -635,6 +663,14 @@ export interface Policy<P extends Part = never, Rules = {}, R = never> {
   readonly events: Stream.Stream<Event.Event, never, R>
   /** Commands of an operator. */
   readonly control: Control<R>
+  /** Returns the state as data. */
+  readonly snapshot: Effect.Effect<Snapshot, never, R>
+  /**
+   * Restores the state of a snapshot, aged by the wall time since it was taken; see `CircuitBreaker.restore`. Parts that this policy
+   * does not have are left out, and keys that the snapshot does not have stay as they are. Dies with a `RangeError` that names the
+   * field when a value is no snapshot's, and then changes nothing.
+   */
+  readonly restore: (snapshot: Snapshot, options?: Types.RestoreOptions) => Effect.Effect<void, never, R>
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -869,7 +905,8 @@ const refuseParts = (where: string, values: object, options: Options): void => {
     throw new RangeError(
       part === "budget" && isService(budget)
         ? `${where}: the budget is ${budget.key}, which others share: set it there`
-        : `${where}: ${part} cannot be added while the policy runs: it was created without, and so were the error types of its callers`
+        : `${where}: ${part} cannot be added while the policy runs: it was created without` +
+            (part === "rollout" ? "" : ", and so were the error types of its callers")
     )
   }
 }
@@ -888,6 +925,8 @@ const refuseLive = (where: string, { breaker, retry }: ConfigValues, options: Op
 
 /** The options of one call. */
 const callOptionNames = [...Protecting.callOptionNames, "retry"]
+
+const readSnapshot = Snapshots.reader(Snapshot)
 
 const makeWith = <P extends Part, Rules>(engine: PolicyEngine, tuned: Tuned): Policy<P, Rules> => {
   const desk = engine.operate(tuned.desk, tuned.tuner.plug)
@@ -930,7 +969,13 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine, tuned: Tuned): Po
         const here = Check.inside(where, "control.mode")
         return Changes.command(here, desk, "mode", { mode: checkMode(here, mode) }, target)
       }
-    }
+    },
+    ...Snapshots.members(
+      Check.inside(where, "restore"),
+      readSnapshot,
+      (now) => engine.snapshot(now),
+      (snapshot, at, ages, now, fiber) => engine.restore(at, snapshot, ages, now, fiber)
+    )
   }
   return Object.assign(members, { [EngineKey]: engine, [TunedKey]: tuned })
 }
@@ -1385,6 +1430,8 @@ export const Service =
         mode: inContext.call((policy) => policy.control.mode),
         set: inContext.call((policy) => policy.control.set)
       },
+      snapshot: inContext.effect((policy) => policy.snapshot),
+      restore: inContext.call((policy) => policy.restore),
       layer: Layer.effect(service, build<O>("declared", id, given, settings, {})),
       layerConfig: (config) =>
         Layer.effect(

@@ -20,6 +20,8 @@ const isTerminal = process.stdout.isTTY === true
 const all: ReadonlyArray<Step> = [
   { name: "types", command: "tsc", args: ["-p", "tsconfig.json", "--pretty", String(isTerminal)] },
   { name: "page", command: "tsc", args: ["-p", "packages/lab/page", "--pretty", String(isTerminal)] },
+  { name: "console", command: "tsc", args: ["-p", "packages/console/page", "--pretty", String(isTerminal)] },
+  { name: "bundle", command: process.execPath, args: ["packages/console/page/bundle.ts", "--check"] },
   {
     name: "effect",
     command: "effect-tsgo",

@@ -250,12 +250,16 @@ if (import.meta.main) {
   const library = modulesIn("packages/resilience/src")
   const kit = modulesIn("packages/testing/src")
   const lab = modulesIn("packages/lab/src")
+  const operators = modulesIn("packages/console/src")
   const complaints = [
     ...checkLayers(library, stabilityOfEffect),
     ...checkKit(kit, kitImports),
-    ...checkKit(lab, labImports, ["report", "cli"])
+    ...checkKit(lab, labImports, ["report", "cli"]),
+    ...checkKit(operators)
   ]
   for (const complaint of complaints) console.error(complaint)
   if (complaints.length > 0) process.exit(1)
-  console.log(`${library.size} modules, no import upwards; ${kit.size} of the kit, ${lab.size} of the lab`)
+  console.log(
+    `${library.size} modules, no import upwards; ${kit.size} of the kit, ${lab.size} of the lab, ${operators.size} of the console`
+  )
 }

@@ -11,6 +11,7 @@ import { Evicted, Past, stats, totals } from "./counters.ts"
 import type { Floor } from "./fleet.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import { ObservingReporter, type Reporter } from "./reporter.ts"
+import * as Snapshots from "./snapshots.ts"
 import type { Select, Summable, Sums } from "./sums.ts"
 
 export interface BudgetSettings {
@@ -23,6 +24,11 @@ export interface BudgetSettings {
   readonly sharedFloor?: true
   /** The limits of the accounts per key; `undefined` for one account. */
   readonly keys: KeySettings | undefined
+}
+
+/** The balances of a budget; `"default"` is the key of the one of all keys. */
+export interface BudgetSnapshot {
+  readonly balances: ReadonlyArray<{ readonly key: string; readonly balance: number; readonly idle?: number }>
 }
 
 /** The success of a gated schedule is remembered here: it has no other state of a key. */
@@ -230,6 +236,39 @@ export class Budget implements Summable {
       capacity: this.capacity,
       totals: totals(calls, 0, past)
     })
+  }
+
+  /** The balances as data, without those of keys that are as in the beginning. */
+  snapshot(now: number): BudgetSnapshot {
+    const { accounts, settings, shared } = this
+    const kept = accounts === undefined ? [shared] : Array.from(accounts.values())
+    const balances = kept.map((account) => ({
+      key: account.key,
+      balance: Tokens.balance(account.tokens, now),
+      ...(accounts === undefined ? {} : { idle: Snapshots.bounded(now - accounts.usedAt(account)) })
+    }))
+    return {
+      balances: balances
+        .filter(({ balance }) => accounts === undefined || balance !== settings.initial)
+        .map((one) => ({ ...one, balance: Snapshots.bounded(one.balance) }))
+    }
+  }
+
+  /** Sets the balances of a snapshot, with what time has added to them since. */
+  restore({ balances }: BudgetSnapshot, ages: Snapshots.Ages, now: number): void {
+    const { accounts, shared } = this
+    for (const { balance, idle = 0, key } of balances) {
+      const restored = (account: Account): void => Tokens.restore(account.tokens, balance, ages.away, now)
+      if (accounts === undefined) {
+        if (key === shared.key) restored(shared)
+        continue
+      }
+      if (Snapshots.age(idle, ages) > ages.timeToLive) continue
+      const account = accounts.getDedicated(key, now)
+      if (account === undefined) continue
+      accounts.restoreUse(account, now - Snapshots.age(idle, ages), now)
+      restored(account)
+    }
   }
 
   /** Reading the balance of a key neither creates nor keeps its account. */

@@ -82,7 +82,7 @@ export const BackoffValues = Schema.Struct({
 /** The names of the values of a backoff: the others of {@link RetryValues} are those of the retry itself. */
 export const backoffNames = ["base", "cap", "times", "jitter"] as const
 
-export const RetryValues = Schema.Struct({
+const RetryValues = Schema.Struct({
   ...BackoffValues.fields,
   maxRetryAfter: Schema.optionalKey(Schema.DurationFromString),
   history: Schema.optionalKey(Schema.Finite),

@@ -12,7 +12,7 @@ const modes: ReadonlyArray<unknown> = ["enforce", "observe", "off"]
 export const checkMode = (where: string, mode: unknown): Mode =>
   modes.includes(mode) ? (mode as Mode) : Check.invalid(where, "mode", `"enforce", "observe" or "off"`, mode)
 
-export interface RolloutSettings {
+interface RolloutSettings {
   readonly percent: number
   readonly by: "instance" | "key" | ((key: string) => string)
 }

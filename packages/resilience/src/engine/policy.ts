@@ -22,7 +22,7 @@ import type * as TripPolicy from "../TripPolicy.ts"
 import { defaultKey } from "../Types.ts"
 import { Watch } from "./admitted.ts"
 import { retryAfterOf } from "./asked.ts"
-import { Budget, type BudgetSettings } from "./budget.ts"
+import { Budget, type BudgetSettings, type BudgetSnapshot } from "./budget.ts"
 import type { Desk, Override, Plug } from "./changes.ts"
 import * as Circuits from "./circuits.ts"
 import * as Counters from "./counters.ts"
@@ -36,6 +36,7 @@ import * as Permits from "./permits.ts"
 import * as Protect from "./protect.ts"
 import type { Reporter } from "./reporter.ts"
 import { type RetryHost, RetryLoop, type RetrySettings } from "./retry.ts"
+import type { Ages } from "./snapshots.ts"
 import type { Select, Summable } from "./sums.ts"
 import { runWithin } from "./timeLimit.ts"
 
@@ -57,6 +58,13 @@ export interface PolicySettings extends ModeSettings {
   readonly window: number
   /** What the fleet shares; absent when nothing is shared. */
   readonly shared?: Shared.Settings
+}
+
+/** What a snapshot has of the parts of a policy. */
+export interface PolicyPartsSnapshot {
+  readonly breaker?: Circuits.CircuitsSnapshot
+  readonly budget?: BudgetSnapshot
+  readonly bulkhead?: Permits.PermitsSnapshot
 }
 
 interface Origin {
@@ -622,6 +630,27 @@ export class PolicyEngine implements Summable {
       colleague: () => this.fleet,
       plugs: { set, mode: this.modes.plug, ...(permits && { resize: this.resizing(permits) }) }
     })
+  }
+
+  snapshot(now: number): PolicyPartsSnapshot {
+    const { circuits, entries, permits } = this
+    // A shared budget is in its own snapshot.
+    const budget = this.settings.budget === undefined ? undefined : this.budget
+    return {
+      ...(circuits === undefined ? {} : { breaker: circuits.snapshot(entries, now) }),
+      ...(budget === undefined ? {} : { budget: budget.snapshot(now) }),
+      ...(permits === undefined ? {} : { bulkhead: permits.snapshot(entries.values()) })
+    }
+  }
+
+  /** Restores the parts that this policy has, all or none. */
+  restore(where: string, snapshot: PolicyPartsSnapshot, ages: Ages, now: number, fiber: AnyFiber): void {
+    const { entries } = this
+    const { breaker, budget, bulkhead } = snapshot
+    const restoreCircuits = breaker && this.circuits?.restore(`${where}: breaker`, entries, breaker, ages, now, fiber)
+    restoreCircuits?.()
+    if (budget !== undefined && this.settings.budget !== undefined) this.budget?.restore(budget, ages, now)
+    if (bulkhead !== undefined) this.permits?.restore(entries, bulkhead, now)
   }
 
   private resizing(permits: Permits.Permits): Plug {

@@ -57,7 +57,7 @@ interface Folded<S> {
 }
 
 /** A tuner of any kind of policy. */
-export interface AnyTuner extends Pick<Tuner<object, object>, "decode" | "check" | "checkConfigured" | "preview"> {
+interface AnyTuner extends Pick<Tuner<object, object>, "decode" | "check" | "checkConfigured" | "preview"> {
   readonly plug: Plug
   readonly configured: Schema.JsonObject
   readonly described: Schema.JsonObject

@@ -34,9 +34,6 @@ export const isProduction = (): boolean => platform.process?.env?.["NODE_ENV"] =
 export const variable = (name: string): string | undefined =>
   attempt(() => platform.process?.env?.[name], undefined) || undefined
 
-/** A module of Node, where there is one. A bundler does not see it. */
-export const builtin = (name: string): unknown => platform.process?.getBuiltinModule?.(name)
-
 /** A value that code finds in everything that it starts, promises included. */
 export interface AsyncLocal<A> {
   readonly getStore: () => A | undefined
@@ -45,7 +42,14 @@ export interface AsyncLocal<A> {
 
 /** `AsyncLocalStorage` of Node, Deno, Bun and Cloudflare; `undefined` on a platform without it. */
 export const makeAsyncLocal = <A>(): AsyncLocal<A> | undefined => {
-  const hooks = builtin("node:async_hooks") as { readonly AsyncLocalStorage?: new () => unknown } | undefined
-  const Storage = hooks?.AsyncLocalStorage
-  return Storage && (new Storage() as AsyncLocal<A>)
+  const Storage = builtin<{ readonly AsyncLocalStorage?: new () => AsyncLocal<A> }>(
+    "node:async_hooks"
+  )?.AsyncLocalStorage
+  return Storage && new Storage()
 }
+
+/**
+ * A built-in module of Node, which Bun and Deno may have too; `undefined` on a platform without it. It is loaded now, and not when
+ * the module is imported that asks for it. `M` is what the caller uses of it.
+ */
+export const builtin = <M>(name: string): M | undefined => platform.process?.getBuiltinModule?.(name) as M | undefined
