@@ -116,7 +116,10 @@ describe("Policies.command", () => {
       yield* Policy.make("slow", { timeout: "1 second" })
       yield* Bulkhead.make("db", { maxConcurrent: 1 })
       const actions = (yield* Policies.all).map(({ control }) => Object.keys(control))
-      assert.deepStrictEqual(actions, [["set", "mode"], ["resize", "set"]])
+      assert.deepStrictEqual(actions, [
+        ["set", "mode"],
+        ["resize", "set"]
+      ])
     }).pipe(alone)
   )
 })
