@@ -95,10 +95,7 @@ const Settings = Schema.Struct({
   rollout: field(Schema.Unknown),
   /** What the stats measure changes no call: as options, and as `Policies` lists it. */
   stats: field(Schema.Struct({ window: field(Millis) })),
-  window: field(Millis),
-  /** The lab enforces. */
-  mode: field(Schema.Literals(["enforce", "observe", "off"])),
-  rollout: field(Schema.Json)
+  window: field(Millis)
 })
 
 /** Settings, durations in milliseconds. What was not given has the default of the library, and is left out. */
