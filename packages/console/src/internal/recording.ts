@@ -33,7 +33,7 @@ interface Sample {
 }
 
 /** What was counted in the time of a recording. */
-export interface Measured {
+interface Measured {
   readonly millis: number
   readonly calls: number
   readonly successes: number
