@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { Bulkhead, type CircuitBreaker, Policy, Timeout } from "effect-resilience"
 import { type Gate, options as gateOptions, steered } from "./bulkhead.ts"
-import { options as policyOptions } from "./policy.ts"
+import { options as policyOptions } from "./settings.ts"
 import { operated } from "./steer.ts"
 import type { WorkError } from "./work.ts"
 

@@ -40,6 +40,9 @@ export class InForce<C> {
   }
 }
 
+/** The commands whose effect is computed from all that are in force. */
+const computed: ReadonlyArray<string> = ["resize", "set", "mode"]
+
 /** How an operator ends a command, and how many are in force. */
 export interface Operator {
   readonly undo: (nth: number) => Effect.Effect<void>
@@ -48,7 +51,9 @@ export interface Operator {
 
 /** The operator of what was made with this registry. */
 export const operatorOf = (registry: Policies.Registry): Operator => {
-  const inForce = Effect.provideService(Policies.inForce, Policies.CurrentRegistry, registry)
+  const inForce = Effect.map(Policies.inForce, (all) => all.filter(({ action }) => computed.includes(action))).pipe(
+    Effect.provideService(Policies.CurrentRegistry, registry)
+  )
   return {
     undo: (nth) =>
       Effect.flatMap(inForce, (all) => Effect.orDie(Policies.undo(all[nth % all.length]!.id))).pipe(
