@@ -2,8 +2,9 @@
 // process that has just started does not learn about an outage all over again.
 import assert from "node:assert/strict"
 import { NodeServices } from "@effect/platform-node"
-import { Console, Effect, FileSystem, Layer, Schedule, Schema } from "effect"
+import { Console, Effect, FileSystem, Layer, Schedule } from "effect"
 import { CircuitBreaker, Transient, TripPolicy } from "effect-resilience"
+import * as State from "effect-resilience/state/State"
 
 class FeedDown extends Transient.TaggedError<FeedDown>()("FeedDown", {}) {}
 
@@ -39,25 +40,8 @@ const job = (turns: number) =>
     return seen
   })
 
-// What the breaker knows, in a file: read when the layer is built, written when it is closed.
-const SnapshotFile = Schema.fromJsonString(CircuitBreaker.Snapshot)
-const remembered = (file: string) =>
-  Layer.effectDiscard(
-    Effect.gen(function* () {
-      const fs = yield* FileSystem.FileSystem
-      if (yield* fs.exists(file)) {
-        const snapshot = yield* fs.readFileString(file).pipe(Effect.flatMap(Schema.decodeEffect(SnapshotFile)))
-        yield* Feed.restore(snapshot)
-      }
-      yield* Effect.addFinalizer(() =>
-        Feed.snapshot.pipe(
-          Effect.flatMap(Schema.encodeEffect(SnapshotFile)),
-          Effect.flatMap((text) => fs.writeFileString(file, text)),
-          Effect.orDie
-        )
-      )
-    })
-  ).pipe(Layer.provideMerge(Feed.layer))
+// What the breaker knows, in a file: read when the layer is built, written while it lives and when it is closed.
+const remembered = (file: string) => Feed.layer.pipe(Layer.provideMerge(State.layerFile({ path: file })), Layer.fresh)
 
 const program = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem

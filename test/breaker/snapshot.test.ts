@@ -163,7 +163,7 @@ describe("what a snapshot may hold", () => {
 
   const sound = { key: "a", state: "open", since: 0, retryAfter: 5, openFor: 5, openings: 1 }
   const bad = [
-    ["another version", { version: 2, at: 0, circuits: [] }],
+    ["another version", { version: 3, at: 0, circuits: [] }],
     ["an unknown state", { version: 1, at: 0, circuits: [{ ...sound, state: "half-open" }] }],
     ["no number of openings", { version: 1, at: 0, circuits: [{ ...sound, openings: null }] }],
     ["a fraction of an opening", { version: 1, at: 0, circuits: [{ ...sound, openings: 0.5 }] }],

@@ -10,6 +10,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as Change from "./Change.ts"
@@ -25,6 +26,7 @@ import type * as Permits from "./engine/permits.ts"
 import * as Protecting from "./engine/protect.ts"
 import { setCommand, type Tuned, TunedKey, Tuner } from "./engine/retune.ts"
 import { toJson } from "./engine/settingsJson.ts"
+import * as Snapshots from "./engine/snapshots.ts"
 import * as Streams from "./engine/stream.ts"
 import { watch } from "./engine/watchConfig.ts"
 import type * as Rejection from "./Rejection.ts"
@@ -221,6 +223,41 @@ export interface ApplyStream<R2> {
   <A, E, R>(self: Stream.Stream<A, E, R>): Stream.Stream<A, E | Rejection.BulkheadFull, R | R2>
 }
 
+const PermitCount = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))
+
+/**
+ * The permits of a snapshot.
+ *
+ * @internal
+ */
+export const permitsFields = {
+  /** The permits of every key, if `resize` has changed them. */
+  maxConcurrent: Schema.optionalKey(PermitCount),
+  /** The keys with permits of their own. */
+  keys: Schema.Array(Schema.Struct({ key: Schema.String, maxConcurrent: PermitCount }))
+}
+
+/**
+ * Describes what `resize` has changed as JSON-safe data, to restore it after a restart.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Snapshot = Schema.Struct({
+  version: Schema.Literal(2),
+  /** Wall time, in milliseconds since the epoch. */
+  at: Schema.Finite,
+  ...permitsFields
+})
+
+/**
+ * The type of a snapshot.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Snapshot = typeof Snapshot.Type
+
 /**
  * A bulkhead. `R` is what its members require: nothing for a bulkhead from {@link make}, the service for the statics of
  * a {@link Service} class.
@@ -264,6 +301,12 @@ export interface Bulkhead<R = never> {
   readonly control: Control<R>
   /** The events of this bulkhead, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
+  /** Returns what `resize` has changed as data. */
+  readonly snapshot: Effect.Effect<Snapshot, never, R>
+  /**
+   * Resizes as a snapshot says. Dies with a `RangeError` that names the field when a value is no snapshot's, and then changes nothing.
+   */
+  readonly restore: (snapshot: Snapshot, options?: Types.RestoreOptions) => Effect.Effect<void, never, R>
 }
 
 const module = "Bulkhead"
@@ -336,6 +379,8 @@ export const make = (name: string, options: Options): Effect.Effect<Bulkhead> =>
   return created("made", name, options, settings, {})
 }
 
+const readSnapshot = Snapshots.reader(Snapshot)
+
 const created = (
   origin: Instances.Origin,
   name: string,
@@ -394,7 +439,13 @@ const makeWith = (name: string, engine: BulkheadEngine, tuned: Tuned): Bulkhead 
     allStats: Effect.sync(() => engine.allStats()),
     resize: Changes.resizeCommand(Check.inside(where, "resize"), engine.operate(tuned.desk, tuned.tuner.plug)),
     control: { set: setCommand(Check.inside(where, "control.set"), tuned) },
-    events: Event.streamFrom(engine.reporter.local)
+    events: Event.streamFrom(engine.reporter.local),
+    ...Snapshots.members(
+      Check.inside(where, "restore"),
+      readSnapshot,
+      () => engine.snapshot(),
+      (snapshot, _, __, now) => engine.restore(snapshot, now)
+    )
   }
   return Object.assign(members, { [EngineKey]: engine, [TunedKey]: tuned })
 }
@@ -476,6 +527,8 @@ export const Service =
       resize: inContext.call((bulkhead) => bulkhead.resize),
       control: { set: inContext.call((bulkhead) => bulkhead.control.set) },
       events: inContext.stream((bulkhead) => bulkhead.events),
+      snapshot: inContext.effect((bulkhead) => bulkhead.snapshot),
+      restore: inContext.call((bulkhead) => bulkhead.restore),
       ...FromConfig.layers(
         id,
         service,

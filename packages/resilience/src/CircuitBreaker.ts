@@ -11,7 +11,6 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
-import * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -29,6 +28,7 @@ import * as OpenTime from "./engine/openTime.ts"
 import * as Protecting from "./engine/protect.ts"
 import { setCommand, type Tunable, TunedKey, Tuner } from "./engine/retune.ts"
 import { toJson } from "./engine/settingsJson.ts"
+import * as Snapshots from "./engine/snapshots.ts"
 import * as Streams from "./engine/stream.ts"
 import { watch } from "./engine/watchConfig.ts"
 import * as Outcome from "./Outcome.ts"
@@ -51,7 +51,7 @@ import { defaultKey } from "./Types.ts"
  * | `trip` | a `TripPolicy` | `standard`: 80 % of 20 or more calls in 10 seconds, or 10 in a row over at least 2 seconds |
  * | `openFor` | a duration above zero, {@link OpenFor}, or a `Schedule` | 50 milliseconds growing by 1.1 to 1 second, +-20 % |
  * | `maxRetryAfter` | a duration above zero | 10 minutes |
- * | `probes` | see {@link Probes} | 1 permitted, 1 success, lease of 10 seconds |
+ * | `probes` | see {@link Probes} | 1 permitted, 1 success, lease of 500 ms |
  * | `keys` | see `Types.KeyOptions` | 10,000 keys, 1 hour |
  * | `failures`, `ignore`, `others`, `throttled`, `failWhen`, `classify` | see `Outcome.Classification` | transient errors, defects |
  *
@@ -119,7 +119,7 @@ export interface Probes {
   readonly successes?: number | undefined
   /**
    * After this time another call may probe; the result of the first still counts. A duration above zero.
-   * Default: 10 seconds.
+   * Default: 500 ms, so that a half-open circuit lets a call through at least twice a second.
    */
   readonly lease?: Duration.Input | undefined
 }
@@ -213,22 +213,12 @@ export interface Permit {
   readonly ignore: Effect.Effect<void>
 }
 
-/** Milliseconds of zero or more. */
-const Millis = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
-
 /**
- * Describes the circuits of a breaker at one moment as JSON-safe data, to restore them after a restart.
+ * The circuits of a snapshot.
  *
- * **Details** Trip states are not part of it. A half-open circuit is saved as open with its open time over, so its next
- * call is a probe.
- *
- * @category models
- * @since 0.1.0
+ * @internal
  */
-export const Snapshot = Schema.Struct({
-  version: Schema.Literal(1),
-  /** Wall time, in milliseconds since the epoch. */
-  at: Schema.Finite,
+export const circuitsFields = {
   /**
    * The state in which the circuits of all other keys begin: `"closed"` unless an operator isolated or disabled every key.
    * A restore without it keeps the present one.
@@ -239,20 +229,41 @@ export const Snapshot = Schema.Struct({
       key: Schema.String,
       state: Schema.Literals(["closed", "open", "isolated", "disabled"]),
       /** Milliseconds in this state. */
-      since: Millis,
+      since: Snapshots.Millis,
+      /** Milliseconds since its last call ended. Default: 0. */
+      idle: Schema.optionalKey(Snapshots.Millis),
       /** Milliseconds until the first probe, while open. */
-      retryAfter: Millis,
+      retryAfter: Snapshots.Millis,
       /** How long the last opening was meant to last, in milliseconds. */
-      openFor: Millis,
+      openFor: Snapshots.Millis,
       openings: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)),
       /** Milliseconds since the circuit left closed, while it is open. */
-      unhealthySince: Schema.optionalKey(Millis),
+      unhealthySince: Schema.optionalKey(Snapshots.Millis),
       /** The parts of the trip policy that opened it, which judge its probes. */
       openedBy: Schema.optionalKey(Schema.Array(Schema.String)),
       /** Why it opened. */
-      evidence: Schema.optionalKey(Rejection.Evidence)
+      evidence: Schema.optionalKey(Rejection.Evidence),
+      /** What the trip policy has counted, while closed: the states of its parts by name. */
+      trip: Schema.optionalKey(TripPolicy.Saved)
     })
   )
+}
+
+/**
+ * Describes the circuits of a breaker at one moment as JSON-safe data, to restore them after a restart.
+ *
+ * **Details** Times are ages in milliseconds; `at` is the only moment. The trip state of a closed circuit is part of it, if its trip
+ * policy has `toJson`, as the built-in ones have. A half-open circuit is saved as open with its open time over, so its next call is
+ * a probe. Version 1 had no trip states, and can still be restored.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Snapshot = Schema.Struct({
+  version: Schema.Literals([1, 2]),
+  /** Wall time, in milliseconds since the epoch. */
+  at: Schema.Finite,
+  ...circuitsFields
 })
 
 /**
@@ -474,14 +485,14 @@ export interface CircuitBreaker<C = {}, R = never> {
   readonly transitions: Stream.Stream<Event.Transition, never, R>
   /** Commands of an operator. */
   readonly control: Control<R>
-  /** Returns the circuits as data, without their trip states. */
+  /** Returns the circuits as data, with what the trip policies of closed ones have counted. */
   readonly snapshot: Effect.Effect<Snapshot, never, R>
   /**
-   * Restores the circuits of a snapshot, aged by the wall time since it was taken: the open time may be over by now. What
-   * is left of it is at most what the options of this breaker allow. Throws a `RangeError` that names the field when a
-   * value is no snapshot's.
+   * Restores the circuits of a snapshot, aged by the wall time since it was taken: the open time may be over by now, and calls may have
+   * left the window of a rate. What is left of the open time is at most what the options of this breaker allow. Circuits of other keys
+   * stay as they are. Dies with a `RangeError` that names the field when a value is no snapshot's, and then changes nothing.
    */
-  readonly restore: (snapshot: Snapshot) => Effect.Effect<void, never, R>
+  readonly restore: (snapshot: Snapshot, options?: Types.RestoreOptions) => Effect.Effect<void, never, R>
 }
 
 const module = "CircuitBreaker"
@@ -505,7 +516,7 @@ export const resolveCircuit = (where: string, options: Omit<Options, "keys">): C
     probes: {
       permitted,
       successes: Check.integer(where, "probes.successes", Check.orDefault(probes.successes, 1), 1, permitted),
-      lease: Check.millis(where, "probes.lease", Check.orDefault(probes.lease, "10 seconds"))
+      lease: Check.millis(where, "probes.lease", Check.orDefault(probes.lease, "500 millis"))
     },
     openFor: OpenTime.resolve(where, openFor),
     maxRetryAfter: Check.millis(where, "maxRetryAfter", Check.orDefault(maxRetryAfter, "10 minutes"), {
@@ -667,23 +678,17 @@ const makeWith = <C>(
       ...Changes.circuitCommands(where, engine.operate(desk, tuner.plug)),
       set: setCommand(Check.inside(where, "control.set"), tuned)
     },
-    snapshot: Time.withNow((now, fiber) => engine.snapshot(now, fiber)),
-    restore: (snapshot) =>
-      Time.withNow((now, fiber) => {
-        engine.restore(checkSnapshot(Check.inside(where, "restore"), snapshot), now, fiber)
-      })
+    ...Snapshots.members(
+      Check.inside(where, "restore"),
+      readSnapshot,
+      (now) => engine.snapshot(now),
+      (snapshot, at, ages, now, fiber) => engine.restore(at, snapshot, ages, now, fiber)
+    )
   }
   return Object.assign(members, { [EngineKey]: engine, [TunedKey]: tuned })
 }
 
-const decodeSnapshot = Schema.decodeUnknownResult(Snapshot)
-
-/** Refuses what is no snapshot with a sentence that names the field. */
-const checkSnapshot = (where: string, snapshot: Snapshot): Snapshot => {
-  const decoded = decodeSnapshot(snapshot)
-  if (Result.isSuccess(decoded)) return decoded.success
-  throw new RangeError(`${where}: the argument must be a Snapshot: ${decoded.failure.message}`)
-}
+const readSnapshot = Snapshots.reader(Snapshot)
 
 const statics = <Self, C>(id: string, service: Context.Service<Self, CircuitBreaker<C>>): CircuitBreaker<C, Self> => {
   const where = Check.named(module, id)

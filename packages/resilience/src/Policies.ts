@@ -13,6 +13,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import type * as Bulkhead from "./Bulkhead.ts"
 import * as Change from "./Change.ts"
 import type * as CircuitBreaker from "./CircuitBreaker.ts"
 import type * as Event from "./Event.ts"
@@ -20,10 +21,12 @@ import * as Changes from "./engine/changes.ts"
 import * as Instances from "./engine/instances.ts"
 import { tunedOf } from "./engine/retune.ts"
 import type * as Policy from "./Policy.ts"
+import type * as RetryBudget from "./RetryBudget.ts"
 import * as Broadcast from "./runtime/broadcast.ts"
 import * as Time from "./runtime/clock.ts"
 import { attempt } from "./runtime/read.ts"
 import type * as Stats from "./Stats.ts"
+import type { RestoreOptions } from "./Types.ts"
 
 /**
  * What a policy is: the module that created it.
@@ -32,6 +35,14 @@ import type * as Stats from "./Stats.ts"
  * @since 0.1.0
  */
 export type Kind = Change.Kind
+
+/**
+ * The snapshot of a policy of any kind.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Snapshot = Policy.Snapshot | CircuitBreaker.Snapshot | RetryBudget.Snapshot | Bulkhead.Snapshot
 
 /**
  * One live policy.
@@ -62,9 +73,9 @@ export interface Entry {
   readonly events: Stream.Stream<Event.Event>
   /** The commands that the policy has the parts for. `set` takes the values of its kind, as data. */
   readonly control: Control
-  /** The circuits as data, and how to restore them; `undefined` for a kind without. */
-  readonly snapshot: Effect.Effect<CircuitBreaker.Snapshot> | undefined
-  readonly restore: ((snapshot: CircuitBreaker.Snapshot) => Effect.Effect<void>) | undefined
+  /** Its state as data, and how to restore it: of its own kind only. `undefined` for a kind without. */
+  readonly snapshot: Effect.Effect<Snapshot> | undefined
+  readonly restore: ((snapshot: Snapshot, options?: RestoreOptions) => Effect.Effect<void>) | undefined
 }
 
 /**
@@ -157,8 +168,8 @@ interface Members {
   readonly events?: Stream.Stream<Event.Event>
   readonly control?: Control
   readonly resize?: Policy.Control["resize"]
-  readonly snapshot?: Effect.Effect<CircuitBreaker.Snapshot>
-  readonly restore?: (snapshot: CircuitBreaker.Snapshot) => Effect.Effect<void>
+  readonly snapshot?: Effect.Effect<Snapshot>
+  readonly restore?: (snapshot: Snapshot, options?: RestoreOptions) => Effect.Effect<void>
 }
 
 const none: Effect.Effect<ReadonlyArray<Stats.Stats>> = Effect.succeed([])
@@ -169,7 +180,8 @@ const controlOf = ({ control, resize }: Members, desk: Changes.Desk | undefined)
   return Object.fromEntries(all.filter(([action]) => desk?.has(action as Changes.GivenAction)))
 }
 
-const toEntry = ({ desk, kind, name, number, policy, settings }: Instances.Instance): ReadonlyArray<Entry> => {
+/** @internal */
+export const toEntry = ({ desk, kind, name, number, policy, settings }: Instances.Instance): ReadonlyArray<Entry> => {
   // What is registered are the members that `make` returns.
   const members = policy() as Members | undefined
   if (members === undefined) return []

@@ -13,6 +13,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import type * as Change from "./Change.ts"
 import * as Event from "./Event.ts"
@@ -24,6 +25,7 @@ import * as Protecting from "./engine/protect.ts"
 import { Reporter } from "./engine/reporter.ts"
 import { setCommand, type Tuned, TunedKey, Tuner } from "./engine/retune.ts"
 import { toJson } from "./engine/settingsJson.ts"
+import * as Snapshots from "./engine/snapshots.ts"
 import { watch } from "./engine/watchConfig.ts"
 import * as Time from "./runtime/clock.ts"
 import * as EffectErrors from "./runtime/effectErrors.ts"
@@ -41,7 +43,7 @@ import { defaultKey } from "./Types.ts"
  *
  * | option | range | default |
  * |---|---|---|
- * | `ratio` | [0, 1] | 0.2 |
+ * | `ratio` | [0, 1] | 0.15 |
  * | `timeoutCost` | from 1 to `capacity`, or `Infinity` | 20 |
  * | `capacity` | a number >= 1 | 20 |
  * | `initial` | [0, `capacity`] | the capacity |
@@ -59,7 +61,7 @@ import { defaultKey } from "./Types.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** Tokens that each first attempt adds, in [0, 1], exact to six digits. Default: 0.2. */
+  /** Tokens that each first attempt adds, in [0, 1], exact to six digits. Default: 0.15. */
   readonly ratio?: number | undefined
   /**
    * Tokens that a retry takes after a timeout, a number from 1 to `capacity`, or `Infinity` for no retry after a timeout. The
@@ -185,6 +187,47 @@ export interface Account<R = never> {
 }
 
 /**
+ * The balances of a snapshot.
+ *
+ * @internal
+ */
+export const balancesFields = {
+  balances: Schema.Array(
+    Schema.Struct({
+      /** `"default"` for the balance of all keys. */
+      key: Schema.String,
+      /** Tokens. */
+      balance: Snapshots.Millis,
+      /** Milliseconds since it was used, with `per: "key"`. Default: 0. */
+      idle: Schema.optionalKey(Snapshots.Millis)
+    })
+  )
+}
+
+/**
+ * Describes the balances of a budget at one moment as JSON-safe data, to restore them after a restart.
+ *
+ * **Details** With `per: "key"` the balances of keys that are as in the beginning are left out.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Snapshot = Schema.Struct({
+  version: Schema.Literal(2),
+  /** Wall time, in milliseconds since the epoch. */
+  at: Schema.Finite,
+  ...balancesFields
+})
+
+/**
+ * The type of a snapshot.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Snapshot = typeof Snapshot.Type
+
+/**
  * A retry budget. `R` is what its members require: nothing for one from {@link make}, the service for the statics of a
  * {@link Service} class. Its own `gated`, `deposit`, `tryWithdraw` and `balance` are those of the key `"default"`.
  *
@@ -206,6 +249,13 @@ export interface RetryBudget<R = never> extends Account<R> {
   readonly control: Control<R>
   /** The events of this budget, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
+  /** Returns the balances as data. */
+  readonly snapshot: Effect.Effect<Snapshot, never, R>
+  /**
+   * Restores the balances of a snapshot, with what `minPerSecond` has added since, and at most the capacity. Dies with a `RangeError`
+   * that names the field when a value is no snapshot's, and then changes nothing.
+   */
+  readonly restore: (snapshot: Snapshot, options?: Types.RestoreOptions) => Effect.Effect<void, never, R>
 }
 
 interface WithEngine {
@@ -272,7 +322,7 @@ const smallestRatio = 1e-6
  */
 export const resolveBudget = (where: string, options: Options): BudgetSettings => {
   Check.noUnknown(where, options, [...budgetOptionNames, "keys"])
-  const ratio = Check.inRange(where, "ratio", Check.orDefault(options.ratio, 0.2), 0, 1)
+  const ratio = Check.inRange(where, "ratio", Check.orDefault(options.ratio, 0.15), 0, 1)
   const minPerSecond = Check.inRange(where, "minPerSecond", Check.orDefault(options.minPerSecond, 0), 0, Infinity)
   const per = Check.orDefault(options.per, "all")
   if (per !== "all" && per !== "key") Check.invalid(where, "per", '"all" or "key"', per)
@@ -334,6 +384,8 @@ export const make = (name: string, options: Options = {}): Effect.Effect<RetryBu
   return created("made", name, options, settings, {})
 }
 
+const readSnapshot = Snapshots.reader(Snapshot)
+
 const created = (
   origin: Instances.Origin,
   name: string,
@@ -387,7 +439,13 @@ const makeWith = (name: string, engine: Budget, reporter: Reporter, tuned: Tuned
     },
     allStats: Time.withNow((now) => engine.allStats(now)),
     control: { set: setCommand(Check.inside(Check.named(module, name), "control.set"), tuned) },
-    events: Event.streamFrom(reporter.local)
+    events: Event.streamFrom(reporter.local),
+    ...Snapshots.members(
+      Check.inside(Check.named(module, name), "restore"),
+      readSnapshot,
+      (now) => engine.snapshot(now),
+      (snapshot, _, ages, now) => engine.restore(snapshot, ages, now)
+    )
   }
   return Object.assign(budget, { [EngineKey]: engine, [TunedKey]: tuned })
 }
@@ -474,6 +532,8 @@ export const Service =
       allStats: inContext.effect((budget) => budget.allStats),
       control: { set: inContext.call((budget) => budget.control.set) },
       events: inContext.stream((budget) => budget.events),
+      snapshot: inContext.effect((budget) => budget.snapshot),
+      restore: inContext.call((budget) => budget.restore),
       ...FromConfig.layers(
         id,
         service,

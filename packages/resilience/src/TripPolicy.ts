@@ -7,8 +7,11 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import * as Window from "./machine/Window.ts"
 import * as Options from "./runtime/options.ts"
+import { has } from "./runtime/read.ts"
 
 /**
  * A rule for opening a circuit, with a state of type `S` per circuit.
@@ -19,7 +22,8 @@ import * as Options from "./runtime/options.ts"
  * While the circuit is half-open, the policy that opened it has a say in whether a probe succeeded: `probeFailed`.
  *
  * **Gotchas** Built-in policies set `usesDuration: false` where it applies. If you spread one and replace `record` with
- * a function that reads `duration`, set it to `true`. If you replace `initial`, replace `adopt` too, or set it to `undefined`.
+ * a function that reads `duration`, set it to `true`. If you replace `initial`, replace `adopt`, `toJson` and `fromJson`
+ * too, or set them to `undefined`.
  *
  * @category models
  * @since 0.1.0
@@ -59,6 +63,17 @@ export interface TripPolicy<S = unknown> {
    * Returns a state of its own, and leaves the given one as it is.
    */
   readonly adopt?: ((state: unknown, from: TripPolicy) => S | undefined) | undefined
+  /**
+   * The state as data for a snapshot: what JSON can hold, with moments as ages in milliseconds before `now`. `undefined` when there
+   * is nothing to keep. It leaves the state as it is. Of a policy without it, and without `fromJson`, a snapshot keeps no state.
+   */
+  readonly toJson?: ((state: S, now: number) => Schema.Json | undefined) | undefined
+  /**
+   * The state of which `toJson` returned the data, perhaps in another process and with other options. `taken` is the moment at which
+   * it did, on the clock of this process, and may be below zero: an age of then is the moment `taken - age` of now. `undefined` when
+   * nothing of it counts any more. Throws when the data is none that `toJson` returns: then nothing is restored.
+   */
+  readonly fromJson?: ((json: Schema.Json, taken: number, now: number) => S | undefined) | undefined
 }
 
 /**
@@ -112,6 +127,8 @@ export const make = <S>(policy: {
   readonly usesDuration?: boolean | undefined
   readonly settings?: Readonly<Record<string, unknown>> | undefined
   readonly adopt?: ((state: unknown, from: TripPolicy) => S | undefined) | undefined
+  readonly toJson?: ((state: S, now: number) => Schema.Json | undefined) | undefined
+  readonly fromJson?: ((json: Schema.Json, taken: number, now: number) => S | undefined) | undefined
 }): TripPolicy<S> => {
   Options.nonEmpty("TripPolicy.make", "name", policy.name)
   return Options.tripPolicy("TripPolicy.make", "policy", {
@@ -211,6 +228,78 @@ const adoptParts = (parts: ReadonlyArray<TripPolicy>, kept: ReadonlyArray<Kept>)
   return parts.map((part, i) => (found[i] === undefined ? part.initial() : found[i].state))
 }
 
+/** Reads data of a snapshot, or throws what is wrong with it. */
+const reader = <A>(schema: Schema.Codec<A, unknown>): ((json: unknown) => A) => {
+  const decode = Schema.decodeUnknownResult(schema, { onExcessProperty: "error" })
+  return (json) => {
+    const decoded = decode(json)
+    if (Result.isSuccess(decoded)) return decoded.success
+    throw new RangeError(decoded.failure.message)
+  }
+}
+
+const Age = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
+
+const Count = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1e12 }))
+
+/** More parts than a combination has. */
+const mostParts = 1000
+
+/**
+ * The states of a policy in a snapshot: those of its parts if it is a combination, otherwise its own.
+ *
+ * @internal
+ */
+export const Saved = Schema.Array(Schema.Struct({ name: Schema.String, state: Schema.Json })).check(
+  Schema.isMaxLength(mostParts)
+)
+
+/** @internal */
+export type Saved = typeof Saved.Type
+
+const savedParts = (kept: ReadonlyArray<Kept>, now: number): Saved | undefined => {
+  const saved = kept.flatMap(({ policy, state }) => {
+    const json = policy.fromJson && policy.toJson?.(state, now)
+    return json === undefined ? [] : [{ name: policy.name, state: json }]
+  })
+  return saved.length === 0 ? undefined : saved
+}
+
+/** The states of parts with their names, in order; `undefined` for a part that finds nothing. Parts of one name are numbered. */
+const restoredParts = (
+  parts: ReadonlyArray<TripPolicy>,
+  saved: Saved,
+  taken: number,
+  now: number
+): ReadonlyArray<unknown> =>
+  parts.map((part, i) => {
+    const before = parts.slice(0, i).filter(({ name }) => name === part.name).length
+    const own = saved.filter(({ name }) => name === part.name)[before]
+    if (own === undefined) return undefined
+    const restored = Result.try(() => part.fromJson?.(own.state, taken, now))
+    if (Result.isSuccess(restored)) return restored.success
+    const { failure } = restored
+    const reason = failure instanceof Error ? failure.message : String(failure)
+    throw new RangeError(`the state of ${part.name}: ${reason}`, { cause: failure })
+  })
+
+/**
+ * The state of a circuit for a snapshot; `undefined` when there is nothing to keep.
+ *
+ * @internal
+ */
+export const save = (policy: TripPolicy, state: unknown, now: number): Saved | undefined =>
+  savedParts(keptIn(state, policy), now)
+
+/**
+ * The state of a circuit from a snapshot; `undefined` when nothing of it counts any more. A policy takes what its name says, so that
+ * one whose options or whose combination has changed keeps what it knows.
+ *
+ * @internal
+ */
+export const restored = (policy: TripPolicy, saved: Saved, taken: number, now: number): unknown =>
+  splits.has(policy) ? policy.fromJson?.(saved, taken, now) : restoredParts([policy], saved, taken, now)[0]
+
 /**
  * The state of {@link consecutive}.
  *
@@ -227,6 +316,11 @@ export interface ConsecutiveState {
 /** `since` is rounded up, so it may be later than `now` within the same millisecond. The result is never negative. */
 const lasted = (state: ConsecutiveState, now: number): number =>
   state.failures === 0 ? 0 : Math.max(0, now - state.since)
+
+/** Milliseconds by which an age that was added and subtracted may be too short. */
+const inexact = 1e-3
+
+const readRow = reader(Schema.Struct({ failures: Count, since: Age }))
 
 /**
  * Opens after `failures` failures in a row, if the row lasts at least `minDuration`.
@@ -284,7 +378,13 @@ export const consecutive = (
     }),
     usesDuration: false,
     settings,
-    adopt: adoptRule<ConsecutiveState>("consecutive", ({ failures, since }) => ({ failures, since }))
+    adopt: adoptRule<ConsecutiveState>("consecutive", ({ failures, since }) => ({ failures, since })),
+    toJson: (state, now) =>
+      state.failures === 0 ? undefined : { failures: state.failures, since: Math.floor(lasted(state, now)) },
+    fromJson: (json, taken) => {
+      const row = readRow(json)
+      return { failures: row.failures, since: Math.ceil(taken - row.since - inexact) }
+    }
   })
   return built(policy, "consecutive", settings)
 }
@@ -321,6 +421,25 @@ const rateNames = ["threshold", "window", "calls", "minimumCalls"]
 interface Rate extends WindowOptions {
   readonly threshold?: number | undefined
 }
+
+const readTime = reader(
+  Schema.Struct({
+    width: Schema.Finite.check(Schema.isGreaterThan(0)),
+    buckets: Schema.Array(
+      Schema.Tuple([Age, Count, Count]).check(
+        Schema.makeFilter(([, calls, marked]) => marked <= calls || "not more marked calls than calls")
+      )
+    ).check(Schema.isMaxLength(Window.buckets))
+  })
+)
+
+const readCalls = reader(
+  Schema.Struct({ calls: Schema.String.check(Schema.isMaxLength(mostCalls), Schema.isPattern(/^[01]*$/)) })
+)
+
+/** The window of the data of a snapshot: a rate of calls has no use for one of time, and the other way round. */
+const readWindow = (json: unknown): { readonly calls: string } | Window.SavedTime =>
+  has(json, "calls") ? readCalls(json) : readTime(json)
 
 /** A rate of marked calls, which are the failed or the slow calls. */
 const rate = (
@@ -364,7 +483,15 @@ const rate = (
       figures,
       usesDuration,
       settings,
-      adopt: adoptRule<Window.CallWindow>(ruleName(name, calls), (state) => Window.resizeCalls(state, calls))
+      adopt: adoptRule<Window.CallWindow>(ruleName(name, calls), (state) => Window.resizeCalls(state, calls)),
+      toJson: (state) => {
+        const saved = Window.saveCalls(state)
+        return saved === undefined ? undefined : { calls: saved }
+      },
+      fromJson: (json) => {
+        const saved = readWindow(json)
+        return "calls" in saved ? Window.restoreCalls(saved.calls, calls) : undefined
+      }
     })
     return built(policy, name, settings)
   }
@@ -381,7 +508,17 @@ const rate = (
     },
     usesDuration,
     settings,
-    adopt: adoptRule<Window.TimeWindow>(name, (state) => Window.resizeTime(state, window))
+    adopt: adoptRule<Window.TimeWindow>(name, (state) => Window.resizeTime(state, window)),
+    toJson: (state, now) => {
+      const saved = Window.saveTime(state, now)
+      return saved === undefined
+        ? undefined
+        : { width: saved.width, buckets: saved.buckets.map((bucket) => [...bucket]) }
+    },
+    fromJson: (json, taken, now) => {
+      const saved = readWindow(json)
+      return "calls" in saved ? undefined : Window.restoreTime(saved, window, taken, now)
+    }
   })
   return built(policy, name, settings)
 }
@@ -502,8 +639,18 @@ const combined = (name: "any" | "all", policies: ReadonlyArray<TripPolicy>) => (
   },
   usesDuration: policies.some((policy) => policy.usesDuration !== false),
   settings: { parts: policies.map(({ name, settings }) => ({ name, ...settings })) },
-  adopt: (state: unknown, from: TripPolicy) => adoptParts(policies, keptIn(state, from))
+  adopt: (state: unknown, from: TripPolicy) => adoptParts(policies, keptIn(state, from)),
+  toJson: (state: ReadonlyArray<unknown>, now: number): Schema.Json | undefined =>
+    savedParts(split(policies)(state), now),
+  fromJson: (json: Schema.Json, taken: number, now: number): ReadonlyArray<unknown> | undefined => {
+    const states = restoredParts(policies, readSaved(json), taken, now)
+    return states.every((state) => state === undefined)
+      ? undefined
+      : states.map((state, i) => state ?? policies[i]?.initial())
+  }
 })
+
+const readSaved = reader(Saved)
 
 /** The states of the parts of {@link combined}. */
 const split =
@@ -624,6 +771,12 @@ const failureRateOrConsecutive = (
     adopt: (state, from) => {
       const parts = either.adopt?.(state, from)
       // The parts of `either` are these two, in this order.
+      return parts === undefined ? undefined : together(...(parts as [Window.TimeWindow, ConsecutiveState]))
+    },
+    toJson: (state, now) => either.toJson?.([state, state], now),
+    fromJson: (json, taken, now) => {
+      const parts = either.fromJson?.(json, taken, now)
+      // As above.
       return parts === undefined ? undefined : together(...(parts as [Window.TimeWindow, ConsecutiveState]))
     },
     record: (state, failed, duration, now) => {

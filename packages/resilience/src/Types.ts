@@ -209,3 +209,18 @@ type IsUnknown<T> = ((value: T) => void) extends (value: unknown) => void
 export type RequireSelf<Self, Module extends string, Class> = [Self] extends [never]
   ? `Name the class itself: class MyService extends ${Module}.Service<MyService>()(...)`
   : Class
+
+/**
+ * Options of `restore`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RestoreOptions {
+  /**
+   * What was not used for longer is left out, because it is no evidence any more: a circuit that was not called, or an open one that
+   * is due for a probe for longer, and the balance of a key. What an operator has set is kept. A duration of zero or more.
+   * Default: 4 days.
+   */
+  readonly timeToLive?: Duration.Input | undefined
+}

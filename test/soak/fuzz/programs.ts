@@ -211,7 +211,7 @@ const program = (random: Draw, label: string, set: (by: number) => void) =>
       assert.deepEqual([running, waiting], [0, 0], `${label}: calls that run and wait at the end, key ${key}`)
     }
     for (const key of keys) {
-      yield* policy.control.disable({ key })
+      if (options.breaker !== undefined) yield* policy.control.disable({ key })
       const hold = (self: Effect.Effect<never>) => policy.protect({ key })(not(self)) as Effect.Effect<unknown, unknown>
       yield* Conservation.permits(permits, hold)
     }

@@ -19,33 +19,24 @@ import { retryAfterOf } from "./asked.ts"
 import type { Desk, Plug } from "./changes.ts"
 import { CircuitChanges } from "./circuitChanges.ts"
 import {
-  type BaseState,
   type Cells,
   CircuitCell,
   type CircuitSettings,
-  type CircuitSnapshot,
   Circuits,
+  type CircuitsSnapshot,
   circuitCells,
-  toSnapshot,
   untimed
 } from "./circuits.ts"
 import * as Counters from "./counters.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import * as Protect from "./protect.ts"
 import { Reporter } from "./reporter.ts"
+import type { Ages } from "./snapshots.ts"
 import type { Select, Summable } from "./sums.ts"
 
 export interface BreakerSettings extends CircuitSettings {
   readonly classify: Protect.Classify
   readonly keys: KeySettings
-}
-
-export interface BreakerSnapshot {
-  /** Wall time, in milliseconds since the epoch. */
-  readonly at: number
-  /** The state in which the circuits of keys without an entry begin. */
-  readonly base?: BaseState
-  readonly circuits: ReadonlyArray<CircuitSnapshot>
 }
 
 class BreakerCell extends CircuitCell {
@@ -276,25 +267,12 @@ export class BreakerEngine implements Summable {
     return circuitCells(this.cells, now)
   }
 
-  snapshot(now: number, fiber: AnyFiber) {
-    return {
-      version: 1 as const,
-      at: Time.epochMillis(fiber),
-      base: this.circuits.baseState,
-      // Without the entry that keys share when there is no room: it is the state of no single key.
-      circuits: Array.from(this.cells.values(), (cell) => toSnapshot(cell, now))
-    }
+  snapshot(now: number) {
+    return this.circuits.snapshot(this.cells, now)
   }
 
-  restore(snapshot: BreakerSnapshot, now: number, fiber: AnyFiber): void {
-    const away = Math.max(0, Time.epochMillis(fiber) - snapshot.at)
-    if (snapshot.base !== undefined) this.circuits.restoreBase(this.circuitCells(now), snapshot.base, now, fiber)
-    for (const circuit of snapshot.circuits) {
-      // What an operator did to a circuit holds beyond the limit of keys, as it does when it is done.
-      const isOperated = circuit.state === "isolated" || circuit.state === "disabled"
-      const cell = isOperated ? this.cells.ensure(circuit.key, now) : this.cells.getDedicated(circuit.key, now)
-      if (cell !== undefined) this.circuits.restore(cell, circuit, away, now, fiber)
-    }
+  restore(where: string, snapshot: CircuitsSnapshot, ages: Ages, now: number, fiber: AnyFiber): void {
+    this.circuits.restore(where, this.cells, snapshot, ages, now, fiber)()
   }
 }
 

@@ -8,8 +8,10 @@ import type * as Stats from "../Stats.ts"
 import { defaultKey } from "../Types.ts"
 import type { Desk, Plug } from "./changes.ts"
 import { Evicted, Past, stats, totals } from "./counters.ts"
+import type { Floor } from "./fleet.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import { ObservingReporter, type Reporter } from "./reporter.ts"
+import * as Snapshots from "./snapshots.ts"
 import type { Select, Summable, Sums } from "./sums.ts"
 
 export interface BudgetSettings {
@@ -18,8 +20,15 @@ export interface BudgetSettings {
   readonly capacity: number
   readonly initial: number
   readonly minPerSecond: number
+  /** Whether `minPerSecond` is the floor of a fleet: then no account earns it. */
+  readonly sharedFloor?: true
   /** The limits of the accounts per key; `undefined` for one account. */
   readonly keys: KeySettings | undefined
+}
+
+/** The balances of a budget; `"default"` is the key of the one of all keys. */
+export interface BudgetSnapshot {
+  readonly balances: ReadonlyArray<{ readonly key: string; readonly balance: number; readonly idle?: number }>
 }
 
 /** The success of a gated schedule is remembered here: it has no other state of a key. */
@@ -38,6 +47,8 @@ const historyOf = (account: Account): Past => {
   return account.past
 }
 
+const ownFloor = ({ minPerSecond, sharedFloor }: BudgetSettings): number => (sharedFloor === true ? 0 : minPerSecond)
+
 export class Budget implements Summable {
   private settings: BudgetSettings
   private readonly reporter: Reporter
@@ -45,6 +56,8 @@ export class Budget implements Summable {
   private readonly shared: Account
   private readonly accounts: Keyed<Account> | undefined
   private readonly evicted = new Evicted()
+  /** The floor of the fleet, in place of one of this process. */
+  private floor: Floor | undefined = undefined
   private observing: Budget | undefined
   /** Held, so that its alarms work as long as a call may come. */
   desk: Desk | undefined = undefined
@@ -70,6 +83,11 @@ export class Budget implements Summable {
     return this.settings.capacity
   }
 
+  /** Takes the floor of a fleet. */
+  share(floor: Floor): void {
+    this.floor = floor
+  }
+
   /** The budget that all policies which share this one charge while they observe. */
   get shadow(): Budget {
     this.observing ??= this.copy(undefined)
@@ -85,9 +103,9 @@ export class Budget implements Summable {
   retune(settings: BudgetSettings, now: number): void {
     this.settings = settings
     this.observing?.retune(settings, now)
-    const { capacity, minPerSecond, ratio } = settings
+    const { capacity, ratio } = settings
     for (const { tokens } of this.accounts === undefined ? [this.shared] : this.accounts.all()) {
-      Tokens.retune(tokens, { ratio, capacity, perSecond: minPerSecond }, now)
+      Tokens.retune(tokens, { ratio, capacity, perSecond: ownFloor(settings) }, now)
     }
   }
 
@@ -103,8 +121,8 @@ export class Budget implements Summable {
   }
 
   private make(key: string, now: number): Account {
-    const { capacity, initial, minPerSecond, ratio } = this.settings
-    const tokens = Tokens.make({ ratio, capacity, initial, perSecond: minPerSecond })
+    const { capacity, initial, ratio } = this.settings
+    const tokens = Tokens.make({ ratio, capacity, initial, perSecond: ownFloor(this.settings) })
     return { key, lastUsed: Math.floor(now), tokens, answeredFrom: Decision.neverAnswered, calls: 0, past: undefined }
   }
 
@@ -164,7 +182,7 @@ export class Budget implements Summable {
     const now = Time.monotonicMillis(fiber)
     const account = this.use(key, now, fiber)
     const { tokens } = account
-    if (Tokens.tryWithdraw(tokens, price, now)) {
+    if (Tokens.tryWithdraw(tokens, price, now) || this.floor?.tryTake(price, now) === true) {
       historyOf(account).retries += 1
       return true
     }
@@ -218,6 +236,39 @@ export class Budget implements Summable {
       capacity: this.capacity,
       totals: totals(calls, 0, past)
     })
+  }
+
+  /** The balances as data, without those of keys that are as in the beginning. */
+  snapshot(now: number): BudgetSnapshot {
+    const { accounts, settings, shared } = this
+    const kept = accounts === undefined ? [shared] : Array.from(accounts.values())
+    const balances = kept.map((account) => ({
+      key: account.key,
+      balance: Tokens.balance(account.tokens, now),
+      ...(accounts === undefined ? {} : { idle: Snapshots.bounded(now - accounts.usedAt(account)) })
+    }))
+    return {
+      balances: balances
+        .filter(({ balance }) => accounts === undefined || balance !== settings.initial)
+        .map((one) => ({ ...one, balance: Snapshots.bounded(one.balance) }))
+    }
+  }
+
+  /** Sets the balances of a snapshot, with what time has added to them since. */
+  restore({ balances }: BudgetSnapshot, ages: Snapshots.Ages, now: number): void {
+    const { accounts, shared } = this
+    for (const { balance, idle = 0, key } of balances) {
+      const restored = (account: Account): void => Tokens.restore(account.tokens, balance, ages.away, now)
+      if (accounts === undefined) {
+        if (key === shared.key) restored(shared)
+        continue
+      }
+      if (Snapshots.age(idle, ages) > ages.timeToLive) continue
+      const account = accounts.getDedicated(key, now)
+      if (account === undefined) continue
+      accounts.restoreUse(account, now - Snapshots.age(idle, ages), now)
+      restored(account)
+    }
   }
 
   /** Reading the balance of a key neither creates nor keeps its account. */

@@ -188,4 +188,12 @@ export class BulkheadEngine implements Summable {
       plugs: { set, resize: permits.plug("maxConcurrent", cells) }
     })
   }
+
+  snapshot(): Permits.PermitsSnapshot {
+    return this.permits.snapshot(this.cells.values())
+  }
+
+  restore(snapshot: Permits.PermitsSnapshot, now: number): void {
+    this.permits.restore(this.cells, snapshot, now)
+  }
 }

@@ -3,7 +3,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Event from "../Event.ts"
+import type * as Board from "../machine/Board.ts"
 import * as Circuit from "../machine/Circuit.ts"
+import type { Link, Member } from "../machine/Member.ts"
 import type { Outcome } from "../Outcome.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
@@ -12,9 +14,10 @@ import type { AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
 import * as TripPolicy from "../TripPolicy.ts"
 import { Past } from "./counters.ts"
-import { overflowKey } from "./keyed.ts"
+import { type Keyed, overflowKey } from "./keyed.ts"
 import * as OpenTime from "./openTime.ts"
 import type { Reporter } from "./reporter.ts"
+import * as Snapshots from "./snapshots.ts"
 import { type Sums, states } from "./sums.ts"
 
 export interface CircuitSettings {
@@ -39,6 +42,8 @@ const namesOf = (parts: unknown): ReadonlyArray<string> => (Array.isArray(parts)
 export class CircuitCell extends Circuit.Circuit<unknown> {
   declare readonly key: string
   declare past: Past | undefined
+  /** What the fleet knows of the key; set for a policy that shares its circuits, and absent otherwise. */
+  declare link: Link<CircuitCell> | undefined
 
   constructor(key: string, trip: TripPolicy.TripPolicy, now: number) {
     super(trip, now)
@@ -120,6 +125,9 @@ export interface Base {
 
 const closedBase: Base = { phase: Circuit.Closed, until: 0 }
 
+/** In place of a trip policy: the fleet opened the circuit. */
+const byFleet = "fleet"
+
 /** Why a circuit is open that a command has opened. */
 const byControl: Rejection.Evidence = { trip: "control", figures: {} }
 
@@ -128,13 +136,33 @@ export interface CircuitSnapshot {
   readonly key: string
   readonly state: "closed" | "open" | "isolated" | "disabled"
   readonly since: number
+  readonly idle?: number
   readonly retryAfter: number
   readonly openFor: number
   readonly openings: number
   readonly unhealthySince?: number
   readonly openedBy?: ReadonlyArray<string>
   readonly evidence?: Rejection.Evidence
+  readonly trip?: TripPolicy.Saved
 }
+
+/** A circuit of a snapshot that was checked and can be restored. */
+export interface Restorable {
+  readonly from: CircuitSnapshot
+  readonly tripState: unknown
+  /** The longest that the options of the breaker allow it to be open, in milliseconds. */
+  readonly longest: number
+}
+
+/** The circuits of a snapshot. */
+export interface CircuitsSnapshot {
+  /** The state in which the circuits of keys without an entry begin. */
+  readonly base?: BaseState
+  readonly circuits: ReadonlyArray<CircuitSnapshot>
+}
+
+/** The keyed entries of an engine, of which each is a circuit. */
+type Entries<Cell extends CircuitCell> = Keyed<Cell & { lastUsed: number }>
 
 /** The state that a circuit without calls has: closed, unless a command for every key has set another. */
 export type BaseState = "closed" | "isolated" | "disabled"
@@ -159,6 +187,8 @@ export class Circuits {
   onChange: ((cell: CircuitCell) => void) | undefined
   /** What a circuit begins as. A command for every key sets it. */
   base: Base = closedBase
+  /** The member of a fleet, if these circuits are shared. */
+  private member: Member<CircuitCell> | undefined
   private lastMillis = 0
   private lastRetryAfter = Duration.zero
 
@@ -175,6 +205,23 @@ export class Circuits {
     this.timed = settings.trip.usesDuration !== false
     this.onShut = onShut
     this.onChange = undefined
+    this.member = undefined
+  }
+
+  /** Shares the circuits to come with a fleet. */
+  join(member: Member<CircuitCell>): void {
+    this.member = member
+  }
+
+  /** A circuit was created, and will be called. */
+  attach<Cell extends CircuitCell>(cell: Cell, now: number): Cell {
+    if (this.member !== undefined && cell.key !== overflowKey) cell.link = this.member.link(cell.key, cell, now)
+    return cell
+  }
+
+  /** A circuit was dropped. */
+  detach(cell: CircuitCell): void {
+    if (cell.link !== undefined) this.member?.unlink(cell.link)
   }
 
   make(key: string, now: number): CircuitCell {
@@ -263,6 +310,7 @@ export class Circuits {
 
   /** The rejection of a call that would not be admitted now. Reserves nothing. */
   check(cell: CircuitCell, now: number, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> | undefined {
+    if (cell.phase === Circuit.Open && cell.link !== undefined) this.member?.beforeProbe(cell.link, now)
     return Circuit.admits(cell, this.settings.probes, now) ? undefined : this.reject(cell, now, fiber)
   }
 
@@ -274,9 +322,11 @@ export class Circuits {
     fiber: AnyFiber
   ): Effect.Effect<never, Rejection.CircuitOpen> | undefined {
     const from = cell.phase
+    if (from === Circuit.Open && cell.link !== undefined) this.member?.beforeProbe(cell.link, now)
     const probe = Circuit.admit(cell, this.settings.probes, now)
     if (cell.phase !== from) this.transition(cell, from, "time", now, fiber)
     if (probe === Circuit.Rejected) return this.reject(cell, now, fiber)
+    if (probe !== Circuit.Admitted && cell.link !== undefined) this.member?.probing(cell.link)
     admission.probe = probe
     admission.generation = cell.generation
     return undefined
@@ -296,11 +346,55 @@ export class Circuits {
     // Of a probe the time is known anyway.
     const timed = startedAt !== untimed && (this.timed || cell.phase === Circuit.HalfOpen)
     const sample = { outcome: outcomeCodes[outcome], duration: timed ? now - startedAt : 0 }
+    if (cell.link !== undefined) this.count(cell, cell.link, admission, outcome, now)
     const verdict = Circuit.settle(cell, trip, probes, admission, sample, now)
     if (verdict === Circuit.Tripped) this.open(cell, now, fiber, retryAfter)
     else if (verdict === Circuit.Recovered) this.recover(cell, now, fiber)
     // A probe that was ignored has freed its slot.
     else this.onChange?.(cell)
+  }
+
+  /** Counts an outcome for the fleet. A result of an older generation is no evidence. */
+  private count(
+    { generation }: CircuitCell,
+    link: Link<CircuitCell>,
+    admission: Admission,
+    outcome: Outcome,
+    now: number
+  ): void {
+    if (admission.generation === generation && outcome !== "ignored") {
+      this.member?.count(link, outcome === "failure", now)
+    }
+  }
+
+  /** Opens a circuit because its fleet did. */
+  openByFleet(
+    cell: CircuitCell,
+    openFor: number,
+    { bad, calls, failures, seen }: Board.Finding,
+    now: number,
+    fiber: AnyFiber
+  ): void {
+    const from = cell.phase
+    Circuit.openingsOf(cell).evidence = { trip: byFleet, figures: { calls, failures, witnesses: seen, bad } }
+    Circuit.open(cell, openFor, now, from === Circuit.Closed ? [byFleet] : undefined)
+    this.transition(cell, from, "fleet", now, fiber)
+  }
+
+  /** Closes a circuit because its fleet did. */
+  closeByFleet(cell: CircuitCell, now: number, fiber: AnyFiber): void {
+    const from = cell.phase
+    Circuit.close(cell, this.settings.trip, now)
+    cell.forgetEvidence()
+    this.transition(cell, from, "fleet", now, fiber)
+  }
+
+  /** Milliseconds for which the n-th opening in a row would last. */
+  openForOf(opening: number, fiber: AnyFiber): number {
+    return Result.getOrElse(
+      Result.try(() => this.openTime(opening, fiber)),
+      () => OpenTime.fallback
+    )
   }
 
   /** Milliseconds for which the circuit will surely reject calls; 0 when it may admit one. */
@@ -319,6 +413,7 @@ export class Circuits {
     const from = cell.phase
     Circuit.close(cell, this.settings.trip, now)
     cell.forgetEvidence()
+    if (cell.link !== undefined) this.member?.recovered(cell.link)
     this.transition(cell, from, "probes", now, fiber)
   }
 
@@ -346,31 +441,125 @@ export class Circuits {
       OpenTime.spread(asked, OpenTime.spreadOf(openFor), fiber)
     )
     Circuit.open(cell, openMs, now, openedBy)
+    if (cell.link !== undefined) this.member?.tripped(cell.link, now)
     this.transition(cell, from, tripped ? "tripped" : "probes", now, fiber)
     for (const result of [parts, figures, base] as ReadonlyArray<Result.Result<unknown, unknown>>) {
       if (Result.isFailure(result)) throw result.failure
     }
   }
 
-  /** Restores a circuit as it has become in the `away` milliseconds since its snapshot. */
-  restore(cell: CircuitCell, from: CircuitSnapshot, away: number, now: number, fiber: AnyFiber): void {
+  /** The circuits as data. */
+  snapshot<Cell extends CircuitCell>(cells: Entries<Cell>, now: number): Required<CircuitsSnapshot> {
+    return {
+      base: this.baseState,
+      // Without the entry that keys share when there is no room: it is the state of no single key.
+      circuits: Array.from(cells.values(), (cell) => this.toSnapshot(cell, now - cells.usedAt(cell), now))
+    }
+  }
+
+  private toSnapshot(cell: CircuitCell, idle: number, now: number): CircuitSnapshot {
+    const { lastEvidence, openings, phase } = cell
+    const state = states[phase]!
+    const unhealthy = phase === Circuit.Open || phase === Circuit.HalfOpen
+    const trip = phase === Circuit.Closed ? this.savedTripState(cell, now) : undefined
+    return {
+      key: cell.key,
+      state: state === "half-open" ? "open" : state,
+      since: Snapshots.bounded(now - cell.since),
+      idle: Snapshots.bounded(idle),
+      retryAfter: state === "open" ? Snapshots.bounded(Circuit.remainingOpenMs(cell, now)) : 0,
+      openFor: Snapshots.bounded(openings?.length ?? 0),
+      openings: Snapshots.bounded(openings?.count ?? 0),
+      ...(unhealthy && openings !== undefined
+        ? { unhealthySince: Snapshots.bounded(now - openings.unhealthySince), openedBy: openings.openedBy }
+        : {}),
+      ...(unhealthy && lastEvidence !== undefined ? { evidence: lastEvidence } : {}),
+      ...(trip === undefined ? {} : { trip })
+    }
+  }
+
+  /** A trip policy of the user's may throw, and may return anything: then nothing is kept of it. */
+  private savedTripState(cell: CircuitCell, now: number): TripPolicy.Saved | undefined {
+    const { trip } = this.settings
+    return attempt(() => {
+      const saved = TripPolicy.save(trip, cell.tripState, now)
+      return saved !== undefined && isJson(saved) ? saved : undefined
+    }, undefined)
+  }
+
+  /**
+   * Prepares what a snapshot says, and returns what restores it: what is wrong with it, or thrown by a trip policy, is thrown before
+   * anything is changed.
+   */
+  restore<Cell extends CircuitCell>(
+    where: string,
+    cells: Entries<Cell>,
+    { base, circuits }: CircuitsSnapshot,
+    ages: Snapshots.Ages,
+    now: number,
+    fiber: AnyFiber
+  ): Snapshots.Apply {
+    const restorable = circuits.flatMap((from, i) =>
+      isOld(from, ages) ? [] : [this.prepare(`${where}: circuits[${i}]`, from, ages, now, fiber)]
+    )
+    return () => {
+      if (base !== undefined) this.restoreBase(circuitCells(cells, now), base, now, fiber)
+      for (const one of restorable) {
+        const { idle = 0, key, state } = one.from
+        // What an operator did to a circuit holds beyond the limit of keys, as it does when it is done.
+        const isOperated = state === "isolated" || state === "disabled"
+        const cell = isOperated ? cells.ensure(key, now) : cells.getDedicated(key, now)
+        if (cell === undefined) continue
+        cells.restoreUse(cell, now - Snapshots.age(idle, ages), now)
+        this.restoreOne(cell, one, ages, now, fiber)
+      }
+    }
+  }
+
+  private prepare(
+    where: string,
+    from: CircuitSnapshot,
+    { away }: Snapshots.Ages,
+    now: number,
+    fiber: AnyFiber
+  ): Restorable {
+    const { trip } = this.settings
+    const longest = this.longestOpenTime(from.openings, fiber)
+    const saved = from.state === "closed" ? from.trip : undefined
+    if (saved === undefined) return { from, tripState: trip.initial(), longest }
+    const restored = Result.try(() => TripPolicy.restored(trip, saved, now - away, now))
+    if (Result.isSuccess(restored)) return { from, tripState: restored.success ?? trip.initial(), longest }
+    const { failure } = restored
+    const reason = failure instanceof Error ? failure.message : String(failure)
+    throw new RangeError(`${where}.trip: ${reason}`, { cause: failure })
+  }
+
+  /** Restores a circuit as it has become since its snapshot. */
+  private restoreOne(
+    cell: CircuitCell,
+    { from, longest, tripState }: Restorable,
+    ages: Snapshots.Ages,
+    now: number,
+    fiber: AnyFiber
+  ): void {
     const before = cell.phase
     // Running calls belong to the circuit as it was before, and so does its trip state.
-    Circuit.reset(cell, this.settings.trip, now)
+    Circuit.restart(cell, tripState, now)
     cell.phase = states.indexOf(from.state) as Circuit.Phase
-    const since = Math.floor(now - from.since - away)
+    const since = Math.floor(now - Snapshots.age(from.since, ages))
     cell.since = since
     if (from.openings > 0 || cell.phase === Circuit.Open) {
       const openings = Circuit.openingsOf(cell)
       // A snapshot may have been changed, or taken with other options: no circuit opens for longer than these allow.
-      const longest = this.longestOpenTime(from.openings, fiber)
-      openings.until = now + Math.min(from.retryAfter, longest) - away
+      const { away } = ages
+      openings.until = now - (from.retryAfter > 0 ? away - Math.min(from.retryAfter, longest) : dueFor(from, ages))
       openings.length = Math.min(from.openFor, longest)
       openings.count = from.openings
-      openings.unhealthySince = from.unhealthySince === undefined ? since : Math.floor(now - from.unhealthySince - away)
+      openings.unhealthySince =
+        from.unhealthySince === undefined ? since : Math.floor(now - Snapshots.age(from.unhealthySince, ages))
       if (cell.phase === Circuit.Open) {
         openings.openedBy = from.openedBy ?? []
-        openings.evidence = from.evidence
+        openings.evidence = from.evidence && { trip: from.evidence.trip, figures: finite(from.evidence.figures) }
       }
     }
     if (cell.phase !== before) this.transition(cell, before, "control", now, fiber)
@@ -488,7 +677,8 @@ export class Circuits {
   }
 
   private reject(cell: CircuitCell, now: number, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> {
-    const { key } = cell
+    const { key, link } = cell
+    if (link !== undefined) this.member?.rejected(link, now)
     const state = cell.phase === Circuit.Open ? "open" : cell.phase === Circuit.Isolated ? "isolated" : "half-open"
     const rejection = Rejection.circuitOpen({
       policy: this.reporter.policy,
@@ -590,6 +780,7 @@ export class Circuits {
     fiber: AnyFiber
   ): void {
     if (this.reporter.hasListeners) this.report(cell, from, cause, now, fiber)
+    this.reporter.changed()
     if (cell.phase === Circuit.Open || cell.phase === Circuit.Isolated) this.onShut?.(cell, now, fiber)
     this.onChange?.(cell)
   }
@@ -625,26 +816,34 @@ export class Circuits {
   }
 }
 
+/** Deeper than the state of any trip policy: one that contains itself has no end. */
+const deepest = 20
+
+/** Can JSON hold it as it is? By hand, because a snapshot may have ten thousand of them. */
+const isJson = (value: unknown, depth = 0): boolean => {
+  if (typeof value === "number") return Number.isFinite(value)
+  if (typeof value !== "object") return typeof value === "string" || typeof value === "boolean"
+  if (value === null) return true
+  if (depth === deepest) return false
+  if (Array.isArray(value)) return value.every((one) => isJson(one, depth + 1))
+  for (const name in value) if (!isJson((value as Readonly<Record<string, unknown>>)[name], depth + 1)) return false
+  return true
+}
+
+/**
+ * Has a circuit become like a new one? It was not called for so long that what it knows is no evidence; of an open one the time begins
+ * when it is due for a probe. What an operator has set does not become old.
+ */
+const isOld = (circuit: CircuitSnapshot, ages: Snapshots.Ages): boolean => {
+  const { idle = 0, state } = circuit
+  const { timeToLive } = ages
+  if (state === "isolated" || state === "disabled") return false
+  return Snapshots.age(idle, ages) > timeToLive && (state === "closed" || dueFor(circuit, ages) > timeToLive)
+}
+
+/** For how long an open circuit of a snapshot has been due for a probe, in milliseconds; negative while it is open. */
+const dueFor = ({ openFor, retryAfter, since }: CircuitSnapshot, ages: Snapshots.Ages): number =>
+  retryAfter > 0 ? ages.away - retryAfter : Snapshots.age(Math.max(0, since - openFor), ages)
+
 /** The time since a moment; a moment in whole milliseconds may be later than `now` within the same millisecond. */
 const sinceMillis = (moment: number, now: number): Duration.Duration => Duration.millis(Math.max(0, now - moment))
-
-/** A number that JSON and the schema of a snapshot can hold: there is neither infinity nor an integer beyond the safe ones. */
-const bounded = (value: number): number => Math.min(Math.max(0, value), Number.MAX_SAFE_INTEGER)
-
-export const toSnapshot = (cell: CircuitCell, now: number): CircuitSnapshot => {
-  const { openings } = cell
-  const state = states[cell.phase]!
-  const unhealthy = cell.phase === Circuit.Open || cell.phase === Circuit.HalfOpen
-  return {
-    key: cell.key,
-    state: state === "half-open" ? "open" : state,
-    since: bounded(now - cell.since),
-    retryAfter: state === "open" ? bounded(Circuit.remainingOpenMs(cell, now)) : 0,
-    openFor: bounded(openings?.length ?? 0),
-    openings: bounded(openings?.count ?? 0),
-    ...(unhealthy && openings !== undefined
-      ? { unhealthySince: bounded(now - openings.unhealthySince), openedBy: openings.openedBy }
-      : {}),
-    ...(unhealthy && cell.lastEvidence !== undefined ? { evidence: cell.lastEvidence } : {})
-  }
-}

@@ -26,15 +26,15 @@ export interface Instance {
   readonly policy: () => object | undefined
   /** Where its commands are given; `undefined` when it has been collected. */
   readonly desk: () => Desk | undefined
+  /** The scope in which it was created; a policy that was created in none lives until it is collected. */
+  readonly scope: WeakRef<Scope.Scope> | undefined
 }
 
-/** An instance with what decides whether it still lives. */
+/** An instance with what decides whether another of its name is refused. */
 interface Registered extends Instance {
   /** The settings that it was created with: two policies of one name differ by these. */
   readonly created: Schema.JsonObject
   readonly origin: Origin
-  /** The scope in which it was created; a policy that was created in none lives until it is collected. */
-  readonly scope: WeakRef<Scope.Scope> | undefined
 }
 
 export interface Change {

@@ -33,6 +33,8 @@ export class Keyed<T extends Registry.Entry> {
   readonly registry: Registry.Registry<T>
   private readonly make: (key: string, now: number) => T
   private overflow: T | undefined
+  /** When an entry of a snapshot was used last, for those that were not used since. */
+  private readonly before = new WeakMap<T, { readonly usedAt: number; readonly mark: number }>()
 
   constructor(
     { idleTimeToLive, maxKeys }: KeySettings,
@@ -90,6 +92,20 @@ export class Keyed<T extends Registry.Entry> {
 
   get isEmpty(): boolean {
     return this.registry.entries.size === 0 && this.overflow === undefined
+  }
+
+  /** Counts an entry of a snapshot as used now, so that it is not idle, and remembers when it was used. */
+  restoreUse(entry: T, usedAt: number, now: number): void {
+    // A use of this millisecond leaves another time.
+    const mark = Math.floor(now) - 1
+    entry.lastUsed = mark
+    this.before.set(entry, { usedAt, mark })
+  }
+
+  /** When an entry was used last, in this process or in one before. */
+  usedAt(entry: T): number {
+    const before = this.before.get(entry)
+    return before?.mark === entry.lastUsed ? before.usedAt : entry.lastUsed
   }
 
   /** The entries of single keys. */

@@ -41,6 +41,13 @@ export interface PermitHolder {
   wake: ((rejection?: Refusal) => void) | undefined
 }
 
+/** What `resize` has set. */
+export interface PermitsSnapshot {
+  /** For all keys. */
+  readonly maxConcurrent?: number
+  readonly keys: ReadonlyArray<{ readonly key: string; readonly maxConcurrent: number }>
+}
+
 /** The keys that have permits. */
 export interface PermitCells {
   /** The permits of one key, created if need be. */
@@ -54,6 +61,8 @@ export class Permits {
   private configured: number
   /** The commands `resize` in force. */
   private inForce: ReadonlyArray<Override> = []
+  /** What a snapshot has resized, beneath the commands. */
+  private restored: PermitsSnapshot = { keys: [] }
   private limit: number
   maxQueued: number
   private maxWait: number
@@ -199,8 +208,9 @@ export class Permits {
 
   /** Of the commands in force the last one for a key, or for all keys, counts. */
   private resize(cells: PermitCells, now: number): void {
-    const limits = new Map<string, number>()
-    this.limit = this.configured
+    const { configured, restored } = this
+    const limits = new Map(restored.keys.map(({ key, maxConcurrent }) => [key, maxConcurrent]))
+    this.limit = restored.maxConcurrent ?? configured
     for (const { key, values } of this.inForce) {
       const maxConcurrent = values["maxConcurrent"] as number
       if (key !== undefined) limits.set(key, maxConcurrent)
@@ -225,6 +235,25 @@ export class Permits {
     this.maxQueued = maxQueued
     this.maxWait = maxWait
     for (const { queue } of cells.all()) queue.maxQueued = maxQueued
+    this.resize(cells, now)
+  }
+
+  snapshot(cells: Iterable<PermitCell>): PermitsSnapshot {
+    const { configured, limit } = this
+    const own = Array.from(cells).filter(({ queue }) => queue.limit !== limit)
+    return {
+      ...(limit === configured ? {} : { maxConcurrent: limit }),
+      keys: own.map(({ key, queue }) => ({ key, maxConcurrent: queue.limit }))
+    }
+  }
+
+  /** Resizes as a snapshot says. */
+  restore(cells: PermitCells, { keys, maxConcurrent }: PermitsSnapshot, now: number): void {
+    const before = this.restored
+    const here = new Set(keys.map(({ key }) => key))
+    const kept = before.keys.filter(({ key }) => !here.has(key))
+    const all = maxConcurrent ?? before.maxConcurrent
+    this.restored = { ...(all === undefined ? {} : { maxConcurrent: all }), keys: [...kept, ...keys] }
     this.resize(cells, now)
   }
 

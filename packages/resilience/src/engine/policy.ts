@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
 import type * as Event from "../Event.ts"
 import * as Circuit from "../machine/Circuit.ts"
 import * as Decision from "../machine/Retry.ts"
@@ -14,17 +15,19 @@ import { Frame, type Service } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
 import * as Check from "../runtime/options.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
+import type * as Shared from "../Shared.ts"
 import type * as Stats from "../Stats.ts"
 import * as Transient from "../Transient.ts"
 import type * as TripPolicy from "../TripPolicy.ts"
 import { defaultKey } from "../Types.ts"
 import { Watch } from "./admitted.ts"
 import { retryAfterOf } from "./asked.ts"
-import { Budget, type BudgetSettings } from "./budget.ts"
+import { Budget, type BudgetSettings, type BudgetSnapshot } from "./budget.ts"
 import type { Desk, Override, Plug } from "./changes.ts"
 import * as Circuits from "./circuits.ts"
 import * as Counters from "./counters.ts"
 import * as Deadline from "./deadline.ts"
+import { Fleet } from "./fleet.ts"
 import { type CircuitFollower, FollowedChanges } from "./followedChanges.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import * as Left from "./left.ts"
@@ -33,6 +36,7 @@ import * as Permits from "./permits.ts"
 import * as Protect from "./protect.ts"
 import type { Reporter } from "./reporter.ts"
 import { type RetryHost, RetryLoop, type RetrySettings } from "./retry.ts"
+import type { Ages } from "./snapshots.ts"
 import type { Select, Summable } from "./sums.ts"
 import { runWithin } from "./timeLimit.ts"
 
@@ -52,6 +56,15 @@ export interface PolicySettings extends ModeSettings {
   readonly keys: KeySettings
   /** Milliseconds over which recent attempts are reported. */
   readonly window: number
+  /** What the fleet shares; absent when nothing is shared. */
+  readonly shared?: Shared.Settings
+}
+
+/** What a snapshot has of the parts of a policy. */
+export interface PolicyPartsSnapshot {
+  readonly breaker?: Circuits.CircuitsSnapshot
+  readonly budget?: BudgetSnapshot
+  readonly bulkhead?: Permits.PermitsSnapshot
 }
 
 interface Origin {
@@ -475,6 +488,8 @@ export class PolicyEngine implements Summable {
   resizes: ReadonlyArray<Override> = []
   /** Held, so that its alarms work as long as a call may come. */
   desk: Desk | undefined
+  /** Set when the policy joins its fleet. */
+  private fleet: Fleet | undefined
 
   constructor(
     where: string,
@@ -500,13 +515,36 @@ export class PolicyEngine implements Summable {
     this.budget = sharedBudget ?? (budget && new Budget(budget, reporter))
     this.entries = new Keyed<Entry>(
       settings.keys,
-      (key, now) => this.make(key, now),
+      (key, now) => {
+        const entry = this.make(key, now)
+        return this.circuits?.attach(entry, now) ?? entry
+      },
       (entry, now) => this.pinned(entry, now),
-      (entry, now) => this.evicted.add(entry, this.timeIn(entry, now))
+      (entry, now) => {
+        this.evicted.add(entry, this.timeIn(entry, now))
+        this.circuits?.detach(entry)
+      }
     )
     this.timedOut = timedOut
     this.watch = undefined
     this.desk = undefined
+    this.fleet = undefined
+  }
+
+  /** Joins the fleet of the policy until the scope closes. */
+  join(settings: Shared.Settings, board: Shared.Board["Service"], id: string): Effect.Effect<void, never, Scope.Scope> {
+    return Effect.withFiber((fiber) => {
+      const { budget, circuits, reporter } = this
+      const fleet = new Fleet(reporter.policy, id, settings, board, circuits, () => this.desk, fiber)
+      this.fleet = fleet
+      const floor = this.settings.budget
+      if (settings.budget && floor !== undefined) budget?.share(fleet.floor(floor.minPerSecond))
+      return fleet.run
+    })
+  }
+
+  fleetView(now: number): Stats.Fleet | undefined {
+    return this.fleet?.view(now)
   }
 
   /**
@@ -589,8 +627,30 @@ export class PolicyEngine implements Summable {
           (now) => Circuits.circuitCells(entries, now),
           () => this.beside
         ),
+      colleague: () => this.fleet,
       plugs: { set, mode: this.modes.plug, ...(permits && { resize: this.resizing(permits) }) }
     })
+  }
+
+  snapshot(now: number): PolicyPartsSnapshot {
+    const { circuits, entries, permits } = this
+    // A shared budget is in its own snapshot.
+    const budget = this.settings.budget === undefined ? undefined : this.budget
+    return {
+      ...(circuits === undefined ? {} : { breaker: circuits.snapshot(entries, now) }),
+      ...(budget === undefined ? {} : { budget: budget.snapshot(now) }),
+      ...(permits === undefined ? {} : { bulkhead: permits.snapshot(entries.values()) })
+    }
+  }
+
+  /** Restores the parts that this policy has, all or none. */
+  restore(where: string, snapshot: PolicyPartsSnapshot, ages: Ages, now: number, fiber: AnyFiber): void {
+    const { entries } = this
+    const { breaker, budget, bulkhead } = snapshot
+    const restoreCircuits = breaker && this.circuits?.restore(`${where}: breaker`, entries, breaker, ages, now, fiber)
+    restoreCircuits?.()
+    if (budget !== undefined && this.settings.budget !== undefined) this.budget?.restore(budget, ages, now)
+    if (bulkhead !== undefined) this.permits?.restore(entries, bulkhead, now)
   }
 
   private resizing(permits: Permits.Permits): Plug {

@@ -10,12 +10,15 @@ import type { AnyFiber } from "../runtime/types.ts"
 export class Reporter {
   readonly policy: string
   readonly local: Event.Hub
+  /** Called after a circuit has changed its state: what must know of it, and of nothing else, makes no policy create events. */
+  watchers: Set<() => void> | undefined
   private readonly localListeners: ReadonlySet<Broadcast.Listener<Event.Event>>
   private readonly globalListeners: ReadonlySet<Broadcast.Listener<Event.Event>>
 
   constructor(policy: string, local: Event.Hub, program: Event.Hub) {
     this.policy = policy
     this.local = local
+    this.watchers = undefined
     Event.countLostIn(local, program)
     this.localListeners = Event.listenersOf(local)
     this.globalListeners = Event.listenersOf(program)
@@ -24,6 +27,11 @@ export class Reporter {
   /** Read before an event is created. */
   get hasListeners(): boolean {
     return this.localListeners.size > 0 || this.globalListeners.size > 0
+  }
+
+  /** A circuit has changed its state. */
+  changed(): void {
+    if (this.watchers !== undefined) for (const watcher of this.watchers) watcher()
   }
 
   /** `fiber` is that of the call, whose span a listener may add to. */

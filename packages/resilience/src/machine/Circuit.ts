@@ -330,6 +330,14 @@ export const reset = <S>(self: Circuit<S>, trip: TripRule<S>, now: number): void
   close(self, trip, now)
 }
 
+/** Begins anew with a trip state of another process. */
+export const restart = <S>(self: Circuit<S>, tripState: S, now: number): void => {
+  countTime(self, now)
+  self.openings = undefined
+  enter(self, Closed, now)
+  self.tripState = tripState
+}
+
 export const isolate = <S>(self: Circuit<S>, now: number): void => enter(self, Isolated, now)
 
 export const disable = <S>(self: Circuit<S>, now: number): void => enter(self, Disabled, now)

@@ -77,6 +77,15 @@ export const retune = (
   fill(self, now)
 }
 
+/** Sets the balance to one that was read `away` milliseconds ago: time has added to it since. */
+export const restore = (self: Tokens, balance: number, away: number, now: number): void => {
+  // A thousandth of a millionth is more than the conversion to tokens and back changes.
+  const before = Math.round(balance * scale * 1000) / 1000
+  self.balance = Math.min(self.capacity, away > 0 ? before + self.perMilli * away : before)
+  self.filledAt = NaN
+  fill(self, now)
+}
+
 /** Returns the price of a retry that was not made. */
 export const refund = (self: Tokens, price: number, now: number): void => {
   fill(self, now)

@@ -101,10 +101,11 @@ export const resizeTime = (self: TimeWindow, length: number): TimeWindow => {
   if (self.totalCalls === 0) return resized
   const calls: Array<number> = new Array(buckets).fill(0)
   const marked: Array<number> = new Array(buckets).fill(0)
-  for (let tick = Math.max(0, self.tick - buckets + 1); tick <= self.tick; tick++) {
+  // A restored window has calls from before time zero.
+  for (let tick = self.tick - buckets + 1; tick <= self.tick; tick++) {
     if (tickOf(tick) <= resized.tick - buckets) continue
-    const from = tick % buckets
-    const to = tickOf(tick) % buckets
+    const from = indexOf(tick)
+    const to = indexOf(tickOf(tick))
     calls[to]! += self.calls === undefined ? (tick === self.tick ? self.totalCalls : 0) : self.calls[from]!
     marked[to]! += self.marked?.[from] ?? 0
   }
@@ -116,6 +117,53 @@ export const resizeTime = (self: TimeWindow, length: number): TimeWindow => {
 }
 
 const sum = (counts: ReadonlyArray<number>): number => counts.reduce((total, count) => total + count, 0)
+
+/** A window as data. */
+export interface SavedTime {
+  /** Milliseconds per bucket. */
+  readonly width: number
+  /** Of each bucket with calls: how long ago it began, in milliseconds, its calls and its marked calls. */
+  readonly buckets: ReadonlyArray<readonly [age: number, calls: number, marked: number]>
+}
+
+/** The calls that are in the window now; `undefined` when there are none. */
+export const saveTime = (self: TimeWindow, now: number): SavedTime | undefined => {
+  const { calls, marked, tick, totalCalls, width } = self
+  const newest = Math.max(tick, Math.floor(now / width))
+  const saved: Array<SavedTime["buckets"][number]> = []
+  for (let one = newest - buckets + 1; one <= tick; one++) {
+    const at = indexOf(one)
+    const count = calls === undefined ? (one === tick ? totalCalls : 0) : calls[at]!
+    if (count > 0) saved.push([Math.max(0, now - one * width), count, marked?.[at] ?? 0])
+  }
+  return saved.length === 0 ? undefined : { width, buckets: saved }
+}
+
+/**
+ * A window with the calls of one that was saved at the moment `taken`, as far as they are not too old. On a clock that is in another
+ * position, or with buckets of another width, a call may move by one bucket.
+ */
+export const restoreTime = (saved: SavedTime, length: number, taken: number, now: number): TimeWindow => {
+  const restored = makeTime(length)
+  const { width } = restored
+  restored.tick = Math.max(0, Math.floor(now / width))
+  for (const [age, calls, marked] of saved.buckets) {
+    // By the middle of the bucket, because its beginning is inexact.
+    const tick = Math.min(restored.tick, Math.floor((taken - age + saved.width / 2) / width))
+    if (tick <= restored.tick - buckets) continue
+    restored.calls ??= new Array(buckets).fill(0)
+    restored.calls[indexOf(tick)]! += calls
+    restored.totalCalls += calls
+    if (marked === 0) continue
+    restored.marked ??= new Array(buckets).fill(0)
+    restored.marked[indexOf(tick)]! += marked
+    restored.totalMarked += marked
+  }
+  return restored
+}
+
+/** The place of a bucket; one from before time zero has a negative number. */
+const indexOf = (tick: number): number => ((tick % buckets) + buckets) % buckets
 
 /** The last `size` calls. */
 export interface CallWindow {
@@ -149,4 +197,21 @@ export const resizeCalls = (self: CallWindow, size: number): CallWindow => {
     recordCall(resized, self.ring[(self.next + length - self.totalCalls + call) % length] === 1)
   }
   return resized
+}
+
+/** The calls of a window, the oldest first: `1` for a marked one, `0` for another. `undefined` when there are none. */
+export const saveCalls = (self: CallWindow): string | undefined => {
+  const { next, ring, totalCalls } = self
+  let saved = ""
+  for (let call = 0; call < totalCalls; call++) saved += ring[(next + ring.length - totalCalls + call) % ring.length]
+  return saved === "" ? undefined : saved
+}
+
+/** A window with the last of the calls that were saved. */
+export const restoreCalls = (saved: string, size: number): CallWindow => {
+  const restored = makeCalls(size)
+  for (let call = Math.max(0, saved.length - size); call < saved.length; call++) {
+    recordCall(restored, saved[call] === "1")
+  }
+  return restored
 }

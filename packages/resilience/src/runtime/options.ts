@@ -149,11 +149,13 @@ export const tripPolicy = <T>(where: string, field: string, value: T): T => {
     return invalid(where, field, "a TripPolicy, such as TripPolicy.consecutive(5)", value)
   }
   // Only whether they are functions is read.
-  const { adopt, probeFailed, trippedBy } = value as { readonly [name: string]: unknown }
+  const { adopt, fromJson, probeFailed, toJson, trippedBy } = value as { readonly [name: string]: unknown }
   for (const name of tripFunctions) callback(where, `${field}.${name}`, "a function", read(value, name))
   functionIfGiven(where, `${field}.probeFailed`, predicate, probeFailed)
   functionIfGiven(where, `${field}.trippedBy`, "a function that returns names", trippedBy)
   functionIfGiven(where, `${field}.adopt`, "a function that returns a state", adopt)
+  functionIfGiven(where, `${field}.toJson`, "a function that returns data", toJson)
+  functionIfGiven(where, `${field}.fromJson`, "a function that returns a state", fromJson)
   return value
 }
 

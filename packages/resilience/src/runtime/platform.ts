@@ -5,9 +5,7 @@ import { attempt } from "./read.ts"
 const platform = globalThis as {
   readonly process?: {
     readonly env?: Readonly<Record<string, string | undefined>>
-    readonly getBuiltinModule?: (
-      name: "node:async_hooks"
-    ) => { readonly AsyncLocalStorage?: new () => unknown } | undefined
+    readonly getBuiltinModule?: (name: string) => unknown
   }
   readonly navigator?: { readonly userAgent?: string }
 }
@@ -44,6 +42,14 @@ export interface AsyncLocal<A> {
 
 /** `AsyncLocalStorage` of Node, Deno, Bun and Cloudflare; `undefined` on a platform without it. */
 export const makeAsyncLocal = <A>(): AsyncLocal<A> | undefined => {
-  const Storage = platform.process?.getBuiltinModule?.("node:async_hooks")?.AsyncLocalStorage
-  return Storage && (new Storage() as AsyncLocal<A>)
+  const Storage = builtin<{ readonly AsyncLocalStorage?: new () => AsyncLocal<A> }>(
+    "node:async_hooks"
+  )?.AsyncLocalStorage
+  return Storage && new Storage()
 }
+
+/**
+ * A built-in module of Node, which Bun and Deno may have too; `undefined` on a platform without it. It is loaded now, and not when
+ * the module is imported that asks for it. `M` is what the caller uses of it.
+ */
+export const builtin = <M>(name: string): M | undefined => platform.process?.getBuiltinModule?.(name) as M | undefined
