@@ -237,7 +237,11 @@ const CommandBody = Schema.Struct({
 
 const UndoBody = Schema.Struct({ id: Schema.Int, reason, by })
 
-const PreviewBody = Schema.Struct({ policy: text(1, 1000), values: Schema.JsonObject })
+const PreviewBody = Schema.Struct({
+  policy: text(1, 1000),
+  instance: Schema.optionalKey(Schema.Int),
+  values: Schema.JsonObject
+})
 
 const ReplayBody = Schema.Struct({
   policy: text(1, 1000),
@@ -439,6 +443,12 @@ const routes = <R>(router: HttpRouter.HttpRouter, settings: Settings<R>) =>
     yield* action("undo", actions, UndoBody, ({ id, reason, by }, caller) =>
       Steer.undo(id, { reason, by: authorOf(caller, by) })
     )
+<<<<<<< HEAD
     yield* action("preview", previews, PreviewBody, ({ policy, values }) => Steer.preview(policy, values))
     yield* action("replay", replays, ReplayBody, Replay.make(lab, reader))
+=======
+    yield* action("preview", previews, PreviewBody, ({ policy, values, ...which }) =>
+      Steer.preview(policy, values, which)
+    )
+>>>>>>> main
   })
