@@ -443,12 +443,8 @@ const routes = <R>(router: HttpRouter.HttpRouter, settings: Settings<R>) =>
     yield* action("undo", actions, UndoBody, ({ id, reason, by }, caller) =>
       Steer.undo(id, { reason, by: authorOf(caller, by) })
     )
-<<<<<<< HEAD
-    yield* action("preview", previews, PreviewBody, ({ policy, values }) => Steer.preview(policy, values))
-    yield* action("replay", replays, ReplayBody, Replay.make(lab, reader))
-=======
     yield* action("preview", previews, PreviewBody, ({ policy, values, ...which }) =>
       Steer.preview(policy, values, which)
     )
->>>>>>> main
+    yield* action("replay", replays, ReplayBody, Replay.make(lab, reader))
   })

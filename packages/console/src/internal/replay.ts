@@ -50,7 +50,7 @@ export const make = (lab: Lab | undefined, reader: Reader): ((asked: Asked) => O
 
 const replay = (lab: Lab, reader: Reader, { instance, policy, values }: Asked): OrRefusal<State.Replay> =>
   Effect.gen(function* () {
-    const difference = yield* Steer.preview(policy, values)
+    const difference = yield* Steer.preview(policy, values, instance === undefined ? {} : { instance })
     const named = (yield* Policies.all).filter(({ name }) => name === policy)
     const entry = instance === undefined ? named.at(-1) : named.find((one) => one.instance === instance)
     if (entry === undefined) return yield* refuse(404, "UnknownPolicy", "no live policy has this name and instance")
