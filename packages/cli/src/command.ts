@@ -11,6 +11,7 @@ import manifest from "../package.json" with { type: "json" }
 import * as ExitCode from "./exitCode.ts"
 import * as Run from "./run/run.ts"
 import * as Settings from "./run/settings.ts"
+import type { CircuitSettings } from "./state/policies.ts"
 
 const text = (name: string, description: string) => Flag.String(name).pipe(Flag.withDescription(description))
 
@@ -55,6 +56,11 @@ const defaultStateDir = (): string => {
   if (process.getuid?.() === 0) return "/var/lib/resilience"
   return join(state || join(homedir(), ".local", "state"), "resilience")
 }
+
+const stateDir = text(
+  "state-dir",
+  "Where locks and the state are kept (default: RESILIENCE_STATE_DIR, /var/lib/resilience for root, else ~/.local/state/resilience)"
+).pipe(Flag.withMetavar("folder"), Flag.optional, Flag.map(Option.getOrElse(defaultStateDir)))
 
 const flags = {
   name: parsed(
@@ -115,14 +121,63 @@ const flags = {
     Flag.withMetavar("file"),
     Flag.optional
   ),
-  stateDir: text(
-    "state-dir",
-    "Where locks are kept (default: RESILIENCE_STATE_DIR, /var/lib/resilience for root, else ~/.local/state/resilience)"
-  ).pipe(Flag.withMetavar("folder"), Flag.optional),
+  openAfter: Flag.Int("open-after").pipe(
+    Flag.withDescription(
+      "Opens the circuit of the name after this many failed runs in a row: until it closes, runs end with 69 (default: no circuit)"
+    ),
+    Flag.withMetavar("runs"),
+    Flag.filter(
+      (runs) => runs >= 1 && runs <= 1000,
+      () => "an integer from 1 to 1000"
+    ),
+    Flag.optional,
+    Flag.map(Option.getOrUndefined)
+  ),
+  openFor: positive("open-for", "How long the circuit stays open; the first run after it decides (default: 15m)"),
+  openMax: positive("open-max", "Doubles the open time at each opening in a row, up to this one (default: no growth)"),
+  forgetAfter: positive("forget-after", "A circuit that no run has used for longer is as a new one (default: 4d)"),
+  budget: parsed(
+    "budget",
+    "percent",
+    "Retries over runs of the name, as a share of its runs, such as 20% (default: no limit but --retry)",
+    Settings.parseShare,
+    "a share above 0% and up to 100%, such as 20%"
+  ).pipe(Flag.optional, Flag.map(Option.getOrUndefined)),
+  budgetMin: parsed(
+    "budget-min",
+    "rate",
+    "Retries that the budget adds with time, such as 1/h",
+    Settings.parseRate,
+    "a rate such as 1/h or 2/30m"
+  ).pipe(Flag.optional, Flag.map(Option.getOrUndefined)),
+  stateDir,
   command: Argument.String("command").pipe(
     Argument.withDescription("The command and its arguments, after --"),
     Argument.variadic({ min: 1 })
   )
+}
+
+/** Says what is wrong, and ends the command with it. */
+const mistake = (text: string): void => {
+  process.stderr.write(`resilience: ${text}\n`)
+  exitCode = ExitCode.ownFailure
+}
+
+const noCircuit = "the circuit over runs needs --open-after"
+
+/** The circuit over runs, or what is wrong with its options. */
+const circuitOf = (
+  after: number | undefined,
+  openFor: number | undefined,
+  openMax: number | undefined,
+  forgetAfter: number | undefined
+): CircuitSettings | string | undefined => {
+  if (after === undefined) {
+    return openFor === undefined && openMax === undefined && forgetAfter === undefined ? undefined : noCircuit
+  }
+  const first = openFor ?? 15 * 60_000
+  if (openMax !== undefined && openMax < first) return "--open-max must be at least --open-for"
+  return { after, openFor: first, openMax, forgetAfter: forgetAfter ?? 4 * 86_400_000 }
 }
 
 const onlyZero = (code: number): boolean => code === 0
@@ -130,19 +185,25 @@ const all = (): boolean => true
 
 const run = Command.make("run", flags, (given) =>
   Effect.gen(function* () {
-    const { command, json, name, retryOn, stateDir, successOn, ...rest } = given
+    const { budget, budgetMin, command, json, name, retryOn, stateDir, successOn, ...others } = given
+    const { forgetAfter, openAfter, openFor, openMax, ...rest } = others
     const [file, ...args] = command
     const { deadline, timeout } = rest
     if (timeout !== undefined && deadline !== undefined && timeout > deadline) {
-      return yield* Effect.fail(new Error("--timeout must be at most --deadline: the deadline would always end first"))
+      return mistake("--timeout must be at most --deadline: the deadline would always end first")
     }
+    const circuit = circuitOf(openAfter, openFor, openMax, forgetAfter)
+    if (typeof circuit === "string") return mistake(circuit)
+    const hasBudget = budget !== undefined || budgetMin !== undefined
     exitCode = yield* Run.run({
       ...rest,
       name,
       // The argument has at least one value.
       command: [file as string, ...args],
       json: Option.getOrUndefined(json),
-      stateDir: Option.getOrElse(stateDir, defaultStateDir),
+      stateDir,
+      circuit,
+      budget: hasBudget ? { ratio: budget ?? 0, minPerSecond: budgetMin ?? 0 } : undefined,
       isRetried: Option.getOrElse(retryOn, () => all),
       isSuccess: Option.getOrElse(successOn, () => onlyZero)
     })
@@ -151,7 +212,7 @@ const run = Command.make("run", flags, (given) =>
   Command.withDescription(
     `Runs a job with a lock, a timeout and retries.
 
-Exit codes: those of the job; 75 already running, 124 timed out, 125 resilience itself failed, 126 not executable, 127 not found, 128+n ended by
+Exit codes: those of the job; 69 circuit open or isolated, 75 already running, 124 timed out, 125 resilience itself failed, 126 not executable, 127 not found, 128+n ended by
 signal n. The job finds RESILIENCE_NAME, RESILIENCE_RUN_ID, RESILIENCE_ATTEMPT and RESILIENCE_REMAINING_MS in its environment.`
   ),
   Command.withShortDescription("Runs a job with a lock, a timeout and retries"),
