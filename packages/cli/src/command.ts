@@ -1,6 +1,4 @@
 /** The command line of `resilience`. */
-import { homedir } from "node:os"
-import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { Argument, Command, Flag } from "effect/cli"
 import * as Effect from "effect/Effect"
@@ -9,58 +7,14 @@ import * as Option from "effect/Option"
 import { Timeout } from "effect-resilience"
 import manifest from "../package.json" with { type: "json" }
 import * as ExitCode from "./exitCode.ts"
+import { aName, duration, getExitCode, mistake, parsed, positive, setExitCode, stateDir, text } from "./flags.ts"
+import * as Operate from "./operate.ts"
 import * as Run from "./run/run.ts"
 import * as Settings from "./run/settings.ts"
 import type { CircuitSettings } from "./state/policies.ts"
 
-const text = (name: string, description: string) => Flag.String(name).pipe(Flag.withDescription(description))
-
-const parsed = <A>(
-  name: string,
-  metavar: string,
-  description: string,
-  parse: (text: string) => A | undefined,
-  allowed: string
-) =>
-  text(name, description).pipe(
-    Flag.withMetavar(metavar),
-    Flag.filterMap(
-      (given) => Option.fromUndefinedOr(parse(given)),
-      () => allowed
-    )
-  )
-
-const aDuration = "a duration such as 500ms, 30s, 10m or 1h30m"
-
-const duration = (name: string, description: string) =>
-  parsed(name, "duration", description, Settings.parseDuration, aDuration)
-
-const positive = (name: string, description: string) =>
-  parsed(
-    name,
-    "duration",
-    description,
-    (given) => {
-      const millis = Settings.parseDuration(given)
-      return millis !== undefined && millis > 0 && Number.isFinite(millis) ? millis : undefined
-    },
-    `${aDuration}, above zero`
-  ).pipe(Flag.optional, Flag.map(Option.getOrUndefined))
-
 const codes = (name: string, description: string) =>
   parsed(name, "codes", description, Settings.parseCodes, "exit codes such as 75, or 0,2 or 64-78").pipe(Flag.optional)
-
-const defaultStateDir = (): string => {
-  const { RESILIENCE_STATE_DIR: own, XDG_STATE_HOME: state } = process.env
-  if (own) return own
-  if (process.getuid?.() === 0) return "/var/lib/resilience"
-  return join(state || join(homedir(), ".local", "state"), "resilience")
-}
-
-const stateDir = text(
-  "state-dir",
-  "Where locks and the state are kept (default: RESILIENCE_STATE_DIR, /var/lib/resilience for root, else ~/.local/state/resilience)"
-).pipe(Flag.withMetavar("folder"), Flag.optional, Flag.map(Option.getOrElse(defaultStateDir)))
 
 const flags = {
   name: parsed(
@@ -68,7 +22,7 @@ const flags = {
     "name",
     "Names the lock, the state and the record of the job",
     (given) => (Settings.isName(given) ? given : undefined),
-    "1 to 64 letters, digits, dots, dashes and underscores that begin with a letter or a digit"
+    aName
   ).pipe(Flag.withAlias("n")),
   overlap: Flag.Literals("overlap", ["forbid", "allow", "wait", "replace"]).pipe(
     Flag.withDescription(
@@ -157,12 +111,6 @@ const flags = {
   )
 }
 
-/** Says what is wrong, and ends the command with it. */
-const mistake = (text: string): void => {
-  process.stderr.write(`resilience: ${text}\n`)
-  exitCode = ExitCode.ownFailure
-}
-
 const noCircuit = "the circuit over runs needs --open-after"
 
 /** The circuit over runs, or what is wrong with its options. */
@@ -195,7 +143,7 @@ const run = Command.make("run", flags, (given) =>
     const circuit = circuitOf(openAfter, openFor, openMax, forgetAfter)
     if (typeof circuit === "string") return mistake(circuit)
     const hasBudget = budget !== undefined || budgetMin !== undefined
-    exitCode = yield* Run.run({
+    const exit = yield* Run.run({
       ...rest,
       name,
       // The argument has at least one value.
@@ -207,6 +155,7 @@ const run = Command.make("run", flags, (given) =>
       isRetried: Option.getOrElse(retryOn, () => all),
       isSuccess: Option.getOrElse(successOn, () => onlyZero)
     })
+    setExitCode(exit)
   })
 ).pipe(
   Command.withDescription(
@@ -231,11 +180,8 @@ signal n. The job finds RESILIENCE_NAME, RESILIENCE_RUN_ID, RESILIENCE_ATTEMPT a
 
 const resilience = Command.make("resilience").pipe(
   Command.withDescription("Runs jobs so that they fail well: cron, scripts, workers"),
-  Command.withSubcommands([run])
+  Command.withSubcommands([run, Operate.status, Operate.history, Operate.control])
 )
-
-/** What the process ends with. */
-let exitCode = 0
 
 /** The signals that end the run; the job gets the signal of its settings, and the exit code is that of the signal that came. */
 const ending: ReadonlyArray<NodeJS.Signals> = ["SIGINT", "SIGTERM", "SIGHUP"]
@@ -243,7 +189,7 @@ const ending: ReadonlyArray<NodeJS.Signals> = ["SIGINT", "SIGTERM", "SIGHUP"]
 const endWith = (fiber: Fiber.Fiber<unknown, unknown>): void => {
   for (const signal of ending) {
     process.once(signal, () => {
-      exitCode = ExitCode.ofSignal(Settings.signalNumber(signal))
+      setExitCode(ExitCode.ofSignal(Settings.signalNumber(signal)))
       fiber.interruptUnsafe()
     })
   }
@@ -258,10 +204,10 @@ export const main = (): void => {
   const fiber = Effect.runFork(program)
   endWith(fiber)
   fiber.addObserver((exit) => {
-    if (exit._tag === "Failure" && exitCode === 0) {
+    if (exit._tag === "Failure" && getExitCode() === 0) {
       // What the command line could not read has been shown.
-      exitCode = ExitCode.ownFailure
+      setExitCode(ExitCode.ownFailure)
     }
-    process.exitCode = exitCode
+    process.exitCode = getExitCode()
   })
 }

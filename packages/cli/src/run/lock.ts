@@ -43,7 +43,8 @@ export interface Lock {
 
 const conflict = 75
 
-const fileOf = ({ name, stateDir }: Settings): string => join(stateDir, "locks", `${name}.lock`)
+const fileOf = ({ name, stateDir }: Pick<Settings, "name" | "stateDir">): string =>
+  join(stateDir, "locks", `${name}.lock`)
 
 const holderOf = (file: string): Holder | undefined => {
   try {
@@ -141,6 +142,14 @@ const waitForLock = (descriptor: number, millis: number): Effect.Effect<boolean,
     return Effect.sync(() => child.kill("SIGKILL"))
   })
 
+const existsProcess = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM"
+  }
+}
+
 const signal = (target: number, name: NodeJS.Signals): void => {
   try {
     process.kill(target, name)
@@ -174,6 +183,25 @@ const locked = (settings: Settings, opened: Opened): Effect.Effect<boolean, Lock
         : Effect.succeed(false)
   )
   return Effect.flatMap(tryLock(descriptor), (free) => (free ? Effect.succeed(true) : waiting))
+}
+
+/** A job that holds its lock though its wrapper is gone. */
+export const orphanOf = (
+  stateDir: string,
+  name: string
+): { readonly job: number; readonly since: string } | undefined => {
+  const file = fileOf({ stateDir, name })
+  const holder = holderOf(file)
+  if (holder?.job === undefined) return undefined
+  for (const [pid, alive] of [
+    [holder.wrapper, false],
+    [holder.job, true]
+  ] as const) {
+    if (existsProcess(pid) !== alive) return undefined
+  }
+  // The numbers may be those of other processes by now; the lock is not.
+  const { status } = spawnSync("flock", ["-n", "-E", String(conflict), file, "true"], { stdio: "ignore" })
+  return status === conflict ? { job: holder.job, since: holder.since } : undefined
 }
 
 /** Holds the lock of a job until the scope closes, or what the overlap of the job allows in its place. */

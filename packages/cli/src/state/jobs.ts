@@ -129,12 +129,20 @@ const endRow = (store: Store, id: string, now: number, ended: Ended): void => {
   store.change("UPDATE runs SET ended = ?, data = ? WHERE id = ?", now, JSON.stringify(ended), id)
 }
 
+const lostRun = ({ id, started }: Row): Ended => ({
+  run: id,
+  started,
+  millis: 0,
+  exit: 137,
+  outcome: "lost",
+  attempts: 0,
+  message: "resilience was killed"
+})
+
 /** A run whose process is gone has ended without a word: it was killed. It says nothing about the job. */
 const endLost = (store: Store, name: string, now: number): void => {
-  for (const { data, id, started } of unended(store, name)) {
-    if (lives(data)) continue
-    const message = "resilience was killed"
-    endRow(store, id, now, { run: id, started, millis: 0, exit: 137, outcome: "lost", attempts: 0, message })
+  for (const row of unended(store, name)) {
+    if (!lives(row.data)) endRow(store, row.id, now, lostRun(row))
   }
 }
 
@@ -147,7 +155,7 @@ export type Command = (typeof commands)[number]
 
 export interface Override {
   readonly id: number
-  readonly command: Command
+  readonly command: Command | "undo"
   readonly at: number
   readonly until?: number
   readonly by: string
@@ -163,9 +171,7 @@ const overridesOf = (store: Store, name: string, now: number): ReadonlyArray<Ove
 const by = ({ by, reason }: Override): string => `by ${by}${reason === "" ? "" : `: ${reason}`}`
 
 const untilText = (until: number | undefined, now: number): string =>
-  until === undefined
-    ? "until control enable, close or undo"
-    : `until ${momentText(until)} (in ${spanText(until - now)})`
+  until === undefined ? "until it is undone" : `until ${momentText(until)} (in ${spanText(until - now)})`
 
 /** What holds: of several the newest. */
 const inForce = (overrides: ReadonlyArray<Override>): Override | undefined =>
@@ -204,11 +210,17 @@ const decide = (
   }
   if (override?.command === "disable") return { ...admitted, isCounted: false }
   if (circuit === undefined) return admitted
+  // The library bounds what is left of an open time by its options. An operator's time holds as it is.
+  const opened = overrides.find(({ command }) => command === "open")
+  if (opened !== undefined) {
+    return { ...admitted, refusal: `its circuit is open, ${by(opened)}, ${untilText(opened.until, now)}` }
+  }
   const state = Policies.circuit(circuit, jobIn(store, name).circuit)
   if (state._tag === "open") {
-    const opened = overrides.find(({ command }) => command === "open")
-    const why = opened === undefined ? whyOpen(state) : by(opened)
-    return { ...admitted, refusal: `its circuit is open, ${why}, ${untilText(now + millisUntil(state), now)}` }
+    return {
+      ...admitted,
+      refusal: `its circuit is open, ${whyOpen(state)}, ${untilText(now + millisUntil(state), now)}`
+    }
   }
   if (state._tag !== "half-open") return admitted
   const probe = unended(store, name).find(({ data }) => data.isProbe && lives(data))
@@ -347,17 +359,22 @@ export interface Status {
   readonly balance: number | undefined
   readonly running: ReadonlyArray<{ readonly run: string; readonly pid: number; readonly started: number }>
   readonly overrides: ReadonlyArray<Override>
+  /** A run after the last one whose process is gone. */
+  readonly lost: Ended | undefined
 }
 
 const statusOf = (store: Store, name: string, now: number): Status => {
   const job = jobIn(store, name)
   const { budgetSettings, circuitSettings } = job
+  const rows = unended(store, name)
+  const lost = rows.findLast(({ data, started }) => !lives(data) && started >= (job.last?.started ?? 0))
   return {
     name,
     job,
     circuit: circuitSettings === undefined ? undefined : Policies.circuit(circuitSettings, job.circuit),
     balance: budgetSettings === undefined ? undefined : Policies.balance(budgetSettings, job.budget),
-    running: unended(store, name)
+    lost: lost === undefined ? undefined : lostRun(lost),
+    running: rows
       .filter(({ data }) => lives(data))
       .map(({ data, id, started }) => ({ run: id, pid: data.pid, started })),
     // The circuit says whether one that was opened is open.
@@ -420,6 +437,24 @@ const endOverrides = (store: Store, name: string, now: number, all: boolean): vo
   }
 }
 
+const insert = (store: Store, name: string, ended: number | null, data: Omit<Override, "id">): number => {
+  store.change(
+    `DELETE FROM overrides WHERE ended IS NOT NULL AND name = ?1
+      AND id NOT IN (SELECT id FROM overrides WHERE name = ?1 ORDER BY id DESC LIMIT ${keptRuns})`,
+    name
+  )
+  return store.change("INSERT INTO overrides (name, ended, data) VALUES (?, ?, ?)", name, ended, JSON.stringify(data))
+}
+
+const past = {
+  isolate: "isolated",
+  disable: "disabled",
+  open: "open",
+  enable: "enabled",
+  close: "closed",
+  reset: "reset"
+} as const
+
 /** Gives a command, and returns what holds then, as a sentence. */
 export const command = (stateDir: string, { by: author, command, millis, name, reason }: Order, now: number): string =>
   write(stateDir, (store) => {
@@ -428,35 +463,35 @@ export const command = (stateDir: string, { by: author, command, millis, name, r
     if (command === "open" && circuitSettings === undefined) {
       throw new Error(`${name} has no circuit: run it with --open-after, or isolate it`)
     }
-    if (command === "enable" || command === "close" || command === "reset" || command === "open") {
-      endOverrides(store, name, now, command !== "enable")
-    }
+    const isLasting = command === "isolate" || command === "disable" || command === "open"
+    if (!isLasting || command === "open") endOverrides(store, name, now, command !== "enable")
     let until = millis === undefined ? undefined : now + millis
     if (circuitSettings !== undefined && (command === "open" || command === "close" || command === "reset")) {
       const circuit = Policies.commanded(circuitSettings, job.circuit, command, millis)
-      keep(store, name, { ...job, circuit, ...(command !== "open" && { failures: 0 }) })
+      keep(store, name, { ...job, circuit })
       const state = Policies.circuit(circuitSettings, circuit)
-      if (state._tag === "open") until = now + millisUntil(state)
-    }
-    if (command === "enable" || command === "close" || command === "reset") {
-      return `${name}: ${command === "enable" ? "enabled" : command === "close" ? "closed" : "reset"}`
+      if (command === "open" && state._tag === "open") until ??= now + millisUntil(state)
     }
     const data = { command, at: now, ...(until !== undefined && { until }), by: author, reason }
-    const id = store.change("INSERT INTO overrides (name, data) VALUES (?, ?)", name, JSON.stringify(data))
-    const what = command === "isolate" ? "isolated" : command === "disable" ? "disabled" : "open"
-    return `${name}: ${what} ${by({ ...data, id })}, ${untilText(until, now)}; undo with: resilience control undo ${id}`
+    const id = insert(store, name, isLasting ? null : now, data)
+    const said = `${name}: ${past[command]} ${by({ ...data, id })}`
+    if (!isLasting) return `${said}\n`
+    const end = command === "open" ? `control close ${name}` : `control undo ${id}`
+    return `${said}, ${untilText(until, now)}; to end it: resilience ${end}\n`
   })
 
 /** Ends an override: the job is as it is without it. */
-export const undo = (stateDir: string, id: number, now: number): string =>
+export const undo = (stateDir: string, id: number, why: Pick<Order, "by" | "reason">, now: number): string =>
   write(stateDir, (store) => {
     const [row] = store.all("SELECT name, ended, data FROM overrides WHERE id = ?", id)
     if (row === undefined) throw new Error(`there is no override ${id}: resilience status shows those that hold`)
     const { command, until } = row["data"] as Omit<Override, "id">
     const name = String(row["name"])
-    if (row["ended"] !== null || (until !== undefined && until <= now))
+    if (row["ended"] !== null || (until !== undefined && until <= now)) {
       throw new Error(`override ${id} has ended already`)
-    if (command === "open") throw new Error(`what opens a circuit is not undone: use resilience control close ${name}`)
+    }
+    if (command === "open") throw new Error(`an opening is not undone: use resilience control close ${name}`)
     store.change("UPDATE overrides SET ended = ? WHERE id = ?", now, id)
-    return `${name}: ${command} undone`
+    insert(store, name, now, { command: "undo", at: now, ...why })
+    return `${name}: ${command} undone\n`
   })
