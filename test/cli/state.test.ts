@@ -1,6 +1,6 @@
 /** What `resilience run` knows of the runs before it: circuits, budgets, and the file that keeps them. */
 import { spawn, spawnSync } from "node:child_process"
-import { mkdirSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, writeFileSync } from "node:fs"
 import { DatabaseSync } from "node:sqlite"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
@@ -51,6 +51,21 @@ describe("the circuit over runs", () => {
     assert.strictEqual((await ended.ended).code, 143)
     assert.strictEqual((await once("--timeout", "50ms", ...sh("sleep 60"))).code, 124)
     assert.strictEqual((await once(...sh("exit 0"))).code, 69)
+  })
+
+  it("lets one run be the probe, also when runs of a name may run beside each other", async () => {
+    const run = (openFor: string, script: string) =>
+      start("run", "-n", "beside", "--overlap=allow", "--open-after=1", `--open-for=${openFor}`, ...sh(script))
+    assert.strictEqual((await run("1h", "exit 1").ended).code, 1)
+    const probe = run("1ms", "touch $FOLDER/probe; while [ ! -e $FOLDER/beside ]; do sleep 0.02; done")
+    await until("the probe runs", () => existsSync(fileNamed("probe")))
+    const beside = await run("1ms", "exit 0").ended
+    assert.strictEqual(beside.code, 69)
+    assert.include(beside.stderr, `its circuit is half-open: process ${probe.child.pid} is the probe`)
+    probe.child.kill("SIGKILL")
+    await until("the probe is gone", () => probe.child.signalCode !== null)
+    // A probe that was killed holds nothing up.
+    assert.strictEqual((await run("1ms", "touch $FOLDER/beside").ended).code, 0)
   })
 
   it("doubles its open time up to --open-max", async () => {
@@ -184,6 +199,7 @@ describe("the file of the state", () => {
     mkdirSync(folder)
     const script = `
       run() { "$NODE" "$COMMAND" run --state-dir ${folder}/s "$@"; }
+      mount -t tmpfs tmpfs /dev/shm
       mount -t tmpfs -o size=256k tmpfs ${folder}
       run -n before --open-after 1 --open-for 1h -- false
       cat /dev/zero > ${folder}/fill 2>/dev/null
@@ -194,12 +210,15 @@ describe("the file of the state", () => {
       mount -o remount,ro ${folder}
       run -n readonly -- "$NODE" "$COMMAND" run --state-dir ${folder}/s -n readonly -- echo never
       echo $?
-      run -n readonly -- echo job`
+      run -n readonly -- echo job
+      "$NODE" "$COMMAND" status before --state-dir ${folder}/s --json`
     const { stderr, stdout } = spawnSync("unshare", ["-rm", "sh", "-c", script], {
       encoding: "utf8",
       env: { ...process.env, NODE: process.execPath, COMMAND: commandFile() }
     })
-    assert.strictEqual(stdout, "job\n3\n75\njob\n")
+    const [lines, status = ""] = stdout.split("[", 1).concat(stdout.slice(stdout.indexOf("[")))
+    assert.strictEqual(lines, "job\n3\n75\njob\n")
+    assert.deepInclude(JSON.parse(status)[0], { name: "before", failures: 1 })
     assert.include(stderr, "before: not started: its circuit is open")
     assert.match(stderr, /full: the state in .* cannot be kept \(.*\): this run does not count/)
     assert.match(stderr, /readonly: the state in .* cannot be kept \(.*\): this run does not count/)

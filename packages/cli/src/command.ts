@@ -104,6 +104,19 @@ const flags = {
     Settings.parseRate,
     "a rate such as 1/h or 2/30m"
   ).pipe(Flag.optional, Flag.map(Option.getOrUndefined)),
+  onFailure: text(
+    "on-failure",
+    "A command for the shell after a run that failed; it finds RESILIENCE_OUTCOME, _EXIT, _FAILURES, _MESSAGE and _RECORD"
+  ).pipe(Flag.withMetavar("command"), Flag.optional, Flag.map(Option.getOrUndefined)),
+  onRecovery: text("on-recovery", "A command for the shell after the first success that follows failed runs").pipe(
+    Flag.withMetavar("command"),
+    Flag.optional,
+    Flag.map(Option.getOrUndefined)
+  ),
+  metrics: text(
+    "metrics",
+    "Writes metrics of the job for node_exporter's textfile collector; a file for each job"
+  ).pipe(Flag.withMetavar("file.prom"), Flag.optional, Flag.map(Option.getOrUndefined)),
   stateDir,
   command: Argument.String("command").pipe(
     Argument.withDescription("The command and its arguments, after --"),
@@ -159,7 +172,7 @@ const run = Command.make("run", flags, (given) =>
   })
 ).pipe(
   Command.withDescription(
-    `Runs a job with a lock, a timeout and retries.
+    `Runs a job with a lock, a timeout, retries, and a circuit and a budget over runs.
 
 Exit codes: those of the job; 69 circuit open or isolated, 75 already running, 124 timed out, 125 resilience itself failed, 126 not executable, 127 not found, 128+n ended by
 signal n. The job finds RESILIENCE_NAME, RESILIENCE_RUN_ID, RESILIENCE_ATTEMPT and RESILIENCE_REMAINING_MS in its environment.`
@@ -170,6 +183,10 @@ signal n. The job finds RESILIENCE_NAME, RESILIENCE_RUN_ID, RESILIENCE_ATTEMPT a
     {
       command: "resilience run --name sync --quiet --timeout 10m --retry 3 --backoff 5s..1m -- /opt/jobs/sync.sh",
       description: "A line of a crontab"
+    },
+    {
+      command: "resilience run --name feed --open-after 5 --open-for 15m --open-max 2h -- ./feed.sh",
+      description: "Rests after five failed runs in a row: 15 minutes, and longer each time it fails again"
     },
     {
       command: "resilience run --name report --overlap replace --retry-on 75 -- ./report.sh",

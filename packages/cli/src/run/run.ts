@@ -9,8 +9,9 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import { Deadline, Policy, Rejection, Retry, Timeout, Transient } from "effect-resilience"
 import * as ExitCode from "../exitCode.ts"
-import type { Admission, Ended, Finished, Outcome, Start } from "../state/jobs.ts"
+import type { Admission, Ended, Finished, Outcome, Start, Status } from "../state/jobs.ts"
 import { plural } from "../text.ts"
+import * as After from "./after.ts"
 import * as Child from "./child.ts"
 import * as Lock from "./lock.ts"
 import * as Output from "./output.ts"
@@ -63,6 +64,8 @@ const policyOf = (settings: Settings, payRetry: Effect.Effect<boolean>) => {
 
 const inSeconds = (millis: number): string => `${(millis / 1000).toFixed(millis < 10_000 ? 1 : 0)} s`
 
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
 const complain = (name: string, text: string): Effect.Effect<void> =>
   Effect.sync(() => process.stderr.write(`resilience: ${name}: ${text}\n`))
 
@@ -72,6 +75,8 @@ interface Keeper {
   readonly admit: Effect.Effect<Admission>
   readonly payRetry: Effect.Effect<boolean>
   readonly finish: (admission: Admission, ended: Ended) => Effect.Effect<Finished | undefined>
+  /** Writes the file of the metrics. */
+  readonly writeMetrics: Effect.Effect<void>
 }
 
 const keeperOf = (state: State, settings: Settings, run: string): Keeper => {
@@ -82,11 +87,20 @@ const keeperOf = (state: State, settings: Settings, run: string): Keeper => {
   const failed = (error: unknown): void => {
     if (isBroken) return
     isBroken = true
-    const reason = error instanceof Error ? error.message : String(error)
     process.stderr.write(
-      `resilience: ${name}: the state in ${stateDir} cannot be kept (${reason}): this run does not count for circuit, budget and history\n`
+      `resilience: ${name}: the state in ${stateDir} cannot be kept (${messageOf(error)}): this run does not count for circuit, budget and history\n`
     )
   }
+  const { metrics } = settings
+  const writeMetrics = (text: (status: Status) => string) =>
+    use((now) => state.statuses(stateDir, name, now)[0], undefined).pipe(
+      Effect.flatMap((status) =>
+        status === undefined || metrics === undefined
+          ? Effect.void
+          : Effect.try({ try: () => After.replaceFile(metrics, text(status)), catch: messageOf })
+      ),
+      Effect.catch((message) => complain(name, `the metrics are not written: ${message}`))
+    )
   const use = <A>(f: (now: number) => A, otherwise: A): Effect.Effect<A> =>
     Effect.map(Clock.currentTimeMillis, (now) => {
       try {
@@ -105,7 +119,15 @@ const keeperOf = (state: State, settings: Settings, run: string): Keeper => {
       (isPaid) => (isPaid ? Effect.void : say(settings, "no retry: its budget is spent"))
     ),
     finish: (admission, ended) =>
-      isBroken ? Effect.succeed(undefined) : use((now) => state.finish(start, admission, ended, now), undefined)
+      isBroken ? Effect.succeed(undefined) : use((now) => state.finish(start, admission, ended, now), undefined),
+    writeMetrics: Effect.suspend(() =>
+      metrics === undefined || isBroken
+        ? Effect.void
+        : Effect.flatMap(
+            Effect.promise(() => import("../state/metrics.ts")),
+            ({ text }) => writeMetrics(text)
+          )
+    )
   }
 }
 
@@ -238,6 +260,32 @@ const locked = (
     )
   )
 
+/** After these the command of `--on-failure` runs: the job did not do its work, and no operator wanted that. */
+const isFailure = (outcome: Outcome): boolean =>
+  outcome === "failed" || outcome === "timed out" || outcome === "not started" || outcome === "error"
+
+/** Runs the command of the operator that fits the end of a run, with the record in its environment. */
+const runCommands = (settings: Settings, record: RunRecord, finished: Finished | undefined): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const { name, onFailure, onRecovery } = settings
+    const before = finished?.before.failures ?? 0
+    const hasRecovered = record.outcome === "ok" && before > 0
+    const [option, command] = isFailure(record.outcome)
+      ? ["--on-failure", onFailure]
+      : ["--on-recovery", hasRecovered ? onRecovery : undefined]
+    if (command === undefined) return
+    const wrong = yield* After.runCommand(command, {
+      RESILIENCE_NAME: name,
+      RESILIENCE_RUN_ID: record.run,
+      RESILIENCE_OUTCOME: record.outcome,
+      RESILIENCE_EXIT: String(record.exit),
+      RESILIENCE_FAILURES: String(hasRecovered ? before : (finished?.job.failures ?? "")),
+      RESILIENCE_MESSAGE: record.message ?? "",
+      RESILIENCE_RECORD: JSON.stringify(record)
+    })
+    if (wrong !== undefined) yield* complain(name, `the command of ${option} failed: ${wrong}`)
+  })
+
 const interrupted: Verdict = { exit: ExitCode.ofSignal(15), outcome: "interrupted" }
 
 const writeRecord = (settings: Settings, record: RunRecord): void => {
@@ -273,18 +321,21 @@ export const run = (settings: Settings): Effect.Effect<number> =>
         attempts: records.length,
         ...(message !== undefined && { message })
       }))
-    const finish = (verdict: Verdict) =>
+    const finish = ({ finished, verdict }: Result) =>
       Effect.gen(function* () {
         const { attempts, started, ...ended } = yield* endedWith(verdict)
-        writeRecord(settings, { name, ...ended, started: new Date(started).toISOString(), attempts: records })
+        const record = { name, ...ended, started: new Date(started).toISOString(), attempts: records }
+        writeRecord(settings, record)
         const { message } = ended
         if (message !== undefined) {
           yield* complain(name, `${message}${attempts > 1 ? ` after ${plural(attempts, "attempt")}` : ""}`)
         }
+        yield* keeper.writeMetrics
+        yield* runCommands(settings, record, finished)
         return ended.exit
       })
     const result = yield* Effect.onInterrupt(locked(settings, id, records, keeper, endedWith), () =>
-      finish(interrupted)
+      finish(unfinished(interrupted))
     )
-    return yield* finish(result.verdict)
+    return yield* finish(result)
   })

@@ -25,6 +25,11 @@ export interface Settings {
   readonly quiet: boolean
   /** Where the line of JSON goes: a file, or `-` for standard error. */
   readonly json: string | undefined
+  /** Commands of a shell. */
+  readonly onFailure: string | undefined
+  readonly onRecovery: string | undefined
+  /** The file of the metrics. */
+  readonly metrics: string | undefined
   /** Over runs of the name. */
   readonly circuit: CircuitSettings | undefined
   readonly budget: BudgetSettings | undefined

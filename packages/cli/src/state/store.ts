@@ -156,12 +156,21 @@ export const readAsItIs = <A>(stateDir: string, f: (store: Store) => A): A => {
   })
 }
 
+/** SQLITE_READONLY and SQLITE_CANTOPEN: a disk or a folder that this user cannot write. */
+const isNotWritable = (error: unknown): boolean =>
+  error instanceof Error && "errcode" in error && [8, 14].includes(Number(error.errcode) & 0xff)
+
 /** Reads; `none` without a file. */
 export const read = <A>(stateDir: string, none: A, f: (store: Store) => A): A => {
   if (!existsSync(fileOf(stateDir))) return none
-  return using(fileOf(stateDir), true, (database) => {
-    const found = versionOf(database)
-    checkVersion(found)
-    return found === 0 ? none : transaction(database, "BEGIN", f)
-  })
+  try {
+    return using(fileOf(stateDir), true, (database) => {
+      const found = versionOf(database)
+      checkVersion(found)
+      return found === 0 ? none : transaction(database, "BEGIN", f)
+    })
+  } catch (error) {
+    if (!isNotWritable(error)) throw error
+    return readAsItIs(stateDir, f)
+  }
 }
