@@ -8,9 +8,9 @@ const conditions = ["@effect-resilience/source", ...defaultServerConditions]
 
 // Each folder of test/ with tests in it, in the one project that runs it. `frames` runs some of them once more.
 const folders = {
-  unit: "breaker budget bulkhead composition config control effect event fallback issues machine observe peers permits policy promise queues registry retry retune state telemetry time types values variants",
+  unit: "breaker budget bulkhead composition config control effect event fallback issues machine observe peers permits policy promise queues registry retry retune share state telemetry time types values variants",
   kit: "explore laws models soak testing",
-  system: "ai bench cli console demo docs examples http lab package rpc sql stack tools"
+  system: "ai bench boards cli console demo docs examples http lab package rpc sql stack tools"
 }
 
 const filesOf = (names: string) => `test/{${names.replaceAll(" ", ",")}}/**/*.test.ts`

@@ -6,7 +6,10 @@ import { CircuitBreaker, Transient, TripPolicy } from "effect-resilience"
 // Marked as transient: another try may cure it, so it counts against the dependency.
 class Unavailable extends Transient.TaggedError<Unavailable>()("Unavailable", {}) {}
 
-class Users extends CircuitBreaker.Service<Users>()("app/Users", { trip: TripPolicy.consecutive(3) }) {}
+class Users extends CircuitBreaker.Service<Users>()("app/Users", {
+  trip: TripPolicy.consecutive(3),
+  openFor: "30 seconds"
+}) {}
 
 let requests = 0
 const fetchUser = Effect.suspend(() => {

@@ -24,6 +24,8 @@ const describe = (event: Event.Event): string => {
       return `${event.policy}: gave up after ${event.attempts} attempts (${event.reason})`
     case "Rejected":
       return `${event.policy}: rejected (${event.rejection._tag})`
+    case "Changed":
+      return `${event.policy}: ${event.change.action} by ${event.change.by}`
     default:
       return `${event.policy}: ${event._tag}`
   }
@@ -33,7 +35,7 @@ const program = Effect.gen(function* () {
   // All policies of the program. A listener has a queue of its own: it never holds up a call.
   const log: Array<string> = []
   const listener = yield* Event.stream.pipe(
-    Stream.take(10),
+    Stream.take(13),
     Stream.runForEach((event) => Effect.sync(() => log.push(describe(event)))),
     Effect.forkChild({ startImmediately: true })
   )
@@ -45,12 +47,12 @@ const program = Effect.gen(function* () {
 
   // The operator knows better: the ledger is back.
   isDown = false
-  yield* Ledger.control.close()
+  yield* Ledger.control.close({ by: "ann" })
   yield* book
   // Maintenance: nothing goes through until the operator closes the circuit again.
-  yield* Ledger.control.isolate()
+  yield* Ledger.control.isolate({ by: "ann", reason: "maintenance" })
   const isolated = yield* Effect.flip(book)
-  yield* Ledger.control.reset()
+  yield* Ledger.control.reset({ by: "ann" })
 
   yield* Fiber.join(listener)
   return { log, outage, isolated, after: yield* Ledger.stats() }
@@ -71,9 +73,12 @@ assert.deepEqual(log, [
   "app/Ledger: gave up after 2 attempts (attempts)",
   "app/Ledger: rejected (CircuitOpen)",
   "app/Ledger: open -> closed (control)",
+  "app/Ledger: close by ann",
   "app/Ledger: closed -> isolated (control)",
+  "app/Ledger: isolate by ann",
   "app/Ledger: rejected (CircuitOpen)",
-  "app/Ledger: isolated -> closed (control)"
+  "app/Ledger: isolated -> closed (control)",
+  "app/Ledger: reset by ann"
 ])
 assert.equal(outage.circuit?._tag, "open")
 assert.equal(percent, 20)

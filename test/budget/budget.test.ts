@@ -223,15 +223,15 @@ describe("RetryBudget", () => {
     })
   }
 
-  it.effect("takes the defaults: ratio 0.2, a capacity of 20, full at the start, no floor", () =>
+  it.effect("takes the defaults: ratio 0.15, a capacity of 20, full at the start, no floor", () =>
     Effect.gen(function* () {
       const budget = yield* RetryBudget.make("b")
       assert.strictEqual(yield* budget.balance, 20)
       for (let i = 0; i < 15; i++) assert.isTrue(yield* budget.tryWithdraw)
       for (let i = 0; i < 10; i++) yield* budget.deposit
-      assert.closeTo(yield* budget.balance, 7, 1e-9)
+      assert.closeTo(yield* budget.balance, 6.5, 1e-9)
       yield* TestClock.adjust("1 hour")
-      assert.closeTo(yield* budget.balance, 7, 1e-9)
+      assert.closeTo(yield* budget.balance, 6.5, 1e-9)
     })
   )
 

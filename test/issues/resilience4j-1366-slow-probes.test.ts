@@ -14,7 +14,7 @@ it.effect("a dependency that is always slow gets a probe per open time, and no c
     const breaker = yield* CircuitBreaker.make("users", {
       trip: TripPolicy.any(TripPolicy.standard, TripPolicy.slowCallRate({ slowerThan: "1 second", calls: 2 })),
       openFor: { initial: "10 seconds", jitter: 0 },
-      probes: oneProbe
+      probes: { ...oneProbe, lease: "10 seconds" }
     })
     let calls = 0
     const slow = breaker.protect(

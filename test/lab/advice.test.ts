@@ -149,7 +149,7 @@ describe("advice from a recording", () => {
       )
       assert.deepStrictEqual(small.change, { option: "budget.ratio", from: 0.01, to: 0.12 })
       const priced = first("budget", yield* advise(fitting, recordedOf({ hung: 0.03 })))
-      assert.deepStrictEqual(priced.change, { option: "budget.timeoutCost", from: 20, to: 7 })
+      assert.deepStrictEqual(priced.change, { option: "budget.timeoutCost", from: 20, to: 5 })
       const hopeless = first("budget", yield* advise(fitting, recordedOf({ failed: 0.4 })))
       assert.isUndefined(hopeless.change)
       assert.match(hopeless.why, /the dependency is at fault/)

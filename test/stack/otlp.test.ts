@@ -29,10 +29,11 @@ describe("a service and a collector of OpenTelemetry", () => {
 
         const named = (name: string) => received.find((metric) => metric.name === name)
         const metrics = Metrics.definitions.filter(({ name }) => named(name) !== undefined)
-        // All but those of a stale fallback.
+        // All but those of a stale fallback, and of policies that observe.
+        const others = /^resilience\.(fallbacks|would\.|rollout\.)/
         assert.deepStrictEqual(
-          Metrics.definitions.filter(({ name }) => named(name) === undefined).map(({ name }) => name),
-          ["resilience.fallbacks"]
+          Metrics.definitions.filter(({ name }) => named(name) === undefined),
+          Metrics.definitions.filter(({ name }) => others.test(name))
         )
         for (const { name, type, unit } of metrics) {
           const metric = named(name)

@@ -53,7 +53,8 @@ const measure = async (): Promise<Allocations> => {
     retry: await ours(Singles.retries()),
     bulkhead: await ours(await Singles.bulkheads()),
     fallback: await ours(Singles.fallbacks()),
-    policy: await ours(await Stacks.stacks(false))
+    policy: await ours(await Stacks.stacks(false)),
+    policyShared: await leastBytes(await Stacks.shared(), { inner: Work.sync })
   }
 }
 

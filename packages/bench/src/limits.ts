@@ -27,5 +27,7 @@ export const bytes = {
   retry: 340,
   bulkhead: 286,
   fallback: 205,
-  policy: 535
+  policy: 535,
+  /** The same as a member of a fleet: sharing allocates nothing. */
+  policyShared: 535
 } as const

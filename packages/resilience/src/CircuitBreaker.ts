@@ -51,7 +51,7 @@ import { defaultKey } from "./Types.ts"
  * | `trip` | a `TripPolicy` | `standard`: 80 % of 20 or more calls in 10 seconds, or 10 in a row over at least 2 seconds |
  * | `openFor` | a duration above zero, {@link OpenFor}, or a `Schedule` | 50 milliseconds growing by 1.1 to 1 second, +-20 % |
  * | `maxRetryAfter` | a duration above zero | 10 minutes |
- * | `probes` | see {@link Probes} | 1 permitted, 1 success, lease of 10 seconds |
+ * | `probes` | see {@link Probes} | 1 permitted, 1 success, lease of 500 ms |
  * | `keys` | see `Types.KeyOptions` | 10,000 keys, 1 hour |
  * | `failures`, `ignore`, `others`, `throttled`, `failWhen`, `classify` | see `Outcome.Classification` | transient errors, defects |
  *
@@ -119,7 +119,7 @@ export interface Probes {
   readonly successes?: number | undefined
   /**
    * After this time another call may probe; the result of the first still counts. A duration above zero.
-   * Default: 10 seconds.
+   * Default: 500 ms, so that a half-open circuit lets a call through at least twice a second.
    */
   readonly lease?: Duration.Input | undefined
 }
@@ -516,7 +516,7 @@ export const resolveCircuit = (where: string, options: Omit<Options, "keys">): C
     probes: {
       permitted,
       successes: Check.integer(where, "probes.successes", Check.orDefault(probes.successes, 1), 1, permitted),
-      lease: Check.millis(where, "probes.lease", Check.orDefault(probes.lease, "10 seconds"))
+      lease: Check.millis(where, "probes.lease", Check.orDefault(probes.lease, "500 millis"))
     },
     openFor: OpenTime.resolve(where, openFor),
     maxRetryAfter: Check.millis(where, "maxRetryAfter", Check.orDefault(maxRetryAfter, "10 minutes"), {

@@ -46,9 +46,10 @@ export interface Transition extends Base<"Transition"> {
   readonly to: CircuitState
   /**
    * `"tripped"`: the trip policy opened the circuit; `"probes"`: the probes closed or reopened it; `"time"`: the open
-   * time was over and a probe was admitted; `"control"`: an operator or a restore.
+   * time was over and a probe was admitted; `"control"`: an operator or a restore; `"fleet"`: the members of a fleet
+   * together, see `Shared`.
    */
-  readonly cause: "tripped" | "probes" | "time" | "control"
+  readonly cause: "tripped" | "probes" | "time" | "control" | "fleet"
   /** Why the circuit opened; set when `to` is `"open"`, except after a restore from a snapshot without it. */
   readonly evidence?: Evidence
   /** How long the circuit stays open; set when `to` is `"open"`. */

@@ -50,6 +50,7 @@ import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
 import { attempt, has, read } from "./runtime/read.ts"
 import type { AnyFiber } from "./runtime/types.ts"
+import * as Shared from "./Shared.ts"
 import type * as Stats from "./Stats.ts"
 import * as Timeout from "./Timeout.ts"
 import type * as Transient from "./Transient.ts"
@@ -73,6 +74,7 @@ import { defaultKey } from "./Types.ts"
  * | `rollout` | the share of the traffic that is enforced, the rest is observed | |
  * | `keys` | limits on the state per key | 10,000 keys, 1 hour |
  * | `stats` | the window of `recent`, 1 second to 10 minutes | 10 seconds |
+ * | `shared` | what the processes of a fleet share, see `Shared.Options` | nothing |
  *
  * @category models
  * @since 0.1.0
@@ -108,6 +110,11 @@ export interface Options {
   readonly keys?: Types.KeyOptions | undefined
   /** What the stats of this policy measure. */
   readonly stats?: StatsOptions | undefined
+  /**
+   * What the processes of a fleet share in the background; the layer of the policy then requires a `Shared.Board`. Without it nothing
+   * is shared, and nothing required.
+   */
+  readonly shared?: Shared.Options | undefined
 }
 
 /**
@@ -345,7 +352,7 @@ export type Sensible<O> = Types.First<
     Types.NoUnknownOptions<
       O,
       Options,
-      "retry" | "breaker" | "bulkhead" | "budget" | "probes" | "openFor" | "keys" | "stats" | "rollout"
+      "retry" | "breaker" | "bulkhead" | "budget" | "probes" | "openFor" | "keys" | "stats" | "rollout" | "shared"
     >,
     [ScheduleOf<O>] extends [never]
       ? unknown
@@ -373,12 +380,17 @@ type IsGiven<O, Field extends keyof Options> = Field extends keyof O
   : false
 
 /**
- * The service that a policy requires for its budget, if it shares one.
+ * The services that the layer of a policy requires: that of a budget that several policies share, and the board of a fleet.
  *
  * @category utility types
  * @since 0.1.0
  */
-export type Requires<O> = O extends { readonly budget: Context.Key<infer I, RetryBudget.RetryBudget> } ? I : never
+export type Requires<O> =
+  | (O extends { readonly budget: Context.Key<infer I, RetryBudget.RetryBudget> } ? I : never)
+  | (O extends { readonly shared: object } ? Shared.Board : never)
+
+/** A member of a fleet leaves it when its scope closes. */
+type RequiresToMake<O> = Requires<O> | (O extends { readonly shared: object } ? Scope.Scope : never)
 
 /**
  * Protects an effect: `effect.pipe(policy.protect)`, or `effect.pipe(policy.protect(options))`. Further arguments are ignored, so
@@ -645,6 +657,8 @@ export interface Policy<P extends Part = never, Rules = {}, R = never> {
   readonly allStats: Effect.Effect<ReadonlyArray<Stats.Stats>, never, R>
   /** The durations of all attempts since the policy was created, all keys together, as a histogram. */
   readonly durations: Effect.Effect<Stats.Durations, never, R>
+  /** The fleet of this policy; `undefined` if the policy shares nothing. */
+  readonly fleet: Effect.Effect<Stats.Fleet | undefined, never, R>
   /** The events of this policy, from the moment the stream is run. */
   readonly events: Stream.Stream<Event.Event, never, R>
   /** Commands of an operator. */
@@ -735,7 +749,8 @@ const optionNames = [
   "mode",
   "rollout",
   "keys",
-  "stats"
+  "stats",
+  "shared"
 ]
 
 /** The options of settings, for what is made like a live policy. */
@@ -769,6 +784,7 @@ const resolve = (name: string, options: Options): PolicySettings => {
     )
   }
   const keys = Keyed.resolve(where, options.keys)
+  const shared = resolveShared(where, options)
   const settings: PolicySettings = {
     classify: Outcome.classifier(Outcome.isClassification(breaker) ? breaker : undefined),
     // Compared with `undefined`, because a part that is `null`, "" or NaN is a mistake and not an absent part.
@@ -779,13 +795,34 @@ const resolve = (name: string, options: Options): PolicySettings => {
     budget:
       budget === undefined || isService(budget)
         ? undefined
-        : resolveBudget(Check.inside(where, "budget"), budget, keys),
+        : {
+            ...resolveBudget(Check.inside(where, "budget"), budget, keys),
+            ...(shared?.budget === true ? { sharedFloor: true } : {})
+          },
     keys,
     window: resolveWindow(where, options.stats),
     ...resolveMode(where, options),
-    ...limits
+    ...limits,
+    ...(shared === undefined ? {} : { shared })
   }
   optionsOf.set(settings, options)
+  return settings
+}
+
+/** What is shared of a policy. */
+const resolveShared = (where: string, { breaker, budget, shared }: Options): Shared.Settings | undefined => {
+  if (shared === undefined) return undefined
+  const here = Check.inside(where, "shared")
+  const settings = Shared.resolve(here, shared)
+  if (settings.breaker !== undefined && breaker === undefined) {
+    throw new RangeError(`${here}: breaker needs the breaker of the policy, got none`)
+  }
+  if (settings.budget && (budget === undefined || isService(budget) || !(Number(budget.minPerSecond) > 0))) {
+    throw new RangeError(`${here}: budget needs a budget of the policy's own with minPerSecond above 0, got none`)
+  }
+  if (settings.budget && budget !== undefined && !isService(budget) && budget.per === "key") {
+    throw new RangeError(`${here}: budget needs one balance for all keys, got one for each key`)
+  }
   return settings
 }
 
@@ -796,7 +833,7 @@ const build = <O>(
   options: Options,
   settings: PolicySettings,
   configured: ConfigValues
-): Effect.Effect<Policy<PartsOf<O>, RulesOf<O>>, never, Requires<O>> =>
+): Effect.Effect<Policy<PartsOf<O>, RulesOf<O>>, never, RequiresToMake<O>> =>
   Effect.withFiber((fiber) => {
     const { budget } = options
     const shared = isService(budget) ? RetryBudget.engineOf(Context.getUnsafe(fiber.context, budget)) : undefined
@@ -806,10 +843,12 @@ const build = <O>(
     const instance = fiber.getRef(Rollout.Instance)
     const scope = Option.getOrUndefined(Context.getOption(fiber.context, Scope.Scope))
     let steer: Steer | undefined
+    let joining: PolicyEngine | undefined
     const created = Instances.create(origin, module, name, described(settings), (hub, desk) => {
       const reporter = new Reporter(name, Event.makeHub(), hub)
       const engine = new PolicyEngine(where, reporter, settings, shared, Timeout.timedOut, instance)
       steer = new Steer(engine)
+      joining = engine
       const tuner = new Tuner({
         id: name,
         where,
@@ -836,8 +875,21 @@ const build = <O>(
               scope,
               Effect.sync(() => steer?.close())
             ),
-        isUnnamed ? Effect.logWarning(unnamed(name)) : Effect.void
+        Effect.andThen(
+          isUnnamed ? Effect.logWarning(unnamed(name)) : Effect.void,
+          joining === undefined || settings.shared === undefined ? Effect.void : join(joining, settings.shared)
+        )
       )
+    )
+  })
+
+/** Joins the fleet of a policy. The type of the options says that the context has both services. */
+const join = (engine: PolicyEngine, shared: Shared.Settings): Effect.Effect<void> =>
+  Effect.withFiber((fiber) => {
+    const board = Context.getUnsafe(fiber.context, Shared.Board)
+    const scope = Context.getUnsafe(fiber.context, Scope.Scope)
+    return Effect.flatMap(Shared.randomId, (id) =>
+      Effect.provideService(engine.join(shared, board, id), Scope.Scope, scope)
     )
   })
 
@@ -907,6 +959,7 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine, tuned: Tuned): Po
     },
     allStats: Time.withNow((now, fiber) => engine.allStats(now, fiber)),
     durations: Effect.sync(() => engine.durations()),
+    fleet: Time.withNow((now) => engine.fleetView(now)),
     events: Event.streamFrom(engine.reporter.local),
     control: {
       ...Changes.circuitCommands(where, desk),
@@ -961,7 +1014,7 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine, tuned: Tuned): Po
 export const make = <const O extends Options>(
   name: string,
   options: O & Options & Sensible<O>
-): Effect.Effect<Policy<PartsOf<O>, RulesOf<O>>, never, Requires<O>> => {
+): Effect.Effect<Policy<PartsOf<O>, RulesOf<O>>, never, RequiresToMake<O>> => {
   const given: Options = options
   return build<O>("made", name, given, resolve(name, given), {})
 }
@@ -1364,6 +1417,7 @@ export const Service =
       stats: inContext.call((policy) => policy.stats),
       allStats: inContext.effect((policy) => policy.allStats),
       durations: inContext.effect((policy) => policy.durations),
+      fleet: inContext.effect((policy) => policy.fleet),
       events: inContext.stream((policy) => policy.events),
       control: {
         isolate: inContext.call((policy) => policy.control.isolate),

@@ -43,7 +43,7 @@ import { defaultKey } from "./Types.ts"
  *
  * | option | range | default |
  * |---|---|---|
- * | `ratio` | [0, 1] | 0.2 |
+ * | `ratio` | [0, 1] | 0.15 |
  * | `timeoutCost` | from 1 to `capacity`, or `Infinity` | 20 |
  * | `capacity` | a number >= 1 | 20 |
  * | `initial` | [0, `capacity`] | the capacity |
@@ -61,7 +61,7 @@ import { defaultKey } from "./Types.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** Tokens that each first attempt adds, in [0, 1], exact to six digits. Default: 0.2. */
+  /** Tokens that each first attempt adds, in [0, 1], exact to six digits. Default: 0.15. */
   readonly ratio?: number | undefined
   /**
    * Tokens that a retry takes after a timeout, a number from 1 to `capacity`, or `Infinity` for no retry after a timeout. The
@@ -322,7 +322,7 @@ const smallestRatio = 1e-6
  */
 export const resolveBudget = (where: string, options: Options): BudgetSettings => {
   Check.noUnknown(where, options, [...budgetOptionNames, "keys"])
-  const ratio = Check.inRange(where, "ratio", Check.orDefault(options.ratio, 0.2), 0, 1)
+  const ratio = Check.inRange(where, "ratio", Check.orDefault(options.ratio, 0.15), 0, 1)
   const minPerSecond = Check.inRange(where, "minPerSecond", Check.orDefault(options.minPerSecond, 0), 0, Infinity)
   const per = Check.orDefault(options.per, "all")
   if (per !== "all" && per !== "key") Check.invalid(where, "per", '"all" or "key"', per)

@@ -236,3 +236,34 @@ export interface Durations {
    */
   readonly buckets: ReadonlyArray<readonly [upperBoundMillis: number, cumulativeCount: number]>
 }
+
+/**
+ * The fleet of a policy that shares what it finds out.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Fleet {
+  /** What keeps the board. */
+  readonly board: string
+  /** Whether news still binds: a member that is out of touch decides as if it were alone. */
+  readonly inTouch: boolean
+  /** The members in touch with the board, this one included, as last told. */
+  readonly members: number
+  /** The members that the board has not heard of for some seconds. */
+  readonly away: number
+  /** The time since the last news; absent before the first. */
+  readonly heard?: Duration.Duration
+  /** Whether members have other settings of what is shared, as during a deploy. */
+  readonly settingsDiffer: boolean
+  /** The keys about which the fleet has found out something. */
+  readonly circuits: ReadonlyArray<{
+    readonly key: string
+    /** `"probing"`: one member holds the lease for the probes. */
+    readonly state: "closed" | "open" | "probing"
+    /** The time until the opening is over, as last told. */
+    readonly left: Duration.Duration
+    /** Whether this member holds the lease. */
+    readonly probe: boolean
+  }>
+}

@@ -1,3 +1,4 @@
+export * as Boards from "./Boards.ts"
 export * as Chaos from "./Chaos.ts"
 export * as Conservation from "./Conservation.ts"
 export * as Explore from "./Explore.ts"

@@ -3,8 +3,9 @@ import * as cockatiel from "cockatiel"
 import * as Effect from "effect/Effect"
 import { pipe } from "effect/Function"
 import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import { Bulkhead, CircuitBreaker, Deadline, Fallback, Policy, Retry, Timeout } from "effect-resilience"
+import { Bulkhead, CircuitBreaker, Deadline, Fallback, Policy, Retry, Shared, Timeout } from "effect-resilience"
 import * as BreakerBaseline from "../baselines/breaker.ts"
 import * as BulkheadBaseline from "../baselines/bulkhead.ts"
 import * as RetryBaseline from "../baselines/retry.ts"
@@ -18,6 +19,7 @@ const second = 1000
 export const names = {
   ours: "effect-resilience Policy",
   everything: "effect-resilience Policy, with budget and deadline",
+  shared: "effect-resilience Policy, shared",
   piped: "effect-resilience, single policies piped",
   retry: "effect-resilience, retry alone",
   breaker: "effect-resilience, breaker alone",
@@ -52,6 +54,22 @@ const policies = async (timed: boolean): Promise<{ readonly plain: Protect; read
   const plain = await made(Policy.make("bench", parts()))
   const everything = await made(Policy.make("bench", all))
   return { plain: (work) => plain.protect(work), everything: (work) => everything.protect(work) }
+}
+
+/** The plain policy as a member of a fleet whose board never answers. */
+export const shared = async (): Promise<Candidate> => {
+  const board = Shared.Board.of({ name: "none", sync: () => Effect.never, pushes: () => Effect.void })
+  const scope = Scope.makeUnsafe()
+  const policy = await made(
+    Policy.make("bench shared", { ...parts(), shared: { breaker: {} } }).pipe(
+      Effect.provideService(Shared.Board, board),
+      Effect.provideService(Scope.Scope, scope)
+    )
+  )
+  return inFiber(
+    { name: names.shared, family: "ours", what: "`Policy.make` with `shared`, and a board that never answers" },
+    (work) => policy.protect(work)
+  )
 }
 
 /** The singles that the fused policy must beat. */

@@ -90,6 +90,9 @@ const Settings = Schema.Struct({
     Schema.Struct({ maxConcurrent: Schema.Finite, maxQueued: field(Schema.Finite), maxWait: field(Millis) })
   ),
   keys: field(Keys),
+  /** What the lab shows is what the policy does when it enforces. */
+  mode: field(Schema.Literals(["enforce", "observe", "off"])),
+  rollout: field(Schema.Unknown),
   /** What the stats measure changes no call: as options, and as `Policies` lists it. */
   stats: field(Schema.Struct({ window: field(Millis) })),
   window: field(Millis)

@@ -8,6 +8,7 @@ import type * as Stats from "../Stats.ts"
 import { defaultKey } from "../Types.ts"
 import type { Desk, Plug } from "./changes.ts"
 import { Evicted, Past, stats, totals } from "./counters.ts"
+import type { Floor } from "./fleet.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import { ObservingReporter, type Reporter } from "./reporter.ts"
 import * as Snapshots from "./snapshots.ts"
@@ -19,6 +20,8 @@ export interface BudgetSettings {
   readonly capacity: number
   readonly initial: number
   readonly minPerSecond: number
+  /** Whether `minPerSecond` is the floor of a fleet: then no account earns it. */
+  readonly sharedFloor?: true
   /** The limits of the accounts per key; `undefined` for one account. */
   readonly keys: KeySettings | undefined
 }
@@ -44,6 +47,8 @@ const historyOf = (account: Account): Past => {
   return account.past
 }
 
+const ownFloor = ({ minPerSecond, sharedFloor }: BudgetSettings): number => (sharedFloor === true ? 0 : minPerSecond)
+
 export class Budget implements Summable {
   private settings: BudgetSettings
   private readonly reporter: Reporter
@@ -51,6 +56,8 @@ export class Budget implements Summable {
   private readonly shared: Account
   private readonly accounts: Keyed<Account> | undefined
   private readonly evicted = new Evicted()
+  /** The floor of the fleet, in place of one of this process. */
+  private floor: Floor | undefined = undefined
   private observing: Budget | undefined
   /** Held, so that its alarms work as long as a call may come. */
   desk: Desk | undefined = undefined
@@ -76,6 +83,11 @@ export class Budget implements Summable {
     return this.settings.capacity
   }
 
+  /** Takes the floor of a fleet. */
+  share(floor: Floor): void {
+    this.floor = floor
+  }
+
   /** The budget that all policies which share this one charge while they observe. */
   get shadow(): Budget {
     this.observing ??= this.copy(undefined)
@@ -91,9 +103,9 @@ export class Budget implements Summable {
   retune(settings: BudgetSettings, now: number): void {
     this.settings = settings
     this.observing?.retune(settings, now)
-    const { capacity, minPerSecond, ratio } = settings
+    const { capacity, ratio } = settings
     for (const { tokens } of this.accounts === undefined ? [this.shared] : this.accounts.all()) {
-      Tokens.retune(tokens, { ratio, capacity, perSecond: minPerSecond }, now)
+      Tokens.retune(tokens, { ratio, capacity, perSecond: ownFloor(settings) }, now)
     }
   }
 
@@ -109,8 +121,8 @@ export class Budget implements Summable {
   }
 
   private make(key: string, now: number): Account {
-    const { capacity, initial, minPerSecond, ratio } = this.settings
-    const tokens = Tokens.make({ ratio, capacity, initial, perSecond: minPerSecond })
+    const { capacity, initial, ratio } = this.settings
+    const tokens = Tokens.make({ ratio, capacity, initial, perSecond: ownFloor(this.settings) })
     return { key, lastUsed: Math.floor(now), tokens, answeredFrom: Decision.neverAnswered, calls: 0, past: undefined }
   }
 
@@ -170,7 +182,7 @@ export class Budget implements Summable {
     const now = Time.monotonicMillis(fiber)
     const account = this.use(key, now, fiber)
     const { tokens } = account
-    if (Tokens.tryWithdraw(tokens, price, now)) {
+    if (Tokens.tryWithdraw(tokens, price, now) || this.floor?.tryTake(price, now) === true) {
       historyOf(account).retries += 1
       return true
     }

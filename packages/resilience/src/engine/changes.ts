@@ -42,6 +42,14 @@ export interface Plug {
   readonly read: (key: string | undefined, now: number) => Schema.JsonObject
 }
 
+/** Hears of the commands on a policy: the fleet that shares them. */
+export interface Colleague {
+  /** A command was carried out; `duration` is in milliseconds. */
+  readonly given: (change: Change.Change, duration: number | undefined, now: number) => void
+  /** A command was taken back, by `end`. */
+  readonly taken: (change: Change.Change, as: "undo" | "expire", end: Change.Change, now: number) => void
+}
+
 /** A policy as its desk sees it. */
 export interface Operated {
   readonly reporter: Reporter
@@ -49,6 +57,8 @@ export interface Operated {
   /** The commands on circuits; `undefined` for a policy without. */
   readonly circuits: CircuitChanges | undefined
   readonly plugs: Partial<Record<PlugAction, Plug>>
+  /** Set when the policy joins a fleet. */
+  readonly colleague?: () => Colleague | undefined
 }
 
 export type PlugAction = "resize" | "mode" | "set"
@@ -383,6 +393,7 @@ export class Desk {
       ...(duration === undefined ? {} : { until: at + duration })
     }
     this.record(change, true, now, fiber)
+    this.operated?.colleague?.()?.given(change, duration, now)
     if (duration !== undefined) this.setAlarm(id, duration, fiber)
     // Only a command for every key keeps the state of more than one.
     while (key === undefined && (this.operated?.circuits?.kept ?? 0) > mostKept) {
@@ -441,19 +452,22 @@ export class Desk {
 
   /** Takes a change back. */
   end(
-    { action, id, key }: Change.Change,
+    ended: Change.Change,
     as: "undo" | "expire",
     { by, reason }: { readonly by: string; readonly reason: string },
     now: number,
     fiber: AnyFiber
   ): Change.Change {
+    const { action, id, key } = ended
     // What was given, and neither ended another nor is an end itself, has one of these actions.
     const given = action as GivenAction
     const before = this.read(given, key, now)
     this.cancelAlarm(id)
     this.remove(id, given, now, fiber)
     const difference = differenceOf(before, this.read(given, key, now))
-    return this.recordEnd({ id, key }, as, { by, reason }, difference, now, fiber)
+    const change = this.recordEnd({ id, key }, as, { by, reason }, difference, now, fiber)
+    this.operated?.colleague?.()?.taken(ended, as, change, now)
+    return change
   }
 
   private recordEnd(

@@ -3,7 +3,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Event from "../Event.ts"
+import type * as Board from "../machine/Board.ts"
 import * as Circuit from "../machine/Circuit.ts"
+import type { Link, Member } from "../machine/Member.ts"
 import type { Outcome } from "../Outcome.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
@@ -40,6 +42,8 @@ const namesOf = (parts: unknown): ReadonlyArray<string> => (Array.isArray(parts)
 export class CircuitCell extends Circuit.Circuit<unknown> {
   declare readonly key: string
   declare past: Past | undefined
+  /** What the fleet knows of the key; set for a policy that shares its circuits, and absent otherwise. */
+  declare link: Link<CircuitCell> | undefined
 
   constructor(key: string, trip: TripPolicy.TripPolicy, now: number) {
     super(trip, now)
@@ -121,6 +125,9 @@ export interface Base {
 
 const closedBase: Base = { phase: Circuit.Closed, until: 0 }
 
+/** In place of a trip policy: the fleet opened the circuit. */
+const byFleet = "fleet"
+
 /** Why a circuit is open that a command has opened. */
 const byControl: Rejection.Evidence = { trip: "control", figures: {} }
 
@@ -180,6 +187,8 @@ export class Circuits {
   onChange: ((cell: CircuitCell) => void) | undefined
   /** What a circuit begins as. A command for every key sets it. */
   base: Base = closedBase
+  /** The member of a fleet, if these circuits are shared. */
+  private member: Member<CircuitCell> | undefined
   private lastMillis = 0
   private lastRetryAfter = Duration.zero
 
@@ -196,6 +205,23 @@ export class Circuits {
     this.timed = settings.trip.usesDuration !== false
     this.onShut = onShut
     this.onChange = undefined
+    this.member = undefined
+  }
+
+  /** Shares the circuits to come with a fleet. */
+  join(member: Member<CircuitCell>): void {
+    this.member = member
+  }
+
+  /** A circuit was created, and will be called. */
+  attach<Cell extends CircuitCell>(cell: Cell, now: number): Cell {
+    if (this.member !== undefined && cell.key !== overflowKey) cell.link = this.member.link(cell.key, cell, now)
+    return cell
+  }
+
+  /** A circuit was dropped. */
+  detach(cell: CircuitCell): void {
+    if (cell.link !== undefined) this.member?.unlink(cell.link)
   }
 
   make(key: string, now: number): CircuitCell {
@@ -284,6 +310,7 @@ export class Circuits {
 
   /** The rejection of a call that would not be admitted now. Reserves nothing. */
   check(cell: CircuitCell, now: number, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> | undefined {
+    if (cell.phase === Circuit.Open && cell.link !== undefined) this.member?.beforeProbe(cell.link, now)
     return Circuit.admits(cell, this.settings.probes, now) ? undefined : this.reject(cell, now, fiber)
   }
 
@@ -295,9 +322,11 @@ export class Circuits {
     fiber: AnyFiber
   ): Effect.Effect<never, Rejection.CircuitOpen> | undefined {
     const from = cell.phase
+    if (from === Circuit.Open && cell.link !== undefined) this.member?.beforeProbe(cell.link, now)
     const probe = Circuit.admit(cell, this.settings.probes, now)
     if (cell.phase !== from) this.transition(cell, from, "time", now, fiber)
     if (probe === Circuit.Rejected) return this.reject(cell, now, fiber)
+    if (probe !== Circuit.Admitted && cell.link !== undefined) this.member?.probing(cell.link)
     admission.probe = probe
     admission.generation = cell.generation
     return undefined
@@ -317,11 +346,55 @@ export class Circuits {
     // Of a probe the time is known anyway.
     const timed = startedAt !== untimed && (this.timed || cell.phase === Circuit.HalfOpen)
     const sample = { outcome: outcomeCodes[outcome], duration: timed ? now - startedAt : 0 }
+    if (cell.link !== undefined) this.count(cell, cell.link, admission, outcome, now)
     const verdict = Circuit.settle(cell, trip, probes, admission, sample, now)
     if (verdict === Circuit.Tripped) this.open(cell, now, fiber, retryAfter)
     else if (verdict === Circuit.Recovered) this.recover(cell, now, fiber)
     // A probe that was ignored has freed its slot.
     else this.onChange?.(cell)
+  }
+
+  /** Counts an outcome for the fleet. A result of an older generation is no evidence. */
+  private count(
+    { generation }: CircuitCell,
+    link: Link<CircuitCell>,
+    admission: Admission,
+    outcome: Outcome,
+    now: number
+  ): void {
+    if (admission.generation === generation && outcome !== "ignored") {
+      this.member?.count(link, outcome === "failure", now)
+    }
+  }
+
+  /** Opens a circuit because its fleet did. */
+  openByFleet(
+    cell: CircuitCell,
+    openFor: number,
+    { bad, calls, failures, seen }: Board.Finding,
+    now: number,
+    fiber: AnyFiber
+  ): void {
+    const from = cell.phase
+    Circuit.openingsOf(cell).evidence = { trip: byFleet, figures: { calls, failures, witnesses: seen, bad } }
+    Circuit.open(cell, openFor, now, from === Circuit.Closed ? [byFleet] : undefined)
+    this.transition(cell, from, "fleet", now, fiber)
+  }
+
+  /** Closes a circuit because its fleet did. */
+  closeByFleet(cell: CircuitCell, now: number, fiber: AnyFiber): void {
+    const from = cell.phase
+    Circuit.close(cell, this.settings.trip, now)
+    cell.forgetEvidence()
+    this.transition(cell, from, "fleet", now, fiber)
+  }
+
+  /** Milliseconds for which the n-th opening in a row would last. */
+  openForOf(opening: number, fiber: AnyFiber): number {
+    return Result.getOrElse(
+      Result.try(() => this.openTime(opening, fiber)),
+      () => OpenTime.fallback
+    )
   }
 
   /** Milliseconds for which the circuit will surely reject calls; 0 when it may admit one. */
@@ -340,6 +413,7 @@ export class Circuits {
     const from = cell.phase
     Circuit.close(cell, this.settings.trip, now)
     cell.forgetEvidence()
+    if (cell.link !== undefined) this.member?.recovered(cell.link)
     this.transition(cell, from, "probes", now, fiber)
   }
 
@@ -367,6 +441,7 @@ export class Circuits {
       OpenTime.spread(asked, OpenTime.spreadOf(openFor), fiber)
     )
     Circuit.open(cell, openMs, now, openedBy)
+    if (cell.link !== undefined) this.member?.tripped(cell.link, now)
     this.transition(cell, from, tripped ? "tripped" : "probes", now, fiber)
     for (const result of [parts, figures, base] as ReadonlyArray<Result.Result<unknown, unknown>>) {
       if (Result.isFailure(result)) throw result.failure
@@ -602,7 +677,8 @@ export class Circuits {
   }
 
   private reject(cell: CircuitCell, now: number, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> {
-    const { key } = cell
+    const { key, link } = cell
+    if (link !== undefined) this.member?.rejected(link, now)
     const state = cell.phase === Circuit.Open ? "open" : cell.phase === Circuit.Isolated ? "isolated" : "half-open"
     const rejection = Rejection.circuitOpen({
       policy: this.reporter.policy,

@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
 import type * as Event from "../Event.ts"
 import * as Circuit from "../machine/Circuit.ts"
 import * as Decision from "../machine/Retry.ts"
@@ -14,6 +15,7 @@ import { Frame, type Service } from "../runtime/frame.ts"
 import { retainHiddenClass } from "../runtime/hiddenClass.ts"
 import * as Check from "../runtime/options.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
+import type * as Shared from "../Shared.ts"
 import type * as Stats from "../Stats.ts"
 import * as Transient from "../Transient.ts"
 import type * as TripPolicy from "../TripPolicy.ts"
@@ -25,6 +27,7 @@ import type { Desk, Override, Plug } from "./changes.ts"
 import * as Circuits from "./circuits.ts"
 import * as Counters from "./counters.ts"
 import * as Deadline from "./deadline.ts"
+import { Fleet } from "./fleet.ts"
 import { type CircuitFollower, FollowedChanges } from "./followedChanges.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import * as Left from "./left.ts"
@@ -53,6 +56,8 @@ export interface PolicySettings extends ModeSettings {
   readonly keys: KeySettings
   /** Milliseconds over which recent attempts are reported. */
   readonly window: number
+  /** What the fleet shares; absent when nothing is shared. */
+  readonly shared?: Shared.Settings
 }
 
 /** What a snapshot has of the parts of a policy. */
@@ -483,6 +488,8 @@ export class PolicyEngine implements Summable {
   resizes: ReadonlyArray<Override> = []
   /** Held, so that its alarms work as long as a call may come. */
   desk: Desk | undefined
+  /** Set when the policy joins its fleet. */
+  private fleet: Fleet | undefined
 
   constructor(
     where: string,
@@ -508,13 +515,36 @@ export class PolicyEngine implements Summable {
     this.budget = sharedBudget ?? (budget && new Budget(budget, reporter))
     this.entries = new Keyed<Entry>(
       settings.keys,
-      (key, now) => this.make(key, now),
+      (key, now) => {
+        const entry = this.make(key, now)
+        return this.circuits?.attach(entry, now) ?? entry
+      },
       (entry, now) => this.pinned(entry, now),
-      (entry, now) => this.evicted.add(entry, this.timeIn(entry, now))
+      (entry, now) => {
+        this.evicted.add(entry, this.timeIn(entry, now))
+        this.circuits?.detach(entry)
+      }
     )
     this.timedOut = timedOut
     this.watch = undefined
     this.desk = undefined
+    this.fleet = undefined
+  }
+
+  /** Joins the fleet of the policy until the scope closes. */
+  join(settings: Shared.Settings, board: Shared.Board["Service"], id: string): Effect.Effect<void, never, Scope.Scope> {
+    return Effect.withFiber((fiber) => {
+      const { budget, circuits, reporter } = this
+      const fleet = new Fleet(reporter.policy, id, settings, board, circuits, () => this.desk, fiber)
+      this.fleet = fleet
+      const floor = this.settings.budget
+      if (settings.budget && floor !== undefined) budget?.share(fleet.floor(floor.minPerSecond))
+      return fleet.run
+    })
+  }
+
+  fleetView(now: number): Stats.Fleet | undefined {
+    return this.fleet?.view(now)
   }
 
   /**
@@ -597,6 +627,7 @@ export class PolicyEngine implements Summable {
           (now) => Circuits.circuitCells(entries, now),
           () => this.beside
         ),
+      colleague: () => this.fleet,
       plugs: { set, mode: this.modes.plug, ...(permits && { resize: this.resizing(permits) }) }
     })
   }

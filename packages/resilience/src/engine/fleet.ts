@@ -1,0 +1,275 @@
+/** The member of a policy in its fleet, at run time: a fiber that reports to the board, and what news changes in circuits. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import type * as Change from "../Change.ts"
+import * as Board from "../machine/Board.ts"
+import * as Member from "../machine/Member.ts"
+import * as Time from "../runtime/clock.ts"
+import { attempt } from "../runtime/read.ts"
+import * as Timer from "../runtime/timer.ts"
+import type { AnyFiber } from "../runtime/types.ts"
+import type * as Shared from "../Shared.ts"
+import type * as Stats from "../Stats.ts"
+import type { Colleague, Desk } from "./changes.ts"
+import type { CircuitCell, Circuits } from "./circuits.ts"
+
+/** Milliseconds after which a report counts as not answered. */
+const timeLimit = 250
+
+/** Milliseconds for which a policy that is built waits for its first news, and one that leaves for its last report. */
+const patience = 100
+
+/** Tokens of the floor that a fleet saves up: those of a second, and at least one. */
+const burstOf = (perSecond: number): number => Math.max(1, perSecond)
+
+const bucketName = "floor"
+
+/** The floor of a retry budget that a fleet shares. */
+export interface Floor {
+  readonly tryTake: (price: number, now: number) => boolean
+  readonly tokens: (now: number) => number
+}
+
+export class Fleet implements Member.Local<CircuitCell>, Colleague {
+  private readonly scope: string
+  private readonly board: Shared.Board["Service"]
+  private readonly member: Member.Member<CircuitCell>
+  private readonly circuits: Circuits | undefined
+  private readonly desk: () => Desk | undefined
+  /** That of the fiber that reports: what news changes is done on it. */
+  private fiber: AnyFiber
+  private waiting: (() => void) | undefined = undefined
+  /** A command that came with news is carried out, and is not reported again. */
+  private isObeying = false
+  /** The commands that hold, by key, so that another member can end them. */
+  private readonly overrides = new Map<string, Change.Change>()
+
+  constructor(
+    policy: string,
+    id: string,
+    { breaker, witness }: Shared.Settings,
+    board: Shared.Board["Service"],
+    circuits: Circuits | undefined,
+    desk: () => Desk | undefined,
+    fiber: AnyFiber
+  ) {
+    this.scope = `${policy}/${Board.version}`
+    this.board = board
+    this.circuits = circuits
+    this.desk = desk
+    this.fiber = fiber
+    const { rejoin = "verify", ...settings } = breaker ?? {}
+    this.member = new Member.Member<CircuitCell>(
+      { id, witness: witness ?? id, rejoin, settings: { ...Board.defaults, ...settings } },
+      this
+    )
+    if (breaker !== undefined) circuits?.join(this.member)
+  }
+
+  floor(perSecond: number): Floor {
+    const { member } = this
+    const bucket = member.bucket(bucketName, perSecond, burstOf(perSecond))
+    return {
+      tryTake: (price, now) => member.tryTake(bucket, price, now),
+      tokens: (now) => {
+        member.refresh(bucket, now)
+        return bucket.tokens
+      }
+    }
+  }
+
+  /** Reports until the scope closes. Returns with the first news, or when the board has not answered in time. */
+  get run(): Effect.Effect<void, never, Scope.Scope> {
+    const listen = this.board.pushes(this.scope, (push) => this.pushed(push))
+    const leave = this.report(patience, true)
+    return Effect.gen({ self: this }, function* () {
+      yield* listen
+      yield* this.report(patience, false)
+      yield* Effect.addFinalizer(() => leave)
+      yield* Effect.forkScoped(Effect.forever(this.next))
+    })
+  }
+
+  private readonly next: Effect.Effect<void> = Effect.withFiber((fiber) => {
+    this.fiber = fiber
+    const now = Time.monotonicMillis(fiber)
+    const wait = this.member.due(now) - now
+    return wait <= 0 ? this.report(timeLimit, false) : this.sleep(wait, fiber)
+  })
+
+  /** Waits, until a report is due earlier. */
+  private sleep(wait: number, fiber: AnyFiber): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      const end = () => {
+        this.waiting = undefined
+        cancel()
+        resume(Effect.void)
+      }
+      const cancel = Timer.start(fiber, Math.ceil(wait), end)
+      this.waiting = end
+      return Effect.sync(() => {
+        this.waiting = undefined
+        cancel()
+      })
+    })
+  }
+
+  private report(limit: number, leaving: boolean): Effect.Effect<void> {
+    return Effect.withFiber((fiber) => {
+      const sentAt = Time.monotonicMillis(fiber)
+      const report = this.member.makeReport(sentAt, leaving)
+      return Effect.flatMap(answerOf(this.board.sync(this.scope, JSON.stringify(report)), limit), (news) =>
+        Time.withNow((now, fiber) => {
+          const random = fiber.getRef(Random.Random).nextDoubleUnsafe()
+          if (leaving) return
+          this.fiber = fiber
+          if (news === undefined) this.member.missed(now, random)
+          else this.member.news(report, news, sentAt, now, random)
+        })
+      )
+    })
+  }
+
+  private pushed(text: string): void {
+    const { fiber, member } = this
+    const push = parse(text) as { readonly from?: unknown; readonly lines?: unknown } | undefined
+    if (push?.from === member.options.id) return
+    const random = fiber.getRef(Random.Random).nextDoubleUnsafe()
+    member.pushed(Board.pushesIn(push?.lines), Time.monotonicMillis(fiber), random)
+  }
+
+  // What news does to circuits
+
+  open(cell: CircuitCell, openFor: number, finding: Board.Finding, now: number): void {
+    this.circuits?.openByFleet(cell, openFor, finding, now, this.fiber)
+  }
+
+  close(cell: CircuitCell, now: number): void {
+    this.circuits?.closeByFleet(cell, now, this.fiber)
+  }
+
+  moved(cell: CircuitCell): void {
+    this.circuits?.onChange?.(cell)
+  }
+
+  openFor(openings: number): number {
+    return this.circuits?.openForOf(openings, this.fiber) ?? 0
+  }
+
+  wake(): void {
+    this.waiting?.()
+  }
+
+  obey({ key, left, reason, say, who }: Board.Word, now: number): void {
+    const desk = this.desk()
+    if (desk === undefined) return
+    this.isObeying = true
+    const done = Result.try(() => {
+      if (say === "clear") this.clear(key, { by: who, reason }, desk, now)
+      // Of a circuit that is as new there is nothing to end.
+      else if (say === "isolate" || say === "disable" || key === Board.everyKey || desk.hasKey(key)) {
+        desk.give(
+          say,
+          {},
+          { key: key === Board.everyKey ? undefined : key, by: who, reason, duration: left },
+          now,
+          this.fiber
+        )
+      }
+    })
+    this.isObeying = false
+    if (Result.isFailure(done)) throw done.failure
+  }
+
+  private clear(key: string, why: { readonly by: string; readonly reason: string }, desk: Desk, now: number): void {
+    const change = this.overrides.get(key)
+    this.overrides.delete(key)
+    if (change !== undefined && desk.isInForce(change, now)) desk.end(change, "undo", why, now, this.fiber)
+  }
+
+  // What an operator does here
+
+  given(change: Change.Change, duration: number | undefined, now: number): void {
+    const { action, by, reason } = change
+    const key = change.key ?? Board.everyKey
+    if (holds(action)) this.overrides.set(key, change)
+    if (this.isObeying) return
+    const author = { who: by, reason, duration }
+    switch (action) {
+      case "isolate":
+      case "disable":
+      case "close":
+      case "reset":
+        this.member.said(key, action, author, now)
+        break
+      case "enable":
+        if (this.member.lastWord(key) === "disable") this.member.said(key, "clear", author, now)
+    }
+  }
+
+  /** A command was taken back. One that expires does so in every member. */
+  taken({ action, key = Board.everyKey }: Change.Change, as: "undo" | "expire", end: Change.Change, now: number): void {
+    if (this.isObeying || as === "expire" || !holds(action) || this.member.lastWord(key) !== action) return
+    this.member.said(key, "clear", { who: end.by, reason: end.reason, duration: undefined }, now)
+  }
+
+  /** What a policy tells of its fleet. */
+  view(now: number): Stats.Fleet {
+    const { age, fleet, inTouch, members } = this.member.summary(now)
+    return {
+      board: this.board.name,
+      inTouch,
+      members,
+      away: Math.max(0, fleet - members),
+      ...(age === Infinity ? {} : { heard: Duration.millis(age) }),
+      settingsDiffer: this.member.differs,
+      circuits: this.member.findings(now).map(({ hasLease, key, left, phase }) => ({
+        key,
+        state: phases[phase],
+        left: Duration.millis(left),
+        probe: hasLease
+      }))
+    }
+  }
+}
+
+const phases = { [Board.Closed]: "closed", [Board.Open]: "open", [Board.Probing]: "probing" } as const
+
+/** JSON, if it is JSON. */
+const parse = (text: string): unknown => attempt(() => JSON.parse(text), undefined)
+
+/**
+ * The news, if it comes in time and is news. It does not wait for a board that cannot be interrupted: such a report runs on by
+ * itself, and its answer is dropped.
+ */
+const answerOf = (sync: Effect.Effect<string, unknown>, limit: number): Effect.Effect<Board.News | undefined> => {
+  const answer = Effect.matchCause(sync, {
+    onFailure: () => undefined,
+    onSuccess: (text) => {
+      const news = parse(text)
+      return Board.isNews(news) ? news : undefined
+    }
+  })
+  return Effect.withFiber((fiber) =>
+    Effect.callback<Board.News | undefined>((resume) => {
+      const running = Effect.runForkWith(fiber.context)(answer)
+      const cancel = Timer.start(fiber, limit, () => end(undefined))
+      const end = (news: Board.News | undefined) => {
+        cancel()
+        running.interruptUnsafe()
+        resume(Effect.succeed(news))
+      }
+      running.addObserver((exit) => end(exit._tag === "Success" ? exit.value : undefined))
+      return Effect.sync(() => {
+        cancel()
+        running.interruptUnsafe()
+      })
+    })
+  )
+}
+
+/** Does the command hold until another one? */
+const holds = (say: string): boolean => say === "isolate" || say === "disable"

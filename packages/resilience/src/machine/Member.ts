@@ -1,0 +1,699 @@
+/**
+ * A member of a fleet: what it reports to the board of the circuits that decide alone beside it, and what news changes in them. Total
+ * functions of time and chance, which are arguments.
+ *
+ * News does three things to a local circuit: it opens the circuit, moves the end of its open time, or applies an operator's command;
+ * with `rejoin: "close"` the end of a fleet's opening closes the circuit at once. The end of an open time is always finite, so
+ * whatever is lost or late, the local clock lets the member probe for itself.
+ */
+import * as Board from "./Board.ts"
+import * as Circuit from "./Circuit.ts"
+
+export interface Options {
+  readonly id: string
+  readonly witness: string
+  readonly settings: Board.Settings
+  /** What follows the end of a fleet's opening: each member probes for itself first, or closes at once. */
+  readonly rejoin: "verify" | "close"
+}
+
+/** Milliseconds between reports: with nothing to say, while something is the matter, and of what is urgent. */
+export const calm = 1000
+const alert = 100
+const urgent = 5
+
+/** Milliseconds for which news binds: a member that has heard nothing for longer probes for itself. */
+export const hold = 2500
+
+/** The most milliseconds between two tries to reach a board that does not answer. */
+const longestPause = 2000
+
+/** The longest opening that a member believes, in milliseconds. */
+const longestOpening = 86_400_000
+
+/** The most milliseconds by which members spread their requests for a probe, at 1 ms per member. */
+const longestKnock = 200
+
+/** Milliseconds between two requests for a probe by one member. */
+const knockAgain = 50
+
+/** The share of a lease that a member uses: its clock may run slower than the board's. */
+const usable = 0.98
+
+/** The most keys about which there is something to say, before openings of keys without a circuit are not remembered. */
+const mostUnmet = 1000
+
+/** The most keys in one report: the others wait for the next one. */
+const mostReported = 20
+
+/** What a member may do to the circuits of its process. */
+export interface Local<C extends Circuit.Circuit<unknown>> {
+  /** Opens the circuit because the fleet did. */
+  readonly open: (circuit: C, openFor: number, finding: Board.Finding, now: number) => void
+  /** Closes the circuit because the fleet did. */
+  readonly close: (circuit: C, now: number) => void
+  /** The end of the open time has moved. */
+  readonly moved: (circuit: C) => void
+  /** Applies an operator's command, which another member may have sent. */
+  readonly obey: (word: Board.Word, now: number) => void
+  /** Milliseconds for which the circuit would be opened next. */
+  readonly openFor: (openings: number) => number
+  /** A report is due earlier than {@link Member.due} said. */
+  readonly wake: () => void
+}
+
+/** What a member knows of one key beside its circuit. */
+export class Link<C extends Circuit.Circuit<unknown>> {
+  readonly key: string
+  /** Nothing while the fleet has told of a key that this member has not called. */
+  circuit: C | undefined
+  /** Calls and failures of the present step of the window and of the one before it. */
+  tick = 0
+  calls = 0
+  failures = 0
+  callsBefore = 0
+  failuresBefore = 0
+  /** The circuit was opened by its own evidence. */
+  own = false
+  generation = 0
+  phase: Board.Phase = Board.Closed
+  /** When the fleet's opening is over, as last told. */
+  until = 0
+  openings = 0
+  suspect = false
+  token = 0
+  tokenUsed = false
+  tokenAt = 0
+  tokenUntil = 0
+  /** The last token that was used or given back: a late answer must not hand it out again. */
+  lastToken = 0
+  wants = false
+  knockAt = Infinity
+  dirty = false
+  results: ReadonlyArray<NonNullable<Board.CircuitReport["result"]>> = []
+
+  constructor(key: string, circuit: C | undefined) {
+    this.key = key
+    this.circuit = circuit
+  }
+
+  /** Moves the window on. */
+  advance(tick: number): void {
+    const isNext = tick === this.tick + 1
+    this.callsBefore = isNext ? this.calls : 0
+    this.failuresBefore = isNext ? this.failures : 0
+    this.calls = 0
+    this.failures = 0
+    this.tick = tick
+  }
+
+  forget(): void {
+    this.calls = 0
+    this.failures = 0
+    this.callsBefore = 0
+    this.failuresBefore = 0
+  }
+}
+
+/** The floor of a retry budget, of which this member holds leased tokens. */
+export class Bucket {
+  readonly name: string
+  /** Tokens per second, of the whole fleet. */
+  readonly rate: number
+  readonly burst: number
+  tokens = 0
+  /** When the leased tokens lapse. */
+  expires = -Infinity
+  /** Tokens per second that the board keeps for this member while it is away. */
+  share = 0
+  wanted = 0
+  aloneSince = NaN
+
+  constructor(name: string, rate: number, burst: number) {
+    this.name = name
+    this.rate = rate
+    this.burst = burst
+  }
+}
+
+/** Who gave a command, why, and for how many milliseconds; without `duration` it has no end. */
+export interface Author {
+  readonly who: string
+  readonly reason: string
+  readonly duration: number | undefined
+}
+
+interface Kept {
+  readonly word: Board.Word
+  /** When it ends by itself. */
+  readonly until: number
+  /** The board does not have it. */
+  unsent: boolean
+}
+
+export interface Found {
+  readonly key: string
+  readonly phase: Board.Phase
+  /** Milliseconds until the opening is over. */
+  readonly left: number
+  readonly hasLease: boolean
+}
+
+export interface Summary {
+  readonly members: number
+  readonly fleet: number
+  /** Milliseconds since the last news; `Infinity` before the first. */
+  readonly age: number
+  readonly inTouch: boolean
+}
+
+export class Member<C extends Circuit.Circuit<unknown>> {
+  readonly options: Options
+  private readonly local: Local<C>
+  private readonly links = new Map<string, Link<C>>()
+  /** The links with something to report. */
+  private readonly active = new Set<Link<C>>()
+  private readonly buckets: Array<Bucket> = []
+  private readonly words = new Map<string, Kept>()
+  private readonly perTick: number
+  private inc = ""
+  private rev = 0
+  private seq = 0
+  private acked = 0
+  private heard = -Infinity
+  private members = 1
+  private fleet = 0
+  differs = false
+  private isUrgent = false
+  private lastReport = -Infinity
+  private misses = 0
+  private retryAt = -Infinity
+
+  constructor(options: Options, local: Local<C>) {
+    this.options = options
+    this.local = local
+    this.perTick = 1 / options.settings.window
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // On the path of calls: local only
+  // -------------------------------------------------------------------------------------------------------------------
+
+  /** The link of a circuit that was created. */
+  link(key: string, circuit: C, now: number): Link<C> {
+    const link = this.links.get(key) ?? new Link<C>(key, circuit)
+    this.links.set(key, link)
+    link.circuit = circuit
+    const left = Math.max(link.until, this.heard + hold) - now
+    if (link.phase !== Board.Closed && left > 0 && circuit.phase === Circuit.Closed) {
+      const { generation, openings, phase } = link
+      this.local.open(circuit, left, { ...unknownFinding, key, generation, phase, left, openings }, now)
+    }
+    return link
+  }
+
+  /** The circuit of a link was dropped. */
+  unlink(link: Link<C>): void {
+    link.circuit = undefined
+    if (!this.isActive(link)) this.drop(link)
+  }
+
+  private drop(link: Link<C>): void {
+    this.active.delete(link)
+    if (link.circuit === undefined) this.links.delete(link.key)
+  }
+
+  /** Before an open circuit is asked: a probe whose lease has ended is another member's. */
+  beforeProbe(link: Link<C>, now: number): void {
+    if (link.token !== 0 && !link.tokenUsed && now >= link.tokenUntil) this.giveBack(link, now)
+  }
+
+  /** The circuit admitted a probe. */
+  probing(link: Link<C>): void {
+    if (link.token !== 0) link.tokenUsed = true
+  }
+
+  /** The circuit rejected a call. */
+  rejected(link: Link<C>, now: number): void {
+    if (link.phase === Board.Closed) return
+    link.wants = true
+    if (link.phase !== Board.Open || now < link.knockAt) return
+    // It is rejected although the fleet's opening is over: it would be the probe.
+    link.knockAt = now + knockAgain
+    this.hurry(link)
+  }
+
+  /** A call of this generation ended, and was not ignored. */
+  count(link: Link<C>, failed: boolean, now: number): void {
+    const tick = Math.floor(now * this.perTick)
+    if (tick > link.tick) link.advance(tick)
+    link.calls += 1
+    if (failed) this.failed(link)
+  }
+
+  private failed(link: Link<C>): void {
+    link.failures += 1
+    if (link.dirty || link.phase !== Board.Closed) return
+    const calls = link.calls + link.callsBefore
+    if (link.failures + link.failuresBefore < (calls * this.options.settings.threshold) / 2) return
+    link.dirty = true
+    if (link.suspect) this.active.add(link)
+    else this.hurry(link)
+  }
+
+  /** The circuit opened because of results: its evidence, or that of a probe. */
+  tripped(link: Link<C>, now: number): void {
+    const { circuit } = link
+    if (link.token !== 0) {
+      this.report(link, 0)
+      // The prober waits as the other members do, until it is told what became of the probe.
+      if (circuit !== undefined) this.bind(circuit, now + hold)
+    } else link.own = true
+    link.dirty = true
+    this.hurry(link)
+  }
+
+  /** The circuit closed because of a probe. */
+  recovered(link: Link<C>): void {
+    link.own = false
+    if (link.token !== 0) this.report(link, 1)
+    // Without a lease it was alone, and its result is as good as any of this opening.
+    else if (link.phase !== Board.Closed)
+      link.results = [...link.results, { generation: link.generation, token: 0, ok: 1 }]
+    link.dirty = true
+    this.hurry(link)
+  }
+
+  private report(link: Link<C>, ok: Board.ProbeResult): void {
+    link.results = [...link.results, { generation: link.generation, token: link.token, ok }]
+    link.lastToken = link.token
+    link.token = 0
+  }
+
+  private giveBack(link: Link<C>, now: number): void {
+    this.report(link, -1)
+    if (link.circuit?.phase === Circuit.Open) this.bind(link.circuit, Math.max(now, this.heard + hold))
+  }
+
+  private bind(circuit: C, until: number): void {
+    const openings = Circuit.openingsOf(circuit)
+    if (until <= openings.until) return
+    openings.until = until
+    this.local.moved(circuit)
+  }
+
+  private hurry(link: Link<C>): void {
+    this.active.add(link)
+    this.hurryAll()
+  }
+
+  private hurryAll(): void {
+    if (this.isUrgent) return
+    this.isUrgent = true
+    this.local.wake()
+  }
+
+  /** An operator's command that was carried out here; `"*"` is every key. `duration` is in milliseconds. */
+  said(key: string, say: Board.Word["say"], { duration, reason, who }: Author, now: number): void {
+    const stamp = Math.max(0, ...Array.from(this.words.values(), ({ word }) => word.stamp)) + 1
+    const word = { key, stamp, by: this.options.id, say, who, reason }
+    this.keep(duration === undefined ? word : { ...word, left: duration }, now, true)
+    // As a later generation: an answer that is on its way must not open a circuit again.
+    if (closes(word)) for (const link of this.endOpenings(key)) link.generation += 1
+    this.hurryAll()
+  }
+
+  /** The last command for a key, or for every key, of those that hold until another one. */
+  lastWord(key: string): Board.Word["say"] | undefined {
+    return this.words.get(key)?.word.say
+  }
+
+  private keep(word: Board.Word, now: number, unsent: boolean): Kept {
+    const kept = { word, until: word.left === undefined ? Infinity : now + word.left, unsent }
+    this.words.set(word.key, kept)
+    return kept
+  }
+
+  /** What the fleet had found out about a key is over, as far as is known here. */
+  private endOpenings(key: string): ReadonlyArray<Link<C>> {
+    const ended = Array.from(this.active).filter(
+      (link) => link.phase !== Board.Closed && (key === Board.everyKey || key === link.key)
+    )
+    for (const link of ended) {
+      link.phase = Board.Closed
+      link.token = 0
+      link.wants = false
+      link.dirty = true
+    }
+    return ended
+  }
+
+  /** Adds the floor of a budget. */
+  bucket(name: string, rate: number, burst: number): Bucket {
+    const bucket = new Bucket(name, rate, burst)
+    this.buckets.push(bucket)
+    return bucket
+  }
+
+  /** Takes tokens from the floor of the fleet; `false` when too few are leased. */
+  tryTake(bucket: Bucket, price: number, now: number): boolean {
+    this.refresh(bucket, now)
+    bucket.wanted += price
+    if (bucket.tokens + 1e-9 < price) {
+      if (bucket.wanted <= price) this.local.wake()
+      return false
+    }
+    bucket.tokens -= price
+    return true
+  }
+
+  /** Leased tokens lapse; a member alone mints the share that the board keeps for it. */
+  refresh(bucket: Bucket, now: number): void {
+    const { alive, forget, leap } = this.options.settings
+    const age = now - this.heard
+    // By now the fleet has forgotten this member, and gives its share to others.
+    if (age > forget - 3 * leap) bucket.share = 0
+    if (age <= alive + 500) {
+      if (now > bucket.expires) bucket.tokens = 0
+      return
+    }
+    if (Number.isNaN(bucket.aloneSince)) {
+      bucket.aloneSince = now
+      bucket.tokens = 0
+    }
+    const most = bucket.share === 0 ? 0 : Math.max(1, bucket.share)
+    bucket.tokens = Math.min(most, bucket.tokens + ((now - bucket.aloneSince) * bucket.share) / 1000)
+    bucket.aloneSince = now
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // In the background
+  // -------------------------------------------------------------------------------------------------------------------
+
+  summary(now: number): Summary {
+    const { fleet, members } = this
+    const age = now - this.heard
+    return { members, fleet, age, inTouch: age <= hold }
+  }
+
+  /** What the fleet has found out, of each key about which there is something to say. */
+  findings(now: number): ReadonlyArray<Found> {
+    return Array.from(this.active, ({ key, phase, token, until }) => ({
+      key,
+      phase,
+      left: phase === Board.Closed ? 0 : Math.max(0, until - now),
+      hasLease: token !== 0
+    }))
+  }
+
+  /** When the next report is due. */
+  due(now: number): number {
+    // Whatever is urgent, a board that does not answer is asked less and less often.
+    if (this.misses > 0) return this.retryAt
+    if (this.isUrgent) return Math.max(now, this.lastReport + urgent)
+    // The reports of a fleet together: at most a thousand a second while something is the matter.
+    return this.lastReport + Math.max(this.isAlert(now) ? alert : calm, this.members)
+  }
+
+  private isAlert(now: number): boolean {
+    for (const link of this.active) {
+      const { dirty, own, phase, results, suspect, token, wants } = link
+      if (dirty || suspect || own || token !== 0 || results.length > 0 || (phase !== Board.Closed && wants)) return true
+    }
+    return this.hasUnsent || this.buckets.some(({ wanted }) => wanted > 0) || now - this.heard > 2 * calm
+  }
+
+  private get hasUnsent(): boolean {
+    for (const { unsent } of this.words.values()) if (unsent) return true
+    return false
+  }
+
+  private unsentWords(now: number): ReadonlyArray<Board.Word> {
+    return Array.from(this.words.values()).flatMap(({ unsent, until, word }) => {
+      if (!unsent || until <= now) return []
+      return until === Infinity ? [word] : [{ ...word, left: until - now }]
+    })
+  }
+
+  private isActive({ dirty, own, phase, results, suspect }: Link<C>): boolean {
+    return dirty || suspect || own || phase !== Board.Closed || results.length > 0
+  }
+
+  makeReport(now: number, leaving = false): Board.Report {
+    const { id, settings, witness } = this.options
+    this.isUrgent = false
+    this.lastReport = now
+    const age = now - this.heard
+    const circuits = this.dueLinks().map((link) => {
+      link.dirty = false
+      return this.circuitReport(link, now)
+    })
+    return {
+      member: id,
+      witness,
+      seq: ++this.seq,
+      acked: this.acked,
+      inc: this.inc,
+      rev: this.rev,
+      age: Math.min(age, 1e9),
+      known: age < settings.forget ? this.fleet : 0,
+      settings,
+      circuits,
+      words: this.unsentWords(now),
+      buckets: this.buckets.map((bucket) => this.bucketReport(bucket)),
+      leaving
+    }
+  }
+
+  /** The links that the next report tells of: those with news of their own first, and the others in turn. */
+  private dueLinks(): ReadonlyArray<Link<C>> {
+    for (const link of Array.from(this.active)) {
+      link.own &&= link.circuit !== undefined && link.circuit.phase !== Circuit.Closed
+      if (!this.isActive(link)) this.drop(link)
+    }
+    const all = Array.from(this.active)
+    if (all.length <= mostReported) return all
+    const due = [...all.filter(isPressing), ...all.filter((link) => !isPressing(link))].slice(0, mostReported)
+    for (const link of due) {
+      this.active.delete(link)
+      this.active.add(link)
+    }
+    return due
+  }
+
+  private circuitReport(link: Link<C>, now: number): Board.CircuitReport {
+    const { probeLease, window } = this.options.settings
+    const isUnused = link.token !== 0 && !link.tokenUsed && now - link.tokenAt > probeLease / 4
+    if (isUnused) this.giveBack(link, now)
+    const tick = Math.floor(now * this.perTick)
+    if (tick > link.tick) link.advance(tick)
+    // The part of the step before this one that the window still covers.
+    const part = 1 - (now - link.tick * window) / window
+    return {
+      key: link.key,
+      calls: link.calls + Math.round(link.callsBefore * part),
+      failures: link.failures + Math.round(link.failuresBefore * part),
+      vote: link.own ? 1 : 0,
+      wants: link.wants && !isUnused ? 1 : 0,
+      openFor: this.local.openFor(link.openings + 1),
+      generation: link.generation,
+      phase: link.phase,
+      left: Math.max(0, link.until - now),
+      openings: link.openings,
+      ...(link.results[0] === undefined ? {} : { result: link.results[0] })
+    }
+  }
+
+  private bucketReport(bucket: Bucket): Board.BucketReport {
+    const { burst, name, rate } = bucket
+    // What was wanted since the last report, and half again.
+    const want = Math.max(0, Math.ceil(bucket.wanted * 1.5) - Math.floor(bucket.tokens))
+    bucket.wanted = 0
+    return { name, rate, burst, want }
+  }
+
+  /** Takes the answer to a report that was sent at `sentAt`. `random` is in [0, 1). */
+  news(report: Board.Report, news: Board.News, sentAt: number, now: number, random: number): void {
+    this.heard = sentAt
+    this.misses = 0
+    this.acked = report.seq
+    this.members = news.members
+    this.fleet = news.fleet
+    this.differs = news.differs === 1
+    if (news.inc === this.inc) this.sent(report.words)
+    else this.meet(news.inc)
+    // An opening that is later than a command holds.
+    for (const word of news.words) this.learn(word, now)
+    for (const one of news.circuits) this.takeCircuit(report, one, sentAt, now, random)
+    this.rev = news.rev
+    for (const { name, share, tokens } of news.buckets) this.takeBucket(name, share, tokens, sentAt)
+    // While news is fresh a fleet's opening binds: only the member with the lease lets its own clock run out.
+    for (const { circuit, own, phase, token } of this.active) {
+      const binds = phase !== Board.Closed && token === 0 && !own
+      if (binds && circuit?.phase === Circuit.Open) this.bind(circuit, sentAt + hold)
+    }
+  }
+
+  private sent(words: ReadonlyArray<Board.Word>): void {
+    for (const { by, key, stamp } of words) {
+      const kept = this.words.get(key)
+      if (kept?.word.stamp === stamp && kept.word.by === by) kept.unsent = false
+    }
+  }
+
+  /** Another board, which may have lost everything: this member asserts all that it knows. */
+  private meet(inc: string): void {
+    if (this.inc !== "") {
+      for (const kept of this.words.values()) kept.unsent = true
+      for (const link of this.links.values()) {
+        if (link.generation === 0) continue
+        link.dirty = true
+        this.active.add(link)
+      }
+      this.hurryAll()
+    }
+    this.inc = inc
+  }
+
+  private takeCircuit(report: Board.Report, one: Board.CircuitNews, sentAt: number, now: number, random: number): void {
+    const link = this.linkOf(one)
+    if (link === undefined) return
+    const sent = report.circuits.find(({ key }) => key === one.key)
+    if (sent?.result !== undefined) link.results = link.results.filter((result) => result !== sent.result)
+    if (sent?.wants === 1) link.wants = false
+    this.follow(link, one, sentAt, now, random)
+    const { circuit, lastToken, token } = link
+    const isNew =
+      one.token !== 0 && one.generation === link.generation && one.token !== lastToken && one.token !== token
+    if (!isNew || circuit?.phase !== Circuit.Open) return
+    link.token = one.token
+    link.tokenUsed = false
+    link.tokenAt = now
+    link.tokenUntil = sentAt + one.left * usable
+    // The next call is the probe.
+    Circuit.openingsOf(circuit).until = now
+    this.local.moved(circuit)
+  }
+
+  private linkOf({ key, phase }: Board.Finding): Link<C> | undefined {
+    const link = this.links.get(key)
+    if (link !== undefined || phase === Board.Closed || this.active.size >= mostUnmet) return link
+    const unmet = new Link<C>(key, undefined)
+    this.links.set(key, unmet)
+    this.active.add(unmet)
+    return unmet
+  }
+
+  private takeBucket(name: string, share: number, tokens: number, sentAt: number): void {
+    const bucket = this.buckets.find((one) => one.name === name)
+    if (bucket === undefined) return
+    const wasAlone = !Number.isNaN(bucket.aloneSince)
+    bucket.tokens = tokens + (wasAlone ? 0 : bucket.tokens)
+    bucket.share = share
+    bucket.aloneSince = NaN
+    if (tokens > 0) bucket.expires = sentAt + this.options.settings.lease
+  }
+
+  /** What another member's report has changed. Pushes may be lost: every report is answered in full. */
+  pushed(push: ReadonlyArray<Board.Push>, now: number, random: number): void {
+    for (const line of push) {
+      if ("word" in line) {
+        this.learn(line.word, now)
+        continue
+      }
+      const link = this.linkOf(line.finding)
+      if (link !== undefined) this.follow(link, line.finding, now, now, random)
+    }
+  }
+
+  /** No answer came. */
+  missed(now: number, random: number): void {
+    this.misses += 1
+    this.retryAt = now + Math.min(longestPause, alert * 2 ** Math.min(this.misses, 6)) * (0.5 + 0.5 * random)
+  }
+
+  private follow(link: Link<C>, one: Board.Finding, sentAt: number, now: number, random: number): void {
+    if (one.generation < link.generation) return
+    const isLater = one.generation > link.generation
+    const before = link.phase
+    link.suspect = one.suspect === 1
+    link.generation = one.generation
+    link.phase = one.phase
+    link.openings = one.openings
+    link.until = now + Math.min(one.left, longestOpening)
+    if (isLater) {
+      link.results = link.results.filter(({ generation }) => generation >= one.generation)
+      link.token = 0
+      link.forget()
+    }
+    if (this.isActive(link)) this.active.add(link)
+    if (one.phase === Board.Closed) this.followClosed(link, before, now)
+    else this.followOpen(link, one, isLater || before === Board.Closed, sentAt, now, random)
+  }
+
+  private followClosed(link: Link<C>, before: Board.Phase, now: number): void {
+    // What its own evidence opened while the fleet was closed, the fleet never touches.
+    if (before === Board.Closed) return
+    const { circuit } = link
+    link.own = false
+    link.wants = false
+    link.token = 0
+    if (circuit === undefined) return
+    const { phase } = circuit
+    if (this.options.rejoin === "close") {
+      if (phase === Circuit.Open || phase === Circuit.HalfOpen) this.local.close(circuit, now)
+    } else if (phase === Circuit.Open) {
+      Circuit.openingsOf(circuit).until = now
+      this.local.moved(circuit)
+    }
+  }
+
+  private followOpen(
+    link: Link<C>,
+    one: Board.Finding,
+    isNew: boolean,
+    sentAt: number,
+    now: number,
+    random: number
+  ): void {
+    const { circuit } = link
+    if (isNew) link.knockAt = link.until + Math.min(longestKnock, this.members) * random
+    else if (one.phase === Board.Open && one.left === 0) link.knockAt = Math.min(link.knockAt, now + 20)
+    link.own = false
+    if (circuit === undefined) return
+    const isUnleasedProbe = circuit.phase === Circuit.HalfOpen && link.token === 0
+    if (circuit.phase === Circuit.Closed || isUnleasedProbe) {
+      this.local.open(circuit, Math.max(link.until - now, hold), one, now)
+    } else if (circuit.phase === Circuit.Open && link.token === 0) {
+      this.bind(circuit, Math.max(link.until, sentAt + hold))
+    }
+  }
+
+  private learn(word: Board.Word, now: number): void {
+    const had = this.words.get(word.key)
+    if (had !== undefined && !isLater(word, had.word)) return
+    this.keep(word, now, false)
+    if (closes(word)) this.endOpenings(word.key)
+    const all = this.words.get(Board.everyKey)?.word
+    if (word.key !== Board.everyKey) {
+      if (all === undefined || isLater(word, all)) this.local.obey(word, now)
+      return
+    }
+    this.local.obey(word, now)
+    // What was commanded for single keys after it still holds.
+    const later = Array.from(this.words.values()).filter((other) => other.until > now && isLater(other.word, word))
+    for (const other of later.sort((a, b) => (isLater(a.word, b.word) ? 1 : -1))) {
+      const left = other.until === Infinity ? {} : { left: other.until - now }
+      this.local.obey({ ...other.word, ...left }, now)
+    }
+  }
+}
+
+const isPressing = <C extends Circuit.Circuit<unknown>>({ dirty, results, token, wants }: Link<C>): boolean =>
+  dirty || wants || token !== 0 || results.length > 0
+
+const closes = ({ say }: Pick<Board.Word, "say">): boolean => say === "close" || say === "reset"
+
+const isLater = (a: Board.Word, b: Board.Word): boolean => a.stamp > b.stamp || (a.stamp === b.stamp && a.by > b.by)
+
+const unknownFinding = { suspect: 0, calls: 0, failures: 0, bad: 0, seen: 0 } as const
