@@ -105,6 +105,9 @@ describe("the budget over runs", () => {
     assert.deepStrictEqual([third.code, third.stdout], [1, "x\n".repeat(3)])
     assert.include(third.stderr, "resilience: budget: no retry: its budget is spent")
     assert.strictEqual((await run("--retry", "8")).stdout, "x\n".repeat(2))
+    // Without a retry there is nothing to pay: this run adds a half.
+    assert.notInclude((await run()).stderr, "budget is spent")
+    assert.strictEqual((await run("--retry", "8")).stdout, "x\n".repeat(2))
     assert.strictEqual((await run("--retry", "8")).stdout, "x\n")
   })
 })
