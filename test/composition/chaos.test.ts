@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { Policies } from "effect-resilience"
 import { chaos, chaosLaws } from "./chaos.ts"
 
 const seeds = Array.from({ length: 10 }, (_, i) => 1000 + i)
@@ -15,8 +16,11 @@ describe("Policy: after chaos", () => {
     Effect.gen(function* () {
       const sum: Record<string, number> = {}
       for (const seed of seeds) {
-        const { policy } = yield* chaos(seed)
-        for (const { totals } of yield* policy.allStats) {
+        const { policy, seen } = yield* chaos(seed)
+        sum["off"] = (sum["off"] ?? 0) + seen.off
+        sum["undone"] = (sum["undone"] ?? 0) + seen.undone
+        for (const { totals, would } of yield* policy.allStats) {
+          sum["observed"] = (sum["observed"] ?? 0) + (would?.calls ?? 0)
           const { fallbacks: _, giveUps, rejections, timeIn: __, ...counts } = totals
           for (const [name, n] of Object.entries({ ...counts, ...giveUps, ...rejections })) {
             sum[name] = (sum[name] ?? 0) + n
@@ -26,6 +30,6 @@ describe("Policy: after chaos", () => {
       // Nobody asks for a longer pause here.
       const never = Object.keys(sum).filter((name) => sum[name] === 0)
       assert.deepStrictEqual(never, ["retryAfter"])
-    })
+    }).pipe(Effect.provide(Policies.layer))
   )
 })

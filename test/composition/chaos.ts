@@ -3,7 +3,7 @@ import assert from "node:assert/strict"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
-import { Policy, Rejection, TripPolicy } from "effect-resilience"
+import { Policies, Policy, Rejection, TripPolicy } from "effect-resilience"
 import { type Down, down, hang, ok, pauses, settle, start } from "../policy/support.ts"
 
 /** Numbers in [0, 1) that a seed decides: mulberry32. */
@@ -20,6 +20,18 @@ export const numbers = (seed: number) => {
 const keys = ["a", "b"]
 const commands = ["isolate", "close", "reset", "disable", "enable"] as const
 const permits = 3
+const modes = ["observe", "off", "enforce"] as const
+
+/** Settings that go together in any order. */
+const sets: ReadonlyArray<Policy.Values> = [
+  { timeout: "1 second" },
+  { deadline: "4 seconds" },
+  { bulkhead: { maxConcurrent: 1 } },
+  { bulkhead: { maxConcurrent: 6, maxQueued: 1, maxWait: "1 second" } },
+  { breaker: { trip: { threshold: 0.2 }, openFor: "500 millis" } },
+  { breaker: { probes: { permitted: 2, successes: 1 } } },
+  { budget: { ratio: 1, timeoutCost: 3 } }
+]
 
 const make = Policy.make("p", {
   deadline: "8 seconds",
@@ -40,10 +52,12 @@ export const chaos = (seed: number) =>
     const next = numbers(seed)
     const pick = <A>(items: ReadonlyArray<A>): A => items[Math.floor(next() * items.length)]!
     const policy = yield* make
-    const seen = { calls: 0, begun: 0, inside: { a: 0, b: 0 } as Record<string, number> }
+    // Without the calls that began in mode off, which are none of the policy's.
+    const seen = { calls: 0, begun: 0, inside: { a: 0, b: 0 } as Record<string, number>, off: 0, undone: 0 }
     const fibers: Array<Fiber.Fiber<unknown, unknown>> = []
+    const free: typeof fibers = []
 
-    const work = (key: string): Effect.Effect<string, Down> => {
+    const work = (key: string, weight: 0 | 1): Effect.Effect<string, Down> => {
       const answer = pick<Effect.Effect<string, Down>>([
         ok,
         ok,
@@ -56,14 +70,14 @@ export const chaos = (seed: number) =>
       ])
       const slowEnd = pick([0, 0, 0, 500])
       return Effect.suspend(() => {
-        seen.begun += 1
-        seen.inside[key]! += 1
+        seen.begun += weight
+        seen.inside[key]! += weight
         return Effect.delay(answer, Math.floor(next() * 1500))
       }).pipe(
         Effect.onInterrupt(() => Effect.sleep(slowEnd)),
         Effect.onExit(() =>
           Effect.sync(() => {
-            seen.inside[key]! -= 1
+            seen.inside[key]! -= weight
           })
         )
       )
@@ -72,14 +86,29 @@ export const chaos = (seed: number) =>
     const step = Effect.suspend((): Effect.Effect<unknown> => {
       const dice = next()
       const key = pick(keys)
-      if (dice < 0.6) {
-        seen.calls += 1
-        return Effect.map(start(work(key).pipe(policy.protect({ key }))), (fiber) => fibers.push(fiber))
+      const why = pick([{}, { for: "700 millis" }, { for: "5 seconds" }] as const)
+      if (dice < 0.55) {
+        return Effect.flatMap(policy.stats(key), ({ mode }) => {
+          const isOff = mode === "off"
+          seen[isOff ? "off" : "calls"] += 1
+          const call = work(key, isOff ? 0 : 1).pipe(policy.protect({ key }))
+          return Effect.map(start(call), (fiber) => {
+            fibers.push(fiber)
+            if (mode !== "enforce") free.push(fiber)
+          })
+        })
       }
-      if (dice < 0.7) return Effect.sync(() => fibers.length > 0 && pick(fibers).interruptUnsafe())
-      if (dice < 0.95) return TestClock.adjust(Math.floor(next() * 1000))
-      if (dice < 0.98) return policy.control[pick(commands)]({ key })
-      return policy.control.resize(1 + Math.floor(next() * 5))
+      if (dice < 0.63) return Effect.sync(() => fibers.length > 0 && pick(fibers).interruptUnsafe())
+      if (dice < 0.87) return TestClock.adjust(Math.floor(next() * 1000))
+      if (dice < 0.89) return policy.control[pick(commands)]({ key, ...why })
+      if (dice < 0.91) return policy.control.resize(1 + Math.floor(next() * 5), { key: pick([undefined, key]), ...why })
+      if (dice < 0.935) return policy.control.set(pick(sets), why)
+      if (dice < 0.96) return policy.control.mode(pick(modes), { key: pick([undefined, key]), ...why })
+      return Effect.flatMap(Policies.inForce, (all) => {
+        if (all.length === 0) return Effect.void
+        seen.undone += 1
+        return Effect.orDie(Policies.undo(pick(all).id))
+      })
     })
 
     for (let i = 0; i < 120; i++) {
@@ -87,13 +116,28 @@ export const chaos = (seed: number) =>
       yield* settle
       for (const key of keys) assert.equal((yield* policy.stats(key)).running, seen.inside[key])
     }
+    // What was not enforced has no limit, and may hang.
+    for (const fiber of free) fiber.interruptUnsafe()
+    yield* settle
     yield* TestClock.adjust("1 minute")
     yield* settle
     return { policy, seen, fibers }
   })
 
+/** Takes back every command that is in force, in the order of a seed. */
+const calm = (seed: number) =>
+  Effect.gen(function* () {
+    const next = numbers(seed)
+    for (;;) {
+      const all = yield* Policies.inForce
+      const one = all[Math.floor(next() * all.length)]
+      if (one === undefined) return
+      yield* Effect.orDie(Policies.undo(one.id))
+    }
+  })
+
 /** Laws of the state after a random program, by name. */
-export const chaosLaws: ReadonlyArray<readonly [name: string, holds: (seed: number) => Effect.Effect<void>]> = [
+const laws: ReadonlyArray<readonly [name: string, holds: (seed: number) => Effect.Effect<void>]> = [
   [
     "nothing runs, nothing waits, every call has ended and each attempt was one outcome",
     (seed) =>
@@ -114,7 +158,7 @@ export const chaosLaws: ReadonlyArray<readonly [name: string, holds: (seed: numb
     (seed) =>
       Effect.gen(function* () {
         const { policy } = yield* chaos(seed)
-        yield* policy.control.resize(permits)
+        yield* calm(seed)
         for (const key of keys) {
           yield* policy.control.reset({ key })
           const calls = yield* Effect.forEach(Array.from({ length: permits + 4 }), () =>
@@ -133,6 +177,7 @@ export const chaosLaws: ReadonlyArray<readonly [name: string, holds: (seed: numb
     (seed) =>
       Effect.gen(function* () {
         const { policy } = yield* chaos(seed)
+        yield* calm(seed)
         for (const key of keys) {
           const before = (yield* policy.stats(key)).circuit?._tag
           if (before === "isolated" || before === "disabled") yield* policy.control.close({ key })
@@ -144,5 +189,23 @@ export const chaosLaws: ReadonlyArray<readonly [name: string, holds: (seed: numb
           assert.equal(yield* Effect.orDie(ok.pipe(policy.protect({ key }))), "ok")
         }
       })
+  ],
+  [
+    "when every command has been taken back, settings, permits and modes are those of the start",
+    (seed) =>
+      Effect.gen(function* () {
+        const before = (yield* Effect.provide(Effect.andThen(make, Policies.all), Policies.layer))[0]?.settings
+        const { policy } = yield* chaos(seed)
+        yield* calm(seed)
+        const [entry] = yield* Policies.all
+        assert.deepEqual(entry?.settings, before, `seed ${seed}`)
+        for (const { maxConcurrent, mode } of yield* policy.allStats) {
+          assert.deepEqual([maxConcurrent, mode], [permits, "enforce"], `seed ${seed}`)
+        }
+      })
   ]
 ]
+
+export const chaosLaws = laws.map(
+  ([name, holds]) => [name, (seed: number) => Effect.provide(holds(seed), Policies.layer)] as const
+)

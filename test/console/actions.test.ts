@@ -197,6 +197,8 @@ describe("a change of settings", () => {
         assert.strictEqual(yield* code("command", set), "422 RefusedCommand", JSON.stringify(values))
       }
       assert.strictEqual(yield* code("preview", { policy: "app/Nobody", values: {} }), "404 UnknownPolicy")
+      const other = { policy: "app/Payments", instance: 2, values: { timeout: 5 } }
+      assert.strictEqual(yield* code("preview", other), "404 UnknownPolicy")
       assert.deepStrictEqual(yield* changes, [])
     }).pipe(Effect.scoped)
   )

@@ -101,6 +101,17 @@ describe("Policies.command", () => {
     }).pipe(alone)
   )
 
+  it.effect("previews settings for the last of them, or for the chosen one", () =>
+    Effect.gen(function* () {
+      for (const timeout of [1000, 2000]) yield* Policy.make("slow", { timeout })
+      const previewed = (options?: Policies.PreviewOptions) =>
+        Effect.map(Policies.preview("slow", { timeout: 5000 }, options), ([one]) => one?.before)
+      assert.deepStrictEqual([yield* previewed(), yield* previewed({ instance: 1 })], [2000, 1000])
+      const none = yield* Effect.flip(Policies.preview("slow", { timeout: 5000 }, { instance: 3 }))
+      assert.strictEqual(none.message, 'No live policy named "slow" has the number 3')
+    }).pipe(alone)
+  )
+
   it.effect("applies to none of them if one refuses it", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("p")

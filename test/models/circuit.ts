@@ -25,9 +25,12 @@ interface Probe {
 
 interface Period {
   readonly tag: Tag
+  /** In whole milliseconds. */
   readonly since: number
+  /** When an open one is due for a probe. */
+  readonly until: number
   readonly outcomes: Array<boolean>
-  readonly probes: Array<Probe>
+  probes: Array<Probe>
 }
 
 /** What a call got when it was let in. */
@@ -44,7 +47,7 @@ export interface Saved {
 }
 
 export class Circuit {
-  private readonly settings: CircuitSettings
+  private settings: CircuitSettings
   private period: Period
   private openings = 0
   private openFor = 0
@@ -52,11 +55,22 @@ export class Circuit {
 
   constructor(settings: CircuitSettings, now: number) {
     this.settings = settings
-    this.period = { tag: "closed", since: now, outcomes: [], probes: [] }
+    this.period = { tag: "closed", since: now, until: now, outcomes: [], probes: [] }
   }
 
   private enter(tag: Tag, now: number): void {
-    this.period = { tag, since: now, outcomes: [], probes: [] }
+    const until = tag === "open" ? now + this.openFor : now
+    this.period = { tag, since: Math.floor(now), until, outcomes: [], probes: [] }
+  }
+
+  /** Other settings. What was seen is kept, and one decision of a probe is always left. */
+  retune(settings: CircuitSettings): void {
+    this.settings = settings
+    const { permitted, successes } = settings
+    const { probes } = this.period
+    const surplus = (said: Said, most: number) => probes.filter((one) => one.said === said).slice(most)
+    const out = [...surplus("success", successes - 1), ...surplus("failure", permitted - successes)]
+    this.period.probes = probes.filter((one) => !out.includes(one))
   }
 
   /** Probes that hold a place: decided ones for good, others while their lease runs. */
@@ -75,7 +89,7 @@ export class Circuit {
       case "isolated":
         return false
       case "open":
-        return now >= this.period.since + this.openFor
+        return now >= this.period.until
       case "half-open":
         return this.taken(now) < this.settings.permitted
     }
@@ -116,7 +130,7 @@ export class Circuit {
 
   private open(now: number, retryAfter: number): void {
     const { factor, initial, max, maxRetryAfter } = this.settings
-    if (this.period.tag === "closed") this.unhealthySince = now
+    if (this.period.tag === "closed") this.unhealthySince = Math.floor(now)
     this.openings = this.row(now) + 1
     this.openFor = Math.max(Math.min(max, initial * factor ** (this.openings - 1)), Math.min(retryAfter, maxRetryAfter))
     this.enter("open", now)
@@ -147,15 +161,15 @@ export class Circuit {
   }
 
   view(now: number) {
-    const { probes, since, tag } = this.period
+    const { probes, since, tag, until } = this.period
     const { lease } = this.settings
     const due = tag === "open" && this.admits(now)
-    const unhealthySince = now - this.unhealthySince
+    const unhealthySince = Math.max(0, now - this.unhealthySince)
     return {
       tag: due ? "half-open" : tag,
-      since: now - since - (due ? this.openFor : 0),
+      since: Math.max(0, now - (due ? until : since)),
       openings: this.row(now),
-      ...(tag === "open" && !due ? { retryAfter: since + this.openFor - now, unhealthySince } : {}),
+      ...(tag === "open" && !due ? { retryAfter: until - now, unhealthySince } : {}),
       ...(tag === "half-open" || due
         ? {
             unhealthySince,

@@ -5,8 +5,9 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { Bulkhead, type CircuitBreaker, Policy, Timeout } from "effect-resilience"
-import { type Gate, options as gateOptions } from "./bulkhead.ts"
-import { options as policyOptions } from "./policy.ts"
+import { type Gate, options as gateOptions, steered } from "./bulkhead.ts"
+import { options as policyOptions } from "./settings.ts"
+import { operated } from "./steer.ts"
 import type { WorkError } from "./work.ts"
 
 type Work = Effect.Effect<string, WorkError>
@@ -15,18 +16,17 @@ type Work = Effect.Effect<string, WorkError>
 const element = <E>(stream: Stream.Stream<string, E>): Effect.Effect<string, E> =>
   Effect.map(Stream.runCollect(stream), (elements) => elements.join())
 
-const bulkhead = Bulkhead.make("bulkhead", gateOptions)
+const bulkhead = operated(Bulkhead.make("bulkhead", gateOptions))
 
-export const acquiredGate: Effect.Effect<Gate> = Effect.map(bulkhead, ({ acquire, resize, state }) => ({
-  protect: (work) => Effect.scoped(Effect.andThen(acquire(), work)),
-  resize,
-  state: state()
+export const acquiredGate: Effect.Effect<Gate> = Effect.map(bulkhead, ([bulkhead, operator]) => ({
+  ...steered(bulkhead, operator),
+  protect: (work) => Effect.scoped(Effect.andThen(bulkhead.acquire(), work))
 }))
 
-export const streamedGate: Effect.Effect<Gate> = Effect.map(bulkhead, ({ protectStream, resize, state }) => ({
-  protect: (work) => Effect.flatMap(Stream.runHead(Stream.fromEffect(work).pipe(protectStream)), Effect.fromOption),
-  resize,
-  state: state()
+export const streamedGate: Effect.Effect<Gate> = Effect.map(bulkhead, ([bulkhead, operator]) => ({
+  ...steered(bulkhead, operator),
+  protect: (work) =>
+    Effect.flatMap(Stream.runHead(Stream.fromEffect(work).pipe(bulkhead.protectStream)), Effect.fromOption)
 }))
 
 export const streamedBreaker = (

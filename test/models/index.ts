@@ -31,7 +31,7 @@ export const models: ReadonlyArray<Named> = [
 /** The same models of the other ways to make a call. */
 export const held: ReadonlyArray<Named> = [
   named(bulkhead(acquiredGate), ", in a scope"),
-  named(policy(acquiredPolicy), ", in a scope"),
+  named(policy(acquiredPolicy, "in a scope"), ", in a scope"),
   named(bulkhead(streamedGate), ", as a stream"),
   named(Breaker.consecutive(streamedBreaker(Breaker.twoInARow)), ", as a stream"),
   named(policy(streamedPolicy), ", as a stream")

@@ -53,6 +53,31 @@ describe("after a restart", () => {
     })
   )
 
+  it.effect("what a person set holds again, because only the configuration has its name", () =>
+    Effect.gen(function* () {
+      const life = yield* lives
+      yield* life(
+        Effect.gen(function* () {
+          const sentence = 'by must not be "config", which is the name of the watched configuration'
+          const { control } = yield* Search
+          assert.throws(
+            () => control.set({ timeout: 5 }, { by: "config" }),
+            `Policy.control.set test/Search: ${sentence}`
+          )
+          assert.throws(() => control.isolate({ by: "config" }), `Policy.control.isolate test/Search: ${sentence}`)
+          assert.throws(() => Policies.undo(1, { by: "config" }), `Policies.undo: ${sentence}`)
+          const data = { action: "set", values: { timeout: 2000 }, reason: "" } as const
+          const refused = yield* Effect.flip(Policies.command("test/Search", { ...data, by: "config" }))
+          assert.strictEqual(refused.message, `Policies.command set test/Search: ${sentence}`)
+          assert.deepStrictEqual(yield* Policies.changes, [])
+          yield* Policies.command("test/Search", { ...data, by: "Config" })
+          yield* settle
+        })
+      )
+      yield* life(Effect.map(settings, (seen) => assert.deepInclude(seen, { timeout: 2000 })))
+    })
+  )
+
   it.effect("the configuration is read anew, and what it was before the restart does not hold", () =>
     Effect.gen(function* () {
       const life = yield* lives

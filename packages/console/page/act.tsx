@@ -451,7 +451,7 @@ export const SetForm = ({
     let current = true
     const timer = setTimeout(async () => {
       try {
-        const difference = await Api.preview({ policy: which.name, values: JSON.parse(text) })
+        const difference = await Api.preview({ ...sentOf(which), values: JSON.parse(text) })
         if (current) setShown(difference)
       } catch (caught) {
         if (current) setRefused(Api.explain(caught))

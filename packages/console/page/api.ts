@@ -74,6 +74,7 @@ export const undo = (given: {
 
 export const preview = (given: {
   readonly policy: string
+  readonly instance: number
   readonly values: unknown
 }): Promise<ReadonlyArray<Change.Difference>> => post("preview", given)
 

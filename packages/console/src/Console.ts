@@ -235,7 +235,11 @@ const CommandBody = Schema.Struct({
 
 const UndoBody = Schema.Struct({ id: Schema.Int, reason, by })
 
-const PreviewBody = Schema.Struct({ policy: text(1, 1000), values: Schema.JsonObject })
+const PreviewBody = Schema.Struct({
+  policy: text(1, 1000),
+  instance: Schema.optionalKey(Schema.Int),
+  values: Schema.JsonObject
+})
 
 /** The actor of the authorization; without one, the name that the body gives. */
 const authorOf = (caller: Access.Caller, given: string | undefined): string => caller.by ?? given ?? "console"
@@ -427,5 +431,7 @@ const routes = <R>(router: HttpRouter.HttpRouter, settings: Settings<R>) =>
     yield* action("undo", actions, UndoBody, ({ id, reason, by }, caller) =>
       Steer.undo(id, { reason, by: authorOf(caller, by) })
     )
-    yield* action("preview", previews, PreviewBody, ({ policy, values }) => Steer.preview(policy, values))
+    yield* action("preview", previews, PreviewBody, ({ policy, values, ...which }) =>
+      Steer.preview(policy, values, which)
+    )
   })

@@ -16,7 +16,10 @@ import * as Schema from "effect/Schema"
  * @since 0.1.0
  */
 export interface Why {
-  /** Who gives the command: one line of 1 to 100 characters. Default: `"code"`. */
+  /**
+   * Who gives the command: one line of 1 to 100 characters, not `"config"`, which is the name of a watched configuration. Default:
+   * `"code"`.
+   */
   readonly by?: string | undefined
   /** Why: one line of up to 500 characters. Default: `""`. */
   readonly reason?: string | undefined

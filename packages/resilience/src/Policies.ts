@@ -345,8 +345,8 @@ export const undo = (
  * Gives a command that comes as data, from a console or a command line: it is checked, and nothing is created.
  *
  * **Details** The name of a policy that does not live here, and a key that is not in memory, are refused. So are values out of
- * range, an action that the policy does not have the part for, a `by` that is empty or longer than 100 characters, a `reason` longer
- * than 500, and one that is no single line. If several live policies have the name, the command applies to all of them, or to none
+ * range, an action that the policy does not have the part for, a `by` that is empty, `"config"` or longer than 100 characters, a `reason`
+ * longer than 500, and one that is no single line. If several live policies have the name, the command applies to all of them, or to none
  * if one refuses it; each has a line of its own in the record, and the last one is returned. `instance` chooses one of them.
  *
  * @category changes
@@ -376,10 +376,21 @@ export const command = (
 type Commanded = Effect.Effect<Change.Change, Change.UnknownPolicy | Change.UnknownKey | Change.RefusedCommand>
 
 /**
+ * Which of the policies of a name a preview is for.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PreviewOptions {
+  /** The number of a policy among those of its name, as in `Entry.instance`. Default: the policy that was created last. */
+  readonly instance?: number | undefined
+}
+
+/**
  * What values would change if they were set now, field by field, durations in milliseconds. Nothing is changed.
  *
  * **Details** The values are those of `control.set`, as data. Of several live policies of the name it is the one that was created
- * last. What `set` would refuse fails with `Change.RefusedCommand`.
+ * last, or the one with the number `instance`. What `set` would refuse fails with `Change.RefusedCommand`.
  *
  * **Example** (A timeout and a threshold)
  *
@@ -398,14 +409,17 @@ type Commanded = Effect.Effect<Change.Change, Change.UnknownPolicy | Change.Unkn
  */
 export const preview = (
   name: string,
-  values: Schema.JsonObject
+  values: Schema.JsonObject,
+  { instance }: PreviewOptions = {}
 ): Effect.Effect<ReadonlyArray<Change.Difference>, Change.UnknownPolicy | Change.RefusedCommand> =>
   Effect.flatMap(Instances.current, (known): ReturnType<typeof preview> => {
     const tuned = known
       .named(name)
+      .filter(({ number }) => instance === undefined || number === instance)
       .flatMap(({ policy }) => tunedOf(policy()) ?? [])
       .at(-1)
-    if (tuned === undefined) return Effect.fail(new Change.UnknownPolicy({ policy: name }))
+    const which = instance === undefined ? {} : { instance }
+    if (tuned === undefined) return Effect.fail(new Change.UnknownPolicy({ policy: name, ...which }))
     const previewed = Result.try(() => tuned.tuner.preview(values))
     if (Result.isSuccess(previewed)) return Effect.succeed(previewed.success)
     const error = previewed.failure

@@ -33,8 +33,12 @@ export const undo = (id: number, why: { readonly by: string; readonly reason: st
     )
   )
 
-export const preview = (policy: string, values: Schema.JsonObject): OrRefusal<ReadonlyArray<Change.Difference>> =>
+export const preview = (
+  policy: string,
+  values: Schema.JsonObject,
+  which: Policies.PreviewOptions
+): OrRefusal<ReadonlyArray<Change.Difference>> =>
   Effect.mapError(
-    Policies.preview(policy, values),
+    Policies.preview(policy, values, which),
     ({ _tag, message }) => new Refusal({ status: statuses[_tag], code: _tag, detail: shorten(message) })
   )

@@ -105,8 +105,15 @@ const line = (where: string, field: string, value: string, least: number, most: 
   return value
 }
 
+const author = (where: string, by: string): string => {
+  const given = line(where, "by", by, 1, Change.longestBy)
+  if (given !== Change.byConfig) return given
+  // After a restart its changes are read from the configuration, and not taken up from the record.
+  throw new RangeError(`${where}: by must not be "${given}", which is the name of the watched configuration`)
+}
+
 const whoAndWhy = (where: string, { by, reason }: Change.Why) => ({
-  by: line(where, "by", Check.orDefault(by, "code"), 1, Change.longestBy),
+  by: author(where, Check.orDefault(by, "code")),
   reason: line(where, "reason", Check.orDefault(reason, ""), 0, Change.longestReason)
 })
 

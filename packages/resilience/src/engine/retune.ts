@@ -101,6 +101,7 @@ export class Tuner<O extends object, S extends object> {
         return this.check(this.decode(values))
       },
       apply: (inForce, now) => this.apply(inForce, now),
+      covers: (later, earlier) => this.covers(later, earlier),
       read: () => Object.fromEntries(flatten(this.described))
     }
   }
@@ -149,6 +150,26 @@ export class Tuner<O extends object, S extends object> {
     this.tunable.apply(folded.settings, now)
     this.inForce = layers
     this.folded = folded
+  }
+
+  /**
+   * The later one must set all that the earlier one sets, and without the earlier one all must be as it is: another may hold only
+   * because of it.
+   */
+  private covers(later: Override, earlier: Override): boolean {
+    const [over, under] = [this.layerOf(later.values), this.layerOf(earlier.values)]
+    // What is configured stands below what is set, whichever came first.
+    if (over.isConfigured || under.isConfigured || !setsAllOf(later.values, earlier.values)) return false
+    const { described, resting } = this.fold(
+      this.inForce.filter((layer) => layer !== under),
+      []
+    )
+    const before = this.folded.resting.filter((layer) => layer !== under)
+    return (
+      JSON.stringify(described) === JSON.stringify(this.described) &&
+      resting.length === before.length &&
+      resting.every((layer) => before.includes(layer))
+    )
   }
 
   private layerOf(json: Schema.JsonObject): Layer {
@@ -279,6 +300,12 @@ const leafJson = (type: Ast, value: unknown): Schema.Json => {
       ? Duration.toMillis(Option.getOrThrow(Duration.fromInput(value as Duration.Input)))
       : value
   return typeof millis === "number" ? (Number.isFinite(millis) ? millis : "Infinity") : (millis as Schema.Json)
+}
+
+/** Does `later` set every value that `earlier` sets? */
+const setsAllOf = (later: Schema.JsonObject, earlier: Schema.JsonObject): boolean => {
+  const names = flatten(later)
+  return Array.from(flatten(earlier).keys()).every((name) => names.has(name))
 }
 
 /** The fields in which two settings differ. */
