@@ -24,6 +24,9 @@ export const useCommand = (): void => {
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 }
 
+/** The file of the command. */
+export const commandFile = (): string => file
+
 /** A file in the folder of the test. */
 export const fileNamed = (name: string): string => join(folder, name)
 

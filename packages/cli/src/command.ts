@@ -1,6 +1,4 @@
 /** The command line of `resilience`. */
-import { homedir } from "node:os"
-import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { Argument, Command, Flag } from "effect/cli"
 import * as Effect from "effect/Effect"
@@ -9,52 +7,14 @@ import * as Option from "effect/Option"
 import { Timeout } from "effect-resilience"
 import manifest from "../package.json" with { type: "json" }
 import * as ExitCode from "./exitCode.ts"
+import { aName, duration, getExitCode, mistake, parsed, positive, setExitCode, stateDir, text } from "./flags.ts"
+import * as Operate from "./operate.ts"
 import * as Run from "./run/run.ts"
 import * as Settings from "./run/settings.ts"
-
-const text = (name: string, description: string) => Flag.String(name).pipe(Flag.withDescription(description))
-
-const parsed = <A>(
-  name: string,
-  metavar: string,
-  description: string,
-  parse: (text: string) => A | undefined,
-  allowed: string
-) =>
-  text(name, description).pipe(
-    Flag.withMetavar(metavar),
-    Flag.filterMap(
-      (given) => Option.fromUndefinedOr(parse(given)),
-      () => allowed
-    )
-  )
-
-const aDuration = "a duration such as 500ms, 30s, 10m or 1h30m"
-
-const duration = (name: string, description: string) =>
-  parsed(name, "duration", description, Settings.parseDuration, aDuration)
-
-const positive = (name: string, description: string) =>
-  parsed(
-    name,
-    "duration",
-    description,
-    (given) => {
-      const millis = Settings.parseDuration(given)
-      return millis !== undefined && millis > 0 && Number.isFinite(millis) ? millis : undefined
-    },
-    `${aDuration}, above zero`
-  ).pipe(Flag.optional, Flag.map(Option.getOrUndefined))
+import type { CircuitSettings } from "./state/policies.ts"
 
 const codes = (name: string, description: string) =>
   parsed(name, "codes", description, Settings.parseCodes, "exit codes such as 75, or 0,2 or 64-78").pipe(Flag.optional)
-
-const defaultStateDir = (): string => {
-  const { RESILIENCE_STATE_DIR: own, XDG_STATE_HOME: state } = process.env
-  if (own) return own
-  if (process.getuid?.() === 0) return "/var/lib/resilience"
-  return join(state || join(homedir(), ".local", "state"), "resilience")
-}
 
 const flags = {
   name: parsed(
@@ -62,7 +22,7 @@ const flags = {
     "name",
     "Names the lock, the state and the record of the job",
     (given) => (Settings.isName(given) ? given : undefined),
-    "1 to 64 letters, digits, dots, dashes and underscores that begin with a letter or a digit"
+    aName
   ).pipe(Flag.withAlias("n")),
   overlap: Flag.Literals("overlap", ["forbid", "allow", "wait", "replace"]).pipe(
     Flag.withDescription(
@@ -115,14 +75,70 @@ const flags = {
     Flag.withMetavar("file"),
     Flag.optional
   ),
-  stateDir: text(
-    "state-dir",
-    "Where locks are kept (default: RESILIENCE_STATE_DIR, /var/lib/resilience for root, else ~/.local/state/resilience)"
-  ).pipe(Flag.withMetavar("folder"), Flag.optional),
+  openAfter: Flag.Int("open-after").pipe(
+    Flag.withDescription(
+      "Opens the circuit of the name after this many failed runs in a row: until it closes, runs end with 69 (default: no circuit)"
+    ),
+    Flag.withMetavar("runs"),
+    Flag.filter(
+      (runs) => runs >= 1 && runs <= 1000,
+      () => "an integer from 1 to 1000"
+    ),
+    Flag.optional,
+    Flag.map(Option.getOrUndefined)
+  ),
+  openFor: positive("open-for", "How long the circuit stays open; the first run after it decides (default: 15m)"),
+  openMax: positive("open-max", "Doubles the open time at each opening in a row, up to this one (default: no growth)"),
+  forgetAfter: positive("forget-after", "A circuit that no run has used for longer is as a new one (default: 4d)"),
+  budget: parsed(
+    "budget",
+    "percent",
+    "Retries over runs of the name, as a share of its runs, such as 20% (default: no limit but --retry)",
+    Settings.parseShare,
+    "a share above 0% and up to 100%, such as 20%"
+  ).pipe(Flag.optional, Flag.map(Option.getOrUndefined)),
+  budgetMin: parsed(
+    "budget-min",
+    "rate",
+    "Retries that the budget adds with time, such as 1/h",
+    Settings.parseRate,
+    "a rate such as 1/h or 2/30m"
+  ).pipe(Flag.optional, Flag.map(Option.getOrUndefined)),
+  onFailure: text(
+    "on-failure",
+    "A command for the shell after a run that failed; it finds RESILIENCE_OUTCOME, _EXIT, _FAILURES, _MESSAGE and _RECORD"
+  ).pipe(Flag.withMetavar("command"), Flag.optional, Flag.map(Option.getOrUndefined)),
+  onRecovery: text("on-recovery", "A command for the shell after the first success that follows failed runs").pipe(
+    Flag.withMetavar("command"),
+    Flag.optional,
+    Flag.map(Option.getOrUndefined)
+  ),
+  metrics: text(
+    "metrics",
+    "Writes metrics of the job for node_exporter's textfile collector; a file for each job"
+  ).pipe(Flag.withMetavar("file.prom"), Flag.optional, Flag.map(Option.getOrUndefined)),
+  stateDir,
   command: Argument.String("command").pipe(
     Argument.withDescription("The command and its arguments, after --"),
     Argument.variadic({ min: 1 })
   )
+}
+
+const noCircuit = "the circuit over runs needs --open-after"
+
+/** The circuit over runs, or what is wrong with its options. */
+const circuitOf = (
+  after: number | undefined,
+  openFor: number | undefined,
+  openMax: number | undefined,
+  forgetAfter: number | undefined
+): CircuitSettings | string | undefined => {
+  if (after === undefined) {
+    return openFor === undefined && openMax === undefined && forgetAfter === undefined ? undefined : noCircuit
+  }
+  const first = openFor ?? 15 * 60_000
+  if (openMax !== undefined && openMax < first) return "--open-max must be at least --open-for"
+  return { after, openFor: first, openMax, forgetAfter: forgetAfter ?? 4 * 86_400_000 }
 }
 
 const onlyZero = (code: number): boolean => code === 0
@@ -130,28 +146,35 @@ const all = (): boolean => true
 
 const run = Command.make("run", flags, (given) =>
   Effect.gen(function* () {
-    const { command, json, name, retryOn, stateDir, successOn, ...rest } = given
+    const { budget, budgetMin, command, json, name, retryOn, stateDir, successOn, ...others } = given
+    const { forgetAfter, openAfter, openFor, openMax, ...rest } = others
     const [file, ...args] = command
     const { deadline, timeout } = rest
     if (timeout !== undefined && deadline !== undefined && timeout > deadline) {
-      return yield* Effect.fail(new Error("--timeout must be at most --deadline: the deadline would always end first"))
+      return mistake("--timeout must be at most --deadline: the deadline would always end first")
     }
-    exitCode = yield* Run.run({
+    const circuit = circuitOf(openAfter, openFor, openMax, forgetAfter)
+    if (typeof circuit === "string") return mistake(circuit)
+    const hasBudget = budget !== undefined || budgetMin !== undefined
+    const exit = yield* Run.run({
       ...rest,
       name,
       // The argument has at least one value.
       command: [file as string, ...args],
       json: Option.getOrUndefined(json),
-      stateDir: Option.getOrElse(stateDir, defaultStateDir),
+      stateDir,
+      circuit,
+      budget: hasBudget ? { ratio: budget ?? 0, minPerSecond: budgetMin ?? 0 } : undefined,
       isRetried: Option.getOrElse(retryOn, () => all),
       isSuccess: Option.getOrElse(successOn, () => onlyZero)
     })
+    setExitCode(exit)
   })
 ).pipe(
   Command.withDescription(
-    `Runs a job with a lock, a timeout and retries.
+    `Runs a job with a lock, a timeout, retries, and a circuit and a budget over runs.
 
-Exit codes: those of the job; 75 already running, 124 timed out, 125 resilience itself failed, 126 not executable, 127 not found, 128+n ended by
+Exit codes: those of the job; 69 circuit open or isolated, 75 already running, 124 timed out, 125 resilience itself failed, 126 not executable, 127 not found, 128+n ended by
 signal n. The job finds RESILIENCE_NAME, RESILIENCE_RUN_ID, RESILIENCE_ATTEMPT and RESILIENCE_REMAINING_MS in its environment.`
   ),
   Command.withShortDescription("Runs a job with a lock, a timeout and retries"),
@@ -162,6 +185,10 @@ signal n. The job finds RESILIENCE_NAME, RESILIENCE_RUN_ID, RESILIENCE_ATTEMPT a
       description: "A line of a crontab"
     },
     {
+      command: "resilience run --name feed --open-after 5 --open-for 15m --open-max 2h -- ./feed.sh",
+      description: "Rests after five failed runs in a row: 15 minutes, and longer each time it fails again"
+    },
+    {
       command: "resilience run --name report --overlap replace --retry-on 75 -- ./report.sh",
       description: "A newer run ends an older one"
     }
@@ -170,11 +197,8 @@ signal n. The job finds RESILIENCE_NAME, RESILIENCE_RUN_ID, RESILIENCE_ATTEMPT a
 
 const resilience = Command.make("resilience").pipe(
   Command.withDescription("Runs jobs so that they fail well: cron, scripts, workers"),
-  Command.withSubcommands([run])
+  Command.withSubcommands([run, Operate.status, Operate.history, Operate.control])
 )
-
-/** What the process ends with. */
-let exitCode = 0
 
 /** The signals that end the run; the job gets the signal of its settings, and the exit code is that of the signal that came. */
 const ending: ReadonlyArray<NodeJS.Signals> = ["SIGINT", "SIGTERM", "SIGHUP"]
@@ -182,7 +206,7 @@ const ending: ReadonlyArray<NodeJS.Signals> = ["SIGINT", "SIGTERM", "SIGHUP"]
 const endWith = (fiber: Fiber.Fiber<unknown, unknown>): void => {
   for (const signal of ending) {
     process.once(signal, () => {
-      exitCode = ExitCode.ofSignal(Settings.signalNumber(signal))
+      setExitCode(ExitCode.ofSignal(Settings.signalNumber(signal)))
       fiber.interruptUnsafe()
     })
   }
@@ -197,10 +221,10 @@ export const main = (): void => {
   const fiber = Effect.runFork(program)
   endWith(fiber)
   fiber.addObserver((exit) => {
-    if (exit._tag === "Failure" && exitCode === 0) {
+    if (exit._tag === "Failure" && getExitCode() === 0) {
       // What the command line could not read has been shown.
-      exitCode = ExitCode.ownFailure
+      setExitCode(ExitCode.ownFailure)
     }
-    process.exitCode = exitCode
+    process.exitCode = getExitCode()
   })
 }

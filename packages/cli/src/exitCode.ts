@@ -2,6 +2,8 @@
 
 /** Already running, as `EX_TEMPFAIL` of sysexits.h: another run may find it free. */
 export const alreadyRunning = 75
+/** Its circuit is open, or it is isolated: `EX_UNAVAILABLE` of sysexits.h. */
+export const unavailable = 69
 /** As GNU timeout. */
 export const timedOut = 124
 /** A failure of `resilience` itself: bad options, no lock file. As GNU timeout. */

@@ -3,8 +3,10 @@
  * job or this process lives, so a job whose wrapper was killed keeps its lock.
  */
 import { type SpawnSyncReturns, spawn, spawnSync } from "node:child_process"
-import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs"
-import { join } from "node:path"
+import { createHash } from "node:crypto"
+import { closeSync, existsSync, ftruncateSync, lstatSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join, resolve } from "node:path"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -41,7 +43,8 @@ export interface Lock {
 
 const conflict = 75
 
-const fileOf = ({ name, stateDir }: Settings): string => join(stateDir, "locks", `${name}.lock`)
+const fileOf = ({ name, stateDir }: Pick<Settings, "name" | "stateDir">): string =>
+  join(stateDir, "locks", `${name}.lock`)
 
 const holderOf = (file: string): Holder | undefined => {
   try {
@@ -54,17 +57,52 @@ const holderOf = (file: string): Holder | undefined => {
   }
 }
 
-const open = (settings: Settings): Effect.Effect<number, LockFailed, Scope.Scope> =>
+interface Opened {
+  readonly descriptor: number
+  readonly file: string
+}
+
+/** A disk on which nothing can be created now, though nothing is wrong with the folder. */
+const isDiskOff = (error: unknown): boolean =>
+  error instanceof Error && "code" in error && (error.code === "EROFS" || error.code === "ENOSPC")
+
+/** In memory, where there is such a folder: what needs no disk. */
+const spareFolder = (): string => {
+  const uid = process.getuid?.() ?? 0
+  const folder = join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), `resilience-${uid}`)
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const found = lstatSync(folder)
+  // Each user may write there.
+  if (!found.isDirectory() || found.uid !== uid) throw new Error(`${folder} belongs to another user`)
+  return folder
+}
+
+/** A lock on a disk that is read-only or full: the file that is there, or one in memory, where every later run looks too. */
+const openSpare = (settings: Settings, error: unknown): Opened => {
+  if (!isDiskOff(error)) throw error
+  const file = fileOf(settings)
+  if (existsSync(file)) return { file, descriptor: openSync(file, "r") }
+  const id = createHash("sha256").update(resolve(file)).digest("hex").slice(0, 16)
+  const spare = join(spareFolder(), `${settings.name}-${id}.lock`)
+  process.stderr.write(`resilience: ${settings.name}: ${(error as Error).message}: the lock is ${spare}\n`)
+  return { file: spare, descriptor: openSync(spare, "a+") }
+}
+
+const open = (settings: Settings): Effect.Effect<Opened, LockFailed, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.try({
       try: () => {
-        const file = fileOf(settings)
-        mkdirSync(join(settings.stateDir, "locks"), { recursive: true })
-        return openSync(file, "a+")
+        try {
+          const file = fileOf(settings)
+          mkdirSync(join(settings.stateDir, "locks"), { recursive: true })
+          return { file, descriptor: openSync(file, "a+") }
+        } catch (error) {
+          return openSpare(settings, error)
+        }
       },
       catch: (error) => new LockFailed({ message: `cannot open the lock: ${(error as Error).message}` })
     }),
-    (descriptor) => Effect.sync(() => closeSync(descriptor))
+    ({ descriptor }) => Effect.sync(() => closeSync(descriptor))
   )
 
 const missing = "overlap needs the command flock of util-linux; without it use --overlap allow"
@@ -104,6 +142,14 @@ const waitForLock = (descriptor: number, millis: number): Effect.Effect<boolean,
     return Effect.sync(() => child.kill("SIGKILL"))
   })
 
+const existsProcess = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM"
+  }
+}
+
 const signal = (target: number, name: NodeJS.Signals): void => {
   try {
     process.kill(target, name)
@@ -113,9 +159,8 @@ const signal = (target: number, name: NodeJS.Signals): void => {
 }
 
 /** Ends the run that holds the lock: its wrapper, which ends the job, or a job without one. */
-const replace = (settings: Settings, descriptor: number): Effect.Effect<boolean, LockFailed> =>
+const replace = (settings: Settings, { descriptor, file }: Opened): Effect.Effect<boolean, LockFailed> =>
   Effect.gen(function* () {
-    const file = fileOf(settings)
     const end = (name: NodeJS.Signals): void => {
       const holder = holderOf(file)
       if (holder === undefined) return
@@ -128,29 +173,54 @@ const replace = (settings: Settings, descriptor: number): Effect.Effect<boolean,
     return yield* waitForLock(descriptor, 5000)
   })
 
-const locked = (settings: Settings, descriptor: number): Effect.Effect<boolean, LockFailed> => {
+const locked = (settings: Settings, opened: Opened): Effect.Effect<boolean, LockFailed> => {
+  const { descriptor } = opened
   const waiting = Effect.suspend(() =>
     settings.overlap === "wait"
       ? waitForLock(descriptor, settings.lockWait)
       : settings.overlap === "replace"
-        ? replace(settings, descriptor)
+        ? replace(settings, opened)
         : Effect.succeed(false)
   )
   return Effect.flatMap(tryLock(descriptor), (free) => (free ? Effect.succeed(true) : waiting))
+}
+
+/** A job that holds its lock though its wrapper is gone. */
+export const orphanOf = (
+  stateDir: string,
+  name: string
+): { readonly job: number; readonly since: string } | undefined => {
+  const file = fileOf({ stateDir, name })
+  const holder = holderOf(file)
+  if (holder?.job === undefined) return undefined
+  for (const [pid, alive] of [
+    [holder.wrapper, false],
+    [holder.job, true]
+  ] as const) {
+    if (existsProcess(pid) !== alive) return undefined
+  }
+  // The numbers may be those of other processes by now; the lock is not.
+  const { status } = spawnSync("flock", ["-n", "-E", String(conflict), file, "true"], { stdio: "ignore" })
+  return status === conflict ? { job: holder.job, since: holder.since } : undefined
 }
 
 /** Holds the lock of a job until the scope closes, or what the overlap of the job allows in its place. */
 export const acquire = (settings: Settings): Effect.Effect<Lock, AlreadyRunning | LockFailed, Scope.Scope> =>
   Effect.gen(function* () {
     if (settings.overlap === "allow") return { descriptor: undefined, note: () => {} }
-    const descriptor = yield* open(settings)
-    if (!(yield* locked(settings, descriptor))) {
-      return yield* new AlreadyRunning({ name: settings.name, holder: holderOf(fileOf(settings)) })
+    const opened = yield* open(settings)
+    const { descriptor, file } = opened
+    if (!(yield* locked(settings, opened))) {
+      return yield* new AlreadyRunning({ name: settings.name, holder: holderOf(file) })
     }
     const since = new Date().toISOString()
     const note = (job: number | undefined): void => {
-      ftruncateSync(descriptor)
-      writeSync(descriptor, `${JSON.stringify({ wrapper: process.pid, job, since })}\n`)
+      try {
+        ftruncateSync(descriptor)
+        writeSync(descriptor, `${JSON.stringify({ wrapper: process.pid, job, since })}\n`)
+      } catch {
+        // On a full or read-only disk: the lock holds without its note.
+      }
     }
     note(undefined)
     return { descriptor, note }

@@ -17,11 +17,24 @@ const through: Output = { descriptors: [1, 2], show: Effect.void }
 
 const streams = ["stdout", "stderr"] as const
 
+/** A new folder; one in memory when the disk is full or read-only; none when that is not possible either. */
+const newFolder = (): string | undefined => {
+  for (const parent of [tmpdir(), "/dev/shm"]) {
+    try {
+      return mkdtempSync(join(parent, "resilience-"))
+    } catch {}
+  }
+  return undefined
+}
+
 const kept: Effect.Effect<Output, never, Scope.Scope> = Effect.gen(function* () {
-  const folder = yield* Effect.acquireRelease(
-    Effect.sync(() => mkdtempSync(join(tmpdir(), "resilience-"))),
-    (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+  const folder = yield* Effect.acquireRelease(Effect.sync(newFolder), (folder) =>
+    Effect.sync(() => {
+      if (folder !== undefined) rmSync(folder, { recursive: true, force: true })
+    })
   )
+  // Shown at once is better than a job that does not run.
+  if (folder === undefined) return through
   const open = (name: string) =>
     Effect.acquireRelease(
       Effect.sync(() => openSync(join(folder, name), "a")),

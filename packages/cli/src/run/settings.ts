@@ -1,6 +1,7 @@
 /** What a run of a job is told: the flags, checked. */
 import { constants } from "node:os"
 import * as Duration from "effect/Duration"
+import type { BudgetSettings, CircuitSettings } from "../state/policies.ts"
 
 type Overlap = "forbid" | "allow" | "wait" | "replace"
 
@@ -24,6 +25,14 @@ export interface Settings {
   readonly quiet: boolean
   /** Where the line of JSON goes: a file, or `-` for standard error. */
   readonly json: string | undefined
+  /** Commands of a shell. */
+  readonly onFailure: string | undefined
+  readonly onRecovery: string | undefined
+  /** The file of the metrics. */
+  readonly metrics: string | undefined
+  /** Over runs of the name. */
+  readonly circuit: CircuitSettings | undefined
+  readonly budget: BudgetSettings | undefined
 }
 
 const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
@@ -59,6 +68,21 @@ export const parseBackoff = (text: string): Settings["backoff"] | undefined => {
   return rest !== undefined || base === undefined || cap === undefined || base <= 0 || cap < base
     ? undefined
     : { base, cap }
+}
+
+/** The share that `20%` names, above zero and up to one; `undefined` for anything else. */
+export const parseShare = (text: string): number | undefined => {
+  const [, percent] = /^(\d+(?:\.\d{1,4})?)%$/.exec(text) ?? []
+  const share = Number(percent) / 100
+  return share > 0 && share <= 1 ? share : undefined
+}
+
+/** How often a second is what `1/h` or `2/30m` names; `undefined` for anything else. */
+export const parseRate = (text: string): number | undefined => {
+  const [, times, span = ""] = /^(\d+(?:\.\d+)?)\/(.+)$/.exec(text) ?? []
+  const millis = parseDuration(span in units ? `1${span}` : span)
+  const rate = (Number(times) * 1000) / (millis ?? NaN)
+  return rate > 0 && Number.isFinite(rate) ? rate : undefined
 }
 
 /** `TERM`, `SIGTERM` or `15`. */

@@ -1,0 +1,497 @@
+/** What is known of the jobs between their runs, and what follows from it for the next run. */
+import { readFileSync } from "node:fs"
+import * as Duration from "effect/Duration"
+import type { Stats } from "effect-resilience"
+import { momentText, plural, spanText } from "../text.ts"
+import type { BudgetSettings, CircuitSettings, Snapshot } from "./policies.ts"
+import * as Policies from "./policies.ts"
+import { read, readAsItIs, type Store, write } from "./store.ts"
+
+/** How a run ended. */
+export type Outcome =
+  | "ok"
+  | "failed"
+  | "timed out"
+  | "already running"
+  | "not admitted"
+  | "interrupted"
+  | "not started"
+  | "lost"
+  | "error"
+
+/** A run that has ended. */
+export interface Ended {
+  readonly run: string
+  /** Milliseconds since 1970; all moments here. */
+  readonly started: number
+  readonly millis: number
+  readonly exit: number
+  readonly outcome: Outcome
+  readonly attempts: number
+  readonly message?: string
+}
+
+/** A process, told from a later one of its number by its start. */
+interface Process {
+  readonly pid: number
+  readonly ticks: number | undefined
+}
+
+interface Running extends Process {
+  /** It decides whether the circuit closes. */
+  readonly isProbe: boolean
+}
+
+export interface Totals {
+  readonly success: number
+  readonly failure: number
+  readonly ignored: number
+  readonly attempts: number
+  readonly retries: number
+  readonly refused: number
+  readonly openings: number
+  readonly millis: number
+}
+
+export interface Job {
+  /** Failed runs in a row. */
+  readonly failures: number
+  /** Runs since the last one that were not admitted. */
+  readonly skipped: number
+  readonly lastSuccess?: number
+  readonly last?: Ended
+  readonly circuitSettings?: CircuitSettings
+  readonly circuit?: Snapshot
+  readonly budgetSettings?: BudgetSettings
+  readonly budget?: Snapshot
+  readonly totals: Totals
+}
+
+const newJob: Job = {
+  failures: 0,
+  skipped: 0,
+  totals: { success: 0, failure: 0, ignored: 0, attempts: 0, retries: 0, refused: 0, openings: 0, millis: 0 }
+}
+
+/** Runs that are kept of a name. */
+const keptRuns = 100
+
+const ticksOf = (pid: number): number | undefined => {
+  try {
+    // The name of the program may hold spaces and parentheses; the start is the 20th field after it.
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
+    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19])
+  } catch {
+    return undefined
+  }
+}
+
+const lives = ({ pid, ticks }: Process): boolean => {
+  try {
+    process.kill(pid, 0)
+  } catch (error) {
+    // A process of another user lives too.
+    if ((error as NodeJS.ErrnoException).code !== "EPERM") return false
+  }
+  return ticks === undefined || ticksOf(pid) === ticks
+}
+
+/** The store writes what stands here only: the types of the rows hold. */
+const jobOf = (data: unknown): Job => ({ ...newJob, ...(data as Partial<Job> | undefined) })
+
+const jobIn = (store: Store, name: string): Job =>
+  jobOf(store.all("SELECT data FROM jobs WHERE name = ?", name)[0]?.["data"])
+
+const keep = (store: Store, name: string, job: Job): void => {
+  store.change(
+    "INSERT INTO jobs (name, data) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET data = excluded.data",
+    name,
+    JSON.stringify(job)
+  )
+}
+
+interface Row {
+  readonly id: string
+  readonly started: number
+  readonly data: Running
+}
+
+const unended = (store: Store, name: string): ReadonlyArray<Row> =>
+  store
+    .all("SELECT id, started, data FROM runs WHERE name = ? AND ended IS NULL ORDER BY started", name)
+    .map((row) => ({
+      id: String(row["id"]),
+      started: Number(row["started"]),
+      data: row["data"] as Running
+    }))
+
+const endRow = (store: Store, id: string, now: number, ended: Ended): void => {
+  store.change("UPDATE runs SET ended = ?, data = ? WHERE id = ?", now, JSON.stringify(ended), id)
+}
+
+const lostRun = ({ id, started }: Row): Ended => ({
+  run: id,
+  started,
+  millis: 0,
+  exit: 137,
+  outcome: "lost",
+  attempts: 0,
+  message: "resilience was killed"
+})
+
+/** A run whose process is gone has ended without a word: it was killed. It says nothing about the job. */
+const endLost = (store: Store, name: string, now: number): void => {
+  for (const row of unended(store, name)) {
+    if (!lives(row.data)) endRow(store, row.id, now, lostRun(row))
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Overrides
+// ---------------------------------------------------------------------------------------------------------------------
+
+export const commands = ["isolate", "disable", "enable", "open", "close", "reset"] as const
+export type Command = (typeof commands)[number]
+
+export interface Override {
+  readonly id: number
+  readonly command: Command | "undo"
+  readonly at: number
+  readonly until?: number
+  readonly by: string
+  readonly reason: string
+}
+
+const overridesOf = (store: Store, name: string, now: number): ReadonlyArray<Override> =>
+  store
+    .all("SELECT id, data FROM overrides WHERE name = ? AND ended IS NULL ORDER BY id DESC", name)
+    .map((row) => ({ ...(row["data"] as Omit<Override, "id">), id: Number(row["id"]) }))
+    .filter(({ until }) => until === undefined || until > now)
+
+const by = ({ by, reason }: Override): string => `by ${by}${reason === "" ? "" : `: ${reason}`}`
+
+const untilText = (until: number | undefined, now: number): string =>
+  until === undefined ? "until it is undone" : `until ${momentText(until)} (in ${spanText(until - now)})`
+
+/** What holds: of several the newest. */
+const inForce = (overrides: ReadonlyArray<Override>): Override | undefined =>
+  overrides.find(({ command }) => command === "isolate" || command === "disable")
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Runs
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** What a run brings with it. */
+export interface Start {
+  readonly stateDir: string
+  readonly name: string
+  readonly run: string
+  readonly circuit: CircuitSettings | undefined
+  readonly budget: BudgetSettings | undefined
+}
+
+/** May a run begin? `refusal` says why not. */
+export interface Admission {
+  readonly refusal: string | undefined
+  /** Whether its result counts for the circuit. */
+  readonly isCounted: boolean
+}
+
+const decide = (
+  store: Store,
+  { circuit, name }: Pick<Start, "circuit" | "name">,
+  now: number
+): Admission & { readonly isProbe: boolean } => {
+  const admitted = { refusal: undefined, isCounted: circuit !== undefined, isProbe: false }
+  const overrides = overridesOf(store, name, now)
+  const override = inForce(overrides)
+  if (override?.command === "isolate") {
+    return { ...admitted, refusal: `isolated ${by(override)}, ${untilText(override.until, now)}` }
+  }
+  if (override?.command === "disable") return { ...admitted, isCounted: false }
+  if (circuit === undefined) return admitted
+  // The library bounds what is left of an open time by its options. An operator's time holds as it is.
+  const opened = overrides.find(({ command }) => command === "open")
+  if (opened !== undefined) {
+    return { ...admitted, refusal: `its circuit is open, ${by(opened)}, ${untilText(opened.until, now)}` }
+  }
+  const state = Policies.circuit(circuit, jobIn(store, name).circuit)
+  if (state._tag === "open") {
+    return {
+      ...admitted,
+      refusal: `its circuit is open, ${whyOpen(state)}, ${untilText(now + millisUntil(state), now)}`
+    }
+  }
+  if (state._tag !== "half-open") return admitted
+  const probe = unended(store, name).find(({ data }) => data.isProbe && lives(data))
+  const refusal = probe === undefined ? undefined : `its circuit is half-open: process ${probe.data.pid} is the probe`
+  return { ...admitted, refusal, isProbe: true }
+}
+
+type Open = Extract<Stats.Circuit, { readonly _tag: "open" }>
+
+const millisUntil = ({ retryAfter }: Open): number => Math.ceil(Duration.toMillis(retryAfter))
+
+const whyOpen = ({ evidence }: Open): string => {
+  const failures = evidence?.figures["failures"]
+  return failures === undefined ? "after a failure" : `after ${plural(failures, "failed run")} in a row`
+}
+
+/** Why a run would not be admitted now, without beginning it. */
+export const refusal = (start: Start, now: number): string | undefined =>
+  read(start.stateDir, undefined, (store) => decide(store, start, now).refusal)
+
+/** As {@link refusal}, on a disk that cannot be written. */
+const refusalAsItIs = (start: Start, now: number): string | undefined => {
+  try {
+    return readAsItIs(start.stateDir, (store) => decide(store, start, now).refusal)
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Decides whether a run begins, and notes that it does. On a disk that cannot be written the decision stands, and `failed` gets the error.
+ */
+export const admit = (start: Start, now: number, failed: (error: unknown) => void): Admission => {
+  const { name, run, stateDir } = start
+  let admission: Admission | undefined
+  try {
+    return write(stateDir, (store) => {
+      const { isProbe, ...decided } = decide(store, start, now)
+      admission = decided
+      const job = jobIn(store, name)
+      if (decided.refusal !== undefined) {
+        const totals = { ...job.totals, refused: job.totals.refused + 1 }
+        keep(store, name, { ...job, skipped: job.skipped + 1, totals })
+        return decided
+      }
+      endLost(store, name, now)
+      const data: Running = { pid: process.pid, ticks: ticksOf(process.pid), isProbe }
+      store.change(
+        "INSERT INTO runs (id, name, started, data) VALUES (?, ?, ?, ?)",
+        run,
+        name,
+        now,
+        JSON.stringify(data)
+      )
+      const { budget, circuit } = start
+      keep(store, name, {
+        ...job,
+        skipped: 0,
+        ...(circuit !== undefined && { circuitSettings: circuit }),
+        ...(budget !== undefined && { budgetSettings: budget, budget: Policies.deposited(budget, job.budget) })
+      })
+      return decided
+    })
+  } catch (error) {
+    failed(error)
+    return { refusal: admission?.refusal ?? refusalAsItIs(start, now), isCounted: false }
+  }
+}
+
+/** Pays for a retry. */
+export const payRetry = ({ budget, name, stateDir }: Start): boolean => {
+  if (budget === undefined) return true
+  return write(stateDir, (store) => {
+    const job = jobIn(store, name)
+    const { isPaid, snapshot } = Policies.withdrawn(budget, job.budget)
+    keep(store, name, { ...job, budget: snapshot })
+    return isPaid
+  })
+}
+
+const kindOf = (outcome: Outcome): "success" | "failure" | "ignored" => {
+  if (outcome === "ok") return "success"
+  return outcome === "failed" || outcome === "timed out" || outcome === "not started" ? "failure" : "ignored"
+}
+
+/** What a job is before and after a run. */
+export interface Finished {
+  readonly before: Job
+  readonly job: Job
+}
+
+/** Notes how a run ended, and counts it: one run is one success or one failure, however many attempts it had. */
+export const finish = (start: Start, { isCounted }: Admission, ended: Ended, now: number): Finished =>
+  write(start.stateDir, (store) => {
+    const { circuit, name, run } = start
+    const before = jobIn(store, name)
+    const kind = kindOf(ended.outcome)
+    const isOpen = (snapshot: Snapshot | undefined) =>
+      circuit !== undefined && Policies.circuit(circuit, snapshot)._tag === "open"
+    const snapshot =
+      circuit === undefined || !isCounted ? before.circuit : Policies.settled(circuit, before.circuit, kind)
+    const { totals } = before
+    const job: Job = {
+      ...before,
+      last: ended,
+      failures: kind === "success" ? 0 : before.failures + (kind === "failure" ? 1 : 0),
+      ...(kind === "success" && { lastSuccess: now }),
+      ...(snapshot !== undefined && { circuit: snapshot }),
+      totals: {
+        ...totals,
+        [kind]: totals[kind] + 1,
+        attempts: totals.attempts + ended.attempts,
+        retries: totals.retries + Math.max(0, ended.attempts - 1),
+        openings: totals.openings + (isOpen(snapshot) && !isOpen(before.circuit) ? 1 : 0),
+        millis: totals.millis + ended.millis
+      }
+    }
+    keep(store, name, job)
+    endRow(store, run, now, ended)
+    store.change(
+      `DELETE FROM runs WHERE ended IS NOT NULL AND name = ?1
+        AND id NOT IN (SELECT id FROM runs WHERE name = ?1 ORDER BY started DESC, rowid DESC LIMIT ${keptRuns})`,
+      name
+    )
+    return { before, job }
+  })
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Views
+// ---------------------------------------------------------------------------------------------------------------------
+
+export interface Status {
+  readonly name: string
+  readonly job: Job
+  readonly circuit: Stats.Circuit | undefined
+  readonly balance: number | undefined
+  readonly running: ReadonlyArray<{ readonly run: string; readonly pid: number; readonly started: number }>
+  readonly overrides: ReadonlyArray<Override>
+  /** A run after the last one whose process is gone. */
+  readonly lost: Ended | undefined
+}
+
+const statusOf = (store: Store, name: string, now: number): Status => {
+  const job = jobIn(store, name)
+  const { budgetSettings, circuitSettings } = job
+  const rows = unended(store, name)
+  const lost = rows.findLast(({ data, started }) => !lives(data) && started >= (job.last?.started ?? 0))
+  return {
+    name,
+    job,
+    circuit: circuitSettings === undefined ? undefined : Policies.circuit(circuitSettings, job.circuit),
+    balance: budgetSettings === undefined ? undefined : Policies.balance(budgetSettings, job.budget),
+    lost: lost === undefined ? undefined : lostRun(lost),
+    running: rows
+      .filter(({ data }) => lives(data))
+      .map(({ data, id, started }) => ({ run: id, pid: data.pid, started })),
+    // The circuit says whether one that was opened is open.
+    overrides: overridesOf(store, name, now)
+  }
+}
+
+const namesIn = (store: Store): ReadonlyArray<string> =>
+  store
+    .all("SELECT name FROM jobs UNION SELECT name FROM overrides WHERE ended IS NULL ORDER BY name")
+    .map((row) => String(row["name"]))
+
+const unknown = (name: string, known: ReadonlyArray<string>): Error =>
+  new Error(`no run of ${name} is known: ${known.length === 0 ? "no job is" : `there are ${known.join(", ")}`}`)
+
+/** Of all jobs, or of one. Throws for a name that is not known. */
+export const statuses = (stateDir: string, name: string | undefined, now: number): ReadonlyArray<Status> => {
+  const found = read(stateDir, { names: [] as ReadonlyArray<string>, rows: [] as ReadonlyArray<Status> }, (store) => {
+    const names = namesIn(store)
+    return {
+      names,
+      rows: names.filter((one) => name === undefined || one === name).map((one) => statusOf(store, one, now))
+    }
+  })
+  if (name !== undefined && found.rows.length === 0) throw unknown(name, found.names)
+  return found.rows
+}
+
+/** The last runs, the newest first. */
+export const history = (stateDir: string, name: string, limit: number): ReadonlyArray<Ended> => {
+  const found = read(stateDir, { names: [] as ReadonlyArray<string>, rows: [] as ReadonlyArray<Ended> }, (store) => ({
+    names: namesIn(store),
+    rows: store
+      .all(
+        "SELECT data FROM runs WHERE name = ? AND ended IS NOT NULL ORDER BY started DESC, rowid DESC LIMIT ?",
+        name,
+        limit
+      )
+      .map((row) => row["data"] as Ended)
+  }))
+  if (!found.names.includes(name)) throw unknown(name, found.names)
+  return found.rows
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Commands
+// ---------------------------------------------------------------------------------------------------------------------
+
+export interface Order {
+  readonly command: Command
+  readonly name: string
+  readonly by: string
+  readonly reason: string
+  readonly millis: number | undefined
+}
+
+const endOverrides = (store: Store, name: string, now: number, all: boolean): void => {
+  for (const { command, id } of overridesOf(store, name, now)) {
+    if (all || command === "disable") store.change("UPDATE overrides SET ended = ? WHERE id = ?", now, id)
+  }
+}
+
+const insert = (store: Store, name: string, ended: number | null, data: Omit<Override, "id">): number => {
+  store.change(
+    `DELETE FROM overrides WHERE ended IS NOT NULL AND name = ?1
+      AND id NOT IN (SELECT id FROM overrides WHERE name = ?1 ORDER BY id DESC LIMIT ${keptRuns})`,
+    name
+  )
+  return store.change("INSERT INTO overrides (name, ended, data) VALUES (?, ?, ?)", name, ended, JSON.stringify(data))
+}
+
+const past = {
+  isolate: "isolated",
+  disable: "disabled",
+  open: "open",
+  enable: "enabled",
+  close: "closed",
+  reset: "reset"
+} as const
+
+/** Gives a command, and returns what holds then, as a sentence. */
+export const command = (stateDir: string, { by: author, command, millis, name, reason }: Order, now: number): string =>
+  write(stateDir, (store) => {
+    const job = jobIn(store, name)
+    const { circuitSettings } = job
+    if (command === "open" && circuitSettings === undefined) {
+      throw new Error(`${name} has no circuit: run it with --open-after, or isolate it`)
+    }
+    const isLasting = command === "isolate" || command === "disable" || command === "open"
+    if (!isLasting || command === "open") endOverrides(store, name, now, command !== "enable")
+    let until = millis === undefined ? undefined : now + millis
+    if (circuitSettings !== undefined && (command === "open" || command === "close" || command === "reset")) {
+      const circuit = Policies.commanded(circuitSettings, job.circuit, command, millis)
+      keep(store, name, { ...job, circuit })
+      const state = Policies.circuit(circuitSettings, circuit)
+      if (command === "open" && state._tag === "open") until ??= now + millisUntil(state)
+    }
+    const data = { command, at: now, ...(until !== undefined && { until }), by: author, reason }
+    const id = insert(store, name, isLasting ? null : now, data)
+    const said = `${name}: ${past[command]} ${by({ ...data, id })}`
+    if (!isLasting) return `${said}\n`
+    const end = command === "open" ? `control close ${name}` : `control undo ${id}`
+    return `${said}, ${untilText(until, now)}; to end it: resilience ${end}\n`
+  })
+
+/** Ends an override: the job is as it is without it. */
+export const undo = (stateDir: string, id: number, why: Pick<Order, "by" | "reason">, now: number): string =>
+  write(stateDir, (store) => {
+    const [row] = store.all("SELECT name, ended, data FROM overrides WHERE id = ?", id)
+    if (row === undefined) throw new Error(`there is no override ${id}: resilience status shows those that hold`)
+    const { command, until } = row["data"] as Omit<Override, "id">
+    const name = String(row["name"])
+    if (row["ended"] !== null || (until !== undefined && until <= now)) {
+      throw new Error(`override ${id} has ended already`)
+    }
+    if (command === "open") throw new Error(`an opening is not undone: use resilience control close ${name}`)
+    store.change("UPDATE overrides SET ended = ? WHERE id = ?", now, id)
+    insert(store, name, now, { command: "undo", at: now, ...why })
+    return `${name}: ${command} undone\n`
+  })

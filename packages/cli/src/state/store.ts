@@ -1,0 +1,176 @@
+/**
+ * What is kept of the jobs between their runs: one file of SQLite in the folder of the state, in write-ahead mode. Each use opens it, makes
+ * one transaction, and closes it, so a process that is killed at any moment leaves a whole file and no lock.
+ */
+import { existsSync, mkdirSync } from "node:fs"
+import { join } from "node:path"
+import type { DatabaseSync, SQLInputValue } from "node:sqlite"
+import { pathToFileURL } from "node:url"
+
+/** The layout of the file, in `PRAGMA user_version`. */
+const version = 1
+
+/** Milliseconds for which SQLite waits for other processes. Their transactions take less than one. */
+const busyMillis = 5000
+
+const fileName = "state.sqlite"
+
+export const fileOf = (stateDir: string): string => join(stateDir, fileName)
+
+/** Node 22 warns that the module is experimental: a warning would be mail from cron. */
+const loadSqlite = (): typeof import("node:sqlite") => {
+  const { emitWarning } = process
+  process.emitWarning = () => {}
+  try {
+    return process.getBuiltinModule("node:sqlite")
+  } finally {
+    process.emitWarning = emitWarning
+  }
+}
+
+const pause = (millis: number): void => {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, millis)
+}
+
+/** SQLITE_BUSY: another process writes. */
+const isBusy = (error: unknown): boolean =>
+  error instanceof Error && "errcode" in error && (Number(error.errcode) & 0xff) === 5
+
+/** The change to write-ahead mode does not wait for other processes by itself. */
+const whenFree = (f: () => void): void => {
+  for (let attempts = 0; ; attempts++) {
+    try {
+      f()
+      return
+    } catch (error) {
+      if (!isBusy(error) || attempts === 200) throw error
+      pause(5 + Math.random() * 20)
+    }
+  }
+}
+
+const layout = `
+  CREATE TABLE jobs (name TEXT PRIMARY KEY, data TEXT NOT NULL) STRICT;
+  CREATE TABLE runs (id TEXT PRIMARY KEY, name TEXT NOT NULL, started INTEGER NOT NULL, ended INTEGER, data TEXT NOT NULL) STRICT;
+  CREATE INDEX runs_of ON runs (name, started);
+  CREATE TABLE overrides (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, ended INTEGER, data TEXT NOT NULL) STRICT;
+  CREATE INDEX overrides_of ON overrides (name, id);
+  PRAGMA user_version = ${version};
+`
+
+const versionOf = (database: DatabaseSync): number =>
+  Number(database.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0)
+
+const checkVersion = (found: number): void => {
+  if (found > version) {
+    throw new Error(`its layout has version ${found}, and this resilience knows ${version}: install a newer one`)
+  }
+}
+
+/** A row whose JSON something else has changed counts as missing. */
+const parse = (text: unknown): unknown => {
+  try {
+    return JSON.parse(String(text))
+  } catch {
+    return undefined
+  }
+}
+
+type Row = Readonly<Record<string, unknown>>
+
+/** The rows of the file, inside one transaction. */
+export class Store {
+  private readonly database: DatabaseSync
+  constructor(database: DatabaseSync) {
+    this.database = database
+  }
+
+  all(sql: string, ...values: ReadonlyArray<SQLInputValue>): ReadonlyArray<Row> {
+    return this.database
+      .prepare(sql)
+      .all(...values)
+      .map((row) => ({ ...row, ...("data" in row && { data: parse(row["data"]) }) }))
+  }
+
+  change(sql: string, ...values: ReadonlyArray<SQLInputValue>): number {
+    return Number(this.database.prepare(sql).run(...values).lastInsertRowid)
+  }
+}
+
+const transaction = <A>(database: DatabaseSync, begin: string, f: (store: Store) => A): A => {
+  database.exec(begin)
+  try {
+    const result = f(new Store(database))
+    database.exec("COMMIT")
+    return result
+  } catch (error) {
+    // SQLite has ended the transaction itself when the disk is full.
+    if (database.isTransaction) database.exec("ROLLBACK")
+    throw error
+  }
+}
+
+const prepare = (database: DatabaseSync): void => {
+  // Safe against `kill -9`. A loss of power may take the last runs.
+  whenFree(() => database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"))
+  const found = versionOf(database)
+  checkVersion(found)
+  if (found === version) return
+  whenFree(() =>
+    transaction(database, "BEGIN IMMEDIATE", () => {
+      // Several processes may open a new file at once: the one that is first creates the tables.
+      if (versionOf(database) === 0) database.exec(layout)
+    })
+  )
+}
+
+const using = <A>(file: string | URL, readOnly: boolean, f: (database: DatabaseSync) => A): A => {
+  const { DatabaseSync } = loadSqlite()
+  const database = new DatabaseSync(file, { timeout: busyMillis, readOnly })
+  try {
+    return f(database)
+  } finally {
+    database.close()
+  }
+}
+
+/** Makes one transaction that may write. Throws what SQLite says. */
+export const write = <A>(stateDir: string, f: (store: Store) => A): A => {
+  mkdirSync(stateDir, { recursive: true })
+  return using(fileOf(stateDir), false, (database) => {
+    prepare(database)
+    return transaction(database, "BEGIN IMMEDIATE", f)
+  })
+}
+
+/**
+ * Reads the file of a disk that is full or read-only, where SQLite cannot create what it needs for other readers. What a process that was
+ * killed has left in the write-ahead log is not seen.
+ */
+export const readAsItIs = <A>(stateDir: string, f: (store: Store) => A): A => {
+  const url = pathToFileURL(fileOf(stateDir))
+  url.searchParams.set("immutable", "1")
+  return using(url, true, (database) => {
+    checkVersion(versionOf(database))
+    return f(new Store(database))
+  })
+}
+
+/** SQLITE_READONLY and SQLITE_CANTOPEN: a disk or a folder that this user cannot write. */
+const isNotWritable = (error: unknown): boolean =>
+  error instanceof Error && "errcode" in error && [8, 14].includes(Number(error.errcode) & 0xff)
+
+/** Reads; `none` without a file. */
+export const read = <A>(stateDir: string, none: A, f: (store: Store) => A): A => {
+  if (!existsSync(fileOf(stateDir))) return none
+  try {
+    return using(fileOf(stateDir), true, (database) => {
+      const found = versionOf(database)
+      checkVersion(found)
+      return found === 0 ? none : transaction(database, "BEGIN", f)
+    })
+  } catch (error) {
+    if (!isNotWritable(error)) throw error
+    return readAsItIs(stateDir, f)
+  }
+}
