@@ -92,7 +92,7 @@ const tour = Effect.gen(function* () {
 
 const play = Effect.gen(function* () {
   console.log(`http://localhost:${port}/resilience  token: ${token}`)
-  yield* traffic
+  return yield* traffic
 })
 
 const live = Layer.mergeAll(Payments.layer, server)

@@ -278,9 +278,7 @@ describe("a budget that is a service", () => {
 
   it.effect("takes its numbers from Config, with the checks of its options", () => {
     const provide = (env: Record<string, string>) =>
-      Effect.gen(function* () {
-        return yield* Tokens.stats()
-      }).pipe(
+      Tokens.stats().pipe(
         Effect.provide(Tokens.layerConfig("TOKENS")),
         Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env })),
         Effect.provide(Policies.layer)

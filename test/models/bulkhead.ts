@@ -24,7 +24,7 @@ interface Limits {
 }
 
 /** Settings to set. */
-export const sets = [
+const sets = [
   { maxConcurrent: 3 },
   { maxQueued: 1 },
   { maxQueued: 4, maxWait: 300 },

@@ -50,7 +50,7 @@ export interface Operator {
 }
 
 /** The operator of what was made with this registry. */
-export const operatorOf = (registry: Policies.Registry): Operator => {
+const operatorOf = (registry: Policies.Registry): Operator => {
   const inForce = Effect.map(Policies.inForce, (all) => all.filter(({ action }) => computed.includes(action))).pipe(
     Effect.provideService(Policies.CurrentRegistry, registry)
   )

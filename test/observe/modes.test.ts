@@ -307,7 +307,7 @@ describe("a mode", () => {
   it("out of range is refused at once, with the policy, the field and what is allowed", () => {
     const refused = (options: object): string => {
       try {
-        Policy.make("app/Pay", { timeout: 1, ...options } as { readonly timeout: number })
+        void Policy.make("app/Pay", { timeout: 1, ...options } as { readonly timeout: number })
       } catch (error) {
         return String(error)
       }

@@ -253,7 +253,7 @@ describe("options", () => {
     const refused = (options: object) => {
       try {
         // @ts-expect-error The compiler refuses most of them.
-        Policy.make("p", options)
+        void Policy.make("p", options)
         return undefined
       } catch (error) {
         return (error as Error).message
@@ -287,6 +287,7 @@ describe("options", () => {
     const alone: Layer.Layer<Alone> = Alone.layer
     const payments: Layer.Layer<Payments, never, Shared.Board> = Payments.layer
     // @ts-expect-error Type 'Board' is not assignable to type 'never'
+    // @effect-diagnostics-next-line missingLayerContext:off
     const unprovided: Layer.Layer<Payments> = Payments.layer
     const provided: Layer.Layer<Payments> = Payments.layer.pipe(Layer.provide(Shared.layerMemory))
     assert.strictEqual([alone, payments, unprovided, provided].length, 4)

@@ -32,7 +32,7 @@ let randomName: string | undefined
 /** A name that differs in each process. */
 const randomOfProcess = (): string => {
   // biome-ignore lint/plugin: it tells processes apart, and no call is decided by it
-  randomName ??= `process-${Math.random().toString(36).slice(2, 12)}`
+  randomName ??= `process-${Math.random().toString(36).slice(2, 12)}` // @effect-diagnostics globalRandom:off
   return randomName
 }
 

@@ -71,6 +71,8 @@ const law = (
   // The names of the fleets of two runs differ, because a board may keep what it was told.
   check: Effect.flatMap(Random.nextInt, (run) => check(`boards-${Math.abs(run)}`, name)).pipe(
     Effect.scoped,
+    // Each law is a program of its own.
+    // @effect-diagnostics-next-line strictEffectProvide:off
     Effect.provide(Policies.layer)
   )
 })

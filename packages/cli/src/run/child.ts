@@ -9,7 +9,7 @@ import { type Settings, signalNumber } from "./settings.ts"
 /** How a process ended: its exit code, or that of a shell for a signal. */
 export interface Ended {
   readonly code: number
-  readonly signal: NodeJS.Signals | undefined
+  readonly signal?: string | undefined
 }
 
 /** The command cannot be started. */

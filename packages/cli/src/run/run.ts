@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import { Deadline, Policy, Rejection, Retry, Timeout, Transient } from "effect-resilience"
 import * as ExitCode from "../exitCode.ts"
 import type { Admission, Ended, Finished, Outcome, Start, Status } from "../state/jobs.ts"
@@ -21,13 +22,10 @@ import type { Settings } from "./settings.ts"
 type State = typeof import("../state/jobs.ts")
 
 /** The job ended with a code that another attempt may cure. */
-class JobFailed extends Transient.TaggedError<JobFailed>()("JobFailed", {}) {
-  readonly ended: Child.Ended
-  constructor(ended: Child.Ended) {
-    super()
-    this.ended = ended
-  }
-}
+class JobFailed extends Transient.TaggedError<JobFailed>()("JobFailed", {
+  code: Schema.Int,
+  signal: Schema.optionalKey(Schema.String)
+}) {}
 
 /** One attempt, as the record of the run has it. */
 interface AttemptRecord {
@@ -178,7 +176,9 @@ const attempts = (
       if (attempt < settings.retry) {
         yield* say(settings, `attempt ${attempt + 1} of ${settings.retry + 1} ended with ${codeOf(ended)}`)
       }
-      return yield* Effect.fail(new JobFailed(ended))
+      return yield* Effect.fail(
+        new JobFailed({ code: ended.code, ...(ended.signal !== undefined && { signal: ended.signal }) })
+      )
     })
     const exit = yield* Effect.exit(policy.protect(attempt))
     return verdictOf(settings, exit)
@@ -187,7 +187,7 @@ const attempts = (
 const verdictOf = (settings: Settings, exit: Exit.Exit<Child.Ended, unknown>): Verdict => {
   if (Exit.isSuccess(exit)) return ofEnd(settings, exit.value)
   const error = exit.cause.reasons.find((reason) => reason._tag === "Fail")?.error
-  if (error instanceof JobFailed) return ofEnd(settings, error.ended)
+  if (error instanceof JobFailed) return ofEnd(settings, error)
   if (error instanceof Child.NotStarted) return { exit: error.code, outcome: "not started", message: error.message }
   if (error instanceof Timeout.TimedOut) {
     return {

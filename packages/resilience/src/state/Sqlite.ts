@@ -120,6 +120,8 @@ export const make = (path: string): Effect.Effect<State.Store, never, Scope.Scop
     yield* Effect.addFinalizer(() => Effect.sync(() => database?.close()))
     const use = <A>(f: (database: Database, now: number) => A): Effect.Effect<A, unknown> =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        // The error is reported as it is.
+        // @effect-diagnostics-next-line unknownInEffectCatch:off
         Effect.try({
           try: () => {
             database ??= open(path)

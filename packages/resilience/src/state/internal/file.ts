@@ -81,6 +81,7 @@ export const load = (files: Files, path: string): Effect.Effect<ReadonlyMap<stri
     yield* tidy(files, path)
     const { records, wrong } = yield* find(files, path)
     if (wrong === undefined) return records
+    // @effect-diagnostics-next-line globalErrorInEffectFailure:off
     return yield* Effect.fail(new Error(`${path} is no state of policies: ${wrong}`))
   })
 
