@@ -296,8 +296,9 @@ export const limiter = (name: string, options: LimiterOptions): Model.Model<unkn
  * import { CircuitBreaker, TripPolicy } from "effect-resilience"
  * import { Model, Models } from "@effect-resilience/testing"
  *
+ * const openFor = { initial: "1 second", jitter: 0 } as const
  * const make = Effect.map(
- *   CircuitBreaker.make("users", { trip: TripPolicy.consecutive(2), openFor: { initial: "1 second", jitter: 0 } }),
+ *   CircuitBreaker.make("users", { trip: TripPolicy.consecutive(2), openFor, probes: { lease: "30 seconds" } }),
  *   (breaker): Models.Breaker => ({
  *     protect: (work) => breaker.protect(work),
  *     isClosed: Effect.map(breaker.state(), ({ _tag }) => _tag === "closed")
