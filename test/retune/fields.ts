@@ -241,7 +241,7 @@ export const rows: Readonly<Record<string, Row>> = {
   "breaker.maxRetryAfter": row(touchy(), openTime(1, Effect.fail(new Asking())), 60_000, "20 seconds", 20_000),
   "breaker.probes.permitted": row(touchy(), probing, 1, 3, 3),
   "breaker.probes.successes": row(touchy({}, { permitted: 3 }), toClose, 1, 2, 2),
-  "breaker.probes.lease": row(touchy(), hungProbe, "Failure", "2 seconds", "Success"),
+  "breaker.probes.lease": row(touchy({}, { lease: "10 seconds" }), hungProbe, "Failure", "2 seconds", "Success"),
   "bulkhead.maxConcurrent": row(busy, of("running"), 1, 3, 3),
   "bulkhead.maxQueued": row(busy, of("waiting"), 1, 3, 3),
   "bulkhead.maxWait": row(busy, of("waiting", "2 seconds"), 0, "5 seconds", 1)
