@@ -4,6 +4,7 @@ import { renameSync, rmSync, writeFileSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Processes from "../processes.ts"
 
 /** Milliseconds after which a command is killed with its group. */
 const limit = 60_000
@@ -20,13 +21,7 @@ const spawned = (command: string, environment: Readonly<Record<string, string>>)
     child.once("exit", (code, signal) =>
       resume(Effect.succeed(code === 0 ? undefined : `it ended with ${signal ?? `exit ${code}`}`))
     )
-    return Effect.sync(() => {
-      try {
-        process.kill(-(child.pid ?? Number.NaN), "SIGKILL")
-      } catch {
-        // It has ended meanwhile.
-      }
-    })
+    return Effect.sync(() => Processes.sendToGroup(child.pid, "SIGKILL"))
   })
 
 /** Runs a command of the operator; `undefined` when it succeeded, else what went wrong. */

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as ExitCode from "../exitCode.ts"
+import * as Processes from "../processes.ts"
 import type { Lock } from "./lock.ts"
 import { type Settings, signalNumber } from "./settings.ts"
 
@@ -25,16 +26,6 @@ export interface Attempt {
   readonly lock: Lock
   /** Descriptors of standard output and standard error. */
   readonly outputs: readonly [number, number]
-}
-
-/** Sends a signal to the whole group; a group that has ended needs none. */
-const signalGroup = (leader: number | undefined, signal: NodeJS.Signals): boolean => {
-  if (leader === undefined) return false
-  try {
-    return process.kill(-leader, signal)
-  } catch {
-    return false
-  }
 }
 
 /** Milliseconds between two looks at a group whose leader has ended. */
@@ -71,14 +62,14 @@ export const run = (
       )
     })
     return Effect.callback<void>((ended) => {
-      signalGroup(pid, signal)
+      Processes.sendToGroup(pid, signal)
       // A stopped job handles no signal.
-      signalGroup(pid, "SIGCONT")
-      const killing = setTimeout(() => signalGroup(pid, "SIGKILL"), killAfter)
+      Processes.sendToGroup(pid, "SIGCONT")
+      const killing = setTimeout(() => Processes.sendToGroup(pid, "SIGKILL"), killAfter)
       const looking = setInterval(() => {
         if (child.exitCode === null && child.signalCode === null) return
-        // The group lives as long as one process of it does; signal 0 only asks.
-        if (signalGroup(pid, 0 as unknown as NodeJS.Signals)) return
+        // The group lives as long as one process of it does; one that may not be killed is not waited for.
+        if (Processes.sendToGroup(pid, 0)) return
         clearTimeout(killing)
         clearInterval(looking)
         lock.note(undefined)

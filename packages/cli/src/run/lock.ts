@@ -10,6 +10,7 @@ import { join, resolve } from "node:path"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as Processes from "../processes.ts"
 import type { Settings } from "./settings.ts"
 
 /** Another run of this name is under way. */
@@ -142,30 +143,14 @@ const waitForLock = (descriptor: number, millis: number): Effect.Effect<boolean,
     return Effect.sync(() => child.kill("SIGKILL"))
   })
 
-const existsProcess = (pid: number): boolean => {
-  try {
-    return process.kill(pid, 0)
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM"
-  }
-}
-
-const signal = (target: number, name: NodeJS.Signals): void => {
-  try {
-    process.kill(target, name)
-  } catch {
-    // It has ended meanwhile.
-  }
-}
-
 /** Ends the run that holds the lock: its wrapper, which ends the job, or a job without one. */
 const replace = (settings: Settings, { descriptor, file }: Opened): Effect.Effect<boolean, LockFailed> =>
   Effect.gen(function* () {
     const end = (name: NodeJS.Signals): void => {
       const holder = holderOf(file)
       if (holder === undefined) return
-      signal(holder.wrapper, name)
-      if (holder.job !== undefined) signal(-holder.job, name)
+      Processes.send(holder.wrapper, name)
+      Processes.sendToGroup(holder.job, name)
     }
     end("SIGTERM")
     if (yield* waitForLock(descriptor, settings.killAfter + 1000)) return true
@@ -197,7 +182,7 @@ export const orphanOf = (
     [holder.wrapper, false],
     [holder.job, true]
   ] as const) {
-    if (existsProcess(pid) !== alive) return undefined
+    if (Processes.exists(pid) !== alive) return undefined
   }
   // The numbers may be those of other processes by now; the lock is not.
   const { status } = spawnSync("flock", ["-n", "-E", String(conflict), file, "true"], { stdio: "ignore" })

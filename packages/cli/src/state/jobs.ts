@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs"
 import * as Duration from "effect/Duration"
 import type { Stats } from "effect-resilience"
+import * as Processes from "../processes.ts"
 import { momentText, plural, spanText } from "../text.ts"
 import type { BudgetSettings, CircuitSettings, Snapshot } from "./policies.ts"
 import * as Policies from "./policies.ts"
@@ -86,15 +87,8 @@ const ticksOf = (pid: number): number | undefined => {
   }
 }
 
-const lives = ({ pid, ticks }: Process): boolean => {
-  try {
-    process.kill(pid, 0)
-  } catch (error) {
-    // A process of another user lives too.
-    if ((error as NodeJS.ErrnoException).code !== "EPERM") return false
-  }
-  return ticks === undefined || ticksOf(pid) === ticks
-}
+const lives = ({ pid, ticks }: Process): boolean =>
+  Processes.exists(pid) && (ticks === undefined || ticksOf(pid) === ticks)
 
 /** The store writes what stands here only: the types of the rows hold. */
 const jobOf = (data: unknown): Job => ({ ...newJob, ...(data as Partial<Job> | undefined) })
