@@ -3,7 +3,7 @@ import type { FromMember } from "../messages.ts"
 
 type Seen = Extract<FromMember, { readonly _tag: "Seen" }>
 
-export interface Transition {
+interface Transition {
   readonly at: number
   readonly to: string
   readonly cause: string

@@ -17,7 +17,7 @@ import { type Act, span } from "./script.ts"
 import { type Backend, rate, tick } from "./settings.ts"
 import type { Moment } from "./view.ts"
 
-export class NoBoard extends Data.TaggedError("NoBoard")<{ readonly message: string }> {}
+class NoBoard extends Data.TaggedError("NoBoard")<{ readonly message: string }> {}
 
 export interface Options {
   readonly backend: Backend
