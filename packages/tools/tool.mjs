@@ -37,6 +37,7 @@ const commands = {
   "lab:real": { about: "runs the lab beside real sockets", file: "tools/src/lab/real.ts", paths: true },
   tune: { about: "looks for the best settings of the libraries of others", file: "tools/src/lab/tune.ts" },
   soak: { about: "runs models, laws and chaos with new seeds, for minutes" },
+  matrix: { about: "what may happen to a fleet and its board, with real processes; --list, --times, --only" },
   mutate: { about: "mutation testing of the machines" }
 }
 
