@@ -20,6 +20,7 @@ import {
   type State,
   share
 } from "./adaptive/State.ts"
+import { parameters as p } from "./adaptive/Parameters.ts"
 import * as LinkedList from "./LinkedList.ts"
 
 export type { Chance, Limits, Mode } from "./adaptive/State.ts"
@@ -145,4 +146,29 @@ export const isFree = (self: State, now: number): boolean => {
 /** No call waits any more. */
 export const emptied = (self: State): void => {
   if (self.control !== undefined) Limit.emptied(self, self.control)
+}
+
+/** The dependency has responded to an attempt that goes on, such as a stream: it will not be late. */
+export const answered = (self: State, flight: Flight): void => {
+  LinkedList.remove(self, flight)
+}
+
+/** Lifts what is in force, and forgets the evidence; with `forgets` also what is usual. What is in flight stays so. */
+export const restart = (self: State, forgets: boolean): void => {
+  self.failuresInRow = 0
+  self.latesInRow = 0
+  self.late = 0
+  self.noAnswer = 0
+  self.lastLate = false
+  if (forgets) {
+    self.mean = NaN
+    self.usualLate = 0
+    self.usualInFlight = 0
+    self.tokens = p.firstTokens
+  }
+  const { control } = self
+  if (control === undefined) return
+  control.mode = Free
+  control.limit = Infinity
+  control.ramping = false
 }
