@@ -60,10 +60,7 @@ class Twins {
       const due = now + limits.deadline * this.random()
       const control = ours.control
       assert.isDefined(control)
-      assert.strictEqual(
-        Waiting.until(ours, control, limits, now, due),
-        Reference.waitsUntil(theirs, limits, now, due)
-      )
+      assert.strictEqual(Waiting.until(ours, control, limits, now, due), Reference.waitsUntil(theirs, limits, now, due))
       assert.strictEqual(Waiting.isHopeless(ours, control, now, due), Reference.isHopeless(theirs, now, due))
       return
     }
@@ -83,10 +80,7 @@ class Twins {
     Reference.ended(theirs, limits, sent.theirs, now, how, sent.whole, sent.probe)
     if (how !== "ok") {
       const failed = { at: sent.ours.at, latency: now - sent.ours.at, how }
-      assert.strictEqual(
-        RetryCost.pay(ours, limits, failed),
-        Reference.retries(theirs, limits, sent.theirs, now, how)
-      )
+      assert.strictEqual(RetryCost.pay(ours, limits, failed), Reference.retries(theirs, limits, sent.theirs, now, how))
     }
     if (this.random() < 0.3) {
       Adaptive.emptied(ours)

@@ -394,7 +394,17 @@ export type Sensible<O> = Types.First<
     Types.NoUnknownOptions<
       O,
       Options,
-      "retry" | "breaker" | "bulkhead" | "adaptive" | "budget" | "probes" | "openFor" | "keys" | "stats" | "rollout" | "shared"
+      | "retry"
+      | "breaker"
+      | "bulkhead"
+      | "adaptive"
+      | "budget"
+      | "probes"
+      | "openFor"
+      | "keys"
+      | "stats"
+      | "rollout"
+      | "shared"
     >,
     [ScheduleOf<O>] extends [never]
       ? unknown
@@ -795,7 +805,11 @@ const resolveRetry = (
     throw new RangeError(`${here}: schedule must not be gated, got one that is: give the budget as \`budget\``)
   }
   const given = Retry.backoffOf(schedule as object)
-  return Retry.resolve(here, given === undefined || known === undefined ? schedule : Retry.backoff(backoffWith(given, known)), options)
+  return Retry.resolve(
+    here,
+    given === undefined || known === undefined ? schedule : Retry.backoff(backoffWith(given, known)),
+    options
+  )
 }
 
 /** A backoff with what is known of the policy in place of the defaults. A `base` of the user's keeps the `cap` that goes with it. */

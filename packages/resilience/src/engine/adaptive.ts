@@ -126,11 +126,7 @@ const isOverloaded = (error: unknown): boolean =>
     : Transient.isThrottled(error) || (Transient.isUnprocessed(error) && Transient.retryAfter(error) !== undefined)
 
 /** What the end of an attempt says. `cause` is `undefined` after a success. */
-export const howOf = (
-  outcome: Outcome,
-  cause: Cause.Cause<unknown> | undefined,
-  deadlineHit: boolean
-): Machine.How => {
+export const howOf = (outcome: Outcome, cause: Cause.Cause<unknown> | undefined, deadlineHit: boolean): Machine.How => {
   if (cause === undefined) return outcome === "success" ? "ok" : outcome === "failure" ? "failed" : "unknown"
   const errors = cause.reasons.flatMap((reason) => (Cause.isFailReason(reason) ? [reason.error] : []))
   if (!deadlineHit && errors.some(isOverloaded)) return "overloaded"
@@ -526,9 +522,7 @@ export class Adaptive {
   /** A key that must not be dropped. */
   pinned({ adaptive }: AdaptiveCell): boolean {
     if (adaptive === undefined) return false
-    return (
-      adaptive.inFlight > 0 || (adaptive.line?.length ?? 0) > 0 || Machine.modeOf(adaptive) === Machine.Paced
-    )
+    return adaptive.inFlight > 0 || (adaptive.line?.length ?? 0) > 0 || Machine.modeOf(adaptive) === Machine.Paced
   }
 
   /** Milliseconds before a call would be admitted at once; `Infinity` until something changes. */

@@ -105,7 +105,10 @@ const neverTrips: TripPolicy.TripPolicy = {
 }
 
 /** The state of one key: its circuit with all else, as one object. */
-export class Entry extends Circuits.CircuitCell implements Permits.PermitCell, Adaptive.AdaptiveCell, Decision.Answered {
+export class Entry
+  extends Circuits.CircuitCell
+  implements Permits.PermitCell, Adaptive.AdaptiveCell, Decision.Answered
+{
   declare lastUsed: number
   declare readonly queue: Permits.PermitCell["queue"]
   declare calls: number

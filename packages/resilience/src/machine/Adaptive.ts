@@ -6,6 +6,7 @@
  */
 import * as Limit from "./adaptive/Limit.ts"
 import * as Pacing from "./adaptive/Pacing.ts"
+import { parameters as p } from "./adaptive/Parameters.ts"
 import * as RetryCost from "./adaptive/RetryCost.ts"
 import {
   type Chance,
@@ -20,7 +21,6 @@ import {
   type State,
   share
 } from "./adaptive/State.ts"
-import { parameters as p } from "./adaptive/Parameters.ts"
 import * as LinkedList from "./LinkedList.ts"
 
 export type { Chance, Limits, Mode } from "./adaptive/State.ts"

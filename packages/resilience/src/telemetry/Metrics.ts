@@ -273,7 +273,8 @@ const families: ReadonlyArray<Family> = [
     prometheus: "resilience_bulkhead_max_concurrent",
     type: "gauge",
     unit: "{call}",
-    description: "Permits in all, those of every key in memory added up; of an adaptive policy its limits, without the keys that have none.",
+    description:
+      "Permits in all, those of every key in memory added up; of an adaptive policy its limits, without the keys that have none.",
     gauges: [{ needs: "bulkhead", value: ({ maxConcurrent }) => maxConcurrent }]
   },
   {
@@ -596,7 +597,12 @@ const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Tra
 }
 
 /** What a policy has once it observes. */
-const observingTraits = ({ adaptive, breaker, retry, timeout }: Instances.Instance["settings"]): ReadonlyArray<Trait> => [
+const observingTraits = ({
+  adaptive,
+  breaker,
+  retry,
+  timeout
+}: Instances.Instance["settings"]): ReadonlyArray<Trait> => [
   "would",
   ...(breaker === undefined && adaptive === undefined ? [] : ["wouldBreaker" as const]),
   ...(retry === undefined ? [] : ["wouldRetry" as const]),

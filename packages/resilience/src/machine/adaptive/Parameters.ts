@@ -76,7 +76,7 @@ export const parameters = {
   /** Tokens that a retry takes if it is cheap for the dependency. */
   cheap: 1,
   /** Tokens that a retry takes after what may be a queue: it does the work of a call once more, for a caller that may have left. */
-  dear: 20,
+  expensive: 20,
   /** Tokens of the beginning. */
   firstTokens: 2,
   /** The most tokens, unless there are more calls in the memory. */

@@ -28,7 +28,7 @@ export interface Failed {
 /** The tokens that a retry of the attempt takes; infinite if it is not worth any. */
 export const costOf = (self: State, limits: Limits, { at, how, latency }: Failed): number => {
   if (isCheap(self, limits, at, latency, how)) return p.cheap
-  return self.noAnswer > p.noAnswers ? Infinity : p.dear
+  return self.noAnswer > p.noAnswers ? Infinity : p.expensive
 }
 
 const isCheap = (self: State, limits: Limits, at: number, latency: number, how: Failed["how"]): boolean => {
@@ -41,8 +41,8 @@ const isCheap = (self: State, limits: Limits, at: number, latency: number, how: 
 /** Takes what a retry costs; `false`, and nothing taken, if it is not to be made. */
 export const pay = (self: State, limits: Limits, failed: Failed): boolean => {
   const mode = modeOf(self)
-  // It waits for its turn as any other call, and takes it from another one.
-  if (mode === Paced) return true
+  // It waits for its turn as any other call, and takes it from another one. What is asked too much is not asked again for that.
+  if (mode === Paced && failed.how !== "overloaded") return true
   const cost = costOf(self, limits, failed)
   if (self.tokens < cost) return false
   const { control } = self
