@@ -804,7 +804,7 @@ const resolveRetry = (
   if (gatedScheduleOf(schedule) !== undefined) {
     throw new RangeError(`${here}: schedule must not be gated, got one that is: give the budget as \`budget\``)
   }
-  const given = Retry.backoffOf(schedule as object)
+  const given = Check.isSchedule(schedule) ? Retry.backoffOf(schedule as object) : undefined
   return Retry.resolve(
     here,
     given === undefined || known === undefined ? schedule : Retry.backoff(backoffWith(given, known)),
