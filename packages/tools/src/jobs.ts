@@ -1,6 +1,6 @@
 // A crontab in fast motion: jobs that fail and hang under `resilience run`, whose wrappers and processes are killed at random.
 import { type ChildProcess, spawn } from "node:child_process"
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
@@ -110,6 +110,10 @@ const check = (folder: string): Pick<Report, "outcomes" | "spooled" | "wrong"> =
       if (times !== (failed(outcome) ? 1 : 0)) wrong.push(`${who} says that run ${run} ${outcome}: ${times} entries`)
     }
   }
+  const unkept = readFileSync(join(folder, "log"), "utf8")
+    .split("\n")
+    .filter((line) => line.includes("cannot be kept"))
+  wrong.push(...unkept)
   const outcomes: Record<string, number> = {}
   for (const { outcome } of [...said, ...ended.filter(({ outcome }) => outcome === "lost")]) {
     outcomes[outcome] = (outcomes[outcome] ?? 0) + 1
@@ -128,9 +132,10 @@ export const storm = async (options: Options): Promise<Report> => {
     mkdirSync(join(folder, "state"))
     writeFileSync(join(folder, "job.sh"), script)
     const env = { ...process.env, STORM: folder, RESILIENCE_STATE_DIR: join(folder, "state") }
+    const log = openSync(join(folder, "log"), "a")
     const limits = ["--timeout", `${minute}ms`, "--kill-after", "200ms"]
     const start = (name: string, ...args: ReadonlyArray<string>): ChildProcess =>
-      spawn(process.execPath, [command, "run", "-n", name, ...limits, ...args], { env, stdio: "ignore" })
+      spawn(process.execPath, [command, "run", "-n", name, ...limits, ...args], { env, stdio: ["ignore", "ignore", log] })
     const living = new Set<ChildProcess>()
     const ends: Array<Promise<void>> = []
     let killed = 0
@@ -207,6 +212,7 @@ export const storm = async (options: Options): Promise<Report> => {
     const orphans = processesOf(mark).filter((pid) => pid !== process.pid)
     if (orphans.length > 0) wrong.push(`processes that are left: ${orphans.join(", ")}`)
     for (const pid of orphans) kill(pid)
+    closeSync(log)
     const checked = check(folder)
     return { runs, killed, ...checked, wrong: [...wrong, ...checked.wrong] }
   } finally {
