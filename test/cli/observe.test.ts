@@ -7,7 +7,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { HttpRouter } from "effect/http"
 import * as Layer from "effect/Layer"
-import { CircuitBreaker, Policies, TripPolicy } from "effect-resilience"
+import * as Schema from "effect/Schema"
+import { CircuitBreaker, Policies, Transient, TripPolicy } from "effect-resilience"
 import { labFile, stateAddress } from "../../packages/cli/src/observeCommand.ts"
 import { Console } from "../../packages/console/src/index.ts"
 import { commandFile, fileNamed, resilience, start, until, useCommand } from "./command.ts"
@@ -16,6 +17,8 @@ useCommand()
 
 const secret = "a-secret-of-16-characters"
 
+class Down extends Transient.TaggedError<Down>()("Down", { message: Schema.String }) {}
+
 class Users extends CircuitBreaker.Service<Users>()("app/Users", {
   trip: TripPolicy.consecutive(1),
   openFor: "1 hour"
@@ -23,7 +26,7 @@ class Users extends CircuitBreaker.Service<Users>()("app/Users", {
 
 /** A service with a console, whose one circuit is open. */
 const serving = async () => {
-  const opened = Layer.effectDiscard(Effect.exit(Effect.die(new Error("no")).pipe(Users.protect)))
+  const opened = Layer.effectDiscard(Effect.ignore(new Down({ message: "no" }).pipe(Users.protect)))
   const app = Layer.mergeAll(Console.layerHttp({ token: secret }), opened).pipe(
     Layer.provide(Users.layer),
     Layer.provide(Policies.layer)

@@ -1,13 +1,23 @@
 // A crontab in fast motion: jobs that fail and hang under `resilience run`, whose wrappers and processes are killed at random.
 import { type ChildProcess, spawn } from "node:child_process"
-import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { parseArgs } from "node:util"
 import { bundle } from "../../cli/bundle.ts"
 
-export interface Options {
+interface Options {
   readonly jobs: number
   readonly minutes: number
   /** Milliseconds of a minute. */
@@ -20,7 +30,7 @@ export interface Options {
   readonly progress?: ((line: string) => void) | undefined
 }
 
-export interface Report {
+interface Report {
   readonly runs: number
   /** Wrappers and jobs that were killed. */
   readonly killed: number
@@ -135,7 +145,10 @@ export const storm = async (options: Options): Promise<Report> => {
     const log = openSync(join(folder, "log"), "a")
     const limits = ["--timeout", `${minute}ms`, "--kill-after", "200ms"]
     const start = (name: string, ...args: ReadonlyArray<string>): ChildProcess =>
-      spawn(process.execPath, [command, "run", "-n", name, ...limits, ...args], { env, stdio: ["ignore", "ignore", log] })
+      spawn(process.execPath, [command, "run", "-n", name, ...limits, ...args], {
+        env,
+        stdio: ["ignore", "ignore", log]
+      })
     const living = new Set<ChildProcess>()
     const ends: Array<Promise<void>> = []
     let killed = 0
