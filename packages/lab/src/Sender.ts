@@ -308,3 +308,16 @@ export const oursBreakerOnly: Sender = policy(
   "effect-resilience: breaker, timeout and deadline at their defaults",
   ({ scenario }) => Policy.make("ours-breaker", { deadline: scenario.deadline, breaker: {}, timeout: scenario.timeout })
 )
+
+/**
+ * `effect-resilience` with nothing configured: an adaptive policy that knows the timeout and the deadline.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const adaptive: Sender = policy(
+  "adaptive",
+  "effect-resilience, adaptive: knows the timeout and the deadline, and finds out the rest",
+  ({ scenario: { deadline, timeout } }) =>
+    Policy.make("adaptive", { deadline, timeout, retry: Retry.backoff(), adaptive: {} })
+)
