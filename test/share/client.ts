@@ -140,6 +140,8 @@ export class Client implements Member.Local<AnyCell> {
 
   moved(): void {}
 
+  freed(): void {}
+
   obey(word: Board.Word, now: number): void {
     this.apply(word.key, word.say, now)
     this.log.push(word.say)

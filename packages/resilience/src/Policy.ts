@@ -810,12 +810,21 @@ const resolve = (name: string, options: Options): PolicySettings => {
 }
 
 /** What is shared of a policy. */
-const resolveShared = (where: string, { breaker, budget, shared }: Options): Shared.Settings | undefined => {
+const resolveShared = (where: string, options: Options): Shared.Settings | undefined => {
+  const { breaker, budget, bulkhead, deadline, shared, timeout } = options
   if (shared === undefined) return undefined
   const here = Check.inside(where, "shared")
   const settings = Shared.resolve(here, shared)
   if (settings.breaker !== undefined && breaker === undefined) {
     throw new RangeError(`${here}: breaker needs the breaker of the policy, got none`)
+  }
+  if (settings.bulkhead !== undefined && bulkhead === undefined) {
+    throw new RangeError(`${here}: bulkhead needs the bulkhead of the policy, got none`)
+  }
+  if (settings.bulkhead !== undefined && timeout === undefined && deadline === undefined) {
+    throw new RangeError(
+      `${here}: bulkhead needs a timeout or a deadline, so that a call ends before the lease of its permit`
+    )
   }
   if (settings.budget && (budget === undefined || isService(budget) || !(Number(budget.minPerSecond) > 0))) {
     throw new RangeError(`${here}: budget needs a budget of the policy's own with minPerSecond above 0, got none`)

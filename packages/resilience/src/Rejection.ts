@@ -155,6 +155,7 @@ export const formatEvidence = (evidence: Evidence): string => {
  * - `"full"`: the queue is full, or there is none.
  * - `"wait"`: no permit became free within `maxWait`.
  * - `"deadline"`: no permit became free before the deadline, or the deadline left no time to wait.
+ * - `"fleet"`: a permit of this process is free, and the fleet leaves it no more: see `Shared.BulkheadOptions`.
  *
  * `running` and `waiting` are the calls with a permit and the calls in the queue at that moment.
  *
@@ -164,7 +165,7 @@ export const formatEvidence = (evidence: Evidence): string => {
 export class BulkheadFull extends notingDecoded(
   Schema.TaggedError<BulkheadFull>("effect-resilience/BulkheadFull")("BulkheadFull", {
     ...origin,
-    reason: Schema.Literals(["full", "wait", "deadline"]),
+    reason: Schema.Literals(["full", "wait", "deadline", "fleet"]),
     running: Schema.Number,
     waiting: Schema.Number
   })
@@ -173,9 +174,11 @@ export class BulkheadFull extends notingDecoded(
     const because =
       this.reason === "full"
         ? "is full"
-        : this.reason === "wait"
-          ? "had no free permit within maxWait"
-          : "had no free permit before the deadline"
+        : this.reason === "fleet"
+          ? "has no permit left of those of the fleet"
+          : this.reason === "wait"
+            ? "had no free permit within maxWait"
+            : "had no free permit before the deadline"
     return `${label(this)}: the bulkhead ${because} (${this.running} running, ${this.waiting} waiting)`
   }
 }

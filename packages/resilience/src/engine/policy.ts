@@ -7,6 +7,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type * as Event from "../Event.ts"
 import * as Circuit from "../machine/Circuit.ts"
+import type { Pool } from "../machine/Member.ts"
 import * as Decision from "../machine/Retry.ts"
 import type { Outcome } from "../Outcome.ts"
 import * as Rejection from "../Rejection.ts"
@@ -111,6 +112,8 @@ export class Entry extends Circuits.CircuitCell implements Permits.PermitCell, D
   /** Nothing until the first attempt. */
   declare recent: Counters.Recent | undefined
   declare answeredFrom: number
+  /** What the fleet leaves to it; set for a policy that shares its permits, and absent otherwise. */
+  declare pool: Pool | undefined
 
   constructor(key: string, trip: TripPolicy.TripPolicy, queue: Permits.PermitCell["queue"], now: number) {
     super(key, trip, now)
@@ -247,10 +250,14 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
 
   /** The circuit has been checked, and nothing of it reserved: no probe waits in a queue. */
   private acquirePermit(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
-    const wait = engine.permits?.acquire(entry, this.attempt, fiber, this.deadline)
+    const { attempt } = this
+    const { pool } = entry
+    if (pool !== undefined && attempt.startedAt > pool.freshUntil) engine.permits?.settle(entry)
+    const wait = engine.permits?.acquire(entry, attempt, fiber, this.deadline)
+    if (pool !== undefined && entry.queue.running > pool.peak) pool.peak = entry.queue.running
     if (wait === undefined) return this.start(entry, engine, fiber)
     return Effect.flatMap(wait, () => {
-      this.attempt.startedAt = Time.monotonicMillis(fiber)
+      attempt.startedAt = Time.monotonicMillis(fiber)
       return this.start(entry, engine, fiber)
     })
   }
@@ -467,6 +474,9 @@ export const rejectionIn = (cause: Cause.Cause<unknown>): Rejection.Rejection | 
   return reason !== undefined && Rejection.is(reason.error) ? reason.error : undefined
 }
 
+/** Milliseconds for which an attempt may hold a permit. */
+const longestHold = ({ deadline, timeout }: PolicySettings): number => Math.min(deadline, timeout)
+
 export class PolicyEngine implements Summable {
   settings: PolicySettings
   readonly reporter: Reporter
@@ -517,12 +527,14 @@ export class PolicyEngine implements Summable {
       settings.keys,
       (key, now) => {
         const entry = this.make(key, now)
+        this.permits?.attach(entry)
         return this.circuits?.attach(entry, now) ?? entry
       },
       (entry, now) => this.pinned(entry, now),
       (entry, now) => {
         this.evicted.add(entry, this.timeIn(entry, now))
         this.circuits?.detach(entry)
+        this.permits?.detach(entry)
       }
     )
     this.timedOut = timedOut
@@ -534,13 +546,24 @@ export class PolicyEngine implements Summable {
   /** Joins the fleet of the policy until the scope closes. */
   join(settings: Shared.Settings, board: Shared.Board["Service"], id: string): Effect.Effect<void, never, Scope.Scope> {
     return Effect.withFiber((fiber) => {
-      const { budget, circuits, reporter } = this
-      const fleet = new Fleet(reporter.policy, id, settings, board, circuits, () => this.desk, fiber)
+      const { budget, circuits, permits, reporter } = this
+      const local = { circuits, desk: () => this.desk, freed: (pool: Pool) => this.freed(pool) }
+      const fleet = new Fleet(reporter.policy, id, settings, board, local, fiber)
       this.fleet = fleet
+      if (settings.bulkhead !== undefined) permits?.join(fleet.lender(settings.bulkhead))
+      fleet.holdFor(longestHold(this.settings))
       const floor = this.settings.budget
       if (settings.budget && floor !== undefined) budget?.share(fleet.floor(floor.minPerSecond))
       return fleet.run
     })
+  }
+
+  /** The fleet leaves more permits to a key. */
+  private freed(pool: Pool): void {
+    const { entries, permits } = this
+    for (const entry of [entries.peek(pool.name), entries.shared]) {
+      if (entry?.pool === pool) permits?.freed(entry)
+    }
   }
 
   fleetView(now: number): Stats.Fleet | undefined {
@@ -556,6 +579,7 @@ export class PolicyEngine implements Summable {
     const { breaker, budget, bulkhead } = settings
     const retuneCircuits = breaker && this.circuits?.retune(this.entries.all(), breaker)
     this.settings = settings
+    this.fleet?.holdFor(longestHold(settings))
     if (budget !== undefined) this.budget?.retune(budget, now)
     if (bulkhead !== undefined) this.permits?.retune(this.entries, bulkhead, now)
     retuneCircuits?.()
@@ -712,6 +736,7 @@ export class PolicyEngine implements Summable {
       running,
       waiting: queue?.waiting ?? 0,
       maxConcurrent: queue?.limit,
+      fleetPermits: entry.pool && entry.queue.room,
       maxQueued: queue?.maxQueued,
       balance: this.budget?.balance(key, fiber),
       capacity: this.budget?.capacity,

@@ -2,7 +2,7 @@
  * The board in Redis: `machine/Board.ts` in Lua, function by function; a differential test holds the two equal. KEYS[1] is the prefix of
  * the scope with its hash tag: every key begins with it, so all of them share a slot. ARGV: the report, a random name should the
  * board be a new one, and in tests the time. Sums of evidence are kept and not scanned, so that a report costs the same in a fleet of
- * ten and of a thousand.
+ * ten and of a thousand; and so are those of a pool.
  */
 export const boardScript = `
 local P, r, encode = KEYS[1], cjson.decode(ARGV[1]), cjson.encode
@@ -50,7 +50,7 @@ local fleet = young and max(remembered, known) or remembered
 
 -- compareSettings
 local differs = 0
-local described = table.concat({ s.window, s.threshold, s.minimumCalls, s.quorum, s.witnesses }, " ")
+local described = table.concat({ s.window, s.threshold, s.minimumCalls, s.quorum, s.witnesses, s.permits }, " ")
 local had = call("HMGET", P .. "settings", "text", "at")
 if had[1] and now - num(had[2]) <= s.forget and had[1] ~= described then differs = 1
 elseif not stale then call("HSET", P .. "settings", "text", described, "at", text(now)) end
@@ -259,9 +259,65 @@ for _, b in ipairs(r.buckets) do
   buckets[#buckets + 1] = { name = b.name, tokens = tokens, share = b.rate / max(1, fleet) }
 end
 
+-- holdingsOfOthers, in sums: l holds the leases by their end, d what is kept for members that are away by their last report
+local function takePool(p)
+  local H, L, D, S = P .. "p:" .. p.name, P .. "l:" .. p.name, P .. "d:" .. p.name, P .. "v:" .. p.name
+  local had = call("HMGET", S, "reserved", "wanting", "active", "away")
+  local reserved, wanting, active, away = num(had[1]), num(had[2]), num(had[3]), num(had[4])
+  local function count(row, by)
+    reserved = reserved + by * max(row[1], row[2])
+    wanting = wanting + by * max(row[3], row[2])
+    if row[2] > 0 or row[3] > 0 then active = active + by end
+  end
+  local function rowOf(id) return cjson.decode(call("HGET", H, id)) end
+  for _, id in ipairs(call("ZRANGEBYSCORE", L, "-inf", text(now))) do
+    local row = rowOf(id)
+    count(row, -1)
+    away = away + row[2]
+    call("ZREM", L, id)
+    call("ZADD", D, row[4], id)
+  end
+  for _, id in ipairs(call("ZRANGEBYSCORE", D, "-inf", "(" .. text(now - s.forget))) do
+    if id ~= member then
+      away = away - rowOf(id)[2]
+      call("ZREM", D, id)
+      call("HDEL", H, id)
+    end
+  end
+  local before = call("HGET", H, member)
+  if before then
+    if call("ZREM", L, member) == 1 then count(cjson.decode(before), -1) end
+    if call("ZREM", D, member) == 1 then away = away - cjson.decode(before)[2] end
+    call("HDEL", H, member)
+  end
+  -- takePool
+  local free = max(0, p.cap - reserved - away)
+  local actives = max(1, active + (p.want > 0 and 1 or 0))
+  local learning = now - born < p.lease + s.leap
+  local asked = learning and min(p.want, p.have) or p.want
+  local left = max(0, p.cap - away)
+  local target = wanting + p.want > left and max(floor(left / actives), left - wanting) or p.cap
+  local granted = max(min(asked, free, target), min(p.have, p.want), r.leaving and p.have or 0)
+  local kept = (p.want > 0 and not learning) and min(floor(p.cap * 0.5 / actives), free) or 0
+  local row = { granted, r.leaving and 0 or max(kept, p.safe), p.want, text(now) }
+  if granted > 0 or row[2] > 0 or p.want > 0 then
+    call("HSET", H, member, encode(row))
+    call("ZADD", L, text(now + p.lease + s.leap), member)
+    count(row, 1)
+  end
+  call("HSET", S, "reserved", reserved, "wanting", wanting, "active", active, "away", away)
+  for _, key in ipairs({ H, L, D, S }) do call("PEXPIRE", key, TTL) end
+  return { name = p.name, granted = granted, safe = kept, target = target, learning = learning and 1 or 0 }
+end
+local pools = {}
+if not stale then
+  for _, p in ipairs(r.pools) do pools[#pools + 1] = takePool(p) end
+end
+
 call("HSET", P .. "meta", "inc", inc, "rev", rev, "born", text(born), "clock", text(now), "wall", text(wall), "known", known)
 if #push > 0 then call("PUBLISH", P .. "news", encode({ from = member, lines = push })) end
 local function list(x) return #x == 0 and "[]" or encode(x) end
 return '{"inc":' .. encode(inc) .. ',"rev":' .. rev .. ',"members":' .. alive .. ',"fleet":' .. fleet .. ',"differs":' .. differs ..
-  ',"circuits":' .. list(circuits) .. ',"words":' .. list(words) .. ',"buckets":' .. list(buckets) .. '}'
+  ',"circuits":' .. list(circuits) .. ',"words":' .. list(words) .. ',"buckets":' .. list(buckets) ..
+  ',"pools":' .. list(pools) .. '}'
 `
