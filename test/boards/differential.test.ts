@@ -201,6 +201,10 @@ describe.skipIf(!isInstalled)("the board in Lua and the board in TypeScript", ()
     }
     await listener.ping()
     assert.strictEqual(pushed.length, expected)
+    // Nothing is kept for ever.
+    for await (const names of client.scanIterator({ MATCH: `${prefix}*` })) {
+      for (const name of names) assert.isAbove(await client.pTTL(name), 0, name)
+    }
     listener.destroy()
     // The run means something.
     assert.isAbove(openings, 50)

@@ -142,6 +142,8 @@ export class Client implements Member.Local<AnyCell> {
 
   freed(): void {}
 
+  answered(): void {}
+
   obey(word: Board.Word, now: number): void {
     this.apply(word.key, word.say, now)
     this.log.push(word.say)

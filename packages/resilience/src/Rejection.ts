@@ -102,6 +102,13 @@ export class CircuitOpen extends notingDecoded(
     evidence: Schema.optionalKey(Evidence)
   })
 ) {
+  /** Who decided: this process on its own evidence, the fleet that the policy shares its breaker with, or an operator. */
+  get by(): "self" | "fleet" | "operator" {
+    const trip = this.evidence?.trip
+    if (this.state === "isolated" || trip === "control") return "operator"
+    return trip === "fleet" ? "fleet" : "self"
+  }
+
   override get message(): string {
     if (this.state === "isolated") return `${label(this)}: the circuit is isolated by an operator`
     return withEvidence(
@@ -170,6 +177,11 @@ export class BulkheadFull extends notingDecoded(
     waiting: Schema.Number
   })
 ) {
+  /** Whose permits are taken: those of this process, or those of the fleet that the policy shares its bulkhead with. */
+  get by(): "self" | "fleet" {
+    return this.reason === "fleet" ? "fleet" : "self"
+  }
+
   override get message(): string {
     const because =
       this.reason === "full"

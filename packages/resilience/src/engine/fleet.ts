@@ -53,6 +53,8 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
   private waiting: (() => void) | undefined = undefined
   /** A command that came with news is carried out, and is not reported again. */
   private isObeying = false
+  /** Commands of which the others were not told. */
+  private readonly kept = new WeakSet<Change.Change>()
   /** The commands that hold, by key, so that another member can end them. */
   private readonly overrides = new Map<string, Change.Change>()
 
@@ -175,6 +177,10 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
     this.circuits?.closeByFleet(cell, now, this.fiber)
   }
 
+  answered(cell: CircuitCell): void {
+    this.circuits?.answered(cell)
+  }
+
   moved(cell: CircuitCell): void {
     this.circuits?.onChange?.(cell)
   }
@@ -216,6 +222,10 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
 
   // What an operator does here
 
+  keptHere(change: Change.Change): void {
+    this.kept.add(change)
+  }
+
   given(change: Change.Change, duration: number | undefined, now: number): void {
     const { action, by, reason } = change
     const key = change.key ?? Board.everyKey
@@ -235,7 +245,9 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
   }
 
   /** A command was taken back. One that expires does so in every member. */
-  taken({ action, key = Board.everyKey }: Change.Change, as: "undo" | "expire", end: Change.Change, now: number): void {
+  taken(change: Change.Change, as: "undo" | "expire", end: Change.Change, now: number): void {
+    const { action, key = Board.everyKey } = change
+    if (this.kept.has(change)) return
     if (this.isObeying || as === "expire" || !holds(action) || this.member.lastWord(key) !== action) return
     this.member.said(key, "clear", { who: end.by, reason: end.reason, duration: undefined }, now)
   }

@@ -159,6 +159,9 @@ class Attempt implements Circuits.Admission, Permits.PermitHolder {
   }
 }
 
+/** In place of the number of attempts before the first one, of a call that asks the board first. */
+const firstAsks = -2
+
 /** One call: the frame of its attempts, which follow each other and use one `Attempt`. */
 export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> implements RetryHost {
   declare protected readonly attempt: Attempt
@@ -215,7 +218,8 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     const now = Time.monotonicMillis(fiber)
     const entry = engine.entries.get(this.options.key, fiber)
     entry.calls += 1
-    const rejection = engine.circuits?.check(entry, now, fiber)
+    const asks = engine.circuits?.asks(entry, now) === true
+    const rejection = asks ? undefined : engine.circuits?.check(entry, now, fiber)
     if (rejection !== undefined) {
       entry.lastUsed = Math.floor(now)
       entry.history.CircuitOpen += 1
@@ -229,7 +233,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     this.attempt.metadata = undefined
     // Without a deadline of its own a policy leaves the one around it to its owner.
     this.deadline = deadline === Infinity ? Infinity : Math.min(now + deadline, Deadline.instant(fiber))
-    this.attempts = 0
+    this.attempts = asks ? firstAsks : 0
     this.loop = undefined
     return undefined
   }
@@ -239,6 +243,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     const engine = this.engine!
     this.attempts += 1
     if (this.attempts === 1) return this.acquirePermit(this.entry!, engine, fiber)
+    if (this.attempts === firstAsks + 1) return this.askFirst(this.entry!, engine, fiber)
     const now = Time.monotonicMillis(fiber)
     // Looked up for each attempt: during a delay the entry may have been dropped, and other calls use a new one.
     const entry = engine.entries.get(this.options.key, fiber)
@@ -246,6 +251,17 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     this.attempt.startedAt = now
     this.attempt.started = false
     return engine.circuits?.check(entry, now, fiber) ?? this.acquirePermit(entry, engine, fiber)
+  }
+
+  /** The fleet's opening is over: the answer of the board says whether this call is its probe. */
+  private askFirst(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
+    this.attempts = 1
+    // Asked by `prepare`, so there are circuits.
+    return Effect.flatMap(engine.circuits!.answerFor(entry), () => {
+      const now = Time.monotonicMillis(fiber)
+      this.attempt.startedAt = now
+      return engine.circuits?.check(entry, now, fiber) ?? this.acquirePermit(entry, engine, fiber)
+    })
   }
 
   /** The circuit has been checked, and nothing of it reserved: no probe waits in a queue. */
@@ -695,7 +711,10 @@ export class PolicyEngine implements Summable {
 
   /** Reading the stats of a key neither creates nor keeps it. */
   stats(key: string, now: number, fiber: AnyFiber): Stats.Stats {
-    return this.statsOf(this.entries.peek(key) ?? this.make(key, Math.ceil(now)), now, fiber)
+    const entry = this.entries.peek(key)
+    if (entry !== undefined) return this.statsOf(entry, now, fiber)
+    const made = this.make(key, Math.ceil(now))
+    return this.statsOf(this.circuits?.foresee(made, now) ?? made, now, fiber)
   }
 
   allStats(now: number, fiber: AnyFiber): ReadonlyArray<Stats.Stats> {

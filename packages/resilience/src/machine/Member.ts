@@ -72,6 +72,8 @@ export interface Local<C extends Circuit.Circuit<unknown>> {
   readonly openFor: (openings: number) => number
   /** A report is due earlier than {@link Member.due} said. */
   readonly wake: () => void
+  /** The report with the question of a call was answered, or got no answer. */
+  readonly answered: (circuit: C) => void
   /** More permits may be given out. */
   readonly freed: (pool: Pool) => void
 }
@@ -102,6 +104,8 @@ export class Link<C extends Circuit.Circuit<unknown>> {
   /** The last token that was used or given back: a late answer must not hand it out again. */
   lastToken = 0
   wants = false
+  /** A call waits for the answer whether it is the probe. */
+  isAsking = false
   knockAt = Infinity
   dirty = false
   results: ReadonlyArray<NonNullable<Board.CircuitReport["result"]>> = []
@@ -277,12 +281,18 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     const link = this.links.get(key) ?? new Link<C>(key, circuit)
     this.links.set(key, link)
     link.circuit = circuit
-    const left = Math.max(link.until, this.heard + hold) - now
-    if (link.phase !== Board.Closed && left > 0 && circuit.phase === Circuit.Closed) {
-      const { generation, openings, phase } = link
-      this.local.open(circuit, left, { ...unknownFinding, key, generation, phase, left, openings }, now)
-    }
+    const opening = circuit.phase === Circuit.Closed ? this.opening(key, now) : undefined
+    if (opening !== undefined) this.local.open(circuit, opening.left, opening, now)
     return link
+  }
+
+  /** The opening of the fleet with which a circuit of this key would begin. */
+  opening(key: string, now: number): Board.Finding | undefined {
+    const link = this.links.get(key)
+    if (link === undefined || link.phase === Board.Closed) return undefined
+    const left = Math.max(link.until, this.heard + hold) - now
+    const { generation, openings, phase } = link
+    return left > 0 ? { ...unknownFinding, key, generation, phase, left, openings } : undefined
   }
 
   /** The circuit of a link was dropped. */
@@ -314,6 +324,27 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     // It is rejected although the fleet's opening is over: it would be the probe.
     link.knockAt = now + knockAgain
     this.hurry(link)
+  }
+
+  /**
+   * A call would be rejected. Returns whether it may wait for the answer of the board, because the opening of the fleet is over and the
+   * call would be its probe: one call at a time.
+   */
+  ask(link: Link<C>, now: number): boolean {
+    const { circuit, isAsking, knockAt, own, phase, token } = link
+    if (phase !== Board.Open || now < knockAt || token !== 0 || own || isAsking) return false
+    if (circuit?.phase !== Circuit.Open || this.misses > 0 || now - this.heard > hold) return false
+    link.knockAt = now + knockAgain
+    link.wants = true
+    link.isAsking = true
+    this.hurry(link)
+    return true
+  }
+
+  private answer(link: Link<C>): void {
+    if (!link.isAsking) return
+    link.isAsking = false
+    if (link.circuit !== undefined) this.local.answered(link.circuit)
   }
 
   /** A call of this generation ended, and was not ignored. */
@@ -744,6 +775,11 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     if (sent?.result !== undefined) link.results = link.results.filter((result) => result !== sent.result)
     if (sent?.wants === 1) link.wants = false
     this.follow(link, one, sentAt, now, random)
+    this.takeToken(link, one, sentAt, now)
+    if (sent?.wants === 1) this.answer(link)
+  }
+
+  private takeToken(link: Link<C>, one: Board.CircuitNews, sentAt: number, now: number): void {
     const { circuit, lastToken, token } = link
     const isNew =
       one.token !== 0 && one.generation === link.generation && one.token !== lastToken && one.token !== token
@@ -811,6 +847,7 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     this.misses += 1
     this.retryAt = now + Math.min(longestPause, alert * 2 ** Math.min(this.misses, 6)) * (0.5 + 0.5 * random)
     for (const pool of this.busy) this.settle(pool, now)
+    for (const link of this.active) this.answer(link)
   }
 
   private follow(link: Link<C>, one: Board.Finding, sentAt: number, now: number, random: number): void {

@@ -6,15 +6,18 @@
  */
 export const boardScript = `
 local P, r, encode = KEYS[1], cjson.decode(ARGV[1]), cjson.encode
-local s, call, max, min, floor, ceil = r.settings, redis.call, math.max, math.min, math.floor, math.ceil
+local s, call, max, min, floor, ceil, abs = r.settings, redis.call, math.max, math.min, math.floor, math.ceil, math.abs
 local TTL = 3600000
 local function num(x) return tonumber(x) or 0 end
 local function text(x) return string.format("%.17g", x) end
 
+-- A fleet to which no member reports is dropped after 30 days.
+local function lasts(name) call("PEXPIRE", P .. name, 2592000000) end
+
 -- steady
 local t = call("TIME")
 local wall = ARGV[3] and tonumber(ARGV[3]) or (num(t[1]) * 1000 + floor(num(t[2]) / 1000))
-local meta = call("HMGET", P .. "meta", "inc", "rev", "born", "clock", "wall", "known")
+local meta = call("HMGET", P .. "meta", "inc", "rev", "born", "clock", "wall", "known", "kept")
 local fresh = not meta[1]
 local inc, rev = meta[1] or ARGV[2], num(meta[2])
 local now = fresh and wall or (num(meta[4]) + max(0, min(s.leap, wall - num(meta[5]))))
@@ -43,6 +46,10 @@ for _, id in ipairs(gone) do
   call("HDEL", P .. "seq", id)
 end
 local remembered = call("ZCARD", P .. "m")
+if remembered == 1 then
+  lasts("m")
+  lasts("seq")
+end
 local alive = call("ZCOUNT", P .. "m", text(now - s.alive), "+inf")
 local known, young = num(meta[6]), now - born < s.forget
 if not stale and young then known = max(known, r.known) end
@@ -65,6 +72,7 @@ for _, w in ipairs(r.words) do
   if not row or w.stamp > row.word.stamp or (w.stamp == row.word.stamp and w.by > row.word.by) then
     rev = rev + 1
     call("HSET", P .. "o", w.key, encode({ word = w, rev = rev, at = text(now) }))
+    lasts("o")
     push[#push + 1] = { word = w }
   end
 end
@@ -138,7 +146,7 @@ end
 local function change(c, row)
   local key = c.key
   local function markOpen()
-    if row.phase == 0 then call("SREM", P .. "x", key) else call("SADD", P .. "x", key) end
+    if row.phase == 0 then call("SREM", P .. "x", key) elseif call("SADD", P .. "x", key) == 1 then lasts("x") end
   end
   local function enter(phase)
     row.phase = phase
@@ -255,7 +263,8 @@ for _, b in ipairs(r.buckets) do
   local level = min(b.burst, num(f[1]) + max(0, now - at) * b.rate * present / 1000)
   local tokens = (stale or r.leaving) and 0 or min(b.want, floor(level))
   call("HSET", P .. "t:" .. b.name, "level", text(level - tokens), "at", text(now))
-  call("SADD", P .. "buckets", b.name)
+  call("PEXPIRE", P .. "t:" .. b.name, TTL)
+  if call("SADD", P .. "buckets", b.name) == 1 then lasts("buckets") end
   buckets[#buckets + 1] = { name = b.name, tokens = tokens, share = b.rate / max(1, fleet) }
 end
 
@@ -314,7 +323,12 @@ if not stale then
   for _, p in ipairs(r.pools) do pools[#pools + 1] = takePool(p) end
 end
 
-call("HSET", P .. "meta", "inc", inc, "rev", rev, "born", text(born), "clock", text(now), "wall", text(wall), "known", known)
+local kept = num(meta[7])
+local keep = abs(now - kept) > TTL
+call("HSET", P .. "meta", "kept", text(keep and now or kept), "inc", inc, "rev", rev, "born", text(born), "clock", text(now), "wall", text(wall), "known", known)
+if keep then
+  for _, name in ipairs({ "meta", "m", "seq", "o", "x", "buckets", "settings" }) do lasts(name) end
+end
 if #push > 0 then call("PUBLISH", P .. "news", encode({ from = member, lines = push })) end
 local function list(x) return #x == 0 and "[]" or encode(x) end
 return '{"inc":' .. encode(inc) .. ',"rev":' .. rev .. ',"members":' .. alive .. ',"fleet":' .. fleet .. ',"differs":' .. differs ..
