@@ -155,7 +155,8 @@ export const formatEvidence = (evidence: Evidence): string => {
 }
 
 /**
- * The bulkhead rejected the call, because every permit is taken.
+ * The bulkhead rejected the call, because every permit is taken; or an adaptive policy did, because as many calls are in flight
+ * as its limit allows.
  *
  * **Details** `reason` is why the call did not wait longer:
  *
@@ -164,7 +165,8 @@ export const formatEvidence = (evidence: Evidence): string => {
  * - `"deadline"`: no permit became free before the deadline, or the deadline left no time to wait.
  * - `"fleet"`: a permit of this process is free, and the fleet leaves it no more: see `Shared.BulkheadOptions`.
  *
- * `running` and `waiting` are the calls with a permit and the calls in the queue at that moment.
+ * `running` and `waiting` are the calls with a permit and the calls in the queue at that moment. `evidence` is set by an adaptive
+ * policy: the rule that set the limit, and its figures.
  *
  * @category errors
  * @since 0.1.0
@@ -174,7 +176,8 @@ export class BulkheadFull extends notingDecoded(
     ...origin,
     reason: Schema.Literals(["full", "wait", "deadline", "fleet"]),
     running: Schema.Number,
-    waiting: Schema.Number
+    waiting: Schema.Number,
+    evidence: Schema.optionalKey(Evidence)
   })
 ) {
   /** Whose permits are taken: those of this process, or those of the fleet that the policy shares its bulkhead with. */
@@ -191,7 +194,10 @@ export class BulkheadFull extends notingDecoded(
           : this.reason === "wait"
             ? "had no free permit within maxWait"
             : "had no free permit before the deadline"
-    return `${label(this)}: the bulkhead ${because} (${this.running} running, ${this.waiting} waiting)`
+    const counts = `${this.running} running, ${this.waiting} waiting`
+    if (this.evidence === undefined) return `${label(this)}: the bulkhead ${because} (${counts})`
+    const limited = this.reason === "full" ? "is reached" : because.replace("had no free permit", "left no room")
+    return `${label(this)}: the adaptive limit ${limited.replace("maxWait", "its wait")} (${counts})`
   }
 }
 
@@ -357,7 +363,10 @@ export const circuitOpen = stackless<
 )
 
 /** @internal */
-export const bulkheadFull = stackless<Origin & Pick<BulkheadFull, "reason" | "running" | "waiting">, BulkheadFull>(
+export const bulkheadFull = stackless<
+  Origin & Pick<BulkheadFull, "reason" | "running" | "waiting"> & { readonly evidence?: Evidence | undefined },
+  BulkheadFull
+>(
   BulkheadFull.prototype,
   function (fields) {
     this._tag = "BulkheadFull"
@@ -366,8 +375,10 @@ export const bulkheadFull = stackless<Origin & Pick<BulkheadFull, "reason" | "ru
     this.reason = fields.reason
     this.running = fields.running
     this.waiting = fields.waiting
+    if (fields.evidence !== undefined) this.evidence = fields.evidence
   },
-  { ...noOrigin, reason: "full", running: 0, waiting: 0 }
+  { ...noOrigin, reason: "full", running: 0, waiting: 0, evidence: { trip: "", figures: {} } },
+  { ...noOrigin, reason: "wait", running: 0, waiting: 0 }
 )
 
 /** @internal */
