@@ -5,7 +5,7 @@ import { burst, run } from "./floor.ts"
 const seeds = [1, 2, 3, 4, 5, 6]
 
 describe("a retry budget whose floor a fleet of 50 shares", () => {
-  it("is exceeded by the tokens of one second at most, whoever is killed or cut off at any time", () => {
+  it("is exceeded by the tokens of one second at most, whichever member is killed or cut off", () => {
     const all = seeds.map(run)
     for (const { over } of all) assert.isAtMost(over, burst)
     // The run means something: members died, and the floor paid for retries that the ratio did not.
