@@ -5,6 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll } from "@effect/vitest"
 import { bundle } from "../../packages/cli/bundle.ts"
+import { kept } from "../support/bundled.ts"
 
 export interface Ended {
   readonly code: number
@@ -13,13 +14,15 @@ export interface Ended {
 }
 
 let folder = ""
+let bundled: Promise<string> | undefined
 let file = ""
 
-/** Bundles the command once for a file of tests, with a folder for its state. */
+/** Bundles the command once, with a folder for the state of a file of tests. */
 export const useCommand = (): void => {
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "resilience-test-"))
-    file = await bundle(join(folder, "bin"))
+    bundled ??= kept(bundle)
+    file = join(await bundled, "main.js")
   }, 60_000)
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 }

@@ -2,9 +2,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { type Event, Policy } from "effect-resilience"
 import { recording } from "../support/observe.ts"
+import { sample } from "../support/sample.ts"
 import { books, options, play } from "./books.ts"
 
-const seeds = Array.from({ length: 15 }, (_, i) => 4000 + i)
+const seeds = Array.from({ length: sample(5, 15) }, (_, i) => 4000 + i)
 
 describe("The accounts of a policy after random calls:", () => {
   it.effect.each(books)("%s", ([_, holds]) =>

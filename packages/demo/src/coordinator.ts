@@ -42,13 +42,13 @@ const pair = Effect.fnUntraced(function* (
   const ready = yield* Deferred.make<void>()
   const upstreamDone = yield* Deferred.make<void>()
   const clientDone = yield* Deferred.make<void>()
-  const upstream = yield* spawn("./upstream.ts", [], `the upstream of ${name}`, (message: FromUpstream) => {
+  const upstream = yield* spawn("upstream", [], `the upstream of ${name}`, (message: FromUpstream) => {
     if (message._tag === "Ready") return void Deferred.doneUnsafe(port, Effect.succeed(message.port))
     seen.received = message.received
     if (message.last) Deferred.doneUnsafe(upstreamDone, Effect.void)
   })
   const args = [name, ...(name === "policy" && onMetrics !== undefined ? ["--metrics"] : [])]
-  const client = yield* spawn("./client.ts", args, `the client ${name}`, (message: FromClient) => {
+  const client = yield* spawn("client", args, `the client ${name}`, (message: FromClient) => {
     if (message._tag === "Ready") {
       if (message.metrics !== undefined) onMetrics?.(message.metrics)
       return void Deferred.doneUnsafe(ready, Effect.void)
