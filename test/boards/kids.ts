@@ -63,7 +63,7 @@ export const until = async (
   while (Date.now() - start < limit) {
     last = await Promise.all(kids.map((kid) => kid.ask()))
     if (last.every(holds)) return Date.now() - start
-    await sleep(5)
+    await sleep(20)
   }
   throw new Error(`${what} did not happen: ${JSON.stringify(last)}`)
 }

@@ -17,8 +17,8 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const sources = ["--conditions=@effect-resilience/source", resolve("packages/lab/src/cli/main.ts")]
 // Each of its processes and threads loads the bundle in a third of the time. What users write imports Effect itself, and needs
 // the sources.
-const programs = await bundled("packages/lab/src/cli/main.ts", "packages/lab/src/cli/worker.ts")
-const flags = [join(programs, "main.js")]
+const programs = await bundled("packages/lab/src/cli/lab.ts", "packages/lab/src/cli/worker.ts")
+const flags = [join(programs, "lab.js")]
 writeFileSync(join(programs, "page.json"), JSON.stringify(await bundle()))
 
 const runOf = (program: ReadonlyArray<string>, args: ReadonlyArray<string>) => {

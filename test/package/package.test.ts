@@ -189,7 +189,7 @@ beforeAll(async () => {
   const install = ["install", "--offline", "--no-audit", "--no-fund"]
   await mustRun("npm", [...install, tarballs.resilience, resolve("node_modules/effect")], user)
   await mustRun("npm", [...install, tarballs.testing, tarballs.lab, tarballs.console], user)
-}, 120_000)
+}, 300_000)
 
 const tsc = resolve("node_modules/.bin/tsc")
 const compilers = new Map<string, Promise<Ended>>()

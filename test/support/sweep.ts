@@ -12,9 +12,9 @@ export const sweepForTheSecondTime = (): void => {
   isSecondTime = true
 }
 
-/** Of programs that differ in the work alone: all, and the first `count` when they are swept for the second time. */
+/** Of programs that differ in the work alone: all, one more than `count` in a part, and `count` for the second time. */
 export const some = <A>(programs: Readonly<Record<string, A>>, count: number): ReadonlyArray<[string, A]> =>
-  Object.entries(programs).slice(0, isSecondTime ? count : undefined)
+  Object.entries(programs).slice(0, isSecondTime ? count : sample(count + 1, undefined))
 
 /**
  * Sweeps a program, and fails if it was interrupted at no more than `least` points. A part of the sample is one budget, at every
