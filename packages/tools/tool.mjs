@@ -24,7 +24,10 @@ const commands = {
   lock: { about: "checks package-lock.json; --update adds the packages of other platforms" },
   examples: { about: "runs the examples; with parts of names, only these" },
   bench: { about: "measures against peers", file: "bench/src/main.ts", flags: ["--expose-gc"] },
-  demo: { about: "an outage on loopback, three clients", file: "demo/src/main.ts" },
+  demo: {
+    about: "an outage on loopback, three clients; --fleet 8: processes that share a circuit",
+    file: "demo/src/main.ts"
+  },
   lab: { about: "runs policies in virtual time, writes a report", file: "lab/src/cli/main.ts", paths: true },
   golden: { about: "compares the lab's quick set with the accepted figures; --update accepts the new ones" },
   dashboards: {

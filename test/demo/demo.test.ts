@@ -6,7 +6,11 @@ import { bundled } from "../support/bundled.ts"
 
 // A demo is seven processes, which load a bundle in a third of the time. `npm run demo` starts the sources.
 const sources = ["--conditions=@effect-resilience/source", resolve("packages/demo/src/main.ts")]
-const programs = await bundled(...["main", "upstream", "client"].map((name) => `packages/demo/src/${name}.ts`))
+const programs = await bundled(
+  "packages/demo/src/main.ts",
+  "packages/demo/src/upstream.ts",
+  "packages/demo/src/client.ts"
+)
 
 /** Half the usual load: other tests run on the same machine. */
 const quick = ["--quick", "--rate", "100"]

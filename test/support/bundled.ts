@@ -1,7 +1,7 @@
 /** Programs that tests start: in one file or a few, which load in a third of the time that four hundred modules take. */
 import { createHash } from "node:crypto"
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs"
-import { join, parse, resolve } from "node:path"
+import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs"
+import { dirname, join, relative, resolve } from "node:path"
 import { rolldown } from "rolldown"
 
 const programs = resolve(".cache/programs")
@@ -15,7 +15,8 @@ export const kept = async (write: (folder: string) => Promise<unknown>): Promise
   const made = mkdtempSync(join(programs, "new-"))
   await write(made)
   const hash = createHash("sha256")
-  for (const name of readdirSync(made).sort()) hash.update(`${name}\n`).update(readFileSync(join(made, name)))
+  for (const name of globSync("**/*.*", { cwd: made }).sort())
+    hash.update(`${name}\n`).update(readFileSync(join(made, name)))
   const folder = join(programs, hash.digest("hex").slice(0, 16))
   try {
     renameSync(made, folder)
@@ -27,11 +28,12 @@ export const kept = async (write: (folder: string) => Promise<unknown>): Promise
   return folder
 }
 
-/** Bundles programs with what they import, and returns the folder with a file `<name>.js` for each `<name>.ts`. */
-export const bundled = (...files: ReadonlyArray<string>): Promise<string> =>
+/** Bundles programs with what they import, and returns a folder that has each `.ts` as `.js`, from the folder of the first. */
+export const bundled = (first: string, ...others: ReadonlyArray<string>): Promise<string> =>
   kept(async (dir) => {
+    const nameOf = (file: string): string => relative(dirname(first), file).replace(/\.ts$/, "")
     const build = await rolldown({
-      input: Object.fromEntries(files.map((file) => [parse(file).name, resolve(file)])),
+      input: Object.fromEntries([first, ...others].map((file) => [nameOf(file), resolve(file)])),
       platform: "node",
       resolve: { conditionNames: ["@effect-resilience/source", "node", "import", "default"] },
       // Parts of it import each other in a circle, which only Node's own loader orders as they need it.

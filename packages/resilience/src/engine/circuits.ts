@@ -185,6 +185,8 @@ export class Circuits {
   private readonly onShut: ((cell: CircuitCell, now: number, fiber: AnyFiber) => void) | undefined
   /** Called when a circuit may admit a call that it rejected before; set while calls watch for it. */
   onChange: ((cell: CircuitCell) => void) | undefined
+  /** Called when a command closes a circuit, or resets it: what counts beside it begins anew. */
+  onRestart: ((key: string, forgets: boolean, now: number, fiber: AnyFiber) => void) | undefined
   /** What a circuit begins as. A command for every key sets it. */
   base: Base = closedBase
   /** The member of a fleet, if these circuits are shared. */
@@ -205,6 +207,7 @@ export class Circuits {
     this.timed = settings.trip.usesDuration !== false
     this.onShut = onShut
     this.onChange = undefined
+    this.onRestart = undefined
     this.member = undefined
   }
 
@@ -322,6 +325,12 @@ export class Circuits {
     fiber: AnyFiber
   ): Effect.Effect<never, Rejection.CircuitOpen> | undefined {
     const from = cell.phase
+    // The usual case by itself: what follows is too much for V8 to inline into every call.
+    if (from === Circuit.Closed) {
+      admission.probe = Circuit.Admitted
+      admission.generation = cell.generation
+      return undefined
+    }
     if (from === Circuit.Open && cell.link !== undefined) this.member?.beforeProbe(cell.link, now)
     const probe = Circuit.admit(cell, this.settings.probes, now)
     if (cell.phase !== from) this.transition(cell, from, "time", now, fiber)
@@ -341,6 +350,27 @@ export class Circuits {
     now: number,
     fiber: AnyFiber,
     retryAfter?: Duration.Duration
+  ): void {
+    // The usual case by itself, as in `admit`.
+    if (outcome === "success" && cell.phase === Circuit.Closed && cell.link === undefined) {
+      if (admission.generation !== cell.generation) return
+      const duration = this.timed && startedAt !== untimed ? now - startedAt : 0
+      const verdict = Circuit.settleClosed(cell, this.settings.trip, false, duration, now)
+      if (verdict === Circuit.Nothing) this.onChange?.(cell)
+      else this.open(cell, now, fiber, undefined)
+      return
+    }
+    this.settleAny(cell, admission, outcome, startedAt, now, fiber, retryAfter)
+  }
+
+  private settleAny(
+    cell: CircuitCell,
+    admission: Admission,
+    outcome: Outcome,
+    startedAt: number,
+    now: number,
+    fiber: AnyFiber,
+    retryAfter: Duration.Duration | undefined
   ): void {
     const { probes, trip } = this.settings
     // Of a probe the time is known anyway.
@@ -651,6 +681,7 @@ export class Circuits {
 
   /** Runs a command on a circuit; `openFor` is for how long `open` opens it. */
   command(cell: CircuitCell, command: Command, openFor: number, now: number, fiber: AnyFiber): void {
+    if (command === "close" || command === "reset") this.onRestart?.(cell.key, command === "reset", now, fiber)
     if (!this.isChangedBy(cell, command)) return
     const from = cell.phase
     switch (command) {

@@ -64,6 +64,8 @@ export const BulkheadValues = Schema.Struct({
   maxWait: Schema.optionalKey(Schema.DurationFromString)
 })
 
+const AdaptiveValues = Schema.Struct({ wait: Schema.optionalKey(Schema.Boolean) })
+
 export const BudgetValues = Schema.Struct({
   ratio: Schema.optionalKey(Schema.Finite),
   timeoutCost: Schema.optionalKey(Schema.Finite),
@@ -99,7 +101,8 @@ export const PolicyValues = Schema.Struct({
   retry: Schema.optionalKey(RetryValues),
   budget: Schema.optionalKey(BudgetValues),
   breaker: Schema.optionalKey(CircuitValues),
-  bulkhead: Schema.optionalKey(BulkheadValues)
+  bulkhead: Schema.optionalKey(BulkheadValues),
+  adaptive: Schema.optionalKey(AdaptiveValues)
 })
 
 const isPath = (source: unknown): source is string | ConfigProvider.Path =>
@@ -137,7 +140,7 @@ export const toCircuitOptions = (
 })
 
 /** The options that are an object of options: no other object is merged, as a trip policy or a duration is one value. */
-const parts = ["budget", "breaker", "bulkhead", "probes"]
+const parts = ["budget", "breaker", "bulkhead", "adaptive", "probes"]
 
 /** Options with values over them; an object of options is merged field by field. */
 export const merge = <O extends object>(options: O, values: object): O => {
@@ -151,7 +154,7 @@ export const merge = <O extends object>(options: O, values: object): O => {
   return merged as O
 }
 
-const isPlain = (value: unknown): value is object =>
+export const isPlain = (value: unknown): value is object =>
   typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype
 
 /** The name of an option as a word of a message. */
