@@ -55,6 +55,7 @@ type Trait =
   | "deadlineExceeded"
   | "retry"
   | "withdrawals"
+  | "hedge"
   | "timeout"
   | "deadline"
   | "breaker"
@@ -71,6 +72,7 @@ type Trait =
   | "wouldBreaker"
   | "wouldRetry"
   | "wouldTimeout"
+  | "wouldHedge"
   | "arms"
 
 interface Series {
@@ -189,6 +191,22 @@ const families: ReadonlyArray<Family> = [
     unit: "{attempt}",
     description: "Attempts that the timeout of a policy ended.",
     counts: [{ needs: "timeout", count: "timeouts" }]
+  },
+  {
+    name: "resilience.hedges",
+    prometheus: "resilience_hedges_total",
+    type: "counter",
+    unit: "{attempt}",
+    description: "Second attempts that were started beside a slow first one.",
+    counts: [{ needs: "hedge", count: "hedges" }]
+  },
+  {
+    name: "resilience.hedge.wins",
+    prometheus: "resilience_hedge_wins_total",
+    type: "counter",
+    unit: "{attempt}",
+    description: "Hedges whose result was that of the call.",
+    counts: [{ needs: "hedge", count: "hedgeWins" }]
   },
   {
     name: "resilience.fallbacks",
@@ -392,6 +410,14 @@ const families: ReadonlyArray<Family> = [
     counts: [{ needs: "wouldTimeout", count: "wouldTimeOut" }]
   },
   {
+    name: "resilience.would.hedges",
+    prometheus: "resilience_would_hedges_total",
+    type: "counter",
+    unit: "{attempt}",
+    description: "Second attempts that the policy would have started.",
+    counts: [{ needs: "wouldHedge", count: "wouldHedge" }]
+  },
+  {
     name: "resilience.would.circuit.openings",
     prometheus: "resilience_would_circuit_openings_total",
     type: "counter",
@@ -559,7 +585,7 @@ const commandsOf = (desk: ReturnType<Instances.Instance["desk"]>): ReadonlyArray
 }
 
 const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Trait> => {
-  const { breaker, budget, bulkhead, deadline, maxQueued, mode, retry, rollout, timeout } = settings
+  const { breaker, budget, bulkhead, deadline, hedge, maxQueued, mode, retry, rollout, timeout } = settings
   const when = (condition: boolean, ...traits: ReadonlyArray<Trait>) => (condition ? traits : [])
   switch (kind) {
     case "Policy":
@@ -574,6 +600,7 @@ const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Tra
         ...when(retry !== undefined, "retry", "withdrawals"),
         ...when(budget !== undefined, "budget"),
         ...when(timeout !== undefined, "timeout"),
+        ...when(hedge !== undefined, "hedge"),
         ...when(mode === "observe" || rollout !== undefined, ...observingTraits(settings)),
         ...when(rollout !== undefined, "arms"),
         ...when(deadline !== undefined, "deadline"),
@@ -596,11 +623,12 @@ const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Tra
 }
 
 /** What a policy has once it observes. */
-const observingTraits = ({ breaker, retry, timeout }: Instances.Instance["settings"]): ReadonlyArray<Trait> => [
+const observingTraits = ({ breaker, hedge, retry, timeout }: Instances.Instance["settings"]): ReadonlyArray<Trait> => [
   "would",
   ...(breaker === undefined ? [] : ["wouldBreaker" as const]),
   ...(retry === undefined ? [] : ["wouldRetry" as const]),
-  ...(timeout === undefined ? [] : ["wouldTimeout" as const])
+  ...(timeout === undefined ? [] : ["wouldTimeout" as const]),
+  ...(hedge === undefined ? [] : ["wouldHedge" as const])
 ]
 
 // ---------------------------------------------------------------------------------------------------------------------
