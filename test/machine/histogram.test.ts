@@ -126,6 +126,15 @@ describe("generations", () => {
   })
 })
 
+/** The upper end of each bucket: sixteen per doubling, from a sixteenth of a millisecond. */
+const ends = Array.from({ length: 24 * 16 }, (_, i) => ((16 + (i % 16) + 1) * 2 ** Math.floor(i / 16)) / 256)
+
+/** The bucket of a duration: its lower end is in it, its upper end is in the next one. */
+const bucketIn = (duration: number): number => {
+  const at = ends.findIndex((end) => duration < end)
+  return at === -1 ? ends.length - 1 : at
+}
+
 describe("few calls and many", () => {
   const Call = Schema.Struct({
     exponent: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(-5), Schema.isLessThan(21)),
@@ -155,5 +164,34 @@ describe("few calls and many", () => {
       }
     },
     { arbitrary: { runs: 150, size: 400, seed: 1 } }
+  )
+
+  it.prop(
+    "at any rate of calls the quantiles are to the digit those of a histogram with a count for every bucket",
+    { calls: Schema.Array(Call).check(Schema.isMinLength(1), Schema.isMaxLength(400)) },
+    ({ calls }) => {
+      const histogram = Histogram.make(length)
+      const dense = new Map<number, ReadonlyArray<number>>()
+      let now = 0
+      for (const { exponent, gap } of calls) {
+        now += gap
+        record(histogram, 2 ** exponent, now)
+        const generation = Math.floor(now / length)
+        const counts = dense.get(generation) ?? new Array<number>(ends.length).fill(0)
+        dense.set(generation, counts.with(bucketIn(2 ** exponent), counts[bucketIn(2 ** exponent)]! + 1))
+      }
+      const newest = Math.floor(now / length)
+      const counts = ends.map((_, i) => (dense.get(newest)?.[i] ?? 0) + (dense.get(newest - 1)?.[i] ?? 0))
+      let total = 0
+      const ranks = counts.map((count) => {
+        total += count
+        return total
+      })
+      for (const q of [0, 0.1, 0.5, 0.9, 0.99, 1]) {
+        const rank = Math.max(1, Math.ceil(q * total))
+        assert.strictEqual(Histogram.quantile(histogram, q, now), ends[ranks.findIndex((seen) => seen >= rank)])
+      }
+    },
+    { arbitrary: { runs: 100, size: 400, seed: 2 } }
   )
 })

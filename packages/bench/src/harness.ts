@@ -39,7 +39,7 @@ const spread = (values: ReadonlyArray<number>): Spread => {
 }
 
 /** The same order in every run, so that two runs differ in the machine alone. */
-const randomFrom = (seed: number) => {
+export const randomFrom = (seed: number) => {
   let state = seed
   return (): number => {
     state = (state + 0x6d2b79f5) | 0

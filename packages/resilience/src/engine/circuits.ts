@@ -327,6 +327,12 @@ export class Circuits {
     fiber: AnyFiber
   ): Effect.Effect<never, Rejection.CircuitOpen> | undefined {
     const from = cell.phase
+    // The usual case by itself: what follows is too much for V8 to inline into every call.
+    if (from === Circuit.Closed) {
+      admission.probe = Circuit.Admitted
+      admission.generation = cell.generation
+      return undefined
+    }
     if (from === Circuit.Open && cell.link !== undefined) this.member?.beforeProbe(cell.link, now)
     const probe = Circuit.admit(cell, this.settings.probes, now)
     if (cell.phase !== from) this.transition(cell, from, "time", now, fiber)
@@ -346,6 +352,27 @@ export class Circuits {
     now: number,
     fiber: AnyFiber,
     retryAfter?: Duration.Duration
+  ): void {
+    // The usual case by itself, as in `admit`.
+    if (outcome === "success" && cell.phase === Circuit.Closed && cell.link === undefined) {
+      if (admission.generation !== cell.generation) return
+      const duration = this.timed && startedAt !== untimed ? now - startedAt : 0
+      const verdict = Circuit.settleClosed(cell, this.settings.trip, false, duration, now)
+      if (verdict === Circuit.Nothing) this.onChange?.(cell)
+      else this.open(cell, now, fiber, undefined)
+      return
+    }
+    this.settleAny(cell, admission, outcome, startedAt, now, fiber, retryAfter)
+  }
+
+  private settleAny(
+    cell: CircuitCell,
+    admission: Admission,
+    outcome: Outcome,
+    startedAt: number,
+    now: number,
+    fiber: AnyFiber,
+    retryAfter: Duration.Duration | undefined
   ): void {
     const { probes, trip } = this.settings
     // Of a probe the time is known anyway.

@@ -157,7 +157,7 @@ export const merge = <O extends object>(options: O, values: object): O => {
   return merged as O
 }
 
-const isPlain = (value: unknown): value is object =>
+export const isPlain = (value: unknown): value is object =>
   typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype
 
 /** The name of an option as a word of a message. */

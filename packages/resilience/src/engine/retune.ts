@@ -14,7 +14,7 @@ import * as Check from "../runtime/options.ts"
 import { attempt, isObject, read } from "../runtime/read.ts"
 import type { Desk, Override, Plug } from "./changes.ts"
 import * as Changes from "./changes.ts"
-import { withName } from "./config.ts"
+import { isPlain, withName } from "./config.ts"
 import * as Trip from "./tripValues.ts"
 import { type Ast, astOf } from "./variables.ts"
 
@@ -49,11 +49,22 @@ interface Layer {
   readonly isConfigured: boolean
 }
 
-interface Folded<S> {
+/** What holds with a layer over those before it. */
+interface Step<O, S> {
+  readonly layer: Layer | undefined
+  readonly options: O
+  readonly settings: S
+  /** It does not go with what is below it: it has no effect while that is so. */
+  readonly rests: boolean
+}
+
+interface Folded<O, S> {
   readonly settings: S
   readonly described: Schema.JsonObject
-  /** Those that do not go with what is below them: they have no effect while that is so. */
-  readonly resting: ReadonlyArray<Layer>
+  /** The configured values at the bottom. */
+  readonly base: object
+  /** The bottom, and a step for each layer: what is the same in the next fold is not resolved again. */
+  readonly steps: ReadonlyArray<Step<O, S>>
 }
 
 /** A tuner of any kind of policy. */
@@ -68,7 +79,7 @@ export class Tuner<O extends object, S extends object> {
   /** The options that it was created with. */
   private readonly created: O
   private inForce: ReadonlyArray<Layer> = []
-  private folded: Folded<S>
+  private folded: Folded<O, S>
   /** The layers of values as the record has them: a trip policy of the user's is not in those. */
   private readonly layers = new WeakMap<Schema.JsonObject, Layer>()
 
@@ -76,7 +87,8 @@ export class Tuner<O extends object, S extends object> {
     const { configured, describe, options, settings, toOptions } = tunable
     this.tunable = tunable
     this.created = toOptions(configured, options)
-    this.folded = { settings, described: describe(settings), resting: [] }
+    const bottom = { layer: undefined, options: this.created, settings, rests: false }
+    this.folded = { settings, described: describe(settings), base: configured, steps: [bottom] }
   }
 
   get settings(): S {
@@ -143,9 +155,10 @@ export class Tuner<O extends object, S extends object> {
   /** Makes hold what is in force. Those that were not before must go with the others; nothing is changed when one does not. */
   private apply(inForce: ReadonlyArray<Override>, now: number): void {
     const layers = inForce.map(({ values }) => this.layerOf(values))
+    const before = new Set(this.inForce)
     const folded = this.fold(
       layers,
-      layers.filter((layer) => !this.inForce.includes(layer))
+      layers.filter((layer) => !before.has(layer))
     )
     this.tunable.apply(folded.settings, now)
     this.inForce = layers
@@ -160,16 +173,17 @@ export class Tuner<O extends object, S extends object> {
     const [over, under] = [this.layerOf(later.values), this.layerOf(earlier.values)]
     // What is configured stands below what is set, whichever came first.
     if (over.isConfigured || under.isConfigured || !setsAllOf(later.values, earlier.values)) return false
-    const { described, resting } = this.fold(
-      this.inForce.filter((layer) => layer !== under),
-      []
-    )
-    const before = this.folded.resting.filter((layer) => layer !== under)
-    return (
-      JSON.stringify(described) === JSON.stringify(this.described) &&
-      resting.length === before.length &&
-      resting.every((layer) => before.includes(layer))
-    )
+    const { steps } = this.folded
+    const at = steps.findIndex(({ layer }) => layer === under)
+    if (at === -1) return false
+    let without = steps[at - 1]!
+    for (const step of steps.slice(at + 1)) {
+      without = this.step(without, step.layer!)
+      if (without.rests !== step.rests) return false
+      // From here on all is as it was.
+      if (isSameStep(without, step)) return true
+    }
+    return JSON.stringify(this.tunable.describe(without.settings)) === JSON.stringify(this.described)
   }
 
   private layerOf(json: Schema.JsonObject): Layer {
@@ -181,27 +195,51 @@ export class Tuner<O extends object, S extends object> {
   }
 
   /** The settings of all that is in force. */
-  private fold(inForce: ReadonlyArray<Layer>, required: ReadonlyArray<Layer>): Folded<S> {
-    const { configured, describe, options, resolve, toOptions } = this.tunable
+  private fold(inForce: ReadonlyArray<Layer>, required: ReadonlyArray<Layer>): Folded<O, S> {
+    const { configured, describe } = this.tunable
     const base = inForce.findLast(({ isConfigured }) => isConfigured)?.values ?? configured
-    const resting: Array<Layer> = []
-    let over = this.named(() => toOptions(base, options))
-    let settings = this.named(() => resolve(over))
-    for (const layer of inForce) {
-      if (layer.isConfigured) continue
-      const next = Result.try(() =>
-        this.named(() => {
-          const options = toOptions(layer.values, over)
-          return { options, settings: resolve(options) }
-        })
-      )
-      if (Result.isSuccess(next)) {
-        over = next.success.options
-        settings = next.success.settings
-      } else if (required.includes(layer)) throw next.failure
-      else resting.push(layer)
+    const layers = inForce.filter(({ isConfigured }) => !isConfigured)
+    const known = this.folded.base === base ? this.folded.steps : [this.bottom(base)]
+    const steps = known.slice(0, 1)
+    // Where among the known steps the last one is, or would be.
+    let at = 0
+    let isKnown = true
+    for (const layer of layers) {
+      if (isKnown && known[at + 1]?.layer === layer) {
+        at += 1
+        steps.push(known[at]!)
+        continue
+      }
+      const step = this.step(steps.at(-1)!, layer, required.includes(layer))
+      steps.push(step)
+      const found = known.findIndex((one, i) => i > at && one.layer === layer)
+      isKnown = found !== -1 && isSameStep(known[found]!, step)
+      if (found !== -1) at = found
     }
-    return { settings, described: describe(settings), resting }
+    const { settings } = steps.at(-1)!
+    return { settings, described: describe(settings), base, steps }
+  }
+
+  private bottom(base: object): Step<O, S> {
+    const { options, resolve, toOptions } = this.tunable
+    return this.named(() => {
+      const over = toOptions(base, options)
+      return { layer: undefined, options: over, settings: resolve(over), rests: false }
+    })
+  }
+
+  /** Throws what is wrong with a layer that is required; any other one rests then. */
+  private step(below: Step<O, S>, layer: Layer, isRequired = false): Step<O, S> {
+    const { resolve, toOptions } = this.tunable
+    const step = Result.try(() =>
+      this.named(() => {
+        const options = toOptions(layer.values, below.options)
+        return { layer, options, settings: resolve(options), rests: false }
+      })
+    )
+    if (Result.isSuccess(step)) return step.success
+    if (isRequired) throw step.failure
+    return { ...below, layer, rests: true }
   }
 
   /** What belongs to no policy, such as a trip policy, has no name in its message. */
@@ -306,6 +344,18 @@ const leafJson = (type: Ast, value: unknown): Schema.Json => {
 const setsAllOf = (later: Schema.JsonObject, earlier: Schema.JsonObject): boolean => {
   const names = flatten(later)
   return Array.from(flatten(earlier).keys()).every((name) => names.has(name))
+}
+
+/** Do two steps of one layer lead to the same? */
+const isSameStep = (a: Step<unknown, unknown>, b: Step<unknown, unknown>): boolean =>
+  a.rests === b.rests && hasSameLeaves(a.options, b.options)
+
+/** Have two options the same values, where an object of options is compared by its fields? */
+const hasSameLeaves = (a: unknown, b: unknown): boolean => {
+  if (Object.is(a, b)) return true
+  if (!isPlain(a) || !isPlain(b)) return false
+  const [ours, theirs] = [Object.entries(a), new Map(Object.entries(b))]
+  return ours.length === theirs.size && ours.every(([name, value]) => hasSameLeaves(value, theirs.get(name)))
 }
 
 /** The fields in which two settings differ. */

@@ -265,6 +265,18 @@ export const Tripped = 1
 export const Recovered = 2
 export type Verdict = typeof Nothing | typeof Tripped | typeof Recovered
 
+/** Takes the result of a call that a closed circuit admitted in this generation, if the result is not ignored. */
+export const settleClosed = <S>(
+  self: Circuit<S>,
+  trip: TripRule<S>,
+  failed: boolean,
+  duration: number,
+  now: number
+): Verdict => {
+  trip.record(self.tripState, failed, duration, now)
+  return trip.trips(self.tripState, now) === true ? Tripped : Nothing
+}
+
 /** Takes the result of an admitted call, at most once. */
 export const settle = <S>(
   self: Circuit<S>,
@@ -276,9 +288,7 @@ export const settle = <S>(
 ): Verdict => {
   if (admission.generation !== self.generation) return Nothing
   if (self.phase === Closed) {
-    if (outcome === Ignored) return Nothing
-    trip.record(self.tripState, outcome === Failure, duration, now)
-    return trip.trips(self.tripState, now) === true ? Tripped : Nothing
+    return outcome === Ignored ? Nothing : settleClosed(self, trip, outcome === Failure, duration, now)
   }
   if (self.phase !== HalfOpen) return Nothing
   const openings = openingsOf(self)
