@@ -21,7 +21,7 @@ describe("Hedge: a percentage", () => {
       const slow = yield* start(takes("1 second").pipe(policy.protect))
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(slow)
-      for (let i = 0; i < 40; i++) {
+      for (let i = 0; i < 80; i++) {
         const call = yield* start(takes(i === 7 ? "100 millis" : "10 millis").pipe(policy.protect))
         yield* TestClock.adjust("100 millis")
         yield* Fiber.join(call)
@@ -60,7 +60,7 @@ describe("Hedge: a percentage", () => {
 })
 
 const known = (after: number | string, level: number, samples = 1000): Machine.Hedge => {
-  const state = Machine.make()
+  const state = Machine.make(after)
   state.level = level
   // The share `q` of the attempts is faster than `1000 q` ms.
   Machine.compute(state, after, samples, (q) => 1000 * q, 0)
@@ -89,15 +89,20 @@ describe("Hedge: the machine", () => {
     assert.strictEqual(known(50, 0, 0).delay, 50)
   })
 
+  it("begins with at most 2.5 % of the attempts, and with a fixed delay as it is", () => {
+    const level = (after: number | string): number => Machine.make(after).level
+    assert.deepStrictEqual([level("p90"), level("p95"), level("p97.5"), level("p99"), level(50)], [2, 1, 0, 0, 0])
+  })
+
   it("never waits less than a millisecond", () => {
-    const state = Machine.make()
+    const state = Machine.make(50)
     Machine.compute(state, "p95", 100, () => 0.07, 0)
     assert.strictEqual(state.delay, 1)
   })
 
-  it("raises the delay when three more hedges lost than won, and lowers it when eight in a row won", () => {
-    const state = Machine.make()
-    for (const won of [false, true, false, false]) Machine.decided(state, won, 0)
+  it("raises the delay when more than one in three hedges lost, and lowers it when eight in a row won", () => {
+    const state = Machine.make(50)
+    for (const won of [false, true]) Machine.decided(state, won, 0)
     assert.strictEqual(state.level, 0)
     Machine.decided(state, false, 0)
     assert.strictEqual(state.level, 1)
@@ -117,16 +122,16 @@ describe("Hedge: the machine", () => {
   })
 
   it("stays within bounds, whatever the hedges do", () => {
-    const state = Machine.make()
+    const state = Machine.make(50)
     for (let i = 0; i < 1000; i++) Machine.decided(state, i % 7 === 0, i)
     assert.isAtMost(state.level, 6)
     for (let i = 0; i < 1000; i++) Machine.decided(state, true, i)
     assert.strictEqual(state.level, 0)
   })
 
-  it("keeps hedging while more than half of the hedges win, and nearly stops where none does", () => {
+  it("keeps hedging while two of three hedges win, and nearly stops where none does", () => {
     const levels = (winsOf: (i: number) => boolean): number => {
-      const state = Machine.make()
+      const state = Machine.make(50)
       for (let i = 0; i < 600; i++) Machine.decided(state, winsOf(i), 0)
       return state.level
     }
@@ -141,7 +146,7 @@ describe("Hedge: the machine", () => {
   })
 
   it("lets a late attempt be hedged when it is the only one, or when a later one has succeeded", () => {
-    const state = Machine.make()
+    const state = Machine.make(50)
     Machine.becameLate(state)
     assert.isTrue(Machine.mayStart(state, false))
     Machine.becameLate(state)

@@ -111,7 +111,8 @@ export const resolvePart = (where: string, options: PolicyOptions): HedgeSetting
  * - while another late attempt runs, or the last attempt that ended was late: unless an attempt that started later has succeeded;
  * - after the deadline, or when the caller has no retries left (see `Propagation`).
  *
- * The delay doubles, or the share of hedged attempts halves, while most of the hedges do not win.
+ * The delay doubles, or the share of hedged attempts halves, while more than one hedge in three does not win. A percentage begins
+ * with at most 2.5 % of the attempts.
  *
  * **Gotchas** What it learns belongs to the function that is returned: create it once, and use it for every call of one dependency.
  * Throws a `RangeError` when an option is out of range.

@@ -834,7 +834,7 @@ const resolve = (name: string, options: Options): PolicySettings => {
       isService(budget) || (budget === undefined && hedge === undefined)
         ? undefined
         : {
-            ...resolveBudget(Check.inside(where, "budget"), budget ?? {}, keys),
+            ...resolveBudget(Check.inside(where, "budget"), budget === undefined ? {} : budget, keys),
             ...(shared?.budget === true ? { sharedFloor: true } : {})
           },
     keys,

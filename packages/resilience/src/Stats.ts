@@ -68,7 +68,7 @@ export type Circuit =
  * decrease: the counts of keys that are no longer kept are those of the key `"(evicted)"`.
  *
  * **Details** What a single policy cannot know is 0: a bulkhead counts `calls` and `rejections.BulkheadFull`; a retry budget
- * counts deposits as `calls`, withdrawals as `retries` and refusals as `giveUps.budget`; a stale fallback counts `calls` and
+ * counts deposits as `calls`, withdrawals as `retries` or `hedges` and refusals as `giveUps.budget`; a stale fallback counts `calls` and
  * `fallbacks`.
  *
  * @category models

@@ -163,7 +163,7 @@ export class Budget implements Summable {
     return this.tryWithdraw(timedOut && !overtaken ? this.settings.timeoutCost : 1, key, fiber)
   }
 
-  /** Takes the price of a hedge; `false` when the balance is too low, which nobody has to give up for. */
+  /** Takes the price of a hedge; `false` when the balance is too low. No call gives up for want of a hedge. */
   tryHedge(key: string, fiber: AnyFiber): boolean {
     const now = Time.monotonicMillis(fiber)
     const account = this.use(key, now, fiber)

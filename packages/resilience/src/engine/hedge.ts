@@ -51,13 +51,14 @@ const initial = 1
 /** What all runs of the effects of one combinator have in common. */
 class Alone implements Decision.Answered {
   readonly settings: HedgeEffectSettings
-  readonly state = Machine.make()
+  readonly state: Machine.Hedge
   readonly durations = Histogram.make(window)
   readonly tokens: Tokens.Tokens
   answeredFrom = Decision.neverAnswered
 
   constructor(settings: HedgeEffectSettings) {
     this.settings = settings
+    this.state = Machine.make(settings.after)
     this.tokens = Tokens.make({ ratio: settings.ratio, capacity, initial, perSecond: 0 })
   }
 

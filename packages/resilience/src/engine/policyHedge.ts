@@ -33,14 +33,14 @@ export class Hedger implements Hedging {
     if (hedge === undefined || !call.canHedge || retry !== undefined || !(idempotent ?? hedge.idempotent)) {
       return undefined
     }
-    const race = new CallRace(this.engine, call, entry, this.stateOf(entry), this.isObserving, fiber)
+    const race = new CallRace(this.engine, call, entry, this.stateOf(entry, hedge.after), this.isObserving, fiber)
     return new Race(race, fiber).run
   }
 
-  private stateOf(entry: Entry): Machine.Hedge {
+  private stateOf(entry: Entry, after: number | string): Machine.Hedge {
     const known = this.states.get(entry)
     if (known !== undefined) return known
-    const state = Machine.make()
+    const state = Machine.make(after)
     this.states.set(entry, state)
     return state
   }

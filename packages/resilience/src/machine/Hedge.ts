@@ -4,7 +4,8 @@
  *
  * An attempt is late when it runs longer than the delay. It is a straggler, and not one of many in a queue, when an attempt that
  * started later has succeeded already, or when no other attempt is late. A hedge that does not win was in vain: the delay grows
- * while more than half of the hedges are, so that those that are left are worth their price.
+ * while more than one in three is, so that those that are left are worth their price. Where service times are exponential, half of the
+ * hedges win and all together gain nothing: at 90 % load they only lengthen the queue.
  */
 export interface Hedge {
   /** Milliseconds before a running attempt is late; `Infinity` while too little is known. */
@@ -16,7 +17,7 @@ export interface Hedge {
   level: number
   /** When `level` was set last. */
   leveledAt: number
-  /** Hedges that won, minus those that lost, within bounds. */
+  /** Hedges that won, minus twice those that lost, within bounds. */
   score: number
   /** Hedges in a row that won. */
   streak: number
@@ -26,11 +27,11 @@ export interface Hedge {
   endedLate: boolean
 }
 
-export const make = (): Hedge => ({
+export const make = (after: number | string): Hedge => ({
   delay: Infinity,
   computedAt: -Infinity,
   after: undefined,
-  level: 0,
+  level: firstLevel(after),
   leveledAt: 0,
   score: beginning,
   streak: 0,
@@ -38,14 +39,22 @@ export const make = (): Hedge => ({
   endedLate: false
 })
 
+/** The largest share of the attempts that is hedged before any hedge has won: what few attempts say is uncertain. */
+const firstShare = 0.025
+
+const firstLevel = (after: number | string): number => {
+  const quantile = quantileOf(after)
+  return quantile === undefined ? 0 : Math.max(0, Math.ceil(Math.log2((1 - quantile) / firstShare) - 1e-9))
+}
+
 /** Milliseconds for which a computed delay is used. */
 const computedFor = 250
 
-/** With one win for each loss the score stays; this many losses more raise the delay. */
+/** With two wins for each loss the score stays. Two losses in a row raise a new delay, three at most. */
 const beginning = 3
 const highest = 6
 
-/** The share of hedges that win is below a half at the level below, if all of these in a row have won. */
+/** At the level below, half as many of the hedges win: lower it only if nearly all win here. */
 const streakDown = 8
 
 const highestLevel = 6
@@ -115,7 +124,7 @@ export const decided = (self: Hedge, won: boolean, now: number): void => {
     self.streak += 1
     if (self.streak >= streakDown && self.level > 0) setLevel(self, self.level - 1, now)
   } else {
-    self.score -= 1
+    self.score -= 2
     self.streak = 0
     if (self.score <= 0) setLevel(self, Math.min(highestLevel, self.level + 1), now)
   }
