@@ -24,7 +24,10 @@ const commands = {
   lock: { about: "checks package-lock.json; --update adds the packages of other platforms" },
   examples: { about: "runs the examples; with parts of names, only these" },
   bench: { about: "measures against peers", file: "bench/src/main.ts", flags: ["--expose-gc"] },
-  demo: { about: "an outage on loopback, three clients", file: "demo/src/main.ts" },
+  demo: {
+    about: "an outage on loopback, three clients; --fleet 8: processes that share a circuit",
+    file: "demo/src/main.ts"
+  },
   lab: { about: "runs policies in virtual time, writes a report", file: "lab/src/cli/main.ts", paths: true },
   golden: { about: "compares the lab's quick set with the accepted figures; --update accepts the new ones" },
   dashboards: {
@@ -34,6 +37,7 @@ const commands = {
   "lab:real": { about: "runs the lab beside real sockets", file: "tools/src/lab/real.ts", paths: true },
   hedging: { about: "prints the table of the page on hedges", file: "tools/src/lab/hedging.ts" },
   tune: { about: "looks for the best settings of the libraries of others", file: "tools/src/lab/tune.ts" },
+  jobs: { about: "runs a crontab in fast motion and kills wrappers and jobs at random: 50 jobs, 20 minutes of 6 s" },
   soak: { about: "runs models, laws and chaos with new seeds, for minutes" },
   mutate: { about: "mutation testing of the machines" }
 }

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { Figures, Measured, Now } from "../../packages/demo/src/measure.ts"
-import { colours, type Moment, plain, table } from "../../packages/demo/src/report.ts"
+import { colours, plain } from "../../packages/demo/src/paint.ts"
+import { clientsView, type Moment, table } from "../../packages/demo/src/report.ts"
 import { Screen } from "../../packages/demo/src/screen.ts"
 import type { Script } from "../../packages/demo/src/script.ts"
 
@@ -68,7 +69,7 @@ describe("Screen", () => {
   })
   const shown = (output: { readonly isTTY?: boolean; readonly columns?: number }, env: Record<string, string> = {}) => {
     const written: Array<string> = []
-    const screen = new Screen({ ...output, write: (text) => written.push(text) }, env)
+    const screen = new Screen({ ...output, write: (text) => written.push(text) }, env, clientsView)
     for (const at of [-1500, -250, 0, 250, 500, 1000, 2000, 3000, 4000]) screen.show(moment(at))
     return written
   }

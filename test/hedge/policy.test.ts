@@ -331,6 +331,25 @@ describe("Policy: a hedge", () => {
     })
   )
 
+  it.effect("hedges beside adaptive rules while they neither limit nor pace, and pays with their tokens", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { adaptive: {}, hedge, timeout: "1 second", retry: Schedule.recurs(1) })
+      for (let i = 0; i < 20; i++) yield* quick.pipe(policy.protect)
+      const before = (yield* policy.stats()).balance ?? Number.NaN
+      const fiber = yield* start(script(takes("1 second"), takes("10 millis")).call.pipe(policy.protect))
+      yield* TestClock.adjust("60 millis")
+      assert.strictEqual(yield* Fiber.join(fiber), "ok")
+      const { balance, running, totals } = yield* policy.stats()
+      assert.include(totals, { hedges: 1, hedgeWins: 1 })
+      assert.strictEqual(running, 0)
+      assert.isBelow(balance ?? Number.NaN, before + 0.01)
+      const down = yield* start(Effect.exit(Effect.delay(Effect.fail(new Down()), "60 millis").pipe(policy.protect)))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* Fiber.join(down))._tag, "Failure")
+      assert.strictEqual((yield* policy.stats()).running, 0)
+    })
+  )
+
   it.effect("classifies a value that is a failure as no success", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", {

@@ -4,14 +4,16 @@ import { fileURLToPath } from "node:url"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import type { Begin, Start } from "./messages.ts"
 
 export class ChildEnded extends Data.TaggedError("ChildEnded")<{ readonly message: string }> {}
 
-interface Child {
-  readonly tell: (message: Start | Begin) => Effect.Effect<void>
-  /** Never succeeds; fails when the process ends before its scope does. */
+export interface Child<Order> {
+  readonly tell: (message: Order) => Effect.Effect<void>
+  /** Never succeeds; fails when the process ends before its scope does, and not by {@link Child.kill}. */
   readonly ended: Effect.Effect<never, ChildEnded>
+  /** Kills it on purpose. */
+  readonly kill: Effect.Effect<void>
+  readonly signal: (signal: "SIGSTOP" | "SIGCONT") => Effect.Effect<void>
 }
 
 const kill = (child: ChildProcess): Effect.Effect<void> =>
@@ -22,7 +24,7 @@ const kill = (child: ChildProcess): Effect.Effect<void> =>
     child.kill("SIGKILL")
   })
 
-export const spawn = Effect.fnUntraced(function* <Message>(
+export const spawn = Effect.fnUntraced(function* <Message, Order extends object>(
   file: string,
   args: ReadonlyArray<string>,
   name: string,
@@ -36,13 +38,21 @@ export const spawn = Effect.fnUntraced(function* <Message>(
   const fail = (how: string) => Deferred.doneUnsafe(ended, Effect.fail(new ChildEnded({ message: `${name} ${how}` })))
   child.on("message", (message) => onMessage(message as Message))
   child.on("error", (error) => fail(`failed: ${error.message}`))
-  child.on("exit", (code, signal) => fail(signal === null ? `ended with code ${code}` : `was ended by ${signal}`))
+  let isWanted = false
+  child.on("exit", (code, signal) => {
+    if (!isWanted) fail(signal === null ? `ended with code ${code}` : `was ended by ${signal}`)
+  })
   return {
     tell: (message) =>
       Effect.sync(() => {
         // What a failed send means is said by the exit that follows.
         child.send(message, () => {})
       }),
-    ended: Deferred.await(ended)
-  } satisfies Child
+    ended: Deferred.await(ended),
+    kill: Effect.suspend(() => {
+      isWanted = true
+      return kill(child)
+    }),
+    signal: (signal) => Effect.sync(() => void child.kill(signal))
+  } satisfies Child<Order>
 })

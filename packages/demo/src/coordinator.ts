@@ -22,9 +22,9 @@ export interface Options {
 }
 
 /** Between the message about a moment and the moment. */
-const lead = 300
+export const lead = 300
 
-const within = (millis: number, what: string) =>
+export const within = (millis: number, what: string) =>
   Effect.timeoutOrElse({
     duration: millis,
     orElse: () => Effect.fail(new TookTooLong({ message: `${what} did not come within ${millis / 1000} s` }))
@@ -42,13 +42,18 @@ const pair = Effect.fnUntraced(function* (
   const ready = yield* Deferred.make<void>()
   const upstreamDone = yield* Deferred.make<void>()
   const clientDone = yield* Deferred.make<void>()
-  const upstream = yield* spawn("./upstream.ts", [], `the upstream of ${name}`, (message: FromUpstream) => {
-    if (message._tag === "Ready") return void Deferred.doneUnsafe(port, Effect.succeed(message.port))
-    seen.received = message.received
-    if (message.last) Deferred.doneUnsafe(upstreamDone, Effect.void)
-  })
+  const upstream = yield* spawn<FromUpstream, Start | Begin>(
+    "./upstream.ts",
+    [],
+    `the upstream of ${name}`,
+    (message) => {
+      if (message._tag === "Ready") return void Deferred.doneUnsafe(port, Effect.succeed(message.port))
+      seen.received = message.received
+      if (message.last) Deferred.doneUnsafe(upstreamDone, Effect.void)
+    }
+  )
   const args = [name, ...(name === "policy" && onMetrics !== undefined ? ["--metrics"] : [])]
-  const client = yield* spawn("./client.ts", args, `the client ${name}`, (message: FromClient) => {
+  const client = yield* spawn<FromClient, Start | Begin>("./client.ts", args, `the client ${name}`, (message) => {
     if (message._tag === "Ready") {
       if (message.metrics !== undefined) onMetrics?.(message.metrics)
       return void Deferred.doneUnsafe(ready, Effect.void)

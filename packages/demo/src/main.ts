@@ -6,15 +6,24 @@ import { Command, Flag } from "effect/cli"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import { run } from "./coordinator.ts"
+import { claimsOf } from "./fleet/claims.ts"
+import { runFleet } from "./fleet/run.ts"
+import { scriptOf, usualSeconds } from "./fleet/script.ts"
+import { rate as rateOfEach } from "./fleet/settings.ts"
+import { table as claimsTable, fleetView } from "./fleet/view.ts"
 import { howToWatch } from "./metrics.ts"
-import { table } from "./report.ts"
+import { clientsView, table } from "./report.ts"
 import { Screen } from "./screen.ts"
 import { full, lengthOf, quick } from "./script.ts"
 import { clients, deadline, timeout } from "./settings.ts"
 import { wrap } from "./text.ts"
 import { distrust } from "./verdict.ts"
+
+/** A claim of the fleet does not hold. */
+class ClaimFailed extends Data.TaggedError("ClaimFailed")<{}> {}
 
 class ClosedPipe extends Data.TaggedError("ClosedPipe")<{}> {}
 
@@ -43,6 +52,24 @@ const flags = {
     Flag.withDescription("Serve the metrics of policy for a Prometheus on this machine, and print how to see them"),
     Flag.withDefault(false)
   ),
+  fleet: Flag.Int("fleet").pipe(
+    Flag.withDescription(
+      "The other demo: from 3 to 16 processes share a circuit and a budget over a SQLite file (usual: 8)"
+    ),
+    between(3, 16),
+    Flag.optional
+  ),
+  redis: Flag.Boolean("redis").pipe(
+    Flag.withDescription(
+      "With --fleet: over a Redis server that the demo starts on a free port of the loopback interface"
+    ),
+    Flag.withDefault(false)
+  ),
+  seconds: Flag.Int("seconds").pipe(
+    Flag.withDescription(`With --fleet: how long it takes, from ${usualSeconds} to 300 (default: ${usualSeconds})`),
+    between(usualSeconds, 300),
+    Flag.withDefault(usualSeconds)
+  ),
   json: Flag.Boolean("json").pipe(
     Flag.withDescription("Print the figures as JSON; progress goes to the error output"),
     Flag.withDefault(false)
@@ -70,27 +97,76 @@ const about = (rate: number, seconds: number, width: number): string =>
     .map((text) => wrap(text, width, /^\w+ {2,}/.exec(text)?.[0].length))
     .join("\n")
 
-const demo = Command.make("demo", flags, ({ json, metrics, quick: short, rate, seed }) =>
-  Effect.gen(function* () {
-    const script = short ? quick : full
-    const progress = json ? process.stderr : process.stdout
-    const screen = new Screen(progress, process.env)
-    if (!json) process.stdout.write(`${about(rate, lengthOf(script) / 1000, screen.width)}\n`)
-    const onMetrics = metrics ? (url: string) => void progress.write(`${howToWatch(url)}\n`) : undefined
-    const measured = yield* run({ script, rate, seed, onMetrics }, (moment) => screen.show(moment))
-    const trusted = distrust(script, measured).length === 0
-    const text = json
-      ? JSON.stringify({ rate, seed, script, deadline, trusted, clients: measured }, undefined, 2)
-      : `\n${table(script, measured, screen.paint, screen.width)}`
-    process.stdout.write(`${text}\n`)
-  }).pipe(Effect.raceFirst(pipeClosed))
-).pipe(
+interface Fleet {
+  readonly size: number
+  readonly redis: boolean
+  readonly seconds: number
+  readonly seed: number
+  readonly json: boolean
+}
+
+const aboutFleet = ({ redis, seconds, size }: Fleet, width: number): string =>
+  [
+    `${size} processes make ${rateOfEach} calls a second each to one HTTP service, for ${seconds} seconds. They share a circuit and a retry budget over ${redis ? "a Redis server on this machine" : "a SQLite file: nothing is installed"}.`,
+    "The service goes down and comes back, an operator gives commands, a process is killed, and the board is stopped while the service goes down once more. Every value below is measured.",
+    ""
+  ]
+    .map((text) => wrap(text, width))
+    .join("\n")
+
+const shareInFleet = Effect.fnUntraced(function* (fleet: Fleet) {
+  const { json, redis, seconds, seed, size } = fleet
+  const script = scriptOf(seconds)
+  const backend = redis ? "redis" : "sqlite"
+  const screen = new Screen(json ? process.stderr : process.stdout, process.env, fleetView)
+  if (!json) process.stdout.write(`${aboutFleet(fleet, screen.width)}\n`)
+  const record = yield* runFleet({ backend, size, script, seed }, (moment) => screen.show(moment))
+  const claims = claimsOf(record, script)
+  const text = json
+    ? JSON.stringify({ board: backend, processes: size, seconds, seed, claims }, undefined, 2)
+    : `\n${claimsTable(claims, screen.paint, screen.width)}`
+  process.stdout.write(`${text}\n`)
+  if (!claims.every(({ holds }) => holds)) return yield* new ClaimFailed()
+})
+
+interface Three {
+  readonly rate: number
+  readonly seed: number
+  readonly quick: boolean
+  readonly metrics: boolean
+  readonly json: boolean
+}
+
+const threeClients = Effect.fnUntraced(function* ({ json, metrics, quick: short, rate, seed }: Three) {
+  const script = short ? quick : full
+  const progress = json ? process.stderr : process.stdout
+  const screen = new Screen(progress, process.env, clientsView)
+  if (!json) process.stdout.write(`${about(rate, lengthOf(script) / 1000, screen.width)}\n`)
+  const onMetrics = metrics ? (url: string) => void progress.write(`${howToWatch(url)}\n`) : undefined
+  const measured = yield* run({ script, rate, seed, onMetrics }, (moment) => screen.show(moment))
+  const trusted = distrust(script, measured).length === 0
+  const text = json
+    ? JSON.stringify({ rate, seed, script, deadline, trusted, clients: measured }, undefined, 2)
+    : `\n${table(script, measured, screen.paint, screen.width)}`
+  process.stdout.write(`${text}\n`)
+})
+
+const demo = Command.make("demo", flags, ({ fleet, redis, seconds, ...three }) => {
+  const { json, seed } = three
+  const shown = Option.match(fleet, {
+    onNone: () => threeClients(three),
+    onSome: (size) => shareInFleet({ size, redis, seconds, seed, json })
+  })
+  return Effect.raceFirst(shown, pipeClosed)
+}).pipe(
   Command.withDescription(
     [
       `Three clients (${clients.join(", ")}) under the same load, while the service they call is healthy, slow, hanging,`,
       "failing, down and healthy again. Real HTTP on loopback; all figures are measured. The calls are due at the same",
       "moments for all three. Each client has an upstream of its own, which behaves like the others: with one for all,",
-      "the retries of one client would be counted against the other two."
+      "the retries of one client would be counted against the other two.",
+      "",
+      "With --fleet 8 another one: eight processes share a circuit and a retry budget. Exit code 1 when a claim does not hold."
     ].join("\n")
   )
 )
@@ -107,7 +183,7 @@ const isClosedPipe = (cause: Cause.Cause<unknown>): boolean => Cause.squash(caus
 /** The command line tells its own errors. */
 const tell = (cause: Cause.Cause<unknown>): void => {
   const error = Cause.squash(cause)
-  if (Cause.hasInterruptsOnly(cause) || isClosedPipe(cause)) return
+  if (Cause.hasInterruptsOnly(cause) || isClosedPipe(cause) || error instanceof ClaimFailed) return
   if (typeof error === "object" && error !== null && "_tag" in error && error._tag === "ShowHelp") return
   process.stderr.write(`demo: ${error instanceof Error ? error.message : String(error)}\n`)
 }

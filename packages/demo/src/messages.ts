@@ -46,8 +46,43 @@ export type FromClient =
       readonly last: boolean
     }
 
+/** To the keeper of the board: it is to stand still, and to go on. */
+export type ToBoard = { readonly _tag: "Stop" } | { readonly _tag: "GoOn" }
+
+export type FromBoard =
+  /** A path, or a port. */
+  { readonly _tag: "Where"; readonly where: string } | { readonly _tag: "NoBoard"; readonly problem: string }
+
+/** To a member of the fleet: an operator gives a command there. */
+export interface Command {
+  readonly _tag: "Command"
+  readonly command: "isolate" | "close"
+}
+
+/** What a member of the fleet tells ten times a second: what happened since the last time, and what is. Moments are wall time. */
+export type FromMember =
+  | { readonly _tag: "Ready" }
+  | {
+      readonly _tag: "Seen"
+      readonly state: string
+      readonly inTouch: boolean
+      readonly hasLease: boolean
+      /** The members of the fleet that are alive, as this one was last told. */
+      readonly members: number
+      /** When requests left. */
+      readonly sent: ReadonlyArray<number>
+      readonly transitions: ReadonlyArray<{ readonly at: number; readonly to: string; readonly cause: string }>
+      /** How long each call took that was rejected without a request, in milliseconds. */
+      readonly rejected: ReadonlyArray<number>
+      /** Since its start. */
+      readonly calls: number
+      readonly retries: number
+      /** How much later than due the process came to tell it, in milliseconds: what the machine costs. */
+      readonly late: number
+    }
+
 /** For a child: says something to the coordinator. */
-export const say = (message: FromUpstream | FromClient): void => {
+export const say = (message: FromUpstream | FromClient | FromMember): void => {
   if (process.connected) process.send?.(message)
 }
 
@@ -65,7 +100,7 @@ export const told = (): Told => {
   const begin = Promise.withResolvers<Begin>()
   process.on("message", (message: Start | Begin) => {
     if (message._tag === "Start") start.resolve(message)
-    else begin.resolve(message)
+    else if (message._tag === "Begin") begin.resolve(message)
   })
   return { start: start.promise, begin: begin.promise }
 }

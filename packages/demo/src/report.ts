@@ -1,29 +1,19 @@
 /** Figures as text: the live lines and the table. */
 import type { Figures, Measured, Now, Recovery } from "./measure.ts"
+import type { Paint } from "./paint.ts"
+import type { View } from "./screen.ts"
 import type { Script } from "./script.ts"
 import { type ClientName, clients, deadline, tooLate } from "./settings.ts"
 import { duration, list, percent, times, widest, wrap } from "./text.ts"
 import { distrust, verdict } from "./verdict.ts"
 
-export interface Paint {
-  readonly strong: (text: string) => string
-  readonly faint: (text: string) => string
-}
-
-export const plain: Paint = { strong: (text) => text, faint: (text) => text }
-
-export const colours: Paint = {
-  strong: (text) => `\u001b[1;32m${text}\u001b[0m`,
-  faint: (text) => `\u001b[2m${text}\u001b[0m`
-}
-
 const recovered = (recovery: Recovery | undefined): string =>
   recovery === undefined ? "" : `${recovery.bound ? "> " : ""}${(recovery.after / 1000).toFixed(2)} s`
 
-type Column<Row> = readonly [title: string, width: number, cell: (row: Row) => string]
+export type Column<Row> = readonly [title: string, width: number, cell: (row: Row) => string]
 
 /** The first two columns to the left, figures to the right. */
-const line = (cells: ReadonlyArray<string>, widths: ReadonlyArray<number>): string =>
+export const line = (cells: ReadonlyArray<string>, widths: ReadonlyArray<number>): string =>
   cells
     .map((cell, index) => (index < 2 ? cell.padEnd(widths[index] ?? 0) : cell.padStart(widths[index] ?? 0)))
     .join("  ")
@@ -117,7 +107,7 @@ const phaseName = ({ phase, script }: Moment): string =>
 const heading = (moment: Moment): string =>
   `${Math.floor(clamp(moment.at, moment.length) / 1000)} s of ${moment.length / 1000} s: ${phaseName(moment)}`
 
-const clamp = (at: number, length: number): number => Math.min(length, Math.max(0, at))
+export const clamp = (at: number, length: number): number => Math.min(length, Math.max(0, at))
 
 const liveColumns: ReadonlyArray<Column<readonly [ClientName, Now]>> = [
   ["client", 6, ([client]) => client],
@@ -130,11 +120,10 @@ const liveColumns: ReadonlyArray<Column<readonly [ClientName, Now]>> = [
 
 const liveWidths = liveColumns.map(([, width]) => width)
 
-/** A line that does not fit would be broken, and the block drawn in the wrong place. */
-export const blockWidth = liveWidths.reduce((width, column) => width + column + 2, 0)
+const blockWidth = liveWidths.reduce((width, column) => width + column + 2, 0)
 
 /** A block to be drawn over the one before. */
-export const block = (moment: Moment, paint: Paint): ReadonlyArray<string> => [
+const block = (moment: Moment, paint: Paint): ReadonlyArray<string> => [
   bar(moment) + heading(moment),
   paint.faint(
     line(
@@ -151,13 +140,13 @@ export const block = (moment: Moment, paint: Paint): ReadonlyArray<string> => [
   })
 ]
 
-const bar = ({ at, length }: Moment): string => {
+export const bar = ({ at, length }: Pick<Moment, "at" | "length">): string => {
   const full = Math.round((20 * clamp(at, length)) / length)
   return `[${"#".repeat(full)}${".".repeat(20 - full)}] `
 }
 
 /** For a pipe: what the columns of {@link log} are. */
-export const logTitles = (): string =>
+const logTitles = (): string =>
   [
     `${"until".padEnd(5)}  ${"phase".padEnd(13)}`,
     ...clients.map((client) => `  ${client.padStart(7)}  ${"p99".padStart(7)}`),
@@ -165,7 +154,7 @@ export const logTitles = (): string =>
   ].join("")
 
 /** One line, for a pipe: the second before. */
-export const log = (moment: Moment): string => {
+const log = (moment: Moment): string => {
   const figures = clients.map((client) => {
     const now = moment.clients[client]
     return `  ${percent(now.success).padStart(7)}  ${duration(now.p99).padStart(7)}`
@@ -173,3 +162,6 @@ export const log = (moment: Moment): string => {
   const second = moment.phase < 0 ? "" : `${Math.floor(clamp(moment.at, moment.length) / 1000)} s`
   return `${second.padStart(5)}  ${phaseName(moment).padEnd(13)}${figures.join("")}  ${moment.clients.policy.circuit ?? ""}`.trimEnd()
 }
+
+/** The three clients, live. */
+export const clientsView: View<Moment> = { width: blockWidth, block, logTitles, log }

@@ -121,7 +121,8 @@ class CallRace implements Plan {
       engine.circuits?.isClosed(entry) !== false &&
       engine.permits?.isFree(entry) !== false &&
       allows(fiber) &&
-      engine.budget?.tryHedge(entry.key, fiber) !== false
+      engine.budget?.tryHedge(entry.key, fiber) !== false &&
+      engine.adaptive?.tryHedge(entry) !== false
     if (!mayStart) return delay < left ? delay : Infinity
     spend(fiber)
     this.hedgedAfter = now - attempt.attemptAt
@@ -175,7 +176,7 @@ class SingleAttempt extends PolicyCall {
     const work = super.start(entry, engine, fiber)
     const { attempt, of, race } = this
     if (attempt.running) {
-      of.call.raced(race === undefined ? of.call.attemptAt : attempt.startedAt, true)
+      of.call.raced(attempt, race !== undefined)
       if (race !== undefined) of.arm(race, attempt.startedAt)
     }
     return work
@@ -226,7 +227,10 @@ class SingleAttempt extends PolicyCall {
     const isCut = Cause.hasInterruptsOnly(cause)
     const { wasLate } = this
     this.learn(entry, false, !isCut, fiber)
-    if (!attempt.running) return undefined
+    if (!attempt.running) {
+      engine.adaptive?.end(entry, attempt, "unknown", Number.NaN, Time.monotonicMillis(fiber), fiber)
+      return undefined
+    }
     if (attempt.deadlineHit && this.race !== undefined) entry.history.DeadlineExceeded += 1
     // How long it would have taken is not known, but that it is longer than this.
     if (isCut && wasLate) {

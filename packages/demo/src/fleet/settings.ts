@@ -1,0 +1,22 @@
+/** The policy of the fleet, and what the demo promises of it. */
+
+/** Calls per second of each process. */
+export const rate = 10
+
+/** How long a circuit stays open before a probe. */
+export const openFor = 500
+
+/** How far back the evidence of each process reaches, in milliseconds: with eight of them, that of 40 calls. */
+export const evidence = 500
+
+/** Share of calls that may be retried, and retries per second of the whole fleet on top. */
+export const ratio = 0.1
+export const floor = 10
+
+/** Tokens that each process may save up of the ratio. */
+export const capacity = 2
+
+/** How often a process tells what it has seen, in milliseconds. */
+export const tick = 100
+
+export type Backend = "sqlite" | "redis"
