@@ -168,6 +168,7 @@ export const stats = (
   running: 0,
   waiting: 0,
   maxConcurrent: undefined,
+  fleetPermits: undefined,
   maxQueued: undefined,
   balance: undefined,
   capacity: undefined,
