@@ -9,7 +9,7 @@ import * as Peers from "../Peers.ts"
 import * as References from "../References.ts"
 import * as Scenario from "../Scenario.ts"
 import * as Scenarios from "../Scenarios.ts"
-import type * as Sender from "../Sender.ts"
+import * as Sender from "../Sender.ts"
 import * as Trace from "../Trace.ts"
 import { importTypeScript } from "./modules.ts"
 import { fail, frontier, UsageError } from "./options.ts"
@@ -18,6 +18,7 @@ import { textOf, unreadable } from "./paths.ts"
 /** All named senders: those of the lab, the tuned ones, the second bound, and the other libraries, which are slow to run. */
 export const namedSenders: ReadonlyArray<Sender.Sender> = [
   ...Lab.senders,
+  Sender.adaptive,
   References.resilience4jBest,
   References.clairvoyant,
   ...Peers.all
@@ -26,6 +27,7 @@ export const namedSenders: ReadonlyArray<Sender.Sender> = [
 /** The senders of drawn scenarios: those of the lab, and what to hold them against. */
 export const drawnSenders: ReadonlyArray<Sender.Sender> = [
   ...Lab.senders,
+  Sender.adaptive,
   References.resilience4jBest,
   References.clairvoyant
 ]
