@@ -49,10 +49,10 @@ const hasTest = (code: string, name: string): boolean =>
   code.includes(`\`${name}\${`)
 
 describe("the contract", () => {
-  it("has the eighteen laws", () => {
+  it("has the nineteen laws", () => {
     assert.deepStrictEqual(
       laws.map((law) => law.number),
-      Array.from({ length: 18 }, (_, index) => index + 1)
+      Array.from({ length: 19 }, (_, index) => index + 1)
     )
   })
 

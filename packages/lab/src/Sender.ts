@@ -156,7 +156,13 @@ export const policy = <P extends Policy.Part, Rules>(
       const protect = policy.protect as unknown as (options: {
         readonly key: string
       }) => (self: Effect.Effect<void, Failure>) => Effect.Effect<void, unknown>
-      return (call) => call.attempt.pipe(protect({ key: call.key }))
+      // Once per shard: the options of a call are checked each time that `protect` gets them.
+      const made = new Map<string, ReturnType<typeof protect>>()
+      return (call) => {
+        const protectKey = made.get(call.key) ?? protect({ key: call.key })
+        made.set(call.key, protectKey)
+        return protectKey(call.attempt)
+      }
     })
 })
 

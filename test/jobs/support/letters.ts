@@ -1,0 +1,31 @@
+/**
+ * A process that puts numbered letters and replays them, and says what it does: `putting n`, `put n`, `handling n`. It says it with a
+ * write that a kill does not take back. Arguments: the directory, the first number, and the lease in milliseconds.
+ */
+
+import { writeSync } from "node:fs"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as DeadLetter from "effect-resilience/jobs/DeadLetter"
+import { spoolIn } from "./stores.ts"
+
+const [directory = "", first = "0", lease = "100"] = process.argv.slice(2)
+
+const say = (line: string) => Effect.sync(() => writeSync(1, `${line}\n`))
+
+const program = Effect.gen(function* () {
+  const letters = yield* DeadLetter.make("crash", { message: Schema.Number, key: String, maxReplays: 1000 })
+  const put = Effect.gen(function* () {
+    for (let n = Number(first); ; n++) {
+      yield* say(`putting ${n}`)
+      yield* letters.put(n)
+      yield* say(`put ${n}`)
+    }
+  })
+  const replay = Effect.forever(
+    letters.replay((n) => say(`handling ${n}`), { concurrency: 2, lease: Number(lease), limit: 20 })
+  )
+  yield* Effect.all([put, replay], { concurrency: 2 })
+})
+
+await Effect.runPromise(Effect.provide(program, spoolIn(directory)))
