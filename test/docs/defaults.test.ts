@@ -149,7 +149,10 @@ const pages: Readonly<Record<string, () => Defaults>> = {
   }),
   policy: () => ({
     ...Object.fromEntries(
-      ["deadline", "retry", "budget", "breaker", "bulkhead", "adaptive", "timeout", "rollout"].map((part) => [part, "none"])
+      ["deadline", "retry", "budget", "breaker", "bulkhead", "adaptive", "timeout", "rollout"].map((part) => [
+        part,
+        "none"
+      ])
     ),
     mode: `\`"${mode}"\``,
     ...keys,
