@@ -111,7 +111,7 @@ export const senderNamed = ({ senders }: Catalogue, name: string): Sender.Sender
   senders.find((sender) => sender.name === name) ??
   fail(`no such sender: ${name}; there are ${[...new Set(senders.map(({ name }) => name))].join(", ")}`)
 
-const named: ReadonlyMap<string, Scenario.Input> = new Map(Object.entries(Scenarios.all))
+const named: ReadonlyMap<string, Scenario.Input> = new Map(Object.entries({ ...Scenarios.all, ...Scenarios.more }))
 
 /** A named scenario as it is written. */
 export const scenarioNamed = (name: string): Scenario.Input =>
