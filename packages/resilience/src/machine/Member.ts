@@ -865,6 +865,7 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     if (one.generation < link.generation) return
     const isLater = one.generation > link.generation
     const before = link.phase
+    const isNews = one.suspect === 1 && !link.suspect
     link.suspect = one.suspect === 1
     link.generation = one.generation
     link.phase = one.phase
@@ -876,6 +877,8 @@ export class Member<C extends Circuit.Circuit<unknown>> {
       link.forget()
     }
     if (this.isActive(link)) this.active.add(link)
+    // A quorum waits only a little for what this member sees: its next report is due earlier than a calm one.
+    if (isNews) this.local.wake()
     if (before === Board.Closed && one.phase !== Board.Closed) this.local.fleetOpened(one, now)
     if (one.phase === Board.Closed) this.followClosed(link, before, now)
     else this.followOpen(link, one, isLater || before === Board.Closed, sentAt, now, random)
