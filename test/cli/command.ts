@@ -1,10 +1,15 @@
-/** The command `resilience`, bundled as it is published, run as a process. */
+/** The command `resilience`, in this process, or bundled as it is published and run as a process. */
 import { type ChildProcess, spawn } from "node:child_process"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { Readable } from "node:stream"
 import { afterAll, beforeAll } from "@effect/vitest"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
 import { bundle } from "../../packages/cli/bundle.ts"
+import { program } from "../../packages/cli/src/command.ts"
+import * as Host from "../../packages/cli/src/host.ts"
 
 export interface Ended {
   readonly code: number
@@ -15,13 +20,27 @@ export interface Ended {
 let folder = ""
 let file = ""
 
-/** Bundles the command once for a file of tests, with a folder for its state. */
+/** Bundles the command once for all files of tests of a thread. */
+const bundleOnce = async (): Promise<void> => {
+  if (file !== "") return
+  const bin = mkdtempSync(join(tmpdir(), "resilience-bin-"))
+  process.once("exit", () => rmSync(bin, { recursive: true, force: true }))
+  file = await bundle(bin)
+}
+
+/** A folder for the state of a file of tests. */
 export const useCommand = (): void => {
   beforeAll(async () => {
+    await bundleOnce()
     folder = mkdtempSync(join(tmpdir(), "resilience-test-"))
-    file = await bundle(join(folder, "bin"))
+    process.env["RESILIENCE_STATE_DIR"] = join(folder, "state")
+    process.env["FOLDER"] = folder
   }, 60_000)
-  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+  afterAll(() => {
+    delete process.env["RESILIENCE_STATE_DIR"]
+    delete process.env["FOLDER"]
+    rmSync(folder, { recursive: true, force: true })
+  })
 }
 
 /** The file of the command. */
@@ -45,7 +64,6 @@ export interface Started {
 
 export const start = (...args: ReadonlyArray<string>): Started => {
   const child = spawn(process.execPath, [file, ...args], {
-    env: { ...process.env, RESILIENCE_STATE_DIR: join(folder, "state"), FOLDER: folder },
     stdio: ["ignore", "pipe", "pipe"]
   })
   const text = { stdout: "", stderr: "" }
@@ -61,7 +79,36 @@ export const start = (...args: ReadonlyArray<string>): Started => {
   return { child, ended }
 }
 
-export const resilience = (...args: ReadonlyArray<string>): Promise<Ended> => start(...args).ended
+let commands = 0
+
+/** Runs the command in this process, which takes no second: its jobs are processes. */
+export const resilienceWith = async (input: string, ...args: ReadonlyArray<string>): Promise<Ended> => {
+  const name = fileNamed(`command-${commands++}`)
+  const texts = { stdout: `${name}.stdout`, stderr: `${name}.stderr` }
+  const [stdout, stderr] = [openSync(texts.stdout, "a+"), openSync(texts.stderr, "a+")] as const
+  const streamOf = (descriptor: number): Host.Stream => ({
+    descriptor,
+    write: (text) => void writeSync(descriptor, text)
+  })
+  const host: Host.Service = {
+    openInput: () => Readable.from([input]),
+    stdout: streamOf(stdout),
+    stderr: streamOf(stderr),
+    isTerminal: false,
+    exitCode: 0
+  }
+  const console_: Console.Console = Object.assign(Object.create(console), {
+    log: (...lines: ReadonlyArray<unknown>) => host.stdout.write(`${lines.join(" ")}\n`),
+    error: (...lines: ReadonlyArray<unknown>) => host.stderr.write(`${lines.join(" ")}\n`)
+  })
+  await Effect.runPromiseExit(
+    program(args).pipe(Effect.provideService(Host.Host, host), Effect.provideService(Console.Console, console_))
+  )
+  for (const descriptor of [stdout, stderr]) closeSync(descriptor)
+  return { code: host.exitCode, stdout: readFileSync(texts.stdout, "utf8"), stderr: readFileSync(texts.stderr, "utf8") }
+}
+
+export const resilience = (...args: ReadonlyArray<string>): Promise<Ended> => resilienceWith("", ...args)
 
 /** Waits until something holds. */
 export const until = async (what: string, holds: () => boolean): Promise<void> => {

@@ -23,7 +23,7 @@ describe("status", () => {
     await run("feed", "exit 3")
     assert.match(
       await ok("status", "feed"),
-      /^NAME .*\nfeed {2}failed {2}\S+ ago {2}3 {5}\S+ {2}1 {2}.*closed \(1 of 2\) {2}- {2}/
+      /^NAME .*\nfeed {2}failed {2}\S+ ago +3 +\S+ +1 {2}.*closed \(1 of 2\) {2}- {2}/
     )
     await run("feed", "exit 3")
     assert.strictEqual((await run("feed", "exit 0")).code, 69)
@@ -42,6 +42,20 @@ describe("status", () => {
     assert.deepInclude(failing.totals, { failure: 2, refused: 1, openings: 1 })
     assert.strictEqual(failing.budget.capacity, 10)
     assert.match(await ok("status"), /feed .* 2 +1 +open until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \(in (59m\d*s?|1h)\)/)
+
+    assert.strictEqual(failing.circuit.why, "after 2 failed runs in a row; the last one failed with exit 3")
+    assert.isAbove(Date.parse(failing.circuit.since), Date.now() - 600_000)
+    const text = await ok("status", "feed")
+    assert.match(text, / {2}runs +failed, failed \(the newest first\)\n {2}last success +none yet\n/)
+    assert.match(
+      text,
+      / {4}since +\d{4}-\S+ \S+ \(\S+ ago\)\n {4}why +after 2 failed runs in a row; the last one failed with exit 3\n/
+    )
+    assert.match(text, / {2}budget +10\.0 of 10 retries\n/)
+    assert.deepStrictEqual(
+      failing.recent.map(({ outcome }: { readonly outcome: string }) => outcome),
+      ["failed", "failed"]
+    )
 
     await run("feed", "exit 3", "1ms")
     assert.strictEqual((await statusOf("feed")).circuit.state, "half-open")
@@ -81,6 +95,17 @@ describe("status", () => {
     assert.match(await ok("history", "long"), /\n.* ok .*\n.* lost +137 .* resilience was killed\n$/)
   })
 
+  it("is shown again and again with --watch", async () => {
+    const watching = start("status", "--watch", "--every=20ms")
+    let shown = ""
+    watching.child.stdout?.on("data", (chunk) => {
+      shown += chunk
+    })
+    await until("it was shown three times", () => shown.split("NAME").length > 3)
+    watching.child.kill("SIGINT")
+    assert.strictEqual((await watching.ended).code, 130)
+  })
+
   it("names the jobs that it knows when it is asked for another one", async () => {
     const { code, stderr } = await resilience("status", "nothing")
     assert.strictEqual(code, 125)
@@ -102,7 +127,7 @@ describe("control", () => {
     const { overrides, skipped } = await statusOf("iso")
     assert.strictEqual(skipped, 2)
     assert.deepInclude(overrides[0], { command: "isolate", by: "ann", reason: "INC-7" })
-    assert.include(await ok("status", "iso"), `#${overrides[0].id} isolate for 14m`)
+    assert.match(await ok("status", "iso"), new RegExp(`#${overrides[0].id} isolate for 1[45]m`))
     assert.strictEqual(await ok("control", "undo", String(overrides[0].id)), "iso: isolate undone\n")
     assert.strictEqual((await resilience("control", "undo", String(overrides[0].id))).code, 125)
     // The circuit is as it was: one failure more opens it.

@@ -125,7 +125,7 @@ describe("the file of the state", () => {
     const codes = await Promise.all(
       Array.from({ length: 16 }, (_, index) => {
         const name = index < 8 ? ["one", "--overlap", index < 4 ? "allow" : "wait"] : [`of-${index}`]
-        return resilience("run", "-n", ...name, "--open-after", "30", ...sh("exit 3"))
+        return start("run", "-n", ...name, "--open-after", "30", ...sh("exit 3")).ended
       })
     )
     assert.deepStrictEqual(

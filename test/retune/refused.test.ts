@@ -142,12 +142,12 @@ describe("what cannot change live is refused with a sentence", () => {
   refuses(
     whole,
     { keys: { maxKeys: 3 } },
-    "Policy app/P: keys cannot change while the policy runs; what can are mode, rollout, deadline, timeout, retry, budget, breaker, bulkhead"
+    "Policy app/P: keys cannot change while the policy runs; what can are mode, rollout, deadline, timeout, retry, budget, breaker, bulkhead, adaptive"
   )
   refuses(
     whole,
     { stats: { window: 3000 } },
-    "Policy app/P: stats cannot change while the policy runs; what can are mode, rollout, deadline, timeout, retry, budget, breaker, bulkhead"
+    "Policy app/P: stats cannot change while the policy runs; what can are mode, rollout, deadline, timeout, retry, budget, breaker, bulkhead, adaptive"
   )
   refuses(
     whole,
@@ -167,7 +167,7 @@ describe("what cannot change live is refused with a sentence", () => {
   refuses(
     whole,
     { timeot: 1 },
-    "Policy app/P: there is no option timeot; there are mode, rollout, deadline, timeout, retry, budget, breaker, bulkhead"
+    "Policy app/P: there is no option timeot; there are mode, rollout, deadline, timeout, retry, budget, breaker, bulkhead, adaptive"
   )
   refuses(
     whole,

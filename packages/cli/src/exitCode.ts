@@ -1,7 +1,8 @@
 /** The exit codes of `resilience run` that are not those of the job. */
 
-/** Already running, as `EX_TEMPFAIL` of sysexits.h: another run may find it free. */
+/** Already running, or too late, as `EX_TEMPFAIL` of sysexits.h: another run may find it free. */
 export const alreadyRunning = 75
+export const tooLate = 75
 /** Its circuit is open, or it is isolated: `EX_UNAVAILABLE` of sysexits.h. */
 export const unavailable = 69
 /** As GNU timeout. */

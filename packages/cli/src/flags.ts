@@ -3,22 +3,7 @@ import { homedir } from "node:os"
 import { join } from "node:path"
 import { Flag } from "effect/cli"
 import * as Option from "effect/Option"
-import * as ExitCode from "./exitCode.ts"
 import * as Settings from "./run/settings.ts"
-
-/** What the process ends with. */
-let exitCode = 0
-
-export const getExitCode = (): number => exitCode
-export const setExitCode = (code: number): void => {
-  exitCode = code
-}
-
-/** Says what is wrong, and ends the command with it. */
-export const mistake = (text: string): void => {
-  process.stderr.write(`resilience: ${text}\n`)
-  exitCode = ExitCode.ownFailure
-}
 
 export const text = (name: string, description: string) => Flag.String(name).pipe(Flag.withDescription(description))
 
@@ -41,6 +26,19 @@ const aDuration = "a duration such as 500ms, 30s, 10m or 1h30m"
 
 export const duration = (name: string, description: string) =>
   parsed(name, "duration", description, Settings.parseDuration, aDuration)
+
+/** As `duration`, with an end. */
+export const finite = (name: string, description: string) =>
+  parsed(
+    name,
+    "duration",
+    description,
+    (given) => {
+      const millis = Settings.parseDuration(given)
+      return millis !== undefined && Number.isFinite(millis) ? millis : undefined
+    },
+    aDuration
+  )
 
 export const positive = (name: string, description: string) =>
   parsed(

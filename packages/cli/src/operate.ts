@@ -5,6 +5,7 @@ import { Argument, Command, Flag } from "effect/cli"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Flags from "./flags.ts"
+import * as Host from "./host.ts"
 import * as Settings from "./run/settings.ts"
 
 /** Loaded when a command needs it. */
@@ -13,13 +14,10 @@ const show = Effect.promise(() => import("./state/show.ts"))
 
 /** Writes the text, or what is wrong. */
 const print = (make: (now: number) => string): Effect.Effect<void> =>
-  Effect.map(Clock.currentTimeMillis, (now) => {
-    try {
-      process.stdout.write(make(now))
-    } catch (error) {
-      Flags.mistake(error instanceof Error ? error.message : String(error))
-    }
-  })
+  Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.try({ try: () => make(now), catch: Host.messageOf })).pipe(
+    Effect.flatMap(Host.print),
+    Effect.catch(Host.mistake)
+  )
 
 const json = Flag.Boolean("json").pipe(Flag.withDescription("Prints JSON"), Flag.withDefault(false))
 
@@ -28,14 +26,35 @@ const name = Argument.String("name").pipe(
   Argument.filter(Settings.isName, () => Flags.aName)
 )
 
+/** Clears the screen of a terminal. */
+const clear = "\u001b[H\u001b[2J\u001b[3J"
+
 export const status = Command.make(
   "status",
-  { name: Argument.optional(name), json, stateDir: Flags.stateDir },
-  ({ json, name, stateDir }) =>
-    Effect.flatMap(show, (show) => print((now) => show.status(stateDir, Option.getOrUndefined(name), json, now)))
+  {
+    name: Argument.optional(name),
+    json,
+    watch: Flag.Boolean("watch").pipe(
+      Flag.withAlias("w"),
+      Flag.withDescription("Shows it again and again, until Ctrl-C"),
+      Flag.withDefault(false)
+    ),
+    every: Flags.positive("every", "How often --watch shows it (default: 2s)"),
+    stateDir: Flags.stateDir
+  },
+  ({ every = 2000, json, name, stateDir, watch }) =>
+    Effect.gen(function* () {
+      const { status } = yield* show
+      const once = print((now) => status(stateDir, Option.getOrUndefined(name), json, now))
+      if (!watch) return yield* once
+      const { isTerminal } = yield* Host.Host
+      const begin = isTerminal ? Host.print(clear) : Effect.void
+      return yield* Effect.andThen(begin, once).pipe(Effect.andThen(Effect.sleep(every)), Effect.forever)
+    })
 ).pipe(
   Command.withDescription(
-    "Shows each job: how its last run ended, failed runs in a row, runs since that were not admitted, its circuit, the process that runs it, and what an operator has set"
+    `Shows each job: how its last run ended, failed runs in a row, runs since that were not admitted, its circuit, the process that runs it, and what an operator has set.
+With a name also the outcomes of its last runs, since when its circuit is open, until when and why, its budget, when it is due and what its spool holds.`
   ),
   Command.withShortDescription("Shows how the jobs are")
 )

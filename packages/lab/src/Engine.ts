@@ -157,6 +157,11 @@ class World implements Engine, Clock.Clock, Scheduler.Scheduler, Scheduler.Sched
   readonly currentTimeMillis = Effect.sync(() => this.currentTimeMillisUnsafe())
   readonly currentTimeNanos = Effect.sync(() => this.currentTimeNanosUnsafe())
   readonly monotonicTimeNanos = Effect.sync(() => this.monotonicTimeNanosUnsafe())
+  /** What `effect-resilience` reads in place of the members below: its timers need no fibers then. */
+  readonly "~effect-resilience/Clock/direct" = {
+    millis: () => Math.round(this.now * 1e6) / 1e6,
+    after: (delay: number, what: () => void) => this.after(delay, what)
+  }
   private readonly seed: number
   private readonly epoch: number
   private readonly maxEvents: number

@@ -156,7 +156,13 @@ export const policy = <P extends Policy.Part, Rules>(
       const protect = policy.protect as unknown as (options: {
         readonly key: string
       }) => (self: Effect.Effect<void, Failure>) => Effect.Effect<void, unknown>
-      return (call) => call.attempt.pipe(protect({ key: call.key }))
+      // Once per shard: the options of a call are checked each time that `protect` gets them.
+      const made = new Map<string, ReturnType<typeof protect>>()
+      return (call) => {
+        const protectKey = made.get(call.key) ?? protect({ key: call.key })
+        made.set(call.key, protectKey)
+        return protectKey(call.attempt)
+      }
     })
 })
 
@@ -301,4 +307,17 @@ export const oursBreakerOnly: Sender = policy(
   "ours-breaker",
   "effect-resilience: breaker, timeout and deadline at their defaults",
   ({ scenario }) => Policy.make("ours-breaker", { deadline: scenario.deadline, breaker: {}, timeout: scenario.timeout })
+)
+
+/**
+ * `effect-resilience` with nothing configured: an adaptive policy that knows the timeout and the deadline.
+ *
+ * @category senders
+ * @since 0.1.0
+ */
+export const adaptive: Sender = policy(
+  "adaptive",
+  "effect-resilience, adaptive: knows the timeout and the deadline, and finds out the rest",
+  ({ scenario: { deadline, timeout } }) =>
+    Policy.make("adaptive", { deadline, timeout, retry: Retry.backoff(), adaptive: {} })
 )

@@ -178,6 +178,21 @@ export interface Changed extends Base<"Changed"> {
 }
 
 /**
+ * Emitted when an adaptive policy began to limit its calls, lowered the limit, or lifted it. A limit that grows emits nothing.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LimitChanged extends Base<"LimitChanged"> {
+  /** Attempts that may be in flight now; not set when the limit was lifted, and while calls are paced. */
+  readonly limit?: number
+  /** The limit before; not set when there was none. */
+  readonly before?: number
+  /** Which rule decided, and on which figures. */
+  readonly evidence: Evidence
+}
+
+/**
  * Emitted by a stream that fell behind, in place of the events that it lost. `policy`, `key` and `at` are those of the
  * first of them.
  *
@@ -197,6 +212,7 @@ export interface EventsLost extends Base<"EventsLost"> {
  */
 export type Decided =
   | Transition
+  | LimitChanged
   | Rejected
   | RetryScheduled
   | GaveUp

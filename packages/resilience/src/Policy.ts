@@ -22,6 +22,7 @@ import type * as Change from "./Change.ts"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import * as Event from "./Event.ts"
 import { inScope } from "./engine/acquire.ts"
+import type { AdaptiveSettings } from "./engine/adaptive.ts"
 import { type BudgetSettings, gatedScheduleOf } from "./engine/budget.ts"
 import * as Changes from "./engine/changes.ts"
 import * as FromConfig from "./engine/config.ts"
@@ -69,6 +70,7 @@ import { defaultKey } from "./Types.ts"
  * | `budget` | how many retries are allowed | see `RetryBudget.Options` |
  * | `breaker` | a circuit per key | see `CircuitBreaker.Options` |
  * | `bulkhead` | permits per key | `maxConcurrent` is required |
+ * | `adaptive` | in place of breaker, bulkhead and budget: a limit, paced probes and priced retries that it finds itself | `{ wait: true }`; needs `timeout` |
  * | `timeout` | time for one attempt | |
  * | `mode` | whether calls are enforced, observed or left alone | `"enforce"` |
  * | `rollout` | the share of the traffic that is enforced, the rest is observed | |
@@ -93,6 +95,11 @@ export interface Options {
   readonly breaker?: Omit<CircuitBreaker.Options, "keys"> | undefined
   /** How many calls run at once. */
   readonly bulkhead?: Omit<Bulkhead.Options, "keys"> | undefined
+  /**
+   * In place of a breaker, a bulkhead and a budget: finds out from the latencies and failures of each key how many calls may be in
+   * flight, when to send probes only, and what a retry costs. It needs `timeout`, and uses `deadline`.
+   */
+  readonly adaptive?: AdaptiveOptions | undefined
   /** Time for one attempt. A duration above zero, at most the deadline. */
   readonly timeout?: Duration.Input | undefined
   /**
@@ -115,6 +122,27 @@ export interface Options {
    * is shared, and nothing required.
    */
   readonly shared?: Shared.Options | undefined
+}
+
+/**
+ * Options of the adaptive part of a policy. Nothing has to be set: its rules use the `timeout` and the `deadline` of the policy, and
+ * learn the rest.
+ *
+ * **Details** The classification says which outcomes are failures, as for a breaker. A throttled error, an unprocessed error with
+ * `retryAfter`, and a `BulkheadFull` of another service count as late answers and not as failures, whatever the classification says.
+ *
+ * `retry` of the policy needs no numbers either: of a `Retry.backoff` that does not set them, `base` is a tenth of the deadline, `cap`
+ * the deadline and `times` 3.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AdaptiveOptions extends Outcome.Classification {
+  /**
+   * Whether a call for which there is no room waits, as long as it can still make it: the newest first. `false` rejects it at once, for
+   * callers that have something better to do, such as a fallback. Default: `true`.
+   */
+  readonly wait?: boolean | undefined
 }
 
 /**
@@ -212,6 +240,16 @@ export interface RetryConfigValues extends Retry.BackoffConfigValues {
 }
 
 /**
+ * The options of the adaptive part of a policy that can be read from `Config`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AdaptiveConfigValues {
+  readonly wait?: boolean
+}
+
+/**
  * The options of a policy that can be read from `Config`; what is not set stays as the class has it.
  *
  * @category models
@@ -227,6 +265,7 @@ export interface ConfigValues {
   readonly budget?: RetryBudget.ConfigValues
   readonly breaker?: CircuitBreaker.ConfigValues
   readonly bulkhead?: Bulkhead.ConfigValues
+  readonly adaptive?: AdaptiveConfigValues
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -239,7 +278,7 @@ export interface ConfigValues {
  * @category models
  * @since 0.1.0
  */
-export type Part = "deadline" | "retry" | "breaker" | "bulkhead" | "timeout"
+export type Part = "deadline" | "retry" | "breaker" | "bulkhead" | "adaptive" | "timeout"
 
 /**
  * The parts among the options. An optional part counts: the error type names too much rather than too little.
@@ -263,7 +302,8 @@ type InputOf<O> = [ScheduleOf<O>] extends [Schedule.Schedule<infer _Out, infer I
   ? Input
   : unknown
 
-type BreakerOf<O> = O extends { readonly breaker: infer B } ? B : {}
+/** The part that has the classification. */
+type ClassifyingOf<O> = O extends { readonly breaker: infer B } ? B : O extends { readonly adaptive: infer A } ? A : {}
 
 /**
  * What a policy demands of the effects that it protects: the classification of its breaker, as `input` the errors that its
@@ -275,8 +315,8 @@ type BreakerOf<O> = O extends { readonly breaker: infer B } ? B : {}
 export type RulesOf<O> = WithRetryWhen<
   O,
   unknown extends InputOf<O>
-    ? Outcome.ClassificationOf<BreakerOf<O>>
-    : Outcome.ClassificationOf<BreakerOf<O>> & { readonly input: InputOf<O> }
+    ? Outcome.ClassificationOf<ClassifyingOf<O>>
+    : Outcome.ClassificationOf<ClassifyingOf<O>> & { readonly input: InputOf<O> }
 >
 
 type WithRetryWhen<O, Rules> = O extends { readonly retry: { readonly retryWhen: infer When extends Predicate } }
@@ -312,8 +352,8 @@ type OwnErrors<E, P> = [Exclude<E, Rejection.Rejection>] extends [never] ? Attem
 export type ErrorOf<E, P> = [P] extends [infer Q] // so that the compiler shows the union and not its name
   ?
       | ("retry" extends Q ? Transient.AfterRetry<AttemptErrors<E, Q>> : AttemptErrors<E, Q>)
-      | ("breaker" extends Q ? Rejection.CircuitOpen : never)
-      | ("bulkhead" extends Q ? Rejection.BulkheadFull : never)
+      | (Q extends "breaker" | "adaptive" ? Rejection.CircuitOpen : never)
+      | (Q extends "bulkhead" | "adaptive" ? Rejection.BulkheadFull : never)
       | ("deadline" extends Q ? Rejection.DeadlineExceeded : never)
   : never
 
@@ -337,7 +377,9 @@ export type CanProtect<A, E, P, Rules, R = never> = Types.First<
           Retry.TakesErrors<AttemptErrors<E, P>, InputRule<Rules>>
         ]
       : []),
-    ...("breaker" extends P ? [Outcome.CanTrip<A, AttemptErrors<E, P>, Rules, R, OwnErrors<E, P>>] : [])
+    ...("breaker" extends P ? [Outcome.CanTrip<A, AttemptErrors<E, P>, Rules, R, OwnErrors<E, P>>] : []),
+    // It has a timeout, and that is always something to judge by.
+    ...("adaptive" extends P ? [Outcome.CanTrip<A, AttemptErrors<E, P>, Rules, R, AttemptErrors<E, P>>] : [])
   ]
 >
 
@@ -352,7 +394,17 @@ export type Sensible<O> = Types.First<
     Types.NoUnknownOptions<
       O,
       Options,
-      "retry" | "breaker" | "bulkhead" | "budget" | "probes" | "openFor" | "keys" | "stats" | "rollout" | "shared"
+      | "retry"
+      | "breaker"
+      | "bulkhead"
+      | "adaptive"
+      | "budget"
+      | "probes"
+      | "openFor"
+      | "keys"
+      | "stats"
+      | "rollout"
+      | "shared"
     >,
     [ScheduleOf<O>] extends [never]
       ? unknown
@@ -363,15 +415,35 @@ export type Sensible<O> = Types.First<
           : [Schedule.Env<ScheduleOf<O>>] extends [never]
             ? unknown
             : "The schedule of `retry` needs a service: a policy takes a schedule that needs none",
+    IsSure<O, "adaptive"> extends true ? FitsAdaptive<O> : unknown,
     IsGiven<O, "budget"> extends true
       ? IsGiven<O, "retry"> extends true
         ? unknown
         : "A `budget` pays for retries: give `retry` too, or leave `budget` out"
       : [PartsOf<O>] extends [never]
-        ? "A policy needs at least one of deadline, retry, breaker, bulkhead and timeout"
+        ? "A policy needs at least one of deadline, retry, breaker, bulkhead, adaptive and timeout"
         : unknown
   ]
 >
+
+/** Options whose type does not say whether there is a part are checked when the policy is made. */
+type IsSure<O, Field extends keyof Options> = Field extends keyof O
+  ? undefined extends O[Field]
+    ? false
+    : true
+  : false
+
+/** What goes with `adaptive`. */
+type FitsAdaptive<O> =
+  IsGiven<O, "timeout"> extends false
+    ? "`adaptive` needs `timeout`: how long an answer may take is what it cannot find out"
+    : IsSure<O, "breaker"> extends true
+      ? "`adaptive` sends probes where a `breaker` would open: leave `breaker` out"
+      : IsSure<O, "bulkhead"> extends true
+        ? "`adaptive` limits calls as a `bulkhead` does: leave `bulkhead` out, or put a Bulkhead around the effect"
+        : IsSure<O, "budget"> extends true
+          ? "`adaptive` pays for retries: leave `budget` out"
+          : unknown
 
 type IsGiven<O, Field extends keyof Options> = Field extends keyof O
   ? [O[Field]] extends [undefined]
@@ -511,7 +583,8 @@ export interface ApplyStream<P extends Part, Rules, R2> {
 
 /**
  * Commands of an operator, each for one key, or for all keys when none is given. Those on the circuit throw a `RangeError` in a
- * policy without a breaker, and `resize` in one without a bulkhead.
+ * policy without a breaker or an adaptive part, and `resize` in one without a bulkhead. An adaptive part has a circuit that only an
+ * operator opens; `close` and `reset` lift its limits and its pacing, and `disable` lets every call through uncounted.
  *
  * @category models
  * @since 0.1.0
@@ -568,11 +641,15 @@ export interface Values {
   readonly budget?: RetryBudget.Values | undefined
   readonly breaker?: CircuitBreaker.Values | undefined
   readonly bulkhead?: Bulkhead.Values | undefined
+  readonly adaptive?: { readonly wait?: boolean | undefined } | undefined
 }
+
+/** A number of a snapshot. */
+const Learned = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
 
 /**
  * Describes the state of a policy at one moment as JSON-safe data, to restore it after a restart: its circuits with what their trip
- * policies have counted, the balances of its own budget, and the permits that `resize` has changed.
+ * policies have counted, the balances of its own budget, the permits that `resize` has changed, and what an adaptive part has learned.
  *
  * **Details** It has the parts that the policy has. A shared budget has a snapshot of its own. Stats are not part of it.
  *
@@ -585,7 +662,33 @@ export const Snapshot = Schema.Struct({
   at: Schema.Finite,
   breaker: Schema.optionalKey(Schema.Struct(CircuitBreaker.circuitsFields)),
   budget: Schema.optionalKey(Schema.Struct(RetryBudget.balancesFields)),
-  bulkhead: Schema.optionalKey(Schema.Struct(Bulkhead.permitsFields))
+  bulkhead: Schema.optionalKey(Schema.Struct(Bulkhead.permitsFields)),
+  /** What an adaptive policy has learned of its keys; times in milliseconds. */
+  adaptive: Schema.optionalKey(
+    Schema.Struct({
+      keys: Schema.Array(
+        Schema.Struct({
+          key: Schema.String,
+          /** The mean latency of good answers. */
+          mean: Learned,
+          /** The usual share of late answers. */
+          late: Learned,
+          /** The usual number of calls in flight. */
+          inFlight: Learned,
+          /** Recent calls. */
+          calls: Learned,
+          /** What retries may cost. */
+          tokens: Learned,
+          /** The gap between probes, the age of the outage, and whether it began with failures; of a key that was paced. */
+          gap: Schema.optionalKey(Learned),
+          down: Schema.optionalKey(Learned),
+          failing: Schema.optionalKey(Schema.Boolean),
+          /** Of a key that was limited. */
+          limit: Schema.optionalKey(Learned)
+        })
+      )
+    })
+  )
 })
 
 /**
@@ -679,7 +782,11 @@ export interface Policy<P extends Part = never, Rules = {}, R = never> {
 
 const module = "Policy"
 
-const resolveRetry = (where: string, retry: NonNullable<Options["retry"]>): RetrySettings => {
+const resolveRetry = (
+  where: string,
+  retry: NonNullable<Options["retry"]>,
+  known: Retry.Backoff | undefined
+): RetrySettings => {
   const here = Check.inside(where, "retry")
   const options = Check.isSchedule(retry) ? undefined : retry
   if (options !== undefined) {
@@ -697,7 +804,43 @@ const resolveRetry = (where: string, retry: NonNullable<Options["retry"]>): Retr
   if (gatedScheduleOf(schedule) !== undefined) {
     throw new RangeError(`${here}: schedule must not be gated, got one that is: give the budget as \`budget\``)
   }
-  return Retry.resolve(here, schedule, options)
+  const given = Check.isSchedule(schedule) ? Retry.backoffOf(schedule as object) : undefined
+  return Retry.resolve(
+    here,
+    given === undefined || known === undefined ? schedule : Retry.backoff(backoffWith(given, known)),
+    options
+  )
+}
+
+/** A backoff with what is known of the policy in place of the defaults. A `base` of the user's keeps the `cap` that goes with it. */
+const backoffWith = (given: Retry.Backoff, { base, cap, times }: Retry.Backoff): Retry.Backoff => ({
+  ...given,
+  times: given.times ?? times,
+  ...(given.base === undefined && given.cap === undefined ? { base, cap } : {})
+})
+
+/** With nothing to configure, the backoff of an adaptive policy is that of its deadline. */
+const adaptiveBackoff = (deadline: number): Retry.Backoff => ({
+  times: 3,
+  ...(deadline === Infinity ? {} : { base: deadline / 10, cap: deadline })
+})
+
+const resolveAdaptive = (where: string, options: Options): AdaptiveSettings | undefined => {
+  const { adaptive, breaker, budget, bulkhead, timeout } = options
+  if (adaptive === undefined) return undefined
+  const here = Check.inside(where, "adaptive")
+  Check.noUnknown(here, adaptive, ["wait", ...Check.classificationNames])
+  Check.classification(here, adaptive)
+  const { wait = true } = adaptive
+  if (typeof wait !== "boolean") Check.invalid(here, "wait", "true or false", wait)
+  if (timeout === undefined) {
+    throw new RangeError(`${where}: adaptive needs timeout, got none: it cannot find out how long an answer may take`)
+  }
+  for (const [part, given] of Object.entries({ breaker, bulkhead, budget })) {
+    if (given === undefined) continue
+    throw new RangeError(`${where}: adaptive stands in the place of ${part}, got both: leave ${part} out`)
+  }
+  return { wait }
 }
 
 const isService = (budget: Options["budget"]): budget is BudgetService => attempt(() => Context.isKey(budget), false)
@@ -745,6 +888,7 @@ const optionNames = [
   "budget",
   "breaker",
   "bulkhead",
+  "adaptive",
   "timeout",
   "mode",
   "rollout",
@@ -762,9 +906,11 @@ const resolve = (name: string, options: Options): PolicySettings => {
   const inBreaker = Check.inside(where, "breaker")
   const inBulkhead = Check.inside(where, "bulkhead")
   Check.noUnknown(where, options, optionNames)
-  const { breaker, budget, bulkhead, deadline, retry, timeout } = options
-  if ([breaker, bulkhead, deadline, retry, timeout].every((part) => part === undefined)) {
-    throw new RangeError(`${where}: give at least one of deadline, retry, breaker, bulkhead and timeout, got none`)
+  const { adaptive, breaker, budget, bulkhead, deadline, retry, timeout } = options
+  if ([adaptive, breaker, bulkhead, deadline, retry, timeout].every((part) => part === undefined)) {
+    throw new RangeError(
+      `${where}: give at least one of deadline, retry, breaker, bulkhead, adaptive and timeout, got none`
+    )
   }
   if (budget !== undefined && retry === undefined) {
     throw new RangeError(`${where}: budget pays for retries and needs retry, got none`)
@@ -785,12 +931,17 @@ const resolve = (name: string, options: Options): PolicySettings => {
   }
   const keys = Keyed.resolve(where, options.keys)
   const shared = resolveShared(where, options)
+  const classifying = breaker ?? adaptive
   const settings: PolicySettings = {
-    classify: Outcome.classifier(Outcome.isClassification(breaker) ? breaker : undefined),
+    classify: Outcome.classifier(Outcome.isClassification(classifying) ? classifying : undefined),
     // Compared with `undefined`, because a part that is `null`, "" or NaN is a mistake and not an absent part.
     breaker: breaker === undefined ? undefined : CircuitBreaker.resolveCircuit(inBreaker, breaker),
     bulkhead: bulkhead === undefined ? undefined : Bulkhead.resolvePermits(inBulkhead, bulkhead),
-    retry: retry === undefined ? undefined : resolveRetry(where, retry),
+    adaptive: resolveAdaptive(where, options),
+    retry:
+      retry === undefined
+        ? undefined
+        : resolveRetry(where, retry, adaptive === undefined ? undefined : adaptiveBackoff(limits.deadline)),
     retryWhen: retry !== undefined && "retryWhen" in retry ? retry.retryWhen : undefined,
     budget:
       budget === undefined || isService(budget)
@@ -1058,7 +1209,7 @@ export const whenAdmitted = <P extends Part, Rules, R2>(
   options: KeyOption = {}
 ): (<A, E, R>(
   self: Effect.Effect<A, E, R> & CanProtect<A, E, P, Rules, R>
-) => Effect.Effect<A, ErrorOf<E, Exclude<P, "breaker" | "bulkhead">>, R | R2>) => {
+) => Effect.Effect<A, ErrorOf<E, Exclude<P, "breaker" | "bulkhead" | "adaptive">>, R | R2>) => {
   const key = Protecting.keyOf(module, "whenAdmitted", options)
   const admitted = policy.admitted({ key })
   // The signature has checked that the policy makes sense for the effect.

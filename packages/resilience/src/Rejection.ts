@@ -148,7 +148,8 @@ export const formatEvidence = (evidence: Evidence): string => {
 }
 
 /**
- * The bulkhead rejected the call, because every permit is taken.
+ * The bulkhead rejected the call, because every permit is taken; or an adaptive policy did, because as many calls are in flight
+ * as its limit allows.
  *
  * **Details** `reason` is why the call did not wait longer:
  *
@@ -156,7 +157,8 @@ export const formatEvidence = (evidence: Evidence): string => {
  * - `"wait"`: no permit became free within `maxWait`.
  * - `"deadline"`: no permit became free before the deadline, or the deadline left no time to wait.
  *
- * `running` and `waiting` are the calls with a permit and the calls in the queue at that moment.
+ * `running` and `waiting` are the calls with a permit and the calls in the queue at that moment. `evidence` is set by an adaptive
+ * policy: the rule that set the limit, and its figures.
  *
  * @category errors
  * @since 0.1.0
@@ -166,7 +168,8 @@ export class BulkheadFull extends notingDecoded(
     ...origin,
     reason: Schema.Literals(["full", "wait", "deadline"]),
     running: Schema.Number,
-    waiting: Schema.Number
+    waiting: Schema.Number,
+    evidence: Schema.optionalKey(Evidence)
   })
 ) {
   override get message(): string {
@@ -176,7 +179,10 @@ export class BulkheadFull extends notingDecoded(
         : this.reason === "wait"
           ? "had no free permit within maxWait"
           : "had no free permit before the deadline"
-    return `${label(this)}: the bulkhead ${because} (${this.running} running, ${this.waiting} waiting)`
+    const counts = `${this.running} running, ${this.waiting} waiting`
+    if (this.evidence === undefined) return `${label(this)}: the bulkhead ${because} (${counts})`
+    const limited = this.reason === "full" ? "is reached" : because.replace("had no free permit", "left no room")
+    return `${label(this)}: the adaptive limit ${limited.replace("maxWait", "its wait")} (${counts})`
   }
 }
 
@@ -342,7 +348,10 @@ export const circuitOpen = stackless<
 )
 
 /** @internal */
-export const bulkheadFull = stackless<Origin & Pick<BulkheadFull, "reason" | "running" | "waiting">, BulkheadFull>(
+export const bulkheadFull = stackless<
+  Origin & Pick<BulkheadFull, "reason" | "running" | "waiting"> & { readonly evidence?: Evidence | undefined },
+  BulkheadFull
+>(
   BulkheadFull.prototype,
   function (fields) {
     this._tag = "BulkheadFull"
@@ -351,8 +360,10 @@ export const bulkheadFull = stackless<Origin & Pick<BulkheadFull, "reason" | "ru
     this.reason = fields.reason
     this.running = fields.running
     this.waiting = fields.waiting
+    if (fields.evidence !== undefined) this.evidence = fields.evidence
   },
-  { ...noOrigin, reason: "full", running: 0, waiting: 0 }
+  { ...noOrigin, reason: "full", running: 0, waiting: 0, evidence: { trip: "", figures: {} } },
+  { ...noOrigin, reason: "wait", running: 0, waiting: 0 }
 )
 
 /** @internal */

@@ -185,6 +185,32 @@ export interface Arms {
 }
 
 /**
+ * What the adaptive part of a policy knows of one key, and what it does.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Adaptive {
+  /** `"free"`: every call is sent; `"limited"`: up to `limit` at once; `"paced"`: one by one, as probes. */
+  readonly state: "free" | "limited" | "paced"
+  /** Attempts that may be in flight; `undefined` unless limited. */
+  readonly limit: number | undefined
+  readonly inFlight: number
+  /** The time between two probes; `undefined` unless paced. */
+  readonly gap: Duration.Duration | undefined
+  /** The time before the next probe; `undefined` unless paced. */
+  readonly nextProbe: Duration.Duration | undefined
+  /** The mean latency of good answers in time, over about 20; `undefined` before the first. */
+  readonly mean: Duration.Duration | undefined
+  /** The latency from which on an answer is late. */
+  readonly lateAfter: Duration.Duration
+  /** The share of late answers, over about 8. */
+  readonly late: number
+  /** Which rule decided, and on which figures; `undefined` while free. */
+  readonly why: Evidence | undefined
+}
+
+/**
  * One key of a policy at one moment.
  *
  * @category models
@@ -218,6 +244,8 @@ export interface Stats {
   readonly would: Would | undefined
   /** The calls by arm; `undefined` without a rollout. */
   readonly arms: Arms | undefined
+  /** What the adaptive part knows and does; `undefined` without it. */
+  readonly adaptive: Adaptive | undefined
 }
 
 /**

@@ -88,6 +88,7 @@ const statsOf = (key: string, counts: Counts): Stats.Stats => ({
   },
   recent: { window: zero, attempts: 0, successRate: undefined, latency: undefined },
   mode: "enforce",
+  adaptive: undefined,
   would: undefined,
   arms: undefined
 })

@@ -4,18 +4,23 @@ import { renameSync, rmSync, writeFileSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Host from "../host.ts"
 import * as Processes from "../processes.ts"
 
 /** Milliseconds after which a command is killed with its group. */
 const limit = 60_000
 
-const spawned = (command: string, environment: Readonly<Record<string, string>>): Effect.Effect<string | undefined> =>
+const spawned = (
+  command: string,
+  environment: Readonly<Record<string, string>>,
+  { stderr }: Host.Service
+): Effect.Effect<string | undefined> =>
   Effect.callback((resume) => {
     const child = spawn("/bin/sh", ["-c", command], {
       detached: true,
       env: { ...process.env, ...environment },
       // What a command writes is no output of the job.
-      stdio: ["ignore", 2, 2]
+      stdio: ["ignore", stderr.descriptor, stderr.descriptor]
     })
     child.once("error", (error) => resume(Effect.succeed(error.message)))
     child.once("exit", (code, signal) =>
@@ -30,7 +35,10 @@ export const runCommand = (
   environment: Readonly<Record<string, string>>
 ): Effect.Effect<string | undefined> =>
   Effect.map(
-    Effect.timeoutOption(spawned(command, environment), limit),
+    Effect.timeoutOption(
+      Effect.flatMap(Host.Host, (host) => spawned(command, environment, host)),
+      limit
+    ),
     Option.getOrElse(() => "it was killed after 60s")
   )
 

@@ -1,5 +1,6 @@
 /** One attempt of a job: a process group of its own, which ends as a whole. */
 import { spawn } from "node:child_process"
+import { closeSync, existsSync } from "node:fs"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as ExitCode from "../exitCode.ts"
@@ -16,14 +17,19 @@ export interface Ended {
 /** The command cannot be started. */
 export class NotStarted extends Data.TaggedError("NotStarted")<{ readonly code: number; readonly message: string }> {}
 
-const notStarted = (command: string, error: NodeJS.ErrnoException): NotStarted =>
-  error.code === "ENOENT"
-    ? new NotStarted({ code: ExitCode.notFound, message: `${command}: command not found` })
-    : new NotStarted({ code: ExitCode.notExecutable, message: `${command}: ${error.message}` })
+const notStarted = (command: string, error: NodeJS.ErrnoException, cwd: string | undefined): NotStarted =>
+  cwd !== undefined && !existsSync(cwd)
+    ? new NotStarted({ code: ExitCode.notExecutable, message: `${cwd}: there is no such folder` })
+    : error.code === "ENOENT"
+      ? new NotStarted({ code: ExitCode.notFound, message: `${command}: command not found` })
+      : new NotStarted({ code: ExitCode.notExecutable, message: `${command}: ${error.message}` })
 
 export interface Attempt {
   readonly environment: Readonly<Record<string, string>>
   readonly lock: Lock
+  readonly cwd: string | undefined
+  /** Opens standard input. */
+  readonly openInput: () => number | "inherit"
   /** Descriptors of standard output and standard error. */
   readonly outputs: readonly [number, number]
 }
@@ -37,19 +43,22 @@ const look = 20
  */
 export const run = (
   { command: [file, ...args], killAfter, signal }: Settings,
-  { environment, lock, outputs }: Attempt
+  { cwd, environment, lock, openInput, outputs }: Attempt
 ): Effect.Effect<Ended, NotStarted> =>
   Effect.callback((resume) => {
+    const input = openInput()
     const child = spawn(file, args, {
+      cwd,
       detached: true,
       env: { ...process.env, ...environment },
-      stdio: ["inherit", ...outputs, ...(lock.descriptor === undefined ? [] : [lock.descriptor])]
+      stdio: [input, ...outputs, ...(lock.descriptor === undefined ? [] : [lock.descriptor])]
     })
+    if (input !== "inherit") closeSync(input)
     const { pid } = child
     lock.note(pid)
     child.once("error", (error) => {
       lock.note(undefined)
-      resume(Effect.fail(notStarted(file, error)))
+      resume(Effect.fail(notStarted(file, error, cwd)))
     })
     child.once("exit", (code, by) => {
       lock.note(undefined)

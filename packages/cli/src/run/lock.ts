@@ -10,6 +10,7 @@ import { join, resolve } from "node:path"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as Host from "../host.ts"
 import * as Processes from "../processes.ts"
 import type { Settings } from "./settings.ts"
 
@@ -79,17 +80,17 @@ const spareFolder = (): string => {
 }
 
 /** A lock on a disk that is read-only or full: the file that is there, or one in memory, where every later run looks too. */
-const openSpare = (settings: Settings, error: unknown): Opened => {
+const openSpare = (settings: Settings, error: unknown, { stderr }: Host.Service): Opened => {
   if (!isDiskOff(error)) throw error
   const file = fileOf(settings)
   if (existsSync(file)) return { file, descriptor: openSync(file, "r") }
   const id = createHash("sha256").update(resolve(file)).digest("hex").slice(0, 16)
   const spare = join(spareFolder(), `${settings.name}-${id}.lock`)
-  process.stderr.write(`resilience: ${settings.name}: ${(error as Error).message}: the lock is ${spare}\n`)
+  stderr.write(`resilience: ${settings.name}: ${(error as Error).message}: the lock is ${spare}\n`)
   return { file: spare, descriptor: openSync(spare, "a+") }
 }
 
-const open = (settings: Settings): Effect.Effect<Opened, LockFailed, Scope.Scope> =>
+const open = (settings: Settings, host: Host.Service): Effect.Effect<Opened, LockFailed, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.try({
       try: () => {
@@ -98,7 +99,7 @@ const open = (settings: Settings): Effect.Effect<Opened, LockFailed, Scope.Scope
           mkdirSync(join(settings.stateDir, "locks"), { recursive: true })
           return { file, descriptor: openSync(file, "a+") }
         } catch (error) {
-          return openSpare(settings, error)
+          return openSpare(settings, error, host)
         }
       },
       catch: (error) => new LockFailed({ message: `cannot open the lock: ${(error as Error).message}` })
@@ -193,7 +194,7 @@ export const orphanOf = (
 export const acquire = (settings: Settings): Effect.Effect<Lock, AlreadyRunning | LockFailed, Scope.Scope> =>
   Effect.gen(function* () {
     if (settings.overlap === "allow") return { descriptor: undefined, note: () => {} }
-    const opened = yield* open(settings)
+    const opened = yield* open(settings, yield* Host.Host)
     const { descriptor, file } = opened
     if (!(yield* locked(settings, opened))) {
       return yield* new AlreadyRunning({ name: settings.name, holder: holderOf(file) })

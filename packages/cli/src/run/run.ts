@@ -5,17 +5,20 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { Deadline, Policy, Rejection, Retry, Timeout, Transient } from "effect-resilience"
 import * as ExitCode from "../exitCode.ts"
+import * as Host from "../host.ts"
 import type { Admission, Ended, Finished, Outcome, Start, Status } from "../state/jobs.ts"
-import { plural } from "../text.ts"
+import { momentText, plural, spanText } from "../text.ts"
 import * as After from "./after.ts"
 import * as Child from "./child.ts"
 import * as Lock from "./lock.ts"
 import * as Output from "./output.ts"
+import * as Schedules from "./schedule.ts"
 import type { Settings } from "./settings.ts"
 
 /** Loaded when the command line is known to be a run: it needs SQLite. */
@@ -62,31 +65,63 @@ const policyOf = (settings: Settings, payRetry: Effect.Effect<boolean>) => {
 
 const inSeconds = (millis: number): string => `${(millis / 1000).toFixed(millis < 10_000 ? 1 : 0)} s`
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
-
-const complain = (name: string, text: string): Effect.Effect<void> =>
-  Effect.sync(() => process.stderr.write(`resilience: ${name}: ${text}\n`))
+const complain = (name: string, text: string): Effect.Effect<void> => Host.warn(`resilience: ${name}: ${text}\n`)
 
 /** The state over runs, which no run depends on. */
 interface Keeper {
   readonly refusal: Effect.Effect<string | undefined>
   readonly admit: Effect.Effect<Admission>
   readonly payRetry: Effect.Effect<boolean>
-  readonly finish: (admission: Admission, ended: Ended) => Effect.Effect<Finished | undefined>
+  readonly noteLate: Effect.Effect<void>
+  readonly finish: (
+    admission: Admission,
+    ended: Ended,
+    output: string | undefined
+  ) => Effect.Effect<Finished | undefined>
   /** Writes the file of the metrics. */
   readonly writeMetrics: Effect.Effect<void>
 }
 
-const keeperOf = (state: State, settings: Settings, run: string): Keeper => {
-  const { budget, circuit, name, stateDir } = settings
-  const start: Start = { stateDir, name, run, circuit, budget }
+/** Variables that a command of cron needs as much as its folder. */
+const alwaysKept = ["PATH", "HOME", "SHELL", "LANG", "TZ"]
+
+/** What is kept of a run that fails for good. */
+const spoolOf = (settings: Settings, input: Uint8Array | undefined): Start["spool"] => {
+  const { backoff, command, deadline, killAfter, retry, retryOn, signal, spool, successOn, timeout } = settings
+  if (spool === undefined) return undefined
+  const environment: Record<string, string> = {}
+  for (const name of [...alwaysKept, ...spool.environment]) {
+    const value = process.env[name]
+    if (value !== undefined) environment[name] = value
+  }
+  const limits = { backoff, deadline, killAfter, retry, signal, timeout }
+  const work = {
+    ...limits,
+    command,
+    cwd: process.cwd(),
+    environment,
+    retryOn: retryOn?.text,
+    successOn: successOn?.text
+  }
+  return { work, limit: spool.replays, input }
+}
+
+const startOf = (settings: Settings, run: string, input: Uint8Array | undefined): Start => {
+  const { budget, circuit, name, replay, schedule, startWithin, stateDir } = settings
+  const spool = spoolOf(settings, input)
+  return { stateDir, name, run, circuit, budget, schedule, startWithin, spool, replay: replay?.entry }
+}
+
+const keeperOf = (state: State, settings: Settings, start: Start, host: Host.Service): Keeper => {
+  const { name, stateDir } = settings
   let isBroken = false
   /** Said once: a disk that is full stays full. */
   const failed = (error: unknown): void => {
     if (isBroken) return
     isBroken = true
-    process.stderr.write(
-      `resilience: ${name}: the state in ${stateDir} cannot be kept (${messageOf(error)}): this run does not count for circuit, budget and history\n`
+    const lost = start.spool === undefined ? "circuit, budget and history" : "circuit, budget, history and spool"
+    host.stderr.write(
+      `resilience: ${name}: the state in ${stateDir} cannot be kept (${Host.messageOf(error)}): this run does not count for ${lost}\n`
     )
   }
   const { metrics } = settings
@@ -95,7 +130,7 @@ const keeperOf = (state: State, settings: Settings, run: string): Keeper => {
       Effect.flatMap((status) =>
         status === undefined || metrics === undefined
           ? Effect.void
-          : Effect.try({ try: () => After.replaceFile(metrics, text(status)), catch: messageOf })
+          : Effect.try({ try: () => After.replaceFile(metrics, text(status)), catch: Host.messageOf })
       ),
       Effect.catch((message) => complain(name, `the metrics are not written: ${message}`))
     )
@@ -116,8 +151,11 @@ const keeperOf = (state: State, settings: Settings, run: string): Keeper => {
       use(() => state.payRetry(start), true),
       (isPaid) => (isPaid ? Effect.void : say(settings, "no retry: its budget is spent"))
     ),
-    finish: (admission, ended) =>
-      isBroken ? Effect.succeed(undefined) : use((now) => state.finish(start, admission, ended, now), undefined),
+    noteLate: use(() => state.noteLate(start), undefined),
+    finish: (admission, ended, output) =>
+      isBroken
+        ? Effect.succeed(undefined)
+        : use((now) => state.finish(start, admission, ended, now, output), undefined),
     writeMetrics: Effect.suspend(() =>
       metrics === undefined || isBroken
         ? Effect.void
@@ -133,9 +171,33 @@ const codeOf = ({ code, signal }: Child.Ended): string => (signal === undefined 
 
 /** Writes a line for people. */
 const say = (settings: Settings, text: string): Effect.Effect<void> =>
-  Effect.sync(() => {
-    if (!settings.quiet) process.stderr.write(`resilience: ${settings.name}: ${text}\n`)
+  settings.quiet ? Effect.void : complain(settings.name, text)
+
+const isSuccess = ({ successOn }: Settings, code: number): boolean => successOn?.has(code) ?? code === 0
+
+const isRetried = ({ retryOn }: Settings, code: number): boolean =>
+  !ExitCode.isFinal(code) && (retryOn?.has(code) ?? true)
+
+/** What the job finds in its environment. */
+const environmentOf = (
+  { name, replay }: Settings,
+  run: string,
+  attempt: number,
+  remaining: Duration.Duration,
+  now: number
+): Readonly<Record<string, string>> => ({
+  ...replay?.environment,
+  RESILIENCE_NAME: name,
+  RESILIENCE_RUN_ID: run,
+  // The same for each attempt at one piece of work, replays included.
+  RESILIENCE_IDEMPOTENCY_KEY: replay?.of ?? run,
+  RESILIENCE_ATTEMPT: String(attempt),
+  ...(replay !== undefined && { RESILIENCE_SPOOL_ENTRY: String(replay.entry) }),
+  ...(Duration.isFinite(remaining) && {
+    RESILIENCE_REMAINING_MS: String(Math.floor(Duration.toMillis(remaining))),
+    RESILIENCE_DEADLINE: String(Math.floor((now + Duration.toMillis(remaining)) / 1000))
   })
+})
 
 /** The attempts of the job under its policy, with the lock held. */
 const attempts = (
@@ -143,7 +205,8 @@ const attempts = (
   run: string,
   lock: Lock.Lock,
   records: Array<AttemptRecord>,
-  outputs: readonly [number, number],
+  { descriptors: outputs, note }: Output.Output,
+  openInput: () => number | "inherit",
   payRetry: Effect.Effect<boolean>
 ): Effect.Effect<Verdict> =>
   Effect.gen(function* () {
@@ -152,17 +215,13 @@ const attempts = (
       const { attempt } = yield* Schedule.CurrentMetadata
       const remaining = yield* Deadline.remaining
       const startedAt = yield* Clock.currentTimeMillis
-      const environment = {
-        RESILIENCE_NAME: settings.name,
-        RESILIENCE_RUN_ID: run,
-        RESILIENCE_ATTEMPT: String(attempt + 1),
-        ...(Duration.isFinite(remaining) && {
-          RESILIENCE_REMAINING_MS: String(Math.floor(Duration.toMillis(remaining)))
-        })
-      }
-      const ended = yield* Effect.onInterrupt(Child.run(settings, { environment, lock, outputs }), () =>
+      const environment = environmentOf(settings, run, attempt + 1, remaining, startedAt)
+      const cwd = settings.replay?.cwd
+      note(`== ${new Date(startedAt).toISOString()} run ${run}, attempt ${attempt + 1}: ${settings.command.join(" ")}`)
+      const ended = yield* Effect.onInterrupt(Child.run(settings, { cwd, environment, lock, openInput, outputs }), () =>
         Effect.map(Clock.currentTimeMillis, (now) => {
           records.push({ exit: ExitCode.timedOut, millis: now - startedAt })
+          note(`== ${new Date(now).toISOString()} ended by resilience after ${spanText(now - startedAt)}`)
         })
       )
       const now = yield* Clock.currentTimeMillis
@@ -171,8 +230,8 @@ const attempts = (
         ...(ended.signal !== undefined && { signal: ended.signal }),
         millis: now - startedAt
       })
-      if (settings.isSuccess(ended.code)) return ended
-      if (ExitCode.isFinal(ended.code) || !settings.isRetried(ended.code)) return ended
+      note(`== ${new Date(now).toISOString()} ended with ${codeOf(ended)} after ${spanText(now - startedAt)}`)
+      if (isSuccess(settings, ended.code) || !isRetried(settings, ended.code)) return ended
       if (attempt < settings.retry) {
         yield* say(settings, `attempt ${attempt + 1} of ${settings.retry + 1} ended with ${codeOf(ended)}`)
       }
@@ -207,7 +266,7 @@ const verdictOf = (settings: Settings, exit: Exit.Exit<Child.Ended, unknown>): V
 }
 
 const ofEnd = (settings: Settings, ended: Child.Ended): Verdict =>
-  settings.isSuccess(ended.code)
+  isSuccess(settings, ended.code)
     ? { exit: 0, outcome: "ok" }
     : { exit: ended.code, outcome: "failed", message: `failed with ${codeOf(ended)}` }
 
@@ -221,32 +280,78 @@ const notAdmitted = (refusal: string): Verdict => ({
 interface Result {
   readonly verdict: Verdict
   readonly finished: Finished | undefined
+  /** The end of the output of the job, where it was kept. */
+  readonly output: string | undefined
 }
 
-const unfinished = (verdict: Verdict): Result => ({ verdict, finished: undefined })
+const unfinished = (verdict: Verdict): Result => ({ verdict, finished: undefined, output: undefined })
 
-const locked = (
-  settings: Settings,
-  run: string,
-  records: Array<AttemptRecord>,
-  keeper: Keeper,
-  endedWith: (verdict: Verdict) => Effect.Effect<Ended>
-): Effect.Effect<Result> =>
+/** How late a run may start: until when, and since when it is due. */
+interface Window {
+  readonly due: number
+  readonly until: number
+}
+
+const windowOf = ({ schedule, startWithin = Infinity }: Settings, startedAt: number): Window => {
+  const due = schedule === undefined ? startedAt : Schedules.dueBefore(schedule, startedAt)
+  return { due, until: due + startWithin }
+}
+
+/** Fails when it is too late to start. */
+const checkTime = (settings: Settings, { due, until }: Window, keeper: Keeper): Effect.Effect<Verdict | undefined> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    if (now <= until) return Effect.succeed(undefined)
+    const what = settings.schedule === undefined ? "its command began" : "it was due"
+    const message = `not started: ${what} at ${momentText(due)}, ${spanText(now - due)} ago, and --start-within is ${spanText(until - due)}`
+    return Effect.as(keeper.noteLate, { exit: ExitCode.tooLate, outcome: "too late", message } as const)
+  })
+
+/** The end of the output, which a disk that is full may have cut. */
+const tailOf = (output: Output.Output): string | undefined => {
+  try {
+    return output.tail()
+  } catch {
+    return undefined
+  }
+}
+
+interface Context {
+  readonly run: string
+  readonly records: Array<AttemptRecord>
+  readonly keeper: Keeper
+  readonly input: Uint8Array | undefined
+  readonly window: Window
+  readonly endedWith: (verdict: Verdict) => Effect.Effect<Ended>
+  /** The run begins. */
+  readonly begin: Effect.Effect<void>
+}
+
+const locked = (settings: Settings, context: Context): Effect.Effect<Result> =>
   Effect.gen(function* () {
+    const { endedWith, input, keeper, records, run, window } = context
+    const late = yield* checkTime(settings, window, keeper)
+    if (late !== undefined) return unfinished(late)
     // A run that is not admitted neither waits for another one nor ends it.
     if (settings.overlap === "wait" || settings.overlap === "replace") {
       const refusal = yield* keeper.refusal
       if (refusal !== undefined) return unfinished(notAdmitted(refusal))
     }
-    const lock = yield* Lock.acquire(settings)
+    const now = yield* Clock.currentTimeMillis
+    const lock = yield* Lock.acquire({ ...settings, lockWait: Math.min(settings.lockWait, window.until - now) })
+    const lateNow = yield* checkTime(settings, window, keeper)
+    if (lateNow !== undefined) return unfinished(lateNow)
     const admission = yield* keeper.admit
     if (admission.refusal !== undefined) return unfinished(notAdmitted(admission.refusal))
-    const finish = (verdict: Verdict) => Effect.flatMap(endedWith(verdict), (ended) => keeper.finish(admission, ended))
-    const output = yield* Output.make(settings.quiet)
-    const running = attempts(settings, run, lock, records, output.descriptors, keeper.payRetry)
+    yield* context.begin
+    const output = yield* Output.make(settings)
+    const openInput = yield* Output.makeInput(input)
+    const finish = (verdict: Verdict) =>
+      Effect.flatMap(endedWith(verdict), (ended) => keeper.finish(admission, ended, tailOf(output)))
+    const running = attempts(settings, run, lock, records, output, openInput, keeper.payRetry)
     const verdict = yield* Effect.onInterrupt(running, () => finish(interrupted))
+    const finished = yield* finish(verdict)
     if (verdict.outcome !== "ok") yield* output.show
-    return { verdict, finished: yield* finish(verdict) }
+    return { verdict, output: tailOf(output), finished }
   }).pipe(
     Effect.scoped,
     Effect.catch((error) =>
@@ -265,7 +370,7 @@ const isFailure = (outcome: Outcome): boolean =>
   outcome === "failed" || outcome === "timed out" || outcome === "not started" || outcome === "error"
 
 /** Runs the command of the operator that fits the end of a run, with the record in its environment. */
-const runCommands = (settings: Settings, record: RunRecord, finished: Finished | undefined): Effect.Effect<void> =>
+const runCommands = (settings: Settings, record: RunRecord, { finished, output = "" }: Result): Effect.Effect<void> =>
   Effect.gen(function* () {
     const { name, onFailure, onRecovery } = settings
     const before = finished?.before.failures ?? 0
@@ -281,6 +386,7 @@ const runCommands = (settings: Settings, record: RunRecord, finished: Finished |
       RESILIENCE_EXIT: String(record.exit),
       RESILIENCE_FAILURES: String(hasRecovered ? before : (finished?.job.failures ?? "")),
       RESILIENCE_MESSAGE: record.message ?? "",
+      RESILIENCE_OUTPUT: output.replaceAll("\0", ""),
       RESILIENCE_RECORD: JSON.stringify(record)
     })
     if (wrong !== undefined) yield* complain(name, `the command of ${option} failed: ${wrong}`)
@@ -288,17 +394,52 @@ const runCommands = (settings: Settings, record: RunRecord, finished: Finished |
 
 const interrupted: Verdict = { exit: ExitCode.ofSignal(15), outcome: "interrupted" }
 
-const writeRecord = (settings: Settings, record: RunRecord): void => {
+const writeRecord = (settings: Settings, record: RunRecord): Effect.Effect<void> => {
   const { json } = settings
-  if (json === undefined) return
+  if (json === undefined) return Effect.void
   const line = `${JSON.stringify(record)}\n`
-  if (json === "-") process.stderr.write(line)
-  else {
-    try {
-      appendFileSync(json, line)
-    } catch (error) {
-      process.stderr.write(`resilience: ${settings.name}: the record is not written: ${(error as Error).message}\n`)
-    }
+  if (json === "-") return Host.warn(line)
+  return Effect.try({ try: () => appendFileSync(json, line), catch: Host.messageOf }).pipe(
+    Effect.catch((message) => complain(settings.name, `the record is not written: ${message}`))
+  )
+}
+
+/** Says what became of a run in the spool. */
+const tellSpool = ({ name, replay, stateDir }: Settings, finished: Finished | undefined): Effect.Effect<void> => {
+  const { entry, settled } = finished ?? {}
+  if (entry === "full") return complain(name, `its spool in ${stateDir} is full: this run is not kept`)
+  if (entry !== undefined) return complain(name, `kept in the spool: resilience spool retry ${entry}`)
+  return settled === "parked" && replay !== undefined
+    ? complain(name, `entry ${replay.entry} is parked: it was replayed too often`)
+    : Effect.void
+}
+
+/** Tells the monitor of the run, if there is one. */
+const monitorOf = (settings: Settings, run: string) => {
+  const { name, ping } = settings
+  let starting: Fiber.Fiber<void> | undefined
+  const send = (event: "start" | "success" | "fail", body: string): Effect.Effect<void> =>
+    ping === undefined
+      ? Effect.void
+      : Effect.promise(() => import("./ping.ts")).pipe(
+          Effect.flatMap((module) => module.send(name, ping, event, run, body)),
+          Effect.flatMap((wrong) => (wrong === undefined ? Effect.void : complain(name, `no ping: ${wrong}`)))
+        )
+  return {
+    // The job does not wait for it.
+    begin:
+      ping === undefined
+        ? Effect.void
+        : Effect.map(Effect.forkChild(send("start", "")), (fiber) => {
+            starting = fiber
+          }),
+    end: (record: RunRecord, { output = "" }: Result): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        if (starting === undefined || record.outcome === "interrupted") return Effect.void
+        const event = record.outcome === "ok" ? "success" : "fail"
+        const body = `${record.message === undefined ? "" : `${record.message}\n`}${output}`.slice(-Output.tailSize)
+        return Effect.andThen(Fiber.await(starting), send(event, body))
+      })
   }
 }
 
@@ -309,7 +450,15 @@ export const run = (settings: Settings): Effect.Effect<number> =>
     const records: Array<AttemptRecord> = []
     const startedAt = yield* Clock.currentTimeMillis
     const { name } = settings
-    const keeper = keeperOf(yield* Effect.promise(() => import("../state/jobs.ts")), settings, id)
+    const host = yield* Host.Host
+    const input = settings.keepInput ? yield* Output.readInput(host.openInput()) : settings.replay?.input
+    if (input === "too large") {
+      yield* complain(name, `not started: its standard input is larger than ${Output.inputLimit / 1024} kB`)
+      return ExitCode.ownFailure
+    }
+    const state = yield* Effect.promise(() => import("../state/jobs.ts"))
+    const keeper = keeperOf(state, settings, startOf(settings, id, input), host)
+    const monitor = monitorOf(settings, id)
     if (settings.splay > 0) yield* Effect.sleep((yield* Random.next) * settings.splay)
     const endedWith = ({ exit, message, outcome }: Verdict): Effect.Effect<Ended> =>
       Effect.map(Clock.currentTimeMillis, (now) => ({
@@ -321,21 +470,30 @@ export const run = (settings: Settings): Effect.Effect<number> =>
         attempts: records.length,
         ...(message !== undefined && { message })
       }))
-    const finish = ({ finished, verdict }: Result) =>
+    const finish = (result: Result) =>
       Effect.gen(function* () {
-        const { attempts, started, ...ended } = yield* endedWith(verdict)
+        const { attempts, started, ...ended } = yield* endedWith(result.verdict)
         const record = { name, ...ended, started: new Date(started).toISOString(), attempts: records }
-        writeRecord(settings, record)
+        yield* writeRecord(settings, record)
         const { message } = ended
         if (message !== undefined) {
           yield* complain(name, `${message}${attempts > 1 ? ` after ${plural(attempts, "attempt")}` : ""}`)
         }
+        yield* tellSpool(settings, result.finished)
         yield* keeper.writeMetrics
-        yield* runCommands(settings, record, finished)
+        yield* monitor.end(record, result)
+        yield* runCommands(settings, record, result)
         return ended.exit
       })
-    const result = yield* Effect.onInterrupt(locked(settings, id, records, keeper, endedWith), () =>
-      finish(unfinished(interrupted))
-    )
+    const context = {
+      run: id,
+      records,
+      keeper,
+      input,
+      window: windowOf(settings, startedAt),
+      endedWith,
+      begin: monitor.begin
+    }
+    const result = yield* Effect.onInterrupt(locked(settings, context), () => finish(unfinished(interrupted)))
     return yield* finish(result)
   })

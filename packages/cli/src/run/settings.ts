@@ -1,6 +1,8 @@
 /** What a run of a job is told: the flags, checked. */
 import { constants } from "node:os"
+import * as Cron from "effect/Cron"
 import * as Duration from "effect/Duration"
+import * as Result from "effect/Result"
 import type { BudgetSettings, CircuitSettings } from "../state/policies.ts"
 
 type Overlap = "forbid" | "allow" | "wait" | "replace"
@@ -20,9 +22,24 @@ export interface Settings {
   /** Retries. */
   readonly retry: number
   readonly backoff: { readonly base: number; readonly cap: number }
-  readonly isRetried: (code: number) => boolean
-  readonly isSuccess: (code: number) => boolean
+  /** Codes that are repeated; `undefined` for all that may be. */
+  readonly retryOn: Codes | undefined
+  /** Codes that count as success; `undefined` for 0. */
+  readonly successOn: Codes | undefined
   readonly quiet: boolean
+  /** When the job is due: a line of a crontab without its command. */
+  readonly schedule: string | undefined
+  /** How much later than that, or than the start of the command, a run may start. */
+  readonly startWithin: number | undefined
+  readonly log: LogSettings | undefined
+  /** Where a monitor is told of starts, successes and failures. */
+  readonly ping: string | undefined
+  /** Standard input is read first, and each attempt gets all of it. */
+  readonly keepInput: boolean
+  /** What becomes of a run that failed for good. */
+  readonly spool: SpoolSettings | undefined
+  /** What this run replays. */
+  readonly replay: Replay | undefined
   /** Where the line of JSON goes: a file, or `-` for standard error. */
   readonly json: string | undefined
   /** Commands of a shell. */
@@ -33,6 +50,37 @@ export interface Settings {
   /** Over runs of the name. */
   readonly circuit: CircuitSettings | undefined
   readonly budget: BudgetSettings | undefined
+}
+
+export interface LogSettings {
+  readonly folder: string
+  /** Bytes after which a new file begins. */
+  readonly size: number
+  /** Older files that are kept. */
+  readonly keep: number
+}
+
+interface SpoolSettings {
+  /** Names of variables of the environment that are kept. */
+  readonly environment: ReadonlyArray<string>
+  /** Replays after which an entry is parked. */
+  readonly replays: number
+}
+
+/** An entry of the spool, as it is run again. */
+interface Replay {
+  readonly entry: number
+  /** The run that failed. */
+  readonly of: string
+  readonly cwd: string
+  readonly environment: Readonly<Record<string, string>>
+  readonly input: Uint8Array | undefined
+}
+
+/** Exit codes, and the text that named them. */
+export interface Codes {
+  readonly text: string
+  readonly has: (code: number) => boolean
 }
 
 const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
@@ -48,7 +96,7 @@ export const parseDuration = (text: string): number | undefined => {
 }
 
 /** Which exit codes a text such as `0,2,64-78` names; `undefined` for anything else. */
-export const parseCodes = (text: string): ((code: number) => boolean) | undefined => {
+export const parseCodes = (text: string): Codes | undefined => {
   const ranges: Array<readonly [number, number]> = []
   for (const part of text.split(",")) {
     const [, from, to] = /^\s*(\d{1,3})(?:-(\d{1,3}))?\s*$/.exec(part) ?? []
@@ -57,7 +105,7 @@ export const parseCodes = (text: string): ((code: number) => boolean) | undefine
     if (range[0] > range[1] || range[1] > 255) return undefined
     ranges.push(range)
   }
-  return (code) => ranges.some(([from, to]) => code >= from && code <= to)
+  return { text, has: (code) => ranges.some(([from, to]) => code >= from && code <= to) }
 }
 
 /** `1s..1m`, or one duration for both. */
@@ -84,6 +132,27 @@ export const parseRate = (text: string): number | undefined => {
   const rate = (Number(times) * 1000) / (millis ?? NaN)
   return rate > 0 && Number.isFinite(rate) ? rate : undefined
 }
+
+/** Bytes of `10M`, `500k` or `1g`; `undefined` for anything else. */
+export const parseSize = (text: string): number | undefined => {
+  const [, amount, unit = ""] = /^(\d+(?:\.\d+)?)([kmg]?)b?$/i.exec(text) ?? []
+  const bytes = Math.floor(Number(amount) * 1024 ** " kmg".indexOf(unit.toLowerCase() || " "))
+  return bytes >= 1 ? bytes : undefined
+}
+
+/** Names of variables, separated by commas; `undefined` for anything else. */
+export const parseNames = (text: string): ReadonlyArray<string> | undefined => {
+  const names = text.split(",").map((name) => name.trim())
+  return names.every((name) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) ? names : undefined
+}
+
+/** The text, if cron would read it; also with a first field for seconds. */
+export const parseSchedule = (text: string): string | undefined =>
+  Result.isSuccess(Cron.parse(text)) ? text : undefined
+
+/** An address of http or https. */
+export const parseUrl = (text: string): string | undefined =>
+  URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) ? text : undefined
 
 /** `TERM`, `SIGTERM` or `15`. */
 export const parseSignal = (text: string): NodeJS.Signals | undefined => {

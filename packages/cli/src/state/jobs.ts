@@ -6,6 +6,7 @@ import * as Processes from "../processes.ts"
 import { momentText, plural, spanText } from "../text.ts"
 import type { BudgetSettings, CircuitSettings, Snapshot } from "./policies.ts"
 import * as Policies from "./policies.ts"
+import * as Spool from "./spool.ts"
 import { read, readAsItIs, type Store, write } from "./store.ts"
 
 /** How a run ended. */
@@ -15,6 +16,7 @@ export type Outcome =
   | "timed out"
   | "already running"
   | "not admitted"
+  | "too late"
   | "interrupted"
   | "not started"
   | "lost"
@@ -50,6 +52,8 @@ export interface Totals {
   readonly attempts: number
   readonly retries: number
   readonly refused: number
+  /** Runs that came too late to start. */
+  readonly late: number
   readonly openings: number
   readonly millis: number
 }
@@ -65,13 +69,16 @@ export interface Job {
   readonly circuit?: Snapshot
   readonly budgetSettings?: BudgetSettings
   readonly budget?: Snapshot
+  /** When it is due, and how much later a run may start. */
+  readonly schedule?: string
+  readonly startWithin?: number
   readonly totals: Totals
 }
 
 const newJob: Job = {
   failures: 0,
   skipped: 0,
-  totals: { success: 0, failure: 0, ignored: 0, attempts: 0, retries: 0, refused: 0, openings: 0, millis: 0 }
+  totals: { success: 0, failure: 0, ignored: 0, attempts: 0, retries: 0, refused: 0, late: 0, openings: 0, millis: 0 }
 }
 
 /** Runs that are kept of a name. */
@@ -91,7 +98,10 @@ const lives = ({ pid, ticks }: Process): boolean =>
   Processes.exists(pid) && (ticks === undefined || ticksOf(pid) === ticks)
 
 /** The store writes what stands here only: the types of the rows hold. */
-const jobOf = (data: unknown): Job => ({ ...newJob, ...(data as Partial<Job> | undefined) })
+const jobOf = (data: unknown): Job => {
+  const job = data as Partial<Job> | undefined
+  return { ...newJob, ...job, totals: { ...newJob.totals, ...job?.totals } }
+}
 
 const jobIn = (store: Store, name: string): Job =>
   jobOf(store.all("SELECT data FROM jobs WHERE name = ?", name)[0]?.["data"])
@@ -182,6 +192,14 @@ export interface Start {
   readonly run: string
   readonly circuit: CircuitSettings | undefined
   readonly budget: BudgetSettings | undefined
+  readonly schedule: string | undefined
+  readonly startWithin: number | undefined
+  /** What is kept when the run fails for good. */
+  readonly spool:
+    | { readonly work: Spool.Work; readonly limit: number; readonly input: Uint8Array | undefined }
+    | undefined
+  /** The entry of the spool that the run replays. */
+  readonly replay: number | undefined
 }
 
 /** May a run begin? `refusal` says why not. */
@@ -261,6 +279,12 @@ export const admit = (start: Start, now: number, failed: (error: unknown) => voi
         return decided
       }
       endLost(store, name, now)
+      const { replay } = start
+      if (replay !== undefined) {
+        const running = new Set(unended(store, name).map(({ id }) => id))
+        const refusal = Spool.claim(store, replay, run, (id) => running.has(id))
+        if (refusal !== undefined) return { refusal, isCounted: false }
+      }
       const data: Running = { pid: process.pid, ticks: ticksOf(process.pid), isProbe }
       store.change(
         "INSERT INTO runs (id, name, started, data) VALUES (?, ?, ?, ?)",
@@ -269,10 +293,12 @@ export const admit = (start: Start, now: number, failed: (error: unknown) => voi
         now,
         JSON.stringify(data)
       )
-      const { budget, circuit } = start
+      const { budget, circuit, schedule, startWithin } = start
       keep(store, name, {
         ...job,
         skipped: 0,
+        ...(schedule !== undefined && { schedule }),
+        ...(startWithin !== undefined && { startWithin }),
         ...(circuit !== undefined && { circuitSettings: circuit }),
         ...(budget !== undefined && { budgetSettings: budget, budget: Policies.deposited(budget, job.budget) })
       })
@@ -283,6 +309,13 @@ export const admit = (start: Start, now: number, failed: (error: unknown) => voi
     return { refusal: admission?.refusal ?? refusalAsItIs(start, now), isCounted: false }
   }
 }
+
+/** Notes a run that came too late to start. */
+export const noteLate = ({ name, stateDir }: Start): void =>
+  write(stateDir, (store) => {
+    const job = jobIn(store, name)
+    keep(store, name, { ...job, skipped: job.skipped + 1, totals: { ...job.totals, late: job.totals.late + 1 } })
+  })
 
 /** Pays for a retry. */
 export const payRetry = ({ budget, name, stateDir }: Start): boolean => {
@@ -304,12 +337,22 @@ const kindOf = (outcome: Outcome): "success" | "failure" | "ignored" => {
 export interface Finished {
   readonly before: Job
   readonly job: Job
+  /** The entry of the spool that it got. */
+  readonly entry: number | "full" | undefined
+  /** What became of the entry that it replayed. */
+  readonly settled: Spool.Settled | undefined
 }
 
 /** Notes how a run ended, and counts it: one run is one success or one failure, however many attempts it had. */
-export const finish = (start: Start, { isCounted }: Admission, ended: Ended, now: number): Finished =>
+export const finish = (
+  start: Start,
+  { isCounted }: Admission,
+  ended: Ended,
+  now: number,
+  output: string | undefined
+): Finished =>
   write(start.stateDir, (store) => {
-    const { circuit, name, run } = start
+    const { circuit, name, replay, run, spool } = start
     const before = jobIn(store, name)
     const kind = kindOf(ended.outcome)
     const isOpen = (snapshot: Snapshot | undefined) =>
@@ -339,7 +382,13 @@ export const finish = (start: Start, { isCounted }: Admission, ended: Ended, now
         AND id NOT IN (SELECT id FROM runs WHERE name = ?1 ORDER BY started DESC, rowid DESC LIMIT ${keptRuns})`,
       name
     )
-    return { before, job }
+    if (replay !== undefined) {
+      return { before, job, entry: undefined, settled: Spool.settle(store, replay, run, ended, kind, now) }
+    }
+    if (spool === undefined || kind !== "failure") return { before, job, entry: undefined, settled: undefined }
+    const { input, limit, work } = spool
+    const item = { work, limit, failed: ended, ...(output !== undefined && { output }) }
+    return { before, job, entry: Spool.put(store, name, run, now, item, input) ?? "full", settled: undefined }
   })
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -355,7 +404,22 @@ export interface Status {
   readonly overrides: ReadonlyArray<Override>
   /** A run after the last one whose process is gone. */
   readonly lost: Ended | undefined
+  /** The last runs, the newest first. */
+  readonly recent: ReadonlyArray<Ended>
+  readonly spool: Spool.Counts
 }
+
+/** Runs that a status shows. */
+const recentRuns = 10
+
+const endedRuns = (store: Store, name: string, limit: number): ReadonlyArray<Ended> =>
+  store
+    .all(
+      "SELECT data FROM runs WHERE name = ? AND ended IS NOT NULL ORDER BY started DESC, rowid DESC LIMIT ?",
+      name,
+      limit
+    )
+    .map((row) => row["data"] as Ended)
 
 const statusOf = (store: Store, name: string, now: number): Status => {
   const job = jobIn(store, name)
@@ -371,6 +435,8 @@ const statusOf = (store: Store, name: string, now: number): Status => {
     running: rows
       .filter(({ data }) => lives(data))
       .map(({ data, id, started }) => ({ run: id, pid: data.pid, started })),
+    recent: endedRuns(store, name, recentRuns),
+    spool: Spool.countsOf(store, name),
     // The circuit says whether one that was opened is open.
     overrides: overridesOf(store, name, now)
   }
@@ -401,17 +467,40 @@ export const statuses = (stateDir: string, name: string | undefined, now: number
 export const history = (stateDir: string, name: string, limit: number): ReadonlyArray<Ended> => {
   const found = read(stateDir, { names: [] as ReadonlyArray<string>, rows: [] as ReadonlyArray<Ended> }, (store) => ({
     names: namesIn(store),
-    rows: store
-      .all(
-        "SELECT data FROM runs WHERE name = ? AND ended IS NOT NULL ORDER BY started DESC, rowid DESC LIMIT ?",
-        name,
-        limit
-      )
-      .map((row) => row["data"] as Ended)
+    rows: endedRuns(store, name, limit)
   }))
   if (!found.names.includes(name)) throw unknown(name, found.names)
   return found.rows
 }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The spool
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** The entries, the oldest first, of all jobs or of one. */
+export const spooled = (stateDir: string, name: string | undefined): ReadonlyArray<Spool.Entry> =>
+  read(stateDir, [] as ReadonlyArray<Spool.Entry>, (store) => Spool.list(store, name))
+
+/** An entry, with its input. */
+export const spooledEntry = (
+  stateDir: string,
+  id: number
+): (Spool.Entry & { readonly input: Uint8Array | undefined }) | undefined =>
+  read(stateDir, undefined, (store) => {
+    const entry = Spool.find(store, id)
+    return entry && { ...entry, input: Spool.inputOf(store, id) }
+  })
+
+/** Parks an entry whose replays are used up; what replayed it may have been killed. */
+export const parkSpooled = (stateDir: string, id: number, now: number): boolean =>
+  write(stateDir, (store) => Spool.park(store, id, now))
+
+export const dropSpooled = (stateDir: string, ids: ReadonlyArray<number>): ReadonlyArray<number> =>
+  write(stateDir, (store) => ids.filter((id) => Spool.drop(store, id)))
+
+/** The circuit and the budget of a job, as its last run set them. */
+export const policiesOf = (stateDir: string, name: string): Pick<Job, "budgetSettings" | "circuitSettings"> =>
+  read(stateDir, newJob, (store) => jobIn(store, name))
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Commands

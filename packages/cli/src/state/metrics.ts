@@ -14,7 +14,7 @@ interface Metric {
 
 const states = ["closed", "open", "half-open", "isolated", "disabled"] as const
 
-const metricsOf = ({ balance, circuit, job, lost, overrides, running }: Status): ReadonlyArray<Metric> => {
+const metricsOf = ({ balance, circuit, job, lost, overrides, running, spool }: Status): ReadonlyArray<Metric> => {
   const { totals } = job
   const last = lost ?? job.last
   const runs = totals.success + totals.failure + totals.ignored
@@ -35,7 +35,11 @@ const metricsOf = ({ balance, circuit, job, lost, overrides, running }: Status):
   })
   const seconds = (millis: number | undefined) => (millis === undefined ? undefined : millis / 1000)
   return [
-    counter("resilience_calls_total", "Runs, those that were not admitted included.", runs + totals.refused),
+    counter(
+      "resilience_calls_total",
+      "Runs, those that were not admitted included.",
+      runs + totals.refused + totals.late
+    ),
     {
       name: "resilience_attempts_total",
       type: "counter",
@@ -50,9 +54,9 @@ const metricsOf = ({ balance, circuit, job, lost, overrides, running }: Status):
     {
       name: "resilience_rejections_total",
       type: "counter",
-      help: "Runs that were not admitted: the circuit was open, or the job was isolated.",
+      help: "Runs that did not begin: the circuit was open, the job was isolated, or it was too late.",
       label: "reason",
-      values: { CircuitOpen: totals.refused }
+      values: { CircuitOpen: totals.refused, TooLate: totals.late }
     },
     counter("resilience_retries_total", "Retries of the job.", totals.retries),
     counter("resilience_circuit_openings_total", "Openings of the circuit, after failed probes too.", totals.openings),
@@ -88,6 +92,13 @@ const metricsOf = ({ balance, circuit, job, lost, overrides, running }: Status):
     },
     counter("resilience_job_run_seconds_total", "Time of the runs, all added up.", totals.millis / 1000),
     gauge("resilience_job_failures", "Failed runs in a row.", job.failures),
+    {
+      name: "resilience_job_spooled",
+      type: "gauge",
+      help: "Runs that failed for good and are kept, by state.",
+      label: "state",
+      values: { waiting: spool.waiting, parked: spool.parked }
+    },
     gauge("resilience_job_running", "Runs that are under way.", running.length),
     gauge("resilience_job_last_exit_code", "The exit code of the last run.", last?.exit),
     gauge("resilience_job_last_duration_seconds", "How long the last run took.", seconds(last?.millis)),

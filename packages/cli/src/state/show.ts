@@ -1,9 +1,11 @@
 /** The state of the jobs for people, as tables, and for programs, as JSON. */
 import * as Duration from "effect/Duration"
 import { orphanOf } from "../run/lock.ts"
-import { momentText, spanText } from "../text.ts"
+import * as Schedules from "../run/schedule.ts"
+import { momentText, plural, spanText } from "../text.ts"
 import * as Jobs from "./jobs.ts"
 import { budgetCapacity } from "./policies.ts"
+import type { Entry } from "./spool.ts"
 
 const iso = (moment: number | undefined): string | null =>
   moment === undefined ? null : new Date(moment).toISOString()
@@ -24,6 +26,19 @@ interface RunningNow {
   readonly isOrphan: boolean
 }
 
+/** Why a circuit is not closed: what an operator said, or the failures and how the last of them ended. */
+const whyOf = (
+  circuit: NonNullable<Jobs.Status["circuit"]>,
+  { last }: Jobs.Job,
+  opened: Jobs.Override | undefined
+): string | null => {
+  if (opened !== undefined) return `opened by ${opened.by}${opened.reason === "" ? "" : `: ${opened.reason}`}`
+  if (circuit._tag !== "open" && circuit._tag !== "half-open") return null
+  const failures = circuit.evidence?.figures["failures"]
+  const what = failures === undefined ? "after a failure" : `after ${plural(failures, "failed run")} in a row`
+  return last?.message === undefined ? what : `${what}; the last one ${last.message}`
+}
+
 /** Moments are those of the wall clock; circuits count from now. */
 const circuitOf = ({ circuit, job, overrides }: Jobs.Status, now: number) => {
   if (circuit === undefined) return null
@@ -32,12 +47,19 @@ const circuitOf = ({ circuit, job, overrides }: Jobs.Status, now: number) => {
   const after = job.circuitSettings?.after ?? 0
   const isOpen = opened !== undefined || circuit._tag === "open"
   const until = circuit._tag === "open" ? now + Math.ceil(Duration.toMillis(circuit.retryAfter)) : undefined
+  const since =
+    circuit._tag === "open" || circuit._tag === "half-open"
+      ? now - Duration.toMillis(circuit.unhealthySince)
+      : undefined
   return {
     state: isOpen ? ("open" as const) : circuit._tag,
     openings,
     failures: circuit._tag === "closed" ? (circuit.figures?.["failures"] ?? 0) : null,
     after,
-    until: iso(opened?.until ?? until)
+    // Through failed probes, as an operator counts an outage.
+    since: iso(opened?.at ?? (since === undefined ? undefined : Math.round(since))),
+    until: iso(opened?.until ?? until),
+    why: whyOf(circuit, job, opened)
   }
 }
 
@@ -58,14 +80,21 @@ const viewOf = (stateDir: string, status: Jobs.Status, now: number) => {
     balance,
     running,
     overrides,
+    recent: status.recent,
+    spool: status.spool,
+    schedule: job.schedule,
+    next: job.schedule === undefined ? undefined : Schedules.dueAfter(job.schedule, now),
     totals: job.totals
   }
 }
 
 type View = ReturnType<typeof viewOf>
 
-const toJson = ({ balance, last, lastSuccess, overrides, running, ...view }: View) => ({
+const toJson = ({ balance, last, lastSuccess, next, overrides, recent, running, schedule, ...view }: View) => ({
   ...view,
+  schedule: schedule ?? null,
+  next: iso(next),
+  recent: recent.map(runJson),
   last: last === undefined ? null : runJson(last),
   lastSuccess: iso(lastSuccess),
   budget: balance === undefined ? null : { balance, capacity: budgetCapacity },
@@ -136,10 +165,39 @@ const row = (view: View, now: number): ReadonlyArray<string> => {
 
 const header = ["NAME", "LAST", "WHEN", "EXIT", "TOOK", "FAILURES", "SKIPPED", "CIRCUIT", "RUNNING", "OVERRIDES"]
 
+/** What a line of the table has no place for. */
+const details = (view: View, now: number): string => {
+  const { balance, circuit, last, lastSuccess, next, recent, schedule, spool, totals } = view
+  const ago = (moment: number): string => `${momentText(moment)} (${spanText(now - moment)} ago)`
+  const shut = circuit !== null && circuit.since !== null && circuit.why !== null ? circuit : undefined
+  const lines: ReadonlyArray<readonly [string, string | undefined]> = [
+    ["last", last?.message ?? last?.outcome],
+    ["runs", recent.length === 0 ? undefined : `${recent.map(({ outcome }) => outcome).join(", ")} (the newest first)`],
+    ["last success", lastSuccess === undefined ? "none yet" : ago(lastSuccess)],
+    ["circuit", circuit === null ? undefined : circuitText(view, now)],
+    ["  since", shut?.since ? ago(Date.parse(shut.since)) : undefined],
+    ["  why", shut?.why ?? undefined],
+    ["  openings", circuit === null ? undefined : `${circuit.openings} in a row, ${totals.openings} in all`],
+    ["budget", balance === undefined ? undefined : `${balance.toFixed(1)} of ${budgetCapacity} retries`],
+    ["due", next === undefined ? undefined : `${momentText(next)} (in ${spanText(next - now)}), by ${schedule}`],
+    ["spool", spool.waiting + spool.parked === 0 ? undefined : `${spool.waiting} to replay, ${spool.parked} parked`],
+    [
+      "totals",
+      `${totals.success} succeeded, ${totals.failure} failed, ${totals.ignored} ignored, ${totals.refused} not admitted, ${totals.late} too late, ${totals.retries} retries`
+    ]
+  ]
+  return lines
+    .filter(([, text]) => text !== undefined)
+    .map(([name, text]) => `  ${name.padEnd(14)}${text}\n`)
+    .join("")
+}
+
 export const status = (stateDir: string, name: string | undefined, json: boolean, now: number): string => {
   const views = Jobs.statuses(stateDir, name, now).map((one) => viewOf(stateDir, one, now))
   if (json) return `${JSON.stringify(views.map(toJson), undefined, 2)}\n`
-  return views.length === 0 ? "no job has run yet\n" : table([header, ...views.map((view) => row(view, now))])
+  if (views.length === 0) return "no job has run yet\n"
+  const overview = table([header, ...views.map((view) => row(view, now))])
+  return name === undefined ? overview : `${overview}\n${views.map((view) => details(view, now)).join("")}`
 }
 
 export const history = (stateDir: string, name: string, limit: number, json: boolean): string => {
@@ -155,4 +213,59 @@ export const history = (stateDir: string, name: string, limit: number, json: boo
     message ?? ""
   ])
   return table([["STARTED", "OUTCOME", "EXIT", "TOOK", "ATTEMPTS", "RUN", "MESSAGE"], ...rows])
+}
+
+const entryJson = ({ at, failed, last, parked, ...entry }: Entry) => ({
+  ...entry,
+  at: iso(at),
+  parked: iso(parked),
+  failed: runJson(failed),
+  last: last === undefined ? null : runJson(last)
+})
+
+/** The command as a shell would read it. */
+const commandText = (command: ReadonlyArray<string>): string =>
+  command.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(" ")
+
+const whatFailed = ({ failed, last }: Entry): string => (last ?? failed).message ?? (last ?? failed).outcome
+
+export const spoolList = (stateDir: string, name: string | undefined, json: boolean, now: number): string => {
+  const entries = Jobs.spooled(stateDir, name)
+  if (json) return `${JSON.stringify(entries.map(entryJson), undefined, 2)}\n`
+  if (entries.length === 0) return "the spool is empty\n"
+  const rows = entries.map((entry) => [
+    String(entry.id),
+    entry.name,
+    `${spanText(now - entry.at)} ago`,
+    `${entry.replays} of ${entry.limit}`,
+    entry.parked === undefined ? "waits" : "parked",
+    whatFailed(entry),
+    commandText(entry.work.command)
+  ])
+  return table([["ID", "NAME", "FAILED", "REPLAYS", "STATE", "MESSAGE", "COMMAND"], ...rows])
+}
+
+export const spoolEntry = (stateDir: string, id: number, json: boolean): string => {
+  const entry = Jobs.spooledEntry(stateDir, id)
+  if (entry === undefined) throw new Error(`there is no entry ${id}: resilience spool list`)
+  const { input, ...rest } = entry
+  if (json) {
+    const text = input === undefined ? null : Buffer.from(input).toString("base64")
+    return `${JSON.stringify({ ...entryJson(rest), input: text }, undefined, 2)}\n`
+  }
+  const { at, failed, inputSize, last, limit, name, output, parked, replays, run, work } = entry
+  const lines = [
+    `entry ${id} of ${name}`,
+    `  command      ${commandText(work.command)}`,
+    `  folder       ${work.cwd}`,
+    ...Object.entries(work.environment).map(([name, value]) => `  environment  ${name}=${value}`),
+    ...(inputSize === undefined ? [] : [`  input        ${inputSize} bytes`]),
+    `  failed       ${momentText(at)}: ${failed.message ?? failed.outcome}, run ${run}`,
+    `  replays      ${replays} of ${limit}${last === undefined ? "" : `, the last ${momentText(last.started)}: ${last.message ?? last.outcome}`}`,
+    ...(parked === undefined
+      ? []
+      : [`  parked       since ${momentText(parked)}: replay it by its number, or drop it`]),
+    ...(output === undefined ? [] : ["  output", output.trimEnd()])
+  ]
+  return `${lines.join("\n")}\n`
 }

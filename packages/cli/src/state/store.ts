@@ -7,9 +7,6 @@ import { join } from "node:path"
 import type { DatabaseSync, SQLInputValue } from "node:sqlite"
 import { pathToFileURL } from "node:url"
 
-/** The layout of the file, in `PRAGMA user_version`. */
-const version = 1
-
 /** Milliseconds for which SQLite waits for other processes. Their transactions take less than one. */
 const busyMillis = 5000
 
@@ -49,14 +46,24 @@ const whenFree = (f: () => void): void => {
   }
 }
 
-const layout = `
-  CREATE TABLE jobs (name TEXT PRIMARY KEY, data TEXT NOT NULL) STRICT;
+/**
+ * What makes a file of each version of one of the version before it, beginning with an empty file. The version is in `PRAGMA user_version`. What stands
+ * here never changes: files that it made exist.
+ */
+const migrations: ReadonlyArray<string> = [
+  `CREATE TABLE jobs (name TEXT PRIMARY KEY, data TEXT NOT NULL) STRICT;
   CREATE TABLE runs (id TEXT PRIMARY KEY, name TEXT NOT NULL, started INTEGER NOT NULL, ended INTEGER, data TEXT NOT NULL) STRICT;
   CREATE INDEX runs_of ON runs (name, started);
   CREATE TABLE overrides (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, ended INTEGER, data TEXT NOT NULL) STRICT;
-  CREATE INDEX overrides_of ON overrides (name, id);
-  PRAGMA user_version = ${version};
-`
+  CREATE INDEX overrides_of ON overrides (name, id);`,
+  // A run has one entry at the most; `claim` is the run that replays it.
+  `CREATE TABLE spool (id INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL UNIQUE, name TEXT NOT NULL, at INTEGER NOT NULL,
+    parked INTEGER, claim TEXT, replays INTEGER NOT NULL, input BLOB, data TEXT NOT NULL) STRICT;
+  CREATE INDEX spool_of ON spool (name, id);`
+]
+
+/** The layout that this module reads and writes. */
+const version = migrations.length
 
 const versionOf = (database: DatabaseSync): number =>
   Number(database.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0)
@@ -85,6 +92,13 @@ export class Store {
     this.database = database
   }
 
+  /** Whether a file that is only read, and may be older, has a table. */
+  has(table: string): boolean {
+    return (
+      this.database.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?").get(table) !== undefined
+    )
+  }
+
   all(sql: string, ...values: ReadonlyArray<SQLInputValue>): ReadonlyArray<Row> {
     return this.database
       .prepare(sql)
@@ -94,6 +108,11 @@ export class Store {
 
   change(sql: string, ...values: ReadonlyArray<SQLInputValue>): number {
     return Number(this.database.prepare(sql).run(...values).lastInsertRowid)
+  }
+
+  /** As `change`, and returns how many rows it changed. */
+  count(sql: string, ...values: ReadonlyArray<SQLInputValue>): number {
+    return Number(this.database.prepare(sql).run(...values).changes)
   }
 }
 
@@ -118,8 +137,10 @@ const prepare = (database: DatabaseSync): void => {
   if (found === version) return
   whenFree(() =>
     transaction(database, "BEGIN IMMEDIATE", () => {
-      // Several processes may open a new file at once: the one that is first creates the tables.
-      if (versionOf(database) === 0) database.exec(layout)
+      // Several processes may open a new or an older file at once: the one that is first changes it.
+      for (let at = versionOf(database); at < version; at++) {
+        database.exec(`${migrations[at]} PRAGMA user_version = ${at + 1}`)
+      }
     })
   )
 }

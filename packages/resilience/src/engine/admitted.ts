@@ -10,6 +10,7 @@ import * as LinkedList from "../machine/LinkedList.ts"
 import * as Time from "../runtime/clock.ts"
 import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
+import type { Adaptive } from "./adaptive.ts"
 import type { Circuits } from "./circuits.ts"
 import type { Permits } from "./permits.ts"
 
@@ -38,7 +39,15 @@ export class Watch<Cell extends object> {
    * `admitsIn` returns the milliseconds before the key would admit a call: zero now, `Infinity` if only a change can tell.
    */
   constructor(
-    { circuits, permits }: { readonly circuits?: Circuits | undefined; readonly permits?: Permits | undefined },
+    {
+      adaptive,
+      circuits,
+      permits
+    }: {
+      readonly circuits?: Circuits | undefined
+      readonly permits?: Permits | undefined
+      readonly adaptive?: Adaptive | undefined
+    },
     admitsIn: (cell: Cell, now: number) => number
   ) {
     this.admitsIn = admitsIn
@@ -48,6 +57,7 @@ export class Watch<Cell extends object> {
     }
     if (circuits !== undefined) circuits.onChange = changed
     if (permits !== undefined) permits.onFree = changed
+    if (adaptive !== undefined) adaptive.onFree = changed
   }
 
   /** Does a call watch this key? It must not be dropped then: its changes would be those of another entry. */

@@ -185,6 +185,8 @@ export class Circuits {
   private readonly onShut: ((cell: CircuitCell, now: number, fiber: AnyFiber) => void) | undefined
   /** Called when a circuit may admit a call that it rejected before; set while calls watch for it. */
   onChange: ((cell: CircuitCell) => void) | undefined
+  /** Called when a command closes a circuit, or resets it: what counts beside it begins anew. */
+  onRestart: ((key: string, forgets: boolean, now: number, fiber: AnyFiber) => void) | undefined
   /** What a circuit begins as. A command for every key sets it. */
   base: Base = closedBase
   /** The member of a fleet, if these circuits are shared. */
@@ -205,6 +207,7 @@ export class Circuits {
     this.timed = settings.trip.usesDuration !== false
     this.onShut = onShut
     this.onChange = undefined
+    this.onRestart = undefined
     this.member = undefined
   }
 
@@ -678,6 +681,7 @@ export class Circuits {
 
   /** Runs a command on a circuit; `openFor` is for how long `open` opens it. */
   command(cell: CircuitCell, command: Command, openFor: number, now: number, fiber: AnyFiber): void {
+    if (command === "close" || command === "reset") this.onRestart?.(cell.key, command === "reset", now, fiber)
     if (!this.isChangedBy(cell, command)) return
     const from = cell.phase
     switch (command) {

@@ -66,6 +66,8 @@ export const BulkheadValues = Schema.Struct({
   maxWait: Schema.optionalKey(Schema.DurationFromString)
 })
 
+const AdaptiveValues = Schema.Struct({ wait: Schema.optionalKey(Schema.Boolean) })
+
 export const BudgetValues = Schema.Struct({
   ratio: Schema.optionalKey(Schema.Finite),
   timeoutCost: Schema.optionalKey(Schema.Finite),
@@ -101,7 +103,8 @@ export const PolicyValues = Schema.Struct({
   retry: Schema.optionalKey(RetryValues),
   budget: Schema.optionalKey(BudgetValues),
   breaker: Schema.optionalKey(CircuitValues),
-  bulkhead: Schema.optionalKey(BulkheadValues)
+  bulkhead: Schema.optionalKey(BulkheadValues),
+  adaptive: Schema.optionalKey(AdaptiveValues)
 })
 
 const isPath = (source: unknown): source is string | ConfigProvider.Path =>
@@ -139,7 +142,7 @@ export const toCircuitOptions = (
 })
 
 /** The options that are an object of options: no other object is merged, as a trip policy or a duration is one value. */
-const parts = ["budget", "breaker", "bulkhead", "probes"]
+const parts = ["budget", "breaker", "bulkhead", "adaptive", "probes"]
 
 /** Options with values over them; an object of options is merged field by field. */
 export const merge = <O extends object>(options: O, values: object): O => {

@@ -170,6 +170,7 @@ export const stats = (
   mode: "enforce",
   would: undefined,
   arms: undefined,
+  adaptive: undefined,
   ...known
 })
 

@@ -20,6 +20,7 @@ import type * as Stats from "../Stats.ts"
 import * as Transient from "../Transient.ts"
 import type * as TripPolicy from "../TripPolicy.ts"
 import { defaultKey } from "../Types.ts"
+import * as Adaptive from "./adaptive.ts"
 import { Watch } from "./admitted.ts"
 import { retryAfterOf } from "./asked.ts"
 import { Budget, type BudgetSettings, type BudgetSnapshot } from "./budget.ts"
@@ -45,6 +46,8 @@ export interface PolicySettings extends ModeSettings {
   readonly classify: Protect.Classify
   readonly breaker: Circuits.CircuitSettings | undefined
   readonly bulkhead: Permits.BulkheadSettings | undefined
+  /** In place of a breaker, a bulkhead and a budget. */
+  readonly adaptive: Adaptive.AdaptiveSettings | undefined
   readonly retry: RetrySettings | undefined
   /** Whether a successful value asks for another try. */
   readonly retryWhen: ((value: unknown) => boolean) | undefined
@@ -65,6 +68,7 @@ export interface PolicyPartsSnapshot {
   readonly breaker?: Circuits.CircuitsSnapshot
   readonly budget?: BudgetSnapshot
   readonly bulkhead?: Permits.PermitsSnapshot
+  readonly adaptive?: Adaptive.AdaptiveSnapshot
 }
 
 interface Origin {
@@ -101,7 +105,10 @@ const neverTrips: TripPolicy.TripPolicy = {
 }
 
 /** The state of one key: its circuit with all else, as one object. */
-export class Entry extends Circuits.CircuitCell implements Permits.PermitCell, Decision.Answered {
+export class Entry
+  extends Circuits.CircuitCell
+  implements Permits.PermitCell, Adaptive.AdaptiveCell, Decision.Answered
+{
   declare lastUsed: number
   declare readonly queue: Permits.PermitCell["queue"]
   declare calls: number
@@ -111,6 +118,7 @@ export class Entry extends Circuits.CircuitCell implements Permits.PermitCell, D
   /** Nothing until the first attempt. */
   declare recent: Counters.Recent | undefined
   declare answeredFrom: number
+  declare adaptive: Adaptive.AdaptiveState | undefined
 
   constructor(key: string, trip: TripPolicy.TripPolicy, queue: Permits.PermitCell["queue"], now: number) {
     super(key, trip, now)
@@ -121,16 +129,32 @@ export class Entry extends Circuits.CircuitCell implements Permits.PermitCell, D
     this.running = 0
     this.recent = undefined
     this.answeredFrom = Decision.neverAnswered
+    this.adaptive = undefined
   }
 }
 
+/** The circuit of an adaptive policy, which opens for an operator only. */
+const operated: Circuits.CircuitSettings = {
+  trip: neverTrips,
+  openFor: { initial: 1000, factor: 1, max: 1000, jitter: 0 },
+  maxRetryAfter: 60_000,
+  probes: { permitted: 1, successes: 1, lease: 60_000 }
+}
+
+/** What the rules of an adaptive policy are told. Without a deadline a call has as long as two attempts. */
+const limitsOf = ({ deadline, timeout }: PolicySettings): { readonly timeout: number; readonly deadline: number } => ({
+  timeout,
+  deadline: deadline === Infinity ? 2 * timeout : deadline
+})
+
 /** One attempt: what it was admitted with, what it holds, and when it started. */
-class Attempt implements Circuits.Admission, Permits.PermitHolder {
+class Attempt implements Circuits.Admission, Permits.PermitHolder, Adaptive.AdaptiveHolder {
   declare generation: number
   declare probe: number
   declare held: boolean
   declare waiter: Permits.PermitHolder["waiter"]
   declare wake: Permits.PermitHolder["wake"]
+  declare ticket: Adaptive.Ticket | undefined
   /** The work has started and not ended. */
   declare running: boolean
   /** The work has started, and may have ended. */
@@ -148,6 +172,7 @@ class Attempt implements Circuits.Admission, Permits.PermitHolder {
     this.held = false
     this.waiter = undefined
     this.wake = undefined
+    this.ticket = undefined
     this.running = false
     this.started = false
     this.deadlineHit = false
@@ -247,12 +272,21 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
 
   /** The circuit has been checked, and nothing of it reserved: no probe waits in a queue. */
   private acquirePermit(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
-    const wait = engine.permits?.acquire(entry, this.attempt, fiber, this.deadline)
+    const { adaptive } = engine
+    const wait =
+      adaptive === undefined
+        ? engine.permits?.acquire(entry, this.attempt, fiber, this.deadline)
+        : adaptive.acquire(entry, this.attempt, this.attempts === 1, this.dueOf(adaptive, fiber), fiber)
     if (wait === undefined) return this.start(entry, engine, fiber)
     return Effect.flatMap(wait, () => {
       this.attempt.startedAt = Time.monotonicMillis(fiber)
       return this.start(entry, engine, fiber)
     })
+  }
+
+  private dueOf(adaptive: Adaptive.Adaptive, fiber: AnyFiber): number {
+    const { deadline } = this
+    return adaptive.due(this.startedAt, deadline === Infinity ? Deadline.instant(fiber) : deadline)
   }
 
   /** With the permit held: is admitted by the circuit, and starts the work. */
@@ -349,6 +383,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
       if (attempt.deadlineHit) entry.history.DeadlineExceeded += 1
       this.settle(entry, engine, this.classify(engine, cause, fiber), cause, fiber)
     } else {
+      engine.adaptive?.end(entry, attempt, "unknown", NaN, Time.monotonicMillis(fiber), fiber)
       const rejection = rejectionIn(cause)
       // The permits have counted theirs.
       if (rejection !== undefined && rejection._tag !== "BulkheadFull") entry.history[rejection._tag] += 1
@@ -376,8 +411,11 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     fiber: AnyFiber
   ): void {
     const { attempt } = this
-    const { circuits, reporter } = engine
+    const { adaptive, circuits, reporter } = engine
     const now = Time.monotonicMillis(fiber)
+    if (adaptive !== undefined) {
+      adaptive.end(entry, attempt, Adaptive.howOf(outcome, cause, attempt.deadlineHit), now, now, fiber)
+    }
     attempt.running = false
     attempt.deadlineHit = false
     entry.lastUsed = Math.floor(now)
@@ -410,15 +448,23 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     return this.entry?.key ?? this.options.key
   }
 
-  get budget(): Budget | undefined {
-    return this.engine?.budget
+  pays(timedOut: boolean, fiber: AnyFiber): boolean {
+    const { attempt, engine, entry } = this
+    if (engine?.adaptive !== undefined && entry !== undefined) return engine.adaptive.tryRetry(entry, attempt, fiber)
+    const budget = engine?.budget
+    return budget === undefined || budget.tryRetry(timedOut, this.overtaken, this.retryKey, fiber)
+  }
+
+  get needs(): number {
+    const { engine, entry } = this
+    return engine?.adaptive === undefined || entry === undefined ? 0 : engine.adaptive.needs(entry)
   }
 
   get mayHaveRun(): boolean {
     return this.attempt.started
   }
 
-  get overtaken(): boolean {
+  private get overtaken(): boolean {
     return this.entry !== undefined && Decision.isOvertaken(this.entry, this.attempt.startedAt)
   }
 
@@ -472,6 +518,7 @@ export class PolicyEngine implements Summable {
   readonly reporter: Reporter
   readonly circuits: Circuits.Circuits | undefined
   readonly permits: Permits.Permits | undefined
+  readonly adaptive: Adaptive.Adaptive | undefined
   readonly budget: Budget | undefined
   readonly entries: Keyed<Entry>
   private readonly histogram = new Counters.Durations()
@@ -499,7 +546,9 @@ export class PolicyEngine implements Summable {
     timedOut: TimedOut,
     instance = ""
   ) {
-    const { breaker, budget, bulkhead } = settings
+    const { budget, bulkhead } = settings
+    // The circuit of an adaptive policy is for operators: it never trips.
+    const breaker = settings.breaker ?? (settings.adaptive && operated)
     this.where = where
     this.settings = settings
     this.modes = new Modes(reporter.policy, settings, instance)
@@ -512,6 +561,15 @@ export class PolicyEngine implements Summable {
         this.rejectWaiting(circuit, now, fiber)
       )
     this.permits = bulkhead && new Permits.Permits(bulkhead, reporter)
+    this.adaptive = settings.adaptive && new Adaptive.Adaptive(settings.adaptive, limitsOf(settings), reporter)
+    const { adaptive, circuits } = this
+    if (adaptive !== undefined && circuits !== undefined) {
+      circuits.onRestart = (key, forgets, now, fiber) => {
+        for (const entry of [this.entries.peek(key), this.entries.shared]) {
+          if (entry?.key === key) adaptive.reset(entry, forgets, now, fiber)
+        }
+      }
+    }
     this.budget = sharedBudget ?? (budget && new Budget(budget, reporter))
     this.entries = new Keyed<Entry>(
       settings.keys,
@@ -553,11 +611,12 @@ export class PolicyEngine implements Summable {
    * changed.
    */
   retune(settings: PolicySettings, now: number): void {
-    const { breaker, budget, bulkhead } = settings
+    const { adaptive, breaker, budget, bulkhead } = settings
     const retuneCircuits = breaker && this.circuits?.retune(this.entries.all(), breaker)
     this.settings = settings
     if (budget !== undefined) this.budget?.retune(budget, now)
     if (bulkhead !== undefined) this.permits?.retune(this.entries, bulkhead, now)
+    if (adaptive !== undefined) this.adaptive?.retune(adaptive, limitsOf(settings))
     retuneCircuits?.()
     this.modes.configure(settings)
     this.beside?.retuned(settings, now)
@@ -568,7 +627,8 @@ export class PolicyEngine implements Summable {
     this.watch ??= new Watch<Entry>(this, (entry, now) => {
       if (this.modes.of(entry.key) !== "enforce") return 0
       const wait = this.circuits?.admitsIn(entry, now) ?? 0
-      return wait > 0 || this.permits?.isFree(entry) !== false ? wait : Infinity
+      if (wait > 0 || this.permits?.isFree(entry) === false) return wait > 0 ? wait : Infinity
+      return this.adaptive?.admitsIn(entry, now) ?? 0
     })
     return this.watch.admitted((fiber) => this.entries.get(key, fiber))
   }
@@ -596,11 +656,13 @@ export class PolicyEngine implements Summable {
 
   /** The calls that wait for a permit of a circuit that has become one that rejects every call. */
   private rejectWaiting(circuit: Circuits.CircuitCell, now: number, fiber: AnyFiber): void {
-    const { circuits, entries, permits } = this
-    if (circuits === undefined || permits === undefined) return
+    const { adaptive, circuits, entries, permits } = this
+    if (circuits === undefined || (permits === undefined && adaptive === undefined)) return
     for (const entry of [entries.peek(circuit.key), entries.shared]) {
       if (entry !== circuit) continue
-      permits.rejectWaiting(entry, () => circuits.check(circuit, now, fiber))
+      const rejection = () => circuits.check(circuit, now, fiber)
+      permits?.rejectWaiting(entry, rejection)
+      adaptive?.rejectWaiting(entry, rejection)
     }
   }
 
@@ -609,6 +671,7 @@ export class PolicyEngine implements Summable {
       entry.running > 0 ||
       this.circuits?.pinned(entry, now) === true ||
       this.permits?.pinned(entry) === true ||
+      this.adaptive?.pinned(entry) === true ||
       this.watch?.isWatched(entry) === true
     )
   }
@@ -633,24 +696,26 @@ export class PolicyEngine implements Summable {
   }
 
   snapshot(now: number): PolicyPartsSnapshot {
-    const { circuits, entries, permits } = this
+    const { adaptive, circuits, entries, permits } = this
     // A shared budget is in its own snapshot.
     const budget = this.settings.budget === undefined ? undefined : this.budget
     return {
       ...(circuits === undefined ? {} : { breaker: circuits.snapshot(entries, now) }),
       ...(budget === undefined ? {} : { budget: budget.snapshot(now) }),
-      ...(permits === undefined ? {} : { bulkhead: permits.snapshot(entries.values()) })
+      ...(permits === undefined ? {} : { bulkhead: permits.snapshot(entries.values()) }),
+      ...(adaptive === undefined ? {} : { adaptive: adaptive.snapshot(entries.values(), now) })
     }
   }
 
   /** Restores the parts that this policy has, all or none. */
   restore(where: string, snapshot: PolicyPartsSnapshot, ages: Ages, now: number, fiber: AnyFiber): void {
     const { entries } = this
-    const { breaker, budget, bulkhead } = snapshot
+    const { adaptive, breaker, budget, bulkhead } = snapshot
     const restoreCircuits = breaker && this.circuits?.restore(`${where}: breaker`, entries, breaker, ages, now, fiber)
     restoreCircuits?.()
     if (budget !== undefined && this.settings.budget !== undefined) this.budget?.restore(budget, ages, now)
     if (bulkhead !== undefined) this.permits?.restore(entries, bulkhead, now)
+    if (adaptive !== undefined) this.adaptive?.restore(entries, adaptive, ages, now)
   }
 
   private resizing(permits: Permits.Permits): Plug {
@@ -666,7 +731,9 @@ export class PolicyEngine implements Summable {
   }
 
   private timeIn(entry: Entry, now: number): ReadonlyArray<number> {
-    return this.circuits === undefined ? Counters.noTimes : Circuit.timeIn(entry, now)
+    if (this.circuits === undefined) return Counters.noTimes
+    const times = Circuit.timeIn(entry, now)
+    return this.adaptive === undefined ? times : this.adaptive.correct(entry, times, now)
   }
 
   /** Reading the stats of a key neither creates nor keeps it. */
@@ -684,13 +751,14 @@ export class PolicyEngine implements Summable {
   }
 
   sum(select: Select, now: number): void {
-    const { budget, circuits, permits } = this
+    const { adaptive, budget, circuits, permits } = this
     for (const entry of this.entries.all()) {
       const sums = select(entry.key, circuits?.isNotable(entry) === true)
       sums.addCounted(entry)
       if (permits === undefined) sums.running += entry.running
       else sums.addQueue(entry.queue)
       circuits?.sum(entry, sums, now)
+      adaptive?.sum(entry, sums, now)
       budget?.sumBalance(entry.key, sums, now)
     }
     if (this.entries.isEmpty) {
@@ -705,22 +773,25 @@ export class PolicyEngine implements Summable {
   private statsOf(entry: Entry, now: number, fiber: AnyFiber): Stats.Stats {
     const { calls, key, past, recent, running, successes } = entry
     const queue = this.permits && entry.queue
+    const { adaptive } = this
+    const view = adaptive?.view(entry, now)
     return {
       policy: this.reporter.policy,
       key,
-      circuit: this.circuits?.view(entry, now),
+      circuit: adaptive?.circuitView(entry, now) ?? this.circuits?.view(entry, now),
       running,
-      waiting: queue?.waiting ?? 0,
-      maxConcurrent: queue?.limit,
+      waiting: adaptive?.waitingOf(entry) ?? queue?.waiting ?? 0,
+      maxConcurrent: view?.limit ?? queue?.limit,
       maxQueued: queue?.maxQueued,
-      balance: this.budget?.balance(key, fiber),
-      capacity: this.budget?.capacity,
+      balance: adaptive?.balance(entry) ?? this.budget?.balance(key, fiber),
+      capacity: adaptive?.capacity(entry) ?? this.budget?.capacity,
       lastError: past?.lastError(now),
       totals: Counters.totals(calls, successes, past, this.timeIn(entry, now)),
       recent: recent === undefined ? Counters.noneRecent(this.settings.window) : recent.view(now),
       mode: this.modes.of(key),
       would: this.beside?.would(key, now, fiber),
-      arms: this.modes.hasArms ? Counters.arms(past) : undefined
+      arms: this.modes.hasArms ? Counters.arms(past) : undefined,
+      adaptive: view
     }
   }
 }

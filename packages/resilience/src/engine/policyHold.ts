@@ -9,6 +9,7 @@ import * as Time from "../runtime/clock.ts"
 import * as Check from "../runtime/options.ts"
 import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
 import { causeOf, type Hold } from "./acquire.ts"
+import { howOf } from "./adaptive.ts"
 import { retryAfterOf } from "./asked.ts"
 import * as Left from "./left.ts"
 import { type Entry, PolicyCall, type PolicyEngine } from "./policy.ts"
@@ -51,6 +52,7 @@ export class PolicyHold extends PolicyCall implements Hold {
     if (entry === undefined || !attempt.running) return
     this.respondedAt = Time.monotonicMillis(fiber)
     Decision.answered(entry, attempt.startedAt)
+    this.engine?.adaptive?.responded(entry, attempt)
     if (attempt.probe !== 0) this.settleCircuit(entry, "success", undefined, fiber)
   }
 
@@ -91,6 +93,7 @@ export class PolicyHold extends PolicyCall implements Hold {
     const { defect, outcome, threw } = this.judge(engine, cause, fiber)
     const now = Time.monotonicMillis(fiber)
     const endedAt = Number.isNaN(this.respondedAt) ? now : this.respondedAt
+    engine.adaptive?.end(entry, attempt, howOf(outcome, cause, false), endedAt, now, fiber)
     attempt.running = false
     entry.lastUsed = Math.floor(now)
     entry.running -= 1

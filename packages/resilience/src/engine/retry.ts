@@ -69,14 +69,12 @@ export interface RetrySettings {
 /** The call whose attempts a loop repeats. */
 export interface RetryHost {
   readonly retryKey: string
-  readonly budget: Budget | undefined
+  /** Charges a retry; `false` if there is not enough for it. */
+  pays(timedOut: boolean, fiber: AnyFiber): boolean
+  /** Milliseconds that an attempt takes at least, as far as is known. */
+  readonly needs: number
   /** The policy's own deadline, a monotonic time in milliseconds; the deadline in the fiber's context applies too. */
   readonly deadline: number
-  /**
-   * Another attempt, which started with the last one or later, has succeeded already: only the last one was slow, and not the
-   * dependency. It decides the price of a retry after a timeout.
-   */
-  readonly overtaken: boolean
   /** Milliseconds for which an attempt would surely be rejected: waiting and paying for it would be in vain. */
   rejectedFor(fiber: AnyFiber): number
   /** The last attempt may have done some work, also if it ended with a rejection: that of a policy inside it. */
@@ -315,7 +313,7 @@ export class RetryLoop {
       { delay, retryAfter: askedMillis(input) },
       {
         maxRetryAfter: this.settings.maxRetryAfter,
-        remaining: this.remaining(fiber),
+        remaining: this.remaining(fiber) - this.host.needs,
         rejectedFor: this.host.rejectedFor(fiber)
       },
       () => fiber.getRef(Random.Random).nextDoubleUnsafe()
@@ -323,8 +321,7 @@ export class RetryLoop {
     if (typeof decision === "string") return decision
     const allowance = fiber.getRef(CurrentAllowance)
     if (allowance !== undefined && allowance.left < 1) return "budget"
-    const { budget, retryKey } = this.host
-    if (budget !== undefined && !budget.tryRetry(this.timedOut, this.host.overtaken, retryKey, fiber)) return "budget"
+    if (!this.host.pays(this.timedOut, fiber)) return "budget"
     if (allowance !== undefined) allowance.left -= 1
     return decision
   }
@@ -420,7 +417,7 @@ export interface RetryEffectSettings extends RetrySettings {
 
 /** A retried effect: the frame of its attempts. What only a failure needs is created at the first failure. */
 class RetryCall extends Frame<RetryEffectSettings, undefined> implements RetryHost {
-  declare budget: Budget | undefined
+  declare private budget: Budget | undefined
   declare private startedAt: number
   /** When the current attempt started. */
   declare private attemptAt: number
@@ -483,8 +480,13 @@ class RetryCall extends Frame<RetryEffectSettings, undefined> implements RetryHo
     return Infinity
   }
 
-  get overtaken(): boolean {
-    return this.budget?.isOvertaken(this.attemptAt, this.retryKey) === true
+  pays(timedOut: boolean, fiber: AnyFiber): boolean {
+    const { attemptAt, budget, retryKey } = this
+    return budget === undefined || budget.tryRetry(timedOut, budget.isOvertaken(attemptAt, retryKey), retryKey, fiber)
+  }
+
+  get needs(): number {
+    return 0
   }
 
   /** The rejection may be one of a policy around the work, or inside it: that cannot be told here. */

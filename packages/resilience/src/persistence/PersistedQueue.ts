@@ -82,14 +82,14 @@ export const take = <A, R, P extends Policy.Part, Rules, Self, XA, XE, XR>(
   options: Policy.KeyOption = {}
 ): Effect.Effect<
   XA,
-  Policy.ErrorOf<XE, Exclude<P, "breaker" | "bulkhead">> | Queue.PersistedQueueError,
+  Policy.ErrorOf<XE, Exclude<P, "breaker" | "bulkhead" | "adaptive">> | Queue.PersistedQueueError,
   R | XR | Self
 > => {
   Check.callback(where, "handler", "a function that returns an Effect", handler)
   // The signature has checked that the policy makes sense for the handler.
   const waiting = Policy.whenAdmitted(policy, options) as (
     self: Types.AnyEffect
-  ) => Effect.Effect<XA, Policy.ErrorOf<XE, Exclude<P, "breaker" | "bulkhead">>, XR | Self>
+  ) => Effect.Effect<XA, Policy.ErrorOf<XE, Exclude<P, "breaker" | "bulkhead" | "adaptive">>, XR | Self>
   return Effect.andThen(
     policy.admitted(options),
     queue.take((value, metadata) => waiting(Effect.suspend(() => handler(value, metadata))))

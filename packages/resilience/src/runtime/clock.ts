@@ -24,7 +24,21 @@ export const monotonicMillis = (fiber: AnyFiber): number => {
 }
 
 /** The time of a clock, in milliseconds. */
-export const millisOf = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+export const millisOf = (clock: Clock.Clock): number =>
+  directOf(clock)?.millis() ?? Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+
+/** The property under which a clock that is not live has what costs less than the members of `Clock`; the lab's clock has it. */
+const DirectKey = "~effect-resilience/Clock/direct" as const
+
+/** What a simulated clock does without a `bigint` and without a fiber; its times and its order are those of the members of `Clock`. */
+export interface Direct {
+  /** The monotonic time in milliseconds. */
+  readonly millis: () => number
+  /** Calls `fire` after `delay` milliseconds, unless it is cancelled before. */
+  readonly after: (delay: number, fire: () => void) => { readonly cancel: () => void }
+}
+
+export const directOf = (clock: Clock.Clock & { readonly [DirectKey]?: Direct }): Direct | undefined => clock[DirectKey]
 
 /** The time of the clock of a context, for what runs in no fiber. */
 export const millisIn = (context: Context.Context<never>): number => {

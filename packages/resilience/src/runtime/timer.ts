@@ -73,8 +73,24 @@ const sleepOn = (clock: Clock.Clock, delay: number): Effect.Effect<void> => {
 /** `TestClock` rounds its time down to a nanosecond. */
 const leastSleepMs = 1e-3
 
-const sleepThen = (clock: Clock.Clock, fiber: AnyFiber, delay: number, fire: () => void): (() => void) =>
-  forkSleep(fiber.context, clock, delay, fire)
+const sleepThen = (clock: Clock.Clock, fiber: AnyFiber, delay: number, fire: () => void): (() => void) => {
+  const direct = Time.directOf(clock)
+  return direct === undefined ? forkSleep(fiber.context, clock, delay, fire) : waitDirectly(direct, delay, fire)
+}
+
+/** As {@link sleepOn}, without a fiber. */
+const waitDirectly = (direct: Time.Direct, delay: number, fire: () => void): (() => void) => {
+  const at = direct.millis() + delay
+  const wait = (delay: number, again: number): { readonly cancel: () => void } =>
+    // A sleep with a fraction lasts a whole number of nanoseconds.
+    direct.after(Number.isInteger(delay) ? delay : Duration.toMillis(Duration.millis(delay)), () => {
+      const early = at - direct.millis()
+      if (early > 0 && early <= toleranceMs && again > 0) event = wait(Math.max(early, leastSleepMs), again - 1)
+      else fire()
+    })
+  let event = wait(delay, 3)
+  return () => event.cancel()
+}
 
 const forkSleep = (
   context: Context.Context<never>,

@@ -40,7 +40,7 @@ const where = "Logs.layer"
 // Words
 // ---------------------------------------------------------------------------------------------------------------------
 
-type Kind = "opened" | "reopened" | "closed" | "operated" | "observed" | "changed" | "budget" | "lost"
+type Kind = "opened" | "reopened" | "closed" | "operated" | "observed" | "changed" | "limited" | "budget" | "lost"
 
 interface Line {
   readonly kind: Kind
@@ -59,6 +59,7 @@ const whatHappened: Readonly<Record<Kind, string>> = {
   operated: "commands of an operator",
   changed: "changes by code",
   observed: "times circuits would have opened or closed",
+  limited: "limits began or ended",
   budget: "retries were refused because the budget is spent",
   lost: "times events were lost"
 }
@@ -89,6 +90,12 @@ const ofTransition = (event: Event.Transition): Line | undefined => {
   if (cause === "tripped") {
     const because = evidence === undefined ? "" : ` because of ${evidence.trip}`
     const figures = evidence === undefined ? "" : figuresIn(evidence.figures)
+    // An adaptive policy has no open time that is over: it sends probes until one of them is answered well.
+    const follows = evidence?.trip.startsWith("adaptive.")
+      ? "One probe at a time is sent, with gaps that grow with the outage; other calls wait for their turn or are rejected. Look at " +
+        "the dependency."
+      : "Its calls are rejected until then, and a probe decides whether it closes. Look at the dependency first. If it is healthy, " +
+        `close the circuit with control.close(${argument(key)}) and give the trip policy more room.`
     return {
       kind: "opened",
       level: "Warn",
@@ -96,9 +103,8 @@ const ofTransition = (event: Event.Transition): Line | undefined => {
       key,
       fields: { ...times, ...(evidence === undefined ? {} : { trip: evidence.trip, ...evidence.figures }) },
       text:
-        `${circuit} opened for ${inWords(openFor ?? Duration.zero)}${because}${figures === "" ? "" : ` (${figures})`}. Its calls ` +
-        "are rejected until then, and a probe decides whether it closes. Look at the dependency first. If it is healthy, close the " +
-        `circuit with control.close(${argument(key)}) and give the trip policy more room.`
+        `${circuit} opened for ${inWords(openFor ?? Duration.zero)}${because}${figures === "" ? "" : ` (${figures})`}. ` +
+        follows
     }
   }
   if (cause === "probes" && to === "open") {
@@ -138,6 +144,25 @@ const ofTransition = (event: Event.Transition): Line | undefined => {
     fields: times,
     text: `${circuit} is ${to}, by an operator or a restore; it was ${from}.${consequence}`
   }
+}
+
+/** The beginning and the end of a limit: what comes between is a figure. */
+const ofLimit = ({ before, evidence, key, limit, policy }: Event.LimitChanged): Line | undefined => {
+  const who = key === defaultKey ? policy : `${policy}, key "${key}"`
+  if (limit !== undefined && before === undefined) {
+    return {
+      kind: "limited",
+      level: "Warn",
+      policy,
+      key,
+      fields: { limit, trip: evidence.trip, ...evidence.figures },
+      text:
+        `${who}: up to ${Math.max(1, Math.floor(limit))} calls are sent at once from now on, because of ${evidence.trip} ` +
+        `(${figuresIn(evidence.figures)}). The dependency answers late. Others wait for a short time or are rejected.`
+    }
+  }
+  if (limit !== undefined || before === undefined) return undefined
+  return { kind: "limited", level: "Info", policy, key, fields: {}, text: `${who}: every call is sent again.` }
 }
 
 /** Overrides hold until something ends them; other commands are acts. */
@@ -203,6 +228,8 @@ const lineOf = (event: Event.Event): Line | undefined => {
       return ofTransition(event)
     case "Observed":
       return event.event._tag === "Transition" ? ofObserved(event, event.event) : undefined
+    case "LimitChanged":
+      return ofLimit(event)
     case "BudgetExhausted": {
       const { balance, key, policy } = event
       return {

@@ -273,7 +273,8 @@ const families: ReadonlyArray<Family> = [
     prometheus: "resilience_bulkhead_max_concurrent",
     type: "gauge",
     unit: "{call}",
-    description: "Permits in all, those of every key in memory added up.",
+    description:
+      "Permits in all, those of every key in memory added up; of an adaptive policy its limits, without the keys that have none.",
     gauges: [{ needs: "bulkhead", value: ({ maxConcurrent }) => maxConcurrent }]
   },
   {
@@ -559,7 +560,7 @@ const commandsOf = (desk: ReturnType<Instances.Instance["desk"]>): ReadonlyArray
 }
 
 const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Trait> => {
-  const { breaker, budget, bulkhead, deadline, maxQueued, mode, retry, rollout, timeout } = settings
+  const { adaptive, breaker, budget, bulkhead, deadline, maxQueued, mode, retry, rollout, timeout } = settings
   const when = (condition: boolean, ...traits: ReadonlyArray<Trait>) => (condition ? traits : [])
   switch (kind) {
     case "Policy":
@@ -572,14 +573,14 @@ const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Tra
         "durations",
         "events",
         ...when(retry !== undefined, "retry", "withdrawals"),
-        ...when(budget !== undefined, "budget"),
+        ...when(budget !== undefined || adaptive !== undefined, "budget"),
         ...when(timeout !== undefined, "timeout"),
         ...when(mode === "observe" || rollout !== undefined, ...observingTraits(settings)),
         ...when(rollout !== undefined, "arms"),
         ...when(deadline !== undefined, "deadline"),
-        ...when(breaker !== undefined, "breaker"),
+        ...when(breaker !== undefined || adaptive !== undefined, "breaker"),
         // A queue without a limit has no number.
-        ...when(isObject(bulkhead), "bulkhead"),
+        ...when(isObject(bulkhead) || adaptive !== undefined, "bulkhead"),
         ...when(isObject(bulkhead) && "maxQueued" in bulkhead, "queue")
       ]
     case "CircuitBreaker":
@@ -599,9 +600,14 @@ const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Tra
 }
 
 /** What a policy has once it observes. */
-const observingTraits = ({ breaker, retry, timeout }: Instances.Instance["settings"]): ReadonlyArray<Trait> => [
+const observingTraits = ({
+  adaptive,
+  breaker,
+  retry,
+  timeout
+}: Instances.Instance["settings"]): ReadonlyArray<Trait> => [
   "would",
-  ...(breaker === undefined ? [] : ["wouldBreaker" as const]),
+  ...(breaker === undefined && adaptive === undefined ? [] : ["wouldBreaker" as const]),
   ...(retry === undefined ? [] : ["wouldRetry" as const]),
   ...(timeout === undefined ? [] : ["wouldTimeout" as const])
 ]

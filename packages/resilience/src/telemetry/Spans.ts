@@ -65,6 +65,17 @@ const describe = (event: Event.Event): readonly [name: string, attributes: Attri
         }
       ]
     }
+    case "LimitChanged": {
+      const { before, evidence, limit } = event
+      return [
+        "resilience.limit",
+        {
+          ...(limit === undefined ? {} : { "resilience.limit": limit }),
+          ...(before === undefined ? {} : { "resilience.limit_before": before }),
+          "resilience.trip": evidence.trip
+        }
+      ]
+    }
     case "BudgetExhausted":
       return ["resilience.budget_exhausted", { "resilience.balance": event.balance }]
     case "FallbackUsed":

@@ -78,6 +78,12 @@ const breakerOf = (breaker: Schema.JsonObject | undefined): Parts["breaker"] => 
   return { trip: describeTrip(trip), openFor: describeOpenFor(breaker["openFor"]), failureRate: failureRateOf(trip) }
 }
 
+/** What an adaptive policy has in the place of a breaker. */
+const pacingOf = (adaptive: Schema.Json | undefined): Parts["breaker"] =>
+  adaptive === undefined
+    ? undefined
+    : { trip: "adaptive", openFor: "paced, with gaps that grow with the outage", failureRate: undefined }
+
 const bulkheadOf = (bulkhead: Schema.JsonObject | undefined): Parts["bulkhead"] => {
   const maxConcurrent = numberOf(bulkhead?.["maxConcurrent"])
   if (maxConcurrent === undefined) return undefined
@@ -103,7 +109,7 @@ export const partsOf = ({ kind, settings }: Described): Parts => {
   switch (kind) {
     case "Policy":
       return {
-        breaker: breakerOf(recordOf(settings["breaker"])),
+        breaker: breakerOf(recordOf(settings["breaker"])) ?? pacingOf(settings["adaptive"]),
         bulkhead: bulkheadOf(recordOf(settings["bulkhead"])),
         retry: settings["retry"] !== undefined,
         budget: budgetOf(settings["budget"]),

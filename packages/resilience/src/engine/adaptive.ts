@@ -1,0 +1,678 @@
+/**
+ * The adaptive part of a policy at run time: the machine with its line of waiting calls, its timers, rejections and events. It stands
+ * in the place of the permits, and where it paces calls its key is seen as an open circuit.
+ */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import type * as Event from "../Event.ts"
+import * as Machine from "../machine/Adaptive.ts"
+import { mostProbes } from "../machine/adaptive/Pacing.ts"
+import * as RetryCost from "../machine/adaptive/RetryCost.ts"
+import { lateAfter, need } from "../machine/adaptive/State.ts"
+import * as Waiting from "../machine/adaptive/Waiting.ts"
+import * as Circuit from "../machine/Circuit.ts"
+import type { Outcome } from "../Outcome.ts"
+import * as Rejection from "../Rejection.ts"
+import * as Time from "../runtime/clock.ts"
+import * as EffectErrors from "../runtime/effectErrors.ts"
+import * as Timer from "../runtime/timer.ts"
+import type { AnyFiber } from "../runtime/types.ts"
+import type * as Stats from "../Stats.ts"
+import * as Transient from "../Transient.ts"
+import type { Past } from "./counters.ts"
+import type { Reporter } from "./reporter.ts"
+import * as Snapshots from "./snapshots.ts"
+import type { Sums } from "./sums.ts"
+
+export interface AdaptiveSettings {
+  /** Whether calls wait for which there is no room. */
+  readonly wait: boolean
+}
+
+type Refusal = Effect.Effect<never, Rejection.CircuitOpen | Rejection.BulkheadFull>
+
+/** An attempt as the machine sees it, and its place in the line. */
+export class Ticket extends Machine.Flight {
+  /** The machine counts it as in flight. */
+  held = false
+  isFirst = false
+  /** Its entry in the line, also after it has left the line. */
+  waiter: Waiting.Waiter<Ticket> | undefined = undefined
+  /** Ends the wait: with a place, or with a rejection. */
+  wake: ((rejection?: Refusal) => void) | undefined = undefined
+  /** The rejection of a call that left the line before its fiber was there to be woken. */
+  refusal: Refusal | undefined = undefined
+  /** How it ended, for its retry. */
+  how: RetryCost.Failed["how"] = "failed"
+  latency = 0
+}
+
+/** What has been reported of a key. */
+class Reported {
+  mode: Machine.Mode = Machine.Free
+  changedAt = Number.NEGATIVE_INFINITY
+  limit = Number.POSITIVE_INFINITY
+  why: Rejection.Evidence | undefined = undefined
+  /** When the mode began. */
+  since = 0
+}
+
+/** The state of a key with its line. */
+export class AdaptiveState extends Machine.State {
+  declare line: Waiting.Line<Ticket> | undefined
+  declare cancelTimer: (() => void) | undefined
+  /** Nothing until the first trouble. */
+  declare reported: Reported | undefined
+
+  constructor() {
+    super()
+    this.line = undefined
+    this.cancelTimer = undefined
+    this.reported = undefined
+  }
+}
+
+/** A key of a policy. */
+export interface AdaptiveCell {
+  readonly key: string
+  readonly phase: Circuit.Phase
+  adaptive: AdaptiveState | undefined
+  /** Where rejections and openings are counted. */
+  readonly history: Past
+}
+
+/** An attempt. */
+export interface AdaptiveHolder {
+  /** Created for its first call. */
+  ticket: Ticket | undefined
+  startedAt: number
+}
+
+interface AdaptiveCells {
+  readonly ensure: (key: string, now: number) => AdaptiveCell
+}
+
+/** What a snapshot has of a key. Times are in milliseconds. */
+export interface AdaptiveKeySnapshot {
+  readonly key: string
+  readonly mean: number
+  readonly late: number
+  readonly inFlight: number
+  readonly calls: number
+  readonly tokens: number
+  /** Set while calls are paced: the gap between probes, and the age of the outage. */
+  readonly gap?: number
+  readonly down?: number
+  readonly failing?: boolean
+  /** Set while calls are limited. */
+  readonly limit?: number
+}
+
+export interface AdaptiveSnapshot {
+  readonly keys: ReadonlyArray<AdaptiveKeySnapshot>
+}
+
+const stateOf = (cell: AdaptiveCell): AdaptiveState => {
+  cell.adaptive ??= new AdaptiveState()
+  return cell.adaptive
+}
+
+/** Does the dependency say that it is asked too much? That is no failure of it: it works as fast as it can. */
+const isOverloaded = (error: unknown): boolean =>
+  Rejection.is(error)
+    ? !Rejection.isLocal(error) && (error as Rejection.Rejection)._tag === "BulkheadFull"
+    : Transient.isThrottled(error) || (Transient.isUnprocessed(error) && Transient.retryAfter(error) !== undefined)
+
+/** What the end of an attempt says. `cause` is `undefined` after a success. */
+export const howOf = (outcome: Outcome, cause: Cause.Cause<unknown> | undefined, deadlineHit: boolean): Machine.How => {
+  if (cause === undefined) return outcome === "success" ? "ok" : outcome === "failure" ? "failed" : "unknown"
+  const errors = cause.reasons.flatMap((reason) => (Cause.isFailReason(reason) ? [reason.error] : []))
+  if (!deadlineHit && errors.some(isOverloaded)) return "overloaded"
+  if (outcome === "success") return "ok"
+  const wasEnded = deadlineHit || Cause.hasInterruptsOnly(cause)
+  if (outcome === "ignored") return wasEnded ? "cut" : "unknown"
+  return wasEnded || errors.some(EffectErrors.isTimeout) ? "timeout" : "failed"
+}
+
+const round = (value: number): number => Math.round(value * 100) / 100
+
+export class Adaptive {
+  private limits: Machine.Limits
+  private wait: boolean
+  private readonly reporter: Reporter
+  /** Called when a key may admit a call that it did not; set while calls watch for it. */
+  onFree: ((cell: AdaptiveCell) => void) | undefined
+
+  constructor({ wait }: AdaptiveSettings, limits: Machine.Limits, reporter: Reporter) {
+    this.wait = wait
+    this.limits = limits
+    this.reporter = reporter
+    this.onFree = undefined
+  }
+
+  retune({ wait }: AdaptiveSettings, limits: Machine.Limits): void {
+    this.wait = wait
+    this.limits = limits
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Calls
+  // -------------------------------------------------------------------------------------------------------------------
+
+  /** When a call that started at `startedAt` has to have ended, as far as is known. */
+  due(startedAt: number, deadline: number): number {
+    return deadline === Infinity ? startedAt + this.limits.deadline : deadline
+  }
+
+  /** Sends an attempt. Returns `undefined` if it may go now; otherwise its wait, which fails with a rejection. */
+  acquire(
+    cell: AdaptiveCell,
+    holder: AdaptiveHolder,
+    isFirst: boolean,
+    due: number,
+    fiber: AnyFiber
+  ): Effect.Effect<void, Rejection.BulkheadFull | Rejection.CircuitOpen> | undefined {
+    if (cell.phase === Circuit.Disabled) return undefined
+    const { limits } = this
+    const state = stateOf(cell)
+    const now = holder.startedAt
+    const chance = fiber.getRef(Random.Random)
+    if (isFirst) Machine.came(state, limits, now, chance)
+    else Machine.look(state, limits, now, chance)
+    if (state.control !== undefined) this.follow(cell, state, now, fiber)
+    holder.ticket ??= new Ticket()
+    const { ticket } = holder
+    ticket.isFirst = isFirst
+    ticket.waiter = undefined
+    if (!Machine.admits(state, now)) return this.enter(cell, state, ticket, now, due, fiber)
+    this.send(state, ticket, now, due, chance)
+    return undefined
+  }
+
+  private send(state: AdaptiveState, ticket: Ticket, now: number, due: number, chance: Machine.Chance): void {
+    const { timeout } = this.limits
+    ticket.held = true
+    Machine.sent(state, ticket, now, ticket.isFirst, due - now >= timeout / 2, chance)
+  }
+
+  /** There is no room: waits, or is refused. */
+  private enter(
+    cell: AdaptiveCell,
+    state: AdaptiveState,
+    ticket: Ticket,
+    now: number,
+    due: number,
+    fiber: AnyFiber
+  ): Effect.Effect<void, Rejection.BulkheadFull | Rejection.CircuitOpen> {
+    const { control } = state
+    if (control === undefined || !this.wait) return this.reject(cell, state, "full", now, fiber)
+    const until = Waiting.until(state, control, this.limits, now, due)
+    if (until <= now) return this.reject(cell, state, "deadline", now, fiber)
+    state.line ??= Waiting.makeLine()
+    ticket.waiter = Waiting.join(state.line, ticket, due)
+    if (ticket.waiter === undefined) return this.reject(cell, state, "full", now, fiber)
+    ticket.refusal = undefined
+    if (control.mode === Machine.Paced && control.probing === 0) this.arm(cell, state, now, fiber)
+    return this.queued(cell, state, ticket, until - now, fiber)
+  }
+
+  private queued(
+    cell: AdaptiveCell,
+    state: AdaptiveState,
+    ticket: Ticket,
+    limit: number,
+    fiber: AnyFiber
+  ): Effect.Effect<void, Rejection.BulkheadFull | Rejection.CircuitOpen> {
+    return Effect.callback((resume) => {
+      if (ticket.held) return resume(Effect.void)
+      if (ticket.refusal !== undefined) return resume(ticket.refusal)
+      const { waiter } = ticket
+      const cancel = Timer.start(fiber, limit, () => {
+        ticket.wake = undefined
+        if (waiter === undefined || state.line === undefined || !Waiting.leave(state.line, waiter)) return
+        const now = Time.monotonicMillis(fiber)
+        // What is left is less than a call takes.
+        const isLast = now + need(state) >= waiter.due - 1e-3
+        resume(this.reject(cell, state, isLast ? "deadline" : "wait", now, fiber))
+      })
+      ticket.wake = (rejection) => {
+        ticket.wake = undefined
+        cancel()
+        fiber.currentDispatcher.scheduleTask(() => resume(rejection ?? Effect.void), 0)
+      }
+      return Effect.sync(() => {
+        ticket.wake = undefined
+        cancel()
+      })
+    })
+  }
+
+  /** Wakes when the next probe is due. */
+  private arm(cell: AdaptiveCell, state: AdaptiveState, now: number, fiber: AnyFiber): void {
+    const { control } = state
+    if (state.cancelTimer !== undefined || control === undefined) return
+    // A hundredth of a millisecond, so that no clock is before that time when the timer fires.
+    state.cancelTimer = Timer.start(fiber, Math.max(0, control.nextAt - now) + 0.01, () => {
+      state.cancelTimer = undefined
+      this.admitWaiting(cell, state, Time.monotonicMillis(fiber), fiber)
+    })
+  }
+
+  /** The work has ended: leaves what the attempt held, and takes what its end says. `endedAt` is when it was answered. */
+  end(
+    cell: AdaptiveCell,
+    { ticket }: AdaptiveHolder,
+    how: Machine.How,
+    endedAt: number,
+    now: number,
+    fiber: AnyFiber
+  ): void {
+    const state = cell.adaptive
+    if (ticket === undefined || state === undefined) return
+    if (ticket.held) {
+      ticket.held = false
+      ticket.latency = endedAt - ticket.at
+      ticket.how = how === "timeout" || how === "cut" ? "timeout" : how === "overloaded" ? how : "failed"
+      Machine.ended(state, this.limits, ticket, endedAt, how, fiber.getRef(Random.Random))
+      if (state.control !== undefined) {
+        this.follow(cell, state, now, fiber)
+        this.admitWaiting(cell, state, now, fiber)
+      }
+    } else if (ticket.waiter !== undefined && state.line !== undefined && Waiting.leave(state.line, ticket.waiter)) {
+      if (state.line.length === 0) Machine.emptied(state)
+    }
+  }
+
+  /** The dependency has responded to a call that is held on: it will not be late. */
+  responded({ adaptive }: AdaptiveCell, { ticket }: AdaptiveHolder): void {
+    if (adaptive !== undefined && ticket?.held === true) Machine.answered(adaptive, ticket)
+  }
+
+  /** Takes what a retry of the attempt costs; `false` if it is not to be made. */
+  tryRetry(cell: AdaptiveCell, { ticket }: AdaptiveHolder, fiber: AnyFiber): boolean {
+    const state = cell.adaptive
+    // Of a disabled key nothing is counted.
+    if (state === undefined || ticket === undefined || cell.phase === Circuit.Disabled) return true
+    if (RetryCost.pay(state, this.limits, ticket)) return true
+    const { reporter } = this
+    if (reporter.hasListeners) {
+      const at = Time.epochMillis(fiber)
+      reporter.emit(
+        { _tag: "BudgetExhausted", policy: reporter.policy, key: cell.key, at, balance: state.tokens },
+        fiber
+      )
+    }
+    return false
+  }
+
+  /** Milliseconds that an attempt takes at least. */
+  needs({ adaptive }: AdaptiveCell): number {
+    return adaptive === undefined ? 0 : need(adaptive)
+  }
+
+  /** Gives places to calls that wait, the newest first; the hopeless leave at the old end. */
+  private admitWaiting(cell: AdaptiveCell, state: AdaptiveState, now: number, fiber: AnyFiber): void {
+    const { control, line } = state
+    if (control === undefined) return
+    if (line !== undefined && line.length > 0) {
+      const chance = fiber.getRef(Random.Random)
+      for (let old = line.first; old !== undefined; old = line.first) {
+        if (!Waiting.isHopeless(state, control, now, old.due)) break
+        Waiting.leave(line, old)
+        this.refuse(old.value, this.reject(cell, state, "deadline", now, fiber))
+      }
+      for (let newest = line.last; newest !== undefined; newest = line.last) {
+        Machine.look(state, this.limits, now, chance)
+        if (!Machine.admits(state, now)) {
+          if (control.mode === Machine.Paced && control.probing < mostProbes(state)) this.arm(cell, state, now, fiber)
+          break
+        }
+        Waiting.leave(line, newest)
+        this.send(state, newest.value, now, newest.due, chance)
+        newest.value.wake?.()
+      }
+      this.follow(cell, state, now, fiber)
+      if (line.length === 0) Machine.emptied(state)
+    } else Machine.emptied(state)
+    this.onFree?.(cell)
+  }
+
+  private refuse(ticket: Ticket, refusal: Refusal): void {
+    if (ticket.wake === undefined) ticket.refusal = refusal
+    else ticket.wake(refusal)
+  }
+
+  /** Rejects all waiting calls: an operator has isolated the key, or opened its circuit. */
+  rejectWaiting({ adaptive }: AdaptiveCell, rejection: () => Refusal | undefined): void {
+    const line = adaptive?.line
+    for (let waiter = line?.first; line !== undefined && waiter !== undefined; waiter = line.first) {
+      const refusal = rejection()
+      if (refusal === undefined) return
+      Waiting.leave(line, waiter)
+      this.refuse(waiter.value, refusal)
+    }
+  }
+
+  private reject(
+    cell: AdaptiveCell,
+    state: AdaptiveState,
+    reason: "full" | "wait" | "deadline",
+    now: number,
+    fiber: AnyFiber
+  ): Refusal {
+    const { policy } = this.reporter
+    const { key } = cell
+    const { control, reported } = state
+    const evidence = reported?.why
+    let rejection: Rejection.CircuitOpen | Rejection.BulkheadFull
+    if (control !== undefined && control.mode === Machine.Paced) {
+      const left = Math.max(0, Math.ceil(control.nextAt - now))
+      rejection = Rejection.circuitOpen({
+        policy,
+        key,
+        state: left > 0 ? "open" : "half-open",
+        retryAfter: Duration.millis(left),
+        evidence
+      })
+    } else {
+      cell.history.BulkheadFull += 1
+      const waiting = state.line?.length ?? 0
+      const limit = control === undefined ? 0 : Math.max(1, Math.floor(control.limit))
+      rejection = Rejection.bulkheadFull({
+        policy,
+        key,
+        reason,
+        running: state.inFlight,
+        waiting,
+        evidence: { trip: evidence?.trip ?? "adaptive.limit", figures: { ...evidence?.figures, limit } }
+      })
+    }
+    this.reporter.rejected(key, rejection, fiber)
+    return Effect.fail(rejection)
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // What is reported
+  // -------------------------------------------------------------------------------------------------------------------
+
+  /** Reports what has changed about a key since the last time. */
+  private follow(cell: AdaptiveCell, state: AdaptiveState, now: number, fiber: AnyFiber): void {
+    const { control } = state
+    if (control === undefined) return
+    state.reported ??= new Reported()
+    const { reported } = state
+    const { mode: from } = reported
+    const { mode } = control
+    if (mode === from && (mode !== Machine.Limited || control.changedAt === reported.changedAt)) return
+    const why = this.whyOf(state, control)
+    const pacedFor = from === Machine.Paced ? now - reported.since : 0
+    const before = reported.limit
+    if (mode !== from) reported.since = now
+    reported.mode = mode
+    reported.changedAt = control.changedAt
+    reported.limit = mode === Machine.Limited ? control.limit : Number.POSITIVE_INFINITY
+    reported.why = mode === Machine.Free ? undefined : why
+    if (mode === Machine.Paced) this.paced(cell, control, why, now, fiber)
+    else {
+      if (from === Machine.Paced) this.recovered(cell, pacedFor, fiber)
+      this.limited(cell, reported.limit, before, why, fiber)
+    }
+  }
+
+  private paced(
+    { history, key }: AdaptiveCell,
+    control: Machine.Control,
+    evidence: Rejection.Evidence,
+    now: number,
+    fiber: AnyFiber
+  ): void {
+    const { reporter } = this
+    history.openings += 1
+    if (reporter.hasListeners) {
+      reporter.emit(
+        {
+          _tag: "Transition",
+          policy: reporter.policy,
+          key,
+          at: Time.epochMillis(fiber),
+          from: "closed",
+          to: "open",
+          cause: "tripped",
+          evidence,
+          openFor: Duration.millis(control.gap),
+          openings: 1,
+          unhealthySince: Duration.millis(Math.max(0, now - control.since))
+        },
+        fiber
+      )
+    }
+    reporter.changed()
+  }
+
+  private recovered({ history, key }: AdaptiveCell, pacedFor: number, fiber: AnyFiber): void {
+    const { reporter } = this
+    history.times[Circuit.Open]! += pacedFor
+    history.times[Circuit.Closed]! -= pacedFor
+    if (reporter.hasListeners) {
+      reporter.emit(
+        {
+          _tag: "Transition",
+          policy: reporter.policy,
+          key,
+          at: Time.epochMillis(fiber),
+          from: "open",
+          to: "closed",
+          cause: "probes",
+          unhealthySince: Duration.millis(pacedFor)
+        },
+        fiber
+      )
+    }
+    reporter.changed()
+  }
+
+  private limited(
+    { key }: AdaptiveCell,
+    limit: number,
+    before: number,
+    evidence: Rejection.Evidence,
+    fiber: AnyFiber
+  ): void {
+    const { reporter } = this
+    if (!reporter.hasListeners) return
+    const event: Event.LimitChanged = {
+      _tag: "LimitChanged",
+      policy: reporter.policy,
+      key,
+      at: Time.epochMillis(fiber),
+      ...(limit === Infinity ? {} : { limit }),
+      ...(before === Infinity ? {} : { before }),
+      evidence
+    }
+    reporter.emit(event, fiber)
+  }
+
+  private whyOf(state: AdaptiveState, control: Machine.Control): Rejection.Evidence {
+    const { failuresInRow, late, mean, noAnswer } = state
+    const common = { late: round(late), noAnswer: round(noAnswer), mean: Math.round(Number.isNaN(mean) ? 0 : mean) }
+    if (control.mode === Machine.Paced && control.failing) {
+      return { trip: "adaptive.failures", figures: { failures: failuresInRow, ...common } }
+    }
+    return {
+      trip: control.ramping ? "adaptive.ramp" : "adaptive.late",
+      figures: { ...common, lateAfter: Math.round(lateAfter(state, this.limits)) }
+    }
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Operation
+  // -------------------------------------------------------------------------------------------------------------------
+
+  /** Begins anew: `reset` forgets what is usual too. */
+  reset(cell: AdaptiveCell, forgets: boolean, now: number, fiber: AnyFiber): void {
+    const state = cell.adaptive
+    if (state === undefined) return
+    Machine.restart(state, forgets)
+    this.follow(cell, state, now, fiber)
+    this.admitWaiting(cell, state, now, fiber)
+  }
+
+  /** A key that must not be dropped. */
+  pinned({ adaptive }: AdaptiveCell): boolean {
+    if (adaptive === undefined) return false
+    return adaptive.inFlight > 0 || (adaptive.line?.length ?? 0) > 0 || Machine.modeOf(adaptive) === Machine.Paced
+  }
+
+  /** Milliseconds before a call would be admitted at once; `Infinity` until something changes. */
+  admitsIn({ adaptive, phase }: AdaptiveCell, now: number): number {
+    if (adaptive === undefined || phase === Circuit.Disabled || Machine.isFree(adaptive, now)) return 0
+    const { control } = adaptive
+    const isTimed = control !== undefined && control.mode === Machine.Paced && control.probing === 0
+    return isTimed ? Math.max(0.01, control.nextAt - now) : Infinity
+  }
+
+  /** Milliseconds for which the key was paced until now, and is still. */
+  private pacedFor({ adaptive }: AdaptiveCell, now: number): number {
+    const reported = adaptive?.reported
+    return reported?.mode === Machine.Paced ? Math.max(0, now - reported.since) : 0
+  }
+
+  /** The time that a paced key has spent as an open circuit, which its circuit counts as closed. */
+  correct(cell: AdaptiveCell, times: ReadonlyArray<number>, now: number): ReadonlyArray<number> {
+    const paced = this.pacedFor(cell, now)
+    if (paced === 0) return times
+    return times.map((time, phase) =>
+      phase === Circuit.Open ? time + paced : phase === Circuit.Closed ? time - paced : time
+    )
+  }
+
+  sum(cell: AdaptiveCell, sums: Sums, now: number): void {
+    const state = cell.adaptive
+    if (state === undefined) return
+    sums.waiting += state.line?.length ?? 0
+    const { control } = state
+    if (control?.mode === Machine.Limited) sums.maxConcurrent += Math.max(1, Math.floor(control.limit))
+    sums.addBalance(state.tokens, RetryCost.capacity(state))
+    const paced = this.pacedFor(cell, now)
+    if (control?.mode !== Machine.Paced || cell.phase !== Circuit.Closed) return
+    sums.times[Circuit.Open]! += paced
+    sums.times[Circuit.Closed]! -= paced
+    sums.circuits.closed -= 1
+    sums.circuits[now < control.nextAt ? "open" : "half-open"] += 1
+    if (now >= control.nextAt) sums.due += 1
+    sums.unhealthy = Math.max(sums.unhealthy, now - control.since)
+  }
+
+  /** A paced key as a circuit; `undefined` if it is none. */
+  circuitView(cell: AdaptiveCell, now: number): Stats.Circuit | undefined {
+    const { adaptive, phase } = cell
+    const control = adaptive?.control
+    if (control === undefined || control.mode !== Machine.Paced || phase !== Circuit.Closed) return undefined
+    const reported = adaptive?.reported
+    const left = control.nextAt - now
+    const common = {
+      since: Duration.millis(this.pacedFor(cell, now)),
+      unhealthySince: Duration.millis(Math.max(0, now - control.since)),
+      openings: 1,
+      ...(reported?.why === undefined ? {} : { evidence: reported.why })
+    }
+    if (left > 0) return { _tag: "open", ...common, dueForProbe: false, retryAfter: Duration.millis(left) }
+    const { probing } = control
+    return { _tag: "half-open", ...common, due: probing === 0, dueForProbe: probing === 0, probing, successes: 0 }
+  }
+
+  view({ adaptive }: AdaptiveCell, now: number): Stats.Adaptive {
+    const state = adaptive ?? new AdaptiveState()
+    const { control } = state
+    const mode = Machine.modeOf(state)
+    const isPaced = mode === Machine.Paced && control !== undefined
+    return {
+      state: mode === Machine.Free ? "free" : mode === Machine.Limited ? "limited" : "paced",
+      limit: mode === Machine.Limited && control !== undefined ? Math.max(1, Math.floor(control.limit)) : undefined,
+      inFlight: state.inFlight,
+      gap: isPaced ? Duration.millis(control.gap) : undefined,
+      nextProbe: isPaced ? Duration.millis(Math.max(0, control.nextAt - now)) : undefined,
+      mean: Number.isNaN(state.mean) ? undefined : Duration.millis(state.mean),
+      lateAfter: Duration.millis(lateAfter(state, this.limits)),
+      late: state.late,
+      why: state.reported?.why
+    }
+  }
+
+  waitingOf({ adaptive }: AdaptiveCell): number {
+    return adaptive?.line?.length ?? 0
+  }
+
+  balance({ adaptive }: AdaptiveCell): number {
+    return (adaptive ?? new AdaptiveState()).tokens
+  }
+
+  capacity({ adaptive }: AdaptiveCell): number {
+    return RetryCost.capacity(adaptive ?? new AdaptiveState())
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Snapshots
+  // -------------------------------------------------------------------------------------------------------------------
+
+  snapshot(cells: Iterable<AdaptiveCell>, now: number): AdaptiveSnapshot {
+    return { keys: Array.from(cells).flatMap(({ adaptive, key }) => toSnapshot(key, adaptive, now)) }
+  }
+
+  restore(cells: AdaptiveCells, { keys }: AdaptiveSnapshot, ages: Snapshots.Ages, now: number): void {
+    for (const saved of keys) {
+      const cell = cells.ensure(saved.key, now)
+      // What is in flight has its place in the state that there is.
+      if (cell.adaptive !== undefined && this.pinned(cell)) continue
+      cell.adaptive = new AdaptiveState()
+      restoreState(cell.adaptive, saved, ages, now)
+    }
+  }
+}
+
+const toSnapshot = (key: string, state: AdaptiveState | undefined, now: number): ReadonlyArray<AdaptiveKeySnapshot> => {
+  if (state === undefined || Number.isNaN(state.mean)) return []
+  const { control } = state
+  return [
+    {
+      key,
+      mean: Snapshots.bounded(state.mean),
+      late: Snapshots.bounded(state.usualLate),
+      inFlight: Snapshots.bounded(state.usualInFlight),
+      calls: Snapshots.bounded(state.calls),
+      tokens: Snapshots.bounded(state.tokens),
+      ...(control?.mode === Machine.Paced
+        ? {
+            gap: Snapshots.bounded(control.gap),
+            down: Snapshots.bounded(now - control.since),
+            failing: control.failing
+          }
+        : {}),
+      ...(control?.mode === Machine.Limited ? { limit: Snapshots.bounded(control.limit) } : {})
+    }
+  ]
+}
+
+const restoreState = (state: AdaptiveState, saved: AdaptiveKeySnapshot, ages: Snapshots.Ages, now: number): void => {
+  state.mean = saved.mean
+  state.usualLate = Math.min(1, saved.late)
+  state.usualInFlight = saved.inFlight
+  state.calls = saved.calls
+  state.callsAt = now
+  state.tokens = Math.min(saved.tokens, RetryCost.capacity(state))
+  if (saved.gap === undefined || Snapshots.age(0, ages) > ages.timeToLive) return
+  // The next call is a probe. An outage of which nothing was heard meanwhile has not become longer for it.
+  const control = new Machine.Control()
+  control.mode = Machine.Paced
+  control.gap = saved.gap
+  control.since = now - (saved.down ?? 0)
+  control.failing = saved.failing === true
+  control.nextAt = now
+  control.changedAt = now
+  state.control = control
+  state.reported = new Reported()
+  state.reported.mode = Machine.Paced
+  state.reported.since = now
+}

@@ -1,0 +1,174 @@
+/**
+ * The adaptive rules together: what a key does with each call and each answer. The rules stand in `adaptive/`, one to a file, each with
+ * its reason; the numbers in `adaptive/Parameters.ts`.
+ *
+ * Total functions over one record per key. Time and chance are arguments. All are O(1), amortized for {@link look}.
+ */
+import * as Limit from "./adaptive/Limit.ts"
+import * as Pacing from "./adaptive/Pacing.ts"
+import { parameters as p } from "./adaptive/Parameters.ts"
+import * as RetryCost from "./adaptive/RetryCost.ts"
+import {
+  type Chance,
+  count,
+  type Flight,
+  Free,
+  Limited,
+  type Limits,
+  lateAfter,
+  modeOf,
+  Paced,
+  type State,
+  share
+} from "./adaptive/State.ts"
+import * as LinkedList from "./LinkedList.ts"
+
+export type { Chance, Limits, Mode } from "./adaptive/State.ts"
+export { Control, Flight, Free, Limited, modeOf, Paced, State } from "./adaptive/State.ts"
+
+/**
+ * How an attempt ended.
+ *
+ * - `ok`: the dependency answered, and nothing is wrong with it.
+ * - `failed`: it answered with a failure.
+ * - `timeout`: it did not answer, and had its time.
+ * - `cut`: its caller or a deadline ended it before: it says nothing, unless it was late by then.
+ * - `overloaded`: it answered that it is asked too much. That counts as a late answer and not as a failure.
+ * - `unknown`: it says nothing.
+ */
+export type How = "ok" | "failed" | "timeout" | "cut" | "overloaded" | "unknown"
+
+/** A call came. */
+export const came = (self: State, limits: Limits, now: number, chance: Chance): void => {
+  if (modeOf(self) === Free) count(self, now)
+  look(self, limits, now, chance)
+}
+
+/** Counts those as late that should have been answered by now. */
+export const look = (self: State, limits: Limits, now: number, chance: Chance): void => {
+  const { first } = self
+  if (first === undefined || now - first.at <= lateAfter(self, limits)) return
+  const late = lateAfter(self, limits)
+  for (let flight = self.first; flight !== undefined && now - flight.at > late; flight = self.first) {
+    LinkedList.remove(self, flight)
+    flight.counted = true
+    if (Limit.speaks(self, flight.at, true)) Limit.weigh(self, limits, now, now - flight.at, true, chance)
+  }
+}
+
+/** May another attempt be sent? */
+export const admits = (self: State, now: number): boolean => {
+  const { control } = self
+  if (control === undefined || control.mode === Free) return true
+  return control.mode === Paced ? Pacing.admits(self, control, now) : Limit.admits(self, control, now)
+}
+
+/** An attempt is sent. `whole`: it has half of the timeout at least. */
+export const sent = (
+  self: State,
+  flight: Flight,
+  now: number,
+  isFirst: boolean,
+  whole: boolean,
+  chance: Chance
+): void => {
+  const { control } = self
+  const mode = control === undefined ? Free : control.mode
+  if (isFirst) RetryCost.earn(self)
+  if (mode === Free) self.usualInFlight += (self.inFlight - self.usualInFlight) / 100
+  flight.probe = mode === Paced
+  if (control !== undefined && mode === Paced) Pacing.sent(control, now, chance)
+  self.inFlight += 1
+  flight.at = now
+  flight.counted = false
+  flight.whole = whole
+  LinkedList.append(self, flight)
+}
+
+/** An attempt has ended. `now` is when it was answered. */
+export const ended = (self: State, limits: Limits, flight: Flight, now: number, how: How, chance: Chance): void => {
+  const { at, probe, whole } = flight
+  self.inFlight -= 1
+  LinkedList.remove(self, flight)
+  if (probe && self.control !== undefined) self.control.probing -= 1
+  if (how === "unknown") return
+  const latency = now - at
+  const isLate = how === "overloaded" || latency > lateAfter(self, limits)
+  const hasNoAnswer = how === "timeout" || how === "cut"
+  const isWhole = how === "timeout" && whole
+  if (hasNoAnswer && !isWhole && !isLate) return
+  const isOk = how === "ok"
+  if (isOk) learn(self, at, latency, isLate)
+  else if (how === "failed" || isWhole) {
+    if (self.failuresInRow === 0) self.failingSince = now
+    self.failuresInRow += 1
+  }
+  const says = how !== "failed"
+  if (says) {
+    self.lastLate = isLate
+    self.noAnswer = share(self.noAnswer, hasNoAnswer, 32)
+  }
+  const { control } = self
+  if (control !== undefined && control.mode === Paced) {
+    if (says) self.late = share(self.late, isLate, 8)
+    if (isOk && !isLate) Pacing.recovers(self, control, at, latency, now, chance)
+    else if (probe) Pacing.probeFailed(self, control, limits, at, isLate, says && !hasNoAnswer, now, chance)
+    return
+  }
+  // What the dependency says of itself counts, overtaken or not.
+  const isEvidence = how === "overloaded" ? Limit.speaks(self, at, false) : Limit.speaks(self, at, isLate)
+  if (says && !flight.counted && isEvidence) Limit.weigh(self, limits, now, latency, isLate, chance)
+  const after = self.control
+  if (after !== undefined && after.mode === Limited && !isLate && at >= after.changedAt && (isOk || !after.ramping)) {
+    Limit.raise(self, after, now)
+  }
+  if (!isOk && how !== "overloaded" && modeOf(self) !== Paced) Pacing.afterFailure(self, limits, now, chance)
+}
+
+/** A good answer. */
+const learn = (self: State, at: number, latency: number, isLate: boolean): void => {
+  if (!isLate && at > self.goodAt) self.goodAt = at
+  self.failuresInRow = 0
+  const isFirst = Number.isNaN(self.mean)
+  const isPaced = modeOf(self) === Paced
+  if (isFirst) self.mean = latency
+  // Late answers would make themselves usual; those of probes tell of a service that has become slower.
+  else if (!isLate || isPaced) self.mean += (latency - self.mean) * (isPaced && isLate ? 0.2 : 0.05)
+}
+
+/** Is there room for another attempt? Changes nothing. */
+export const isFree = (self: State, now: number): boolean => {
+  const { control } = self
+  if (control === undefined || control.mode === Free) return true
+  return control.mode === Paced ? Pacing.admits(self, control, now) : Limit.isFree(self, control)
+}
+
+/** No call waits any more. */
+export const emptied = (self: State): void => {
+  if (self.control !== undefined) Limit.emptied(self, self.control)
+}
+
+/** The dependency has responded to an attempt that goes on, such as a stream: it will not be late. */
+export const answered = (self: State, flight: Flight): void => {
+  LinkedList.remove(self, flight)
+}
+
+/** Lifts what is in force, and forgets the evidence; with `forgets` also what is usual. What is in flight stays so. */
+export const restart = (self: State, forgets: boolean): void => {
+  self.failuresInRow = 0
+  self.latesInRow = 0
+  self.late = 0
+  self.noAnswer = 0
+  self.lastLate = false
+  if (forgets) {
+    self.mean = NaN
+    self.usualLate = 0
+    self.usualInFlight = 0
+    self.tokens = p.firstTokens
+  }
+  const { control } = self
+  if (control === undefined) return
+  control.mode = Free
+  control.limit = Infinity
+  control.ramping = false
+}

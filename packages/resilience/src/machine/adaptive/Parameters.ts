@@ -1,0 +1,90 @@
+/**
+ * The numbers of the adaptive rules, in one place. A user sets none of them: the rules need a timeout, and the deadline if there is one.
+ *
+ * They were chosen on 48 worlds drawn at random and on the named scenarios, and checked on others. Each changed by half leaves the mean
+ * regret within 0.2 points of the best (`npx tool tune --ablate`). The object can be written so that the tool can do that; the library
+ * never writes it.
+ */
+export const parameters = {
+  // What is late, see State.ts
+  /** Late is later than this share of the timeout, … */
+  lateOfTimeout: 0.25,
+  /** … or than this many means, if that is less; … */
+  lateMeans: 20,
+  /** … but at least this many means, … */
+  lateAtLeast: 3,
+  /** … if that is within this share of the timeout. */
+  latest: 0.7,
+  /** Before the first answer the mean is this share of the timeout. */
+  firstMean: 0.05,
+  /** Milliseconds over which calls are counted. */
+  memory: 2000,
+
+  // The limit, see Limit.ts
+  /** Natural logarithm of the odds against chance at which a limit begins: one in 60,000 rows of late answers. */
+  odds: 11,
+  /** The least late answers in a row at which a limit begins: two may be one slow moment. */
+  leastLates: 3,
+  /** The odds at which a limit is lowered once more: while it is certain that something is wrong, less evidence is needed. */
+  oddsMore: 3,
+  /** What a limit is multiplied by when it is lowered. */
+  lower: 0.8,
+  /** A limit that was not reached for this time, in milliseconds, … */
+  release: 2000,
+  /** … and for this many means, is lifted. */
+  releaseMeans: 5,
+  /** The share of the usual calls in flight with which a limit begins after an outage. */
+  rampFrom: 0.5,
+  /** An attempt that another one overtook is evidence against its server and not against the queue. */
+  overtaken: true,
+
+  // The pacing, see Pacing.ts
+  /** Failures in a row after which calls are paced, … */
+  failures: 10,
+  /** … if they took this long, in milliseconds: a burst is one event. */
+  lasting: 500,
+  /** Milliseconds between probes after one second; they grow with the root of the time. */
+  root: 150,
+  /** The least share of the usual calls that are sent as probes, … */
+  leastShare: 0.01,
+  /** … and the most, while answers are late: more would keep an overload alive. */
+  mostShare: 0.2,
+  /** Probes are this share of the deadline apart at least, so that a caller who waits sees one … */
+  patience: 0.8,
+  /** … if that is less than this, in milliseconds. */
+  longestPatience: 1000,
+  /** The share of the usual calls in flight that may be probes at once. */
+  probes: 0.25,
+  /** What the gap is multiplied by after a good answer that ended an outage, … */
+  recovered: 0.05,
+  /** … after any other good answer, … */
+  faster: 0.25,
+  /** … after a late one, … */
+  slower: 1.5,
+  /** … and after a failure. */
+  worse: 2,
+  /** Pacing ends when the gap is this many times the usual gap between calls. */
+  exit: 2,
+
+  // Waiting, see Waiting.ts
+  /** The share of the timeout for which a call waits for the limit. */
+  wait: 0.25,
+  /** The most calls of a key that wait. */
+  mostWaiting: 10_000,
+
+  // The cost of a retry, see RetryCost.ts
+  /** Tokens that a retry takes if it is cheap for the dependency. */
+  cheap: 1,
+  /** Tokens that a retry takes after what may be a queue: it does the work of a call once more, for a caller that may have left. */
+  expensive: 20,
+  /** Tokens of the beginning. */
+  firstTokens: 2,
+  /** The most tokens, unless there are more calls in the memory. */
+  tokens: 20,
+  /** The share of attempts without an answer above which only cheap retries are made. */
+  noAnswers: 0.25,
+  /** A failure is fast within this many means. */
+  fast: 3,
+  /** The share of the limit above which nothing is retried. */
+  full: 0.75
+}

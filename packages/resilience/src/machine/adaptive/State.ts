@@ -1,0 +1,167 @@
+/**
+ * What an adaptive policy knows of one key: what is usual there, the evidence that something is wrong, and what is done about it. The
+ * rules are functions over this record; time is an argument, in milliseconds of a monotonic clock.
+ */
+import type * as LinkedList from "../LinkedList.ts"
+import { parameters as p } from "./Parameters.ts"
+
+/** Every call is sent. */
+export const Free = 0
+/** A number of calls may be in flight. */
+export const Limited = 1
+/** Calls are sent one by one, as probes. */
+export const Paced = 2
+export type Mode = typeof Free | typeof Limited | typeof Paced
+
+/** What the rules are told, all of it in milliseconds. */
+export interface Limits {
+  /** The limit of one attempt. */
+  readonly timeout: number
+  /** The limit of a call, or what stands for it. */
+  readonly deadline: number
+}
+
+/** A source of random numbers in [0, 1): Effect's `Random` is one. */
+export interface Chance {
+  nextDoubleUnsafe(): number
+}
+
+/** One attempt on its way: a node in the list of those without an answer. */
+export class Flight implements LinkedList.Node<Flight> {
+  declare linked: boolean
+  declare previous: Flight | undefined
+  declare next: Flight | undefined
+  /** When it was sent. */
+  declare at: number
+  /** It was late before it was answered, and has been counted. */
+  declare counted: boolean
+  declare probe: boolean
+  /** It had half of the timeout at least. */
+  declare whole: boolean
+
+  constructor() {
+    this.linked = false
+    this.previous = undefined
+    this.next = undefined
+    this.at = NaN
+    this.counted = false
+    this.probe = false
+    this.whole = true
+  }
+}
+
+/** What is done about a key. Nothing until the first trouble: most keys never have any. */
+export class Control {
+  mode: Mode = Free
+  /** Attempts that may be in flight; without a meaning while free. */
+  limit = Infinity
+  /** The limit grows with each good answer, because an outage is over. */
+  ramping = false
+  /** The limit was reached since it was raised or since a call waited, … */
+  hit = false
+  /** … and when that was last so. */
+  hitAt = -Infinity
+  /** What was sent before says nothing of this limit. */
+  changedAt = -Infinity
+  /** Milliseconds between probes, and when the next one may be sent. */
+  gap = 0
+  nextAt = 0
+  /** When the outage began. */
+  since = 0
+  /** Probes in flight. */
+  probing = 0
+  /** It is paced after failures, and not because of late answers. */
+  failing = false
+}
+
+export class State implements LinkedList.LinkedList<Flight> {
+  // What is usual, learned while all is well.
+  /** Mean latency of good answers in time, over about 20; NaN before the first. */
+  declare mean: number
+  /** Share of late answers, over about 100. */
+  declare usualLate: number
+  /** Calls in flight when another one was sent, over about 100. */
+  declare usualInFlight: number
+  /** Calls, decaying over 2 seconds, and when the last of them came. */
+  declare calls: number
+  declare callsAt: number
+
+  // Evidence.
+  declare failuresInRow: number
+  /** When the first of them ended. */
+  declare failingSince: number
+  declare latesInRow: number
+  /** Share of late answers, over about 8. */
+  declare late: number
+  /** Share of attempts without an answer, over about 32. */
+  declare noAnswer: number
+  declare lastLate: boolean
+  /** When the youngest attempt was sent that was answered well and in time: it has overtaken all those before it. */
+  declare goodAt: number
+
+  /** What retries may cost. */
+  declare tokens: number
+  declare inFlight: number
+  /** Attempts without an answer, oldest first, without those that are known to be late. */
+  declare first: Flight | undefined
+  declare last: Flight | undefined
+  declare control: Control | undefined
+
+  constructor() {
+    this.mean = NaN
+    this.usualLate = 0
+    this.usualInFlight = 0
+    this.calls = 0
+    this.callsAt = 0
+    this.failuresInRow = 0
+    this.failingSince = 0
+    this.latesInRow = 0
+    this.late = 0
+    this.noAnswer = 0
+    this.lastLate = false
+    this.goodAt = -Infinity
+    this.tokens = p.firstTokens
+    this.inFlight = 0
+    this.first = undefined
+    this.last = undefined
+    this.control = undefined
+  }
+}
+
+export const modeOf = (self: State): Mode => (self.control === undefined ? Free : self.control.mode)
+
+/** The control of a key in trouble, created if need be. */
+export const controlOf = (self: State): Control => {
+  self.control ??= new Control()
+  return self.control
+}
+
+/** How long an attempt takes at least, as far as it is known. */
+export const need = (self: State): number => (Number.isNaN(self.mean) ? 0 : self.mean)
+
+export const meanOr = (self: State, { timeout }: Limits): number =>
+  Number.isNaN(self.mean) ? timeout * p.firstMean : self.mean
+
+/**
+ * The latency from which on an answer is late. The timeout is the only latency that anyone has told us, so a quarter of it is late; the
+ * mean moves that bound where the timeout is far from the usual latency.
+ */
+export const lateAfter = (self: State, limits: Limits): number => {
+  const mean = meanOr(self, limits)
+  return Math.max(
+    Math.min(p.lateOfTimeout * limits.timeout, p.lateMeans * mean),
+    Math.min(p.lateAtLeast * mean, p.latest * limits.timeout)
+  )
+}
+
+/** The usual time between two calls. */
+export const perCall = (self: State): number => p.memory / Math.max(1e-9, self.calls)
+
+/** Counts a call. In trouble nothing is counted: what callers do then is not usual. */
+export const count = (self: State, now: number): void => {
+  self.calls = self.calls * Math.exp((self.callsAt - now) / p.memory) + 1
+  self.callsAt = now
+}
+
+/** An EWMA of ones and zeros. */
+export const share = (before: number, isOne: boolean, over: number): number => before + (Number(isOne) - before) / over

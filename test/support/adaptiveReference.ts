@@ -1,0 +1,279 @@
+/**
+ * The rules of `machine/Adaptive.ts` as they were first written and measured, in one record. A second implementation: the machine must
+ * decide as it does, on any sequence of calls and answers.
+ */
+export const Free = 0,
+  Window = 1,
+  Paced = 2
+export interface Flight {
+  at: number
+  counted: boolean
+  linked: boolean
+  prev: Flight | undefined
+  next: Flight | undefined
+}
+
+export class State {
+  // what is usual (learned while Free)
+  mean = NaN // EWMA 1/20 of the latency of good answers in time
+  usual = 0 // EWMA 1/100 of "late"
+  well = 0 // EWMA 1/100 of what was in flight when one was sent
+  recent = 0
+  recentAt = 0 // calls, decaying over 2 s; frozen unless Free
+  // evidence
+  run = 0
+  runSince = 0 // failures in a row, and when the first of them ended
+  lates = 0 // late ones in a row that nothing overtook
+  late = 0 // EWMA 1/8 of "late"
+  timeouts = 0 // EWMA 1/32 of "no answer"
+  lastLate = false
+  goodAt = -1 // when the youngest attempt went off that was answered well and in time
+  decAt = -1 // attempts that went off before say nothing about the limit of now
+  // control
+  mode = Free
+  L = Infinity
+  ramping = false
+  hit = false
+  hitAt = -1e9
+  gap = 0
+  nextAt = 0
+  since = 0
+  probing = 0
+  steep = false
+  tokens = 2
+  inflight = 0
+  first: Flight | undefined
+  last: Flight | undefined
+}
+const P = {
+  failures: 10,
+  lasting: 500,
+  lateOf: 0.25,
+  lateMeans: 20,
+  latest: 0.7,
+  odds: 11,
+  oddsMore: 3,
+  beta: 0.8,
+  release: 2000,
+  rootOf: 150,
+  least: 0.01,
+  most: 0.2,
+  patient: 0.8,
+  patience: 1000,
+  steep: 0.05,
+  faster: 0.25,
+  slower: 1.5,
+  worse: 2,
+  exit: 2,
+  slowCost: 20,
+  cap: 20,
+  fastOf: 3,
+  guard: 0.75,
+  wait: 0.25,
+  means: 5,
+  rampOf: 0.5,
+  probesOf: 0.25
+}
+export interface Limits {
+  readonly timeout: number
+  readonly deadline: number
+  readonly jitter: () => number
+}
+
+const meanOf = (s: State, l: Limits) => (Number.isNaN(s.mean) ? l.timeout / 20 : s.mean)
+export const need = (s: State) => (Number.isNaN(s.mean) ? 0 : s.mean)
+export const lateAfter = (s: State, l: Limits) => {
+  const m = meanOf(s, l)
+  return Math.max(Math.min(P.lateOf * l.timeout, P.lateMeans * m), Math.min(3 * m, P.latest * l.timeout))
+}
+const perCall = (s: State) => 2000 / Math.max(1e-9, s.recent)
+const longest = (s: State, l: Limits, now: number) =>
+  Math.max(
+    10,
+    s.lastLate ? perCall(s) / P.most : 0,
+    Math.min(
+      perCall(s) / P.least,
+      Math.max(P.rootOf * Math.sqrt(Math.max(0, now - s.since) / 1000), Math.min(P.patient * l.deadline, P.patience))
+    )
+  )
+const free = (s: State) => {
+  s.mode = Free
+  s.L = Infinity
+  s.ramping = false
+  s.lates = 0
+}
+const pace = (s: State, l: Limits, now: number, gap: number, since: number) => {
+  if (s.mode !== Paced) s.since = since
+  s.mode = Paced
+  s.ramping = false
+  s.steep = gap === Infinity
+  s.gap = Math.min(gap, longest(s, l, now))
+  s.nextAt = now + s.gap * l.jitter()
+}
+const less = (s: State, l: Limits, now: number, latency: number) => {
+  if (s.mode === Free) {
+    s.mode = Window
+    s.L = Math.max(1, s.well + 2 * Math.sqrt(s.well))
+  } else {
+    s.L = Math.min(s.L, s.inflight + 1) * P.beta
+    if (s.L < 0.9) {
+      s.lastLate = true
+      pace(s, l, now, Math.max(latency, perCall(s)), now)
+    }
+  }
+  s.ramping = false
+  s.decAt = now
+  s.lates = 0
+  s.hitAt = now
+}
+const evidence = (s: State, l: Limits, now: number, latency: number, late: boolean) => {
+  s.late += (Number(late) - s.late) / 8
+  if (s.mode === Paced) return
+  if (s.mode === Free && s.late < 0.9) s.usual += (Number(late) - s.usual) / 100
+  if (!late) {
+    s.lates = 0
+    return
+  }
+  s.lates += 1
+  const odds = -Math.log(Math.min(0.6, Math.max(0.01, s.usual))) * s.lates
+  if (s.mode === Free ? odds >= P.odds && s.lates >= 3 : odds >= P.oddsMore) less(s, l, now, latency)
+}
+const unlink = (s: State, f: Flight) => {
+  if (!f.linked) return
+  f.linked = false
+  if (f.prev) f.prev.next = f.next
+  else s.first = f.next
+  if (f.next) f.next.prev = f.prev
+  else s.last = f.prev
+  f.prev = f.next = undefined
+}
+/** A call came: counts it, and looks at those that are still unanswered and late by now. */
+export const came = (s: State, l: Limits, now: number) => {
+  if (s.mode === Free) {
+    s.recent = s.recent * Math.exp((s.recentAt - now) / 2000) + 1
+    s.recentAt = now
+  }
+  look(s, l, now)
+}
+export const look = (s: State, l: Limits, now: number) => {
+  const late = lateAfter(s, l)
+  for (let f = s.first; f !== undefined && now - f.at > late; f = s.first) {
+    unlink(s, f)
+    f.counted = true
+    if (f.at >= s.decAt && f.at > s.goodAt) evidence(s, l, now, now - f.at, true)
+  }
+}
+export const probesMost = (s: State) => Math.max(1, Math.floor(P.probesOf * s.well))
+const room = (s: State) => s.inflight < Math.max(1, Math.floor(s.L))
+export const admits = (s: State, now: number): boolean => {
+  if (s.mode === Free) return true
+  if (s.mode === Paced) return now >= s.nextAt && s.probing < probesMost(s)
+  if (room(s)) return true
+  s.hit = true
+  s.hitAt = now
+  return false
+}
+/** Until when a call that was not admitted may wait (newest first); not later than now: it is refused. */
+export const waitsUntil = (s: State, l: Limits, now: number, due: number): number => {
+  if (s.mode === Paced) return s.probing === 0 && Math.max(now, s.nextAt) + need(s) > due ? now : due - need(s)
+  return s.ramping ? due - need(s) : Math.min(due - need(s), now + P.wait * l.timeout)
+}
+/** Those who wait cannot make the next slot any more. */
+export const isHopeless = (s: State, now: number, due: number) =>
+  s.mode === Paced && s.probing === 0 && Math.max(now, s.nextAt) + need(s) > due
+export const sent = (s: State, l: Limits, now: number, first: boolean): Flight => {
+  if (first) s.tokens = Math.min(Math.max(P.cap, s.recent), s.tokens + 1)
+  if (s.mode === Paced) {
+    s.probing += 1
+    s.nextAt = now + s.gap * l.jitter()
+  }
+  if (s.mode === Free) s.well += (s.inflight - s.well) / 100
+  s.inflight += 1
+  const f: Flight = { at: now, counted: false, linked: true, prev: s.last, next: undefined }
+  if (s.last) s.last.next = f
+  else s.first = f
+  s.last = f
+  return f
+}
+/** `whole`: it had half of the timeout at least. `probe`: it was sent while paced. */
+export const ended = (
+  s: State,
+  l: Limits,
+  f: Flight,
+  now: number,
+  how: "ok" | "failed" | "timeout",
+  whole: boolean,
+  probe: boolean
+) => {
+  const latency = now - f.at,
+    ok = how === "ok"
+  s.inflight -= 1
+  unlink(s, f)
+  if (probe) s.probing -= 1
+  const late = latency > lateAfter(s, l)
+  if (how === "timeout" && !whole && !late) return
+  if (ok && !late && f.at > s.goodAt) s.goodAt = f.at
+  if (ok) {
+    s.run = 0
+    if (!late || s.mode === Paced || Number.isNaN(s.mean))
+      s.mean = Number.isNaN(s.mean) ? latency : s.mean + (latency - s.mean) * (s.mode === Paced && late ? 0.2 : 0.05)
+  } else if (how !== "timeout" || whole) {
+    if (s.run++ === 0) s.runSince = now
+  }
+  const speaks = ok || how === "timeout"
+  if (speaks) {
+    s.lastLate = late
+    s.timeouts += (Number(!ok) - s.timeouts) / 32
+  }
+  if (s.mode === Paced) {
+    if (speaks) s.late += (Number(late) - s.late) / 8
+    if (ok && !late) {
+      s.gap *= s.steep ? P.steep : P.faster
+      s.nextAt = Math.min(s.nextAt, f.at + s.gap * l.jitter())
+      if (s.gap <= Math.max(latency, P.exit * perCall(s))) {
+        s.mode = Window
+        s.ramping = s.steep
+        s.L = Math.max(2, P.rampOf * s.well)
+        s.lates = 0
+        s.decAt = f.at
+        s.hitAt = now
+      }
+    } else if (probe) {
+      if (late) s.steep = false
+      if (s.run >= P.failures) {
+        s.gap = longest(s, l, now)
+        s.steep = true
+      } else s.gap = Math.min(s.gap * (ok ? P.slower : P.worse), longest(s, l, now))
+      s.nextAt = f.at + s.gap * l.jitter()
+    }
+    return
+  }
+  if (speaks && !f.counted && f.at >= s.decAt && !(late && f.at <= s.goodAt)) evidence(s, l, now, latency, late)
+  if (s.mode === Window && !late && f.at >= s.decAt && (ok || !s.ramping)) {
+    if (s.ramping) s.L += 1
+    else if (s.hit) s.L += Math.max(1, Math.sqrt(s.L)) / Math.max(1, s.L)
+    if (
+      (now - s.hitAt > Math.max(P.release, P.means * need(s)) && s.late < 0.25 * (1 + s.usual)) ||
+      (s.ramping && s.L > 4 * s.well + 16 && s.L > 2 * s.inflight)
+    )
+      free(s)
+  }
+  if ((s.mode as number) !== Paced && !ok && s.run >= P.failures && now - s.runSince >= P.lasting)
+    pace(s, l, now, Infinity, s.runSince)
+}
+export const emptied = (s: State) => {
+  if (s.mode === Window && room(s)) s.hit = false
+}
+/** May this attempt be followed by another? Takes what it costs. */
+export const retries = (s: State, l: Limits, f: Flight, now: number, how: "failed" | "timeout"): boolean => {
+  if (s.mode === Paced) return true // it will wait for a slot
+  const fast =
+    how !== "timeout" && !s.lastLate && s.late < 0.5 && now - f.at <= Math.min(P.fastOf * meanOf(s, l), lateAfter(s, l))
+  const cheap = fast || f.at < s.goodAt
+  if (!cheap && s.timeouts > 0.25) return false
+  const cost = cheap ? 1 : P.slowCost
+  if (s.tokens < cost || (s.mode === Window && !s.ramping && s.inflight >= P.guard * s.L)) return false
+  s.tokens -= cost
+  return true
+}
+export const parameters = P
