@@ -337,7 +337,7 @@ const locked = (settings: Settings, context: Context): Effect.Effect<Result> =>
       if (refusal !== undefined) return unfinished(notAdmitted(refusal))
     }
     const now = yield* Clock.currentTimeMillis
-    const lock = yield* Lock.acquire({ ...settings, lockWait: Math.min(settings.lockWait, window.until - now) })
+    const lock = yield* Lock.acquire({ ...settings, lockWait: Math.min(settings.lockWait, window.until - now) }, run)
     const lateNow = yield* checkTime(settings, window, keeper)
     if (lateNow !== undefined) return unfinished(lateNow)
     const admission = yield* keeper.admit
