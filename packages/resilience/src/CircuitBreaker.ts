@@ -286,7 +286,12 @@ export interface ConfigValues {
    * one part of it must have.
    */
   readonly trip?:
-    | { readonly type: "consecutive"; readonly failures: number; readonly minDuration?: Duration.Duration; readonly forgetAfter?: Duration.Duration }
+    | {
+        readonly type: "consecutive"
+        readonly failures: number
+        readonly minDuration?: Duration.Duration
+        readonly forgetAfter?: Duration.Duration
+      }
     | ({ readonly type: "failureRate" } & WindowValues)
     | ({ readonly type: "slowCallRate"; readonly slowerThan: Duration.Duration } & WindowValues)
     | ({ readonly type?: never } & TripNumbers & WindowValues)
