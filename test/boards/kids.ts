@@ -1,6 +1,10 @@
 /** A fleet of processes for tests: each is a `process.ts`, told over IPC, and ended by its own handle. */
 import { type ChildProcess, fork } from "node:child_process"
+import { join } from "node:path"
+import { bundled } from "../support/bundled.ts"
 import type { Order, Report } from "./process.ts"
+
+const program = join(await bundled("test/boards/process.ts"), "process.js")
 
 export class Kid {
   private readonly child: ChildProcess
@@ -9,8 +13,8 @@ export class Kid {
   readonly ready: Promise<void>
 
   constructor(backend: string, where: string) {
-    const child = fork("test/boards/process.ts", [backend, where], {
-      execArgv: ["--conditions=@effect-resilience/source", "--no-warnings"],
+    const child = fork(program, [backend, where], {
+      execArgv: ["--no-warnings"],
       stdio: ["ignore", "ignore", "ignore", "ipc"]
     })
     this.child = child
@@ -59,7 +63,7 @@ export const until = async (
   while (Date.now() - start < limit) {
     last = await Promise.all(kids.map((kid) => kid.ask()))
     if (last.every(holds)) return Date.now() - start
-    await sleep(5)
+    await sleep(20)
   }
   throw new Error(`${what} did not happen: ${JSON.stringify(last)}`)
 }

@@ -140,6 +140,10 @@ export class Client implements Member.Local<AnyCell> {
 
   moved(): void {}
 
+  freed(): void {}
+
+  answered(): void {}
+
   obey(word: Board.Word, now: number): void {
     this.apply(word.key, word.say, now)
     this.log.push(word.say)

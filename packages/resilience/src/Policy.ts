@@ -590,6 +590,11 @@ export interface ApplyStream<P extends Part, Rules, R2> {
  * @since 0.1.0
  */
 export interface Control<R = never> extends Omit<CircuitBreaker.Control<R>, "set"> {
+  /**
+   * The same commands for this process only, although the policy shares its breaker with a fleet. A command that the fleet is given
+   * later holds here too.
+   */
+  readonly local: Omit<CircuitBreaker.Control<R>, "set">
   /** Changes the permits of a key, an integer >= 1; without a key, those of all keys, those to come included. */
   readonly resize: (maxConcurrent: number, target?: Change.Target) => Effect.Effect<Change.Change, never, R>
   /**
@@ -961,12 +966,21 @@ const resolve = (name: string, options: Options): PolicySettings => {
 }
 
 /** What is shared of a policy. */
-const resolveShared = (where: string, { breaker, budget, shared }: Options): Shared.Settings | undefined => {
+const resolveShared = (where: string, options: Options): Shared.Settings | undefined => {
+  const { breaker, budget, bulkhead, deadline, shared, timeout } = options
   if (shared === undefined) return undefined
   const here = Check.inside(where, "shared")
   const settings = Shared.resolve(here, shared)
   if (settings.breaker !== undefined && breaker === undefined) {
     throw new RangeError(`${here}: breaker needs the breaker of the policy, got none`)
+  }
+  if (settings.bulkhead !== undefined && bulkhead === undefined) {
+    throw new RangeError(`${here}: bulkhead needs the bulkhead of the policy, got none`)
+  }
+  if (settings.bulkhead !== undefined && timeout === undefined && deadline === undefined) {
+    throw new RangeError(
+      `${here}: bulkhead needs a timeout or a deadline, so that a call ends before the lease of its permit`
+    )
   }
   if (settings.budget && (budget === undefined || isService(budget) || !(Number(budget.minPerSecond) > 0))) {
     throw new RangeError(`${here}: budget needs a budget of the policy's own with minPerSecond above 0, got none`)
@@ -1114,6 +1128,7 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine, tuned: Tuned): Po
     events: Event.streamFrom(engine.reporter.local),
     control: {
       ...Changes.circuitCommands(where, desk),
+      local: Changes.circuitCommands(where, desk, "control.local"),
       resize: Changes.resizeCommand(Check.inside(where, "control.resize"), desk),
       set: setCommand(Check.inside(where, "control.set"), tuned),
       mode: (mode, target) => {
@@ -1577,6 +1592,14 @@ export const Service =
         reset: inContext.call((policy) => policy.control.reset),
         disable: inContext.call((policy) => policy.control.disable),
         enable: inContext.call((policy) => policy.control.enable),
+        local: {
+          isolate: inContext.call((policy) => policy.control.local.isolate),
+          open: inContext.call((policy) => policy.control.local.open),
+          close: inContext.call((policy) => policy.control.local.close),
+          reset: inContext.call((policy) => policy.control.local.reset),
+          disable: inContext.call((policy) => policy.control.local.disable),
+          enable: inContext.call((policy) => policy.control.local.enable)
+        },
         resize: inContext.call((policy) => policy.control.resize),
         mode: inContext.call((policy) => policy.control.mode),
         set: inContext.call((policy) => policy.control.set)

@@ -228,6 +228,8 @@ export interface Stats {
   readonly waiting: number
   /** Permits of this key in all; `undefined` without a bulkhead. */
   readonly maxConcurrent: number | undefined
+  /** Permits of this key that the fleet leaves to this process now; `undefined` unless `shared.bulkhead` is set. */
+  readonly fleetPermits: number | undefined
   /** Places in the queue for a permit; `undefined` without a bulkhead. */
   readonly maxQueued: number | undefined
   /** Tokens of the budget, for all keys together or with `per: "key"` for this key; `undefined` without a budget. */
@@ -293,5 +295,18 @@ export interface Fleet {
     readonly left: Duration.Duration
     /** Whether this member holds the lease. */
     readonly probe: boolean
+  }>
+  /** The keys of which this member holds permits of the fleet, or wants some; empty unless `shared.bulkhead` is set. */
+  readonly permits: ReadonlyArray<{
+    readonly key: string
+    /** Calls of the whole fleet that may run at once. */
+    readonly fleet: number
+    /** Calls of this member that may run now, and those that do. */
+    readonly here: number
+    readonly running: number
+    /** The share that is kept for this member while it is out of touch. */
+    readonly safe: number
+    /** Whether the members want more than there is. */
+    readonly isShort: boolean
   }>
 }

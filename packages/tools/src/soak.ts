@@ -1,4 +1,6 @@
-// Runs everything that has a seed, with new seeds, for as long as one likes.
+// Runs everything that has a seed, with new seeds, for as long as one likes; or the tests with their whole samples.
+import { spawn } from "node:child_process"
+import { once } from "node:events"
 import { parseArgs } from "node:util"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -69,8 +71,21 @@ const help = `Runs models, laws and chaos with new seeds.
   npx tool soak --seed 42          from this seed on (default: a new one)
   npx tool soak --seed 42 --once   with this seed only
   npx tool soak --list             what there is
+  npx tool soak --whole            the tests of which \`npm test\` checks a part of their samples, with all of them: a few minutes
 
 A failure ends it with exit code 1, and prints the command that shows it again.`
+
+/** The tests that stand on test/support/sample.ts. */
+const whole = async (): Promise<void> => {
+  const args = ["related", "--run", "test/support/sample.ts", "--testTimeout=600000"]
+  const child = spawn("vitest", args, {
+    stdio: "inherit",
+    env: { ...process.env, TEST_SAMPLE: "whole" },
+    shell: process.platform === "win32"
+  })
+  const [code] = await once(child, "close")
+  process.exitCode = code ?? 1
+}
 
 const number = (n: number): string => n.toLocaleString("en")
 
@@ -82,10 +97,12 @@ const main = async (): Promise<void> => {
       only: { type: "string" },
       once: { type: "boolean", default: false },
       list: { type: "boolean", default: false },
+      whole: { type: "boolean", default: false },
       help: { type: "boolean", default: false }
     }
   })
   if (values.help) return console.log(help)
+  if (values.whole) return whole()
   // Tests and soak share their subjects: they live with the tests.
   const { subjects } = await import("../../../test/soak/subjects.ts")
   if (values.list) return console.log(subjects.map(({ name }) => name).join("\n"))

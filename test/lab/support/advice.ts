@@ -63,6 +63,7 @@ const statsOf = (key: string, counts: Counts): Stats.Stats => ({
   running: 0,
   waiting: 0,
   maxConcurrent: undefined,
+  fleetPermits: undefined,
   maxQueued: undefined,
   balance: undefined,
   capacity: undefined,

@@ -162,6 +162,7 @@ export const stats = (
   running: 0,
   waiting: 0,
   maxConcurrent: undefined,
+  fleetPermits: undefined,
   maxQueued: undefined,
   balance: undefined,
   capacity: undefined,

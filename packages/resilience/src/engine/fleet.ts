@@ -15,6 +15,7 @@ import type * as Shared from "../Shared.ts"
 import type * as Stats from "../Stats.ts"
 import type { Colleague, Desk } from "./changes.ts"
 import type { CircuitCell, Circuits } from "./circuits.ts"
+import type { Lender } from "./permits.ts"
 
 /** Milliseconds after which a report counts as not answered. */
 const timeLimit = 250
@@ -33,40 +34,65 @@ export interface Floor {
   readonly tokens: (now: number) => number
 }
 
+/** What a fleet changes in the process of a member. */
+export interface FleetLocal {
+  readonly circuits: Circuits | undefined
+  readonly desk: () => Desk | undefined
+  readonly freed: (pool: Member.Pool) => void
+}
+
 export class Fleet implements Member.Local<CircuitCell>, Colleague {
   private readonly scope: string
   private readonly board: Shared.Board["Service"]
   private readonly member: Member.Member<CircuitCell>
   private readonly circuits: Circuits | undefined
   private readonly desk: () => Desk | undefined
+  readonly freed: (pool: Member.Pool) => void
   /** That of the fiber that reports: what news changes is done on it. */
   private fiber: AnyFiber
   private waiting: (() => void) | undefined = undefined
   /** A command that came with news is carried out, and is not reported again. */
   private isObeying = false
+  /** Commands of which the others were not told. */
+  private readonly kept = new WeakSet<Change.Change>()
   /** The commands that hold, by key, so that another member can end them. */
   private readonly overrides = new Map<string, Change.Change>()
 
   constructor(
     policy: string,
     id: string,
-    { breaker, witness }: Shared.Settings,
+    { breaker, bulkhead, witness }: Shared.Settings,
     board: Shared.Board["Service"],
-    circuits: Circuits | undefined,
-    desk: () => Desk | undefined,
+    { circuits, desk, freed }: FleetLocal,
     fiber: AnyFiber
   ) {
     this.scope = `${policy}/${Board.version}`
     this.board = board
     this.circuits = circuits
     this.desk = desk
+    this.freed = freed
     this.fiber = fiber
-    const { rejoin = "verify", ...settings } = breaker ?? {}
-    this.member = new Member.Member<CircuitCell>(
-      { id, witness: witness ?? id, rejoin, settings: { ...Board.defaults, ...settings } },
-      this
-    )
+    const { rejoin = "verify", ...rest } = breaker ?? {}
+    const settings = { ...Board.defaults, ...rest, permits: bulkhead?.fleet ?? 0 }
+    this.member = new Member.Member<CircuitCell>({ id, witness: witness ?? id, rejoin, settings }, this)
     if (breaker !== undefined) circuits?.join(this.member)
+  }
+
+  /** The permits of the fleet, per key. */
+  lender({ alone, fleet }: NonNullable<Shared.Settings["bulkhead"]>): Lender {
+    const { member } = this
+    const now = () => Time.monotonicMillis(this.fiber)
+    return {
+      pool: (key, gate) => member.pool(key, fleet, alone, gate, now()),
+      settle: (pool) => member.settle(pool, now()),
+      refuse: (pool) => member.refuse(pool, now()),
+      close: (pool) => member.close(pool)
+    }
+  }
+
+  /** Milliseconds for which a call may hold a permit from now on. */
+  holdFor(longest: number): void {
+    this.member.holdFor(longest)
   }
 
   floor(perSecond: number): Floor {
@@ -151,6 +177,10 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
     this.circuits?.closeByFleet(cell, now, this.fiber)
   }
 
+  answered(cell: CircuitCell): void {
+    this.circuits?.answered(cell)
+  }
+
   moved(cell: CircuitCell): void {
     this.circuits?.onChange?.(cell)
   }
@@ -192,6 +222,10 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
 
   // What an operator does here
 
+  keptHere(change: Change.Change): void {
+    this.kept.add(change)
+  }
+
   given(change: Change.Change, duration: number | undefined, now: number): void {
     const { action, by, reason } = change
     const key = change.key ?? Board.everyKey
@@ -211,7 +245,9 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
   }
 
   /** A command was taken back. One that expires does so in every member. */
-  taken({ action, key = Board.everyKey }: Change.Change, as: "undo" | "expire", end: Change.Change, now: number): void {
+  taken(change: Change.Change, as: "undo" | "expire", end: Change.Change, now: number): void {
+    const { action, key = Board.everyKey } = change
+    if (this.kept.has(change)) return
     if (this.isObeying || as === "expire" || !holds(action) || this.member.lastWord(key) !== action) return
     this.member.said(key, "clear", { who: end.by, reason: end.reason, duration: undefined }, now)
   }
@@ -231,6 +267,14 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
         state: phases[phase],
         left: Duration.millis(left),
         probe: hasLease
+      })),
+      permits: this.member.holdings(now).map((pool) => ({
+        key: pool.name,
+        fleet: pool.cap,
+        here: pool.gate?.room ?? 0,
+        running: pool.running,
+        safe: pool.safe,
+        isShort: pool.isShort
       }))
     }
   }

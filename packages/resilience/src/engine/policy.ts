@@ -7,6 +7,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type * as Event from "../Event.ts"
 import * as Circuit from "../machine/Circuit.ts"
+import type { Pool } from "../machine/Member.ts"
 import * as Decision from "../machine/Retry.ts"
 import type { Outcome } from "../Outcome.ts"
 import * as Rejection from "../Rejection.ts"
@@ -118,6 +119,8 @@ export class Entry
   /** Nothing until the first attempt. */
   declare recent: Counters.Recent | undefined
   declare answeredFrom: number
+  /** What the fleet leaves to it; set for a policy that shares its permits, and absent otherwise. */
+  declare pool: Pool | undefined
   declare adaptive: Adaptive.AdaptiveState | undefined
 
   constructor(key: string, trip: TripPolicy.TripPolicy, queue: Permits.PermitCell["queue"], now: number) {
@@ -181,6 +184,9 @@ class Attempt implements Circuits.Admission, Permits.PermitHolder, Adaptive.Adap
   }
 }
 
+/** In place of the number of attempts before the first one, of a call that asks the board first. */
+const firstAsks = -2
+
 /** One call: the frame of its attempts, which follow each other and use one `Attempt`. */
 export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> implements RetryHost {
   declare protected readonly attempt: Attempt
@@ -237,7 +243,8 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     const now = Time.monotonicMillis(fiber)
     const entry = engine.entries.get(this.options.key, fiber)
     entry.calls += 1
-    const rejection = engine.circuits?.check(entry, now, fiber)
+    const asks = engine.circuits?.asks(entry, now) === true
+    const rejection = asks ? undefined : engine.circuits?.check(entry, now, fiber)
     if (rejection !== undefined) {
       entry.lastUsed = Math.floor(now)
       entry.history.CircuitOpen += 1
@@ -251,7 +258,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     this.attempt.metadata = undefined
     // Without a deadline of its own a policy leaves the one around it to its owner.
     this.deadline = deadline === Infinity ? Infinity : Math.min(now + deadline, Deadline.instant(fiber))
-    this.attempts = 0
+    this.attempts = asks ? firstAsks : 0
     this.loop = undefined
     return undefined
   }
@@ -261,6 +268,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     const engine = this.engine!
     this.attempts += 1
     if (this.attempts === 1) return this.acquirePermit(this.entry!, engine, fiber)
+    if (this.attempts === firstAsks + 1) return this.askFirst(this.entry!, engine, fiber)
     const now = Time.monotonicMillis(fiber)
     // Looked up for each attempt: during a delay the entry may have been dropped, and other calls use a new one.
     const entry = engine.entries.get(this.options.key, fiber)
@@ -270,16 +278,31 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     return engine.circuits?.check(entry, now, fiber) ?? this.acquirePermit(entry, engine, fiber)
   }
 
+  /** The fleet's opening is over: the answer of the board says whether this call is its probe. */
+  private askFirst(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
+    this.attempts = 1
+    // Asked by `prepare`, so there are circuits.
+    return Effect.flatMap(engine.circuits!.answerFor(entry), () => {
+      const now = Time.monotonicMillis(fiber)
+      this.attempt.startedAt = now
+      return engine.circuits?.check(entry, now, fiber) ?? this.acquirePermit(entry, engine, fiber)
+    })
+  }
+
   /** The circuit has been checked, and nothing of it reserved: no probe waits in a queue. */
   private acquirePermit(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
+    const { attempt } = this
     const { adaptive } = engine
+    const { pool } = entry
+    if (pool !== undefined && attempt.startedAt > pool.freshUntil) engine.permits?.settle(entry)
     const wait =
       adaptive === undefined
-        ? engine.permits?.acquire(entry, this.attempt, fiber, this.deadline)
-        : adaptive.acquire(entry, this.attempt, this.attempts === 1, this.dueOf(adaptive, fiber), fiber)
+        ? engine.permits?.acquire(entry, attempt, fiber, this.deadline)
+        : adaptive.acquire(entry, attempt, this.attempts === 1, this.dueOf(adaptive, fiber), fiber)
+    if (pool !== undefined && entry.queue.running > pool.peak) pool.peak = entry.queue.running
     if (wait === undefined) return this.start(entry, engine, fiber)
     return Effect.flatMap(wait, () => {
-      this.attempt.startedAt = Time.monotonicMillis(fiber)
+      attempt.startedAt = Time.monotonicMillis(fiber)
       return this.start(entry, engine, fiber)
     })
   }
@@ -513,6 +536,9 @@ export const rejectionIn = (cause: Cause.Cause<unknown>): Rejection.Rejection | 
   return reason !== undefined && Rejection.is(reason.error) ? reason.error : undefined
 }
 
+/** Milliseconds for which an attempt may hold a permit. */
+const longestHold = ({ deadline, timeout }: PolicySettings): number => Math.min(deadline, timeout)
+
 export class PolicyEngine implements Summable {
   settings: PolicySettings
   readonly reporter: Reporter
@@ -575,12 +601,14 @@ export class PolicyEngine implements Summable {
       settings.keys,
       (key, now) => {
         const entry = this.make(key, now)
+        this.permits?.attach(entry)
         return this.circuits?.attach(entry, now) ?? entry
       },
       (entry, now) => this.pinned(entry, now),
       (entry, now) => {
         this.evicted.add(entry, this.timeIn(entry, now))
         this.circuits?.detach(entry)
+        this.permits?.detach(entry)
       }
     )
     this.timedOut = timedOut
@@ -592,13 +620,24 @@ export class PolicyEngine implements Summable {
   /** Joins the fleet of the policy until the scope closes. */
   join(settings: Shared.Settings, board: Shared.Board["Service"], id: string): Effect.Effect<void, never, Scope.Scope> {
     return Effect.withFiber((fiber) => {
-      const { budget, circuits, reporter } = this
-      const fleet = new Fleet(reporter.policy, id, settings, board, circuits, () => this.desk, fiber)
+      const { budget, circuits, permits, reporter } = this
+      const local = { circuits, desk: () => this.desk, freed: (pool: Pool) => this.freed(pool) }
+      const fleet = new Fleet(reporter.policy, id, settings, board, local, fiber)
       this.fleet = fleet
+      if (settings.bulkhead !== undefined) permits?.join(fleet.lender(settings.bulkhead))
+      fleet.holdFor(longestHold(this.settings))
       const floor = this.settings.budget
       if (settings.budget && floor !== undefined) budget?.share(fleet.floor(floor.minPerSecond))
       return fleet.run
     })
+  }
+
+  /** The fleet leaves more permits to a key. */
+  private freed(pool: Pool): void {
+    const { entries, permits } = this
+    for (const entry of [entries.peek(pool.name), entries.shared]) {
+      if (entry?.pool === pool) permits?.freed(entry)
+    }
   }
 
   fleetView(now: number): Stats.Fleet | undefined {
@@ -614,6 +653,7 @@ export class PolicyEngine implements Summable {
     const { adaptive, breaker, budget, bulkhead } = settings
     const retuneCircuits = breaker && this.circuits?.retune(this.entries.all(), breaker)
     this.settings = settings
+    this.fleet?.holdFor(longestHold(settings))
     if (budget !== undefined) this.budget?.retune(budget, now)
     if (bulkhead !== undefined) this.permits?.retune(this.entries, bulkhead, now)
     if (adaptive !== undefined) this.adaptive?.retune(adaptive, limitsOf(settings))
@@ -738,7 +778,10 @@ export class PolicyEngine implements Summable {
 
   /** Reading the stats of a key neither creates nor keeps it. */
   stats(key: string, now: number, fiber: AnyFiber): Stats.Stats {
-    return this.statsOf(this.entries.peek(key) ?? this.make(key, Math.ceil(now)), now, fiber)
+    const entry = this.entries.peek(key)
+    if (entry !== undefined) return this.statsOf(entry, now, fiber)
+    const made = this.make(key, Math.ceil(now))
+    return this.statsOf(this.circuits?.foresee(made, now) ?? made, now, fiber)
   }
 
   allStats(now: number, fiber: AnyFiber): ReadonlyArray<Stats.Stats> {
@@ -782,6 +825,7 @@ export class PolicyEngine implements Summable {
       running,
       waiting: adaptive?.waitingOf(entry) ?? queue?.waiting ?? 0,
       maxConcurrent: view?.limit ?? queue?.limit,
+      fleetPermits: entry.pool && entry.queue.room,
       maxQueued: queue?.maxQueued,
       balance: adaptive?.balance(entry) ?? this.budget?.balance(key, fiber),
       capacity: adaptive?.capacity(entry) ?? this.budget?.capacity,

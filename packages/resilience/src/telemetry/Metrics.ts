@@ -441,7 +441,8 @@ const families: ReadonlyArray<Family> = [
     prometheus: "resilience_instances",
     type: "gauge",
     unit: "{instance}",
-    description: "Live policies of this name; above 1 it was created several times, and the instances share nothing.",
+    description:
+      "Live policies of this name; above 1 it was created several times, and the instances share nothing but what a fleet shares.",
     whole: [{ needs: "calls", value: ({ instances }) => instances }]
   },
   {
