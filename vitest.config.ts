@@ -1,7 +1,9 @@
 import { globSync } from "node:fs"
+import { availableParallelism } from "node:os"
 import { resolve, sep } from "node:path"
 import { defaultServerConditions } from "vite"
 import { defineConfig } from "vitest/config"
+import { BaseSequencer, type TestSpecification } from "vitest/node"
 
 // `effect-resilience` resolves to its sources, so no build is needed first.
 const conditions = ["@effect-resilience/source", ...defaultServerConditions]
@@ -26,6 +28,29 @@ for (const folder of known) {
   throw new Error(`vitest.config.ts: test/${folder} is named in \`folders\` but has no tests: remove it there`)
 }
 
+// What takes longest, mostly in processes of its own: begun first, so that no core waits for it at the end.
+const long = [
+  "package/package",
+  "types/messages",
+  "lab/cli",
+  "demo/demo",
+  "boards/processes",
+  "examples/examples",
+  "cli/run",
+  "cli/state",
+  "console/page"
+]
+const rankOf = ({ moduleId }: TestSpecification): number => {
+  const rank = long.findIndex((name) => moduleId.endsWith(`test/${name}.test.ts`))
+  return rank === -1 ? long.length : rank
+}
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: Array<TestSpecification>): Promise<Array<TestSpecification>> {
+    return (await super.sort(files)).sort((a, b) => rankOf(a) - rankOf(b))
+  }
+}
+
 export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
@@ -33,8 +58,9 @@ export default defineConfig({
     pool: "threads",
     // Loading Effect anew for every file would take most of the time. So files share modules: keep no global state.
     isolate: false,
-    // Vitest leaves one core idle unless told not to; of two cores that is half of the machine.
-    maxWorkers: "100%",
+    // One more than there are cores, for tests wait for processes that they start.
+    maxWorkers: availableParallelism() + 1,
+    sequence: { sequencer: LongestFirst },
     env: {
       // Programs that tests start load their modules in half of the time.
       NODE_COMPILE_CACHE: resolve(".cache/node"),

@@ -306,7 +306,9 @@ export const admit = (start: Start, now: number, failed: (error: unknown) => voi
     })
   } catch (error) {
     failed(error)
-    return { refusal: admission?.refusal ?? refusalAsItIs(start, now), isCounted: false }
+    // A replay that cannot be noted would be repeated, however well it ended.
+    const unclaimed = start.replay === undefined ? undefined : `entry ${start.replay} cannot be taken from the spool`
+    return { refusal: admission?.refusal ?? unclaimed ?? refusalAsItIs(start, now), isCounted: false }
   }
 }
 
