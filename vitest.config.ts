@@ -10,7 +10,11 @@ const conditions = ["@effect-resilience/source", ...defaultServerConditions]
 
 // Each folder of test/ with tests in it, in the one project that runs it. `frames` runs some of them once more.
 const folders = {
+<<<<<<< HEAD
   unit: "breaker budget bulkhead composition config control effect event fallback fuse issues jobs machine observe peers permits policy promise queues registry retry retune share state telemetry time types values variants",
+=======
+  unit: "breaker budget bulkhead composition config control effect event fallback hedge issues jobs machine observe peers permits policy promise queues registry retry retune share state telemetry time types values variants",
+>>>>>>> main
   kit: "explore laws models soak testing",
   system: "ai bench boards cli console demo docs examples http lab package rpc sql stack tools"
 }
@@ -76,14 +80,17 @@ export default defineConfig({
         extends: true,
         test: {
           name: "frames",
-          include: [filesOf("breaker bulkhead composition issues observe permits policy retry")],
-          // The first two measure native frames; the others compute delays and decisions, and would do it again.
+          include: [filesOf("breaker bulkhead composition hedge issues observe permits policy retry")],
+          // The first two measure native frames; the others compute delays and decisions, and would do it again; `hedge/policy` stands for the other hedges.
           exclude: [
             "test/policy/frames.test.ts",
             "test/bulkhead/cost.test.ts",
             "test/breaker/open-time.test.ts",
             "test/breaker/snapshot-bounds.test.ts",
             "test/retry/backoff.test.ts",
+            "test/hedge/alone.test.ts",
+            "test/hedge/quantile.test.ts",
+            "test/hedge/sweeps.test.ts",
             "test/issues/cockatiel-86-nan-jitter.test.ts",
             "test/observe/decisions.test.ts"
           ],

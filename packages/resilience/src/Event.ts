@@ -154,6 +154,22 @@ export interface TimedOut extends Base<"TimedOut"> {
 }
 
 /**
+ * Emitted when a hedge has ended: the second attempt that was started beside a slow first one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Hedged extends Base<"Hedged"> {
+  /**
+   * `"won"`: its result is that of the call. `"lost"`: the first attempt was faster, or both failed. `"undecided"`: the call was
+   * interrupted, or the policy only observes.
+   */
+  readonly result: "won" | "lost" | "undecided"
+  /** How long the first attempt had run when the hedge started. */
+  readonly delay: Duration.Duration
+}
+
+/**
  * Emitted when a fallback replaced an error.
  *
  * @category models
@@ -219,6 +235,7 @@ export type Decided =
   | FailureIgnored
   | BudgetExhausted
   | TimedOut
+  | Hedged
   | FallbackUsed
 
 /**

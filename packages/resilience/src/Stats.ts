@@ -68,7 +68,7 @@ export type Circuit =
  * decrease: the counts of keys that are no longer kept are those of the key `"(evicted)"`.
  *
  * **Details** What a single policy cannot know is 0: a bulkhead counts `calls` and `rejections.BulkheadFull`; a retry budget
- * counts deposits as `calls`, withdrawals as `retries` and refusals as `giveUps.budget`; a stale fallback counts `calls` and
+ * counts deposits as `calls`, withdrawals as `retries` or `hedges` and refusals as `giveUps.budget`; a stale fallback counts `calls` and
  * `fallbacks`.
  *
  * @category models
@@ -83,6 +83,10 @@ export interface Totals {
   readonly retries: number
   readonly giveUps: Readonly<Record<GiveUpReason, number>>
   readonly timeouts: number
+  /** Second attempts that were started beside a first one. */
+  readonly hedges: number
+  /** Hedges whose result was that of the call. */
+  readonly hedgeWins: number
   /** Errors that a stale fallback replaced with the last good value. */
   readonly fallbacks: number
   /** How often the circuit opened, failed probes included. */
@@ -161,6 +165,8 @@ export interface Would {
   readonly giveUps: Readonly<Record<GiveUpReason, number>>
   /** Attempts that the timeout would have ended. */
   readonly timeouts: number
+  /** Hedges that would have been started; which of them would have won is not known. */
+  readonly hedges: number
   /** How often the circuit would have opened. */
   readonly openings: number
   /** The state that the circuit would have; `undefined` without a breaker. */

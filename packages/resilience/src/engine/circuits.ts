@@ -328,6 +328,11 @@ export class Circuits {
     return Circuit.isPassThrough(cell)
   }
 
+  /** Is the circuit closed, for calls and for an operator? */
+  isClosed(cell: CircuitCell): boolean {
+    return cell.phase === Circuit.Closed
+  }
+
   /** The rejection of a call that would not be admitted now. Reserves nothing. */
   check(cell: CircuitCell, now: number, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> | undefined {
     if (cell.phase === Circuit.Open && cell.link !== undefined) this.member?.beforeProbe(cell.link, now)

@@ -57,11 +57,26 @@ export interface PolicySettings extends ModeSettings {
   /** Milliseconds; `Infinity` without one. */
   readonly timeout: number
   readonly deadline: number
+  /** Absent without a hedge. */
+  readonly hedge?: HedgeSettings
   readonly keys: KeySettings
   /** Milliseconds over which recent attempts are reported. */
   readonly window: number
   /** What the fleet shares; absent when nothing is shared. */
   readonly shared?: Shared.Settings
+}
+
+export interface HedgeSettings {
+  /** Milliseconds, or the name of a quantile such as `"p95"`. */
+  readonly after: number | string
+  /** Whether calls that do not say so may be hedged. */
+  readonly idempotent: boolean
+}
+
+/** What makes a second attempt beside the first one of a call. */
+export interface Hedging {
+  /** What runs in place of the first attempt; `undefined` for a call that is not hedged. */
+  begin(call: PolicyCall, entry: Entry, fiber: AnyFiber): AnyEffect | undefined
 }
 
 /** What a snapshot has of the parts of a policy. */
@@ -192,12 +207,12 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
   declare protected readonly attempt: Attempt
   /** Set from the start of a run to its end. */
   declare protected entry: Entry | undefined
-  declare private startedAt: number
+  declare startedAt: number
   /** What {@link Left.recorded} returned at the start. */
   declare private since: number
   /** The monotonic time of the policy's own deadline, or of the one around it if that is earlier. */
   declare deadline: number
-  declare private attempts: number
+  declare protected attempts: number
   declare protected loop: RetryLoop | undefined
 
   constructor(
@@ -227,6 +242,20 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
 
   get given(): Protect.CallOptions {
     return this.options
+  }
+
+  /** May a second attempt run beside the first one? */
+  get canHedge(): boolean {
+    return true
+  }
+
+  /** An attempt of a race has started: as the first one, or beside it. */
+  raced({ startedAt, ticket }: Pick<Attempt, "startedAt" | "ticket">, isFirst: boolean): void {
+    const { attempt } = this
+    attempt.started = true
+    if (!isFirst) return
+    attempt.startedAt = startedAt
+    attempt.ticket = ticket
   }
 
   /** When the last attempt started. */
@@ -267,7 +296,12 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     // `prepare` has set both before the first attempt.
     const engine = this.engine!
     this.attempts += 1
-    if (this.attempts === 1) return this.acquirePermit(this.entry!, engine, fiber)
+    if (this.attempts === 1) {
+      const { hedging } = engine
+      const entry = this.entry!
+      if (hedging === undefined) return this.acquirePermit(entry, engine, fiber)
+      return hedging.begin(this, entry, fiber) ?? this.acquirePermit(entry, engine, fiber)
+    }
     if (this.attempts === firstAsks + 1) return this.askFirst(this.entry!, engine, fiber)
     const now = Time.monotonicMillis(fiber)
     // Looked up for each attempt: during a delay the entry may have been dropped, and other calls use a new one.
@@ -290,7 +324,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
   }
 
   /** The circuit has been checked, and nothing of it reserved: no probe waits in a queue. */
-  private acquirePermit(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
+  protected acquirePermit(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
     const { attempt } = this
     const { adaptive } = engine
     const { pool } = entry
@@ -313,9 +347,9 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
   }
 
   /** With the permit held: is admitted by the circuit, and starts the work. */
-  private start(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
+  protected start(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
     const { attempt } = this
-    const { retry, timeout } = engine.settings
+    const { hedge, retry, timeout } = engine.settings
     // Read from the field: as an argument the number may need a box.
     const now = attempt.startedAt
     const remaining = this.deadline - now
@@ -323,7 +357,8 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     const rejection = engine.circuits?.admit(entry, attempt, now, fiber)
     if (rejection !== undefined) return rejection
     // Only a call that reaches the dependency earns retries.
-    if (this.attempts === 1 && retry !== undefined) engine.budget?.deposit(entry.key, now, fiber)
+    if (this.attempts === 1 && (retry !== undefined || hedge !== undefined))
+      engine.budget?.deposit(entry.key, now, fiber)
     attempt.running = true
     attempt.started = true
     entry.running += 1
@@ -359,7 +394,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
   }
 
   /** With the time that this call had in all: a deadline around it may have left less than the policy's own. */
-  private deadlineExceeded(
+  protected deadlineExceeded(
     { key }: Entry,
     { reporter }: PolicyEngine,
     started: boolean,
@@ -376,9 +411,12 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     if (entry === undefined || engine === undefined) return undefined
     const { settings } = engine
     this.entry = undefined
-    engine.permits?.release(entry, this.attempt)
-    const classify = this.options.classify ?? settings.classify
-    this.settle(entry, engine, Protect.classifySuccess(classify, value), undefined, fiber)
+    // The attempts of a race have settled themselves.
+    if (this.attempt.running) {
+      engine.permits?.release(entry, this.attempt)
+      const classify = this.options.classify ?? settings.classify
+      this.settle(entry, engine, Protect.classifySuccess(classify, value), undefined, fiber)
+    }
     if (settings.retryWhen !== undefined && this.isUnwanted(settings, value)) {
       // The retry reads it.
       this.entry = entry
@@ -390,7 +428,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
   }
 
   /** Does this value ask for another try that the call may make? */
-  private isUnwanted({ retry, retryWhen }: PolicySettings, value: unknown): boolean {
+  protected isUnwanted({ retry, retryWhen }: PolicySettings, value: unknown): boolean {
     const ofCall = this.options.retry
     if (ofCall === false) return false
     const unprocessedOnly = ofCall === "unprocessed" || retry?.unprocessedOnly === true
@@ -407,7 +445,8 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
       this.settle(entry, engine, this.classify(engine, cause, fiber), cause, fiber)
     } else {
       engine.adaptive?.end(entry, attempt, "unknown", NaN, Time.monotonicMillis(fiber), fiber)
-      const rejection = rejectionIn(cause)
+      // The attempts of a race have counted theirs.
+      const rejection = attempt.started ? undefined : rejectionIn(cause)
       // The permits have counted theirs.
       if (rejection !== undefined && rejection._tag !== "BulkheadFull") entry.history[rejection._tag] += 1
     }
@@ -426,7 +465,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     return classifyFailure(engine.settings, this.options, startedAt, deadlineHit, cause, fiber)
   }
 
-  private settle(
+  protected settle(
     entry: Entry,
     engine: PolicyEngine,
     { defect, outcome, threw }: Protect.Classified,
@@ -556,6 +595,8 @@ export class PolicyEngine implements Summable {
   steering: Steering | undefined
   /** Set once the policy has not simply enforced. */
   beside: Beside | undefined
+  /** Set for a policy with a hedge. */
+  hedging: Hedging | undefined
   private watch: Watch<Entry> | undefined
   /** The commands that changed the permits and are in force. */
   resizes: ReadonlyArray<Override> = []
@@ -580,6 +621,7 @@ export class PolicyEngine implements Summable {
     this.modes = new Modes(reporter.policy, settings, instance)
     this.steering = undefined
     this.beside = undefined
+    this.hedging = undefined
     this.reporter = reporter
     this.circuits =
       breaker &&

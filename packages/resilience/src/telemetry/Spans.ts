@@ -37,6 +37,10 @@ const describe = (event: Event.Event): readonly [name: string, attributes: Attri
       }
       return ["resilience.retry", attributes]
     }
+    case "Hedged": {
+      const { delay, result } = event
+      return ["resilience.hedge", { "resilience.delay": seconds(delay), "resilience.result": result }]
+    }
     case "GaveUp": {
       const { attempts, elapsed, error, reason } = event
       return [
