@@ -6,11 +6,8 @@ export * as Config from "./Config.ts"
 export * as Deadline from "./Deadline.ts"
 export * as Event from "./Event.ts"
 export * as Fallback from "./Fallback.ts"
-<<<<<<< HEAD
 export * as Fuse from "./Fuse.ts"
-=======
 export * as Hedge from "./Hedge.ts"
->>>>>>> main
 export * as Outcome from "./Outcome.ts"
 export * as Policies from "./Policies.ts"
 export * as Policy from "./Policy.ts"
