@@ -56,6 +56,22 @@ describe("a bulkhead of a fleet", () => {
     )
   )
 
+  it.effect("leaves a fair part to a member that comes later, although the first uses all", () =>
+    inFleet(
+      Effect.gen(function* () {
+        const [here, there] = yield* members(2)
+        for (let i = 0; i < 100; i++) {
+          yield* start(here!, 1)
+          if (i > 40) yield* start(there!, 1)
+          yield* TestClock.adjust("30 millis")
+          assert.isAtMost(yield* running([here!, there!]), 12)
+        }
+        assert.isAtLeast(yield* running([there!]), 5)
+        assert.isAtLeast(yield* running([here!]), 5)
+      })
+    )
+  )
+
   it.effect("lets a call for which the process has no permit wait for one answer of the board", () =>
     inFleet(
       Effect.gen(function* () {

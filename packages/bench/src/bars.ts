@@ -192,7 +192,7 @@ const bars: ReadonlyArray<Bar> = [
 ]
 
 /** In one process all subjects of a table, or each subject in a process of its own. Both are real: a gateway, and a small service. */
-export type Layout = "shared" | "fresh"
+type Layout = "shared" | "fresh"
 
 export interface Verdict {
   readonly bar: Bar

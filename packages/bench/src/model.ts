@@ -87,7 +87,7 @@ export interface Row {
   readonly rounds: ReadonlyArray<Round>
 }
 
-export interface Round {
+interface Round {
   readonly value: number
   readonly overhead: number | undefined
 }

@@ -158,12 +158,20 @@ export const storm = async (options: Options): Promise<Report> => {
         // It has ended.
       }
     }
-    const jobOf = (name: string): number | undefined => {
+    const end = (child: ChildProcess): void => {
+      if (living.has(child)) kill(child.pid)
+    }
+    /** The process of the job that a wrapper has started, as the lock says. */
+    const jobOf = (name: string, { pid }: ChildProcess): number | undefined => {
       try {
-        return JSON.parse(readFileSync(join(folder, "state", "locks", `${name}.lock`), "utf8")).job
+        const { job, wrapper } = JSON.parse(readFileSync(join(folder, "state", "locks", `${name}.lock`), "utf8"))
+        return wrapper === pid ? job : undefined
       } catch {
         return undefined
       }
+    }
+    const whenRunning = async (name: string, child: ChildProcess): Promise<void> => {
+      while (living.has(child) && jobOf(name, child) === undefined) await pause(25)
     }
     const launch = (name: string): void => {
       const chance = random()
@@ -191,9 +199,17 @@ export const storm = async (options: Options): Promise<Report> => {
         })
       )
       const fate = random()
-      const when = 100 + random() * minute
-      if (fate < 0.25) setTimeout(() => kill(child.pid), when)
-      if (fate > 0.15 && fate < 0.35) setTimeout(() => kill(jobOf(name)), when + 5)
+      const when = random() * minute * 0.8
+      // At any moment of its start, and at any moment of its job: a busy machine takes long to start a process.
+      if (fate < 0.1) setTimeout(() => end(child), 100 + when)
+      else if (fate < 0.35) {
+        void whenRunning(name, child).then(() => {
+          setTimeout(() => {
+            if (fate < 0.25) end(child)
+            if (fate > 0.2) kill(jobOf(name, child))
+          }, when)
+        })
+      }
     }
     const crontab = Array.from({ length: jobs }, (_, index) => ({
       name: `job-${index}`,

@@ -129,7 +129,7 @@ const closedBase: Base = { phase: Circuit.Closed, until: 0 }
 /** In place of a trip policy: the fleet opened the circuit. */
 const byFleet = "fleet"
 
-const evidenceOf = ({ bad, calls, failures, seen }: Board.Finding): Rejection.Evidence => ({
+export const evidenceOf = ({ bad, calls, failures, seen }: Board.Finding): Rejection.Evidence => ({
   trip: byFleet,
   figures: { calls, failures, witnesses: seen, bad }
 })

@@ -5,6 +5,7 @@ import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type * as Change from "../Change.ts"
+import type * as Event from "../Event.ts"
 import * as Board from "../machine/Board.ts"
 import * as Member from "../machine/Member.ts"
 import * as Time from "../runtime/clock.ts"
@@ -14,8 +15,9 @@ import type { AnyFiber } from "../runtime/types.ts"
 import type * as Shared from "../Shared.ts"
 import type * as Stats from "../Stats.ts"
 import type { Colleague, Desk } from "./changes.ts"
-import type { CircuitCell, Circuits } from "./circuits.ts"
+import { type CircuitCell, type Circuits, evidenceOf } from "./circuits.ts"
 import type { Lender } from "./permits.ts"
+import type { Reporter } from "./reporter.ts"
 
 /** Milliseconds after which a report counts as not answered. */
 const timeLimit = 250
@@ -39,6 +41,7 @@ export interface FleetLocal {
   readonly circuits: Circuits | undefined
   readonly desk: () => Desk | undefined
   readonly freed: (pool: Member.Pool) => void
+  readonly reporter: Reporter
 }
 
 export class Fleet implements Member.Local<CircuitCell>, Colleague {
@@ -48,6 +51,10 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
   private readonly circuits: Circuits | undefined
   private readonly desk: () => Desk | undefined
   readonly freed: (pool: Member.Pool) => void
+  private readonly reporter: Reporter
+  /** Since when nothing was heard of the board; `undefined` while it answers. */
+  private lostAt: number | undefined = undefined
+  private didDiffer = false
   /** That of the fiber that reports: what news changes is done on it. */
   private fiber: AnyFiber
   private waiting: (() => void) | undefined = undefined
@@ -59,14 +66,14 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
   private readonly overrides = new Map<string, Change.Change>()
 
   constructor(
-    policy: string,
     id: string,
     { breaker, bulkhead, witness }: Shared.Settings,
     board: Shared.Board["Service"],
-    { circuits, desk, freed }: FleetLocal,
+    { circuits, desk, freed, reporter }: FleetLocal,
     fiber: AnyFiber
   ) {
-    this.scope = `${policy}/${Board.version}`
+    this.scope = `${reporter.policy}/${Board.version}`
+    this.reporter = reporter
     this.board = board
     this.circuits = circuits
     this.desk = desk
@@ -154,9 +161,45 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
           this.fiber = fiber
           if (news === undefined) this.member.missed(now, random)
           else this.member.news(report, news, sentAt, now, random)
+          this.notice(now)
         })
       )
     })
+  }
+
+  /** Emits what has changed between this member and the board. */
+  private notice(now: number): void {
+    const { board, lostAt, member } = this
+    const { inTouch } = member.summary(now)
+    if (inTouch !== (lostAt === undefined)) {
+      this.lostAt = inTouch ? undefined : now
+      const origin = { ...this.origin, board: board.name }
+      if (lostAt === undefined) this.emit(() => ({ _tag: "BoardLost", ...origin }))
+      else this.emit(() => ({ _tag: "BoardFound", ...origin, away: Duration.millis(now - lostAt) }))
+    }
+    if (member.differs && !this.didDiffer) this.emit(() => ({ _tag: "SettingsDiffered", ...this.origin }))
+    this.didDiffer = member.differs
+  }
+
+  private get origin() {
+    return { policy: this.reporter.policy, key: everyKey, at: Time.epochMillis(this.fiber) }
+  }
+
+  private emit(event: () => Event.OfFleet): void {
+    if (this.reporter.hasListeners) this.reporter.emit(event(), this.fiber)
+  }
+
+  fleetOpened(finding: Board.Finding): void {
+    const openFor = Duration.millis(finding.left)
+    this.emit(() => ({ _tag: "FleetOpened", ...this.origin, key: finding.key, openFor, evidence: evidenceOf(finding) }))
+  }
+
+  leased(key: string, lease: number): void {
+    this.emit(() => ({ _tag: "ProbeLeased", ...this.origin, key, lease: Duration.millis(lease) }))
+  }
+
+  lowered({ gate, name }: Member.Pool, before: number): void {
+    this.emit(() => ({ _tag: "ShareLowered", ...this.origin, key: name, permits: gate?.room ?? 0, before }))
   }
 
   private pushed(text: string): void {
@@ -279,6 +322,9 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
     }
   }
 }
+
+/** The key of an event that is of every key. */
+const everyKey = "(all)"
 
 const phases = { [Board.Closed]: "closed", [Board.Open]: "open", [Board.Probing]: "probing" } as const
 

@@ -663,8 +663,8 @@ export class PolicyEngine implements Summable {
   join(settings: Shared.Settings, board: Shared.Board["Service"], id: string): Effect.Effect<void, never, Scope.Scope> {
     return Effect.withFiber((fiber) => {
       const { budget, circuits, permits, reporter } = this
-      const local = { circuits, desk: () => this.desk, freed: (pool: Pool) => this.freed(pool) }
-      const fleet = new Fleet(reporter.policy, id, settings, board, local, fiber)
+      const local = { circuits, desk: () => this.desk, freed: (pool: Pool) => this.freed(pool), reporter }
+      const fleet = new Fleet(id, settings, board, local, fiber)
       this.fleet = fleet
       if (settings.bulkhead !== undefined) permits?.join(fleet.lender(settings.bulkhead))
       fleet.holdFor(longestHold(this.settings))

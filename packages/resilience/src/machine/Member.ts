@@ -76,6 +76,12 @@ export interface Local<C extends Circuit.Circuit<unknown>> {
   readonly answered: (circuit: C) => void
   /** More permits may be given out. */
   readonly freed: (pool: Pool) => void
+  /** The fleet has opened the circuit of a key, which this member may not have called. */
+  readonly fleetOpened: (finding: Board.Finding, now: number) => void
+  /** This member probes for the fleet, for `lease` milliseconds. */
+  readonly leased: (key: string, lease: number) => void
+  /** It gives permits back because the members want more than there are. */
+  readonly lowered: (pool: Pool, before: number) => void
 }
 
 /** What a member knows of one key beside its circuit. */
@@ -514,12 +520,14 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     if (now - pool.heard > forget - 3 * leap) pool.safe = 0
     if (gate === undefined) return
     const isAlone = now - this.heard > hold || pool.learning
-    const leased = now <= pool.freshUntil ? pool.granted : 0
+    // While more is wanted than there is, no call begins beyond a fair part.
+    const leased = now <= pool.freshUntil ? Math.min(pool.granted, pool.target) : 0
     const room = Math.max(leased, pool.safe, isAlone ? pool.alone : 0)
-    if (room === gate.room) return
-    const isMore = room > gate.room
+    const before = gate.room
+    if (room === before) return
     gate.room = room
-    if (isMore) this.local.freed(pool)
+    if (room > before) this.local.freed(pool)
+    else if (leased > 0 && pool.target < pool.granted) this.local.lowered(pool, before)
   }
 
   /**
@@ -532,6 +540,8 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     this.busy.add(pool)
     const mayGrow = !pool.isShort && this.misses === 0 && now - this.heard <= hold
     if (isFirst && mayGrow) this.hurryAll()
+    // The next report is due earlier.
+    else if (isFirst) this.local.wake()
     return mayGrow
   }
 
@@ -790,6 +800,7 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     link.tokenUntil = sentAt + one.left * usable
     // The next call is the probe.
     Circuit.openingsOf(circuit).until = now
+    this.local.leased(link.key, link.tokenUntil - now)
     this.local.moved(circuit)
   }
 
@@ -865,6 +876,7 @@ export class Member<C extends Circuit.Circuit<unknown>> {
       link.forget()
     }
     if (this.isActive(link)) this.active.add(link)
+    if (before === Board.Closed && one.phase !== Board.Closed) this.local.fleetOpened(one, now)
     if (one.phase === Board.Closed) this.followClosed(link, before, now)
     else this.followOpen(link, one, isLater || before === Board.Closed, sentAt, now, random)
   }
