@@ -39,6 +39,7 @@ const commands = {
   tune: { about: "looks for the best settings of the libraries of others", file: "tools/src/lab/tune.ts" },
   jobs: { about: "runs a crontab in fast motion and kills wrappers and jobs at random: 50 jobs, 20 minutes of 6 s" },
   soak: { about: "runs models, laws and chaos with new seeds, for minutes" },
+  matrix: { about: "what may happen to a fleet and its board, with real processes; --list, --times, --only" },
   mutate: { about: "mutation testing of the machines" }
 }
 

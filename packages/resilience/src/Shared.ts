@@ -147,12 +147,46 @@ export const randomId: Effect.Effect<string> = Effect.map(
   ([a, b]) => Math.abs(a).toString(36) + Math.abs(b).toString(36)
 )
 
-/** A board in memory. */
-const makeMemory = (): Board["Service"] => {
-  const scopes = new Map<string, Machine.MemoryRows>()
-  const listeners = new Map<string, Set<(push: string) => void>>()
+interface Listeners {
+  readonly tell: (scope: string, push: string) => void
+  readonly listen: Board["Service"]["pushes"]
+}
+
+/**
+ * Those who listen to the pushes of a board in this process.
+ *
+ * @internal
+ */
+export const makeListeners = (): Listeners => {
+  const scopes = new Map<string, Set<(push: string) => void>>()
   return {
-    name: "memory",
+    tell: (scope, push) => {
+      for (const listener of scopes.get(scope) ?? []) listener(push)
+    },
+    listen: (scope, listener) =>
+      Effect.asVoid(
+        Effect.acquireRelease(
+          Effect.sync(() => {
+            const set = scopes.get(scope) ?? new Set()
+            scopes.set(scope, set)
+            return set.add(listener)
+          }),
+          (set) => Effect.sync(() => set.delete(listener))
+        )
+      )
+  }
+}
+
+/**
+ * A board in memory. `elsewhere` takes what is pushed out of this process or thread.
+ *
+ * @internal
+ */
+export const makeMemory = (name: string, elsewhere: (scope: string, push: string) => void): Board["Service"] => {
+  const scopes = new Map<string, Machine.MemoryRows>()
+  const listeners = makeListeners()
+  return {
+    name,
     sync: (scope, report) =>
       Effect.flatMap(Effect.all([Clock.currentTimeMillis, randomId]), ([now, id]) =>
         Effect.try({
@@ -160,23 +194,16 @@ const makeMemory = (): Board["Service"] => {
             const rows = scopes.get(scope) ?? Machine.firstRows(id)
             scopes.set(scope, rows)
             const { news, push } = answer(rows, report, { now, id })
-            if (push !== undefined) for (const listener of listeners.get(scope) ?? []) listener(push)
+            if (push !== undefined) {
+              listeners.tell(scope, push)
+              elsewhere(scope, push)
+            }
             return news
           },
           catch: (cause) => new BoardError({ cause })
         })
       ),
-    pushes: (scope, listener) =>
-      Effect.asVoid(
-        Effect.acquireRelease(
-          Effect.sync(() => {
-            const set = listeners.get(scope) ?? new Set()
-            listeners.set(scope, set)
-            return set.add(listener)
-          }),
-          (set) => Effect.sync(() => set.delete(listener))
-        )
-      )
+    pushes: listeners.listen
   }
 }
 
@@ -207,7 +234,7 @@ const makeMemory = (): Board["Service"] => {
  * @category layers
  * @since 0.1.0
  */
-export const layerMemory: Layer.Layer<Board> = Layer.sync(Board, makeMemory)
+export const layerMemory: Layer.Layer<Board> = Layer.sync(Board, () => makeMemory("memory", () => {}))
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Options

@@ -318,6 +318,7 @@ interface CircuitRow {
   closedAt: number
   openFor: number
   suspect: 0 | 1
+  suspectAt: number
   since: number
   /** The evidence on which it opened last. */
   last: Sums
@@ -380,6 +381,15 @@ export const steady = (rows: Rows, wall: number, leap: number): number => {
 
 const isLater = (a: Word, b: Word): boolean => a.stamp > b.stamp || (a.stamp === b.stamp && a.by > b.by)
 
+/**
+ * Milliseconds that witnesses have to tell what they see of a key that has become suspect. Only then a quorum of those that have told
+ * is one of those that made calls: members that see no failures report the key only while it is suspect.
+ */
+const hearing = 200
+
+/** Milliseconds that a report may have been on its way. Older evidence, which waited in front of a board that stood still, opens nothing. */
+const fresh = 500
+
 /** Everything that one report is answered from. */
 interface Visit {
   readonly rows: Rows
@@ -388,6 +398,10 @@ interface Visit {
   readonly meta: MetaRow
   /** The report was overtaken by a later one, or came twice: it is answered, and changes nothing. */
   readonly stale: boolean
+  /** The report has waited: what it says of calls is no longer so. */
+  readonly late: boolean
+  /** The members that are alive. */
+  alive: number
   readonly push: Array<Push>
 }
 
@@ -397,13 +411,17 @@ export const sync = (rows: Rows, report: Report, now: number, incarnation: strin
   const meta = stored === undefined ? { inc: incarnation, rev: 0, born: now, known: 0 } : { ...stored }
   const memberId = `m/${part(report.member)}`
   const known = read<MemberRow>(rows, memberId)
-  const visit: Visit = { rows, report, now, meta, stale: known !== undefined && report.seq <= known.seq, push: [] }
+  const stale = known !== undefined && report.seq <= known.seq
+  // The board took the member's last report when the member last heard of it, but for the time on the way.
+  const late = known !== undefined && (report.acked < known.seq || now - known.at > report.age + fresh)
+  const visit: Visit = { rows, report, now, meta, stale, late, alive: 0, push: [] }
   const lostWrites = report.inc === meta.inc && (known?.seq ?? 0) < report.acked
   // A board restored from an older state goes on as another one, so that all members assert everything again.
   if (lostWrites && report.age <= report.settings.forget) beginAnew(rows, meta, now, incarnation)
   if (report.leaving) rows.delete(memberId)
   else if (!visit.stale) rows.set(memberId, { seq: report.seq, at: now } satisfies MemberRow)
   const count = countMembers(visit)
+  visit.alive = count.alive
   const differs = compareSettings(visit)
   const words = takeWords(visit)
   const circuits = report.circuits.map((circuit) => takeCircuit(visit, circuit))
@@ -497,6 +515,7 @@ const newCircuit = (): CircuitRow => ({
   closedAt: 0,
   openFor: 0,
   suspect: 0,
+  suspectAt: 0,
   since: 0,
   last: noSums
 })
@@ -535,6 +554,7 @@ const changeCircuit = (visit: Visit, circuit: CircuitReport, row: CircuitRow): v
   if (circuit.result !== undefined && circuit.result.generation === row.generation && row.phase !== Closed) {
     takeResult(visit, circuit, circuit.result, row)
   }
+  if (visit.late) return
   if (row.phase === Closed) weigh(visit, circuit, row)
   else if (row.phase === Open && now >= row.until && circuit.wants === 1 && !report.leaving) {
     row.phase = Probing
@@ -621,10 +641,13 @@ const weigh = (visit: Visit, circuit: CircuitReport, row: CircuitRow): void => {
   }
   const sums = tally(visit, key)
   const rate = sums.calls > 0 ? sums.failures / sums.calls : 0
-  row.suspect = sums.bad > 0 || sums.votes > 0 || rate >= threshold / 2 ? 1 : 0
+  const suspect = sums.bad > 0 || sums.votes > 0 || rate >= threshold / 2 ? 1 : 0
+  if (suspect === 1 && row.suspect === 0) row.suspectAt = now
+  row.suspect = suspect
   const needed = Math.max(witnesses, Math.ceil(quorum * sums.seen))
   const byRate = sums.calls >= minimumCalls && rate >= threshold
-  if (sums.bad >= needed && (byRate || sums.votes >= needed)) {
+  const isHeard = sums.bad >= quorum * visit.alive || now - row.suspectAt >= hearing
+  if (sums.bad >= needed && isHeard && (byRate || sums.votes >= needed)) {
     row.last = { calls: sums.calls, failures: sums.failures, bad: sums.bad, seen: sums.seen }
     open(visit, key, row, circuit.openFor)
   }

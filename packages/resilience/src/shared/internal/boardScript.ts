@@ -25,6 +25,8 @@ local born = fresh and now or num(meta[3])
 local member = r.member
 local seq = num(call("HGET", P .. "seq", member))
 local stale = r.seq <= seq
+local seenAt = call("ZSCORE", P .. "m", member)
+local late = seenAt and (r.acked < seq or now - num(seenAt) > r.age + 500)
 local push = {}
 
 -- beginAnew
@@ -115,7 +117,7 @@ local function tally(key, row)
   for _, id in ipairs(call("ZRANGEBYSCORE", P .. "z:" .. key, "-inf", "(" .. text(now - s.window))) do drop(key, row, id) end
 end
 
-local fields = { "generation", "phase", "until", "openings", "token", "leaseUntil", "closedAt", "openFor", "suspect", "since", "calls", "failures", "bad", "votes", "seen" }
+local fields = { "generation", "phase", "until", "openings", "token", "leaseUntil", "closedAt", "openFor", "suspect", "suspectAt", "since", "calls", "failures", "bad", "votes", "seen" }
 local function readRow(key)
   local found = call("HMGET", P .. "c:" .. key, unpack(fields))
   local row = { exists = found[1] ~= false }
@@ -191,6 +193,7 @@ local function change(c, row)
     elseif res.ok == 0 then open()
     elseif row.prober == member and row.token == res.token then free(now) end
   end
+  if late then return end
   if row.phase == 0 then
     -- weigh
     local bad = (c.vote == 1 or (c.failures > 0 and c.failures / c.calls >= s.threshold)) and 1 or 0
@@ -206,9 +209,12 @@ local function change(c, row)
     end
     tally(key, row)
     local rate = row.calls > 0 and row.failures / row.calls or 0
-    row.suspect = (row.bad > 0 or row.votes > 0 or rate >= s.threshold / 2) and 1 or 0
+    local suspect = (row.bad > 0 or row.votes > 0 or rate >= s.threshold / 2) and 1 or 0
+    if suspect == 1 and row.suspect == 0 then row.suspectAt = now end
+    row.suspect = suspect
     local needed = max(s.witnesses, ceil(s.quorum * row.seen))
-    if row.bad >= needed and ((row.calls >= s.minimumCalls and rate >= s.threshold) or row.votes >= needed) then
+    local heard = row.bad >= s.quorum * alive or now - row.suspectAt >= 200
+    if row.bad >= needed and heard and ((row.calls >= s.minimumCalls and rate >= s.threshold) or row.votes >= needed) then
       row.last = encode({ row.calls, row.failures, row.bad, row.seen })
       open()
     end
