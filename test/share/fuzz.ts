@@ -315,7 +315,9 @@ export const run = (seed: number, faults: Faults): Outcome => {
       const circuit = client.circuits.get("k")
       const link = client.links.get("k")
       return calls.some(
-        ({ call, leased }) => leased && call.generation === circuit!.generation && link!.token !== 0 && link!.tokenUsed
+        // A process that stands still notices late that its call has ended.
+        ({ call, ends, leased }) =>
+          leased && ends > now && call.generation === circuit!.generation && link!.token !== 0 && link!.tokenUsed
       )
     })
     outcome.probesAtOnce = Math.max(outcome.probesAtOnce, probing.length)

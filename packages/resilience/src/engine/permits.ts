@@ -8,6 +8,7 @@ import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 import type { Override, Plug } from "./changes.ts"
 import type { Past } from "./counters.ts"
+import { CurrentCriticality, criticalities } from "./criticality.ts"
 import * as Deadline from "./deadline.ts"
 import type { Reporter } from "./reporter.ts"
 import type { Sums } from "./sums.ts"
@@ -20,7 +21,12 @@ export interface BulkheadSettings {
 }
 
 /** The rejection of a call whose circuit has become one that rejects every call. */
-type Refusal = Effect.Effect<never, Rejection.CircuitOpen>
+type Refusal = Effect.Effect<never, Rejection.CircuitOpen | Rejection.BulkheadFull>
+
+/** The smallest share of the permits that a class may use. */
+const leastShare = Math.min(...Queue.shares)
+
+const rankOf = (fiber: AnyFiber): number => criticalities.indexOf(fiber.getRef(CurrentCriticality))
 
 /** The permits of one key. */
 export interface PermitCell {
@@ -146,20 +152,35 @@ export class Permits {
     fiber: AnyFiber,
     deadline = Infinity
   ): Effect.Effect<void, Rejection.BulkheadFull | Rejection.CircuitOpen> | undefined {
-    if (Queue.tryAcquire(cell.queue)) {
+    const { queue } = cell
+    // Of less than half of the permits every class may have one.
+    const rank = queue.waiting === 0 && queue.running < queue.limit * leastShare ? Queue.usual : rankOf(fiber)
+    if (Queue.tryAcquire(queue, rank)) {
       holder.held = true
       return undefined
     }
     const left = Deadline.remaining(fiber, deadline)
     const asks = this.asks(cell)
     // Beyond the queue a call waits for one answer of the board.
-    const hasPlace = cell.queue.waiting < cell.queue.maxQueued && this.maxWait > 0
+    const hasPlace = queue.waiting < queue.maxQueued && this.maxWait > 0
     const longest = hasPlace || !asks ? this.maxWait : patience
     const limit = Math.min(longest, left)
     if (limit <= 0) return this.reject(cell, left <= 0 ? "deadline" : "full", fiber)
-    holder.waiter = Queue.enqueue(cell.queue, holder, asks ? cell.queue.limit : cell.queue.maxQueued)
+    const most = asks ? queue.limit : queue.maxQueued
+    if (queue.waiting >= most) this.displace(cell, rank, fiber)
+    holder.waiter = Queue.enqueue(queue, holder, most, rank)
     if (holder.waiter === undefined) return this.reject(cell, "full", fiber)
     return this.wait(cell, holder, limit, left < longest ? "deadline" : "wait", fiber)
+  }
+
+  /** The queue is full: a less important call loses its place to one of this class. */
+  private displace(cell: PermitCell, rank: number, fiber: AnyFiber): void {
+    const waiter = Queue.displace(cell.queue, rank)
+    if (waiter === undefined) return
+    const refusal = this.reject(cell, "full", fiber)
+    const { wake } = waiter.value
+    if (wake === undefined) this.refused.set(waiter, refusal)
+    else wake(refusal)
   }
 
   /** Of a call that its own limit would admit: may the answer of the board bring a permit for it? */
@@ -230,7 +251,7 @@ export class Permits {
   /** Rejects all waiting calls: each leaves the queue, and fails with a rejection of its own. */
   rejectWaiting(cell: PermitCell, rejection: () => Refusal | undefined): void {
     const { queue } = cell
-    for (let waiter = queue.first; waiter !== undefined; waiter = queue.first) {
+    for (let waiter = Queue.anyWaiting(queue); waiter !== undefined; waiter = Queue.anyWaiting(queue)) {
       const refusal = rejection()
       if (refusal === undefined) return
       Queue.leave(queue, waiter)
