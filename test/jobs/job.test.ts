@@ -30,7 +30,11 @@ const worker = (seconds: number) => {
       seen.push(`end ${number}`)
     }).pipe(
       Effect.onInterrupt(() => Effect.sync(() => seen.push(`cut ${number}`))),
-      Effect.ensuring(Effect.sync(() => (running -= 1)))
+      Effect.ensuring(
+        Effect.sync(() => {
+          running -= 1
+        })
+      )
     )
   return { seen, work, most: () => most }
 }

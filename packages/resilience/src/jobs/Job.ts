@@ -418,7 +418,7 @@ const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome =>
  * **Example** (A job whose failures are kept)
  *
  * ```ts
- * import { Effect, Schedule, Schema } from "effect"
+ * import { Effect, Layer, Schedule, Schema } from "effect"
  * import { TestClock } from "effect/testing"
  * import * as DeadLetter from "effect-resilience/jobs/DeadLetter"
  * import * as Job from "effect-resilience/jobs/Job"
@@ -434,7 +434,7 @@ const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome =>
  *   const { totals } = yield* job.stats
  *   return [totals.failed, (yield* letters.list).length]
  * })
- * const live = [DeadLetter.layerMemory, TestClock.layer()] as const
+ * const live = Layer.merge(DeadLetter.layerMemory, TestClock.layer())
  * await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(live))) // => [2, 2]
  * ```
  *
