@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import { bundle } from "../../packages/cli/bundle.ts"
 import { program } from "../../packages/cli/src/command.ts"
 import * as Host from "../../packages/cli/src/host.ts"
+import { kept } from "../support/bundled.ts"
 
 export interface Ended {
   readonly code: number
@@ -23,9 +24,7 @@ let file = ""
 /** Bundles the command once for all files of tests of a thread. */
 const bundleOnce = async (): Promise<void> => {
   if (file !== "") return
-  const bin = mkdtempSync(join(tmpdir(), "resilience-bin-"))
-  process.once("exit", () => rmSync(bin, { recursive: true, force: true }))
-  file = await bundle(bin)
+  file = join(await kept(bundle), "main.js")
 }
 
 /** A folder for the state of a file of tests. */

@@ -1,9 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { Policies } from "effect-resilience"
+import { sample } from "../support/sample.ts"
 import { chaos, chaosLaws } from "./chaos.ts"
 
-const seeds = Array.from({ length: 10 }, (_, i) => 1000 + i)
+const seeds = Array.from({ length: sample(4, 10) }, (_, i) => 1000 + i)
 
 describe("Policy: after chaos", () => {
   it.effect.each(chaosLaws)("%s", ([_, holds]) =>

@@ -169,8 +169,8 @@ describe("Policy: adaptive", () => {
           yield* Fiber.join(call)
         }
         const { adaptive, totals } = yield* policy.stats()
-        // Each cost twenty of the tokens that a hundred calls have earned.
-        assert.isBelow(totals.retries, 5)
+        // Each cost ten of the tokens that a hundred calls have earned.
+        assert.isBelow(totals.retries, 10)
         assert.strictEqual(adaptive?.why?.trip, "adaptive.late")
         assert.notStrictEqual(adaptive?.state, "free")
       }).pipe(still)

@@ -55,6 +55,14 @@ const left: See = ({ protect }) => protect(Effect.map(Deadline.remaining, Durati
 
 const modeNow: See = (s) => Effect.map(s.stats(), ({ mode }) => mode)
 
+/** The attempts that run when a call has run for 30 ms. */
+const afterThirty: See = ({ protect, stats }) =>
+  Effect.gen(function* () {
+    yield* start(Effect.exit(protect(hang)))
+    yield* TestClock.adjust("30 millis")
+    return (yield* stats()).running
+  })
+
 const history: See = ({ protect }) =>
   Effect.gen(function* () {
     const fiber = yield* start(
@@ -176,6 +184,8 @@ const row = (base: Policy.Options, see: See, before: unknown, value: unknown, af
 export const rows: Readonly<Record<string, Row>> = {
   deadline: row({ deadline: "5 seconds" }, left, 5000, "7 seconds", 7000),
   timeout: row({ timeout: "5 seconds" }, left, 5000, 250, 250),
+  "hedge.after": row({ hedge: { after: "50 millis", idempotent: true } }, afterThirty, 1, 20, 2),
+  "hedge.idempotent": row({ hedge: { after: "20 millis" } }, afterThirty, 1, true, 2),
   mode: row({ timeout: "5 seconds" }, modeNow, "enforce", "observe", "observe"),
   "rollout.percent": row({ timeout: "5 seconds", rollout: { percent: 100 } }, modeNow, "enforce", 0, "observe"),
   "retry.base": row(retried(), starts(), [0, 100, 300], "1 second", [0, 1000, 3000]),

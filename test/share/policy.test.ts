@@ -270,13 +270,13 @@ describe("options", () => {
         { breaker: {}, shared: { breakers: {} } }
       ].map(refused),
       [
-        "Policy.shared p: give at least one of breaker and budget, got none",
+        "Policy.shared p: give at least one of breaker, budget and bulkhead, got none",
         "Policy.shared p: breaker needs the breaker of the policy, got none",
         "Policy.shared.breaker p: quorum must be in (0, 1], got 0",
         'Policy.shared.breaker p: window must be a duration from 100 milliseconds to 1 minute, got "1 hour"',
         'Policy.shared.breaker p: rejoin must be "verify" or "close", got "later"',
         "Policy.shared p: budget needs a budget of the policy's own with minPerSecond above 0, got none",
-        "Policy.shared p: there is no option breakers; there are breaker, budget, witness"
+        "Policy.shared p: there is no option breakers; there are breaker, budget, bulkhead, witness"
       ]
     )
   })

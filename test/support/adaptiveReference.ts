@@ -269,9 +269,9 @@ export const retries = (s: State, l: Limits, f: Flight, now: number, how: "faile
   if (s.mode === Paced) return true // it will wait for a slot
   const fast =
     how !== "timeout" && !s.lastLate && s.late < 0.5 && now - f.at <= Math.min(P.fastOf * meanOf(s, l), lateAfter(s, l))
-  const cheap = fast || f.at < s.goodAt
+  const cheap = fast || f.at <= s.goodAt
   if (!cheap && s.timeouts > 0.25) return false
-  const cost = cheap ? 1 : P.slowCost
+  const cost = cheap ? 1 : how === "timeout" ? Infinity : P.slowCost
   if (s.tokens < cost || (s.mode === Window && !s.ramping && s.inflight >= P.guard * s.L)) return false
   s.tokens -= cost
   return true

@@ -26,6 +26,8 @@ export const clientOptions = (port: number) =>
     disableOfflineQueue: true
   }) as const
 
+const saved = "saved.rdb"
+
 export class RedisServer {
   readonly port: number
   private readonly directory: string
@@ -42,9 +44,11 @@ export class RedisServer {
     return server
   }
 
-  /** Starts the server, empty. */
-  async run(): Promise<void> {
+  /** Starts the server, empty or with what {@link save} saved. */
+  async run(from: "nothing" | "saved" = "nothing"): Promise<void> {
+    if (from === "nothing") rmSync(join(this.directory, saved), { force: true })
     const args = ["--port", String(this.port), "--bind", "127.0.0.1", "--save", "", "--dir", this.directory]
+    args.push("--dbfilename", saved)
     const child = spawn("redis-server", args, { stdio: "ignore" })
     this.child = child
     process.once("exit", this.kill)
@@ -61,6 +65,15 @@ export class RedisServer {
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
     throw new Error("redis-server did not start")
+  }
+
+  /** Writes what it holds into a file. */
+  async save(): Promise<void> {
+    const client = createClient({ socket: { host: "127.0.0.1", port: this.port, reconnectStrategy: false } })
+    client.on("error", () => {})
+    await client.connect()
+    await client.sendCommand(["SAVE"])
+    client.destroy()
   }
 
   private readonly kill = (): void => {

@@ -35,6 +35,7 @@ const everyKind = Effect.gen(function* () {
     deadline: "3 seconds",
     retry: Retry.backoff({ base: "1 millis", cap: "2 millis", times: 1 }),
     budget: { ratio: 0.1 },
+    hedge: { after: "1 second" },
     breaker: { trip: TripPolicy.consecutive(3) },
     bulkhead: { maxConcurrent: 2, maxQueued: 3 },
     timeout: "1 second"
@@ -47,6 +48,8 @@ const everyKind = Effect.gen(function* () {
   assert.isTrue([slow, failing, hung].every((fiber) => fiber.pollUnsafe() !== undefined))
   yield* Policy.make("o", {
     retry: Retry.backoff(),
+    budget: {},
+    hedge: {},
     breaker: {},
     timeout: "1 second",
     rollout: { percent: 50, by: "key" }

@@ -7,6 +7,7 @@ import { Timeout } from "effect-resilience"
 import manifest from "../package.json" with { type: "json" }
 import * as ExitCode from "./exitCode.ts"
 import * as Host from "./host.ts"
+import * as Observe from "./observeCommand.ts"
 import * as Operate from "./operate.ts"
 import * as Settings from "./run/settings.ts"
 import { run } from "./runCommand.ts"
@@ -14,7 +15,18 @@ import { spool } from "./spoolCommand.ts"
 
 const resilience = Command.make("resilience").pipe(
   Command.withDescription("Runs jobs so that they fail well: cron, scripts, workers"),
-  Command.withSubcommands([run, Operate.status, Operate.history, Operate.control, spool])
+  Command.withSubcommands([
+    run,
+    Operate.status,
+    Operate.history,
+    Operate.control,
+    spool,
+    Observe.top,
+    Observe.alerts,
+    Observe.dashboards,
+    Observe.lab,
+    Observe.advise
+  ])
 )
 
 /** The signals that end the run; the job gets the signal of its settings, and the exit code is that of the signal that came. */
@@ -29,9 +41,16 @@ const endWith = (fiber: Fiber.Fiber<unknown, unknown>): void => {
   }
 }
 
+const runCommand = Command.runWith(resilience, { version: manifest.version })
+
+const commandOf = (args: ReadonlyArray<string>) => {
+  const [name = "", ...rest] = args
+  return (Object.hasOwn(Observe.delegated, name) ? Observe.delegated[name]?.(rest) : undefined) ?? runCommand(args)
+}
+
 /** The command with its arguments, which leaves its exit code in the host. */
 export const program = (args: ReadonlyArray<string>): Effect.Effect<void, unknown> =>
-  Command.runWith(resilience, { version: manifest.version })(args).pipe(
+  commandOf(args).pipe(
     Effect.provide(NodeServices.layer),
     // A job that needs time to end is no mistake of its caller: --kill-after bounds it.
     Effect.provideService(Timeout.WarnOfOverrun, false),

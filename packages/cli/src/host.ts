@@ -43,5 +43,8 @@ export const warn = (text: string): Effect.Effect<void> => Effect.map(Host, ({ s
 export const mistake = (text: string): Effect.Effect<void> =>
   Effect.andThen(warn(`resilience: ${text}\n`), setExitCode(ExitCode.ownFailure))
 
+/** Clears the screen of a terminal. */
+export const clear = "\u001b[H\u001b[2J\u001b[3J"
+
 /** The message of what was thrown. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -26,9 +26,6 @@ const name = Argument.String("name").pipe(
   Argument.filter(Settings.isName, () => Flags.aName)
 )
 
-/** Clears the screen of a terminal. */
-const clear = "\u001b[H\u001b[2J\u001b[3J"
-
 export const status = Command.make(
   "status",
   {
@@ -48,7 +45,7 @@ export const status = Command.make(
       const once = print((now) => status(stateDir, Option.getOrUndefined(name), json, now))
       if (!watch) return yield* once
       const { isTerminal } = yield* Host.Host
-      const begin = isTerminal ? Host.print(clear) : Effect.void
+      const begin = isTerminal ? Host.print(Host.clear) : Effect.void
       return yield* Effect.andThen(begin, once).pipe(Effect.andThen(Effect.sleep(every)), Effect.forever)
     })
 ).pipe(

@@ -1,4 +1,5 @@
 /** Signals to processes that may have ended, and whether a process exists. */
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 
 /** What can be sent; 0 sends nothing, and only asks whether a signal would arrive. */
 type Signal = NodeJS.Signals | 0
@@ -14,7 +15,8 @@ export const send = (pid: number, signal: Signal): boolean => {
 
 /** Sends a signal to every process of a group; `leader` is `undefined` for a command that was not started. */
 export const sendToGroup = (leader: number | undefined, signal: Signal): boolean =>
-  leader !== undefined && send(-leader, signal)
+  // -1 would be every process, and 0 the group of this one.
+  leader !== undefined && leader > 1 && send(-leader, signal)
 
 /** Whether a process exists, of another user too. */
 export const exists = (pid: number): boolean => {
@@ -23,4 +25,22 @@ export const exists = (pid: number): boolean => {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "EPERM"
   }
+}
+
+/** The groups of the processes that were started with a line in their environment, where there is a `/proc` that says so. */
+export const groupsWith = (line: string): ReadonlySet<number> => {
+  const groups = new Set<number>()
+  if (!existsSync("/proc/self/environ")) return groups
+  for (const pid of readdirSync("/proc")) {
+    if (!/^\d+$/.test(pid)) continue
+    try {
+      if (!readFileSync(`/proc/${pid}/environ`, "utf8").split("\0").includes(line)) continue
+      const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
+      // After the name of the program: its state, its parent, its group.
+      groups.add(Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[2]))
+    } catch {
+      // It has ended, or is of another user.
+    }
+  }
+  return groups
 }

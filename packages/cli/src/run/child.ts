@@ -37,16 +37,38 @@ export interface Attempt {
 /** Milliseconds between two looks at a group whose leader has ended. */
 const look = 20
 
+/** Sends the signal of the settings to a group, and `SIGKILL` to what is left after `killAfter`; ends when `isOver` and no process is left. */
+const endGroup = (
+  pid: number | undefined,
+  { killAfter, signal }: Settings,
+  isOver: () => boolean
+): Effect.Effect<void> =>
+  Effect.callback<void>((ended) => {
+    Processes.sendToGroup(pid, signal)
+    // A stopped job handles no signal.
+    Processes.sendToGroup(pid, "SIGCONT")
+    const killing = setTimeout(() => Processes.sendToGroup(pid, "SIGKILL"), killAfter)
+    const looking = setInterval(() => {
+      if (!isOver()) return
+      // The group lives as long as one process of it does; one that may not be killed is not waited for.
+      if (Processes.sendToGroup(pid, 0)) return
+      clearTimeout(killing)
+      clearInterval(looking)
+      ended(Effect.void)
+    }, look)
+  })
+
 /**
- * Runs the command, and ends with its exit. An interruption sends the signal of the settings to the group, and `SIGKILL` to what is left of
- * it after `killAfter`; it ends when no process of the group is left.
+ * Runs the command, and ends with its exit. An interruption ends its whole group, and so does a signal that has ended its leader: what a killed
+ * job leaves behind would go on without it. What a job leaves behind that has ended by itself is its own.
  */
-export const run = (
-  { command: [file, ...args], killAfter, signal }: Settings,
-  { cwd, environment, lock, openInput, outputs }: Attempt
-): Effect.Effect<Ended, NotStarted> =>
-  Effect.callback((resume) => {
+export const run = (settings: Settings, attempt: Attempt): Effect.Effect<Ended, NotStarted> => {
+  const { cwd, environment, lock, openInput, outputs } = attempt
+  const [file, ...args] = settings.command
+  return Effect.callback((resume) => {
     const input = openInput()
+    // Killed from here on, this process leaves a job.
+    lock.note("starting")
     const child = spawn(file, args, {
       cwd,
       detached: true,
@@ -56,33 +78,28 @@ export const run = (
     if (input !== "inherit") closeSync(input)
     const { pid } = child
     lock.note(pid)
+    const isOver = (): boolean => child.exitCode !== null || child.signalCode !== null
+    const end = Effect.ensuring(
+      endGroup(pid, settings, isOver),
+      Effect.sync(() => lock.note(undefined))
+    )
     child.once("error", (error) => {
       lock.note(undefined)
       resume(Effect.fail(notStarted(file, error, cwd)))
     })
     child.once("exit", (code, by) => {
-      lock.note(undefined)
-      resume(
-        Effect.succeed(
-          by === null
-            ? { code: code ?? 0, signal: undefined }
-            : { code: ExitCode.ofSignal(signalNumber(by)), signal: by }
-        )
-      )
-    })
-    return Effect.callback<void>((ended) => {
-      Processes.sendToGroup(pid, signal)
-      // A stopped job handles no signal.
-      Processes.sendToGroup(pid, "SIGCONT")
-      const killing = setTimeout(() => Processes.sendToGroup(pid, "SIGKILL"), killAfter)
-      const looking = setInterval(() => {
-        if (child.exitCode === null && child.signalCode === null) return
-        // The group lives as long as one process of it does; one that may not be killed is not waited for.
-        if (Processes.sendToGroup(pid, 0)) return
-        clearTimeout(killing)
-        clearInterval(looking)
+      if (by === null) {
         lock.note(undefined)
-        ended(Effect.void)
-      }, look)
+        resume(Effect.succeed({ code: code ?? 0, signal: undefined }))
+        return
+      }
+      const ended = { code: ExitCode.ofSignal(signalNumber(by)), signal: by }
+      if (Processes.sendToGroup(pid, 0)) resume(Effect.as(Effect.uninterruptible(end), ended))
+      else {
+        lock.note(undefined)
+        resume(Effect.succeed(ended))
+      }
     })
+    return end
   })
+}

@@ -34,13 +34,16 @@ export interface Holder {
   /** The process of the job, which leads its group. */
   readonly job: number | undefined
   readonly since: string
+  /** When its timeout ends the job, in milliseconds since 1970; left out without one. */
+  readonly until: number | undefined
+  readonly run: string | undefined
 }
 
 export interface Lock {
   /** The descriptor that the job inherits; `undefined` without a lock. */
   readonly descriptor: number | undefined
-  /** Notes the process of the job, or that there is none. */
-  readonly note: (job: number | undefined) => void
+  /** Notes the process of the job, that it is about to start, or that there is none. */
+  readonly note: (job: number | "starting" | undefined) => void
 }
 
 const conflict = 75
@@ -51,8 +54,8 @@ const fileOf = ({ name, stateDir }: Pick<Settings, "name" | "stateDir">): string
 const holderOf = (file: string): Holder | undefined => {
   try {
     const read: Partial<Holder> = JSON.parse(readFileSync(file, "utf8"))
-    const { job, since, wrapper } = read
-    return typeof wrapper === "number" && typeof since === "string" ? { wrapper, job, since } : undefined
+    const { job, run, since, until, wrapper } = read
+    return typeof wrapper === "number" && typeof since === "string" ? { wrapper, job, run, since, until } : undefined
   } catch {
     // Empty or cut off: its holder is about to write it.
     return undefined
@@ -144,19 +147,39 @@ const waitForLock = (descriptor: number, millis: number): Effect.Effect<boolean,
     return Effect.sync(() => child.kill("SIGKILL"))
   })
 
-/** Ends the run that holds the lock: its wrapper, which ends the job, or a job without one. */
-const replace = (settings: Settings, { descriptor, file }: Opened): Effect.Effect<boolean, LockFailed> =>
+/** Ends what holds the lock: with the signal, and what is left after `killAfter` with `KILL`. */
+const endHolder = (
+  { killAfter }: Settings,
+  { descriptor }: Opened,
+  send: (signal: NodeJS.Signals) => void
+): Effect.Effect<boolean, LockFailed> =>
   Effect.gen(function* () {
-    const end = (name: NodeJS.Signals): void => {
-      const holder = holderOf(file)
-      if (holder === undefined) return
-      Processes.send(holder.wrapper, name)
-      Processes.sendToGroup(holder.job, name)
-    }
-    end("SIGTERM")
-    if (yield* waitForLock(descriptor, settings.killAfter + 1000)) return true
-    end("SIGKILL")
+    send("SIGTERM")
+    if (yield* waitForLock(descriptor, killAfter + 1000)) return true
+    send("SIGKILL")
     return yield* waitForLock(descriptor, 5000)
+  })
+
+/** Ends the run that holds the lock: its wrapper, which ends the job, or a job without one. */
+const replace = (settings: Settings, opened: Opened): Effect.Effect<boolean, LockFailed> =>
+  endHolder(settings, opened, (signal) => {
+    const holder = holderOf(opened.file)
+    if (holder === undefined) return
+    Processes.send(holder.wrapper, signal)
+    Processes.sendToGroup(holder.job, signal)
+  })
+
+/** The run of a job that has lost its `resilience` and is past its timeout: the next run ends it. */
+const overdueRun = (file: string): string | undefined => {
+  const { run, until, wrapper } = holderOf(file) ?? {}
+  if (wrapper === undefined || until === undefined || Date.now() < until) return undefined
+  return Processes.exists(wrapper) ? undefined : run
+}
+
+/** Ends the processes of a run by what their environment says: the number of one that has ended may be that of another one by now. */
+const endRun = (settings: Settings, opened: Opened, run: string): Effect.Effect<boolean, LockFailed> =>
+  endHolder(settings, opened, (signal) => {
+    for (const group of Processes.groupsWith(`RESILIENCE_RUN_ID=${run}`)) Processes.sendToGroup(group, signal)
   })
 
 const locked = (settings: Settings, opened: Opened): Effect.Effect<boolean, LockFailed> => {
@@ -168,7 +191,11 @@ const locked = (settings: Settings, opened: Opened): Effect.Effect<boolean, Lock
         ? replace(settings, opened)
         : Effect.succeed(false)
   )
-  return Effect.flatMap(tryLock(descriptor), (free) => (free ? Effect.succeed(true) : waiting))
+  return Effect.flatMap(tryLock(descriptor), (free) => {
+    if (free) return Effect.succeed(true)
+    const run = overdueRun(opened.file)
+    return run === undefined ? waiting : endRun(settings, opened, run)
+  })
 }
 
 /** A job that holds its lock though its wrapper is gone. */
@@ -191,7 +218,10 @@ export const orphanOf = (
 }
 
 /** Holds the lock of a job until the scope closes, or what the overlap of the job allows in its place. */
-export const acquire = (settings: Settings): Effect.Effect<Lock, AlreadyRunning | LockFailed, Scope.Scope> =>
+export const acquire = (
+  settings: Settings,
+  run: string
+): Effect.Effect<Lock, AlreadyRunning | LockFailed, Scope.Scope> =>
   Effect.gen(function* () {
     if (settings.overlap === "allow") return { descriptor: undefined, note: () => {} }
     const opened = yield* open(settings, yield* Host.Host)
@@ -200,10 +230,14 @@ export const acquire = (settings: Settings): Effect.Effect<Lock, AlreadyRunning 
       return yield* new AlreadyRunning({ name: settings.name, holder: holderOf(file) })
     }
     const since = new Date().toISOString()
-    const note = (job: number | undefined): void => {
+    const { killAfter, timeout } = settings
+    const note: Lock["note"] = (state) => {
+      // A little later than this process ends it.
+      const until = state === undefined || timeout === undefined ? undefined : Date.now() + timeout + killAfter
+      const job = state === "starting" ? undefined : state
       try {
         ftruncateSync(descriptor)
-        writeSync(descriptor, `${JSON.stringify({ wrapper: process.pid, job, since })}\n`)
+        writeSync(descriptor, `${JSON.stringify({ wrapper: process.pid, job, run, since, until })}\n`)
       } catch {
         // On a full or read-only disk: the lock holds without its note.
       }

@@ -153,7 +153,8 @@ const keeperOf = (state: State, settings: Settings, start: Start, host: Host.Ser
     ),
     noteLate: use(() => state.noteLate(start), undefined),
     finish: (admission, ended, output) =>
-      isBroken
+      // What failed for good is worth another try: the disk may have space again.
+      isBroken && start.spool === undefined
         ? Effect.succeed(undefined)
         : use((now) => state.finish(start, admission, ended, now, output), undefined),
     writeMetrics: Effect.suspend(() =>
@@ -337,7 +338,7 @@ const locked = (settings: Settings, context: Context): Effect.Effect<Result> =>
       if (refusal !== undefined) return unfinished(notAdmitted(refusal))
     }
     const now = yield* Clock.currentTimeMillis
-    const lock = yield* Lock.acquire({ ...settings, lockWait: Math.min(settings.lockWait, window.until - now) })
+    const lock = yield* Lock.acquire({ ...settings, lockWait: Math.min(settings.lockWait, window.until - now) }, run)
     const lateNow = yield* checkTime(settings, window, keeper)
     if (lateNow !== undefined) return unfinished(lateNow)
     const admission = yield* keeper.admit

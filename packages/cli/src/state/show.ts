@@ -2,7 +2,7 @@
 import * as Duration from "effect/Duration"
 import { orphanOf } from "../run/lock.ts"
 import * as Schedules from "../run/schedule.ts"
-import { momentText, plural, spanText } from "../text.ts"
+import { momentText, plural, spanText, table } from "../text.ts"
 import * as Jobs from "./jobs.ts"
 import { budgetCapacity } from "./policies.ts"
 import type { Entry } from "./spool.ts"
@@ -103,19 +103,6 @@ const toJson = ({ balance, last, lastSuccess, next, overrides, recent, running, 
 })
 
 const none = "-"
-
-const table = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? []
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join("  ")
-        .trimEnd()
-    )
-    .map((line) => `${line}\n`)
-    .join("")
-}
 
 const circuitText = ({ circuit }: View, now: number): string => {
   if (circuit === null) return none

@@ -10,6 +10,17 @@ import { pathToFileURL } from "node:url"
 /** Milliseconds for which SQLite waits for other processes. Their transactions take less than one. */
 const busyMillis = 5000
 
+/**
+ * Milliseconds for which a change is tried. 50 jobs of one minute on a machine with work for 30 times its processors have waited for more than 5 seconds:
+ * a process may lose its processor in the middle of a transaction.
+ */
+export const patience = {
+  /** No run depends on it. */
+  usual: 20_000,
+  /** Work is lost without it. */
+  long: 120_000
+}
+
 const fileName = "state.sqlite"
 
 export const fileOf = (stateDir: string): string => join(stateDir, fileName)
@@ -155,13 +166,21 @@ const using = <A>(file: string | URL, readOnly: boolean, f: (database: DatabaseS
   }
 }
 
-/** Makes one transaction that may write. Throws what SQLite says. */
-export const write = <A>(stateDir: string, f: (store: Store) => A): A => {
+/** Makes one transaction that may write, which begins again while other processes write. Throws what SQLite says. */
+export const write = <A>(stateDir: string, f: (store: Store) => A, millis: number = patience.usual): A => {
   mkdirSync(stateDir, { recursive: true })
-  return using(fileOf(stateDir), false, (database) => {
-    prepare(database)
-    return transaction(database, "BEGIN IMMEDIATE", f)
-  })
+  const end = performance.now() + millis
+  while (true) {
+    try {
+      return using(fileOf(stateDir), false, (database) => {
+        prepare(database)
+        return transaction(database, "BEGIN IMMEDIATE", f)
+      })
+    } catch (error) {
+      if (!isBusy(error) || performance.now() > end) throw error
+      pause(5 + Math.random() * 50)
+    }
+  }
 }
 
 /**

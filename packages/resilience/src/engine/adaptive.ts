@@ -307,6 +307,14 @@ export class Adaptive {
     return false
   }
 
+  /** Takes what a hedge costs; `false` if it is not to be made: calls are limited or paced, or too few tokens are left. */
+  tryHedge({ adaptive }: AdaptiveCell): boolean {
+    if (adaptive === undefined) return true
+    if (Machine.modeOf(adaptive) !== Machine.Free || adaptive.tokens < 1) return false
+    adaptive.tokens -= 1
+    return true
+  }
+
   /** Milliseconds that an attempt takes at least. */
   needs({ adaptive }: AdaptiveCell): number {
     return adaptive === undefined ? 0 : need(adaptive)

@@ -159,6 +159,7 @@ export class FuseMember implements Teller {
       circuits: [circuit],
       words: Array.from(this.words.values()),
       buckets: [],
+      pools: [],
       leaving
     }
   }

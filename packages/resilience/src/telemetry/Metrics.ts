@@ -55,6 +55,7 @@ type Trait =
   | "deadlineExceeded"
   | "retry"
   | "withdrawals"
+  | "hedge"
   | "timeout"
   | "deadline"
   | "breaker"
@@ -71,6 +72,7 @@ type Trait =
   | "wouldBreaker"
   | "wouldRetry"
   | "wouldTimeout"
+  | "wouldHedge"
   | "arms"
 
 interface Series {
@@ -189,6 +191,22 @@ const families: ReadonlyArray<Family> = [
     unit: "{attempt}",
     description: "Attempts that the timeout of a policy ended.",
     counts: [{ needs: "timeout", count: "timeouts" }]
+  },
+  {
+    name: "resilience.hedges",
+    prometheus: "resilience_hedges_total",
+    type: "counter",
+    unit: "{attempt}",
+    description: "Second attempts that were started beside a slow first one.",
+    counts: [{ needs: "hedge", count: "hedges" }]
+  },
+  {
+    name: "resilience.hedge.wins",
+    prometheus: "resilience_hedge_wins_total",
+    type: "counter",
+    unit: "{attempt}",
+    description: "Hedges whose result was that of the call.",
+    counts: [{ needs: "hedge", count: "hedgeWins" }]
   },
   {
     name: "resilience.fallbacks",
@@ -393,6 +411,14 @@ const families: ReadonlyArray<Family> = [
     counts: [{ needs: "wouldTimeout", count: "wouldTimeOut" }]
   },
   {
+    name: "resilience.would.hedges",
+    prometheus: "resilience_would_hedges_total",
+    type: "counter",
+    unit: "{attempt}",
+    description: "Second attempts that the policy would have started.",
+    counts: [{ needs: "wouldHedge", count: "wouldHedge" }]
+  },
+  {
     name: "resilience.would.circuit.openings",
     prometheus: "resilience_would_circuit_openings_total",
     type: "counter",
@@ -441,7 +467,8 @@ const families: ReadonlyArray<Family> = [
     prometheus: "resilience_instances",
     type: "gauge",
     unit: "{instance}",
-    description: "Live policies of this name; above 1 it was created several times, and the instances share nothing.",
+    description:
+      "Live policies of this name; above 1 it was created several times, and the instances share nothing but what a fleet shares.",
     whole: [{ needs: "calls", value: ({ instances }) => instances }]
   },
   {
@@ -560,7 +587,7 @@ const commandsOf = (desk: ReturnType<Instances.Instance["desk"]>): ReadonlyArray
 }
 
 const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Trait> => {
-  const { adaptive, breaker, budget, bulkhead, deadline, maxQueued, mode, retry, rollout, timeout } = settings
+  const { adaptive, breaker, budget, bulkhead, deadline, hedge, maxQueued, mode, retry, rollout, timeout } = settings
   const when = (condition: boolean, ...traits: ReadonlyArray<Trait>) => (condition ? traits : [])
   switch (kind) {
     case "Policy":
@@ -575,6 +602,7 @@ const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Tra
         ...when(retry !== undefined, "retry", "withdrawals"),
         ...when(budget !== undefined || adaptive !== undefined, "budget"),
         ...when(timeout !== undefined, "timeout"),
+        ...when(hedge !== undefined, "hedge"),
         ...when(mode === "observe" || rollout !== undefined, ...observingTraits(settings)),
         ...when(rollout !== undefined, "arms"),
         ...when(deadline !== undefined, "deadline"),
@@ -603,13 +631,15 @@ const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Tra
 const observingTraits = ({
   adaptive,
   breaker,
+  hedge,
   retry,
   timeout
 }: Instances.Instance["settings"]): ReadonlyArray<Trait> => [
   "would",
   ...(breaker === undefined && adaptive === undefined ? [] : ["wouldBreaker" as const]),
   ...(retry === undefined ? [] : ["wouldRetry" as const]),
-  ...(timeout === undefined ? [] : ["wouldTimeout" as const])
+  ...(timeout === undefined ? [] : ["wouldTimeout" as const]),
+  ...(hedge === undefined ? [] : ["wouldHedge" as const])
 ]
 
 // ---------------------------------------------------------------------------------------------------------------------

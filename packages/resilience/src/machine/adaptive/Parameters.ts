@@ -75,8 +75,12 @@ export const parameters = {
   // The cost of a retry, see RetryCost.ts
   /** Tokens that a retry takes if it is cheap for the dependency. */
   cheap: 1,
-  /** Tokens that a retry takes after what may be a queue: it does the work of a call once more, for a caller that may have left. */
+  /** Tokens that a retry takes after a slow failure: it does the work of a call once more. */
   expensive: 20,
+  /** Tokens that a retry takes after a timeout that may be a queue. */
+  timedOut: Infinity,
+  /** Tokens that a retry takes when the dependency asked for fewer calls. */
+  asked: 10,
   /** Tokens of the beginning. */
   firstTokens: 2,
   /** The most tokens, unless there are more calls in the memory. */
