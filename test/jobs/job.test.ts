@@ -201,7 +201,10 @@ describe("a run", () => {
       const job = yield* Job.make("feed", () => Effect.fail(new Down()).pipe(feed.protect), {
         schedule: everyMinute,
         stopWithin: 0,
-        onExhausted: () => Effect.sync(() => void (exhausted += 1))
+        onExhausted: () =>
+          Effect.sync(() => {
+            exhausted += 1
+          })
       })
       yield* TestClock.adjust("6 minutes")
       assert.deepInclude((yield* job.stats).totals, { failed: 2, rejected: 4 })
