@@ -157,10 +157,15 @@ export const came = (s: State, l: Limits, now: number) => {
 }
 export const look = (s: State, l: Limits, now: number) => {
   const late = lateAfter(s, l)
+  if (s.first === undefined || now - s.first.at <= late) return
   for (let f = s.first; f !== undefined && now - f.at > late; f = s.first) {
     unlink(s, f)
     f.counted = true
     if (f.at >= s.decAt && f.at > s.goodAt) evidence(s, l, now, now - f.at, true)
+  }
+  if (s.first === undefined && s.mode === Window && !room(s)) {
+    s.lastLate = true
+    pace(s, l, now, Math.max(late, perCall(s)), now)
   }
 }
 export const probesMost = (s: State) => Math.max(1, Math.floor(P.probesOf * s.well))

@@ -27,6 +27,7 @@ const WindowValues = {
 const TripNumbers = {
   failures: Schema.optionalKey(Schema.Finite),
   minDuration: Schema.optionalKey(Schema.DurationFromString),
+  forgetAfter: Schema.optionalKey(Schema.DurationFromString),
   slowerThan: Schema.optionalKey(Schema.DurationFromString),
   ...WindowValues
 }
@@ -35,7 +36,8 @@ const TripValues = Schema.Union([
   Schema.Struct({
     type: Schema.Literal("consecutive"),
     failures: Schema.Finite,
-    minDuration: Schema.optionalKey(Schema.DurationFromString)
+    minDuration: Schema.optionalKey(Schema.DurationFromString),
+    forgetAfter: Schema.optionalKey(Schema.DurationFromString)
   }),
   Schema.Struct({ type: Schema.Literal("failureRate"), ...WindowValues }),
   Schema.Struct({ type: Schema.Literal("slowCallRate"), slowerThan: Schema.DurationFromString, ...WindowValues }),

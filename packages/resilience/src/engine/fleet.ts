@@ -335,7 +335,10 @@ const parse = (text: string): unknown => attempt(() => JSON.parse(text), undefin
  * The news, if it comes in time and is news. It does not wait for a board that cannot be interrupted: such a report runs on by
  * itself, and its answer is dropped.
  */
-const answerOf = (sync: Effect.Effect<string, unknown>, limit: number): Effect.Effect<Board.News | undefined> => {
+export const answerOf = (
+  sync: Effect.Effect<string, unknown>,
+  limit: number
+): Effect.Effect<Board.News | undefined> => {
   const answer = Effect.matchCause(sync, {
     onFailure: () => undefined,
     onSuccess: (text) => {

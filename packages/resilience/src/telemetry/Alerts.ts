@@ -233,7 +233,8 @@ const kinds: ReadonlyArray<unknown> = [
   "Bulkhead",
   "RetryBudget",
   "StaleFallback",
-  "TokenBudget"
+  "TokenBudget",
+  "Fuse"
 ]
 
 /**

@@ -621,6 +621,9 @@ const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Tra
       return ["calls", "withdrawals", "budget", "events"]
     case "StaleFallback":
       return ["calls", "stale", "events"]
+    // It is no policy for calls.
+    case "Fuse":
+      return []
   }
 }
 

@@ -38,6 +38,9 @@ export const parameters = {
   /** An attempt that another one overtook is evidence against its server and not against the queue. */
   overtaken: true,
 
+  /** Calls are paced when a limit is full of attempts that are all late. */
+  unstick: true,
+
   // The pacing, see Pacing.ts
   /** Failures in a row after which calls are paced, … */
   failures: 10,

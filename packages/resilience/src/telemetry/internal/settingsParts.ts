@@ -44,7 +44,7 @@ const failureRateOf = (trip: Schema.JsonObject | undefined): number | undefined 
 }
 
 /** Fields of trip policies that are durations, in milliseconds. */
-const durations = ["window", "minDuration", "slowerThan"]
+const durations = ["window", "minDuration", "forgetAfter", "slowerThan"]
 
 const describeField = (name: string, value: Schema.Json | undefined): string =>
   typeof value === "number" && durations.includes(name) ? `${name} ${span(value)}` : `${name} ${String(value)}`
@@ -124,6 +124,7 @@ export const partsOf = ({ kind, settings }: Described): Parts => {
       return { ...none, budget: budgetOf(settings) }
     case "StaleFallback":
     case "TokenBudget":
+    case "Fuse":
       return none
   }
 }
