@@ -142,7 +142,7 @@ const pages: Readonly<Record<string, () => Defaults>> = {
     while: "none",
     name: "Retry"
   }),
-  hedge: () => ({ after: `\`"${hedge.after}"\``, idempotent: String(hedge.idempotent) }),
+  hedge: () => ({ after: `\`"${hedge.after}"\``, idempotent: `\`${hedge.idempotent}\`` }),
   timeout: () => ({ duration: "required", name: "Timeout" }),
   deadline: () => ({ duration: "required", minimum: "required", name: "Deadline" }),
   fallback: () => ({ when: "rejected", name: "Fallback" }),
