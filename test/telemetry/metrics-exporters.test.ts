@@ -1,11 +1,20 @@
 import { spawnSync } from "node:child_process"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, type Scope } from "effect"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import { Otlp, PrometheusMetrics } from "effect/observability"
 import * as TestClock from "effect/testing/TestClock"
-import { Bulkhead, CircuitBreaker, Policy, Retry, RetryBudget, StaleFallback, TripPolicy } from "effect-resilience"
+import {
+  Bulkhead,
+  CircuitBreaker,
+  Policy,
+  Retry,
+  RetryBudget,
+  Shared,
+  StaleFallback,
+  TripPolicy
+} from "effect-resilience"
 import * as Metrics from "effect-resilience/telemetry/Metrics"
 import { down, isolated, ok } from "./support.ts"
 
@@ -54,11 +63,20 @@ const everyKind = Effect.gen(function* () {
     timeout: "1 second",
     rollout: { percent: 50, by: "key" }
   })
+  yield* Policy.make("f", {
+    breaker: {},
+    bulkhead: { maxConcurrent: 2 },
+    timeout: "1 second",
+    shared: { breaker: {}, bulkhead: { fleet: 8 } }
+  })
   yield* CircuitBreaker.make("b", {})
   yield* Bulkhead.make("h", { maxConcurrent: 1 })
   yield* RetryBudget.make("r", {})
   yield* StaleFallback.make("s", { maxAge: "1 hour" })
 })
+
+const inFleet = <A, E>(self: Effect.Effect<A, E, Shared.Board | Scope.Scope>) =>
+  self.pipe(Effect.scoped, Effect.provide(Shared.layerMemory), isolated)
 
 const text = PrometheusMetrics.format({ metricNameMapper: Metrics.prometheusName })
 
@@ -75,7 +93,7 @@ describe("Metrics to Prometheus", () => {
         Metrics.definitions.map(({ prometheus, type }) => `${prometheus} ${type}`).sort()
       )
       assert.deepStrictEqual(new Set(types.map((type) => type.split(" ")[0])).size, types.length)
-    }).pipe(Effect.provide(Metrics.layer()), isolated)
+    }).pipe(Effect.provide(Metrics.layer()), inFleet)
   )
 
   it.effect("the histogram has cumulative buckets in seconds", () =>
@@ -95,7 +113,7 @@ describe("Metrics to Prometheus", () => {
       assert.strictEqual(of('le="+Inf"'), "5")
       assert.strictEqual(of("_seconds_count"), "5")
       assert.approximately(Number(of("_seconds_sum")), 1.06, 0.01)
-    }).pipe(Effect.provide(Metrics.layer()), isolated)
+    }).pipe(Effect.provide(Metrics.layer()), inFleet)
   )
 
   const checked = promtool ? it.effect : it.effect.skip
@@ -107,7 +125,7 @@ describe("Metrics to Prometheus", () => {
         yield* text
         const checked = spawnSync("promtool", ["check", "metrics"], { input: yield* text, encoding: "utf8" })
         assert.deepStrictEqual([checked.stdout, checked.stderr, checked.status], ["", "", 0])
-      }).pipe(Effect.provide(Metrics.layer({ keys: "not-closed" })), isolated)
+      }).pipe(Effect.provide(Metrics.layer({ keys: "not-closed" })), inFleet)
   )
 })
 
@@ -124,11 +142,11 @@ describe("Metrics to OpenTelemetry", () => {
       const otlp = Otlp.layerJson({ baseUrl: "http://localhost", resource: { serviceName: "test" } }).pipe(
         Layer.provide(Layer.succeed(HttpClient.HttpClient, client))
       )
-      yield* Effect.gen(function* () {
+      const metrics = yield* Effect.gen(function* () {
         yield* everyKind
         yield* TestClock.adjust("20 seconds")
+        return bodies.flatMap((body) => body.resourceMetrics ?? []).at(-1)?.scopeMetrics[0]?.metrics ?? []
       }).pipe(Effect.provide(otlp))
-      const metrics = bodies.flatMap((body) => body.resourceMetrics ?? []).at(-1)?.scopeMetrics[0]?.metrics ?? []
       const find = (name: string) => metrics.find((metric) => metric.name === name)
       for (const { name, type, unit } of Metrics.definitions) {
         const metric = find(name)
@@ -144,6 +162,6 @@ describe("Metrics to OpenTelemetry", () => {
       )
       assert.strictEqual(point?.bucketCounts.length, point!.explicitBounds.length + 1)
       assert.notInclude(JSON.stringify(metrics), "null")
-    }).pipe(Effect.provide(Metrics.layer()), isolated)
+    }).pipe(Effect.provide(Metrics.layer()), inFleet)
   )
 })
