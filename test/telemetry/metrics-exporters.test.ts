@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, type Scope } from "effect"
+import { Effect, Layer, Scope } from "effect"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import { Otlp, PrometheusMetrics } from "effect/observability"
@@ -39,40 +39,49 @@ interface Body {
   }>
 }
 
+/** What nothing holds is collected, and its gauges go. */
+const keep = <A, E, R>(make: Effect.Effect<A, E, R>) => Effect.acquireRelease(make, (one) => Effect.sync(() => one))
+
 const everyKind = Effect.gen(function* () {
-  const policy = yield* Policy.make('p "quoted"\\\n', {
-    deadline: "3 seconds",
-    retry: Retry.backoff({ base: "1 millis", cap: "2 millis", times: 1 }),
-    budget: { ratio: 0.1 },
-    hedge: { after: "1 second" },
-    breaker: { trip: TripPolicy.consecutive(3) },
-    bulkhead: { maxConcurrent: 2, maxQueued: 3 },
-    timeout: "1 second"
-  })
+  const policy = yield* keep(
+    Policy.make('p "quoted"\\\n', {
+      deadline: "3 seconds",
+      retry: Retry.backoff({ base: "1 millis", cap: "2 millis", times: 1 }),
+      budget: { ratio: 0.1 },
+      hedge: { after: "1 second" },
+      breaker: { trip: TripPolicy.consecutive(3) },
+      bulkhead: { maxConcurrent: 2, maxQueued: 3 },
+      timeout: "1 second"
+    })
+  )
   yield* policy.protect(ok)
   const slow = yield* Effect.forkChild(policy.protect(Effect.delay(ok, "60 millis")))
   const failing = yield* Effect.forkChild(Effect.exit(down.pipe(policy.protect({ key: "eu" }))))
   const hung = yield* Effect.forkChild(Effect.exit(Effect.never.pipe(policy.protect({ key: "us" }))))
   yield* TestClock.adjust("4 seconds")
   assert.isTrue([slow, failing, hung].every((fiber) => fiber.pollUnsafe() !== undefined))
-  yield* Policy.make("o", {
-    retry: Retry.backoff(),
-    budget: {},
-    hedge: {},
-    breaker: {},
-    timeout: "1 second",
-    rollout: { percent: 50, by: "key" }
-  })
-  yield* Policy.make("f", {
-    breaker: {},
-    bulkhead: { maxConcurrent: 2 },
-    timeout: "1 second",
-    shared: { breaker: {}, bulkhead: { fleet: 8 } }
-  })
-  yield* CircuitBreaker.make("b", {})
-  yield* Bulkhead.make("h", { maxConcurrent: 1 })
-  yield* RetryBudget.make("r", {})
-  yield* StaleFallback.make("s", { maxAge: "1 hour" })
+  yield* keep(
+    Policy.make("o", {
+      retry: Retry.backoff(),
+      budget: {},
+      hedge: {},
+      breaker: {},
+      timeout: "1 second",
+      rollout: { percent: 50, by: "key" }
+    })
+  )
+  yield* keep(
+    Policy.make("f", {
+      breaker: {},
+      bulkhead: { maxConcurrent: 2 },
+      timeout: "1 second",
+      shared: { breaker: {}, bulkhead: { fleet: 8 } }
+    })
+  )
+  yield* keep(CircuitBreaker.make("b", {}))
+  yield* keep(Bulkhead.make("h", { maxConcurrent: 1 }))
+  yield* keep(RetryBudget.make("r", {}))
+  yield* keep(StaleFallback.make("s", { maxAge: "1 hour" }))
 })
 
 const inFleet = <A, E>(self: Effect.Effect<A, E, Shared.Board | Scope.Scope>) =>
@@ -142,11 +151,13 @@ describe("Metrics to OpenTelemetry", () => {
       const otlp = Otlp.layerJson({ baseUrl: "http://localhost", resource: { serviceName: "test" } }).pipe(
         Layer.provide(Layer.succeed(HttpClient.HttpClient, client))
       )
-      const metrics = yield* Effect.gen(function* () {
-        yield* everyKind
+      // The last export is made when the layer's scope closes: the policies live longer.
+      const scope = yield* Effect.scope
+      yield* Effect.gen(function* () {
+        yield* Effect.provideService(everyKind, Scope.Scope, scope)
         yield* TestClock.adjust("20 seconds")
-        return bodies.flatMap((body) => body.resourceMetrics ?? []).at(-1)?.scopeMetrics[0]?.metrics ?? []
       }).pipe(Effect.provide(otlp))
+      const metrics = bodies.flatMap((body) => body.resourceMetrics ?? []).at(-1)?.scopeMetrics[0]?.metrics ?? []
       const find = (name: string) => metrics.find((metric) => metric.name === name)
       for (const { name, type, unit } of Metrics.definitions) {
         const metric = find(name)

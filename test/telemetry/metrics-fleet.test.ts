@@ -30,9 +30,14 @@ describe("Metrics.layer: the fleet", () => {
 
   it.effect("a policy has the series of what it shares, and the members are told", () =>
     Effect.gen(function* () {
-      yield* Policy.make("floor", { retry: Retry.backoff(), budget: { minPerSecond: 10 }, shared: { budget: true } })
-      yield* Policy.make("circuits", { breaker, shared: { breaker: {} } })
-      yield* Policy.make("permits", {
+      // Held, so that none is collected.
+      const floor = yield* Policy.make("floor", {
+        retry: Retry.backoff(),
+        budget: { minPerSecond: 10 },
+        shared: { budget: true }
+      })
+      const circuits = yield* Policy.make("circuits", { breaker, shared: { breaker: {} } })
+      const permits = yield* Policy.make("permits", {
         timeout: "1 second",
         bulkhead: { maxConcurrent: 20 },
         shared: { bulkhead: { fleet: 8 } }
@@ -49,6 +54,7 @@ describe("Metrics.layer: the fleet", () => {
         "resilience.fleet.in_touch{policy=permits}": 1,
         "resilience.fleet.permits{policy=permits}": 0
       })
+      for (const { fleet } of [floor, circuits, permits]) assert.isTrue((yield* fleet)?.inTouch)
     }).pipe(Effect.provide(measured), Effect.scoped, isolated)
   )
 
@@ -70,6 +76,7 @@ describe("Metrics.layer: the fleet", () => {
         "resilience.fleet.circuits{policy=payments,state=open}": 0,
         "resilience.fleet.circuits{policy=payments,state=probing}": 1
       })
+      for (const { fleet } of all) assert.strictEqual((yield* fleet)?.circuits[0]?.state, "probing")
       yield* Fiber.interrupt(probe)
     }).pipe(Effect.provide(measured), Effect.scoped, isolated)
   )
@@ -95,6 +102,7 @@ describe("Metrics.layer: the fleet", () => {
         "resilience.fleet.in_touch{policy=payments}": 0,
         "resilience.fleet.circuits{policy=payments,state=open}": 0
       })
+      for (const { fleet } of all) assert.isFalse((yield* fleet)?.inTouch)
     }).pipe(Effect.provide(measured), Effect.scoped, isolated)
   )
 
