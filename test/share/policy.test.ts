@@ -43,7 +43,7 @@ describe("a policy that shares its breaker", () => {
         assert.deepStrictEqual(yield* states(all), ["open", "open", "open"])
         const rejection = (yield* Effect.flip(fine.pipe(all[2]!.protect))) as Rejection.CircuitOpen
         assert.strictEqual(rejection.evidence?.trip, "fleet")
-        assert.deepInclude(rejection.evidence?.figures, { bad: 2, witnesses: 2, calls: 12, failures: 12 })
+        assert.deepInclude(rejection.evidence?.figures, { bad: 2, witnesses: 3, calls: 13, failures: 12 })
       })
     )
   )

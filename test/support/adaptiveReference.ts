@@ -2,9 +2,9 @@
  * The rules of `machine/Adaptive.ts` as they were first written and measured, in one record. A second implementation: the machine must
  * decide as it does, on any sequence of calls and answers.
  */
-export const Free = 0,
-  Window = 1,
-  Paced = 2
+const Free = 0
+const Window = 1
+export const Paced = 2
 export interface Flight {
   at: number
   counted: boolean
@@ -81,8 +81,8 @@ export interface Limits {
 }
 
 const meanOf = (s: State, l: Limits) => (Number.isNaN(s.mean) ? l.timeout / 20 : s.mean)
-export const need = (s: State) => (Number.isNaN(s.mean) ? 0 : s.mean)
-export const lateAfter = (s: State, l: Limits) => {
+const need = (s: State) => (Number.isNaN(s.mean) ? 0 : s.mean)
+const lateAfter = (s: State, l: Limits) => {
   const m = meanOf(s, l)
   return Math.max(Math.min(P.lateOf * l.timeout, P.lateMeans * m), Math.min(3 * m, P.latest * l.timeout))
 }
@@ -168,7 +168,7 @@ export const look = (s: State, l: Limits, now: number) => {
     pace(s, l, now, Math.max(late, perCall(s)), now)
   }
 }
-export const probesMost = (s: State) => Math.max(1, Math.floor(P.probesOf * s.well))
+const probesMost = (s: State) => Math.max(1, Math.floor(P.probesOf * s.well))
 const room = (s: State) => s.inflight < Math.max(1, Math.floor(s.L))
 export const admits = (s: State, now: number): boolean => {
   if (s.mode === Free) return true
@@ -281,4 +281,3 @@ export const retries = (s: State, l: Limits, f: Flight, now: number, how: "faile
   s.tokens -= cost
   return true
 }
-export const parameters = P

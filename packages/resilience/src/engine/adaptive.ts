@@ -95,7 +95,7 @@ interface AdaptiveCells {
 }
 
 /** What a snapshot has of a key. Times are in milliseconds. */
-export interface AdaptiveKeySnapshot {
+interface AdaptiveKeySnapshot {
   readonly key: string
   readonly mean: number
   readonly late: number

@@ -47,7 +47,7 @@ export const shares: ReadonlyArray<number> = [1, 1, 0.75, 0.5]
 export const turn = 15
 
 /** More permits than any queue has. */
-export const unbounded = 0x3fff_ffff
+const unbounded = 0x3fff_ffff
 
 export const make = <T>(limit: number, maxQueued: number): Queue<T> => ({
   limit,

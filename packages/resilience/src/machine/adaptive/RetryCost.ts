@@ -30,7 +30,7 @@ export interface Failed {
 }
 
 /** The tokens that a retry of the attempt takes; infinite if it is not worth any. */
-export const costOf = (self: State, limits: Limits, { at, how, latency }: Failed): number => {
+const costOf = (self: State, limits: Limits, { at, how, latency }: Failed): number => {
   if (how === "overloaded") return p.asked
   if (isCheap(self, limits, at, latency, how)) return p.cheap
   if (how === "timeout") return p.timedOut
