@@ -258,4 +258,6 @@ export interface Summable {
   readonly sum: (select: Select, now: number) => void
   /** The durations of all attempts; only a policy measures them. */
   readonly durations?: () => Stats.Durations
+  /** What its fleet has told; only a policy has a fleet, and `undefined` is one that shares nothing. */
+  readonly fleetView?: (now: number) => Stats.Fleet | undefined
 }

@@ -20,6 +20,7 @@ import * as Time from "../runtime/clock.ts"
 import { EngineKey } from "../runtime/frame.ts"
 import * as Check from "../runtime/options.ts"
 import { isObject } from "../runtime/read.ts"
+import type * as Stats from "../Stats.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // What there is
@@ -74,6 +75,9 @@ type Trait =
   | "wouldTimeout"
   | "wouldHedge"
   | "arms"
+  | "fleet"
+  | "fleetBreaker"
+  | "fleetBulkhead"
 
 interface Series {
   /** The labels of this series, without those of its policy. */
@@ -463,6 +467,41 @@ const families: ReadonlyArray<Family> = [
     })
   },
   {
+    name: "resilience.fleet.members",
+    prometheus: "resilience_fleet_members",
+    type: "gauge",
+    unit: "{member}",
+    description: "Members of the fleet that are in touch with its board, this process included, as last told.",
+    whole: [{ needs: "fleet", value: ({ fleet }) => fleet.members }]
+  },
+  {
+    name: "resilience.fleet.in_touch",
+    prometheus: "resilience_fleet_in_touch",
+    type: "gauge",
+    unit: "1",
+    description: "1 while this process is in touch with the board of its fleet, and 0 while it decides alone.",
+    whole: [{ needs: "fleet", value: ({ fleet }) => fleet.inTouch }]
+  },
+  {
+    name: "resilience.fleet.circuits",
+    prometheus: "resilience_fleet_circuits",
+    type: "gauge",
+    unit: "{circuit}",
+    description: "Circuits that the fleet has open, without and with a member that probes; 0 while out of touch.",
+    whole: by("state", {
+      open: { needs: "fleetBreaker", value: ({ fleet }) => fleet.open },
+      probing: { needs: "fleetBreaker", value: ({ fleet }) => fleet.probing }
+    })
+  },
+  {
+    name: "resilience.fleet.permits",
+    prometheus: "resilience_fleet_permits",
+    type: "gauge",
+    unit: "{call}",
+    description: "Permits of the fleet that this process has leased or may use alone, those of every key added up.",
+    whole: [{ needs: "fleetBulkhead", value: ({ fleet }) => fleet.permits }]
+  },
+  {
     name: "resilience.instances",
     prometheus: "resilience_instances",
     type: "gauge",
@@ -587,7 +626,8 @@ const commandsOf = (desk: ReturnType<Instances.Instance["desk"]>): ReadonlyArray
 }
 
 const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Trait> => {
-  const { adaptive, breaker, budget, bulkhead, deadline, hedge, maxQueued, mode, retry, rollout, timeout } = settings
+  const { adaptive, breaker, budget, bulkhead, deadline, hedge, maxQueued, mode, retry, rollout, shared, timeout } =
+    settings
   const when = (condition: boolean, ...traits: ReadonlyArray<Trait>) => (condition ? traits : [])
   switch (kind) {
     case "Policy":
@@ -609,7 +649,10 @@ const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Tra
         ...when(breaker !== undefined || adaptive !== undefined, "breaker"),
         // A queue without a limit has no number.
         ...when(isObject(bulkhead) || adaptive !== undefined, "bulkhead"),
-        ...when(isObject(bulkhead) && "maxQueued" in bulkhead, "queue")
+        ...when(isObject(bulkhead) && "maxQueued" in bulkhead, "queue"),
+        ...when(isObject(shared), "fleet"),
+        ...when(isObject(shared) && "breaker" in shared, "fleetBreaker"),
+        ...when(isObject(shared) && "bulkhead" in shared, "fleetBulkhead")
       ]
     case "CircuitBreaker":
       return ["calls", "attempts", "circuitOpen", "breaker", "events"]
@@ -656,6 +699,32 @@ interface Reading {
   readonly durations: Metric.HistogramState
   readonly changes: (action: Action) => number
   readonly inForce: ReadonlyArray<Change>
+  readonly fleet: FleetReading
+}
+
+/** What the members of one name in this process say of their fleet. */
+interface FleetReading {
+  members: number
+  /** 1 if all of them are in touch, and 0 otherwise. */
+  inTouch: number
+  open: number
+  probing: number
+  permits: number
+}
+
+const fleetOf = (views: ReadonlyArray<Stats.Fleet>): FleetReading => {
+  const fleet: FleetReading = { members: 0, inTouch: 0, open: 0, probing: 0, permits: 0 }
+  if (views.length > 0 && views.every(({ inTouch }) => inTouch)) fleet.inTouch = 1
+  for (const { circuits, inTouch, members, permits } of views) {
+    fleet.members = Math.max(fleet.members, members)
+    for (const { here } of permits) fleet.permits += here
+    // An opening that was told binds a member that is in touch only.
+    if (!inTouch) continue
+    const inState = (state: string): number => circuits.filter((one) => one.state === state).length
+    fleet.open = Math.max(fleet.open, inState("open"))
+    fleet.probing = Math.max(fleet.probing, inState("probing"))
+  }
+  return fleet
 }
 
 /** The durations of attempts, in milliseconds; the counts of the buckets are cumulative. */
@@ -926,8 +995,11 @@ class Group {
     const lost = Event.lostOf(this.exporter.hub, this.policy)
     const { ledger } = this.exporter.instances
     let settings: Instances.Instance["settings"] = {}
+    const views: Array<Stats.Fleet> = []
     for (const member of this.members) {
       this.readMember(member, now)
+      const view = member.engine?.fleetView?.(now)
+      if (view !== undefined) views.push(view)
       addCounts(total, member.last)
       addDurations(durations, member.lastDurations)
       settings = member.instance.settings
@@ -947,7 +1019,8 @@ class Group {
       settings,
       durations: toHistogram(durations),
       changes: (action: Action) => ledger.count({ kind: this.kind, name: this.policy }, action),
-      inForce: ledger.inForce(now).filter(({ kind, policy }) => kind === this.kind && policy === this.policy)
+      inForce: ledger.inForce(now).filter(({ kind, policy }) => kind === this.kind && policy === this.policy),
+      fleet: fleetOf(views)
     }
     this.reading = reading
     this.readAt = now
