@@ -642,7 +642,7 @@ class Letters<A> implements DeadLetter<A> {
         const back = yield* settle({ _tag: "Waiting", at: now, replays: replays - 1, reason })
         const why = rejection === undefined ? "interrupted" : describe(rejection)
         if (back) this.emit("Returned", id, now, why)
-        if (rejection === undefined) yield* Effect.failCause(cause as Cause.Cause<never>) // interrupts only
+        if (rejection === undefined) return yield* Effect.failCause(cause as Cause.Cause<never>) // interrupts only
         return
       }
       pass.claimed += 1
