@@ -71,6 +71,7 @@ describe("events of a policy that shares", () => {
         assert.deepInclude(opened, { policy: "payments", key: "default" })
         assert.deepInclude(opened?.evidence.figures, { witnesses: 2, bad: 2 })
         assert.isAbove(Duration.toMillis(opened!.openFor), 0)
+        assert.deepStrictEqual((yield* late.fleet)?.circuits[0]?.evidence, opened?.evidence)
         yield* TestClock.adjust("1200 millis")
         yield* Effect.forkChild(Effect.exit(late.protect(Effect.void)))
         yield* TestClock.adjust("20 millis")

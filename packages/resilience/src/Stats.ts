@@ -301,6 +301,11 @@ export interface Fleet {
     readonly left: Duration.Duration
     /** Whether this member holds the lease. */
     readonly probe: boolean
+    /**
+     * On what the fleet opened it: `calls` and `failures` of all together, the `witnesses` that made calls and those of them with `bad`
+     * evidence. Absent while it is not open, and when this member was not told.
+     */
+    readonly evidence?: Evidence
   }>
   /** The keys of which this member holds permits of the fleet, or wants some; empty unless `shared.bulkhead` is set. */
   readonly permits: ReadonlyArray<{

@@ -128,6 +128,7 @@ export const entryOf = (settings: Schema.JsonObject, counts: Counts): Policies.E
       sum: Duration.millis(own * below * 0.8 + (timeouts === 0 ? 0 : timeouts * timeout)),
       buckets: bounds.map((bound) => [bound, (bound >= below ? own : 0) + (bound >= timeout ? timeouts : 0)] as const)
     }),
+    fleet: Effect.undefined,
     events: Stream.empty,
     control: {},
     snapshot: undefined,

@@ -8,6 +8,7 @@ import type * as Change from "../Change.ts"
 import type * as Event from "../Event.ts"
 import * as Board from "../machine/Board.ts"
 import * as Member from "../machine/Member.ts"
+import type * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
 import { attempt } from "../runtime/read.ts"
 import * as Timer from "../runtime/timer.ts"
@@ -64,6 +65,8 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
   private readonly kept = new WeakSet<Change.Change>()
   /** The commands that hold, by key, so that another member can end them. */
   private readonly overrides = new Map<string, Change.Change>()
+  /** On what the fleet opened the circuits that it has open, by key. */
+  private readonly evidence = new Map<string, Rejection.Evidence>()
 
   constructor(
     id: string,
@@ -191,7 +194,16 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
 
   fleetOpened(finding: Board.Finding): void {
     const openFor = Duration.millis(finding.left)
-    this.emit(() => ({ _tag: "FleetOpened", ...this.origin, key: finding.key, openFor, evidence: evidenceOf(finding) }))
+    const evidence = evidenceOf(finding)
+    if (this.evidence.size >= mostEvidence) this.forgetClosed()
+    if (this.evidence.size < mostEvidence) this.evidence.set(finding.key, evidence)
+    this.emit(() => ({ _tag: "FleetOpened", ...this.origin, key: finding.key, openFor, evidence }))
+  }
+
+  /** Forgets the evidence of circuits that the fleet has closed. */
+  private forgetClosed(): void {
+    const open = new Set(this.member.findings(0).flatMap(({ key, phase }) => (phase === Board.Closed ? [] : [key])))
+    for (const key of this.evidence.keys()) if (!open.has(key)) this.evidence.delete(key)
   }
 
   leased(key: string, lease: number): void {
@@ -295,8 +307,14 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
     this.member.said(key, "clear", { who: end.by, reason: end.reason, duration: undefined }, now)
   }
 
+  private evidenceFor(key: string): { readonly evidence?: Rejection.Evidence } {
+    const evidence = this.evidence.get(key)
+    return evidence === undefined ? {} : { evidence }
+  }
+
   /** What a policy tells of its fleet. */
   view(now: number): Stats.Fleet {
+    this.forgetClosed()
     const { age, fleet, inTouch, members } = this.member.summary(now)
     return {
       board: this.board.name,
@@ -309,7 +327,8 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
         key,
         state: phases[phase],
         left: Duration.millis(left),
-        probe: hasLease
+        probe: hasLease,
+        ...this.evidenceFor(key)
       })),
       permits: this.member.holdings(now).map((pool) => ({
         key: pool.name,
@@ -322,6 +341,9 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
     }
   }
 }
+
+/** The most keys whose evidence is kept. */
+const mostEvidence = 1000
 
 /** The key of an event that is of every key. */
 const everyKey = "(all)"
