@@ -1,14 +1,16 @@
 import { globSync } from "node:fs"
+import { availableParallelism } from "node:os"
 import { resolve, sep } from "node:path"
 import { defaultServerConditions } from "vite"
 import { defineConfig } from "vitest/config"
+import { BaseSequencer, type TestSpecification } from "vitest/node"
 
 // `effect-resilience` resolves to its sources, so no build is needed first.
 const conditions = ["@effect-resilience/source", ...defaultServerConditions]
 
 // Each folder of test/ with tests in it, in the one project that runs it. `frames` runs some of them once more.
 const folders = {
-  unit: "breaker budget bulkhead composition config control effect event fallback issues jobs machine observe peers permits policy promise queues registry retry retune share state telemetry time types values variants",
+  unit: "breaker budget bulkhead composition config control effect event fallback fuse hedge issues jobs machine observe peers permits policy promise queues registry retry retune share state telemetry time types values variants",
   kit: "explore laws models soak testing",
   system: "ai bench boards cli console demo docs examples http lab package rpc sql stack tools"
 }
@@ -26,6 +28,29 @@ for (const folder of known) {
   throw new Error(`vitest.config.ts: test/${folder} is named in \`folders\` but has no tests: remove it there`)
 }
 
+// What takes longest, mostly in processes of its own: begun first, so that no core waits for it at the end.
+const long = [
+  "package/package",
+  "types/messages",
+  "lab/cli",
+  "demo/demo",
+  "boards/processes",
+  "examples/examples",
+  "cli/run",
+  "cli/state",
+  "console/page"
+]
+const rankOf = ({ moduleId }: TestSpecification): number => {
+  const rank = long.findIndex((name) => moduleId.endsWith(`test/${name}.test.ts`))
+  return rank === -1 ? long.length : rank
+}
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: Array<TestSpecification>): Promise<Array<TestSpecification>> {
+    return (await super.sort(files)).sort((a, b) => rankOf(a) - rankOf(b))
+  }
+}
+
 export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
@@ -33,10 +58,15 @@ export default defineConfig({
     pool: "threads",
     // Loading Effect anew for every file would take most of the time. So files share modules: keep no global state.
     isolate: false,
-    // Vitest leaves one core idle unless told not to; of two cores that is half of the machine.
-    maxWorkers: "100%",
-    // Programs that tests start load their modules in half of the time.
-    env: { NODE_COMPILE_CACHE: resolve(".cache/node") },
+    // One more than there are cores, for tests wait for processes that they start.
+    maxWorkers: availableParallelism() + 1,
+    sequence: { sequencer: LongestFirst },
+    env: {
+      // Programs that tests start load their modules in half of the time.
+      NODE_COMPILE_CACHE: resolve(".cache/node"),
+      // Programs written in Go, as the compiler and promtool, spend a quarter of their time on collecting garbage.
+      GOGC: "400"
+    },
     // No test waits, but a sweep takes its time on a busy machine.
     testTimeout: 60_000,
     projects: [
@@ -46,14 +76,17 @@ export default defineConfig({
         extends: true,
         test: {
           name: "frames",
-          include: [filesOf("breaker bulkhead composition issues observe permits policy retry")],
-          // The first two measure native frames; the others compute delays and decisions, and would do it again.
+          include: [filesOf("breaker bulkhead composition hedge issues observe permits policy retry")],
+          // The first two measure native frames; the others compute delays and decisions, and would do it again; `hedge/policy` stands for the other hedges.
           exclude: [
             "test/policy/frames.test.ts",
             "test/bulkhead/cost.test.ts",
             "test/breaker/open-time.test.ts",
             "test/breaker/snapshot-bounds.test.ts",
             "test/retry/backoff.test.ts",
+            "test/hedge/alone.test.ts",
+            "test/hedge/quantile.test.ts",
+            "test/hedge/sweeps.test.ts",
             "test/issues/cockatiel-86-nan-jitter.test.ts",
             "test/observe/decisions.test.ts"
           ],

@@ -36,6 +36,7 @@ const commands = {
   outcomes: { about: "writes docs/outcomes.md from files that `npm run lab -- --full --json` wrote", paths: true },
   "lab:real": { about: "runs the lab beside real sockets", file: "tools/src/lab/real.ts", paths: true },
   "lab:shared": { about: "a fleet that shares, in the lab, beside one that does not", file: "tools/src/lab/shared.ts" },
+  hedging: { about: "prints the table of the page on hedges", file: "tools/src/lab/hedging.ts" },
   tune: { about: "looks for the best settings of the libraries of others", file: "tools/src/lab/tune.ts" },
   jobs: { about: "runs a crontab in fast motion and kills wrappers and jobs at random: 50 jobs, 20 minutes of 6 s" },
   soak: { about: "runs models, laws and chaos with new seeds, for minutes" },

@@ -17,7 +17,7 @@ const measure = (): Promise<HeapPerKey> =>
   })
 
 describe("heap per key", () => {
-  it("stays within its limits, idle and with traffic", { timeout: 120_000 }, async () => {
+  it("stays within its limits, idle and with traffic", { timeout: 300_000 }, async () => {
     const measured = await measure()
     for (const [name, limit] of Object.entries(heap)) {
       const bytes = measured[name as keyof HeapPerKey]

@@ -100,6 +100,19 @@ const reports = (next: () => number) => {
       circuits,
       words,
       buckets: next() < 0.5 ? [{ name: "floor", rate: 10, burst: 20, want: int(8) }] : [],
+      pools: keys
+        .filter(() => next() < 0.4)
+        .map((name) => {
+          const known = member.news?.pools.find((pool) => pool.name === name)
+          return {
+            name,
+            cap: 20,
+            lease: 2000 + int(2000) + next(),
+            have: next() < 0.9 ? (known?.granted ?? 0) : int(10),
+            want: next() < 0.2 ? 0 : int(21),
+            safe: next() < 0.9 ? (known?.safe ?? 0) : int(5)
+          }
+        }),
       leaving: next() < 0.01
     }
     member.report = report
@@ -155,6 +168,7 @@ describe.skipIf(!isInstalled)("the board in Lua and the board in TypeScript", ()
     let openings = 0
     let probes = 0
     let expected = 0
+    let granted = 0
     for (let i = 0; i < 1800; i++) {
       wall += Math.floor(next() * 200)
       if (next() < 0.01) wall += (next() < 0.5 ? 1 : -1) * 3_600_000
@@ -177,6 +191,7 @@ describe.skipIf(!isInstalled)("the board in Lua and the board in TypeScript", ()
       if (ours.push.length > 0) expected += 1
       openings += ours.push.filter((push) => "finding" in push && push.finding.phase === Board.Open).length
       probes += ours.circuits.filter(({ token }) => token > 0).length
+      granted += ours.pools.filter((pool) => pool.granted > 0).length
       // An answer may be lost.
       if (next() < 0.1) continue
       member.news = ours
@@ -186,9 +201,14 @@ describe.skipIf(!isInstalled)("the board in Lua and the board in TypeScript", ()
     }
     await listener.ping()
     assert.strictEqual(pushed.length, expected)
+    // Nothing is kept for ever.
+    for await (const names of client.scanIterator({ MATCH: `${prefix}*` })) {
+      for (const name of names) assert.isAbove(await client.pTTL(name), 0, name)
+    }
     listener.destroy()
     // The run means something.
     assert.isAbove(openings, 50)
     assert.isAbove(probes, 20)
+    assert.isAbove(granted, 200)
   })
 })

@@ -5,9 +5,7 @@ import type { Backend } from "./matrix/process.ts"
 /** A share of the failure matrix: `npx tool matrix` plays all of it. One row after the other, because processes are taken again. */
 const share: ReadonlyArray<readonly [Backend, string]> = [
   ["sqlite", "nothing: "],
-  ["sqlite", "the board stands still while the fleet is open: "],
-  ["redis", "the board stands still: "],
-  ["redis", "the member with the probe is killed: "]
+  ["redis", "the board stands still: "]
 ]
 
 const kids = new Kids()

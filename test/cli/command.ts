@@ -1,6 +1,6 @@
 /** The command `resilience`, in this process, or bundled as it is published and run as a process. */
 import { type ChildProcess, spawn } from "node:child_process"
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from "node:fs"
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Readable } from "node:stream"
@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import { bundle } from "../../packages/cli/bundle.ts"
 import { program } from "../../packages/cli/src/command.ts"
 import * as Host from "../../packages/cli/src/host.ts"
+import { kept } from "../support/bundled.ts"
 
 export interface Ended {
   readonly code: number
@@ -23,9 +24,7 @@ let file = ""
 /** Bundles the command once for all files of tests of a thread. */
 const bundleOnce = async (): Promise<void> => {
   if (file !== "") return
-  const bin = mkdtempSync(join(tmpdir(), "resilience-bin-"))
-  process.once("exit", () => rmSync(bin, { recursive: true, force: true }))
-  file = await bundle(bin)
+  file = join(await kept(bundle), "main.js")
 }
 
 /** A folder for the state of a file of tests. */
@@ -79,6 +78,27 @@ export const start = (...args: ReadonlyArray<string>): Started => {
   return { child, ended }
 }
 
+const isLocked = (file: string): boolean => {
+  try {
+    return readFileSync("/proc/locks", "utf8").includes(`:${statSync(file).ino} `)
+  } catch {
+    return false
+  }
+}
+
+/**
+ * A process that another thread of this one starts has all open files until it runs its program, and so the lock of a run that has
+ * ended, for a moment. A command in a process of its own starts none but its job.
+ */
+const lockIsFree = async (args: ReadonlyArray<string>): Promise<void> => {
+  const name = args[args.findIndex((arg) => arg === "-n" || arg === "--name") + 1]
+  if (args[0] !== "run" || name === undefined || args.includes("allow")) return
+  const end = Date.now() + 2000
+  while (isLocked(fileNamed(`state/locks/${name}.lock`)) && Date.now() < end) {
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
+
 let commands = 0
 
 /** Runs the command in this process, which takes no second: its jobs are processes. */
@@ -105,6 +125,7 @@ export const resilienceWith = async (input: string, ...args: ReadonlyArray<strin
     program(args).pipe(Effect.provideService(Host.Host, host), Effect.provideService(Console.Console, console_))
   )
   for (const descriptor of [stdout, stderr]) closeSync(descriptor)
+  if (host.exitCode !== 75) await lockIsFree(args)
   return { code: host.exitCode, stdout: readFileSync(texts.stdout, "utf8"), stderr: readFileSync(texts.stderr, "utf8") }
 }
 

@@ -95,6 +95,27 @@ describe("the circuit over runs", () => {
   })
 })
 
+describe("what is old", () => {
+  it("is no evidence: a circuit that no run has used for --forget-after is as a new one", async () => {
+    const run = () => resilience("run", "-n", "aged", "--open-after=2", "--open-for=1h", ...sh("exit 3"))
+    const age = (days: number): void => {
+      const database = new DatabaseSync(fileNamed("state/state.sqlite"))
+      database
+        .prepare("UPDATE jobs SET data = json_set(data, ?1, json_extract(data, ?1) - ?2) WHERE name = 'aged'")
+        .run("$.circuit.at", days * 86_400_000)
+      database.close()
+    }
+    const state = async () => JSON.parse((await resilience("status", "aged", "--json")).stdout)[0].circuit
+    await run()
+    age(5)
+    await run()
+    assert.deepInclude(await state(), { state: "closed", failures: 1 })
+    age(3)
+    await run()
+    assert.deepInclude(await state(), { state: "open" })
+  })
+})
+
 describe("the budget over runs", () => {
   it("pays for retries of all runs of a name: ten, and then a share of the runs", async () => {
     const run = (...flags: ReadonlyArray<string>) =>
@@ -207,10 +228,15 @@ describe("the file of the state", () => {
       run -n before --open-after 1 --open-for 1h -- false
       cat /dev/zero > ${folder}/fill 2>/dev/null
       run -n before --open-after 1 --open-for 1h -- echo before
-      run -n full --quiet --json ${folder}/runs -- sh -c 'echo job; exit 3'
+      run -n full --quiet --spool --json ${folder}/runs -- sh -c 'echo job; exit 3'
       echo $?
       rm ${folder}/fill
+      run -n again --spool -- sh -c "cat /dev/zero > ${folder}/fill 2>/dev/null; exit 5"
+      rm ${folder}/fill
+      run -n space --spool -- sh -c "exit 6"
       mount -o remount,ro ${folder}
+      "$NODE" "$COMMAND" spool retry --all --state-dir ${folder}/s
+      echo $?
       run -n readonly -- "$NODE" "$COMMAND" run --state-dir ${folder}/s -n readonly -- echo never
       echo $?
       run -n readonly -- echo job
@@ -220,10 +246,16 @@ describe("the file of the state", () => {
       env: { ...process.env, NODE: process.execPath, COMMAND: commandFile() }
     })
     const [lines, status = ""] = stdout.split("[", 1).concat(stdout.slice(stdout.indexOf("[")))
-    assert.strictEqual(lines, "job\n3\n75\njob\n")
+    assert.strictEqual(lines, "job\n3\n125\n75\njob\n")
     assert.deepInclude(JSON.parse(status)[0], { name: "before", failures: 1 })
     assert.include(stderr, "before: not started: its circuit is open")
-    assert.match(stderr, /full: the state in .* cannot be kept \(.*\): this run does not count/)
+    assert.match(
+      stderr,
+      /full: the state in .* cannot be kept \(.*\): this run does not count for circuit, budget, history and spool/
+    )
+    // Full at its end only, and full no more: a run is in the spool, or says that it is not.
+    assert.match(stderr, /again: (the state in .* cannot be kept \(.*\)|kept in the spool)/)
+    assert.match(stderr, /space: kept in the spool/)
     assert.match(stderr, /readonly: the state in .* cannot be kept \(.*\): this run does not count/)
     assert.match(stderr, /readonly: readonly is already running/)
   })

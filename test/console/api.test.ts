@@ -1,11 +1,12 @@
 /** What the API responds with: over a real server. */
 import { assert, describe, it } from "@effect/vitest"
 import { Console, type State } from "@effect-resilience/console"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { CircuitBreaker, Policy, TripPolicy } from "effect-resilience"
+import { CircuitBreaker, Policy, Shared, TripPolicy } from "effect-resilience"
 import { codeOf, send } from "./send.ts"
-import { calls, makeWorld, Payments, Search, token, Users } from "./world.ts"
+import { calls, type Down, makeWorld, Payments, Search, token, Users } from "./world.ts"
 
 const headers = { authorization: `Bearer ${token}` }
 
@@ -18,6 +19,21 @@ class Many extends CircuitBreaker.Service<Many>()("app/Many", {
   openFor: "1 minute",
   failures: ["Down"]
 }) {}
+
+const orders = {
+  breaker: { trip: TripPolicy.consecutive(1000), openFor: "20 seconds" },
+  shared: { breaker: {} }
+} as const
+
+type Protect = <R>(self: Effect.Effect<string, Down, R>) => Effect.Effect<unknown, unknown, R>
+
+class Members extends Context.Service<Members, ReadonlyArray<{ readonly protect: Protect }>>()("test/Members") {}
+
+/** Two members of one fleet in one process. */
+const twoMembers = Layer.effect(
+  Members,
+  Effect.all([Policy.make("app/Orders", orders), Policy.make("app/Orders", orders)])
+).pipe(Layer.provide(Shared.layerMemory))
 
 const serving = Effect.gen(function* () {
   const world = yield* makeWorld(Layer.mergeAll(Hostile.layer, Many.layer))
@@ -94,6 +110,35 @@ describe("the state", () => {
       assert.strictEqual(policy.maxQueued, 40)
       assert.isAbove(policy.capacity ?? 0, 0)
       assert.include(policy.actions, "isolate")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("has the fleet of a policy that shares: board, members, what it has open, and by how many witnesses", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld(twoMembers)
+      const { close, url } = yield* world.serve({ token, interval: "100 millis" })
+      yield* Effect.addFinalizer(() => close)
+      const shared = Effect.map(send(`${url}/resilience/api/state`, { headers }), ({ text }) => {
+        const { policies }: State.State = JSON.parse(text)
+        assert.isTrue(policies.filter(({ name }) => name !== "app/Orders").every(({ fleet }) => fleet === undefined))
+        return policies.flatMap(({ fleet, name }) => (name === "app/Orders" && fleet !== undefined ? [fleet] : []))
+      })
+      const before = yield* shared
+      assert.lengthOf(before, 2)
+      for (const { heardMillis, ...fleet } of before) {
+        assert.isBelow(heardMillis ?? Infinity, 2500)
+        assert.deepInclude(fleet, { board: "memory", inTouch: true, settingsDiffer: false, open: 0, circuits: [] })
+      }
+      for (const { protect } of Context.get(world.context, Members)) {
+        yield* Effect.promise(() => world.run(calls(protect, 6, true)))
+      }
+      const isOpen = Effect.map(shared, (all) => all.find(({ members, open }) => members === 2 && open > 0))
+      const fleet = yield* Effect.repeat(Effect.delay(isOpen, "50 millis"), { until: (one) => one !== undefined })
+      const [circuit] = fleet?.circuits ?? []
+      assert.deepInclude(circuit, { key: "default", state: "open", probe: false })
+      assert.strictEqual(circuit?.evidence?.trip, "fleet")
+      assert.deepInclude(circuit?.evidence?.figures, { witnesses: 2, bad: 2 })
+      assert.isAbove(circuit?.leftMillis ?? 0, 0)
     }).pipe(Effect.scoped)
   )
 

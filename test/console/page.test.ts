@@ -3,7 +3,7 @@ import { assert, describe, layer } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { CircuitBreaker, Policies, Policy, TripPolicy } from "effect-resilience"
+import { CircuitBreaker, Policies, Policy, Shared, TripPolicy } from "effect-resilience"
 import type { Browser, Page } from "playwright-core"
 import { browser, isInstalled, open } from "./browser.ts"
 import { calls, makeWorld, Payments, readToken, Search, token } from "./world.ts"
@@ -23,6 +23,8 @@ class Many extends CircuitBreaker.Service<Many>()("app/Many", {
   openFor: "1 minute",
   failures: ["Down"]
 }) {}
+
+class Orders extends Policy.Service<Orders>()("app/Orders", { breaker: {}, shared: { breaker: {} } }) {}
 
 const options = { token, readToken, title: "tests", interval: "100 millis" } as const
 
@@ -60,6 +62,30 @@ describe.skipIf(!isInstalled)("the page (skipped where Debian's package chromium
         yield* Effect.promise(() => page.waitForFunction('document.title.startsWith("(1)")'))
         assert.deepStrictEqual(complaints, [])
         for (const one of requested) assert.isTrue(one.startsWith(url) || one.startsWith("data:"), one)
+        yield* close
+      }).pipe(Effect.scoped)
+    )
+
+    it.effect("shows the fleet of a policy: members, what it has open, and that the board was lost", () =>
+      Effect.gen(function* () {
+        const board = { isUp: true }
+        const lossy = Layer.effect(
+          Shared.Board,
+          Effect.map(Shared.Board, (memory) => ({
+            ...memory,
+            sync: (scope: string, report: string) =>
+              board.isUp ? memory.sync(scope, report) : Effect.fail(new Shared.BoardError({ cause: "cut off" }))
+          }))
+        ).pipe(Layer.provide(Shared.layerMemory))
+        const { serve } = yield* makeWorld(Orders.layer.pipe(Layer.provide(lossy)))
+        const { close, url } = yield* serve(options)
+        const { complaints, page } = yield* open(yield* Chromium, url, { hash: "#/app%2FOrders" })
+        const fleet = page.getByRole("dialog").getByRole("region", { name: "Fleet" })
+        yield* Effect.promise(() => fleet.getByText("memory").waitFor())
+        board.isUp = false
+        const lost = /out of touch with the board \(memory\), last heard .* ago: this process decides alone/
+        yield* Effect.promise(() => fleet.getByText(lost).waitFor())
+        assert.deepStrictEqual(complaints, [])
         yield* close
       }).pipe(Effect.scoped)
     )

@@ -6,6 +6,7 @@ import {
   CircuitBreaker,
   Deadline,
   Event,
+  Hedge,
   Outcome,
   Policy,
   Retry,
@@ -99,6 +100,8 @@ const retry = (): Defaults => {
   }
 }
 
+const hedge = Hedge.resolvePart("test", {})
+
 const maxQueued = shown(Bulkhead.resolve("test", { maxConcurrent: 1 }).maxQueued)
 
 /** What stands in the code of rates, found by watching them: they have no table of their own to ask. */
@@ -139,6 +142,7 @@ const pages: Readonly<Record<string, () => Defaults>> = {
     while: "none",
     name: "Retry"
   }),
+  hedge: () => ({ after: `\`"${hedge.after}"\``, idempotent: `\`${hedge.idempotent}\`` }),
   timeout: () => ({ duration: "required", name: "Timeout" }),
   deadline: () => ({ duration: "required", minimum: "required", name: "Deadline" }),
   fallback: () => ({ when: "rejected", name: "Fallback" }),
@@ -149,7 +153,10 @@ const pages: Readonly<Record<string, () => Defaults>> = {
   }),
   policy: () => ({
     ...Object.fromEntries(
-      ["deadline", "retry", "budget", "breaker", "bulkhead", "timeout", "rollout"].map((part) => [part, "none"])
+      ["deadline", "retry", "hedge", "budget", "breaker", "bulkhead", "adaptive", "timeout", "rollout"].map((part) => [
+        part,
+        "none"
+      ])
     ),
     mode: `\`"${mode}"\``,
     ...keys,

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import { sample } from "../support/sample.ts"
 import { adapted, type Command, compare, type End, ends, options, ours, type Settings, theirs } from "./subjects.ts"
 
 const small = (maximum: number) => Schema.Int.check(Schema.isBetween({ minimum: 0, maximum }))
@@ -63,7 +64,7 @@ describe("Effect's breaker and ours, the same commands", () => {
       }
       return agree({ trip, openFor: schedules[openFor] ?? (openFor as "1 second") }, commands)
     },
-    { arbitrary: { runs: 150, size: 80, seed: 1 } }
+    { arbitrary: { runs: sample(50, 150), size: 80, seed: 1 } }
   )
 
   it.effect.prop(
@@ -76,7 +77,7 @@ describe("Effect's breaker and ours, the same commands", () => {
       )
     },
     ({ commands, trip }) => agree({ trip, openFor: "2 seconds" }, commands, withoutCount),
-    { arbitrary: { runs: 150, size: 80, seed: 1 } }
+    { arbitrary: { runs: sample(50, 150), size: 80, seed: 1 } }
   )
 
   it.effect("the commands reach every state, and every way into it", () =>

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import { decode, resolve } from "../../packages/lab/src/internal/settings.ts"
+import { sample } from "../support/sample.ts"
 import { type Counts, entryOf, recordedOf } from "./support/advice.ts"
 
 /** The same numbers for the same seed. */
@@ -192,7 +193,8 @@ describe("for any settings and any figures", () => {
   it.effect("the lab shows that no suggestion costs goodput", () =>
     Effect.gen(function* () {
       const seen = new Set<string>()
-      for (let seed = 1; seed <= 24; seed++) {
+      // The first thirteen have a finding for each part.
+      for (let seed = 1; seed <= sample(13, 24); seed++) {
         const random = randomOf(1000 + seed)
         const settings = settingsOf(random)
         const source =

@@ -5,19 +5,29 @@ import { join, resolve } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Draws, Lab, References, Scenario, Sender } from "@effect-resilience/lab"
 import * as Effect from "effect/Effect"
+import { bundle } from "../../packages/lab/page/bundle.ts"
 import { catalogueOf, senderNamed } from "../../packages/lab/src/cli/catalogue.ts"
 import { estimateOf } from "../../packages/lab/src/cli/estimate.ts"
 import { help, read } from "../../packages/lab/src/cli/options.ts"
+import { bundled } from "../support/bundled.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "lab-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-const flags = ["--conditions=@effect-resilience/source", resolve("packages/lab/src/cli/main.ts")]
+const sources = ["--conditions=@effect-resilience/source", resolve("packages/lab/src/cli/main.ts")]
+// Each of its processes and threads loads the bundle in a third of the time. What users write imports Effect itself, and needs
+// the sources.
+const programs = await bundled("packages/lab/src/cli/lab.ts", "packages/lab/src/cli/worker.ts")
+const flags = [join(programs, "lab.js")]
+writeFileSync(join(programs, "page.json"), JSON.stringify(await bundle()))
 
-const lab = (...args: ReadonlyArray<string>) => {
-  const { status, stderr, stdout } = spawnSync(process.execPath, [...flags, ...args], { encoding: "utf8" })
+const runOf = (program: ReadonlyArray<string>, args: ReadonlyArray<string>) => {
+  const { status, stderr, stdout } = spawnSync(process.execPath, [...program, ...args], { encoding: "utf8" })
   return { status, stderr, stdout }
 }
+
+const lab = (...args: ReadonlyArray<string>) => runOf(flags, args)
+const labFromSources = (...args: ReadonlyArray<string>) => runOf(sources, args)
 
 const write = (name: string, text: string): string => {
   const file = join(folder, name)
@@ -54,7 +64,7 @@ describe("npm run lab", () => {
     const sender = `{ name: "mine", title: "", make: () => Effect.succeed((call) => call.limited) }`
     const module = `export const scenario = ${JSON.stringify({ ...tiny, faults: down })}\nexport const senders = [${sender}]`
     const effect = `import * as Effect from ${JSON.stringify(import.meta.resolve("effect/Effect"))}`
-    const { status, stderr, stdout } = lab(
+    const { status, stderr, stdout } = labFromSources(
       "--file",
       write("mine.ts", `${effect}\n${module}`),
       "--seeds",
@@ -164,7 +174,7 @@ describe("npm run lab", () => {
     const sender = `{ name: "mine", title: "", make: () => Effect.succeed(() => Effect.promise(() => Promise.resolve())) }`
     const effect = `import * as Effect from ${JSON.stringify(import.meta.resolve("effect/Effect"))}`
     const module = `${effect}\nexport const scenario = ${JSON.stringify(tiny)}\nexport const senders = [${sender}]`
-    const { status, stderr, stdout } = lab("--file", write("real.ts", module), "--seeds", "1", "--no-html")
+    const { status, stderr, stdout } = labFromSources("--file", write("real.ts", module), "--seeds", "1", "--no-html")
     assert.strictEqual(status, 1, stderr)
     assert.match(stdout, /\nmine left (\d+) of \1 calls without an end: /)
   })
@@ -198,7 +208,7 @@ describe("npm run lab", () => {
   })
 
   it("refuses what it does not know", () => {
-    const { status, stderr, stdout } = lab("--scenario", "S99")
+    const { status, stderr, stdout } = labFromSources("--scenario", "S99")
     assert.strictEqual(status, 1)
     assert.include(stderr, "no such scenario: S99; there are S0, S0b, S1")
     assert.include(stderr, "npm run lab -- --help")

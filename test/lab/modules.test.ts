@@ -11,10 +11,14 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const main = resolve("packages/lab/src/cli/main.ts")
 
 const lab = (cwd: string, ...args: ReadonlyArray<string>) =>
-  spawnSync(process.execPath, ["--conditions=@effect-resilience/source", main, "--seeds", "1", "--no-html", ...args], {
-    encoding: "utf8",
-    cwd
-  })
+  spawnSync(
+    process.execPath,
+    ["--conditions=@effect-resilience/source", main, "--seeds", "1", "--workers", "1", "--no-html", ...args],
+    {
+      encoding: "utf8",
+      cwd
+    }
+  )
 
 const project = (name: string, files: Readonly<Record<string, string>>): string => {
   const path = join(folder, name)

@@ -14,7 +14,7 @@ describe("a scenario", () => {
 
   it.effect("is the same from JSON", () =>
     Effect.gen(function* () {
-      for (const input of Object.values(Scenarios.all)) {
+      for (const input of [...Object.values(Scenarios.all), ...Object.values(Scenarios.more)]) {
         const made = Scenario.make(input)
         assert.deepStrictEqual(yield* Scenario.decode(JSON.parse(JSON.stringify(input))), made)
       }

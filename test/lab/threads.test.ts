@@ -11,7 +11,7 @@ const folder = mkdtempSync(join(tmpdir(), "threads-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const inputs: ReadonlyArray<Scenario.Input> = [
-  { name: "first", rate: 300, warmUp: "2 seconds", after: "4 seconds", faults: [{ kind: "down", lasts: "3 seconds" }] },
+  { name: "first", rate: 100, warmUp: "2 seconds", after: "4 seconds", faults: [{ kind: "down", lasts: "3 seconds" }] },
   { name: "second", rate: 50, warmUp: "1 second", after: "3 seconds", faults: [{ kind: "hang", lasts: "1 second" }] }
 ]
 

@@ -3,11 +3,12 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { sample } from "../support/sample.ts"
 import { candidateOfTrace, enforcedTrace, observedTrace } from "./trace.ts"
 import { randomOptions, randomTrace, seeded } from "./traces.ts"
 
 /** Two runs of each beside the one that enforces; the seed is printed with what fails. */
-const traces = 300
+const traces = sample(75, 300)
 
 describe("what a policy that observes would do, and a candidate beside one that never rejects", () => {
   it.effect(`is what enforcement does, on ${traces} random traces`, () =>

@@ -1,5 +1,5 @@
 /** Calls that are observed and followed, interrupted at every point: nothing of them stays, and nothing of what decides beside them. */
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe } from "@effect/vitest"
 import { Conservation, Sweep } from "@effect-resilience/testing"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -7,6 +7,7 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { Policy } from "effect-resilience"
 import { type Down, down, ok, pauses, settle, touchy } from "../policy/support.ts"
+import { swept as sweptAbove } from "../support/sweep.ts"
 
 const { turns } = Sweep
 
@@ -32,14 +33,7 @@ const sound = (policy: Made) =>
     assert.deepInclude(would, { running: 0, waiting: 0 })
   })
 
-const swept = <S>(name: string, options: Sweep.Options<S, never, Scope.Scope>) =>
-  it.effect(name, () =>
-    Effect.gen(function* () {
-      const { ended, interrupted } = yield* Sweep.run(options)
-      assert.isAbove(interrupted, 20)
-      assert.isAbove(ended, 0)
-    })
-  )
+const swept = <S>(name: string, options: Sweep.Options<S, never, Scope.Scope>) => sweptAbove(name, options, 20)
 
 const works: Record<string, Effect.Effect<string, Down>> = {
   "that ends": Effect.andThen(turns(3), ok),

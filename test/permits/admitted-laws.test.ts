@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import { Policy, type Stats } from "effect-resilience"
 import { Down, settle, start, touchy } from "../policy/support.ts"
+import { sample } from "../support/sample.ts"
 
 const small = (least: number, most: number) => Schema.Int.check(Schema.isBetween({ minimum: least, maximum: most }))
 
@@ -94,6 +95,6 @@ describe("admitted", () => {
         const { running, waiting } = yield* users.stats()
         assert.deepStrictEqual([running, waiting], [0, 0])
       }),
-    { arbitrary: { runs: 300, size: 40, seed: 1 } }
+    { arbitrary: { runs: sample(100, 300), size: 40, seed: 1 } }
   )
 })

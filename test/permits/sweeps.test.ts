@@ -97,9 +97,9 @@ const numbers: Stream.Stream<number, Down> = Stream.fromEffect(turns(1)).pipe(
 )
 const streams = {
   "that ends": numbers,
+  "that fails after an element": Stream.concat(numbers, Stream.fromEffect(down)),
   "that is empty": Stream.drain(Stream.fromEffect(turns(2))),
   "that fails at once": Stream.drain(Stream.fromEffect(Effect.andThen(turns(1), down))),
-  "that fails after an element": Stream.concat(numbers, Stream.fromEffect(down)),
   "of which one element is taken": Stream.take(numbers, 1)
 }
 

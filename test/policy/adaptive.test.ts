@@ -125,8 +125,10 @@ describe("Policy: adaptive", () => {
       const heard = yield* listen(policy.events)
       yield* healthy(policy.protect)
       const slow = yield* Effect.forEach(Array.from({ length: 8 }), () => start(policy.protect(takes("900 millis"))))
-      yield* TestClock.adjust("300 millis")
-      // Looks at those that are unanswered.
+      yield* TestClock.adjust("200 millis")
+      slow.push(yield* start(policy.protect(takes("900 millis"))))
+      yield* TestClock.adjust("100 millis")
+      // Looks at those that are unanswered: all but one are late.
       const one = yield* start(Effect.exit(policy.protect(ok)))
       const { adaptive } = yield* policy.stats()
       assert.strictEqual(adaptive?.state, "limited")
@@ -138,7 +140,7 @@ describe("Policy: adaptive", () => {
       const rejection = error?._tag === "Fail" ? error.error : undefined
       assert.instanceOf(rejection, Rejection.BulkheadFull)
       assert.strictEqual(rejection.reason, "wait")
-      assert.strictEqual(rejection.running, 8)
+      assert.strictEqual(rejection.running, 9)
       assert.strictEqual(rejection.evidence?.trip, "adaptive.late")
       assert.include(rejection.message, "adaptive limit")
       yield* TestClock.adjust("1 second")
@@ -150,6 +152,21 @@ describe("Policy: adaptive", () => {
       assert.isDefined(limits[0]?.limit)
       assert.isUndefined(limits[0]?.before)
       assert.isUndefined(limits.at(-1)?.limit)
+    }).pipe(still)
+  )
+
+  it.effect("a limit that is full of calls that hang sends probes beside them: the dependency may be well again", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { ...options, timeout: "10 seconds", deadline: "30 seconds" })
+      yield* healthy(policy.protect)
+      const hanging = yield* Effect.forEach(Array.from({ length: 8 }), () => start(Effect.exit(policy.protect(hang))))
+      yield* TestClock.adjust("1 second")
+      const call = yield* start(policy.protect(takes("10 millis")))
+      assert.strictEqual((yield* policy.stats()).adaptive?.state, "paced")
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(yield* Fiber.join(call), "ok")
+      assert.strictEqual((yield* policy.stats()).adaptive?.inFlight, 8)
+      yield* Fiber.interruptAll(hanging)
     }).pipe(still)
   )
 
@@ -169,8 +186,8 @@ describe("Policy: adaptive", () => {
           yield* Fiber.join(call)
         }
         const { adaptive, totals } = yield* policy.stats()
-        // Each cost twenty of the tokens that a hundred calls have earned.
-        assert.isBelow(totals.retries, 5)
+        // Each cost ten of the tokens that a hundred calls have earned.
+        assert.isBelow(totals.retries, 10)
         assert.strictEqual(adaptive?.why?.trip, "adaptive.late")
         assert.notStrictEqual(adaptive?.state, "free")
       }).pipe(still)

@@ -7,7 +7,8 @@ import { touchy } from "./support.ts"
 
 class Budget extends RetryBudget.Service<Budget>()("test/OptionsBudget", {}) {}
 
-const atLeastOne = "Policy p: give at least one of deadline, retry, breaker, bulkhead, adaptive and timeout, got none"
+const atLeastOne =
+  "Policy p: give at least one of deadline, retry, hedge, breaker, bulkhead, adaptive and timeout, got none"
 const above = `must be a finite duration above zero, such as "5 seconds", got`
 
 /** Options that are wrong, and what is said about them. Types refuse some of them too. */
@@ -16,6 +17,16 @@ const wrong: ReadonlyArray<readonly [options: unknown, text: string]> = [
   [{ keys: {} }, atLeastOne],
   [{ budget: {} }, atLeastOne],
   [{ deadline: "1 second", budget: {} }, "Policy p: budget pays for retries and needs retry, got none"],
+  [{ hedge: {}, retry: Retry.backoff() }, "Policy p: hedge beside retry needs budget, which pays for both, got none"],
+  [
+    { hedge: { after: "p100" } },
+    `Policy.hedge p: after must be a duration above zero, or a percentage such as "p95", got "p100"`
+  ],
+  [{ hedge: { after: "p" } }, "Policy.hedge p: after must be a duration above zero, or a percentage"],
+  [{ hedge: { after: 0 } }, `Policy.hedge p: after ${above} 0`],
+  [{ hedge: { idempotent: "yes" } }, `Policy.hedge p: idempotent must be true or false, got "yes"`],
+  [{ hedge: { afterwards: 1 } }, "Policy.hedge p: there is no option afterwards"],
+  [{ hedge: null }, "Policy.hedge p: options must be an object, got null"],
   [{ deadline: 0 }, `Policy p: deadline ${above} 0`],
   [{ deadline: -5 }, `Policy p: deadline ${above}`],
   [{ deadline: "soon" }, `Policy p: deadline ${above} "soon"`],

@@ -15,6 +15,8 @@ const nothing = {
   retries: 0,
   giveUps: { attempts: 0, budget: 0, deadline: 0, rejected: 0, retryAfter: 0 },
   timeouts: 0,
+  hedges: 0,
+  hedgeWins: 0,
   fallbacks: 0,
   openings: 0
 }
@@ -93,6 +95,8 @@ describe("Policy: stats", () => {
         retries: 2,
         giveUps: { attempts: 1, budget: 0, deadline: 0, rejected: 0, retryAfter: 0 },
         timeouts: 2,
+        hedges: 0,
+        hedgeWins: 0,
         fallbacks: 0,
         openings: 0,
         timeIn: inStates({ closed: 3100 })

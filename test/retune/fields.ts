@@ -55,6 +55,14 @@ const left: See = ({ protect }) => protect(Effect.map(Deadline.remaining, Durati
 
 const modeNow: See = (s) => Effect.map(s.stats(), ({ mode }) => mode)
 
+/** The attempts that run when a call has run for 30 ms. */
+const afterThirty: See = ({ protect, stats }) =>
+  Effect.gen(function* () {
+    yield* start(Effect.exit(protect(hang)))
+    yield* TestClock.adjust("30 millis")
+    return (yield* stats()).running
+  })
+
 const history: See = ({ protect }) =>
   Effect.gen(function* () {
     const fiber = yield* start(
@@ -149,6 +157,16 @@ const of =
       return (yield* stats())[figure]
     })
 
+/** Do calls wait while all of them fail? */
+const waits: See = ({ protect, stats }) =>
+  Effect.gen(function* () {
+    for (let i = 0; i < 20; i++) {
+      yield* start(Effect.exit(protect(down)))
+      yield* TestClock.adjust("60 millis")
+    }
+    return (yield* stats()).waiting > 0
+  })
+
 const retried = (schedule: Retry.Backoff = {}): Policy.Options => ({
   retry: Retry.backoff({ base: 100, times: 2, jitter: "none", ...schedule })
 })
@@ -176,6 +194,9 @@ const row = (base: Policy.Options, see: See, before: unknown, value: unknown, af
 export const rows: Readonly<Record<string, Row>> = {
   deadline: row({ deadline: "5 seconds" }, left, 5000, "7 seconds", 7000),
   timeout: row({ timeout: "5 seconds" }, left, 5000, 250, 250),
+  "hedge.after": row({ hedge: { after: "50 millis", idempotent: true } }, afterThirty, 1, 20, 2),
+  "hedge.idempotent": row({ hedge: { after: "20 millis" } }, afterThirty, 1, true, 2),
+  "adaptive.wait": row({ adaptive: {}, timeout: "1 second" }, waits, true, false, false),
   mode: row({ timeout: "5 seconds" }, modeNow, "enforce", "observe", "observe"),
   "rollout.percent": row({ timeout: "5 seconds", rollout: { percent: 100 } }, modeNow, "enforce", 0, "observe"),
   "retry.base": row(retried(), starts(), [0, 100, 300], "1 second", [0, 1000, 3000]),
@@ -205,6 +226,13 @@ export const rows: Readonly<Record<string, Row>> = {
   "breaker.trip.type": row(tripping(TripPolicy.standard), toOpen(down), 20, undefined, 2),
   "breaker.trip.failures": row(tripping(TripPolicy.consecutive(3)), toOpen(down), 3, 2, 2),
   "breaker.trip.minDuration": row(tripping(TripPolicy.consecutive(3)), toOpen(down), 3, "1 second", undefined),
+  "breaker.trip.forgetAfter": row(
+    tripping(TripPolicy.consecutive(3)),
+    toOpen(down, { wait: "2 seconds" }),
+    3,
+    "1 second",
+    undefined
+  ),
   "breaker.trip.threshold": row(
     tripping(rate({ calls: 10, minimumCalls: 4, threshold: 1 })),
     toOpen(down, { first: 1 }),

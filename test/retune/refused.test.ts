@@ -25,6 +25,7 @@ const base = {
   deadline: "5 seconds",
   timeout: "1 second",
   retry: Retry.backoff(),
+  hedge: { after: "50 millis" },
   budget: { ratio: 0.1, capacity: 30, timeoutCost: 2, initial: 1, minPerSecond: 1 },
   breaker: {
     trip: TripPolicy.slowCallRate({ slowerThan: "1 second", calls: 10, minimumCalls: 2 }),
@@ -142,12 +143,12 @@ describe("what cannot change live is refused with a sentence", () => {
   refuses(
     whole,
     { keys: { maxKeys: 3 } },
-    "Policy app/P: keys cannot change while the policy runs; what can are mode, rollout, deadline, timeout, retry, budget, breaker, bulkhead, adaptive"
+    "Policy app/P: keys cannot change while the policy runs; what can are mode, rollout, deadline, timeout, hedge, retry, budget, breaker, bulkhead, adaptive"
   )
   refuses(
     whole,
     { stats: { window: 3000 } },
-    "Policy app/P: stats cannot change while the policy runs; what can are mode, rollout, deadline, timeout, retry, budget, breaker, bulkhead, adaptive"
+    "Policy app/P: stats cannot change while the policy runs; what can are mode, rollout, deadline, timeout, hedge, retry, budget, breaker, bulkhead, adaptive"
   )
   refuses(
     whole,
@@ -167,7 +168,7 @@ describe("what cannot change live is refused with a sentence", () => {
   refuses(
     whole,
     { timeot: 1 },
-    "Policy app/P: there is no option timeot; there are mode, rollout, deadline, timeout, retry, budget, breaker, bulkhead, adaptive"
+    "Policy app/P: there is no option timeot; there are mode, rollout, deadline, timeout, hedge, retry, budget, breaker, bulkhead, adaptive"
   )
   refuses(
     whole,

@@ -140,6 +140,16 @@ export class Client implements Member.Local<AnyCell> {
 
   moved(): void {}
 
+  freed(): void {}
+
+  answered(): void {}
+
+  fleetOpened(): void {}
+
+  leased(): void {}
+
+  lowered(): void {}
+
   obey(word: Board.Word, now: number): void {
     this.apply(word.key, word.say, now)
     this.log.push(word.say)

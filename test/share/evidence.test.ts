@@ -27,6 +27,13 @@ describe("the evidence of a fleet", () => {
     calls(good, false, 1000, 1200)
     // The two report at once, as after a way that was cut; the others report when they hear that the key is suspect.
     for (const client of bad) exchange(client, board, 1200)
+    const pushed = [{ finding: exchange(bad[0]!, board, 1205).circuits[0]! }]
+    for (const client of good) {
+      const { wakes } = client
+      client.member.pushed(pushed, 1210, 0)
+      assert.isAbove(client.wakes, wakes, "a member that hears of a suspect key waits for its calm report")
+      assert.isAtMost(client.member.due(1210), 1210)
+    }
     for (const client of clients) exchange(client, board, 1250)
     for (let at = 1300; at <= 2000; at += 100) {
       calls(bad, true, at - 100, at)

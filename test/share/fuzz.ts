@@ -20,6 +20,11 @@ export interface Outcome {
   unleased: number
   /** Tokens that were spent above rate and burst. */
   tokensOver: number
+  /** Calls that ran at once above the cap. */
+  permitsOver: number
+  /** Calls that ran, and those that the fleet left no permit for. */
+  permitted: number
+  refused: number
   faults: number
   openings: number
   /** What did not converge. */
@@ -29,6 +34,10 @@ export interface Outcome {
 interface Process {
   client: Client
   readonly bucket: Member.Bucket
+  readonly gate: { running: number; waiting: number; limit: number; room: number }
+  readonly pool: Member.Pool
+  /** When the calls with a permit end: at the dependency, also while this process stands still. */
+  held: Array<number>
   readonly skew: number
   readonly drift: number
   readonly calls: Array<{
@@ -51,6 +60,9 @@ const quietAfter = 40_000
 const end = 65_000
 const rate = 10
 const burst = 20
+const cap = 20
+/** The longest call with a permit. */
+const longest = 400
 const settings = { minimumCalls: 10, forget: 12_000 }
 
 const xorshift = (seed: number) => {
@@ -74,6 +86,9 @@ export const run = (seed: number, faults: Faults): Outcome => {
     leased: 0,
     unleased: 0,
     tokensOver: -Infinity,
+    permitsOver: -Infinity,
+    permitted: 0,
+    refused: 0,
     faults: 0,
     openings: 0,
     stuck: []
@@ -95,13 +110,22 @@ export const run = (seed: number, faults: Faults): Outcome => {
   // Sparse calls, too: a fleet that calls now and then must find its probe.
   const callRate = int(3) === 0 ? 0.008 : 0.1
   const isOneBad = int(4) === 0
+  const demand = [0.002, 0.02, 0.1][int(3)]!
+  // Permits of a member that was never told of a share come on top of the cap.
+  const alone = faults.wipe || faults.rollback ? 1 : 0
 
   const make = (): Process => {
     const client = new Client({ id: `m${ids++}`, rejoin, settings, openFor: 800 + int(400) })
+    const skew = (int(3) - 1) * 3_600_000 + int(1000)
+    const gate = { running: 0, waiting: 0, limit: cap, room: 0 }
+    client.member.holdFor(longest)
     return {
       client,
+      gate,
+      pool: client.member.pool("k", cap, alone, gate, skew),
+      held: [],
       bucket: client.member.bucket("b", rate, burst),
-      skew: (int(3) - 1) * 3_600_000 + int(1000),
+      skew,
       drift: 1 + (random() - 0.5) * 4e-4,
       calls: [],
       cut: false,
@@ -241,8 +265,27 @@ export const run = (seed: number, faults: Faults): Outcome => {
         const isProbe = call.probe > 0
         const leased = isProbe && link.token !== 0
         if (leased) outcome.leased += 1
-        else if (isProbe && link.phase !== Board.Closed && !isAlone(one)) outcome.unleased += 1
+        // A circuit that its own evidence has opened, after it had closed, probes for itself.
+        else if (isProbe && !link.own && link.phase !== Board.Closed && !isAlone(one)) outcome.unleased += 1
         one.calls.push({ call, ends: now + step + int(60), failed: isDown || one.isBad, leased })
+      }
+    }
+    for (const ends of one.held.filter((ends) => ends <= now)) {
+      one.held.splice(one.held.indexOf(ends), 1)
+      one.gate.running -= 1
+    }
+    // Now and then a member would use all permits.
+    if (random() < (Math.floor(now / 4000) % fleet.length === fleet.indexOf(one) ? 0.5 : demand)) {
+      const { gate, pool } = one
+      if (time > pool.freshUntil) client.member.settle(pool, time)
+      if (gate.running < gate.room) {
+        gate.running += 1
+        pool.peak = Math.max(pool.peak, gate.running)
+        one.held.push(now + 50 + int(longest - 60))
+        outcome.permitted += 1
+      } else {
+        client.member.refuse(pool, time)
+        outcome.refused += 1
       }
     }
     if (random() < 0.05 && client.member.tryTake(one.bucket, 1, time)) one.spent += 1
@@ -272,11 +315,15 @@ export const run = (seed: number, faults: Faults): Outcome => {
       const circuit = client.circuits.get("k")
       const link = client.links.get("k")
       return calls.some(
-        ({ call, leased }) => leased && call.generation === circuit!.generation && link!.token !== 0 && link!.tokenUsed
+        // A process that stands still notices late that its call has ended.
+        ({ call, ends, leased }) =>
+          leased && ends > now && call.generation === circuit!.generation && link!.token !== 0 && link!.tokenUsed
       )
     })
     outcome.probesAtOnce = Math.max(outcome.probesAtOnce, probing.length)
     const spent = fleet.reduce((sum, one) => sum + one.spent, spentByDead)
+    const running = fleet.reduce((sum, { held }) => sum + held.filter((ends) => ends > now).length, 0)
+    outcome.permitsOver = Math.max(outcome.permitsOver, running - cap)
     outcome.tokensOver = Math.max(outcome.tokensOver, spent - (rate * now) / 1000 - burst)
   }
 

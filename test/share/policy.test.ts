@@ -43,7 +43,7 @@ describe("a policy that shares its breaker", () => {
         assert.deepStrictEqual(yield* states(all), ["open", "open", "open"])
         const rejection = (yield* Effect.flip(fine.pipe(all[2]!.protect))) as Rejection.CircuitOpen
         assert.strictEqual(rejection.evidence?.trip, "fleet")
-        assert.deepInclude(rejection.evidence?.figures, { bad: 2, witnesses: 2, calls: 12, failures: 12 })
+        assert.deepInclude(rejection.evidence?.figures, { bad: 2, witnesses: 3, calls: 13, failures: 12 })
       })
     )
   )
@@ -270,13 +270,13 @@ describe("options", () => {
         { breaker: {}, shared: { breakers: {} } }
       ].map(refused),
       [
-        "Policy.shared p: give at least one of breaker and budget, got none",
+        "Policy.shared p: give at least one of breaker, budget and bulkhead, got none",
         "Policy.shared p: breaker needs the breaker of the policy, got none",
         "Policy.shared.breaker p: quorum must be in (0, 1], got 0",
         'Policy.shared.breaker p: window must be a duration from 100 milliseconds to 1 minute, got "1 hour"',
         'Policy.shared.breaker p: rejoin must be "verify" or "close", got "later"',
         "Policy.shared p: budget needs a budget of the policy's own with minPerSecond above 0, got none",
-        "Policy.shared p: there is no option breakers; there are breaker, budget, witness"
+        "Policy.shared p: there is no option breakers; there are breaker, budget, bulkhead, witness"
       ]
     )
   })

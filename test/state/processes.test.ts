@@ -21,6 +21,7 @@ import { CircuitBreaker, Policies, TripPolicy } from "effect-resilience"
 import * as Sqlite from "effect-resilience/state/Sqlite"
 import * as State from "effect-resilience/state/State"
 import { afterAll, assert, describe, it } from "vitest"
+import { bundled } from "../support/bundled.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "effect-resilience-state-"))
 const mounted: Array<string> = []
@@ -39,9 +40,10 @@ interface Run {
   readonly ended: Promise<unknown>
 }
 
+const program = join(await bundled("test/state/support/counter.ts"), "counter.js")
+
 const start = (kind: Kind, path: string, name = "counter", times = 1_000_000): Run => {
-  const program = ["--conditions=@effect-resilience/source", "--no-warnings", "test/state/support/counter.ts"]
-  const child = spawn(process.execPath, [...program, kind, path, name, String(times)], {
+  const child = spawn(process.execPath, ["--no-warnings", program, kind, path, name, String(times)], {
     stdio: ["ignore", "pipe", "inherit"]
   })
   const said = { begins: [] as Array<number>, failed: [] as Array<number>, saved: [] as Array<number> }

@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import { Policy, TripPolicy } from "effect-resilience"
 import { down, type Failure, notFound, ok, outcome } from "../support/dependency.ts"
+import { sample } from "../support/sample.ts"
 
 const slow = TripPolicy.slowCallRate({ slowerThan: "1 second", minimumCalls: 3, window: "20 seconds" })
 
@@ -128,6 +129,6 @@ const run = (trip: TripPolicy.TripPolicy, program: ReadonlyArray<string>) =>
 
 describe("a policy that is saved and restored goes on as one that lived on", () => {
   for (const [name, trip] of Object.entries(trips)) {
-    it.effect.prop(name, [steps], ([program]) => run(trip, program), { arbitrary: { runs: 60 } })
+    it.effect.prop(name, [steps], ([program]) => run(trip, program), { arbitrary: { runs: sample(20, 60) } })
   }
 })

@@ -2,9 +2,9 @@
  * The rules of `machine/Adaptive.ts` as they were first written and measured, in one record. A second implementation: the machine must
  * decide as it does, on any sequence of calls and answers.
  */
-export const Free = 0,
-  Window = 1,
-  Paced = 2
+const Free = 0
+const Window = 1
+export const Paced = 2
 export interface Flight {
   at: number
   counted: boolean
@@ -81,8 +81,8 @@ export interface Limits {
 }
 
 const meanOf = (s: State, l: Limits) => (Number.isNaN(s.mean) ? l.timeout / 20 : s.mean)
-export const need = (s: State) => (Number.isNaN(s.mean) ? 0 : s.mean)
-export const lateAfter = (s: State, l: Limits) => {
+const need = (s: State) => (Number.isNaN(s.mean) ? 0 : s.mean)
+const lateAfter = (s: State, l: Limits) => {
   const m = meanOf(s, l)
   return Math.max(Math.min(P.lateOf * l.timeout, P.lateMeans * m), Math.min(3 * m, P.latest * l.timeout))
 }
@@ -157,13 +157,18 @@ export const came = (s: State, l: Limits, now: number) => {
 }
 export const look = (s: State, l: Limits, now: number) => {
   const late = lateAfter(s, l)
+  if (s.first === undefined || now - s.first.at <= late) return
   for (let f = s.first; f !== undefined && now - f.at > late; f = s.first) {
     unlink(s, f)
     f.counted = true
     if (f.at >= s.decAt && f.at > s.goodAt) evidence(s, l, now, now - f.at, true)
   }
+  if (s.first === undefined && s.mode === Window && !room(s)) {
+    s.lastLate = true
+    pace(s, l, now, Math.max(late, perCall(s)), now)
+  }
 }
-export const probesMost = (s: State) => Math.max(1, Math.floor(P.probesOf * s.well))
+const probesMost = (s: State) => Math.max(1, Math.floor(P.probesOf * s.well))
 const room = (s: State) => s.inflight < Math.max(1, Math.floor(s.L))
 export const admits = (s: State, now: number): boolean => {
   if (s.mode === Free) return true
@@ -269,11 +274,10 @@ export const retries = (s: State, l: Limits, f: Flight, now: number, how: "faile
   if (s.mode === Paced) return true // it will wait for a slot
   const fast =
     how !== "timeout" && !s.lastLate && s.late < 0.5 && now - f.at <= Math.min(P.fastOf * meanOf(s, l), lateAfter(s, l))
-  const cheap = fast || f.at < s.goodAt
+  const cheap = fast || f.at <= s.goodAt
   if (!cheap && s.timeouts > 0.25) return false
-  const cost = cheap ? 1 : P.slowCost
+  const cost = cheap ? 1 : how === "timeout" ? Infinity : P.slowCost
   if (s.tokens < cost || (s.mode === Window && !s.ramping && s.inflight >= P.guard * s.L)) return false
   s.tokens -= cost
   return true
 }
-export const parameters = P

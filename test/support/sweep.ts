@@ -2,27 +2,35 @@
 import { assert, it } from "@effect/vitest"
 import { Sweep } from "@effect-resilience/testing"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { sample } from "./sample.ts"
 
 let isSecondTime = false
 
-/**
- * For the project `frames`, which sweeps on public frames what `unit` sweeps on native ones. Only pushing a frame and taking it
- * off differ, so one budget, at every alignment, is enough: it yields at each operation of both.
- */
+/** For the project `frames`, which sweeps on public frames what `unit` sweeps on native ones. */
 export const sweepForTheSecondTime = (): void => {
   isSecondTime = true
 }
 
-/** Of programs that differ in the work alone: all, and the first `count` when they are swept for the second time. */
+/** Of programs that differ in the work alone: all, one more than `count` in a part, and `count` for the second time. */
 export const some = <A>(programs: Readonly<Record<string, A>>, count: number): ReadonlyArray<[string, A]> =>
-  Object.entries(programs).slice(0, isSecondTime ? count : undefined)
+  Object.entries(programs).slice(0, isSecondTime ? count : sample(count + 1, undefined))
 
-/** Sweeps a program, and fails if it was interrupted at no more than `least` points. */
-export const swept = <S>(name: string, options: Sweep.Options<S>, least: number) =>
+/**
+ * Sweeps a program, and fails if it was interrupted at no more than `least` points. A part of the sample is one budget, at every
+ * alignment: it yields at each operation, as all budgets do; they interleave it with the contender in more ways. On public
+ * frames that is all, because only pushing a frame and taking it off differ.
+ */
+export const swept = <S, R extends Scope.Scope = never>(
+  name: string,
+  options: Sweep.Options<S, never, R>,
+  least: number
+) =>
   it.effect(name, () =>
     Effect.gen(function* () {
-      const { ended, interrupted } = yield* Sweep.run(isSecondTime ? { budgets: [3], ...options } : options)
-      assert.isAbove(interrupted, isSecondTime ? least / 4 : least)
+      const isPart = isSecondTime || sample(true, false)
+      const { ended, interrupted } = yield* Sweep.run(isPart ? { budgets: [3], ...options } : options)
+      assert.isAbove(interrupted, isPart ? least / 4 : least)
       assert.isAbove(ended, 0)
     })
   )

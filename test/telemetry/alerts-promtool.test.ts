@@ -11,7 +11,7 @@ describe.skipIf(!isInstalled)("the rules, in promtool", () => {
     const files = { "all.yml": Alerts.prometheus(entries), "none.yml": Alerts.prometheus([]) }
     const { ok, output } = await promtool(["check", "rules", "--lint-fatal", "all.yml", "none.yml"], files)
     assert.isTrue(ok, output)
-    assert.match(output, /SUCCESS: 29 rules found/)
+    assert.match(output, /SUCCESS: 38 rules found/)
   })
 
   const play = async (
@@ -160,6 +160,18 @@ describe.skipIf(!isInstalled)("the rules, in promtool", () => {
     { at: 600, firing: ["ResilienceLatencyNearTimeout"] }
   ])
   promises("are silent at half of the timeout", 1200, { latency: () => 0.45 }, [{ at: 1200, firing: [] }])
+
+  it("fire for a process that has been out of touch with the board for five minutes, and for no shorter time", () =>
+    play(
+      world(1800, { inTouch: (second) => (during(60, 300)(second) || during(600, 1200)(second) ? 0 : 1) }),
+      [
+        { at: 300, firing: [] },
+        { at: 885, firing: [] },
+        { at: 900, firing: ["ResilienceBoardOutOfTouch"] },
+        { at: 1215, firing: [] }
+      ],
+      { entries: [{ ...payments, settings: { ...payments.settings, shared: { budget: true } } }] }
+    ))
 
   it("say in their annotations what is set and what is measured", async () => {
     const [rule] = Alerts.rules([payments])[0]?.rules ?? []

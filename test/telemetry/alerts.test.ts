@@ -37,7 +37,18 @@ describe("Alerts.rules", () => {
         ],
         "resilience Bulkhead app/Database": ["RejectionsHigh", "ChangeOpenEnded", "BulkheadNearlyFull"],
         // Its timeout is above the last bucket of the histogram.
-        "resilience Policy app/Mail": ["RetryBudgetSpent"]
+        "resilience Policy app/Mail": ["RetryBudgetSpent"],
+        "resilience Policy app/Orders": [
+          "CircuitNotClosed",
+          "CircuitOpenShare",
+          "CircuitFlapping",
+          "RejectionsHigh",
+          "OverrideForgotten",
+          "ChangeOpenEnded",
+          "BulkheadNearlyFull",
+          "LatencyNearTimeout",
+          "BoardOutOfTouch"
+        ]
       })
     })
   )
@@ -75,6 +86,24 @@ describe("Alerts.rules", () => {
         )
       })
     ))
+
+  it.effect("describes what a fleet shares, and takes the options of its rule", () =>
+    Effect.gen(function* () {
+      const orders = (yield* live).filter(({ name }) => name === "app/Orders")
+      const ruleOf = (options?: Alerts.Options) =>
+        Alerts.rules(orders, options)[0]?.rules.find(({ alert }) => alert === "ResilienceBoardOutOfTouch")
+      const rule = ruleOf()
+      assert.strictEqual(rule?.for, "5m")
+      assert.strictEqual(rule?.labels["severity"], "warning")
+      assert.include(rule?.annotations.description, "The fleet shares: openings, probes and commands; 200 permits.")
+      assert.strictEqual(ruleOf({ outOfTouch: { for: "1 minute", severity: "critical" } })?.for, "1m")
+      assert.isUndefined(ruleOf({ outOfTouch: false }))
+      assert.throws(
+        () => ruleOf({ outOfTouch: { share: 1 } as object }),
+        /^Alerts\.outOfTouch: there is no option share/
+      )
+    })
+  )
 
   it("takes thresholds and severities from the options, and leaves out what is false", () => {
     const [group] = Alerts.rules([payments], {

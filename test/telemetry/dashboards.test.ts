@@ -47,7 +47,12 @@ describe("Dashboards.grafana", () => {
   it.effect("has a row for each policy with the panels of its parts, after one with the problems of all", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(rowsOf(Dashboards.grafana(yield* live)), {
-        "Problems first": ["Circuits not closed", "Rejected calls", "Retries refused by a budget"],
+        "Problems first": [
+          "Circuits not closed",
+          "Rejected calls",
+          "Retries refused by a budget",
+          "Processes out of touch"
+        ],
         "app/Budget (RetryBudget)": ["Calls and rejections", "Retries against the budget", "Balance of the budget"],
         "app/Payments (Policy)": [
           "Circuits by state",
@@ -76,8 +81,22 @@ describe("Dashboards.grafana", () => {
           "Attempts and timeouts",
           "Retries against the budget",
           "Balance of the budget"
+        ],
+        "app/Orders (Policy)": [
+          "Circuits by state",
+          "Openings",
+          "Time open, and time unhealthy",
+          "Failure rate against its threshold",
+          "Calls and rejections",
+          "Latency against the timeout",
+          "Attempts and timeouts",
+          "Concurrency against permits",
+          "Fleet",
+          "Circuits that the fleet has open",
+          "Permits of the fleet"
         ]
       })
+      assert.notInclude(JSON.stringify(Dashboards.grafana([payments])), "fleet", "of policies that share nothing")
     })
   )
 

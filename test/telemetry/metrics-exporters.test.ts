@@ -1,11 +1,20 @@
 import { spawnSync } from "node:child_process"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Scope } from "effect"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import { Otlp, PrometheusMetrics } from "effect/observability"
 import * as TestClock from "effect/testing/TestClock"
-import { Bulkhead, CircuitBreaker, Policy, Retry, RetryBudget, StaleFallback, TripPolicy } from "effect-resilience"
+import {
+  Bulkhead,
+  CircuitBreaker,
+  Policy,
+  Retry,
+  RetryBudget,
+  Shared,
+  StaleFallback,
+  TripPolicy
+} from "effect-resilience"
 import * as Metrics from "effect-resilience/telemetry/Metrics"
 import { down, isolated, ok } from "./support.ts"
 
@@ -30,32 +39,53 @@ interface Body {
   }>
 }
 
+/** What nothing holds is collected, and its gauges go. */
+const keep = <A, E, R>(make: Effect.Effect<A, E, R>) => Effect.acquireRelease(make, (one) => Effect.sync(() => one))
+
 const everyKind = Effect.gen(function* () {
-  const policy = yield* Policy.make('p "quoted"\\\n', {
-    deadline: "3 seconds",
-    retry: Retry.backoff({ base: "1 millis", cap: "2 millis", times: 1 }),
-    budget: { ratio: 0.1 },
-    breaker: { trip: TripPolicy.consecutive(3) },
-    bulkhead: { maxConcurrent: 2, maxQueued: 3 },
-    timeout: "1 second"
-  })
+  const policy = yield* keep(
+    Policy.make('p "quoted"\\\n', {
+      deadline: "3 seconds",
+      retry: Retry.backoff({ base: "1 millis", cap: "2 millis", times: 1 }),
+      budget: { ratio: 0.1 },
+      hedge: { after: "1 second" },
+      breaker: { trip: TripPolicy.consecutive(3) },
+      bulkhead: { maxConcurrent: 2, maxQueued: 3 },
+      timeout: "1 second"
+    })
+  )
   yield* policy.protect(ok)
   const slow = yield* Effect.forkChild(policy.protect(Effect.delay(ok, "60 millis")))
   const failing = yield* Effect.forkChild(Effect.exit(down.pipe(policy.protect({ key: "eu" }))))
   const hung = yield* Effect.forkChild(Effect.exit(Effect.never.pipe(policy.protect({ key: "us" }))))
   yield* TestClock.adjust("4 seconds")
   assert.isTrue([slow, failing, hung].every((fiber) => fiber.pollUnsafe() !== undefined))
-  yield* Policy.make("o", {
-    retry: Retry.backoff(),
-    breaker: {},
-    timeout: "1 second",
-    rollout: { percent: 50, by: "key" }
-  })
-  yield* CircuitBreaker.make("b", {})
-  yield* Bulkhead.make("h", { maxConcurrent: 1 })
-  yield* RetryBudget.make("r", {})
-  yield* StaleFallback.make("s", { maxAge: "1 hour" })
+  yield* keep(
+    Policy.make("o", {
+      retry: Retry.backoff(),
+      budget: {},
+      hedge: {},
+      breaker: {},
+      timeout: "1 second",
+      rollout: { percent: 50, by: "key" }
+    })
+  )
+  yield* keep(
+    Policy.make("f", {
+      breaker: {},
+      bulkhead: { maxConcurrent: 2 },
+      timeout: "1 second",
+      shared: { breaker: {}, bulkhead: { fleet: 8 } }
+    })
+  )
+  yield* keep(CircuitBreaker.make("b", {}))
+  yield* keep(Bulkhead.make("h", { maxConcurrent: 1 }))
+  yield* keep(RetryBudget.make("r", {}))
+  yield* keep(StaleFallback.make("s", { maxAge: "1 hour" }))
 })
+
+const inFleet = <A, E>(self: Effect.Effect<A, E, Shared.Board | Scope.Scope>) =>
+  self.pipe(Effect.scoped, Effect.provide(Shared.layerMemory), isolated)
 
 const text = PrometheusMetrics.format({ metricNameMapper: Metrics.prometheusName })
 
@@ -72,7 +102,7 @@ describe("Metrics to Prometheus", () => {
         Metrics.definitions.map(({ prometheus, type }) => `${prometheus} ${type}`).sort()
       )
       assert.deepStrictEqual(new Set(types.map((type) => type.split(" ")[0])).size, types.length)
-    }).pipe(Effect.provide(Metrics.layer()), isolated)
+    }).pipe(Effect.provide(Metrics.layer()), inFleet)
   )
 
   it.effect("the histogram has cumulative buckets in seconds", () =>
@@ -92,7 +122,7 @@ describe("Metrics to Prometheus", () => {
       assert.strictEqual(of('le="+Inf"'), "5")
       assert.strictEqual(of("_seconds_count"), "5")
       assert.approximately(Number(of("_seconds_sum")), 1.06, 0.01)
-    }).pipe(Effect.provide(Metrics.layer()), isolated)
+    }).pipe(Effect.provide(Metrics.layer()), inFleet)
   )
 
   const checked = promtool ? it.effect : it.effect.skip
@@ -104,7 +134,7 @@ describe("Metrics to Prometheus", () => {
         yield* text
         const checked = spawnSync("promtool", ["check", "metrics"], { input: yield* text, encoding: "utf8" })
         assert.deepStrictEqual([checked.stdout, checked.stderr, checked.status], ["", "", 0])
-      }).pipe(Effect.provide(Metrics.layer({ keys: "not-closed" })), isolated)
+      }).pipe(Effect.provide(Metrics.layer({ keys: "not-closed" })), inFleet)
   )
 })
 
@@ -121,8 +151,10 @@ describe("Metrics to OpenTelemetry", () => {
       const otlp = Otlp.layerJson({ baseUrl: "http://localhost", resource: { serviceName: "test" } }).pipe(
         Layer.provide(Layer.succeed(HttpClient.HttpClient, client))
       )
+      // The last export is made when the layer's scope closes: the policies live longer.
+      const scope = yield* Effect.scope
       yield* Effect.gen(function* () {
-        yield* everyKind
+        yield* Effect.provideService(everyKind, Scope.Scope, scope)
         yield* TestClock.adjust("20 seconds")
       }).pipe(Effect.provide(otlp))
       const metrics = bodies.flatMap((body) => body.resourceMetrics ?? []).at(-1)?.scopeMetrics[0]?.metrics ?? []
@@ -141,6 +173,6 @@ describe("Metrics to OpenTelemetry", () => {
       )
       assert.strictEqual(point?.bucketCounts.length, point!.explicitBounds.length + 1)
       assert.notInclude(JSON.stringify(metrics), "null")
-    }).pipe(Effect.provide(Metrics.layer()), isolated)
+    }).pipe(Effect.provide(Metrics.layer()), inFleet)
   )
 })

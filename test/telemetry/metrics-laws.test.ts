@@ -3,6 +3,7 @@ import { Effect, Exit, Layer, Metric, Schema, Scope } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { Policy, Retry, TripPolicy } from "effect-resilience"
 import * as Metrics from "effect-resilience/telemetry/Metrics"
+import { sample } from "../support/sample.ts"
 import { down, isolated, ok, seriesOf } from "./support.ts"
 
 const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
@@ -49,7 +50,7 @@ const counters = (metrics: ReadonlyArray<Metric.Metric.Snapshot>): Map<string, n
     })
   )
 
-const options = { arbitrary: { runs: 60, size: 80, seed: 1 } }
+const options = { arbitrary: { runs: sample(20, 60), size: 80, seed: 1 } }
 
 const world = (program: ReadonlyArray<Command>) =>
   Effect.gen(function* () {

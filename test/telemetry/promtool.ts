@@ -30,6 +30,8 @@ export const promtool = (
       rmSync(cwd, { recursive: true, force: true })
       end({ ok: error === null, output: stdout + stderr })
     })
+    // One that reads no input may have ended already.
+    child.stdin?.on("error", () => {})
     child.stdin?.end(input)
   })
 }

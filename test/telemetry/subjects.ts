@@ -7,6 +7,7 @@ import {
   Policy,
   Retry,
   RetryBudget,
+  Shared,
   StaleFallback,
   TripPolicy
 } from "effect-resilience"
@@ -32,10 +33,21 @@ class Mail extends Policy.Service<Mail>()("app/Mail", {
   budget: Budget,
   timeout: "1 minute"
 }) {}
+class Orders extends Policy.Service<Orders>()("app/Orders", {
+  breaker: {},
+  bulkhead: { maxConcurrent: 20 },
+  timeout: "1 second",
+  shared: { breaker: {}, bulkhead: { fleet: 200 } }
+}) {}
 
-export const every = Layer.mergeAll(Payments.layer, Users.layer, Database.layer, Rates.layer, Mail.layer).pipe(
-  Layer.provideMerge(Budget.layer)
-)
+export const every = Layer.mergeAll(
+  Payments.layer,
+  Users.layer,
+  Database.layer,
+  Rates.layer,
+  Mail.layer,
+  Orders.layer
+).pipe(Layer.provideMerge(Budget.layer), Layer.provide(Shared.layerMemory))
 
 export const live = Policies.all.pipe(Effect.provide(every), Effect.provide(Policies.layer))
 

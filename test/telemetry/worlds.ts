@@ -45,6 +45,8 @@ export interface Changes {
   readonly running?: Step
   /** Changes of permits in force that have no end. */
   readonly openEnded?: Step
+  /** Whether another process of it, at each second, is in touch with the board; this one is. */
+  readonly inTouch?: Step
   /** Seconds that every attempt takes. */
   readonly latency?: Step
 }
@@ -52,6 +54,7 @@ export interface Changes {
 /** A policy with every part, 10 calls a second, of 10 permits 2 taken, for `length` seconds. */
 export const world = (length: number, changes: Changes = {}): World => {
   const {
+    inTouch = constant(1),
     latency = constant(0.2),
     openings = constant(0),
     openEnded = constant(0),
@@ -74,6 +77,8 @@ export const world = (length: number, changes: Changes = {}): World => {
     [series("resilience_circuit_time_seconds_total", 'state="closed"')]: counter((second) => 1 - openTime(second)),
     [series("resilience_overrides", 'action="resize",open_ended="true"')]: openEnded,
     [series("resilience_overrides", 'action="resize",open_ended="false"')]: constant(1),
+    [series("resilience_fleet_in_touch")]: constant(1),
+    [series("resilience_fleet_in_touch").replace("a:1", "b:1")]: inTouch,
     [series("resilience_bulkhead_running")]: running,
     [series("resilience_bulkhead_max_concurrent")]: constant(10)
   }

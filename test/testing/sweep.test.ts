@@ -56,6 +56,15 @@ describe("Sweep", () => {
     })
   )
 
+  it.effect("finds each leak with one budget, at every alignment", () =>
+    Effect.gen(function* () {
+      for (const leak of [takesFirst, forgetsFailure]) {
+        const found = yield* Effect.flip(Sweep.run({ ...swept(leak), budgets: [3] }))
+        assert.strictEqual(found.reason, "the invariant does not hold")
+      }
+    })
+  )
+
   it.effect("counts how wide a leak is: a step, or the whole work", () =>
     Effect.gen(function* () {
       const step = yield* Sweep.collect(swept(takesFirst))

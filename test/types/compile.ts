@@ -19,7 +19,9 @@ export type Version = keyof typeof compilers
 const tsc = (version: Version, args: ReadonlyArray<string>, cwd = "."): Promise<string> =>
   new Promise((end, fail) => {
     const script = resolve("node_modules", compilers[version], "bin/tsc")
-    const child = spawn(process.execPath, [script, ...args, "--pretty", "false"], { cwd })
+    // Each of several checkers would check again what they share.
+    const one = version === "7.0" ? ["--checkers", "1"] : []
+    const child = spawn(process.execPath, [script, ...args, ...one, "--pretty", "false"], { cwd })
     let output = ""
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       output += text
@@ -28,18 +30,35 @@ const tsc = (version: Version, args: ReadonlyArray<string>, cwd = "."): Promise<
     child.on("close", () => end(output))
   })
 
-/** Gives the folder a package as its users have it: its declarations, and the package.json that leads to them. */
-const install = async (folder: string, name: string, path: string): Promise<void> => {
-  const out = join(folder, "out", path)
-  // `npm run check types` checks the sources.
-  const flags = ["--emitDeclarationOnly", "--noCheck", "--declarationMap", "false", "--sourceMap", "false"]
-  const sources = ["--rootDir", ".", "--customConditions", "@effect-resilience/source", "--outDir", out]
-  const output = await tsc("7.0", ["-p", path, ...flags, ...sources])
+/** Gives the folder the packages as their users have them: declarations, and the package.json that leads to them. */
+const install = async (folder: string, paths: Readonly<Record<string, string>>): Promise<void> => {
+  const out = join(folder, "out")
+  const config = {
+    extends: Object.values(paths).map((path) => resolve(path, "tsconfig.json")),
+    include: Object.values(paths).map((path) => resolve(path, "src")),
+    compilerOptions: {
+      // `npm run check types` checks the sources.
+      noCheck: true,
+      emitDeclarationOnly: true,
+      declarationMap: false,
+      sourceMap: false,
+      rootDir: resolve("."),
+      outDir: out,
+      customConditions: ["@effect-resilience/source"],
+      lib: ["ES2024", "DOM"],
+      types: ["node"],
+      typeRoots: [resolve("node_modules/@types")]
+    }
+  }
+  writeFileSync(join(folder, "install.json"), JSON.stringify(config))
+  const output = await tsc("7.0", ["-p", join(folder, "install.json")])
   if (output !== "") throw new Error(output)
-  const installed = join(folder, "node_modules", name)
-  mkdirSync(installed, { recursive: true })
-  renameSync(join(out, path, "src"), join(installed, "dist"))
-  copyFileSync(join(path, "package.json"), join(installed, "package.json"))
+  for (const [name, path] of Object.entries(paths)) {
+    const installed = join(folder, "node_modules", name)
+    mkdirSync(installed, { recursive: true })
+    renameSync(join(out, path, "src"), join(installed, "dist"))
+    copyFileSync(join(path, "package.json"), join(installed, "package.json"))
+  }
 }
 
 /** The errors of a compilation by the name of the program, all others by the name `types`. */
@@ -63,10 +82,10 @@ export const compile = async (
 ): Promise<Readonly<Record<Version, ReadonlyMap<string, ReadonlyArray<string>>>>> => {
   const folder = mkdtempSync(join(tmpdir(), "types-"))
   try {
-    await Promise.all([
-      install(folder, "effect-resilience", "packages/resilience"),
-      install(folder, "@effect-resilience/testing", "packages/testing")
-    ])
+    await install(folder, {
+      "effect-resilience": "packages/resilience",
+      "@effect-resilience/testing": "packages/testing"
+    })
     for (const name of ["effect", "@effect", "@types"]) {
       symlinkSync(resolve("node_modules", name), join(folder, "node_modules", name), "junction")
     }

@@ -44,6 +44,25 @@ exactly<typeof tagged, Effect.Effect<User, Unavailable | (NotFound & Transient.T
 const some = findUser(1).pipe(Transient.when((error) => error.message === "later"))
 exactly<typeof some, Effect.Effect<User, NotFound | (NotFound & Transient.Transient)>>(true)
 
+class CodeError {
+  readonly _tag = "Coded"
+  readonly code = 75 as number
+}
+// `whenTag` does it for one member of the union, and leaves the others alone.
+const everyTagged = fetchUser(1).pipe(Transient.whenTag("NotFound"))
+exactly<typeof everyTagged, Effect.Effect<User, Unavailable | (NotFound & Transient.Transient)>>(true)
+const someTagged = fetchUser(1).pipe(Transient.whenTag("NotFound", (error) => error.message === "later"))
+exactly<typeof someTagged, Effect.Effect<User, Unavailable | NotFound | (NotFound & Transient.Transient)>>(true)
+const picked = Effect.fail(new CodeError()).pipe(
+  Effect.andThen(fetchUser(1)),
+  Transient.whenTag("Coded", (error) => error.code === 75) // the type of the error of that tag alone
+)
+exactly<typeof picked, Effect.Effect<User, Unavailable | NotFound | CodeError | (CodeError & Transient.Transient)>>(
+  true
+)
+const first = Transient.whenTag(fetchUser(1), "NotFound", (error) => error.message === "later", { unprocessed: true })
+exactly<typeof first, typeof someTagged>(true)
+
 // `known` adds the transient part to Effect's own errors and leaves the others alone.
 const timedOut = fetchUser(1).pipe(Effect.timeout("1 second"), Transient.known)
 type TimeoutError = Cause.TimeoutError

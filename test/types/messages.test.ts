@@ -122,6 +122,18 @@ fetchUser(1).pipe(Retry.transient(numbers))`,
     program: policy(`{ budget: { ratio: 0.2 }, timeout: "1 second" }`),
     says: "A `budget` pays for retries: give `retry` too, or leave `budget` out"
   },
+  adaptiveWithoutTimeout: {
+    program: policy("{ adaptive: {} }"),
+    says: "`adaptive` needs `timeout`: how long an answer may take is what it cannot find out"
+  },
+  adaptiveWithBreaker: {
+    program: policy(`{ adaptive: {}, breaker: {}, timeout: "1 second" }`),
+    says: "`adaptive` sends probes where a `breaker` would open: leave `breaker` out"
+  },
+  adaptiveWithBudget: {
+    program: policy(`{ adaptive: {}, retry: Retry.backoff(), budget: {}, timeout: "1 second" }`),
+    says: "`adaptive` pays for retries: leave `budget` out"
+  },
   gatedInPolicy: {
     program: policy("{ retry: schedule }"),
     says: "The schedule of `retry` is gated: a policy charges its own `budget`, give the budget there"
@@ -209,7 +221,7 @@ fetchUser(1).pipe(Whole.protect)`,
   },
   noParts: {
     program: policy("{}"),
-    says: "A policy needs at least one of deadline, retry, breaker, bulkhead, adaptive and timeout"
+    says: "A policy needs at least one of deadline, retry, hedge, breaker, bulkhead, adaptive and timeout"
   },
   fallbackOfNothing: {
     program: "fetchUser(1).pipe(Fallback.value(null))",

@@ -117,7 +117,7 @@ exactly<typeof isolated, Effect.Effect<Change.Change, never, Payments>>(true)
 
 exactly<
   keyof typeof Payments.control,
-  "isolate" | "mode" | "open" | "close" | "reset" | "disable" | "enable" | "resize" | "set"
+  "isolate" | "local" | "mode" | "open" | "close" | "reset" | "disable" | "enable" | "resize" | "set"
 >(true)
 exactly<typeof Payments.layer, Layer.Layer<Payments>>(true)
 exactly<ReturnType<typeof Payments.layerConfig>, Layer.Layer<Payments, Settings>>(true)

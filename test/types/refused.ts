@@ -366,6 +366,9 @@ fetchUser(1).pipe(LastNumber.protect({ key: "eu" }))
 // @ts-expect-error No error is one of Effect's own.
 findUser(1).pipe(Transient.known)
 
+// @ts-expect-error No error has this tag.
+fetchUser(1).pipe(Transient.whenTag("NotFond"))
+
 // @ts-expect-error Only objects can be marked.
 Effect.fail("down").pipe(Transient.when((error: string) => error === "down"))
 

@@ -176,3 +176,41 @@ describe("when", () => {
     })
   )
 })
+
+describe("whenTag", () => {
+  class Exited extends Schema.TaggedError<Exited>()("Exited", { code: Schema.Int }) {}
+  class NoCommand extends Schema.TaggedError<NoCommand>()("NoCommand", {}) {}
+  const fails = (error: Exited | NoCommand): Effect.Effect<never, Exited | NoCommand> => Effect.fail(error)
+
+  it.effect("marks the values of one tag for which the predicate is true, and asks it about no other error", () =>
+    Effect.gen(function* () {
+      const asked: Array<string> = []
+      for (const error of [new Exited({ code: 75 }), new Exited({ code: 1 }), new NoCommand()]) {
+        const lifted = fails(error).pipe(
+          Transient.whenTag("Exited", (error) => asked.push(error._tag) > 0 && error.code === 75, { unprocessed: true })
+        )
+        const got = yield* Effect.flip(lifted)
+        assert.strictEqual(got, error)
+        const isMarked = "code" in error && error.code === 75
+        assert.deepStrictEqual([Transient.is(got), Transient.isUnprocessed(got)], [isMarked, isMarked])
+      }
+      assert.deepStrictEqual(asked, ["Exited", "Exited"])
+    })
+  )
+
+  it.effect("marks all of the tag without a predicate, and takes the effect first too", () =>
+    Effect.gen(function* () {
+      assert.isTrue(Transient.is(yield* Effect.flip(fails(new Exited({ code: 1 })).pipe(Transient.whenTag("Exited")))))
+      assert.isFalse(Transient.is(yield* Effect.flip(Transient.whenTag(fails(new NoCommand()), "Exited"))))
+      const thrown = Transient.whenTag(fails(new Exited({ code: 1 })), "Exited", () => {
+        throw new Error("a bug of the predicate")
+      })
+      assert.isFalse(Transient.is(yield* Effect.flip(thrown)))
+    })
+  )
+
+  it("refuses a tag that is none", () => {
+    const whenTag: (tag: unknown) => unknown = Transient.whenTag as never // what plain JavaScript can call it with
+    assert.throws(() => whenTag(""), 'Transient.whenTag: the tag must be a non-empty string, got ""')
+  })
+})

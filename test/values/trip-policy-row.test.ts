@@ -130,7 +130,7 @@ describe("a bad option of a row throws a RangeError at construction that names w
   })
 
   it.each([
-    [{ last: 500 }, "there is no option last; there are minDuration"],
+    [{ last: 500 }, "there is no option last; there are minDuration, forgetAfter"],
     ["500 millis", 'options must be an object, got "500 millis"'],
     [500, "options must be an object, got 500"],
     [null, "options must be an object, got null"]

@@ -1,16 +1,19 @@
 /**
  * An interleaved harness: every round runs every subject once, in a new shuffled order, after a forced collection. So
- * whatever disturbs the machine disturbs all of them, and ratios hold where absolute figures do not.
+ * whatever disturbs the machine disturbs all of them, and ratios hold where absolute figures do not. A sample is the low percentile of
+ * short slices; a loop of integer arithmetic around each slice marks the phases in which the machine is slow, which are dropped.
  */
 import type { Holder, Row, Spread, Subject } from "./model.ts"
 
 export interface Effort {
-  /** Milliseconds that every subject runs before anything is measured, so that the compiler has seen all of them. */
+  /** Milliseconds of the processor that every subject runs before anything is measured, so that the compiler has seen all of them. */
   readonly heat: number
   readonly warmups: number
   readonly rounds: number
-  /** Milliseconds that one sample is to take. */
-  readonly sample: number
+  /** Milliseconds that one slice is to take: short, so that one in ten is free of what else runs on the machine. */
+  readonly slice: number
+  /** Slices per sample, of which a low percentile counts. */
+  readonly slices: number
   /**
    * The collection before every sample. A minor one takes less time, and leaves the code as it is; a full one also puts
    * what lives long where it will stay.
@@ -23,8 +26,16 @@ export interface Effort {
   readonly rewarm: number
 }
 
-export const quick: Effort = { heat: 100, warmups: 1, rounds: 5, sample: 8, collect: "minor", rewarm: 2 }
-export const thorough: Effort = { heat: 300, warmups: 2, rounds: 11, sample: 40, collect: "major", rewarm: 20 }
+export const quick: Effort = { heat: 100, warmups: 1, rounds: 5, slice: 0.5, slices: 16, collect: "minor", rewarm: 2 }
+export const thorough: Effort = {
+  heat: 300,
+  warmups: 2,
+  rounds: 11,
+  slice: 1,
+  slices: 40,
+  collect: "major",
+  rewarm: 20
+}
 
 export const median = (values: ReadonlyArray<number>): number => {
   const sorted = values.toSorted((a, b) => a - b)
@@ -68,9 +79,11 @@ const timed = async (subject: Subject, calls: number): Promise<number> => {
   return Number(process.hrtime.bigint() - before) / 1e6
 }
 
+/** Of the time of the processor, because on a busy machine the compiler gets its share of that only. */
 const heat = async (subject: Subject, millis: number): Promise<void> => {
-  const start = performance.now()
-  while (performance.now() - start < millis) await subject.run(subject.calls ?? 200)
+  const spent = (): number => process.cpuUsage().user / 1000
+  const start = spent()
+  while (spent() - start < millis) await subject.run(subject.calls ?? 200)
 }
 
 /** Calls that fill one sample. */
@@ -89,11 +102,11 @@ const overBare = (
   subject: Subject,
   samples: ReadonlyArray<number>,
   all: ReadonlyMap<Subject, ReadonlyArray<number>>
-): Spread | undefined => {
+): ReadonlyArray<number> | undefined => {
   if (subject.over === undefined) return undefined
   for (const [bare, theirs] of all) {
     if (bare.group === subject.group && bare.name === subject.over) {
-      return spread(samples.map((value, round) => value - (theirs[round] ?? Number.NaN)))
+      return samples.map((value, round) => value - (theirs[round] ?? Number.NaN))
     }
   }
   throw new Error(`no subject "${subject.over}" in the group "${subject.group}"`)
@@ -104,25 +117,85 @@ const rowOf = (
   count: number,
   samples: ReadonlyArray<number>,
   all: ReadonlyMap<Subject, ReadonlyArray<number>>
-): Row => ({
-  name: subject.name,
-  family: subject.family,
-  what: subject.what,
-  group: subject.group,
-  count,
-  value: spread(samples),
-  overhead: overBare(subject, samples, all)
-})
+): Row => {
+  const overheads = overBare(subject, samples, all)
+  return {
+    name: subject.name,
+    family: subject.family,
+    what: subject.what,
+    group: subject.group,
+    count,
+    value: spread(samples),
+    overhead: overheads && spread(overheads),
+    rounds: samples.map((value, round) => ({ value, overhead: overheads?.[round] }))
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Times
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** A loop that touches no memory and calls nothing, about a tenth of a millisecond long: how fast is the machine now? */
+const calibration = (): number => {
+  const before = process.hrtime.bigint()
+  let state = 1
+  for (let i = 0; i < 40_000; i++) state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0
+  const took = Number(process.hrtime.bigint() - before)
+  return state === 0 ? took + 1 : took
+}
+
+/** A slice counts if the calibration before it and the one after it took at most this much longer than those of the quiet machine. */
+const slowest = 1.25
+
+const percentile = (values: ReadonlyArray<number>, share: number): number => {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.floor(share * (sorted.length - 1))] ?? Number.NaN
+}
+
+interface Slice {
+  /** Nanoseconds per call. */
+  readonly value: number
+  /** The slower one of the calibrations around it. */
+  readonly calibration: number
+}
+
+/** A slice of a subject that chooses the number of its calls is its whole job. */
+const sample = async (subject: Subject, calls: number, slices: number): Promise<ReadonlyArray<Slice>> => {
+  const all: Array<Slice> = []
+  let before = calibration()
+  for (let slice = 0; slice < (subject.calls === undefined ? slices : 1); slice++) {
+    const took = await timed(subject, calls)
+    const after = calibration()
+    all.push({ value: (took * 1e6) / calls, calibration: Math.max(before, after) })
+    before = after
+  }
+  return all
+}
+
+/** The low percentile of a sample, of its slices in quiet phases; of all if there were none. */
+const valueOf = (slices: ReadonlyArray<Slice>, quiet: number): number => {
+  const good = slices.filter(({ calibration }) => calibration <= slowest * quiet)
+  return percentile(
+    (good.length === 0 ? slices : good).map(({ value }) => value),
+    0.1
+  )
+}
+
+export interface Times {
+  readonly rows: ReadonlyArray<Row>
+  /** The share of slices in slow phases of the machine. */
+  readonly slow: number
+}
 
 /** Nanoseconds per call. */
-export const measureTime = async (subjects: ReadonlyArray<Subject>, effort: Effort): Promise<ReadonlyArray<Row>> => {
+export const measureTime = async (subjects: ReadonlyArray<Subject>, effort: Effort): Promise<Times> => {
   const random = randomFrom(42)
   const counts = new Map<Subject, number>()
-  const samples = new Map<Subject, Array<number>>(subjects.map((subject) => [subject, []]))
+  const samples = new Map<Subject, Array<ReadonlyArray<Slice>>>(subjects.map((subject) => [subject, []]))
   for (const subject of subjects) {
     if (subject.rounds === undefined) await heat(subject, effort.heat)
   }
-  for (const subject of subjects) counts.set(subject, subject.calls ?? (await calibrate(subject, effort.sample)))
+  for (const subject of subjects) counts.set(subject, subject.calls ?? (await calibrate(subject, effort.slice)))
   collect()
   for (let round = -effort.warmups; round < effort.rounds; round++) {
     for (const subject of shuffle(subjects, random)) {
@@ -130,12 +203,22 @@ export const measureTime = async (subjects: ReadonlyArray<Subject>, effort: Effo
       const calls = counts.get(subject) ?? 1
       collect(effort.collect)
       if (subject.rounds === undefined) await heat(subject, effort.rewarm)
-      const took = await timed(subject, calls)
-      if (round >= 0) samples.get(subject)?.push((took * 1e6) / calls)
+      const slices = await sample(subject, calls, effort.slices)
+      if (round >= 0) samples.get(subject)?.push(slices)
     }
   }
-  return subjects.map((subject) => rowOf(subject, counts.get(subject) ?? 1, samples.get(subject) ?? [], samples))
+  const all = [...samples.values()].flat(2).map(({ calibration }) => calibration)
+  const quiet = percentile(all, 0.1)
+  const values = new Map(
+    Array.from(samples, ([subject, rounds]) => [subject, rounds.map((slices) => valueOf(slices, quiet))] as const)
+  )
+  const rows = subjects.map((subject) => rowOf(subject, counts.get(subject) ?? 1, values.get(subject) ?? [], values))
+  return { rows, slow: all.filter((one) => one > slowest * quiet).length / Math.max(1, all.length) }
 }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Bytes
+// ---------------------------------------------------------------------------------------------------------------------
 
 /** What fits in the young generation of a process started with {@link bytesFlags}, so that no collection falls into a sample. */
 const room = 32 * 2 ** 20
@@ -194,7 +277,16 @@ export const measureHeap = async (holders: ReadonlyArray<Holder>): Promise<Reado
     kept.length = 0
     const { family, group, name } = holder
     const what = keys === holder.keys ? holder.what : `${holder.what}; out of patience after ${keys} keys`
-    rows.push({ name, family, what, group, count: keys, value: { median: bytes, mad: 0 }, overhead: undefined })
+    rows.push({
+      name,
+      family,
+      what,
+      group,
+      count: keys,
+      value: { median: bytes, mad: 0 },
+      overhead: undefined,
+      rounds: [{ value: bytes, overhead: undefined }]
+    })
   }
   return rows
 }

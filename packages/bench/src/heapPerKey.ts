@@ -5,14 +5,17 @@ import { ourHolders } from "./tables/heap.ts"
 
 export type HeapPerKey = Readonly<Record<keyof typeof heap, number>>
 
-/** Just below a power of two: a `Map` of V8 has room for one, so its share of a key is the least and the same in every version. */
+/** Just below powers of two: a `Map` of V8 has room for one, so its share of a key is the least and the same in every version. */
 const keyCount = 2 ** 14 - 1
+/** With 50 calls for each. */
+const withTraffic = 2 ** 12 - 1
 
 const measure = async (): Promise<HeapPerKey> => {
   const keys = Array.from({ length: keyCount }, (_, i) => `tenant-${i}`)
   // The first run of everything keeps what is kept once: code, shapes, tables.
   await measureHeap(ourHolders(keys.slice(0, 100)))
-  const rows = await measureHeap(ourHolders(keys))
+  const holders = [...ourHolders(keys).slice(0, 2), ...ourHolders(keys.slice(0, withTraffic)).slice(2)]
+  const rows = await measureHeap(holders)
   const [breaker = Number.NaN, policy = Number.NaN, policyWithTraffic = Number.NaN] = rows.map(
     ({ value }) => value.median
   )

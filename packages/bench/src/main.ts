@@ -5,7 +5,7 @@ import { createRequire } from "node:module"
 import { cpus, loadavg, totalmem } from "node:os"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
-import { verdicts } from "./bars.ts"
+import { comparedBy, fresh, verdicts } from "./bars.ts"
 import type { Result, Table } from "./model.ts"
 import { merged } from "./report/figures.ts"
 import { type Circumstances, page } from "./report/page.ts"
@@ -21,6 +21,8 @@ npm run bench -- [options]
   --quick         fewer and shorter rounds: about a minute in all
   --table <name>  only this table; may be given several times
   --runs <n>      runs of everything, whose median is reported (default: 1)
+  --fresh         measures the subjects of each bar in processes of their own too; --no-fresh does not
+                  (default: a thorough run does)
   --json <file>   writes every figure of every run as JSON
   --write         writes docs/benchmarks.md and its pictures; --no-write does not
                   (default: a thorough run of all tables writes them)
@@ -42,6 +44,7 @@ const readOptions = () => {
         quick: { type: "boolean", default: false },
         table: { type: "string", multiple: true, default: [] },
         runs: { type: "string", default: "1" },
+        fresh: { type: "boolean" },
         json: { type: "string" },
         write: { type: "boolean" },
         date: { type: "string" },
@@ -78,11 +81,12 @@ if (writes && chosen.length < tables.length) fail("--write needs all tables: the
 
 const worker = fileURLToPath(new URL("worker.ts", import.meta.url))
 
-const measure = (table: Table): Promise<Result> =>
+/** Measures a table, or one subject of it. */
+const measure = (table: Table, ...subject: ReadonlyArray<string>): Promise<Result> =>
   new Promise((resolve, reject) => {
     execFile(
       process.execPath,
-      [...process.execArgv, ...flagsFor(table.kind), worker, table.name, mode],
+      [...process.execArgv, ...flagsFor(table.kind), worker, table.name, mode, ...subject],
       { maxBuffer: 2 ** 26 },
       (error, output, complaints) => {
         if (error !== null) reject(new Error(`the table ${table.name} failed:\n${complaints || error.message}`))
@@ -129,33 +133,59 @@ const circumstances: Circumstances = {
   load
 }
 
+/** The subjects of a table that its bars compare, each once. */
+const subjectsOf = (table: Table): ReadonlyArray<readonly [name: string, group: string]> => {
+  const all = fresh(table.name).flatMap(comparedBy)
+  return [...new Map(all.map(({ group = "", name }) => [`${name}\n${group}`, [name, group] as const])).values()]
+}
+
 const start = performance.now()
-const total = chosen.length * runs
+const freshTables = (options.fresh ?? mode === "thorough") ? chosen.filter(({ kind }) => kind === "time") : []
+const total = runs * (chosen.length + freshTables.reduce((sum, table) => sum + subjectsOf(table).length, 0))
 const all: Array<ReadonlyArray<Result>> = []
+const alone: Array<ReadonlyArray<Result>> = []
 let done = 0
+
+const next = (what: string): void => {
+  done += 1
+  progress(`[${done}/${total}] ${what}, ${Math.round((performance.now() - start) / 1000)} s`)
+}
+
+const complain = (error: unknown): void => {
+  progress("")
+  console.error(error instanceof Error ? error.message : String(error))
+  // The other tables are worth having; the page is not without this one.
+  process.exitCode = 1
+}
 for (let run = 1; run <= runs; run++) {
   const results: Array<Result> = []
   for (const table of chosen) {
-    done += 1
-    progress(`[${done}/${total}] ${table.name}, ${Math.round((performance.now() - start) / 1000)} s`)
-    try {
-      results.push(await measure(table))
-    } catch (error) {
-      progress("")
-      console.error(error instanceof Error ? error.message : String(error))
-      // The other tables are worth having; the page is not without this one.
-      process.exitCode = 1
-    }
+    next(table.name)
+    await measure(table).then((result) => results.push(result), complain)
   }
   all.push(results)
+  const single: Array<Result> = []
+  for (const table of freshTables) {
+    for (const [name, group] of subjectsOf(table)) {
+      next(`${table.name}, ${name} alone`)
+      await measure(table, name, group).then((result) => single.push(result), complain)
+    }
+  }
+  alone.push(single)
 }
 progress("")
 
 const results = merged(all)
-const reached = verdicts(all)
+const reached = verdicts(all, alone)
 for (const table of chosen) {
   const result = results.find((one) => one.table === table.name)
-  if (result !== undefined) console.log(tableText(table, result))
+  if (result === undefined) continue
+  console.log(tableText(table, result))
+  if ((result.slow ?? 0) > 0.5) {
+    console.log(
+      `  ${Math.round(100 * (result.slow ?? 0))} % of the slices fell into slow phases of the machine and were dropped`
+    )
+  }
 }
 const shown =
   chosen.length === tables.length ? reached : reached.filter(({ bar }) => chosen.some(({ name }) => name === bar.table))
@@ -167,7 +197,7 @@ if (load > 0.25) {
 }
 
 if (options.json !== undefined) {
-  writeFileSync(options.json, `${JSON.stringify({ ...circumstances, runs: all }, undefined, 2)}\n`)
+  writeFileSync(options.json, `${JSON.stringify({ ...circumstances, runs: all, alone }, undefined, 2)}\n`)
 }
 if (writes && process.exitCode === undefined) {
   mkdirSync("docs/benchmarks", { recursive: true })

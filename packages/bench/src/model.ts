@@ -83,12 +83,21 @@ export interface Row {
   readonly value: Spread
   /** The same above the bare subject; `undefined` for bare subjects and heap sizes. */
   readonly overhead: Spread | undefined
+  /** The value and the overhead of each round, for the confidence intervals of ratios. */
+  readonly rounds: ReadonlyArray<Round>
+}
+
+interface Round {
+  readonly value: number
+  readonly overhead: number | undefined
 }
 
 export interface Result {
   readonly table: string
   readonly kind: Table["kind"]
   readonly rows: ReadonlyArray<Row>
+  /** The share of samples that were dropped because the machine was slow; of a table of times. */
+  readonly slow?: number | undefined
 }
 
 export const unitOf = (kind: Table["kind"]): string =>

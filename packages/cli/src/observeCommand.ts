@@ -214,7 +214,7 @@ export const labFile = (folders: ReadonlyArray<string>): string | undefined => {
 }
 
 /** Runs the command of the lab with these arguments, and leaves its exit code. */
-export const runLab = (args: ReadonlyArray<string>): Effect.Effect<void> =>
+const runLab = (args: ReadonlyArray<string>): Effect.Effect<void> =>
   Effect.gen(function* () {
     const file = labFile([process.cwd(), import.meta.dirname])
     if (file === undefined) {

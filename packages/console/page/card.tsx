@@ -138,6 +138,7 @@ export const Card = ({
   const timeout = timeoutOf(policy)
   const callers = Words.callers(policy)
   const observed = would(policy)
+  const lonely = policy.fleet === undefined ? "" : Words.fleetTrouble(policy.fleet)
   const { lastError, status, troubled, unhealthy } = policy
   const isSingle = policy.keys <= 1
   const isBad = status !== "healthy"
@@ -168,6 +169,11 @@ export const Card = ({
             </li>
           ) : undefined}
         </ul>
+      )}
+      {lonely === "" ? undefined : (
+        <p class="fleet">
+          <b>Fleet</b> {lonely}.
+        </p>
       )}
       {callers === "" ? undefined : (
         <p class="callers">

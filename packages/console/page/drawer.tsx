@@ -143,6 +143,42 @@ const Would = ({ of: { would } }: { readonly of: Policy | Key }) =>
     </section>
   )
 
+const Fleet = ({ of: { fleet } }: { readonly of: Policy }) => {
+  if (fleet === undefined) return null
+  const trouble = Words.fleetTrouble(fleet)
+  const more = fleet.open - fleet.circuits.length
+  const rows = [
+    ["board", fleet.board],
+    ["in touch", fleet.inTouch ? "yes" : "no"],
+    ["last heard", fleet.heardMillis === undefined ? "never" : ago(fleet.heardMillis)],
+    ["members", count(fleet.members)],
+    ["away", count(fleet.away)],
+    ["settings differ", fleet.settingsDiffer ? "yes" : "no"],
+    ["circuits open", count(fleet.open)]
+  ] as const
+  return (
+    <section aria-label="Fleet">
+      <h3>Fleet</h3>
+      {trouble === "" ? undefined : <p class="problem">{trouble}</p>}
+      <dl class="settings">
+        {rows.map(([name, text]) => (
+          <div class="setting" key={name}>
+            <dt>{name}</dt>
+            <dd>{text}</dd>
+          </div>
+        ))}
+        {fleet.circuits.map((circuit) => (
+          <div class="setting" key={`circuit ${circuit.key}`}>
+            <dt>{circuit.key === "" ? '""' : circuit.key}</dt>
+            <dd>{Words.fleetCircuit(circuit)}</dd>
+          </div>
+        ))}
+      </dl>
+      {more > 0 ? <p class="faint">and {count(more)} more</p> : undefined}
+    </section>
+  )
+}
+
 /** The key that is looked at: the one of the link, or the only one. */
 const useChosen = (policy: Policy | undefined, route: Route, at: number, isLive: boolean): Key | undefined => {
   const only = policy?.keys === 1 && policy.circuits !== undefined ? "default" : undefined
@@ -215,6 +251,7 @@ const Body = ({
         </section>
       )}
       {policy.keys > 1 ? <Keys policy={policy} at={state.at} isLive={isLive} chosen={route.key} /> : undefined}
+      <Fleet of={policy} />
       <Would of={one ?? policy} />
       <Settings acting={acting} policy={policy} />
       <section aria-label="History">

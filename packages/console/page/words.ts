@@ -1,7 +1,7 @@
 /** What the numbers mean, in sentences. */
 import type { Change as Core } from "effect-resilience"
-import type { Circuit, Key, Policy, Status } from "../src/State.ts"
-import { count, duration, list, percent, plural, until } from "./format.ts"
+import type { Circuit, Fleet, Key, Policy, Status } from "../src/State.ts"
+import { ago, count, duration, list, percent, plural, until } from "./format.ts"
 
 type Change = Core.Change
 type Difference = Core.Difference
@@ -76,6 +76,22 @@ export const reason = (key: Key, override: Change | undefined, now: number): str
   }
   const near = circuit?.figures === undefined ? undefined : evidence({ figures: circuit.figures })
   return circuit === undefined ? "healthy" : `closed${near === undefined ? "" : ` · ${near}`}`
+}
+
+/** Why a process is no good member of its fleet; empty if it is one. */
+export const fleetTrouble = ({ board, heardMillis, inTouch, settingsDiffer }: Fleet): string => {
+  if (!inTouch) {
+    const heard = heardMillis === undefined ? "nothing was heard of it yet" : `last heard ${ago(heardMillis)}`
+    return `out of touch with the board (${board}), ${heard}: this process decides alone`
+  }
+  return settingsDiffer ? "members have other settings of what is shared" : ""
+}
+
+/** `open, 2 s left · opened by fleet: 10 of 10 calls failed, witnesses 2, bad 2`. */
+export const fleetCircuit = ({ evidence: found, leftMillis, probe, state }: Fleet["circuits"][number]): string => {
+  const who = probe ? "this process probes" : "another member probes"
+  const why = found === undefined ? undefined : evidence({ evidence: found })
+  return `${state === "open" ? "open" : who}, ${duration(leftMillis)} left${why === undefined ? "" : ` · opened by ${why}`}`
 }
 
 /** What the callers of a policy got in the last minute. */

@@ -159,6 +159,39 @@ export interface Minute {
 }
 
 /**
+ * The fleet of a policy that shares, as this process knows it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Fleet {
+  /** What keeps the board. */
+  readonly board: string
+  /** Whether news still binds: a process that is out of touch decides alone. */
+  readonly inTouch: boolean
+  /** Members in touch with the board, this process included, and those that it has not heard of for some seconds; as last told. */
+  readonly members: number
+  readonly away: number
+  /** Time since the last news; left out before the first. */
+  readonly heardMillis?: number
+  /** Whether members have other settings of what is shared, as during a deploy. */
+  readonly settingsDiffer: boolean
+  /** Circuits that the fleet has open, as last told. */
+  readonly open: number
+  /** The first 20 of them. */
+  readonly circuits: ReadonlyArray<{
+    readonly key: string
+    /** `"probing"`: one member probes for all. */
+    readonly state: "open" | "probing"
+    readonly leftMillis: number
+    /** Whether this process is the one that probes. */
+    readonly probe: boolean
+    /** Why the fleet opened it, with the number of witnesses; left out if this process was not told. */
+    readonly evidence?: Rejection.Evidence
+  }>
+}
+
+/**
  * One live policy, all keys together, with its most troubled keys.
  *
  * @category models
@@ -177,6 +210,8 @@ export interface Policy extends Figures {
   readonly circuits?: Readonly<Record<Event.CircuitState, number>>
   /** Keys in memory. */
   readonly keys: number
+  /** The fleet of a policy that shares; left out for others. */
+  readonly fleet?: Fleet
   /** Up to 5 keys that are not healthy, the worst first. */
   readonly troubled: ReadonlyArray<Key>
   /** Keys that are not healthy. */

@@ -1,5 +1,6 @@
 /** Processes that live as long as their scope, and whose early end is a failure. */
 import { type ChildProcess, fork } from "node:child_process"
+import { extname } from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
@@ -24,15 +25,19 @@ const kill = (child: ChildProcess): Effect.Effect<void> =>
     child.kill("SIGKILL")
   })
 
+/** Beside this module, a source or a bundle as it is. */
+const pathOf = (program: string): string =>
+  fileURLToPath(new URL(`./${program}${extname(import.meta.url)}`, import.meta.url))
+
 export const spawn = Effect.fnUntraced(function* <Message, Order extends object>(
-  file: string,
+  program: string,
   args: ReadonlyArray<string>,
   name: string,
   onMessage: (message: Message) => void
 ) {
   const ended = yield* Deferred.make<never, ChildEnded>()
   const child = yield* Effect.acquireRelease(
-    Effect.sync(() => fork(fileURLToPath(new URL(file, import.meta.url)), args, { stdio: ["ignore", 2, 2, "ipc"] })),
+    Effect.sync(() => fork(pathOf(program), args, { stdio: ["ignore", 2, 2, "ipc"] })),
     kill
   )
   const fail = (how: string) => Deferred.doneUnsafe(ended, Effect.fail(new ChildEnded({ message: `${name} ${how}` })))

@@ -42,18 +42,13 @@ const pair = Effect.fnUntraced(function* (
   const ready = yield* Deferred.make<void>()
   const upstreamDone = yield* Deferred.make<void>()
   const clientDone = yield* Deferred.make<void>()
-  const upstream = yield* spawn<FromUpstream, Start | Begin>(
-    "./upstream.ts",
-    [],
-    `the upstream of ${name}`,
-    (message) => {
-      if (message._tag === "Ready") return void Deferred.doneUnsafe(port, Effect.succeed(message.port))
-      seen.received = message.received
-      if (message.last) Deferred.doneUnsafe(upstreamDone, Effect.void)
-    }
-  )
+  const upstream = yield* spawn<FromUpstream, Start | Begin>("upstream", [], `the upstream of ${name}`, (message) => {
+    if (message._tag === "Ready") return void Deferred.doneUnsafe(port, Effect.succeed(message.port))
+    seen.received = message.received
+    if (message.last) Deferred.doneUnsafe(upstreamDone, Effect.void)
+  })
   const args = [name, ...(name === "policy" && onMetrics !== undefined ? ["--metrics"] : [])]
-  const client = yield* spawn<FromClient, Start | Begin>("./client.ts", args, `the client ${name}`, (message) => {
+  const client = yield* spawn<FromClient, Start | Begin>("client", args, `the client ${name}`, (message) => {
     if (message._tag === "Ready") {
       if (message.metrics !== undefined) onMetrics?.(message.metrics)
       return void Deferred.doneUnsafe(ready, Effect.void)

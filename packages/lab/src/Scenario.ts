@@ -150,6 +150,11 @@ export const Scenario = Schema.Struct({
    * slot while it is in progress, and waits for a slot for at most `wait`, which is part of its timeout.
    */
   pool: Schema.optionalKey(Schema.Struct({ slots: integer(1, 100_000), wait: Schema.optionalKey(PositiveMillis) })),
+  /**
+   * Calls a second that the dependency accepts, all shards together. It refuses the others of that second at once, and asks their
+   * callers to come back in the next one: status 429 with `Retry-After`.
+   */
+  quota: Schema.optionalKey(between(0.001, 1_000_000)),
   /** Whether the dependency stops the work when the client hangs up. Most do not. */
   cancels: by(Schema.Boolean, false),
   /** The service time. */

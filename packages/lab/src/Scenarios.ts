@@ -150,3 +150,130 @@ export const all = {
     faults: [{ kind: "down", lasts: "30 seconds" }]
   }
 } satisfies Readonly<Record<string, Input>>
+
+/**
+ * Further scenarios, which no default was chosen by: what write-ups of outages tell of, and what the named ones leave out.
+ *
+ * **Details** A run without `--scenario` leaves them out, and so does the table of outcomes.
+ *
+ * **Example** (Calls above a quota)
+ *
+ * ```ts
+ * import { Scenario, Scenarios } from "@effect-resilience/lab"
+ *
+ * Scenario.make(Scenarios.more.X7).quota // => 1000
+ * ```
+ *
+ * @category scenarios
+ * @since 0.1.0
+ */
+export const more = {
+  X1: {
+    name: "X1",
+    title: "slower in steps: 1.2, 2, 3 and 5 times, 8 s each",
+    faults: [
+      { kind: "slow", factor: 1.2, lasts: "8 seconds" },
+      { kind: "slow", factor: 2, at: "8 seconds", lasts: "8 seconds" },
+      { kind: "slow", factor: 3, at: "16 seconds", lasts: "8 seconds" },
+      { kind: "slow", factor: 5, at: "24 seconds", lasts: "8 seconds" }
+    ]
+  },
+  X2: {
+    name: "X2",
+    title: "a zone: 5 of 20 hosts down for 30 s",
+    shards: 20,
+    workers: 40,
+    rate: 2400,
+    faults: [{ kind: "down", lasts: "30 seconds", shards: [0, 1, 2, 3, 4] }]
+  },
+  X3: {
+    name: "X3",
+    title: "S2b with 1,000 clients",
+    clients: 1000,
+    faults: [{ kind: "errors", rate: 0.4, lasts: "30 seconds" }]
+  },
+  X4: {
+    name: "X4",
+    title: "S5 with 1,000 clients",
+    clients: 1000,
+    faults: [{ kind: "surge", factor: 4000 / 1400, lasts: "10 seconds" }]
+  },
+  X5: {
+    name: "X5",
+    title: "S7b with 1,000 clients",
+    clients: 1000,
+    faults: [
+      { kind: "down", lasts: "30 seconds" },
+      { kind: "cold", factor: 4, keys: 5000, at: "30 seconds", lasts: "15 seconds" }
+    ]
+  },
+  X6: {
+    name: "X6",
+    title: "bursts: ten times the calls for 200 ms, every 2 s, 15 times",
+    rate: 700,
+    faults: [{ kind: "surge", factor: 10, lasts: "200 millis", every: "2 seconds", times: 15 }]
+  },
+  X7: {
+    name: "X7",
+    title: "a quota: 1,000 calls a second of 1,400, the rest is refused with Retry-After",
+    quota: 1000,
+    warmUp: "5 seconds",
+    window: "30 seconds",
+    after: "5 seconds"
+  },
+  X8: {
+    name: "X8",
+    title: "long work: 20 s on average, 3 times as slow for 3 minutes",
+    rate: 5,
+    clients: 10,
+    workers: 140,
+    queue: 500,
+    service: { kind: "lognormal", mean: "20 seconds", sigma: 0.6 },
+    rtt: "50 millis",
+    timeout: "2 minutes",
+    deadline: "5 minutes",
+    warmUp: "3 minutes",
+    after: "6 minutes",
+    faults: [{ kind: "slow", factor: 3, lasts: "3 minutes" }]
+  },
+  X9: {
+    name: "X9",
+    title: "one call a minute, 20 % errors for half a day",
+    rate: 1 / 60,
+    clients: 1,
+    workers: 2,
+    service: { kind: "exponential", mean: "1 second" },
+    timeout: "10 seconds",
+    deadline: "30 seconds",
+    warmUp: "2 hours",
+    after: "1 hour",
+    faults: [{ kind: "errors", rate: 0.2, lasts: "12 hours" }]
+  },
+  X10: {
+    name: "X10",
+    title: "3 connections a process, and the dependency 5 times as slow for 30 s",
+    workers: 40,
+    pool: { slots: 3, wait: "200 millis" },
+    timeout: "400 millis",
+    faults: [{ kind: "slow", factor: 5, lasts: "30 seconds" }]
+  },
+  X11: {
+    name: "X11",
+    title: "S3 with one client",
+    clients: 1,
+    faults: [{ kind: "slow", factor: 20, lasts: "30 seconds" }]
+  },
+  X12: {
+    name: "X12",
+    title: "a healthy day at 90 % of the capacity, 1,000 clients, some work takes ten times as long",
+    rate: 720,
+    clients: 1000,
+    workers: 8,
+    queue: 800,
+    service: { kind: "lognormal", mean: "10 millis", sigma: 1.2 },
+    timeout: "100 millis",
+    deadline: "500 millis",
+    window: "30 seconds",
+    after: "10 seconds"
+  }
+} satisfies Readonly<Record<string, Input>>

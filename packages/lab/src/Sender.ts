@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { Policy, Propagation, Retry, type Stats, Transient } from "effect-resilience"
 import * as Distribution from "./Distribution.ts"
@@ -15,13 +16,13 @@ import type * as Trace from "./Trace.ts"
 /**
  * Why an attempt failed: `refused` by a dependency that is down, `failed` after the work, `full` because the queue was
  * full, `dropped` from the queue because it had waited too long, `pool` because no slot of the client process was free
- * in time, `timeout` because there was no response in time (only of {@link Call.limited}). An attempt that failed in
+ * in time, `quota` because the calls of this second were spent, `timeout` because there was no response in time (only of {@link Call.limited}). An attempt that failed in
  * the next tier is `failed` in this one.
  *
  * @category models
  * @since 0.1.0
  */
-export type Reason = "refused" | "failed" | "full" | "dropped" | "pool" | "timeout"
+export type Reason = "refused" | "failed" | "full" | "dropped" | "pool" | "quota" | "timeout"
 
 /**
  * The failure of an attempt, as the client sees it. Every failure is transient.
@@ -33,9 +34,17 @@ export class Failure implements Transient.Transient {
   readonly _tag = "Failure"
   readonly [Transient.TypeId] = "transient"
   readonly reason: Reason
+  /** The time that the dependency asks the caller to wait; of `quota`. */
+  readonly retryAfter: Duration.Duration | undefined
 
-  constructor(reason: Reason) {
+  constructor(reason: Reason, retryAfter?: Duration.Duration) {
     this.reason = reason
+    this.retryAfter = retryAfter
+  }
+
+  /** Whether the dependency is available and asks for fewer calls. */
+  get throttled(): boolean {
+    return this.reason === "quota"
   }
 }
 

@@ -53,7 +53,8 @@ export const Kind = Schema.Literals([
   "Bulkhead",
   "RetryBudget",
   "StaleFallback",
-  "TokenBudget"
+  "TokenBudget",
+  "Fuse"
 ])
 
 /**

@@ -286,7 +286,12 @@ export interface ConfigValues {
    * one part of it must have.
    */
   readonly trip?:
-    | { readonly type: "consecutive"; readonly failures: number; readonly minDuration?: Duration.Duration }
+    | {
+        readonly type: "consecutive"
+        readonly failures: number
+        readonly minDuration?: Duration.Duration
+        readonly forgetAfter?: Duration.Duration
+      }
     | ({ readonly type: "failureRate" } & WindowValues)
     | ({ readonly type: "slowCallRate"; readonly slowerThan: Duration.Duration } & WindowValues)
     | ({ readonly type?: never } & TripNumbers & WindowValues)
@@ -342,6 +347,7 @@ export type TripValues =
       readonly type?: "consecutive" | "failureRate" | "slowCallRate" | undefined
       readonly failures?: number | undefined
       readonly minDuration?: Duration.Input | undefined
+      readonly forgetAfter?: Duration.Input | undefined
       readonly slowerThan?: Duration.Input | undefined
       readonly threshold?: number | undefined
       readonly window?: Duration.Input | undefined
@@ -352,6 +358,7 @@ export type TripValues =
 interface TripNumbers {
   readonly failures?: number
   readonly minDuration?: Duration.Duration
+  readonly forgetAfter?: Duration.Duration
   readonly slowerThan?: Duration.Duration
 }
 

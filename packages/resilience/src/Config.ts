@@ -31,7 +31,7 @@ export type Path = string | ConfigProvider.Path
  * **Details** The names below the path:
  *
  * - `trip.type`: `consecutive`, `failureRate` or `slowCallRate`, and beside it the options of that trip policy; without it `trip.failures`,
- *   `trip.minDuration`, `trip.threshold`, `trip.window`, `trip.calls`, `trip.minimumCalls` and `trip.slowerThan` are other numbers for the one
+ *   `trip.minDuration`, `trip.forgetAfter`, `trip.threshold`, `trip.window`, `trip.calls`, `trip.minimumCalls` and `trip.slowerThan` are other numbers for the one
  *   part of the trip policy of the class that has them
  * - `openFor`: how long the first opening lasts; growth and jitter keep the values of the class
  * - `openForFactor`, `openForMax`, `openForJitter`: the growth and the jitter

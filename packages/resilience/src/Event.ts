@@ -154,6 +154,22 @@ export interface TimedOut extends Base<"TimedOut"> {
 }
 
 /**
+ * Emitted when a hedge has ended: the second attempt that was started beside a slow first one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Hedged extends Base<"Hedged"> {
+  /**
+   * `"won"`: its result is that of the call. `"lost"`: the first attempt was faster, or both failed. `"undecided"`: the call was
+   * interrupted, or the policy only observes.
+   */
+  readonly result: "won" | "lost" | "undecided"
+  /** How long the first attempt had run when the hedge started. */
+  readonly delay: Duration.Duration
+}
+
+/**
  * Emitted when a fallback replaced an error.
  *
  * @category models
@@ -193,6 +209,91 @@ export interface LimitChanged extends Base<"LimitChanged"> {
 }
 
 /**
+ * Emitted when a policy that shares has heard nothing of its board for 2.5 seconds, or could not reach it from the start: from now on it
+ * decides as if it were alone.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BoardLost extends Base<"BoardLost"> {
+  /** `"(all)"`. */
+  readonly key: string
+  /** What keeps the board. */
+  readonly board: string
+}
+
+/**
+ * Emitted when a board that was lost has answered again.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BoardFound extends Base<"BoardFound"> {
+  /** `"(all)"`. */
+  readonly key: string
+  /** What keeps the board. */
+  readonly board: string
+  /** Time since it was lost. */
+  readonly away: Duration.Duration
+}
+
+/**
+ * Emitted when a policy was told that its fleet has opened the circuit of a key, whether it has called the key or not.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FleetOpened extends Base<"FleetOpened"> {
+  /** Time until the opening of the fleet is over. */
+  readonly openFor: Duration.Duration
+  /** The calls and failures of all members, the witnesses with calls, and those of them with bad evidence. */
+  readonly evidence: Evidence
+}
+
+/**
+ * Emitted when this process was given the lease for the probe of its fleet: its next call of the key is the probe.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProbeLeased extends Base<"ProbeLeased"> {
+  /** Time until the lease is over. */
+  readonly lease: Duration.Duration
+}
+
+/**
+ * Emitted when this process gives permits of its fleet back because the members want more than there are.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ShareLowered extends Base<"ShareLowered"> {
+  /** Calls that this process may run now. */
+  readonly permits: number
+  /** Calls that it might run before. */
+  readonly before: number
+}
+
+/**
+ * Emitted when members of the fleet have other settings of what is shared, as during a deploy.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SettingsDiffered extends Base<"SettingsDiffered"> {
+  /** `"(all)"`. */
+  readonly key: string
+}
+
+/**
+ * What a policy that shares emits of its fleet.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type OfFleet = BoardLost | BoardFound | FleetOpened | ProbeLeased | ShareLowered | SettingsDiffered
+
+/**
  * Emitted by a stream that fell behind, in place of the events that it lost. `policy`, `key` and `at` are those of the
  * first of them.
  *
@@ -205,7 +306,7 @@ export interface EventsLost extends Base<"EventsLost"> {
 }
 
 /**
- * Every event but {@link Observed} itself.
+ * What enforcement emits of calls and circuits.
  *
  * @category models
  * @since 0.1.0
@@ -219,6 +320,7 @@ export type Decided =
   | FailureIgnored
   | BudgetExhausted
   | TimedOut
+  | Hedged
   | FallbackUsed
 
 /**
@@ -240,7 +342,7 @@ export interface Observed extends Base<"Observed"> {
  * @category models
  * @since 0.1.0
  */
-export type Event = Decided | Changed | Observed | EventsLost
+export type Event = Decided | Changed | Observed | OfFleet | EventsLost
 
 /**
  * The property key that identifies a hub.

@@ -69,6 +69,8 @@ export interface Entry {
   readonly stats: Effect.Effect<ReadonlyArray<Stats.Stats>>
   /** The durations of its attempts since it was created, as a histogram; `undefined` for a kind that makes no attempts. */
   readonly durations: Effect.Effect<Stats.Durations> | undefined
+  /** What its fleet has told, as `policy.fleet`; it yields `undefined` for a policy that shares nothing. */
+  readonly fleet: Effect.Effect<Stats.Fleet | undefined>
   /** Its events, from the moment the stream is run; those of a stale fallback are in `Event.stream` only. */
   readonly events: Stream.Stream<Event.Event>
   /** The commands that the policy has the parts for. `set` takes the values of its kind, as data. */
@@ -165,6 +167,7 @@ export const layer: Layer.Layer<never> = Layer.fresh(Layer.sync(CurrentRegistry,
 interface Members {
   readonly allStats?: Effect.Effect<ReadonlyArray<Stats.Stats>>
   readonly durations?: Effect.Effect<Stats.Durations>
+  readonly fleet?: Effect.Effect<Stats.Fleet | undefined>
   readonly events?: Stream.Stream<Event.Event>
   readonly control?: Control
   readonly resize?: Policy.Control["resize"]
@@ -185,7 +188,7 @@ export const toEntry = ({ desk, kind, name, number, policy, settings }: Instance
   // What is registered are the members that `make` returns.
   const members = policy() as Members | undefined
   if (members === undefined) return []
-  const { allStats = none, durations, events = Stream.empty, restore, snapshot } = members
+  const { allStats = none, durations, events = Stream.empty, fleet = Effect.undefined, restore, snapshot } = members
   return [
     {
       name,
@@ -194,6 +197,7 @@ export const toEntry = ({ desk, kind, name, number, policy, settings }: Instance
       settings,
       stats: allStats,
       durations,
+      fleet,
       events,
       control: controlOf(members, desk()),
       snapshot,

@@ -1,7 +1,7 @@
 /**
  * Combines everything that one dependency needs, in the one order that is safe.
  *
- * Outermost first: deadline, retry with its budget, circuit breaker, bulkhead, timeout, call. No permit is held during a delay, a
+ * Outermost first: deadline, retry with its budget, hedge, circuit breaker, bulkhead, timeout, call. No permit is held during a delay, a
  * full bulkhead never counts against the dependency, no probe waits in a queue, and each attempt is one outcome. The error type
  * shows only what is configured. For another order compose the single policies with `pipe`.
  *
@@ -30,6 +30,7 @@ import * as Instances from "./engine/instances.ts"
 import * as Keyed from "./engine/keyed.ts"
 import { checkMode, type ModeSettings } from "./engine/modes.ts"
 import { PolicyCall, PolicyEngine, type PolicySettings } from "./engine/policy.ts"
+import { Hedger } from "./engine/policyHedge.ts"
 import { PolicyHold, permitOf } from "./engine/policyHold.ts"
 import * as Protecting from "./engine/protect.ts"
 import { Reporter } from "./engine/reporter.ts"
@@ -41,6 +42,7 @@ import * as Snapshots from "./engine/snapshots.ts"
 import * as Streams from "./engine/stream.ts"
 import type { Counts } from "./engine/sums.ts"
 import { watch } from "./engine/watchConfig.ts"
+import * as Hedge from "./Hedge.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Rejection from "./Rejection.ts"
 import * as Retry from "./Retry.ts"
@@ -67,7 +69,8 @@ import { defaultKey } from "./Types.ts"
  * |---|---|---|
  * | `deadline` | time for the whole call | |
  * | `retry` | a schedule, or one with options | |
- * | `budget` | how many retries are allowed | see `RetryBudget.Options` |
+ * | `budget` | how many retries and hedges are allowed | see `RetryBudget.Options` |
+ * | `hedge` | when a second attempt starts beside a slow first one | `"p95"`, see `Hedge.PolicyOptions` |
  * | `breaker` | a circuit per key | see `CircuitBreaker.Options` |
  * | `bulkhead` | permits per key | `maxConcurrent` is required |
  * | `adaptive` | in place of breaker, bulkhead and budget: a limit, paced probes and priced retries that it finds itself | `{ wait: true }`; needs `timeout` |
@@ -86,6 +89,12 @@ export interface Options {
   readonly deadline?: Duration.Input | undefined
   /** When to retry. Not a gated schedule: the policy charges its own `budget`. */
   readonly retry?: Types.InfallibleSchedule | RetryOptions | undefined
+  /**
+   * When a second attempt starts beside a slow first one, for calls that may run twice at the same time. The first success is the
+   * result, and both attempts have a permit and an outcome of their own. Each hedge takes a token of the `budget`, which is required
+   * beside a `retry`; without a `retry` it is a budget with its defaults. With `adaptive` its tokens pay.
+   */
+  readonly hedge?: Hedge.PolicyOptions | undefined
   /**
    * How many retries are allowed: a budget of this policy alone, or the service of one that several policies share. With
    * `per: "key"` each key has a balance of its own, within the limits of `keys`.
@@ -211,6 +220,11 @@ export interface ProtectOptions extends Outcome.Classification {
    * as `unprocessedOnly` does for all calls. Default: as the policy.
    */
   readonly retry?: false | "unprocessed" | undefined
+  /**
+   * Whether the effect may run twice at the same time, so that a policy with a `hedge` may hedge it. A call with `retry` is never
+   * hedged. Default: as the `hedge` of the policy says, which is `false` unless set.
+   */
+  readonly idempotent?: boolean | undefined
 }
 
 /**
@@ -261,6 +275,8 @@ export interface ConfigValues {
   readonly rollout?: { readonly percent?: number }
   readonly deadline?: Duration.Duration
   readonly timeout?: Duration.Duration
+  /** `after` is a duration, or a percentage such as `p95`. */
+  readonly hedge?: { readonly after?: Hedge.After; readonly idempotent?: boolean }
   readonly retry?: RetryConfigValues
   readonly budget?: RetryBudget.ConfigValues
   readonly breaker?: CircuitBreaker.ConfigValues
@@ -399,6 +415,7 @@ export type Sensible<O> = Types.First<
       | "bulkhead"
       | "adaptive"
       | "budget"
+      | "hedge"
       | "probes"
       | "openFor"
       | "keys"
@@ -417,12 +434,18 @@ export type Sensible<O> = Types.First<
             : "The schedule of `retry` needs a service: a policy takes a schedule that needs none",
     IsSure<O, "adaptive"> extends true ? FitsAdaptive<O> : unknown,
     IsGiven<O, "budget"> extends true
-      ? IsGiven<O, "retry"> extends true
+      ? true extends IsGiven<O, "retry"> | IsGiven<O, "hedge">
         ? unknown
         : "A `budget` pays for retries: give `retry` too, or leave `budget` out"
-      : [PartsOf<O>] extends [never]
-        ? "A policy needs at least one of deadline, retry, breaker, bulkhead, adaptive and timeout"
-        : unknown
+      : IsGiven<O, "hedge"> extends true
+        ? IsGiven<O, "retry"> extends true
+          ? IsGiven<O, "adaptive"> extends true
+            ? unknown
+            : "A `hedge` beside a `retry` needs a `budget`, which pays for both"
+          : unknown
+        : [PartsOf<O>] extends [never]
+          ? "A policy needs at least one of deadline, retry, hedge, breaker, bulkhead, adaptive and timeout"
+          : unknown
   ]
 >
 
@@ -590,6 +613,11 @@ export interface ApplyStream<P extends Part, Rules, R2> {
  * @since 0.1.0
  */
 export interface Control<R = never> extends Omit<CircuitBreaker.Control<R>, "set"> {
+  /**
+   * The same commands for this process only, although the policy shares its breaker with a fleet. A command that the fleet is given
+   * later holds here too.
+   */
+  readonly local: Omit<CircuitBreaker.Control<R>, "set">
   /** Changes the permits of a key, an integer >= 1; without a key, those of all keys, those to come included. */
   readonly resize: (maxConcurrent: number, target?: Change.Target) => Effect.Effect<Change.Change, never, R>
   /**
@@ -636,6 +664,7 @@ export interface Values {
   readonly rollout?: { readonly percent?: number | undefined } | undefined
   readonly deadline?: Duration.Input | undefined
   readonly timeout?: Duration.Input | undefined
+  readonly hedge?: Hedge.PolicyOptions | undefined
   readonly retry?: RetryValues | undefined
   /** Those of the policy's own budget: a shared one is set through its own `control`. */
   readonly budget?: RetryBudget.Values | undefined
@@ -885,6 +914,7 @@ const resolveMode = (where: string, { mode, rollout }: Options): ModeSettings =>
 const optionNames = [
   "deadline",
   "retry",
+  "hedge",
   "budget",
   "breaker",
   "bulkhead",
@@ -906,14 +936,17 @@ const resolve = (name: string, options: Options): PolicySettings => {
   const inBreaker = Check.inside(where, "breaker")
   const inBulkhead = Check.inside(where, "bulkhead")
   Check.noUnknown(where, options, optionNames)
-  const { adaptive, breaker, budget, bulkhead, deadline, retry, timeout } = options
-  if ([adaptive, breaker, bulkhead, deadline, retry, timeout].every((part) => part === undefined)) {
+  const { adaptive, breaker, budget, bulkhead, deadline, hedge, retry, timeout } = options
+  if ([adaptive, breaker, bulkhead, deadline, hedge, retry, timeout].every((part) => part === undefined)) {
     throw new RangeError(
-      `${where}: give at least one of deadline, retry, breaker, bulkhead, adaptive and timeout, got none`
+      `${where}: give at least one of deadline, retry, hedge, breaker, bulkhead, adaptive and timeout, got none`
     )
   }
-  if (budget !== undefined && retry === undefined) {
+  if (budget !== undefined && retry === undefined && hedge === undefined) {
     throw new RangeError(`${where}: budget pays for retries and needs retry, got none`)
+  }
+  if (hedge !== undefined && retry !== undefined && budget === undefined && adaptive === undefined) {
+    throw new RangeError(`${where}: hedge beside retry needs budget, which pays for both, got none`)
   }
   if (breaker !== undefined) {
     Check.noUnknown(inBreaker, breaker, CircuitBreaker.circuitOptionNames)
@@ -943,11 +976,12 @@ const resolve = (name: string, options: Options): PolicySettings => {
         ? undefined
         : resolveRetry(where, retry, adaptive === undefined ? undefined : adaptiveBackoff(limits.deadline)),
     retryWhen: retry !== undefined && "retryWhen" in retry ? retry.retryWhen : undefined,
+    ...(hedge === undefined ? {} : { hedge: Hedge.resolvePart(Check.inside(where, "hedge"), hedge) }),
     budget:
-      budget === undefined || isService(budget)
+      isService(budget) || (budget === undefined && (hedge === undefined || adaptive !== undefined))
         ? undefined
         : {
-            ...resolveBudget(Check.inside(where, "budget"), budget, keys),
+            ...resolveBudget(Check.inside(where, "budget"), budget === undefined ? {} : budget, keys),
             ...(shared?.budget === true ? { sharedFloor: true } : {})
           },
     keys,
@@ -961,12 +995,21 @@ const resolve = (name: string, options: Options): PolicySettings => {
 }
 
 /** What is shared of a policy. */
-const resolveShared = (where: string, { breaker, budget, shared }: Options): Shared.Settings | undefined => {
+const resolveShared = (where: string, options: Options): Shared.Settings | undefined => {
+  const { breaker, budget, bulkhead, deadline, shared, timeout } = options
   if (shared === undefined) return undefined
   const here = Check.inside(where, "shared")
   const settings = Shared.resolve(here, shared)
   if (settings.breaker !== undefined && breaker === undefined) {
     throw new RangeError(`${here}: breaker needs the breaker of the policy, got none`)
+  }
+  if (settings.bulkhead !== undefined && bulkhead === undefined) {
+    throw new RangeError(`${here}: bulkhead needs the bulkhead of the policy, got none`)
+  }
+  if (settings.bulkhead !== undefined && timeout === undefined && deadline === undefined) {
+    throw new RangeError(
+      `${here}: bulkhead needs a timeout or a deadline, so that a call ends before the lease of its permit`
+    )
   }
   if (settings.budget && (budget === undefined || isService(budget) || !(Number(budget.minPerSecond) > 0))) {
     throw new RangeError(`${here}: budget needs a budget of the policy's own with minPerSecond above 0, got none`)
@@ -998,6 +1041,7 @@ const build = <O>(
     const created = Instances.create(origin, module, name, described(settings), (hub, desk) => {
       const reporter = new Reporter(name, Event.makeHub(), hub)
       const engine = new PolicyEngine(where, reporter, settings, shared, Timeout.timedOut, instance)
+      if (settings.hedge !== undefined) engine.hedging = new Hedger(engine, false)
       steer = new Steer(engine)
       joining = engine
       const tuner = new Tuner({
@@ -1075,7 +1119,7 @@ const refuseLive = (where: string, { breaker, retry }: ConfigValues, options: Op
 }
 
 /** The options of one call. */
-const callOptionNames = [...Protecting.callOptionNames, "retry"]
+const callOptionNames = [...Protecting.callOptionNames, "retry", "idempotent"]
 
 const readSnapshot = Snapshots.reader(Snapshot)
 
@@ -1097,7 +1141,8 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine, tuned: Tuned): Po
       callOptionNames
     ) as ProtectStream<P, Rules, never>,
     acquire: (options) => {
-      const call = { classify: undefined, key: Protecting.keyOf(where, "acquire", options), retry: false } as const
+      const key = Protecting.keyOf(where, "acquire", options)
+      const call = { classify: undefined, key, retry: false, idempotent: false } as const
       return Effect.map(
         inScope(() => new PolicyHold(engine, undefined, Effect.void, call)),
         (hold) => permitOf(Check.inside(where, "Permit.fail"), hold)
@@ -1114,6 +1159,7 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine, tuned: Tuned): Po
     events: Event.streamFrom(engine.reporter.local),
     control: {
       ...Changes.circuitCommands(where, desk),
+      local: Changes.circuitCommands(where, desk, "control.local"),
       resize: Changes.resizeCommand(Check.inside(where, "control.resize"), desk),
       set: setCommand(Check.inside(where, "control.set"), tuned),
       mode: (mode, target) => {
@@ -1257,6 +1303,7 @@ export interface Decisions {
   /** Calls rejected, or ended by the deadline, by the tag of the rejection. */
   readonly rejections: Readonly<Record<Rejection.Rejection["_tag"], number>>
   readonly retries: number
+  readonly hedges: number
   /** Calls on which the retry gave up. */
   readonly giveUps: number
   /** Attempts that the timeout ended. */
@@ -1331,6 +1378,7 @@ const decisionsOf = (counts: Counts): Decisions => ({
     DeadlineExceeded: counts.deadlineExceeded
   },
   retries: counts.retries,
+  hedges: counts.hedges,
   giveUps:
     counts.gaveUpAttempts +
     counts.gaveUpBudget +
@@ -1348,6 +1396,7 @@ const minus = (a: Decisions, b: Decisions): Decisions => ({
     DeadlineExceeded: a.rejections.DeadlineExceeded - b.rejections.DeadlineExceeded
   },
   retries: a.retries - b.retries,
+  hedges: a.hedges - b.hedges,
   giveUps: a.giveUps - b.giveUps,
   timeouts: a.timeouts - b.timeouts,
   openings: a.openings - b.openings
@@ -1577,6 +1626,14 @@ export const Service =
         reset: inContext.call((policy) => policy.control.reset),
         disable: inContext.call((policy) => policy.control.disable),
         enable: inContext.call((policy) => policy.control.enable),
+        local: {
+          isolate: inContext.call((policy) => policy.control.local.isolate),
+          open: inContext.call((policy) => policy.control.local.open),
+          close: inContext.call((policy) => policy.control.local.close),
+          reset: inContext.call((policy) => policy.control.local.reset),
+          disable: inContext.call((policy) => policy.control.local.disable),
+          enable: inContext.call((policy) => policy.control.local.enable)
+        },
         resize: inContext.call((policy) => policy.control.resize),
         mode: inContext.call((policy) => policy.control.mode),
         set: inContext.call((policy) => policy.control.set)

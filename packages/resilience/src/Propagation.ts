@@ -15,6 +15,7 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
+import * as Importance from "./engine/criticality.ts"
 import * as Deadline from "./engine/deadline.ts"
 import * as Left from "./engine/left.ts"
 import type { PolicyEngine } from "./engine/policy.ts"
@@ -135,7 +136,7 @@ const parseAttempt = whole(1, mostAttempts)
 const parseRetries = whole(0, mostRetries)
 
 const parseCriticality: Parse = (text) => {
-  const rank = (Current.criticalities as ReadonlyArray<string>).indexOf(text.toLowerCase())
+  const rank = (Importance.criticalities as ReadonlyArray<string>).indexOf(text.toLowerCase())
   return rank < 0 ? undefined : rank
 }
 
@@ -187,7 +188,7 @@ const retriesLeft = { [headerNames.retriesLeft]: parseRetries }
 export const fromHeaders = (headers: HeaderRecord): Propagated => {
   const remaining = strictest(headers, timeouts, Math.min)
   const attempt = strictest(headers, attempts, Math.max)
-  const criticality = Current.criticalities[strictest(headers, criticalities, Math.max) ?? -1]
+  const criticality = Importance.criticalities[strictest(headers, criticalities, Math.max) ?? -1]
   const left = strictest(headers, retries, Math.min)
   return {
     ...(remaining !== undefined && { remaining: Duration.millis(remaining) }),
@@ -267,7 +268,7 @@ export const current: Effect.Effect<Propagated & { readonly attempt: number; rea
     const remaining = Deadline.remaining(fiber)
     return Effect.succeed({
       attempt: fiber.getRef(Current.CurrentAttempt),
-      criticality: fiber.getRef(Current.CurrentCriticality),
+      criticality: fiber.getRef(Importance.CurrentCriticality),
       remaining: remaining === Infinity ? undefined : Duration.millis(Math.max(0, remaining)),
       retries: fiber.getRef(Current.CurrentAllowance)?.left
     })
@@ -315,7 +316,7 @@ export const provide = (inherited: Propagated): (<A, E, R>(self: Effect.Effect<A
     return Effect.updateContext(self, (context: Context.Context<R>) => {
       let inside = context
       if (attempt !== undefined) inside = Context.add(inside, Current.CurrentAttempt, attempt)
-      if (criticality !== undefined) inside = Context.add(inside, Current.CurrentCriticality, criticality)
+      if (criticality !== undefined) inside = Context.add(inside, Importance.CurrentCriticality, criticality)
       // Each run of the work has an allowance of its own.
       if (retries !== undefined) inside = Context.add(inside, Current.CurrentAllowance, { left: retries })
       return inside
@@ -324,8 +325,8 @@ export const provide = (inherited: Propagated): (<A, E, R>(self: Effect.Effect<A
 }
 
 const checkCriticality = (where: string, value: Criticality): void => {
-  if (Current.criticalities.includes(value)) return
-  Check.invalid(where, "criticality", Current.criticalities.map((one) => `"${one}"`).join(", "), value)
+  if (Importance.criticalities.includes(value)) return
+  Check.invalid(where, "criticality", Importance.criticalities.map((one) => `"${one}"`).join(", "), value)
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -422,7 +423,7 @@ const start = (policy: object, key: string, attempt: number | undefined, fiber: 
   const headers = toHeaders({
     remaining: remaining === Infinity ? undefined : Duration.millis(remaining),
     attempt: attempt ?? fiber.getRef(Schedule.CurrentMetadata).attempt + 1,
-    criticality: fiber.getRef(Current.CurrentCriticality),
+    criticality: fiber.getRef(Importance.CurrentCriticality),
     retries: loan?.retries
   })
   const end = (exit: Exit.Exit<unknown, unknown>, left?: number): Effect.Effect<void> =>

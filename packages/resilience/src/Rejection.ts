@@ -102,6 +102,13 @@ export class CircuitOpen extends notingDecoded(
     evidence: Schema.optionalKey(Evidence)
   })
 ) {
+  /** Who decided: this process on its own evidence, the fleet that the policy shares its breaker with, or an operator. */
+  get by(): "self" | "fleet" | "operator" {
+    const trip = this.evidence?.trip
+    if (this.state === "isolated" || trip === "control") return "operator"
+    return trip === "fleet" ? "fleet" : "self"
+  }
+
   override get message(): string {
     if (this.state === "isolated") return `${label(this)}: the circuit is isolated by an operator`
     return withEvidence(
@@ -156,6 +163,7 @@ export const formatEvidence = (evidence: Evidence): string => {
  * - `"full"`: the queue is full, or there is none.
  * - `"wait"`: no permit became free within `maxWait`.
  * - `"deadline"`: no permit became free before the deadline, or the deadline left no time to wait.
+ * - `"fleet"`: a permit of this process is free, and the fleet leaves it no more: see `Shared.BulkheadOptions`.
  *
  * `running` and `waiting` are the calls with a permit and the calls in the queue at that moment. `evidence` is set by an adaptive
  * policy: the rule that set the limit, and its figures.
@@ -166,19 +174,26 @@ export const formatEvidence = (evidence: Evidence): string => {
 export class BulkheadFull extends notingDecoded(
   Schema.TaggedError<BulkheadFull>("effect-resilience/BulkheadFull")("BulkheadFull", {
     ...origin,
-    reason: Schema.Literals(["full", "wait", "deadline"]),
+    reason: Schema.Literals(["full", "wait", "deadline", "fleet"]),
     running: Schema.Number,
     waiting: Schema.Number,
     evidence: Schema.optionalKey(Evidence)
   })
 ) {
+  /** Whose permits are taken: those of this process, or those of the fleet that the policy shares its bulkhead with. */
+  get by(): "self" | "fleet" {
+    return this.reason === "fleet" ? "fleet" : "self"
+  }
+
   override get message(): string {
     const because =
       this.reason === "full"
         ? "is full"
-        : this.reason === "wait"
-          ? "had no free permit within maxWait"
-          : "had no free permit before the deadline"
+        : this.reason === "fleet"
+          ? "has no permit left of those of the fleet"
+          : this.reason === "wait"
+            ? "had no free permit within maxWait"
+            : "had no free permit before the deadline"
     const counts = `${this.running} running, ${this.waiting} waiting`
     if (this.evidence === undefined) return `${label(this)}: the bulkhead ${because} (${counts})`
     const limited = this.reason === "full" ? "is reached" : because.replace("had no free permit", "left no room")

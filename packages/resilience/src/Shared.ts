@@ -191,7 +191,7 @@ export const makeMemory = (name: string, elsewhere: (scope: string, push: string
       Effect.flatMap(Effect.all([Clock.currentTimeMillis, randomId]), ([now, id]) =>
         Effect.try({
           try: () => {
-            const rows = scopes.get(scope) ?? new Machine.MemoryRows()
+            const rows = scopes.get(scope) ?? Machine.firstRows(id)
             scopes.set(scope, rows)
             const { news, push } = answer(rows, report, { now, id })
             if (push !== undefined) {
@@ -250,6 +250,7 @@ export const layerMemory: Layer.Layer<Board> = Layer.sync(Board, () => makeMemor
  * |---|---|---|
  * | `breaker` | {@link BreakerOptions} | not shared |
  * | `budget` | `true` | not shared |
+ * | `bulkhead` | {@link BulkheadOptions} | not shared |
  * | `witness` | a text | a witness of its own |
  *
  * @category models
@@ -260,6 +261,8 @@ export interface Options {
   readonly breaker?: BreakerOptions | undefined
   /** Makes `minPerSecond` of the budget the floor of the whole fleet, in place of one for each process. Needs `budget`. */
   readonly budget?: boolean | undefined
+  /** Limits how many calls run at once in the whole fleet. Needs `bulkhead`, and `timeout` or `deadline`. */
+  readonly bulkhead?: BulkheadOptions | undefined
   /**
    * Members of one witness count once in a quorum, such as those of a host or a zone: processes behind one bad link are one
    * witness. Default: every member is one of its own.
@@ -301,10 +304,42 @@ export interface BreakerOptions {
   readonly rejoin?: "verify" | "close" | undefined
 }
 
+/**
+ * How many calls of a key may run at once in a whole fleet.
+ *
+ * **Details** The board leases the permits to the members in blocks, as they use them, so a call is admitted without a round trip.
+ * `maxConcurrent` of the policy still holds in each process. A call for which this process holds no permit waits up to 50
+ * milliseconds for one answer of the board, and is then rejected with `BulkheadFull`, whose reason is `"fleet"`.
+ *
+ * A permit is given out only if its call ends, by `timeout` or `deadline`, before the lease does: no crash, pause or partition of
+ * members lets more than `fleet` calls run. The permits of a member that crashed are free again 3.6 seconds after the timeout. A
+ * member out of touch goes on with the share that the board keeps for it, half of `fleet` shared evenly by those that use it, and
+ * with `alone` permits if none is kept.
+ *
+ * | option | range | default |
+ * |---|---|---|
+ * | `fleet` | an integer >= 1 | required |
+ * | `alone` | an integer >= 0 | 1 |
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BulkheadOptions {
+  /** Calls that may run at the same time in the whole fleet, per key. An integer >= 1. */
+  readonly fleet: number
+  /**
+   * Calls that may run at the same time, per key, in a member for which the board keeps no share: one that has not reached it yet, or
+   * that it has forgotten, and every member in the first seconds of a board that is new. They come on top of `fleet`. An integer >=
+   * 0. Default: 1.
+   */
+  readonly alone?: number | undefined
+}
+
 /** What the fleet of a policy has agreed on. */
 interface SharedSettings {
   readonly witness: string | undefined
   readonly budget: boolean
+  readonly bulkhead: { readonly fleet: number; readonly alone: number } | undefined
   readonly breaker:
     | {
         readonly quorum: number
@@ -328,16 +363,25 @@ export type Settings = SharedSettings
  * @internal
  */
 export const resolve = (where: string, options: Options): SharedSettings => {
-  Check.noUnknown(where, options, ["breaker", "budget", "witness"])
-  const { breaker, budget, witness } = options
-  if (breaker === undefined && budget !== true) {
-    throw new RangeError(`${where}: give at least one of breaker and budget, got none`)
+  Check.noUnknown(where, options, ["breaker", "budget", "bulkhead", "witness"])
+  const { breaker, budget, bulkhead, witness } = options
+  if (breaker === undefined && budget !== true && bulkhead === undefined) {
+    throw new RangeError(`${where}: give at least one of breaker, budget and bulkhead, got none`)
   }
   if (budget !== undefined && typeof budget !== "boolean") Check.invalid(where, "budget", "true or false", budget)
   return {
     witness: witness === undefined ? undefined : Check.nonEmpty(where, "witness", witness),
     budget: budget === true,
+    bulkhead: bulkhead === undefined ? undefined : resolveBulkhead(Check.inside(where, "bulkhead"), bulkhead),
     breaker: breaker === undefined ? undefined : resolveBreaker(Check.inside(where, "breaker"), breaker)
+  }
+}
+
+const resolveBulkhead = (where: string, options: BulkheadOptions): NonNullable<SharedSettings["bulkhead"]> => {
+  Check.noUnknown(where, options, ["fleet", "alone"])
+  return {
+    fleet: Check.integer(where, "fleet", options.fleet, 1),
+    alone: Check.integer(where, "alone", Check.orDefault(options.alone, 1), 0)
   }
 }
 

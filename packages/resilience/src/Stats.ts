@@ -68,7 +68,7 @@ export type Circuit =
  * decrease: the counts of keys that are no longer kept are those of the key `"(evicted)"`.
  *
  * **Details** What a single policy cannot know is 0: a bulkhead counts `calls` and `rejections.BulkheadFull`; a retry budget
- * counts deposits as `calls`, withdrawals as `retries` and refusals as `giveUps.budget`; a stale fallback counts `calls` and
+ * counts deposits as `calls`, withdrawals as `retries` or `hedges` and refusals as `giveUps.budget`; a stale fallback counts `calls` and
  * `fallbacks`.
  *
  * @category models
@@ -83,6 +83,10 @@ export interface Totals {
   readonly retries: number
   readonly giveUps: Readonly<Record<GiveUpReason, number>>
   readonly timeouts: number
+  /** Second attempts that were started beside a first one. */
+  readonly hedges: number
+  /** Hedges whose result was that of the call. */
+  readonly hedgeWins: number
   /** Errors that a stale fallback replaced with the last good value. */
   readonly fallbacks: number
   /** How often the circuit opened, failed probes included. */
@@ -161,6 +165,8 @@ export interface Would {
   readonly giveUps: Readonly<Record<GiveUpReason, number>>
   /** Attempts that the timeout would have ended. */
   readonly timeouts: number
+  /** Hedges that would have been started; which of them would have won is not known. */
+  readonly hedges: number
   /** How often the circuit would have opened. */
   readonly openings: number
   /** The state that the circuit would have; `undefined` without a breaker. */
@@ -228,6 +234,8 @@ export interface Stats {
   readonly waiting: number
   /** Permits of this key in all; `undefined` without a bulkhead. */
   readonly maxConcurrent: number | undefined
+  /** Permits of this key that the fleet leaves to this process now; `undefined` unless `shared.bulkhead` is set. */
+  readonly fleetPermits: number | undefined
   /** Places in the queue for a permit; `undefined` without a bulkhead. */
   readonly maxQueued: number | undefined
   /** Tokens of the budget, for all keys together or with `per: "key"` for this key; `undefined` without a budget. */
@@ -293,5 +301,23 @@ export interface Fleet {
     readonly left: Duration.Duration
     /** Whether this member holds the lease. */
     readonly probe: boolean
+    /**
+     * On what the fleet opened it: `calls` and `failures` of all together, the `witnesses` that made calls and those of them with `bad`
+     * evidence. Absent while it is not open, and when this member was not told.
+     */
+    readonly evidence?: Evidence
+  }>
+  /** The keys of which this member holds permits of the fleet, or wants some; empty unless `shared.bulkhead` is set. */
+  readonly permits: ReadonlyArray<{
+    readonly key: string
+    /** Calls of the whole fleet that may run at once. */
+    readonly fleet: number
+    /** Calls of this member that may run now, and those that do. */
+    readonly here: number
+    readonly running: number
+    /** The share that is kept for this member while it is out of touch. */
+    readonly safe: number
+    /** Whether the members want more than there is. */
+    readonly isShort: boolean
   }>
 }

@@ -19,6 +19,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import type * as EffectTypes from "effect/Types"
 import { dual } from "./runtime/dual.ts"
 import * as EffectErrors from "./runtime/effectErrors.ts"
 import * as Check from "./runtime/options.ts"
@@ -299,8 +300,7 @@ const lift = (error: object, options: LiftOptions<unknown>): void => {
   })
 }
 
-const checkLift = (predicate: unknown, options: LiftOptions<unknown>): void => {
-  const where = "Transient.when"
+const checkLift = (where: string, predicate: unknown, options: LiftOptions<unknown>): void => {
   Check.callback(where, "the argument", Check.predicate, predicate)
   Check.noUnknown(where, options, ["retryAfter", "unprocessed", "throttled"])
   const { retryAfter, throttled, unprocessed } = options
@@ -318,6 +318,15 @@ const examining = (self: Types.AnyEffect, look: (reason: Cause.Reason<unknown>) 
     cause.reasons.forEach(look)
     return Effect.failCause(cause)
   })
+
+/** Marks each failure for which the predicate is `true`. */
+const lifting =
+  (predicate: (error: unknown) => boolean, options: LiftOptions<unknown>) =>
+  (self: Types.AnyEffect): Types.AnyEffect =>
+    examining(self, (reason) => {
+      if (reason._tag !== "Fail" || attempt(() => predicate(reason.error), false) !== true) return
+      if (isObject(reason.error) && !has(reason.error, TypeId)) lift(reason.error, options)
+    })
 
 /**
  * Marks the errors for which the predicate is `true` as transient. The error value stays the same and is not changed.
@@ -372,13 +381,71 @@ export const when: {
     options?: LiftOptions<E>
   ): Effect.Effect<A, E | (E & Transient), R>
 } = dual("Transient.when", (predicate: (error: unknown) => boolean, options: LiftOptions<unknown> = {}) => {
-  checkLift(predicate, options)
-  return (self) =>
-    examining(self, (reason) => {
-      if (reason._tag !== "Fail" || attempt(() => predicate(reason.error), false) !== true) return
-      if (isObject(reason.error) && !has(reason.error, TypeId)) lift(reason.error, options)
-    })
+  checkLift("Transient.when", predicate, options)
+  return lifting(predicate, options)
 })
+
+/**
+ * Marks the errors of one tag as transient: those for which the predicate is `true`, or all of them without one.
+ *
+ * **When to use** When only one error of a union may be cured by another attempt. The predicate has the type of that error, and the other
+ * errors keep theirs, as in `Effect.catchTag`.
+ *
+ * **Details** Without a predicate the error is replaced by its transient type. With one both types remain, because some values stay
+ * permanent. `options` are those of {@link when}.
+ *
+ * **Example** (A job whose exit code says that another run may succeed)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Retry, Transient } from "effect-resilience"
+ *
+ * class Exited extends Schema.TaggedError<Exited>()("Exited", { code: Schema.Int }) {}
+ * class NoCommand extends Schema.TaggedError<NoCommand>()("NoCommand", {}) {}
+ * let runs = 0
+ * const job = Effect.suspend((): Effect.Effect<string, Exited | NoCommand> =>
+ *   ++runs < 3 ? Effect.fail(new Exited({ code: 75 })) : Effect.succeed("done"))
+ *
+ * const patient = job.pipe(
+ *   Transient.whenTag("Exited", (error) => error.code === 75),
+ *   Retry.transient(Retry.backoff({ base: "1 millis", times: 2 }))
+ * )
+ * await Effect.runPromise(patient) // => "done"
+ * ```
+ *
+ * @category lifting
+ * @since 0.1.0
+ */
+export const whenTag: {
+  <const Tag extends EffectTypes.Tags<E>, E>(
+    tag: Tag
+  ): <A, R>(
+    self: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, EffectTypes.ExcludeTag<E, Tag> | (EffectTypes.ExtractTag<E, Tag> & Transient), R>
+  <const Tag extends EffectTypes.Tags<E>, E>(
+    tag: Tag,
+    predicate: (error: EffectTypes.ExtractTag<E, Tag>) => boolean,
+    options?: LiftOptions<EffectTypes.ExtractTag<E, Tag>>
+  ): <A, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | (EffectTypes.ExtractTag<E, Tag> & Transient), R>
+  <A, E, R, const Tag extends EffectTypes.Tags<E>>(
+    self: Effect.Effect<A, E, R>,
+    tag: Tag
+  ): Effect.Effect<A, EffectTypes.ExcludeTag<E, Tag> | (EffectTypes.ExtractTag<E, Tag> & Transient), R>
+  <A, E, R, const Tag extends EffectTypes.Tags<E>>(
+    self: Effect.Effect<A, E, R>,
+    tag: Tag,
+    predicate: (error: EffectTypes.ExtractTag<E, Tag>) => boolean,
+    options?: LiftOptions<EffectTypes.ExtractTag<E, Tag>>
+  ): Effect.Effect<A, E | (EffectTypes.ExtractTag<E, Tag> & Transient), R>
+} = dual(
+  "Transient.whenTag",
+  (tag: string, predicate: (error: unknown) => boolean = () => true, options: LiftOptions<unknown> = {}) => {
+    const where = "Transient.whenTag"
+    if (typeof tag !== "string" || tag === "") Check.invalid(where, "the tag", "a non-empty string", tag)
+    checkLift(where, predicate, options)
+    return lifting((error) => read(error, "_tag") === tag && predicate(error), options)
+  }
+)
 
 /** The tags of Effect's errors that may be transient. */
 type KnownTag =

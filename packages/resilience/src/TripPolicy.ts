@@ -311,6 +311,8 @@ export interface ConsecutiveState {
   failures: number
   /** When the first of them ended, in whole milliseconds, because V8 stores a small integer without an allocation. */
   since: number
+  /** When the last of them ended, in whole milliseconds; only with `forgetAfter`. */
+  last?: number
 }
 
 /** `since` is rounded up, so it may be later than `now` within the same millisecond. The result is never negative. */
@@ -320,7 +322,7 @@ const lasted = (state: ConsecutiveState, now: number): number =>
 /** Milliseconds by which an age that was added and subtracted may be too short. */
 const inexact = 1e-3
 
-const readRow = reader(Schema.Struct({ failures: Count, since: Age }))
+const readRow = reader(Schema.Struct({ failures: Count, since: Age, last: Schema.optionalKey(Age) }))
 
 /**
  * Opens after `failures` failures in a row, if the row lasts at least `minDuration`.
@@ -336,6 +338,7 @@ const readRow = reader(Schema.Struct({ failures: Count, since: Age }))
  * |---|---|---|
  * | `failures` | an integer >= 1 | required |
  * | `minDuration` | a finite duration of zero or more | 0 |
+ * | `forgetAfter` | a duration above zero | infinity |
  *
  * **Example** (Ten failures in a row over at least half a second)
  *
@@ -356,19 +359,33 @@ export const consecutive = (
      * The least time between the first and the last failure of the row. A finite duration of zero or more. Default: 0.
      */
     readonly minDuration?: Duration.Input | undefined
+    /**
+     * A failure after a longer silence begins a new row: what happened last week is no evidence. A duration above zero. Default: infinity.
+     */
+    readonly forgetAfter?: Duration.Input | undefined
   } = {}
 ): TripPolicy<ConsecutiveState> => {
   const where = "TripPolicy.consecutive"
   Options.integer(where, "failures", failures, 1)
-  Options.noUnknown(where, options, ["minDuration"])
+  Options.noUnknown(where, options, ["minDuration", "forgetAfter"])
   const minDuration = Options.millis(where, "minDuration", Options.orDefault(options.minDuration, 0), { zero: true })
-  const settings = { failures, minDuration }
+  const given = Options.orDefault<Duration.Input>(options.forgetAfter, Duration.infinity)
+  const forgetAfter = Options.millis(where, "forgetAfter", given, { infinite: true })
+  const forgets = forgetAfter !== Infinity
+  const settings = forgets ? { failures, minDuration, forgetAfter } : { failures, minDuration }
+  const isOld = ({ last, since }: ConsecutiveState, now: number): boolean =>
+    forgets && now - (last ?? since) > forgetAfter
   const policy = make<ConsecutiveState>({
     name: "consecutive",
-    initial: () => ({ failures: 0, since: 0 }),
+    initial: () => (forgets ? { failures: 0, since: 0, last: 0 } : { failures: 0, since: 0 }),
     record: (state, failed, _duration, now) => {
-      if (!failed) state.failures = 0
-      else if (state.failures++ === 0) state.since = Math.ceil(now)
+      if (!failed) {
+        state.failures = 0
+        return
+      }
+      if (isOld(state, now)) state.failures = 0
+      if (state.failures++ === 0) state.since = Math.ceil(now)
+      if (forgets) state.last = Math.ceil(now)
     },
     trips: (state, now) => state.failures >= failures && lasted(state, now) >= minDuration,
     figures: (state, now) => ({
@@ -378,15 +395,73 @@ export const consecutive = (
     }),
     usesDuration: false,
     settings,
-    adopt: adoptRule<ConsecutiveState>("consecutive", ({ failures, since }) => ({ failures, since })),
-    toJson: (state, now) =>
-      state.failures === 0 ? undefined : { failures: state.failures, since: Math.floor(lasted(state, now)) },
-    fromJson: (json, taken) => {
+    adopt: adoptRule<ConsecutiveState>("consecutive", ({ failures, last, since }) =>
+      forgets ? { failures, since, last: last ?? since } : { failures, since }
+    ),
+    toJson: (state, now) => {
+      if (state.failures === 0) return undefined
+      const row = { failures: state.failures, since: Math.floor(lasted(state, now)) }
+      return state.last === undefined ? row : { ...row, last: Math.floor(Math.max(0, now - state.last)) }
+    },
+    fromJson: (json, taken, now) => {
       const row = readRow(json)
-      return { failures: row.failures, since: Math.ceil(taken - row.since - inexact) }
+      const since = Math.ceil(taken - row.since - inexact)
+      if (!forgets) return { failures: row.failures, since }
+      const state = { failures: row.failures, since, last: Math.ceil(taken - (row.last ?? row.since) - inexact) }
+      return isOld(state, now) ? undefined : state
     }
   })
   return built(policy, "consecutive", settings)
+}
+
+/**
+ * Opens after three failures in a row, if no longer silence than four days is between them: a preset for a call a minute, an hour or a
+ * day, for which a rate never has its minimum of calls.
+ *
+ * **When to use** For jobs. Give the circuit an open time of more than the time between two calls, and keep its state over restarts.
+ *
+ * **Details** It is {@link consecutive} with `forgetAfter`. The first failure after a long silence opens nothing, and a success ends the
+ * row. `Config` reads it as the type `consecutive`.
+ *
+ * | option | range | default |
+ * |---|---|---|
+ * | `failures` | an integer >= 1 | 3 |
+ * | `forgetAfter` | a duration above zero | 4 days |
+ *
+ * **Gotchas** A policy with several keys forgets those that were not used for an hour: set `keys.idleTimeToLive` to more than the time
+ * between two calls.
+ *
+ * **Example** (A daily import)
+ *
+ * ```ts
+ * import { CircuitBreaker, TripPolicy } from "effect-resilience"
+ *
+ * class Import extends CircuitBreaker.Service<Import>()("job/Import", {
+ *   trip: TripPolicy.fewCalls(),
+ *   openFor: "3 days"
+ * }) {}
+ *
+ * // A job that runs once a week.
+ * TripPolicy.fewCalls({ failures: 2, forgetAfter: "3 weeks" }).name // => "consecutive"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fewCalls = (
+  options: {
+    /** Failures in a row that open the circuit. Default: 3. */
+    readonly failures?: number | undefined
+    /** The longest time between two failures of a row. Default: 4 days. */
+    readonly forgetAfter?: Duration.Input | undefined
+  } = {}
+): TripPolicy<ConsecutiveState> => {
+  const where = "TripPolicy.fewCalls"
+  Options.noUnknown(where, options, ["failures", "forgetAfter"])
+  const failures = Options.integer(where, "failures", Options.orDefault(options.failures, 3), 1)
+  const given = Options.orDefault<Duration.Input>(options.forgetAfter, "4 days")
+  Options.millis(where, "forgetAfter", given, { infinite: true })
+  return consecutive(failures, { forgetAfter: given })
 }
 
 /**

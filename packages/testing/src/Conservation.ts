@@ -58,6 +58,8 @@ export interface Totals {
   readonly failures: number
   readonly ignored: number
   readonly retries: number
+  /** Second attempts beside a first one; none if it is left out. */
+  readonly hedges?: number
   readonly timeouts: number
   /** By tag. A `DeadlineExceeded` that interrupted running work is also counted as an outcome. */
   readonly rejections: Readonly<Record<string, number>>
@@ -176,7 +178,10 @@ const sum = (counts: Readonly<Record<string, number>>): number => Object.values(
 const outcomes = ({ failures, ignored, successes }: Totals): number => successes + failures + ignored
 
 /** Attempts that were started: one for each call and one for each retry. */
-const attempts = ({ calls, retries }: Totals): number => calls + retries
+const attempts = ({ calls, hedges = 0, retries }: Totals): number => calls + retries + hedges
+
+const sources = ({ calls, hedges = 0, retries }: Totals): string =>
+  `${calls} calls, ${retries} retries${hedges > 0 ? `, ${hedges} hedges` : ""}`
 
 const countsOf = ({ calls, failures, giveUps, ignored, rejections, retries, successes, timeouts }: Totals) => ({
   calls,
@@ -202,7 +207,7 @@ const oneEndEach: Law = ({ running = 0, totals, waiting = 0 }) => {
   const found = outcomes(totals) + sum(before) + running + waiting
   return (
     found > attempts(totals) &&
-    `${outcomes(totals)} outcomes, ${sum(before)} rejections, ${running} running and ${waiting} waiting come from ${attempts(totals)} attempts only (${totals.calls} calls, ${totals.retries} retries)`
+    `${outcomes(totals)} outcomes, ${sum(before)} rejections, ${running} running and ${waiting} waiting come from ${attempts(totals)} attempts only (${sources(totals)})`
   )
 }
 
@@ -229,7 +234,7 @@ const noneLost: Law = ({ totals }) => {
   const { rejections } = totals
   return (
     attempts(totals) > outcomes(totals) + sum(rejections) &&
-    `of ${attempts(totals)} attempts (${totals.calls} calls, ${totals.retries} retries) only ${outcomes(totals)} ended in an outcome and ${sum(rejections)} in a rejection`
+    `of ${attempts(totals)} attempts (${sources(totals)}) only ${outcomes(totals)} ended in an outcome and ${sum(rejections)} in a rejection`
   )
 }
 
@@ -277,7 +282,7 @@ const holding = <S extends Subjects>(
 /**
  * Checks what must hold at every moment, also while calls are running.
  *
- * **Details** Counts are integers >= 0, balances are >= 0. Every attempt belongs to a call or a retry, and is running,
+ * **Details** Counts are integers >= 0, balances are >= 0. Every attempt belongs to a call, a retry or a hedge, and is running,
  * waiting, an outcome or a rejection. A retry follows an outcome. A call gives up at most once. A timeout interrupts
  * one attempt.
  *

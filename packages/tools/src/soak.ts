@@ -1,5 +1,9 @@
-// Runs everything that has a seed, with new seeds, for as long as one likes.
+// Runs everything that has a seed, with new seeds, for as long as one likes; or the tests with their whole samples.
+import { spawn } from "node:child_process"
+import { once } from "node:events"
 import { parseArgs } from "node:util"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 
@@ -69,10 +73,43 @@ const help = `Runs models, laws and chaos with new seeds.
   npx tool soak --seed 42          from this seed on (default: a new one)
   npx tool soak --seed 42 --once   with this seed only
   npx tool soak --list             what there is
+  npx tool soak --memory           a day of virtual time through a policy: the heap must stay flat (--hours 24)
+  npx tool soak --whole            the tests of which \`npm test\` checks a part of their samples, with all of them: a few minutes
 
 A failure ends it with exit code 1, and prints the command that shows it again.`
 
+/** The tests that stand on test/support/sample.ts. */
+const whole = async (): Promise<void> => {
+  const args = ["related", "--run", "test/support/sample.ts", "--testTimeout=600000"]
+  const child = spawn("vitest", args, {
+    stdio: "inherit",
+    env: { ...process.env, TEST_SAMPLE: "whole" },
+    shell: process.platform === "win32"
+  })
+  const [code] = await once(child, "close")
+  process.exitCode = code ?? 1
+}
+
 const number = (n: number): string => n.toLocaleString("en")
+
+/** More than this is a leak: the record of changes, with its thousand lines, fills up in the first day. */
+const mostGrowth = 1_000_000
+
+const memory = async (hours: number): Promise<void> => {
+  if (!Number.isInteger(hours) || hours < 4)
+    throw new RangeError(`--hours must be an integer of at least 4, got ${hours}`)
+  setFlagsFromString("--expose-gc")
+  const collect: () => void = runInNewContext("gc")
+  const { day, growth } = await import("../../../test/soak/memory.ts")
+  const all = day(hours, collect, ({ calls, events, heap, hour }) => {
+    console.log(`hour ${hour}  ${number(calls)} calls  ${number(events)} events  ${(heap / 2 ** 20).toFixed(2)} MiB`)
+  })
+  const grown = growth(all)
+  console.log(
+    `${grown <= mostGrowth ? "flat" : "FAILED"}: ${number(grown)} bytes more in the last quarter than in the second`
+  )
+  process.exit(grown <= mostGrowth ? 0 : 1)
+}
 
 const main = async (): Promise<void> => {
   const { values } = parseArgs({
@@ -82,10 +119,15 @@ const main = async (): Promise<void> => {
       only: { type: "string" },
       once: { type: "boolean", default: false },
       list: { type: "boolean", default: false },
+      memory: { type: "boolean", default: false },
+      hours: { type: "string", default: "24" },
+      whole: { type: "boolean", default: false },
       help: { type: "boolean", default: false }
     }
   })
   if (values.help) return console.log(help)
+  if (values.memory) return memory(Number(values.hours))
+  if (values.whole) return whole()
   // Tests and soak share their subjects: they live with the tests.
   const { subjects } = await import("../../../test/soak/subjects.ts")
   if (values.list) return console.log(subjects.map(({ name }) => name).join("\n"))

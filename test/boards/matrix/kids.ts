@@ -1,14 +1,15 @@
 /** Processes for fleets of tests: each is a `process.ts`, told over IPC, and ended by its own handle. */
 import { fork } from "node:child_process"
-import { fileURLToPath } from "node:url"
+import { join } from "node:path"
 import { Worker } from "node:worker_threads"
+import { bundled } from "../../support/bundled.ts"
 import type { Fleet, Message, Order, Report, Request, World } from "./process.ts"
 
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-const flags = ["--conditions=@effect-resilience/source", "--no-warnings"]
+const flags = ["--no-warnings"]
 
-const file = new URL("./process.ts", import.meta.url)
+const file = join(await bundled("test/boards/matrix/process.ts"), "process.js")
 
 /** A process or a thread. */
 interface Runner {
@@ -18,7 +19,7 @@ interface Runner {
 }
 
 const startProcess = (onMessage: (message: Message) => void, onExit: () => void): Runner => {
-  const child = fork(fileURLToPath(file), [], { execArgv: flags, stdio: ["ignore", "ignore", "ignore", "ipc"] })
+  const child = fork(file, [], { execArgv: flags, stdio: ["ignore", "ignore", "ignore", "ipc"] })
   const kill = () => void child.kill("SIGKILL")
   process.once("exit", kill)
   child.once("exit", () => {

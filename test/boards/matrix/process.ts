@@ -181,7 +181,7 @@ const live = Effect.fnUntraced(function* (fleet: Fleet, onOrder: (handle: (order
     } else if ("ask" in order) run(report(order.ask, order.key))
   })
   post({ joined: true })
-  yield* Effect.never
+  return yield* Effect.never
 })
 
 let handle: (order: Order) => void = () => {}

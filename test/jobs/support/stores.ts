@@ -35,7 +35,7 @@ export const build = (layer: Layer.Layer<DeadLetter.Store>): Effect.Effect<Store
   Effect.map(Layer.build(Layer.fresh(layer)), (context) => Context.get(context, DeadLetter.Store))
 
 /** Numbers in [0, 1), the same for one seed. */
-const randomOf = (seed: number) => {
+export const randomOf = (seed: number) => {
   let state = seed >>> 0
   return () => {
     state = (state + 0x6d2b79f5) >>> 0

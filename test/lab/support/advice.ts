@@ -63,6 +63,7 @@ const statsOf = (key: string, counts: Counts): Stats.Stats => ({
   running: 0,
   waiting: 0,
   maxConcurrent: undefined,
+  fleetPermits: undefined,
   maxQueued: undefined,
   balance: undefined,
   capacity: undefined,
@@ -76,6 +77,8 @@ const statsOf = (key: string, counts: Counts): Stats.Stats => ({
     retries: counts.retries ?? 0,
     giveUps: { attempts: 0, budget: counts.refused ?? 0, deadline: 0, rejected: 0, retryAfter: 0 },
     timeouts: counts.timeouts ?? 0,
+    hedges: 0,
+    hedgeWins: 0,
     fallbacks: 0,
     openings: counts.openings ?? 0,
     timeIn: {
@@ -125,6 +128,7 @@ export const entryOf = (settings: Schema.JsonObject, counts: Counts): Policies.E
       sum: Duration.millis(own * below * 0.8 + (timeouts === 0 ? 0 : timeouts * timeout)),
       buckets: bounds.map((bound) => [bound, (bound >= below ? own : 0) + (bound >= timeout ? timeouts : 0)] as const)
     }),
+    fleet: Effect.undefined,
     events: Stream.empty,
     control: {},
     snapshot: undefined,

@@ -1,12 +1,13 @@
 /** Circuit breakers of the same kind wherever they have it: half of at least 20 calls in ten buckets of a second. */
 import * as cockatiel from "cockatiel"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as BuiltIn from "effect/persistence/CircuitBreaker"
-import { CircuitBreaker, Policy, TripPolicy } from "effect-resilience"
+import { CircuitBreaker, Policy, Retry, TripPolicy } from "effect-resilience"
 import Opossum from "opossum"
 import * as Baseline from "../baselines/breaker.ts"
-import { type Candidate, down, inFiber, inPromise, inRuntime, made, type Task } from "./work.ts"
+import { type Candidate, down, inFiber, inPromise, inRuntime, made, type Task, type Work } from "./work.ts"
 
 const hour = 3_600_000
 
@@ -238,6 +239,47 @@ type Six = [Next, Next, Next, Next, Next, Next]
 export const atDefaults = async (): Promise<Candidate> => {
   const ours = await made(CircuitBreaker.make("bench"))
   return inFiber({ name: "at defaults", family: "ours", what: "`TripPolicy.standard`" }, (work) => ours.protect(work))
+}
+
+/** A trip policy that does nothing: what is left is what every breaker costs. */
+const nothing = (usesDuration: boolean): TripPolicy.Any =>
+  TripPolicy.make({ name: "nothing", initial: () => undefined, record: () => {}, trips: () => false, usesDuration })
+
+/** One part more at each step, so that the difference of two lines is what the part costs. */
+export const parts = async (): Promise<ReadonlyArray<Candidate>> => {
+  const breaker = (name: string, what: string, trip: TripPolicy.Any) =>
+    made(CircuitBreaker.make("bench", { trip })).then((ours) =>
+      inFiber({ name, family: "ours", what }, (work) => ours.protect(work))
+    )
+  const policy = (name: string, what: string, options: Policy.Options) =>
+    made(Policy.make("bench", options)).then((ours) =>
+      // What fits an effect depends on the parts, which are not known here; the work has transient errors only.
+      inFiber({ name, family: "ours", what }, ours.protect as (work: Work) => Work)
+    )
+  return Promise.all([
+    inFiber(
+      { name: "one reading of the clock", family: "baseline, public API", what: "`performance.now()`" },
+      (work) => (performance.now() === 0 ? Effect.never : work)
+    ),
+    breaker("breaker that counts nothing", "frame, key, admission, one reading of the clock", nothing(false)),
+    breaker("the same with durations", "a second reading of the clock", nothing(true)),
+    breaker("breaker, failures in a row", "`TripPolicy.consecutive`", TripPolicy.consecutive(5)),
+    breaker("breaker, failure rate", "a window of ten buckets", half),
+    breaker("breaker, failure rate and slow calls", "a second window, and durations", TripPolicy.any(half, slow)),
+    policy("policy, breaker that counts nothing", "counters, recent attempts, histogram, durations", {
+      breaker: { trip: nothing(false) }
+    }),
+    policy("policy, failure rate", "and the window of the breaker", { breaker: { trip: half } }),
+    policy("policy, and a bulkhead", "`maxConcurrent: 20`", {
+      breaker: { trip: half },
+      bulkhead: { maxConcurrent: 20 }
+    }),
+    policy("policy, and a retry", "`Retry.backoff()`", {
+      breaker: { trip: half },
+      bulkhead: { maxConcurrent: 20 },
+      retry: Retry.backoff()
+    })
+  ])
 }
 
 /** Breakers that have been opened, and stay so. */

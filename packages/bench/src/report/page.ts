@@ -51,13 +51,15 @@ const sectionOf = (table: Table, result: Result): string => {
 
 const barsOf = (verdicts: ReadonlyArray<Verdict>): string =>
   grid(
-    ["measure", "against", "measured", "bar", "aim", ""],
-    [2, 3, 4],
-    verdicts.map(({ bar, figure: measured, met }) => [
+    ["measure", "against", "process", "measured", "95 %", "bar", "aim", ""],
+    [3, 4, 5, 6],
+    verdicts.map(({ bar, figure: measured, high, layout, limit, low, met }) => [
       bar.measure,
       bar.against,
+      layout,
       measured === undefined ? "" : figure(measured, bar.unit),
-      `≤ ${figure(bar.bar, bar.unit)}`,
+      measured === undefined || low === high ? "" : `${figure(low, bar.unit)} to ${figure(high, bar.unit)}`,
+      `≤ ${figure(limit, bar.unit)}`,
       bar.aim === undefined ? "" : `≤ ${figure(bar.aim, bar.unit)}`,
       met === "beyond" ? "**met**, beyond the aim" : met === "met" ? "**met**" : met
     ])
@@ -89,7 +91,12 @@ policies, and through cockatiel, opossum, p-retry and bottleneck, where they do 
   overhead in multiples of that of the first line of ours.
 - Read the ratios. Absolute figures are of one machine at one time.
 - Subjects of a table run interleaved in one process: every round runs each of them once, in a shuffled order, after a
-  forced garbage collection. Figures are medians over the rounds; *spread* is the median absolute deviation.
+  forced garbage collection. A sample is the 10th percentile of slices of about a millisecond. A loop of integer arithmetic runs
+  between the slices; those beside which it took a quarter longer than usual fell into a slow phase of the machine and are
+  dropped. Figures are medians over the rounds; *spread* is the median absolute deviation.
+- A bar has two lines where it is a ratio of times: with all subjects in one *shared* process, as in a gateway that calls many
+  policies, and with each subject in a *fresh* process of its own. It is met if the upper end of the 95 % confidence interval
+  is.
 - Policies for effects run inside one fiber, those for promises in an async function with \`await\`: each minus the
   bare work of its own kind. No table includes \`Effect.runPromise\`, which connects the two.
 - The baselines are hand-written for one purpose and leave out most of what a library must do. They show what is possible.

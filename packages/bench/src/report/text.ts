@@ -44,11 +44,13 @@ export const barsText = (verdicts: ReadonlyArray<Verdict>): string =>
   [
     "\nBars",
     ...columns([
-      ["  measure", "measured", "bar", "aim", ""],
-      ...verdicts.map(({ bar, figure: measured, met }) => [
+      ["  measure", "process", "measured", "95 %", "bar", "aim", ""],
+      ...verdicts.map(({ bar, figure: measured, high, layout, limit, low, met }) => [
         `  ${bar.measure}${bar.against === "" ? "" : `, against ${bar.against}`}`,
+        layout,
         measured === undefined ? "-" : figure(measured, bar.unit),
-        `≤ ${figure(bar.bar, bar.unit)}`,
+        measured === undefined || low === high ? "" : `${figure(low, bar.unit)} to ${figure(high, bar.unit)}`,
+        `≤ ${figure(limit, bar.unit)}`,
         bar.aim === undefined ? "" : `≤ ${figure(bar.aim, bar.unit)}`,
         met
       ])

@@ -105,6 +105,13 @@ export const timeTables: ReadonlyArray<TimeTable> = [
     Breakers.breakers,
     Work.sync
   ),
+  table(
+    "parts",
+    "Where the time of a call goes",
+    "One part more at each line, around synchronous work: the difference of two lines is what the part costs.",
+    Breakers.parts,
+    Work.sync
+  ),
   concurrent(
     "breaker-promise",
     "Circuit breaker, closed, work that is a promise",

@@ -153,7 +153,8 @@ const keeperOf = (state: State, settings: Settings, start: Start, host: Host.Ser
     ),
     noteLate: use(() => state.noteLate(start), undefined),
     finish: (admission, ended, output) =>
-      isBroken
+      // What failed for good is worth another try: the disk may have space again.
+      isBroken && start.spool === undefined
         ? Effect.succeed(undefined)
         : use((now) => state.finish(start, admission, ended, now, output), undefined),
     writeMetrics: Effect.suspend(() =>

@@ -7,7 +7,7 @@ import { momentText, plural, spanText } from "../text.ts"
 import type { BudgetSettings, CircuitSettings, Snapshot } from "./policies.ts"
 import * as Policies from "./policies.ts"
 import * as Spool from "./spool.ts"
-import { read, readAsItIs, type Store, write } from "./store.ts"
+import { patience, read, readAsItIs, type Store, write } from "./store.ts"
 
 /** How a run ended. */
 export type Outcome =
@@ -268,6 +268,7 @@ const refusalAsItIs = (start: Start, now: number): string | undefined => {
 export const admit = (start: Start, now: number, failed: (error: unknown) => void): Admission => {
   const { name, run, stateDir } = start
   let admission: Admission | undefined
+  warm(start.circuit)
   try {
     return write(stateDir, (store) => {
       const { isProbe, ...decided } = decide(store, start, now)
@@ -306,7 +307,9 @@ export const admit = (start: Start, now: number, failed: (error: unknown) => voi
     })
   } catch (error) {
     failed(error)
-    return { refusal: admission?.refusal ?? refusalAsItIs(start, now), isCounted: false }
+    // A replay that cannot be noted would be repeated, however well it ended.
+    const unclaimed = start.replay === undefined ? undefined : `entry ${start.replay} cannot be taken from the spool`
+    return { refusal: admission?.refusal ?? unclaimed ?? refusalAsItIs(start, now), isCounted: false }
   }
 }
 
@@ -343,6 +346,11 @@ export interface Finished {
   readonly settled: Spool.Settled | undefined
 }
 
+/** Compiles what decides before the lock of the file is taken: the first use takes longer than all that is done under the lock. */
+const warm = (circuit: CircuitSettings | undefined): void => {
+  if (circuit !== undefined) Policies.settled(circuit, undefined, "success")
+}
+
 /** Notes how a run ended, and counts it: one run is one success or one failure, however many attempts it had. */
 export const finish = (
   start: Start,
@@ -350,11 +358,13 @@ export const finish = (
   ended: Ended,
   now: number,
   output: string | undefined
-): Finished =>
-  write(start.stateDir, (store) => {
-    const { circuit, name, replay, run, spool } = start
+): Finished => {
+  const kind = kindOf(ended.outcome)
+  const { circuit, name, replay, run, spool } = start
+  const isKept = spool !== undefined && kind === "failure"
+  warm(circuit)
+  const change = (store: Store): Finished => {
     const before = jobIn(store, name)
-    const kind = kindOf(ended.outcome)
     const isOpen = (snapshot: Snapshot | undefined) =>
       circuit !== undefined && Policies.circuit(circuit, snapshot)._tag === "open"
     const snapshot =
@@ -389,7 +399,9 @@ export const finish = (
     const { input, limit, work } = spool
     const item = { work, limit, failed: ended, ...(output !== undefined && { output }) }
     return { before, job, entry: Spool.put(store, name, run, now, item, input) ?? "full", settled: undefined }
-  })
+  }
+  return write(start.stateDir, change, isKept || replay !== undefined ? patience.long : patience.usual)
+}
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Views

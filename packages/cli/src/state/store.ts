@@ -14,7 +14,12 @@ const busyMillis = 5000
  * Milliseconds for which a change is tried. 50 jobs of one minute on a machine with work for 30 times its processors have waited for more than 5 seconds:
  * a process may lose its processor in the middle of a transaction.
  */
-const patience = 20_000
+export const patience = {
+  /** No run depends on it. */
+  usual: 20_000,
+  /** Work is lost without it. */
+  long: 120_000
+}
 
 const fileName = "state.sqlite"
 
@@ -162,9 +167,9 @@ const using = <A>(file: string | URL, readOnly: boolean, f: (database: DatabaseS
 }
 
 /** Makes one transaction that may write, which begins again while other processes write. Throws what SQLite says. */
-export const write = <A>(stateDir: string, f: (store: Store) => A): A => {
+export const write = <A>(stateDir: string, f: (store: Store) => A, millis: number = patience.usual): A => {
   mkdirSync(stateDir, { recursive: true })
-  const end = performance.now() + patience
+  const end = performance.now() + millis
   while (true) {
     try {
       return using(fileOf(stateDir), false, (database) => {

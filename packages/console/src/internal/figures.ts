@@ -250,7 +250,37 @@ export interface Reading extends Omit<State.Policy, "minute" | "trend"> {
 
 export const idOf = ({ instance, name }: Pick<State.Policy, "instance" | "name">): string => `${instance} ${name}`
 
-export const read = (entry: Policies.Entry, stats: ReadonlyArray<Stats.Stats>): Reading => {
+/** Circuits of a fleet in the response. */
+const mostOfFleet = 20
+
+const fleetOf = (fleet: Stats.Fleet | undefined): Pick<State.Policy, "fleet"> => {
+  if (fleet === undefined) return {}
+  const { away, board, circuits, heard, inTouch, members, settingsDiffer } = fleet
+  const open = circuits.flatMap(({ evidence, key, left, probe, state }) =>
+    state === "closed"
+      ? []
+      : [{ key, state, leftMillis: millis(left), probe, ...(evidence === undefined ? {} : { evidence }) }]
+  )
+  const heardMillis = heard === undefined ? {} : { heardMillis: millis(heard) }
+  return {
+    fleet: {
+      board,
+      inTouch,
+      members,
+      away,
+      ...heardMillis,
+      settingsDiffer,
+      open: open.length,
+      circuits: open.slice(0, mostOfFleet)
+    }
+  }
+}
+
+export const read = (
+  entry: Policies.Entry,
+  stats: ReadonlyArray<Stats.Stats>,
+  fleet: Stats.Fleet | undefined
+): Reading => {
   const live = stats.filter(({ key }) => key !== evicted)
   const all = live.map(keyOf).sort(byTrouble)
   const unhealthy = all.filter(({ status }) => status !== "healthy")
@@ -262,6 +292,7 @@ export const read = (entry: Policies.Entry, stats: ReadonlyArray<Stats.Stats>): 
     settings: entry.settings,
     actions: Object.keys(entry.control),
     ...circuitsOf(live),
+    ...fleetOf(fleet),
     keys: all.length,
     troubled: unhealthy.slice(0, mostTroubled),
     unhealthy: unhealthy.length,

@@ -58,7 +58,7 @@ interface Which {
 const moment: Effect.Effect<Moment> = Effect.gen(function* () {
   const entries = yield* Policies.all
   const readings = yield* Effect.forEach(entries, (entry) =>
-    Effect.map(entry.stats, (stats) => Figures.read(entry, stats))
+    Effect.zipWith(entry.stats, entry.fleet, (stats, fleet) => Figures.read(entry, stats, fleet))
   )
   const durations = new Map<string, Stats.Durations>()
   for (const entry of entries) {

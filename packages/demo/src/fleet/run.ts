@@ -37,7 +37,7 @@ const directory = Effect.acquireRelease(
 const startBoard = Effect.fnUntraced(function* (backend: Backend) {
   const where = yield* Deferred.make<string, NoBoard>()
   const path = yield* directory
-  const child = yield* spawn<FromBoard, ToBoard>("./fleet/board.ts", [backend, path], "the board", (message) => {
+  const child = yield* spawn<FromBoard, ToBoard>("fleet/board", [backend, path], "the board", (message) => {
     if (message._tag === "Where") Deferred.doneUnsafe(where, Effect.succeed(message.where))
     else Deferred.doneUnsafe(where, Effect.fail(new NoBoard({ message: message.problem })))
   })
@@ -46,7 +46,7 @@ const startBoard = Effect.fnUntraced(function* (backend: Backend) {
 
 const startUpstream = Effect.fnUntraced(function* () {
   const port = yield* Deferred.make<number>()
-  const child = yield* spawn<FromUpstream, Start | Begin>("./upstream.ts", [], "the upstream", (message) => {
+  const child = yield* spawn<FromUpstream, Start | Begin>("upstream", [], "the upstream", (message) => {
     if (message._tag === "Ready") Deferred.doneUnsafe(port, Effect.succeed(message.port))
   })
   return { child, port: Deferred.await(port) }
@@ -69,7 +69,7 @@ const startMember = Effect.fnUntraced(function* (backend: Backend, where: string
   const ready = yield* Deferred.make<void>()
   const args = [backend, where, String(index)]
   const child = yield* spawn<FromMember, Start | Begin | Command>(
-    "./fleet/member.ts",
+    "fleet/member",
     args,
     `process ${index + 1}`,
     (message) => {

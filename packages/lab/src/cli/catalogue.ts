@@ -9,7 +9,7 @@ import * as Peers from "../Peers.ts"
 import * as References from "../References.ts"
 import * as Scenario from "../Scenario.ts"
 import * as Scenarios from "../Scenarios.ts"
-import type * as Sender from "../Sender.ts"
+import * as Sender from "../Sender.ts"
 import * as Trace from "../Trace.ts"
 import { importTypeScript } from "./modules.ts"
 import { fail, frontier, UsageError } from "./options.ts"
@@ -18,6 +18,7 @@ import { textOf, unreadable } from "./paths.ts"
 /** All named senders: those of the lab, the tuned ones, the second bound, and the other libraries, which are slow to run. */
 export const namedSenders: ReadonlyArray<Sender.Sender> = [
   ...Lab.senders,
+  Sender.adaptive,
   References.resilience4jBest,
   References.clairvoyant,
   ...Peers.all
@@ -26,6 +27,7 @@ export const namedSenders: ReadonlyArray<Sender.Sender> = [
 /** The senders of drawn scenarios: those of the lab, and what to hold them against. */
 export const drawnSenders: ReadonlyArray<Sender.Sender> = [
   ...Lab.senders,
+  Sender.adaptive,
   References.resilience4jBest,
   References.clairvoyant
 ]
@@ -109,7 +111,7 @@ export const senderNamed = ({ senders }: Catalogue, name: string): Sender.Sender
   senders.find((sender) => sender.name === name) ??
   fail(`no such sender: ${name}; there are ${[...new Set(senders.map(({ name }) => name))].join(", ")}`)
 
-const named: ReadonlyMap<string, Scenario.Input> = new Map(Object.entries(Scenarios.all))
+const named: ReadonlyMap<string, Scenario.Input> = new Map(Object.entries({ ...Scenarios.all, ...Scenarios.more }))
 
 /** A named scenario as it is written. */
 export const scenarioNamed = (name: string): Scenario.Input =>

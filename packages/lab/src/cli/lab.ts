@@ -26,6 +26,7 @@ const jsonOf = (comparisons: ReadonlyArray<Lab.Comparison>, map: Frontier.Fronti
 
 const list = [
   ...Object.values(Scenarios.all),
+  ...Object.values(Scenarios.more),
   { name: frontier, title: "the highest load at which each sender recovers by itself after a short fault" },
   { name: "", title: "" },
   ...namedSenders

@@ -118,7 +118,7 @@ const parse = (args: ReadonlyArray<string>) => {
 const hintOf = (argument: string): string => {
   const option = /\.(?:json|ts)$/.test(argument)
     ? "file"
-    : Object.hasOwn(Scenarios.all, argument)
+    : Object.hasOwn({ ...Scenarios.all, ...Scenarios.more }, argument)
       ? "scenario"
       : undefined
   return option === undefined ? "every option begins with --" : `did you mean --${option} ${argument}?`

@@ -1,4 +1,5 @@
 /** The dependency of a world: shards, each with workers, a queue and its faults. */
+import * as Duration from "effect/Duration"
 import * as Distribution from "../Distribution.ts"
 import type { Engine } from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
@@ -20,8 +21,14 @@ export interface Work {
 export class Dependency implements Target {
   private readonly work: Work
   private readonly shards: ReadonlyArray<Shard>
+  private readonly engine: Engine
+  private readonly rtt: number
+  private readonly quota: Quota | undefined
 
   constructor(engine: Engine, scenario: Scenario, first: Segment, work: Work) {
+    this.engine = engine
+    this.rtt = scenario.rtt
+    this.quota = scenario.quota === undefined ? undefined : new Quota(scenario.quota)
     const random = {
       service: engine.random("service"),
       errors: engine.random("errors"),
@@ -35,7 +42,9 @@ export class Dependency implements Target {
     const { part } = attempt
     part.sent += 1
     this.work.sent()
-    this.shards[part.shard]!.send(attempt)
+    const { engine, quota } = this
+    if (quota === undefined || quota.take(engine.now)) this.shards[part.shard]!.send(attempt)
+    else engine.after(this.rtt, () => attempt.abandoned === Infinity && attempt.answer(quota.refusal(engine.now)))
   }
 
   abandon(attempt: Attempt): void {
@@ -61,6 +70,31 @@ export class Dependency implements Target {
     this.shards.forEach((shard, index) => {
       shard.change(segment.shards[index]!)
     })
+  }
+}
+
+/** The calls of a second that are accepted. */
+class Quota {
+  private readonly perSecond: number
+  private second = -1
+  private taken = 0
+
+  constructor(perSecond: number) {
+    this.perSecond = perSecond
+  }
+
+  take(now: number): boolean {
+    const second = Math.floor(now / 1000)
+    // What is not used is not saved, but a fraction of a call is.
+    if (second !== this.second) this.taken = Math.max(0, this.taken - this.perSecond * (second - this.second))
+    this.second = second
+    if (this.taken + 1 > this.perSecond + 1e-9) return false
+    this.taken += 1
+    return true
+  }
+
+  refusal(now: number): Failure {
+    return new Failure("quota", Duration.millis(1000 - (now % 1000)))
   }
 }
 

@@ -151,6 +151,7 @@ export const ofKind = (kind: Policies.Kind, settings: Schema.JsonObject): Schema
       return { retry: {}, budget: settings }
     case "StaleFallback":
     case "TokenBudget":
+    case "Fuse":
       return undefined
   }
 }

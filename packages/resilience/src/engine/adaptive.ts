@@ -95,7 +95,7 @@ interface AdaptiveCells {
 }
 
 /** What a snapshot has of a key. Times are in milliseconds. */
-export interface AdaptiveKeySnapshot {
+interface AdaptiveKeySnapshot {
   readonly key: string
   readonly mean: number
   readonly late: number
@@ -305,6 +305,14 @@ export class Adaptive {
       )
     }
     return false
+  }
+
+  /** Takes what a hedge costs; `false` if it is not to be made: calls are limited or paced, or too few tokens are left. */
+  tryHedge({ adaptive }: AdaptiveCell): boolean {
+    if (adaptive === undefined) return true
+    if (Machine.modeOf(adaptive) !== Machine.Free || adaptive.tokens < 1) return false
+    adaptive.tokens -= 1
+    return true
   }
 
   /** Milliseconds that an attempt takes at least. */

@@ -163,6 +163,15 @@ export class Budget implements Summable {
     return this.tryWithdraw(timedOut && !overtaken ? this.settings.timeoutCost : 1, key, fiber)
   }
 
+  /** Takes the price of a hedge; `false` when the balance is too low. No call gives up for want of a hedge. */
+  tryHedge(key: string, fiber: AnyFiber): boolean {
+    const now = Time.monotonicMillis(fiber)
+    const account = this.use(key, now, fiber)
+    if (!Tokens.tryWithdraw(account.tokens, 1, now) && this.floor?.tryTake(1, now) !== true) return false
+    historyOf(account).hedges += 1
+    return true
+  }
+
   /** Takes the price of a retry that another process may make; `false` when the balance is too low. It counts when it is made. */
   lend(key: string, fiber: AnyFiber): boolean {
     const now = Time.monotonicMillis(fiber)

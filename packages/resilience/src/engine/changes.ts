@@ -46,6 +46,8 @@ export interface Plug {
 export interface Colleague {
   /** A command was carried out; `duration` is in milliseconds. */
   readonly given: (change: Change.Change, duration: number | undefined, now: number) => void
+  /** A command was carried out of which the others are not told. */
+  readonly keptHere: (change: Change.Change) => void
   /** A command was taken back, by `end`. */
   readonly taken: (change: Change.Change, as: "undo" | "expire", end: Change.Change, now: number) => void
 }
@@ -87,6 +89,8 @@ export interface Given {
   readonly reason: string
   /** Milliseconds; `undefined` without an end. */
   readonly duration: number | undefined
+  /** The fleet is not told of it. */
+  readonly isLocal?: boolean
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -400,7 +404,9 @@ export class Desk {
       ...(duration === undefined ? {} : { until: at + duration })
     }
     this.record(change, true, now, fiber)
-    this.operated?.colleague?.()?.given(change, duration, now)
+    const colleague = this.operated?.colleague?.()
+    if (given.isLocal === true) colleague?.keptHere(change)
+    else colleague?.given(change, duration, now)
     if (duration !== undefined) this.setAlarm(id, duration, fiber)
     // Only a command for every key keeps the state of more than one.
     while (key === undefined && (this.operated?.circuits?.kept ?? 0) > mostKept) {
@@ -606,17 +612,18 @@ export const command = (
   desk: Desk,
   action: GivenAction,
   values: Schema.JsonObject,
-  target: Change.Target | undefined
+  target: Change.Target | undefined,
+  isLocal = false
 ): Effect.Effect<Change.Change> => {
-  const given = resolve(where, target)
+  const given = { ...resolve(where, target), isLocal }
   desk.require(where, action)
   return Time.withNow((now, fiber) => desk.give(action, values, given, now, fiber))
 }
 
-/** The commands on circuits. */
-export const circuitCommands = (where: string, desk: Desk) => {
+/** The commands on circuits, for the fleet of the policy or for this process only. */
+export const circuitCommands = (where: string, desk: Desk, name = "control") => {
   const of = (action: Command) => (target?: Change.Target) =>
-    command(Check.inside(where, `control.${action}`), desk, action, {}, target)
+    command(Check.inside(where, `${name}.${action}`), desk, action, {}, target, name === "control.local")
   return {
     isolate: of("isolate"),
     disable: of("disable"),

@@ -5,11 +5,12 @@ import * as Result from "effect/Result"
 import type * as Event from "../Event.ts"
 import type * as Board from "../machine/Board.ts"
 import * as Circuit from "../machine/Circuit.ts"
-import type { Link, Member } from "../machine/Member.ts"
+import { type Link, type Member, patience } from "../machine/Member.ts"
 import type { Outcome } from "../Outcome.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
 import { attempt, isObject } from "../runtime/read.ts"
+import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
 import * as TripPolicy from "../TripPolicy.ts"
@@ -128,6 +129,11 @@ const closedBase: Base = { phase: Circuit.Closed, until: 0 }
 /** In place of a trip policy: the fleet opened the circuit. */
 const byFleet = "fleet"
 
+export const evidenceOf = ({ bad, calls, failures, seen }: Board.Finding): Rejection.Evidence => ({
+  trip: byFleet,
+  figures: { calls, failures, witnesses: seen, bad }
+})
+
 /** Why a circuit is open that a command has opened. */
 const byControl: Rejection.Evidence = { trip: "control", figures: {} }
 
@@ -191,6 +197,8 @@ export class Circuits {
   base: Base = closedBase
   /** The member of a fleet, if these circuits are shared. */
   private member: Member<CircuitCell> | undefined
+  /** The calls that wait for an answer of the board, one of a circuit. */
+  private readonly asking = new Map<CircuitCell, () => void>()
   private lastMillis = 0
   private lastRetryAfter = Duration.zero
 
@@ -225,6 +233,15 @@ export class Circuits {
   /** A circuit was dropped. */
   detach(cell: CircuitCell): void {
     if (cell.link !== undefined) this.member?.unlink(cell.link)
+  }
+
+  /** What a circuit that was not called would be, without making it one. */
+  foresee<Cell extends CircuitCell>(cell: Cell, now: number): Cell {
+    const opening = cell.phase === Circuit.Closed ? this.member?.opening(cell.key, now) : undefined
+    if (opening === undefined) return cell
+    Circuit.openingsOf(cell).evidence = evidenceOf(opening)
+    Circuit.open(cell, opening.left, now, [byFleet])
+    return cell
   }
 
   make(key: string, now: number): CircuitCell {
@@ -311,10 +328,44 @@ export class Circuits {
     return Circuit.isPassThrough(cell)
   }
 
+  /** Is the circuit closed, for calls and for an operator? */
+  isClosed(cell: CircuitCell): boolean {
+    return cell.phase === Circuit.Closed
+  }
+
   /** The rejection of a call that would not be admitted now. Reserves nothing. */
   check(cell: CircuitCell, now: number, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> | undefined {
     if (cell.phase === Circuit.Open && cell.link !== undefined) this.member?.beforeProbe(cell.link, now)
     return Circuit.admits(cell, this.settings.probes, now) ? undefined : this.reject(cell, now, fiber)
+  }
+
+  /** Of an open circuit: may a call wait for the answer of the board, whether it is the probe of the fleet? */
+  asks({ link, phase }: CircuitCell, now: number): boolean {
+    return phase === Circuit.Open && link !== undefined && this.member?.ask(link, now) === true
+  }
+
+  /** Waits for the answer, for a short time. */
+  answerFor(cell: CircuitCell): Effect.Effect<void> {
+    return Effect.withFiber((fiber) =>
+      Effect.callback((resume) => {
+        const end = () => {
+          this.asking.delete(cell)
+          cancel()
+          resume(Effect.void)
+        }
+        const cancel = Timer.start(fiber, patience, end)
+        this.asking.set(cell, end)
+        return Effect.sync(() => {
+          this.asking.delete(cell)
+          cancel()
+        })
+      })
+    )
+  }
+
+  /** The board has answered, or has not. */
+  answered(cell: CircuitCell): void {
+    this.asking.get(cell)?.()
   }
 
   /** Admits a call, or returns its rejection. */
@@ -398,15 +449,9 @@ export class Circuits {
   }
 
   /** Opens a circuit because its fleet did. */
-  openByFleet(
-    cell: CircuitCell,
-    openFor: number,
-    { bad, calls, failures, seen }: Board.Finding,
-    now: number,
-    fiber: AnyFiber
-  ): void {
+  openByFleet(cell: CircuitCell, openFor: number, finding: Board.Finding, now: number, fiber: AnyFiber): void {
     const from = cell.phase
-    Circuit.openingsOf(cell).evidence = { trip: byFleet, figures: { calls, failures, witnesses: seen, bad } }
+    Circuit.openingsOf(cell).evidence = evidenceOf(finding)
     Circuit.open(cell, openFor, now, from === Circuit.Closed ? [byFleet] : undefined)
     this.transition(cell, from, "fleet", now, fiber)
   }

@@ -27,6 +27,7 @@ const WindowValues = {
 const TripNumbers = {
   failures: Schema.optionalKey(Schema.Finite),
   minDuration: Schema.optionalKey(Schema.DurationFromString),
+  forgetAfter: Schema.optionalKey(Schema.DurationFromString),
   slowerThan: Schema.optionalKey(Schema.DurationFromString),
   ...WindowValues
 }
@@ -35,7 +36,8 @@ const TripValues = Schema.Union([
   Schema.Struct({
     type: Schema.Literal("consecutive"),
     failures: Schema.Finite,
-    minDuration: Schema.optionalKey(Schema.DurationFromString)
+    minDuration: Schema.optionalKey(Schema.DurationFromString),
+    forgetAfter: Schema.optionalKey(Schema.DurationFromString)
   }),
   Schema.Struct({ type: Schema.Literal("failureRate"), ...WindowValues }),
   Schema.Struct({ type: Schema.Literal("slowCallRate"), slowerThan: Schema.DurationFromString, ...WindowValues }),
@@ -93,11 +95,17 @@ const RetryValues = Schema.Struct({
 
 export const StaleValues = Schema.Struct({ maxAge: Schema.optionalKey(Schema.DurationFromString) })
 
+const HedgeValues = Schema.Struct({
+  after: Schema.optionalKey(Schema.Union([Schema.TemplateLiteral(["p", Schema.Finite]), Schema.DurationFromString])),
+  idempotent: Schema.optionalKey(Schema.Boolean)
+})
+
 export const PolicyValues = Schema.Struct({
   mode: Schema.optionalKey(Schema.Literals(["enforce", "observe", "off"])),
   rollout: Schema.optionalKey(Schema.Struct({ percent: Schema.optionalKey(Schema.Finite) })),
   deadline: Schema.optionalKey(Schema.DurationFromString),
   timeout: Schema.optionalKey(Schema.DurationFromString),
+  hedge: Schema.optionalKey(HedgeValues),
   retry: Schema.optionalKey(RetryValues),
   budget: Schema.optionalKey(BudgetValues),
   breaker: Schema.optionalKey(CircuitValues),
@@ -140,7 +148,7 @@ export const toCircuitOptions = (
 })
 
 /** The options that are an object of options: no other object is merged, as a trip policy or a duration is one value. */
-const parts = ["budget", "breaker", "bulkhead", "adaptive", "probes"]
+const parts = ["budget", "breaker", "bulkhead", "adaptive", "hedge", "probes"]
 
 /** Options with values over them; an object of options is merged field by field. */
 export const merge = <O extends object>(options: O, values: object): O => {

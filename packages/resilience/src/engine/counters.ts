@@ -33,6 +33,8 @@ export class Past extends Circuit.Past {
   retries = 0
   timeouts = 0
   fallbacks = 0
+  hedges = 0
+  hedgeWins = 0
   CircuitOpen = 0
   BulkheadFull = 0
   DeadlineExceeded = 0
@@ -98,6 +100,8 @@ export class Past extends Circuit.Past {
     this.retries += other.retries
     this.timeouts += other.timeouts
     this.fallbacks += other.fallbacks
+    this.hedges += other.hedges
+    this.hedgeWins += other.hedgeWins
     this.CircuitOpen += other.CircuitOpen
     this.BulkheadFull += other.BulkheadFull
     this.DeadlineExceeded += other.DeadlineExceeded
@@ -118,8 +122,8 @@ export const totals = (
   past: Past = nothing,
   times: ReadonlyArray<number> = noTimes
 ): Stats.Totals => {
-  const { BulkheadFull, CircuitOpen, DeadlineExceeded, failures, fallbacks, ignored, openings, retries, timeouts } =
-    past
+  const { BulkheadFull, CircuitOpen, DeadlineExceeded, failures, fallbacks, hedges, hedgeWins } = past
+  const { ignored, openings, retries, timeouts } = past
   const rejections: Record<Rejection["_tag"], number> = { CircuitOpen, BulkheadFull, DeadlineExceeded }
   return {
     calls,
@@ -130,6 +134,8 @@ export const totals = (
     retries,
     giveUps: past.gaveUpFor,
     timeouts,
+    hedges,
+    hedgeWins,
     fallbacks,
     openings,
     timeIn: {
@@ -162,6 +168,7 @@ export const stats = (
   running: 0,
   waiting: 0,
   maxConcurrent: undefined,
+  fleetPermits: undefined,
   maxQueued: undefined,
   balance: undefined,
   capacity: undefined,
@@ -284,6 +291,18 @@ export class Recent implements Window.TimeWindow, Histogram.Histogram {
     if (now >= this.ends) this.advance(now)
     Window.count(this, failed)
     Histogram.record(this, duration)
+  }
+
+  /** An attempt was ended before its time: it would have taken longer. It counts for the latencies only. */
+  cut(duration: number, now: number): void {
+    if (now >= this.ends) this.advance(now)
+    Histogram.record(this, duration)
+  }
+
+  /** The attempts whose latencies are known. */
+  samples(now: number): number {
+    if (now >= this.ends) this.advance(now)
+    return this.total + this.previousTotal
   }
 
   private advance(now: number): void {

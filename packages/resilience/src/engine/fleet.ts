@@ -5,8 +5,10 @@ import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type * as Change from "../Change.ts"
+import type * as Event from "../Event.ts"
 import * as Board from "../machine/Board.ts"
 import * as Member from "../machine/Member.ts"
+import type * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
 import { attempt } from "../runtime/read.ts"
 import * as Timer from "../runtime/timer.ts"
@@ -14,7 +16,9 @@ import type { AnyFiber } from "../runtime/types.ts"
 import type * as Shared from "../Shared.ts"
 import type * as Stats from "../Stats.ts"
 import type { Colleague, Desk } from "./changes.ts"
-import type { CircuitCell, Circuits } from "./circuits.ts"
+import { type CircuitCell, type Circuits, evidenceOf } from "./circuits.ts"
+import type { Lender } from "./permits.ts"
+import type { Reporter } from "./reporter.ts"
 
 /** Milliseconds after which a report counts as not answered. */
 const timeLimit = 250
@@ -33,40 +37,72 @@ export interface Floor {
   readonly tokens: (now: number) => number
 }
 
+/** What a fleet changes in the process of a member. */
+export interface FleetLocal {
+  readonly circuits: Circuits | undefined
+  readonly desk: () => Desk | undefined
+  readonly freed: (pool: Member.Pool) => void
+  readonly reporter: Reporter
+}
+
 export class Fleet implements Member.Local<CircuitCell>, Colleague {
   private readonly scope: string
   private readonly board: Shared.Board["Service"]
   private readonly member: Member.Member<CircuitCell>
   private readonly circuits: Circuits | undefined
   private readonly desk: () => Desk | undefined
+  readonly freed: (pool: Member.Pool) => void
+  private readonly reporter: Reporter
+  /** Since when nothing was heard of the board; `undefined` while it answers. */
+  private lostAt: number | undefined = undefined
+  private didDiffer = false
   /** That of the fiber that reports: what news changes is done on it. */
   private fiber: AnyFiber
   private waiting: (() => void) | undefined = undefined
   /** A command that came with news is carried out, and is not reported again. */
   private isObeying = false
+  /** Commands of which the others were not told. */
+  private readonly kept = new WeakSet<Change.Change>()
   /** The commands that hold, by key, so that another member can end them. */
   private readonly overrides = new Map<string, Change.Change>()
+  /** On what the fleet opened the circuits that it has open, by key. */
+  private readonly evidence = new Map<string, Rejection.Evidence>()
 
   constructor(
-    policy: string,
     id: string,
-    { breaker, witness }: Shared.Settings,
+    { breaker, bulkhead, witness }: Shared.Settings,
     board: Shared.Board["Service"],
-    circuits: Circuits | undefined,
-    desk: () => Desk | undefined,
+    { circuits, desk, freed, reporter }: FleetLocal,
     fiber: AnyFiber
   ) {
-    this.scope = `${policy}/${Board.version}`
+    this.scope = `${reporter.policy}/${Board.version}`
+    this.reporter = reporter
     this.board = board
     this.circuits = circuits
     this.desk = desk
+    this.freed = freed
     this.fiber = fiber
-    const { rejoin = "verify", ...settings } = breaker ?? {}
-    this.member = new Member.Member<CircuitCell>(
-      { id, witness: witness ?? id, rejoin, settings: { ...Board.defaults, ...settings } },
-      this
-    )
+    const { rejoin = "verify", ...rest } = breaker ?? {}
+    const settings = { ...Board.defaults, ...rest, permits: bulkhead?.fleet ?? 0 }
+    this.member = new Member.Member<CircuitCell>({ id, witness: witness ?? id, rejoin, settings }, this)
     if (breaker !== undefined) circuits?.join(this.member)
+  }
+
+  /** The permits of the fleet, per key. */
+  lender({ alone, fleet }: NonNullable<Shared.Settings["bulkhead"]>): Lender {
+    const { member } = this
+    const now = () => Time.monotonicMillis(this.fiber)
+    return {
+      pool: (key, gate) => member.pool(key, fleet, alone, gate, now()),
+      settle: (pool) => member.settle(pool, now()),
+      refuse: (pool) => member.refuse(pool, now()),
+      close: (pool) => member.close(pool)
+    }
+  }
+
+  /** Milliseconds for which a call may hold a permit from now on. */
+  holdFor(longest: number): void {
+    this.member.holdFor(longest)
   }
 
   floor(perSecond: number): Floor {
@@ -128,9 +164,54 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
           this.fiber = fiber
           if (news === undefined) this.member.missed(now, random)
           else this.member.news(report, news, sentAt, now, random)
+          this.notice(now)
         })
       )
     })
+  }
+
+  /** Emits what has changed between this member and the board. */
+  private notice(now: number): void {
+    const { board, lostAt, member } = this
+    const { inTouch } = member.summary(now)
+    if (inTouch !== (lostAt === undefined)) {
+      this.lostAt = inTouch ? undefined : now
+      const origin = { ...this.origin, board: board.name }
+      if (lostAt === undefined) this.emit(() => ({ _tag: "BoardLost", ...origin }))
+      else this.emit(() => ({ _tag: "BoardFound", ...origin, away: Duration.millis(now - lostAt) }))
+    }
+    if (member.differs && !this.didDiffer) this.emit(() => ({ _tag: "SettingsDiffered", ...this.origin }))
+    this.didDiffer = member.differs
+  }
+
+  private get origin() {
+    return { policy: this.reporter.policy, key: everyKey, at: Time.epochMillis(this.fiber) }
+  }
+
+  private emit(event: () => Event.OfFleet): void {
+    if (this.reporter.hasListeners) this.reporter.emit(event(), this.fiber)
+  }
+
+  fleetOpened(finding: Board.Finding): void {
+    const openFor = Duration.millis(finding.left)
+    const evidence = evidenceOf(finding)
+    if (this.evidence.size >= mostEvidence) this.forgetClosed()
+    if (this.evidence.size < mostEvidence) this.evidence.set(finding.key, evidence)
+    this.emit(() => ({ _tag: "FleetOpened", ...this.origin, key: finding.key, openFor, evidence }))
+  }
+
+  /** Forgets the evidence of circuits that the fleet has closed. */
+  private forgetClosed(): void {
+    const open = new Set(this.member.findings(0).flatMap(({ key, phase }) => (phase === Board.Closed ? [] : [key])))
+    for (const key of this.evidence.keys()) if (!open.has(key)) this.evidence.delete(key)
+  }
+
+  leased(key: string, lease: number): void {
+    this.emit(() => ({ _tag: "ProbeLeased", ...this.origin, key, lease: Duration.millis(lease) }))
+  }
+
+  lowered({ gate, name }: Member.Pool, before: number): void {
+    this.emit(() => ({ _tag: "ShareLowered", ...this.origin, key: name, permits: gate?.room ?? 0, before }))
   }
 
   private pushed(text: string): void {
@@ -149,6 +230,10 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
 
   close(cell: CircuitCell, now: number): void {
     this.circuits?.closeByFleet(cell, now, this.fiber)
+  }
+
+  answered(cell: CircuitCell): void {
+    this.circuits?.answered(cell)
   }
 
   moved(cell: CircuitCell): void {
@@ -192,6 +277,10 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
 
   // What an operator does here
 
+  keptHere(change: Change.Change): void {
+    this.kept.add(change)
+  }
+
   given(change: Change.Change, duration: number | undefined, now: number): void {
     const { action, by, reason } = change
     const key = change.key ?? Board.everyKey
@@ -211,13 +300,21 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
   }
 
   /** A command was taken back. One that expires does so in every member. */
-  taken({ action, key = Board.everyKey }: Change.Change, as: "undo" | "expire", end: Change.Change, now: number): void {
+  taken(change: Change.Change, as: "undo" | "expire", end: Change.Change, now: number): void {
+    const { action, key = Board.everyKey } = change
+    if (this.kept.has(change)) return
     if (this.isObeying || as === "expire" || !holds(action) || this.member.lastWord(key) !== action) return
     this.member.said(key, "clear", { who: end.by, reason: end.reason, duration: undefined }, now)
   }
 
+  private evidenceFor(key: string): { readonly evidence?: Rejection.Evidence } {
+    const evidence = this.evidence.get(key)
+    return evidence === undefined ? {} : { evidence }
+  }
+
   /** What a policy tells of its fleet. */
   view(now: number): Stats.Fleet {
+    this.forgetClosed()
     const { age, fleet, inTouch, members } = this.member.summary(now)
     return {
       board: this.board.name,
@@ -230,11 +327,26 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
         key,
         state: phases[phase],
         left: Duration.millis(left),
-        probe: hasLease
+        probe: hasLease,
+        ...this.evidenceFor(key)
+      })),
+      permits: this.member.holdings(now).map((pool) => ({
+        key: pool.name,
+        fleet: pool.cap,
+        here: pool.gate?.room ?? 0,
+        running: pool.running,
+        safe: pool.safe,
+        isShort: pool.isShort
       }))
     }
   }
 }
+
+/** The most keys whose evidence is kept. */
+const mostEvidence = 1000
+
+/** The key of an event that is of every key. */
+const everyKey = "(all)"
 
 const phases = { [Board.Closed]: "closed", [Board.Open]: "open", [Board.Probing]: "probing" } as const
 
@@ -245,7 +357,10 @@ const parse = (text: string): unknown => attempt(() => JSON.parse(text), undefin
  * The news, if it comes in time and is news. It does not wait for a board that cannot be interrupted: such a report runs on by
  * itself, and its answer is dropped.
  */
-const answerOf = (sync: Effect.Effect<string, unknown>, limit: number): Effect.Effect<Board.News | undefined> => {
+export const answerOf = (
+  sync: Effect.Effect<string, unknown>,
+  limit: number
+): Effect.Effect<Board.News | undefined> => {
   const answer = Effect.matchCause(sync, {
     onFailure: () => undefined,
     onSuccess: (text) => {

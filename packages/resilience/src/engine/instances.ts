@@ -165,7 +165,8 @@ export const create = <P extends object>(
         policy,
         desk
       )
-      const warned = others.length > 0 ? warn(instances, name, different.length > 0) : Effect.void
+      const shares = described["shared"] !== undefined
+      const warned = others.length > 0 ? warn(instances, name, different.length > 0, shares) : Effect.void
       const leaves =
         scope === undefined
           ? Effect.void
@@ -200,14 +201,19 @@ export const logArrivals = (arrivals: ReadonlyArray<Arrival>): Effect.Effect<voi
 
 const describe = (kind: Kind, settings: Schema.JsonObject): string => `${kind} ${JSON.stringify(settings)}`
 
-const warn = (instances: Instances, name: string, differ: boolean): Effect.Effect<void> =>
+const sharingNothing = "The two share nothing: each has circuits, permits and a budget of its own."
+
+const sharing =
+  "Each is a member of the fleet, with windows, queues and a budget of its own: they share what `shared` says, through the board."
+
+const warn = (instances: Instances, name: string, differ: boolean, shares: boolean): Effect.Effect<void> =>
   Effect.suspend(() =>
     instances.warnsOf(name)
       ? Effect.logWarning(
           differ
             ? `${name}: two different policies of this name live in this program: nothing tells their errors, events and metrics ` +
                 "apart. Give each a name of its own. This warning is logged once for each name."
-            : `${name}: this policy was created twice. The two share nothing: each has circuits, permits and a budget of its own. ` +
+            : `${name}: this policy was created twice. ${shares ? sharing : sharingNothing} ` +
                 "Provide one layer to the whole program, or create the policy once. This warning is logged once for each name."
         )
       : Effect.void

@@ -1,5 +1,6 @@
 /** Permits at run time: the pure queue with its wake-ups, its time limit and its rejections. For bulkheads and policies. */
 import * as Effect from "effect/Effect"
+import { type Gate, type Pool, patience } from "../machine/Member.ts"
 import * as Queue from "../machine/Queue.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Check from "../runtime/options.ts"
@@ -7,6 +8,7 @@ import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 import type { Override, Plug } from "./changes.ts"
 import type { Past } from "./counters.ts"
+import { CurrentCriticality, criticalities } from "./criticality.ts"
 import * as Deadline from "./deadline.ts"
 import type { Reporter } from "./reporter.ts"
 import type { Sums } from "./sums.ts"
@@ -19,7 +21,12 @@ export interface BulkheadSettings {
 }
 
 /** The rejection of a call whose circuit has become one that rejects every call. */
-type Refusal = Effect.Effect<never, Rejection.CircuitOpen>
+type Refusal = Effect.Effect<never, Rejection.CircuitOpen | Rejection.BulkheadFull>
+
+/** The smallest share of the permits that a class may use. */
+const leastShare = Math.min(...Queue.shares)
+
+const rankOf = (fiber: AnyFiber): number => criticalities.indexOf(fiber.getRef(CurrentCriticality))
 
 /** The permits of one key. */
 export interface PermitCell {
@@ -27,6 +34,18 @@ export interface PermitCell {
   readonly queue: Queue.Queue<PermitHolder>
   /** Where rejections are counted. */
   readonly history: Past
+  /** What the fleet leaves to it; set for a policy that shares its permits, and absent otherwise. */
+  pool?: Pool | undefined
+}
+
+/** The fleet of which the permits are. */
+export interface Lender {
+  readonly pool: (key: string, gate: Gate) => Pool
+  /** Sets what the lease of the pool allows now. */
+  readonly settle: (pool: Pool) => void
+  /** No permit is left; returns whether the answer of the board may bring one. */
+  readonly refuse: (pool: Pool) => boolean
+  readonly close: (pool: Pool) => void
 }
 
 /** The queue of the keys of a policy without a bulkhead, which never uses it. */
@@ -69,6 +88,8 @@ export class Permits {
   private readonly reporter: Reporter
   /** The rejections of waiters that left the queue before their fiber was there to be woken. */
   private readonly refused = new WeakMap<Queue.Waiter<PermitHolder>, Refusal>()
+  /** Set when the policy shares its permits with a fleet. */
+  private lender: Lender | undefined
   /** Called when a permit is free that no waiting call took; set while calls watch for one. */
   onFree: ((cell: PermitCell) => void) | undefined
 
@@ -78,6 +99,7 @@ export class Permits {
     this.maxQueued = maxQueued
     this.maxWait = maxWait
     this.reporter = reporter
+    this.lender = undefined
     this.onFree = undefined
   }
 
@@ -89,6 +111,31 @@ export class Permits {
   sumIdle(sums: Sums): void {
     sums.maxConcurrent += this.limit
     sums.maxQueued += this.maxQueued
+  }
+
+  /** Shares the permits of the keys to come. */
+  join(lender: Lender): void {
+    this.lender = lender
+  }
+
+  /** A key was created, and will be called. */
+  attach(cell: PermitCell): void {
+    if (this.lender !== undefined) cell.pool = this.lender.pool(cell.key, cell.queue)
+  }
+
+  /** A key was dropped. */
+  detach({ pool }: PermitCell): void {
+    if (pool !== undefined) this.lender?.close(pool)
+  }
+
+  /** What the fleet leaves to a key may have changed. Its lease was granted up to `freshUntil` of its pool. */
+  settle({ pool }: PermitCell): void {
+    if (pool !== undefined) this.lender?.settle(pool)
+  }
+
+  /** The fleet leaves more permits to a key. */
+  freed(cell: PermitCell): void {
+    this.grantWaiting(cell)
   }
 
   makeQueue(): Queue.Queue<PermitHolder> {
@@ -105,16 +152,41 @@ export class Permits {
     fiber: AnyFiber,
     deadline = Infinity
   ): Effect.Effect<void, Rejection.BulkheadFull | Rejection.CircuitOpen> | undefined {
-    if (Queue.tryAcquire(cell.queue)) {
+    const { queue } = cell
+    // Of less than half of the permits every class may have one.
+    const rank = queue.waiting === 0 && queue.running < queue.limit * leastShare ? Queue.usual : rankOf(fiber)
+    if (Queue.tryAcquire(queue, rank)) {
       holder.held = true
       return undefined
     }
     const left = Deadline.remaining(fiber, deadline)
-    const limit = Math.min(this.maxWait, left)
+    const asks = this.asks(cell)
+    // Beyond the queue a call waits for one answer of the board.
+    const hasPlace = queue.waiting < queue.maxQueued && this.maxWait > 0
+    const longest = hasPlace || !asks ? this.maxWait : patience
+    const limit = Math.min(longest, left)
     if (limit <= 0) return this.reject(cell, left <= 0 ? "deadline" : "full", fiber)
-    holder.waiter = Queue.enqueue(cell.queue, holder)
+    const most = asks ? queue.limit : queue.maxQueued
+    if (queue.waiting >= most) this.displace(cell, rank, fiber)
+    holder.waiter = Queue.enqueue(queue, holder, most, rank)
     if (holder.waiter === undefined) return this.reject(cell, "full", fiber)
-    return this.wait(cell, holder, limit, left < this.maxWait ? "deadline" : "wait", fiber)
+    return this.wait(cell, holder, limit, left < longest ? "deadline" : "wait", fiber)
+  }
+
+  /** The queue is full: a less important call loses its place to one of this class. */
+  private displace(cell: PermitCell, rank: number, fiber: AnyFiber): void {
+    const waiter = Queue.displace(cell.queue, rank)
+    if (waiter === undefined) return
+    const refusal = this.reject(cell, "full", fiber)
+    const { wake } = waiter.value
+    if (wake === undefined) this.refused.set(waiter, refusal)
+    else wake(refusal)
+  }
+
+  /** Of a call that its own limit would admit: may the answer of the board bring a permit for it? */
+  private asks({ pool, queue }: PermitCell): boolean {
+    if (pool === undefined || queue.running + queue.waiting >= queue.limit) return false
+    return this.lender?.refuse(pool) === true
   }
 
   private wait(
@@ -156,7 +228,7 @@ export class Permits {
     const rejection = Rejection.bulkheadFull({
       policy: this.reporter.policy,
       key: cell.key,
-      reason,
+      reason: reason !== "deadline" && isOfFleet(cell.queue) ? "fleet" : reason,
       running: cell.queue.running,
       waiting: cell.queue.waiting
     })
@@ -179,7 +251,7 @@ export class Permits {
   /** Rejects all waiting calls: each leaves the queue, and fails with a rejection of its own. */
   rejectWaiting(cell: PermitCell, rejection: () => Refusal | undefined): void {
     const { queue } = cell
-    for (let waiter = queue.first; waiter !== undefined; waiter = queue.first) {
+    for (let waiter = Queue.anyWaiting(queue); waiter !== undefined; waiter = Queue.anyWaiting(queue)) {
       const refusal = rejection()
       if (refusal === undefined) return
       Queue.leave(queue, waiter)
@@ -263,6 +335,8 @@ export class Permits {
   }
 
   private grantWaiting(cell: PermitCell): void {
+    // The lease may be over by now.
+    if (cell.queue.waiting > 0) this.settle(cell)
     let next = Queue.grantNext(cell.queue)
     while (next !== undefined) {
       const holder = next.value
@@ -274,7 +348,12 @@ export class Permits {
   }
 
   /** Would a call get a permit now, without waiting? */
-  isFree({ queue }: PermitCell): boolean {
-    return queue.running < queue.limit && queue.waiting === 0
+  isFree({ pool, queue }: PermitCell): boolean {
+    if (queue.running >= queue.limit || queue.waiting > 0) return false
+    // A call would ask the fleet for one.
+    return queue.running < queue.room || (pool !== undefined && !pool.isShort)
   }
 }
+
+/** Does the fleet leave less than the limit of this process admits? */
+const isOfFleet = ({ limit, room, running }: Queue.Queue<PermitHolder>): boolean => running >= room && running < limit

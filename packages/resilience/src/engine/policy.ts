@@ -7,6 +7,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type * as Event from "../Event.ts"
 import * as Circuit from "../machine/Circuit.ts"
+import type { Pool } from "../machine/Member.ts"
 import * as Decision from "../machine/Retry.ts"
 import type { Outcome } from "../Outcome.ts"
 import * as Rejection from "../Rejection.ts"
@@ -56,11 +57,26 @@ export interface PolicySettings extends ModeSettings {
   /** Milliseconds; `Infinity` without one. */
   readonly timeout: number
   readonly deadline: number
+  /** Absent without a hedge. */
+  readonly hedge?: HedgeSettings
   readonly keys: KeySettings
   /** Milliseconds over which recent attempts are reported. */
   readonly window: number
   /** What the fleet shares; absent when nothing is shared. */
   readonly shared?: Shared.Settings
+}
+
+export interface HedgeSettings {
+  /** Milliseconds, or the name of a quantile such as `"p95"`. */
+  readonly after: number | string
+  /** Whether calls that do not say so may be hedged. */
+  readonly idempotent: boolean
+}
+
+/** What makes a second attempt beside the first one of a call. */
+export interface Hedging {
+  /** What runs in place of the first attempt; `undefined` for a call that is not hedged. */
+  begin(call: PolicyCall, entry: Entry, fiber: AnyFiber): AnyEffect | undefined
 }
 
 /** What a snapshot has of the parts of a policy. */
@@ -118,6 +134,8 @@ export class Entry
   /** Nothing until the first attempt. */
   declare recent: Counters.Recent | undefined
   declare answeredFrom: number
+  /** What the fleet leaves to it; set for a policy that shares its permits, and absent otherwise. */
+  declare pool: Pool | undefined
   declare adaptive: Adaptive.AdaptiveState | undefined
 
   constructor(key: string, trip: TripPolicy.TripPolicy, queue: Permits.PermitCell["queue"], now: number) {
@@ -181,17 +199,20 @@ class Attempt implements Circuits.Admission, Permits.PermitHolder, Adaptive.Adap
   }
 }
 
+/** In place of the number of attempts before the first one, of a call that asks the board first. */
+const firstAsks = -2
+
 /** One call: the frame of its attempts, which follow each other and use one `Attempt`. */
 export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> implements RetryHost {
   declare protected readonly attempt: Attempt
   /** Set from the start of a run to its end. */
   declare protected entry: Entry | undefined
-  declare private startedAt: number
+  declare startedAt: number
   /** What {@link Left.recorded} returned at the start. */
   declare private since: number
   /** The monotonic time of the policy's own deadline, or of the one around it if that is earlier. */
   declare deadline: number
-  declare private attempts: number
+  declare protected attempts: number
   declare protected loop: RetryLoop | undefined
 
   constructor(
@@ -223,6 +244,20 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     return this.options
   }
 
+  /** May a second attempt run beside the first one? */
+  get canHedge(): boolean {
+    return true
+  }
+
+  /** An attempt of a race has started: as the first one, or beside it. */
+  raced({ startedAt, ticket }: Pick<Attempt, "startedAt" | "ticket">, isFirst: boolean): void {
+    const { attempt } = this
+    attempt.started = true
+    if (!isFirst) return
+    attempt.startedAt = startedAt
+    attempt.ticket = ticket
+  }
+
   /** When the last attempt started. */
   get attemptAt(): number {
     return this.attempt.startedAt
@@ -237,7 +272,8 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     const now = Time.monotonicMillis(fiber)
     const entry = engine.entries.get(this.options.key, fiber)
     entry.calls += 1
-    const rejection = engine.circuits?.check(entry, now, fiber)
+    const asks = engine.circuits?.asks(entry, now) === true
+    const rejection = asks ? undefined : engine.circuits?.check(entry, now, fiber)
     if (rejection !== undefined) {
       entry.lastUsed = Math.floor(now)
       entry.history.CircuitOpen += 1
@@ -251,7 +287,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     this.attempt.metadata = undefined
     // Without a deadline of its own a policy leaves the one around it to its owner.
     this.deadline = deadline === Infinity ? Infinity : Math.min(now + deadline, Deadline.instant(fiber))
-    this.attempts = 0
+    this.attempts = asks ? firstAsks : 0
     this.loop = undefined
     return undefined
   }
@@ -260,7 +296,13 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     // `prepare` has set both before the first attempt.
     const engine = this.engine!
     this.attempts += 1
-    if (this.attempts === 1) return this.acquirePermit(this.entry!, engine, fiber)
+    if (this.attempts === 1) {
+      const { hedging } = engine
+      const entry = this.entry!
+      if (hedging === undefined) return this.acquirePermit(entry, engine, fiber)
+      return hedging.begin(this, entry, fiber) ?? this.acquirePermit(entry, engine, fiber)
+    }
+    if (this.attempts === firstAsks + 1) return this.askFirst(this.entry!, engine, fiber)
     const now = Time.monotonicMillis(fiber)
     // Looked up for each attempt: during a delay the entry may have been dropped, and other calls use a new one.
     const entry = engine.entries.get(this.options.key, fiber)
@@ -270,16 +312,31 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     return engine.circuits?.check(entry, now, fiber) ?? this.acquirePermit(entry, engine, fiber)
   }
 
+  /** The fleet's opening is over: the answer of the board says whether this call is its probe. */
+  private askFirst(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
+    this.attempts = 1
+    // Asked by `prepare`, so there are circuits.
+    return Effect.flatMap(engine.circuits!.answerFor(entry), () => {
+      const now = Time.monotonicMillis(fiber)
+      this.attempt.startedAt = now
+      return engine.circuits?.check(entry, now, fiber) ?? this.acquirePermit(entry, engine, fiber)
+    })
+  }
+
   /** The circuit has been checked, and nothing of it reserved: no probe waits in a queue. */
-  private acquirePermit(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
+  protected acquirePermit(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
+    const { attempt } = this
     const { adaptive } = engine
+    const { pool } = entry
+    if (pool !== undefined && attempt.startedAt > pool.freshUntil) engine.permits?.settle(entry)
     const wait =
       adaptive === undefined
-        ? engine.permits?.acquire(entry, this.attempt, fiber, this.deadline)
-        : adaptive.acquire(entry, this.attempt, this.attempts === 1, this.dueOf(adaptive, fiber), fiber)
+        ? engine.permits?.acquire(entry, attempt, fiber, this.deadline)
+        : adaptive.acquire(entry, attempt, this.attempts === 1, this.dueOf(adaptive, fiber), fiber)
+    if (pool !== undefined && entry.queue.running > pool.peak) pool.peak = entry.queue.running
     if (wait === undefined) return this.start(entry, engine, fiber)
     return Effect.flatMap(wait, () => {
-      this.attempt.startedAt = Time.monotonicMillis(fiber)
+      attempt.startedAt = Time.monotonicMillis(fiber)
       return this.start(entry, engine, fiber)
     })
   }
@@ -290,9 +347,9 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
   }
 
   /** With the permit held: is admitted by the circuit, and starts the work. */
-  private start(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
+  protected start(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
     const { attempt } = this
-    const { retry, timeout } = engine.settings
+    const { hedge, retry, timeout } = engine.settings
     // Read from the field: as an argument the number may need a box.
     const now = attempt.startedAt
     const remaining = this.deadline - now
@@ -300,7 +357,8 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     const rejection = engine.circuits?.admit(entry, attempt, now, fiber)
     if (rejection !== undefined) return rejection
     // Only a call that reaches the dependency earns retries.
-    if (this.attempts === 1 && retry !== undefined) engine.budget?.deposit(entry.key, now, fiber)
+    if (this.attempts === 1 && (retry !== undefined || hedge !== undefined))
+      engine.budget?.deposit(entry.key, now, fiber)
     attempt.running = true
     attempt.started = true
     entry.running += 1
@@ -336,7 +394,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
   }
 
   /** With the time that this call had in all: a deadline around it may have left less than the policy's own. */
-  private deadlineExceeded(
+  protected deadlineExceeded(
     { key }: Entry,
     { reporter }: PolicyEngine,
     started: boolean,
@@ -353,9 +411,12 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     if (entry === undefined || engine === undefined) return undefined
     const { settings } = engine
     this.entry = undefined
-    engine.permits?.release(entry, this.attempt)
-    const classify = this.options.classify ?? settings.classify
-    this.settle(entry, engine, Protect.classifySuccess(classify, value), undefined, fiber)
+    // The attempts of a race have settled themselves.
+    if (this.attempt.running) {
+      engine.permits?.release(entry, this.attempt)
+      const classify = this.options.classify ?? settings.classify
+      this.settle(entry, engine, Protect.classifySuccess(classify, value), undefined, fiber)
+    }
     if (settings.retryWhen !== undefined && this.isUnwanted(settings, value)) {
       // The retry reads it.
       this.entry = entry
@@ -367,7 +428,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
   }
 
   /** Does this value ask for another try that the call may make? */
-  private isUnwanted({ retry, retryWhen }: PolicySettings, value: unknown): boolean {
+  protected isUnwanted({ retry, retryWhen }: PolicySettings, value: unknown): boolean {
     const ofCall = this.options.retry
     if (ofCall === false) return false
     const unprocessedOnly = ofCall === "unprocessed" || retry?.unprocessedOnly === true
@@ -384,7 +445,8 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
       this.settle(entry, engine, this.classify(engine, cause, fiber), cause, fiber)
     } else {
       engine.adaptive?.end(entry, attempt, "unknown", NaN, Time.monotonicMillis(fiber), fiber)
-      const rejection = rejectionIn(cause)
+      // The attempts of a race have counted theirs.
+      const rejection = attempt.started ? undefined : rejectionIn(cause)
       // The permits have counted theirs.
       if (rejection !== undefined && rejection._tag !== "BulkheadFull") entry.history[rejection._tag] += 1
     }
@@ -403,7 +465,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     return classifyFailure(engine.settings, this.options, startedAt, deadlineHit, cause, fiber)
   }
 
-  private settle(
+  protected settle(
     entry: Entry,
     engine: PolicyEngine,
     { defect, outcome, threw }: Protect.Classified,
@@ -513,6 +575,9 @@ export const rejectionIn = (cause: Cause.Cause<unknown>): Rejection.Rejection | 
   return reason !== undefined && Rejection.is(reason.error) ? reason.error : undefined
 }
 
+/** Milliseconds for which an attempt may hold a permit. */
+const longestHold = ({ deadline, timeout }: PolicySettings): number => Math.min(deadline, timeout)
+
 export class PolicyEngine implements Summable {
   settings: PolicySettings
   readonly reporter: Reporter
@@ -530,6 +595,8 @@ export class PolicyEngine implements Summable {
   steering: Steering | undefined
   /** Set once the policy has not simply enforced. */
   beside: Beside | undefined
+  /** Set for a policy with a hedge. */
+  hedging: Hedging | undefined
   private watch: Watch<Entry> | undefined
   /** The commands that changed the permits and are in force. */
   resizes: ReadonlyArray<Override> = []
@@ -554,6 +621,7 @@ export class PolicyEngine implements Summable {
     this.modes = new Modes(reporter.policy, settings, instance)
     this.steering = undefined
     this.beside = undefined
+    this.hedging = undefined
     this.reporter = reporter
     this.circuits =
       breaker &&
@@ -575,12 +643,14 @@ export class PolicyEngine implements Summable {
       settings.keys,
       (key, now) => {
         const entry = this.make(key, now)
+        this.permits?.attach(entry)
         return this.circuits?.attach(entry, now) ?? entry
       },
       (entry, now) => this.pinned(entry, now),
       (entry, now) => {
         this.evicted.add(entry, this.timeIn(entry, now))
         this.circuits?.detach(entry)
+        this.permits?.detach(entry)
       }
     )
     this.timedOut = timedOut
@@ -592,13 +662,24 @@ export class PolicyEngine implements Summable {
   /** Joins the fleet of the policy until the scope closes. */
   join(settings: Shared.Settings, board: Shared.Board["Service"], id: string): Effect.Effect<void, never, Scope.Scope> {
     return Effect.withFiber((fiber) => {
-      const { budget, circuits, reporter } = this
-      const fleet = new Fleet(reporter.policy, id, settings, board, circuits, () => this.desk, fiber)
+      const { budget, circuits, permits, reporter } = this
+      const local = { circuits, desk: () => this.desk, freed: (pool: Pool) => this.freed(pool), reporter }
+      const fleet = new Fleet(id, settings, board, local, fiber)
       this.fleet = fleet
+      if (settings.bulkhead !== undefined) permits?.join(fleet.lender(settings.bulkhead))
+      fleet.holdFor(longestHold(this.settings))
       const floor = this.settings.budget
       if (settings.budget && floor !== undefined) budget?.share(fleet.floor(floor.minPerSecond))
       return fleet.run
     })
+  }
+
+  /** The fleet leaves more permits to a key. */
+  private freed(pool: Pool): void {
+    const { entries, permits } = this
+    for (const entry of [entries.peek(pool.name), entries.shared]) {
+      if (entry?.pool === pool) permits?.freed(entry)
+    }
   }
 
   fleetView(now: number): Stats.Fleet | undefined {
@@ -614,6 +695,7 @@ export class PolicyEngine implements Summable {
     const { adaptive, breaker, budget, bulkhead } = settings
     const retuneCircuits = breaker && this.circuits?.retune(this.entries.all(), breaker)
     this.settings = settings
+    this.fleet?.holdFor(longestHold(settings))
     if (budget !== undefined) this.budget?.retune(budget, now)
     if (bulkhead !== undefined) this.permits?.retune(this.entries, bulkhead, now)
     if (adaptive !== undefined) this.adaptive?.retune(adaptive, limitsOf(settings))
@@ -738,7 +820,10 @@ export class PolicyEngine implements Summable {
 
   /** Reading the stats of a key neither creates nor keeps it. */
   stats(key: string, now: number, fiber: AnyFiber): Stats.Stats {
-    return this.statsOf(this.entries.peek(key) ?? this.make(key, Math.ceil(now)), now, fiber)
+    const entry = this.entries.peek(key)
+    if (entry !== undefined) return this.statsOf(entry, now, fiber)
+    const made = this.make(key, Math.ceil(now))
+    return this.statsOf(this.circuits?.foresee(made, now) ?? made, now, fiber)
   }
 
   allStats(now: number, fiber: AnyFiber): ReadonlyArray<Stats.Stats> {
@@ -782,6 +867,7 @@ export class PolicyEngine implements Summable {
       running,
       waiting: adaptive?.waitingOf(entry) ?? queue?.waiting ?? 0,
       maxConcurrent: view?.limit ?? queue?.limit,
+      fleetPermits: entry.pool && entry.queue.room,
       maxQueued: queue?.maxQueued,
       balance: adaptive?.balance(entry) ?? this.budget?.balance(key, fiber),
       capacity: adaptive?.capacity(entry) ?? this.budget?.capacity,

@@ -41,6 +41,11 @@ export class PolicyHold extends PolicyCall implements Hold {
     return new PolicyHold(this.engine, this.service, this.self, this.options)
   }
 
+  /** What is acquired is no work that could be done twice. */
+  override get canHedge(): boolean {
+    return false
+  }
+
   override succeeded(): undefined {
     this.loop = undefined
     this.attempt.metadata = undefined

@@ -1,16 +1,7 @@
-/** What a call inherits from the request that it serves: how important it is, which attempt it is, and what it may repeat. */
+/** What a call inherits from the request that it serves: which attempt it is, and what it may repeat. */
 import * as Context from "effect/Context"
 import type { AnyFiber } from "../runtime/types.ts"
 import type { Budget } from "./budget.ts"
-
-/** From the most important. */
-export const criticalities = ["critical-plus", "critical", "sheddable-plus", "sheddable"] as const
-
-export type Criticality = (typeof criticalities)[number]
-
-export const CurrentCriticality = Context.Reference<Criticality>("effect-resilience/Propagation/Criticality", {
-  defaultValue: () => "critical"
-})
 
 /** The number of the attempt that the request is, from 1. */
 export const CurrentAttempt = Context.Reference<number>("effect-resilience/Propagation/Attempt", {

@@ -20,13 +20,21 @@ export interface CallOptions {
   readonly classify: Classify | undefined
   /** `false` makes one attempt, `"unprocessed"` repeats only what was surely not processed. */
   readonly retry: false | "unprocessed" | undefined
+  /** Whether the work may run twice at the same time; `undefined` as the policy says. */
+  readonly idempotent: boolean | undefined
 }
 
-export const defaultOptions: CallOptions = { key: defaultKey, classify: undefined, retry: undefined }
+export const defaultOptions: CallOptions = {
+  key: defaultKey,
+  classify: undefined,
+  retry: undefined,
+  idempotent: undefined
+}
 
 interface GivenOptions extends Outcome.Classification<unknown, unknown> {
   readonly key?: string | undefined
   readonly retry?: CallOptions["retry"]
+  readonly idempotent?: CallOptions["idempotent"]
 }
 
 export const isOptions = (arg: unknown): arg is GivenOptions =>
@@ -35,16 +43,21 @@ export const isOptions = (arg: unknown): arg is GivenOptions =>
 /** Checks the options of one call; `where` names the module and the member. */
 export const resolve = (where: string, options: GivenOptions, names: ReadonlyArray<string>): CallOptions => {
   Check.noUnknown(where, options, names)
-  const { retry } = options
+  const { idempotent, retry } = options
   const key = Check.key(where, Check.orDefault(options.key, defaultKey))
   if (retry !== undefined && retry !== false && retry !== "unprocessed") {
     Check.invalid(where, "retry", `false or "unprocessed"`, retry)
   }
+  if (idempotent !== undefined && typeof idempotent !== "boolean") {
+    Check.invalid(where, "idempotent", "true or false", idempotent)
+  }
   if (!Outcome.isClassification(options)) {
-    return key === defaultKey && retry === undefined ? defaultOptions : { key, classify: undefined, retry }
+    return key === defaultKey && retry === undefined && idempotent === undefined
+      ? defaultOptions
+      : { key, classify: undefined, retry, idempotent }
   }
   Check.classification(where, options)
-  return { key, classify: Outcome.classifier(options), retry }
+  return { key, classify: Outcome.classifier(options), retry, idempotent }
 }
 
 /** The key among options that have no other. */

@@ -75,8 +75,19 @@ export class ObservingReporter extends Reporter {
   }
 
   override emit(event: Event.Event, fiber: AnyFiber): void {
-    // What decides beside a policy has no candidates, and is given no commands of its own.
-    if (event._tag === "Observed" || event._tag === "Changed" || event._tag === "EventsLost") return
+    // What decides beside a policy has no candidates and no fleet, and is given no commands of its own.
+    switch (event._tag) {
+      case "Observed":
+      case "Changed":
+      case "EventsLost":
+      case "BoardLost":
+      case "BoardFound":
+      case "FleetOpened":
+      case "ProbeLeased":
+      case "ShareLowered":
+      case "SettingsDiffered":
+        return
+    }
     const { candidate } = this
     const { at, key, policy } = event
     const observed: Event.Observed = { _tag: "Observed", policy, key, at, event }

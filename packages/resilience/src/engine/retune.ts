@@ -334,11 +334,15 @@ const leafJson = (type: Ast, value: unknown): Schema.Json => {
   if (type.propertySignatures !== undefined && isObject(value)) return jsonOf(type, value)
   // What is no number, boolean or name is a duration, which has been checked.
   const millis =
-    type._tag === "Declaration"
+    type._tag === "Declaration" || (isDurationOrName(type) && !(typeof value === "string" && value.startsWith("p")))
       ? Duration.toMillis(Option.getOrThrow(Duration.fromInput(value as Duration.Input)))
       : value
   return typeof millis === "number" ? (Number.isFinite(millis) ? millis : "Infinity") : (millis as Schema.Json)
 }
+
+/** The one value that may be a duration or something else is a delay, which has a name such as `"p95"` then. */
+const isDurationOrName = ({ _tag, types }: Ast): boolean =>
+  _tag === "Union" && types?.some(({ _tag }) => _tag === "Declaration") === true
 
 /** Does `later` set every value that `earlier` sets? */
 const setsAllOf = (later: Schema.JsonObject, earlier: Schema.JsonObject): boolean => {

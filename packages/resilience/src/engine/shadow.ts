@@ -38,6 +38,7 @@ import {
   rejectionIn,
   type Steering
 } from "./policy.ts"
+import { Hedger } from "./policyHedge.ts"
 import { type HoldFollower, PolicyHold } from "./policyHold.ts"
 import { type Allowance, CurrentAllowance } from "./propagated.ts"
 import * as Protect from "./protect.ts"
@@ -77,6 +78,7 @@ export class Shadow {
     const reporter = new ObservingReporter(live.reporter, candidate)
     this.isCandidate = candidate !== undefined
     this.engine = new PolicyEngine(live.where, reporter, withoutHooks(settings), budget, live.timedOut)
+    if (settings.hedge !== undefined) this.engine.hedging = new Hedger(this.engine, true)
   }
 
   /** Takes over what an operator has set: the overrides of circuits. */
@@ -612,8 +614,8 @@ export class Steer implements Steering, Beside {
   would(key: string, now: number, fiber: AnyFiber): Stats.Would | undefined {
     if (this.observer === undefined && this.live.modes.of(key) !== "observe") return undefined
     const { balance, circuit, running, totals, waiting } = this.observing(now, fiber).engine.stats(key, now, fiber)
-    const { calls, giveUps, openings, rejections, retries, timeouts } = totals
-    return { calls, rejections, retries, giveUps, timeouts, openings, circuit, running, waiting, balance }
+    const { calls, giveUps, hedges, openings, rejections, retries, timeouts } = totals
+    return { calls, rejections, retries, giveUps, timeouts, hedges, openings, circuit, running, waiting, balance }
   }
 
   sum(select: Select, now: number): void {

@@ -19,6 +19,8 @@ export interface Counts {
   gaveUpRejected: number
   gaveUpRetryAfter: number
   timeouts: number
+  hedges: number
+  hedgeWins: number
   fallbacks: number
   openings: number
   closedTime: number
@@ -34,6 +36,7 @@ export interface Counts {
   wouldRetry: number
   wouldGiveUp: number
   wouldTimeOut: number
+  wouldHedge: number
   wouldOpen: number
   // Ended calls by the arm of a rollout.
   enforcedCalls: number
@@ -57,6 +60,8 @@ export const noCounts = (): Counts => ({
   gaveUpRejected: 0,
   gaveUpRetryAfter: 0,
   timeouts: 0,
+  hedges: 0,
+  hedgeWins: 0,
   fallbacks: 0,
   openings: 0,
   closedTime: 0,
@@ -71,6 +76,7 @@ export const noCounts = (): Counts => ({
   wouldRetry: 0,
   wouldGiveUp: 0,
   wouldTimeOut: 0,
+  wouldHedge: 0,
   wouldOpen: 0,
   enforcedCalls: 0,
   enforcedFailures: 0,
@@ -92,6 +98,8 @@ interface History {
   readonly ignored: number
   readonly retries: number
   readonly timeouts: number
+  readonly hedges: number
+  readonly hedgeWins: number
   readonly fallbacks: number
   readonly CircuitOpen: number
   readonly BulkheadFull: number
@@ -128,6 +136,7 @@ const wouldCounts = (counts: Counts): Partial<Counts> => ({
     counts.gaveUpRejected +
     counts.gaveUpRetryAfter,
   wouldTimeOut: counts.timeouts,
+  wouldHedge: counts.hedges,
   wouldOpen: counts.openings
 })
 
@@ -190,6 +199,8 @@ export class Sums {
     counts.deadlineExceeded += past.DeadlineExceeded
     counts.retries += past.retries
     counts.timeouts += past.timeouts
+    counts.hedges += past.hedges
+    counts.hedgeWins += past.hedgeWins
     counts.fallbacks += past.fallbacks
     counts.openings += past.openings
     if (past.arms !== undefined) {
@@ -247,4 +258,6 @@ export interface Summable {
   readonly sum: (select: Select, now: number) => void
   /** The durations of all attempts; only a policy measures them. */
   readonly durations?: () => Stats.Durations
+  /** What its fleet has told; only a policy has a fleet, and `undefined` is one that shares nothing. */
+  readonly fleetView?: (now: number) => Stats.Fleet | undefined
 }

@@ -15,7 +15,7 @@ const rateNames = ["threshold", "window", "calls", "minimumCalls"]
 
 /** The options of each constructor. */
 const optionNames: Readonly<Record<string, ReadonlyArray<string>>> = {
-  consecutive: ["failures", "minDuration"],
+  consecutive: ["failures", "minDuration", "forgetAfter"],
   failureRate: rateNames,
   slowCallRate: ["slowerThan", ...rateNames]
 }

@@ -291,6 +291,17 @@ const release = (
   return Effect.forkChild(Effect.exit(kept), { startImmediately: true })
 }
 
+const releaseAll = (
+  errors: ReadonlyArray<HttpClientError.HttpClientError>
+): Effect.Effect<ReadonlyArray<Fiber.Fiber<unknown>>> =>
+  Effect.forEach(
+    errors.flatMap((error) => {
+      const response = lifted.get(error)
+      return response === undefined ? [] : [{ error, response }]
+    }),
+    ({ error, response }) => release(error, response)
+  )
+
 const concat = (chunks: ReadonlyArray<Uint8Array>, length: number): ArrayBuffer => {
   const bytes = new Uint8Array(length)
   let at = 0
@@ -335,25 +346,28 @@ class Call {
   private readonly key: string
   private readonly request: Request
   private readonly execute: Execute
-  /** As `Policy.ProtectOptions` has it. */
+  /** As `Policy.ProtectOptions` has them. */
   private readonly retry: false | "unprocessed" | undefined
+  private readonly idempotent: boolean
   /** How often the request was sent. */
   private sent = 0
-  /** Stands for the transient response of the last attempt, whose body was not read. */
-  private unread: HttpClientError.HttpClientError | undefined
+  /** They stand for transient responses whose bodies were not read: that of the last attempt, or of two that ran together. */
+  private unread: ReadonlyArray<HttpClientError.HttpClientError> = []
 
   constructor(settings: Settings, key: string, request: Request, execute: Execute) {
     this.settings = settings
     this.key = key
     this.request = request
     this.retry = isOneShot(request.body) ? false : holds(settings.repeat, request) ? undefined : "unprocessed"
+    // A server may refuse the second of two requests at once with the same `idempotency-key`.
+    this.idempotent = this.retry === undefined && idempotent.has(request.method)
     this.execute = execute
   }
 
   run(): Execution {
-    const { key, retry } = this
+    const { idempotent, key, retry } = this
     return this.settings
-      .protect({ key, retry })(Effect.suspend(() => this.attempt()))
+      .protect({ key, retry, idempotent })(Effect.suspend(() => this.attempt()))
       .pipe(
         Effect.catchCause((cause) => {
           const response = liftedIn(cause)
@@ -361,11 +375,9 @@ class Call {
           return this.retry === false ? failForGood(cause) : Effect.failCause(cause)
         }),
         Effect.onExit((exit) => {
-          const { unread } = this
-          const response = unread && lifted.get(unread)
-          return unread === undefined || response === undefined || (Exit.isSuccess(exit) && exit.value === response)
-            ? Effect.void
-            : Effect.flatMap(release(unread, response), Fiber.interrupt)
+          const kept = Exit.isSuccess(exit) ? exit.value : undefined
+          const replaced = this.unread.filter((error) => lifted.get(error) !== kept)
+          return replaced.length === 0 ? Effect.void : Effect.flatMap(releaseAll(replaced), Fiber.interruptAll)
         })
       )
   }
@@ -375,10 +387,9 @@ class Call {
     this.sent += 1
     if (sent === 0) return this.send()
     const again = Effect.annotateSpans(this.send(), "http.request.resend_count", sent)
-    const replaced = unread && lifted.get(unread)
-    if (unread === undefined || replaced === undefined) return again
-    this.unread = undefined
-    return Effect.flatMap(release(unread, replaced), (reading) => Effect.ensuring(again, Fiber.interrupt(reading)))
+    if (unread.length === 0) return again
+    this.unread = []
+    return Effect.flatMap(releaseAll(unread), (reading) => Effect.ensuring(again, Fiber.interruptAll(reading)))
   }
 
   /** Sends the request with what it inherits; retries that were not made come back with the response. */
@@ -404,7 +415,7 @@ class Call {
       Effect.flatMap((response) => {
         if (!holds(transient, response)) return Effect.succeed(response)
         const error = lift(response)
-        if (!body) this.unread = error
+        if (!body) this.unread = [...this.unread, error]
         return Effect.fail(error)
       }),
       markKnown
@@ -456,6 +467,7 @@ const protecting = (policy: unknown, options: Options = {}) => {
  *
  * - A response with a transient status is an `HttpClientError` with a `StatusCodeError` inside the policy, for its retry, its
  *   breaker and its events, and the same response outside, when the retry gave up.
+ * - A policy with a `hedge` hedges requests whose method is idempotent and that may be repeated, and no others.
  * - Before a request is sent again, the connection of the response that it replaces is released.
  * - `Retry-After` (seconds or a date) and `retry-after-ms` are lower bounds of the delay. 429 is retried and ignored by the breaker.
  * - A request that the client refuses to send, such as one with an invalid URL, is neither retried nor counted.

@@ -24,6 +24,7 @@ import * as Scope from "effect/Scope"
 import type * as Bulkhead from "../Bulkhead.ts"
 import * as Deadline from "../Deadline.ts"
 import type { BulkheadEngine } from "../engine/bulkhead.ts"
+import * as Criticality from "../engine/criticality.ts"
 import * as Propagated from "../engine/propagated.ts"
 import * as Propagation from "../Propagation.ts"
 import * as Rejection from "../Rejection.ts"
@@ -452,7 +453,7 @@ class Guard {
         HttpRouter.RouteContext
       )?.route
       const key = this.settings.key(request, route && { method: route.method, path: route.path })
-      const criticality = fiber.getRef(Propagated.CurrentCriticality)
+      const criticality = fiber.getRef(Criticality.CurrentCriticality)
       return Effect.matchEffect(Effect.interruptible(acquire(bulkhead, key, criticality)), {
         onSuccess: () => app,
         onFailure: (rejection) => Effect.succeed(this.shed(rejection))

@@ -83,7 +83,7 @@ export type Settlement =
   | { readonly _tag: "Parked"; readonly at: number; readonly reason: string }
 
 /**
- * Where letters are kept. `jobs/Spool` keeps them in a directory, `jobs/SqlLetters` in a table, {@link layerMemory} in memory.
+ * Where letters are kept. `jobs/Spool` keeps them in a directory, {@link layerMemory} in memory.
  *
  * **Details** For a store of your own: each operation is atomic, also when the process is killed in it, and `put` succeeds only when
  * the letter survives that. Two claims of a letter never hold at once before the end of the lease. A store may fail with anything.
@@ -642,7 +642,7 @@ class Letters<A> implements DeadLetter<A> {
         const back = yield* settle({ _tag: "Waiting", at: now, replays: replays - 1, reason })
         const why = rejection === undefined ? "interrupted" : describe(rejection)
         if (back) this.emit("Returned", id, now, why)
-        if (rejection === undefined) yield* Effect.failCause(cause as Cause.Cause<never>) // interrupts only
+        if (rejection === undefined) return yield* Effect.failCause(cause as Cause.Cause<never>) // interrupts only
         return
       }
       pass.claimed += 1

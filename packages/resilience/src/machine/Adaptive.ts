@@ -54,6 +54,7 @@ export const look = (self: State, limits: Limits, now: number, chance: Chance): 
     flight.counted = true
     if (Limit.speaks(self, flight.at, true)) Limit.weigh(self, limits, now, now - flight.at, true, chance)
   }
+  if (p.unstick && self.first === undefined) Limit.unstick(self, limits, now, late, chance)
 }
 
 /** May another attempt be sent? */

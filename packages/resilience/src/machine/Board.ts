@@ -8,7 +8,7 @@
  */
 
 /** Part of the scope: members of two versions are two fleets while a deploy lasts. */
-export const version = 1
+export const version = 2
 
 export const Closed = 0
 export const Open = 1
@@ -65,7 +65,21 @@ export interface BucketReport {
   readonly want: number
 }
 
-/** Milliseconds, except for the shares. */
+/** The permits of one key, of which the fleet has `cap` in all. */
+export interface PoolReport {
+  readonly name: string
+  readonly cap: number
+  /** Milliseconds for which the permits are leased: longer than a call may hold one. */
+  readonly lease: number
+  /** What it holds: what it was granted and has not given back, and at least what runs. */
+  readonly have: number
+  /** What it would use. */
+  readonly want: number
+  /** The share that the board keeps for it while it is away, as last told. */
+  readonly safe: number
+}
+
+/** Milliseconds, except for the shares and counts. */
 export interface Settings {
   /** How far back evidence reaches. */
   readonly window: number
@@ -87,6 +101,8 @@ export interface Settings {
   readonly adopt: number
   /** The most that the board's clock moves between two reports. */
   readonly leap: number
+  /** The permits of a key in the whole fleet; 0 if they are not shared. */
+  readonly permits: number
 }
 
 export const defaults: Settings = {
@@ -100,7 +116,8 @@ export const defaults: Settings = {
   alive: 3000,
   forget: 30_000,
   adopt: 10_000,
-  leap: 1500
+  leap: 1500,
+  permits: 0
 }
 
 export interface Report {
@@ -122,6 +139,7 @@ export interface Report {
   readonly circuits: ReadonlyArray<CircuitReport>
   readonly words: ReadonlyArray<Word>
   readonly buckets: ReadonlyArray<BucketReport>
+  readonly pools: ReadonlyArray<PoolReport>
   /** The last report of this member. */
   readonly leaving: boolean
 }
@@ -149,6 +167,19 @@ export interface CircuitNews extends Finding {
   readonly token: number
 }
 
+/** What a member may use of a pool. */
+export interface PoolNews {
+  readonly name: string
+  /** Permits that it may use for the time of the lease. */
+  readonly granted: number
+  /** Permits that are kept for it while it is away. */
+  readonly safe: number
+  /** What it is to hold at most: less than it wants while more is wanted than there is. */
+  readonly target: number
+  /** The board is new, and does not know yet who holds what. */
+  readonly learning: 0 | 1
+}
+
 /** What the other members are told at once. */
 export type Push = { readonly finding: Finding } | { readonly word: Word }
 
@@ -163,6 +194,8 @@ export interface News {
   readonly circuits: ReadonlyArray<CircuitNews>
   readonly words: ReadonlyArray<Word>
   readonly buckets: ReadonlyArray<{ readonly name: string; readonly tokens: number; readonly share: number }>
+  /** Those of the report; none of a report that was overtaken. */
+  readonly pools: ReadonlyArray<PoolNews>
   readonly push: ReadonlyArray<Push>
 }
 
@@ -188,14 +221,16 @@ const isWord = (value: unknown): value is Word =>
 /** What came over a wire, checked before anything of it is believed. */
 export const isNews = (value: unknown): value is News => {
   if (!hasFields(value, ["rev", "members", "fleet", "differs"], ["inc"])) return false
-  const { buckets, circuits, words } = value as Readonly<Record<keyof News, unknown>>
+  const { buckets, circuits, pools, words } = value as Readonly<Record<keyof News, unknown>>
   return (
     Array.isArray(circuits) &&
     circuits.every((one) => isFinding(one) && hasFields(one, ["token"], [])) &&
     Array.isArray(words) &&
     words.every(isWord) &&
     Array.isArray(buckets) &&
-    buckets.every((one) => hasFields(one, ["tokens", "share"], ["name"]))
+    buckets.every((one) => hasFields(one, ["tokens", "share"], ["name"])) &&
+    Array.isArray(pools) &&
+    pools.every((one) => hasFields(one, ["granted", "safe", "target", "learning"], ["name"]))
   )
 }
 
@@ -239,6 +274,16 @@ export class MemoryRows implements Rows {
     return Array.from(this.tables.get(prefix) ?? [])
   }
 }
+
+/** The rows of a board of which there was none before: it has nothing to learn from its members. */
+export const firstRows = (incarnation: string): MemoryRows => {
+  const rows = new MemoryRows()
+  rows.set("meta", { inc: incarnation, rev: 0, born: longAgo, known: 0 } satisfies MetaRow)
+  return rows
+}
+
+/** Before every time that a clock shows. */
+const longAgo = -1e12
 
 const tableOf = (id: string): string => id.slice(0, id.lastIndexOf("/") + 1)
 
@@ -296,6 +341,15 @@ interface WordRow {
 
 interface BucketRow {
   readonly level: number
+  readonly at: number
+}
+
+interface PoolRow {
+  readonly granted: number
+  /** When the lease is over. */
+  readonly until: number
+  readonly safe: number
+  readonly want: number
   readonly at: number
 }
 
@@ -374,10 +428,11 @@ export const sync = (rows: Rows, report: Report, now: number, incarnation: strin
   // A member that is new to this board learns every opening, before it calls.
   if (report.inc !== meta.inc) circuits.push(...openCircuits(visit, circuits))
   const buckets = report.buckets.map((bucket) => takeBucket(visit, bucket, count))
+  const pools = visit.stale ? [] : report.pools.map((pool) => takePool(visit, pool))
   rows.set("meta", meta)
   const { inc, rev } = meta
   const { alive, fleet } = count
-  return { inc, rev, members: alive, fleet, differs, circuits, words, buckets, push: visit.push }
+  return { inc, rev, members: alive, fleet, differs, circuits, words, buckets, pools, push: visit.push }
 }
 
 const beginAnew = (rows: Rows, meta: MetaRow, now: number, incarnation: string): void => {
@@ -420,8 +475,8 @@ const compareSettings = ({ now, report, rows, stale }: Visit): 0 | 1 => {
   return 0
 }
 
-const describe = ({ minimumCalls, quorum, threshold, window, witnesses }: Settings): string =>
-  [window, threshold, minimumCalls, quorum, witnesses].join(" ")
+const describe = ({ minimumCalls, permits, quorum, threshold, window, witnesses }: Settings): string =>
+  [window, threshold, minimumCalls, quorum, witnesses, permits].join(" ")
 
 const takeWords = ({ meta, now, push, report, rows }: Visit): ReadonlyArray<Word> => {
   for (const word of report.words) {
@@ -654,4 +709,62 @@ const takeBucket = (
   const tokens = stale || report.leaving ? 0 : Math.min(want, Math.floor(level))
   rows.set(id, { level: level - tokens, at: now } satisfies BucketRow)
   return { name, tokens, share: rate / Math.max(1, fleet) }
+}
+
+/** The part of a pool that its members share evenly as what each may use while it is away. */
+const keptForAway = 0.5
+
+interface Holdings {
+  /** What the other members may use: those that are away their safe share, until they are forgotten. */
+  readonly reserved: number
+  /** What the other members with a lease want, and those of them that want or keep something. */
+  readonly wanting: number
+  readonly active: number
+  /** What is kept for members whose lease is over. */
+  readonly away: number
+}
+
+const holdingsOfOthers = ({ now, report, rows }: Visit, prefix: string, own: string): Holdings => {
+  let reserved = 0
+  let wanting = 0
+  let active = 0
+  let away = 0
+  for (const [id, row] of scan<PoolRow>(rows, prefix)) {
+    if (id === own) continue
+    const { at, granted, safe, until, want } = row
+    if (until > now) {
+      reserved += Math.max(granted, safe)
+      wanting += Math.max(want, safe)
+      if (safe > 0 || want > 0) active += 1
+    } else if (now - at > report.settings.forget) rows.delete(id)
+    else {
+      reserved += safe
+      away += safe
+    }
+  }
+  return { reserved, wanting, active, away }
+}
+
+/** Permits are leased, never more than there are; what a member holds is its own until it gives it back, or its lease is over. */
+const takePool = (visit: Visit, { cap, have, lease, name, safe, want }: PoolReport): PoolNews => {
+  const { meta, now, report, rows } = visit
+  const { leap } = report.settings
+  const prefix = `p/${part(name)}/`
+  const own = `${prefix}${part(report.member)}`
+  const others = holdingsOfOthers(visit, prefix, own)
+  const free = Math.max(0, cap - others.reserved)
+  const active = Math.max(1, others.active + (want > 0 ? 1 : 0))
+  // It is told in the time of one lease what members hold: until then none gets more than it has.
+  const learning = now - meta.born < lease + leap
+  const asked = learning ? Math.min(want, have) : want
+  const left = Math.max(0, cap - others.away)
+  const target = others.wanting + want > left ? Math.max(Math.floor(left / active), left - others.wanting) : cap
+  // Calls may be running on what it has.
+  const granted = Math.max(Math.min(asked, free, target), Math.min(have, want), report.leaving ? have : 0)
+  const kept = want > 0 && !learning ? Math.min(Math.floor((cap * keptForAway) / active), free) : 0
+  // The answer may be lost: then it goes on with the share that it was last told.
+  const row = { granted, until: now + lease + leap, safe: report.leaving ? 0 : Math.max(kept, safe), want, at: now }
+  if (row.granted === 0 && row.safe === 0 && row.want === 0) rows.delete(own)
+  else rows.set(own, row satisfies PoolRow)
+  return { name, granted, safe: kept, target, learning: learning ? 1 : 0 }
 }

@@ -46,6 +46,18 @@ const mostUnmet = 1000
 /** The most keys in one report: the others wait for the next one. */
 const mostReported = 20
 
+/** The most pools in one report: the others wait for the next one. */
+const mostPools = 50
+
+/** The longest time for which a call may hold a permit, as the board is told, in milliseconds. */
+const longestHold = 86_400_000
+
+/** Milliseconds after a report in which permits may be given out that it was answered with. */
+const freshFor = 2000
+
+/** Milliseconds for which a call may wait for an answer of the board. */
+export const patience = 50
+
 /** What a member may do to the circuits of its process. */
 export interface Local<C extends Circuit.Circuit<unknown>> {
   /** Opens the circuit because the fleet did. */
@@ -60,6 +72,16 @@ export interface Local<C extends Circuit.Circuit<unknown>> {
   readonly openFor: (openings: number) => number
   /** A report is due earlier than {@link Member.due} said. */
   readonly wake: () => void
+  /** The report with the question of a call was answered, or got no answer. */
+  readonly answered: (circuit: C) => void
+  /** More permits may be given out. */
+  readonly freed: (pool: Pool) => void
+  /** The fleet has opened the circuit of a key, which this member may not have called. */
+  readonly fleetOpened: (finding: Board.Finding, now: number) => void
+  /** This member probes for the fleet, for `lease` milliseconds. */
+  readonly leased: (key: string, lease: number) => void
+  /** It gives permits back because the members want more than there are. */
+  readonly lowered: (pool: Pool, before: number) => void
 }
 
 /** What a member knows of one key beside its circuit. */
@@ -88,6 +110,8 @@ export class Link<C extends Circuit.Circuit<unknown>> {
   /** The last token that was used or given back: a late answer must not hand it out again. */
   lastToken = 0
   wants = false
+  /** A call waits for the answer whether it is the probe. */
+  isAsking = false
   knockAt = Infinity
   dirty = false
   results: ReadonlyArray<NonNullable<Board.CircuitReport["result"]>> = []
@@ -136,6 +160,60 @@ export class Bucket {
   }
 }
 
+/** The permits of one key in this process. */
+export interface Gate {
+  readonly running: number
+  readonly waiting: number
+  /** Its own limit. */
+  readonly limit: number
+  /** What the fleet leaves to it. */
+  room: number
+}
+
+/** The permits of one key of which a fleet has a number in all, and this member leases some. */
+export class Pool {
+  readonly name: string
+  readonly cap: number
+  /** Permits that are given out while the board has not kept a share for this member. */
+  readonly alone: number
+  /** Nothing once the key was dropped. */
+  gate: Gate | undefined
+  /** What it was granted and has not given back. */
+  granted = 0
+  safe = 0
+  target = Infinity
+  learning = false
+  /** When the last report was sent that was answered with it, and when its lease is over. */
+  heard = -Infinity
+  leaseEnds = -Infinity
+  /** Until then permits may be given out without a look at the lease. */
+  freshUntil = -Infinity
+  /** The most that ran at once, and the calls that the fleet left no permit for, since the last report. */
+  peak = 0
+  refused = 0
+  /** The board had less than was wanted. */
+  isShort = false
+
+  constructor(name: string, cap: number, alone: number, gate: Gate) {
+    this.name = name
+    this.cap = cap
+    this.alone = alone
+    this.gate = gate
+  }
+
+  get running(): number {
+    return this.gate?.running ?? 0
+  }
+
+  /** What it would use: what it used at most, one more, and what it could not. */
+  get wanted(): number {
+    const { gate, peak, refused, running } = this
+    if (gate === undefined) return running
+    if (peak === 0 && refused === 0 && running === 0 && gate.waiting === 0) return 0
+    return Math.min(this.cap, gate.limit, Math.max(running, peak) + Math.max(refused, gate.waiting) + 1)
+  }
+}
+
 /** Who gave a command, why, and for how many milliseconds; without `duration` it has no end. */
 export interface Author {
   readonly who: string
@@ -174,6 +252,11 @@ export class Member<C extends Circuit.Circuit<unknown>> {
   /** The links with something to report. */
   private readonly active = new Set<Link<C>>()
   private readonly buckets: Array<Bucket> = []
+  private readonly pools = new Map<string, Pool>()
+  /** Those that hold permits, or want some. */
+  private readonly busy = new Set<Pool>()
+  /** Milliseconds for which a call may hold a permit. */
+  private longest = Infinity
   private readonly words = new Map<string, Kept>()
   private readonly perTick: number
   private inc = ""
@@ -204,12 +287,18 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     const link = this.links.get(key) ?? new Link<C>(key, circuit)
     this.links.set(key, link)
     link.circuit = circuit
-    const left = Math.max(link.until, this.heard + hold) - now
-    if (link.phase !== Board.Closed && left > 0 && circuit.phase === Circuit.Closed) {
-      const { generation, openings, phase } = link
-      this.local.open(circuit, left, { ...unknownFinding, key, generation, phase, left, openings }, now)
-    }
+    const opening = circuit.phase === Circuit.Closed ? this.opening(key, now) : undefined
+    if (opening !== undefined) this.local.open(circuit, opening.left, opening, now)
     return link
+  }
+
+  /** The opening of the fleet with which a circuit of this key would begin. */
+  opening(key: string, now: number): Board.Finding | undefined {
+    const link = this.links.get(key)
+    if (link === undefined || link.phase === Board.Closed) return undefined
+    const left = Math.max(link.until, this.heard + hold) - now
+    const { generation, openings, phase } = link
+    return left > 0 ? { ...unknownFinding, key, generation, phase, left, openings } : undefined
   }
 
   /** The circuit of a link was dropped. */
@@ -241,6 +330,27 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     // It is rejected although the fleet's opening is over: it would be the probe.
     link.knockAt = now + knockAgain
     this.hurry(link)
+  }
+
+  /**
+   * A call would be rejected. Returns whether it may wait for the answer of the board, because the opening of the fleet is over and the
+   * call would be its probe: one call at a time.
+   */
+  ask(link: Link<C>, now: number): boolean {
+    const { circuit, isAsking, knockAt, own, phase, token } = link
+    if (phase !== Board.Open || now < knockAt || token !== 0 || own || isAsking) return false
+    if (circuit?.phase !== Circuit.Open || this.misses > 0 || now - this.heard > hold) return false
+    link.knockAt = now + knockAgain
+    link.wants = true
+    link.isAsking = true
+    this.hurry(link)
+    return true
+  }
+
+  private answer(link: Link<C>): void {
+    if (!link.isAsking) return
+    link.isAsking = false
+    if (link.circuit !== undefined) this.local.answered(link.circuit)
   }
 
   /** A call of this generation ended, and was not ignored. */
@@ -386,6 +496,81 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     bucket.aloneSince = now
   }
 
+  /** The pool of a key, whose permits it limits from now on. */
+  pool(name: string, cap: number, alone: number, gate: Gate, now: number): Pool {
+    const pool = this.pools.get(name) ?? new Pool(name, cap, alone, gate)
+    this.pools.set(name, pool)
+    pool.gate = gate
+    gate.room = 0
+    this.settle(pool, now)
+    return pool
+  }
+
+  /** Milliseconds for which a call may hold a permit from now on: none is given out that could outlive its lease. */
+  holdFor(longest: number): void {
+    this.longest = longest
+    for (const pool of this.busy) pool.freshUntil = pool.leaseEnds - longest
+  }
+
+  /** What may run of a pool now. Follow a later `now` than its `freshUntil` with it. */
+  settle(pool: Pool, now: number): void {
+    const { forget, leap } = this.options.settings
+    const { gate } = pool
+    // By now the fleet has forgotten what it kept for this member.
+    if (now - pool.heard > forget - 3 * leap) pool.safe = 0
+    if (gate === undefined) return
+    const isAlone = now - this.heard > hold || pool.learning
+    // While more is wanted than there is, no call begins beyond a fair part.
+    const leased = now <= pool.freshUntil ? Math.min(pool.granted, pool.target) : 0
+    const room = Math.max(leased, pool.safe, isAlone ? pool.alone : 0)
+    const before = gate.room
+    if (room === before) return
+    gate.room = room
+    if (room > before) this.local.freed(pool)
+    else if (leased > 0 && pool.target < pool.granted) this.local.lowered(pool, before)
+  }
+
+  /**
+   * The fleet leaves no permit for a call that its own limit would have admitted. Returns whether the answer of the board may
+   * bring one.
+   */
+  refuse(pool: Pool, now: number): boolean {
+    const isFirst = pool.refused === 0
+    pool.refused += 1
+    this.busy.add(pool)
+    const mayGrow = !pool.isShort && this.misses === 0 && now - this.heard <= hold
+    if (isFirst && mayGrow) this.hurryAll()
+    // The next report is due earlier.
+    else if (isFirst) this.local.wake()
+    return mayGrow
+  }
+
+  /** The key was dropped: what it holds is given back. */
+  close(pool: Pool): void {
+    pool.gate = undefined
+    this.leaveIdle(pool)
+  }
+
+  private leaveIdle(pool: Pool): void {
+    if (!this.isIdle(pool)) return
+    this.busy.delete(pool)
+    if (pool.gate === undefined) this.pools.delete(pool.name)
+    if (!pool.isShort) return
+    // What it had too little of may be there by now: the next call asks for it.
+    pool.isShort = false
+    this.local.freed(pool)
+  }
+
+  private isIdle({ gate, granted, peak, refused, running, safe }: Pool): boolean {
+    return granted === 0 && safe === 0 && running === 0 && peak === 0 && refused === 0 && (gate?.waiting ?? 0) === 0
+  }
+
+  /** The pools with something to tell. */
+  holdings(now: number): ReadonlyArray<Pool> {
+    for (const pool of this.busy) this.settle(pool, now)
+    return Array.from(this.busy)
+  }
+
   // -------------------------------------------------------------------------------------------------------------------
   // In the background
   // -------------------------------------------------------------------------------------------------------------------
@@ -412,7 +597,8 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     if (this.misses > 0) return this.retryAt
     if (this.isUrgent) return Math.max(now, this.lastReport + urgent)
     // The reports of a fleet together: at most a thousand a second while something is the matter.
-    return this.lastReport + Math.max(this.isAlert(now) ? alert : calm, this.members)
+    const pause = Math.max(this.isAlert(now) ? alert : calm, this.members)
+    return this.lastReport + (this.busy.size === 0 ? pause : Math.min(pause, (3 * freshFor) / 4))
   }
 
   private isAlert(now: number): boolean {
@@ -420,6 +606,8 @@ export class Member<C extends Circuit.Circuit<unknown>> {
       const { dirty, own, phase, results, suspect, token, wants } = link
       if (dirty || suspect || own || token !== 0 || results.length > 0 || (phase !== Board.Closed && wants)) return true
     }
+    if (this.busy.size > mostPools) return true
+    for (const { refused } of this.busy) if (refused > 0) return true
     return this.hasUnsent || this.buckets.some(({ wanted }) => wanted > 0) || now - this.heard > 2 * calm
   }
 
@@ -461,8 +649,42 @@ export class Member<C extends Circuit.Circuit<unknown>> {
       circuits,
       words: this.unsentWords(now),
       buckets: this.buckets.map((bucket) => this.bucketReport(bucket)),
+      pools: this.duePools().map((pool) => this.poolReport(pool, now, leaving)),
       leaving
     }
+  }
+
+  /** The pools that the next report tells of, those first that were not in one for the longest time. */
+  private duePools(): ReadonlyArray<Pool> {
+    const due: Array<Pool> = []
+    for (const pool of this.busy) {
+      if (due.length === mostPools) break
+      due.push(pool)
+    }
+    for (const pool of due) {
+      this.busy.delete(pool)
+      this.busy.add(pool)
+    }
+    return due
+  }
+
+  private poolReport(pool: Pool, now: number, leaving: boolean): Board.PoolReport {
+    const { cap, name, running, safe, target } = pool
+    const want = leaving ? 0 : pool.wanted
+    // It gives back before it says so: from here on it has the lower of the two, or what runs.
+    const goal = Math.min(want, Math.max(target, safe))
+    if (goal < pool.granted) {
+      pool.granted = Math.max(goal, running)
+      if (leaving) pool.safe = 0
+      this.settle(pool, now)
+    }
+    const isLeased = now < pool.leaseEnds
+    const have = Math.max(running, isLeased ? pool.granted : Math.min(pool.granted, safe))
+    pool.peak = running
+    pool.refused = 0
+    // What is left of it for a call that begins at the end of the time in which permits are given out.
+    const lease = (Math.min(this.longest, longestHold) + freshFor) / usable
+    return { name, cap, lease, have, want, safe }
   }
 
   /** The links that the next report tells of: those with news of their own first, and the others in turn. */
@@ -527,6 +749,7 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     for (const one of news.circuits) this.takeCircuit(report, one, sentAt, now, random)
     this.rev = news.rev
     for (const { name, share, tokens } of news.buckets) this.takeBucket(name, share, tokens, sentAt)
+    this.takePools(report, news.pools, sentAt, now)
     // While news is fresh a fleet's opening binds: only the member with the lease lets its own clock run out.
     for (const { circuit, own, phase, token } of this.active) {
       const binds = phase !== Board.Closed && token === 0 && !own
@@ -562,6 +785,11 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     if (sent?.result !== undefined) link.results = link.results.filter((result) => result !== sent.result)
     if (sent?.wants === 1) link.wants = false
     this.follow(link, one, sentAt, now, random)
+    this.takeToken(link, one, sentAt, now)
+    if (sent?.wants === 1) this.answer(link)
+  }
+
+  private takeToken(link: Link<C>, one: Board.CircuitNews, sentAt: number, now: number): void {
     const { circuit, lastToken, token } = link
     const isNew =
       one.token !== 0 && one.generation === link.generation && one.token !== lastToken && one.token !== token
@@ -572,6 +800,7 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     link.tokenUntil = sentAt + one.left * usable
     // The next call is the probe.
     Circuit.openingsOf(circuit).until = now
+    this.local.leased(link.key, link.tokenUntil - now)
     this.local.moved(circuit)
   }
 
@@ -594,6 +823,24 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     if (tokens > 0) bucket.expires = sentAt + this.options.settings.lease
   }
 
+  private takePools(report: Board.Report, news: ReadonlyArray<Board.PoolNews>, sentAt: number, now: number): void {
+    for (const { granted, learning, name, safe, target } of news) {
+      const sent = report.pools.find((one) => one.name === name)
+      const pool = this.pools.get(name)
+      if (pool === undefined || sent === undefined) continue
+      pool.granted = granted
+      pool.safe = safe
+      pool.target = target
+      pool.learning = learning === 1
+      pool.isShort = granted < sent.want
+      pool.heard = sentAt
+      pool.leaseEnds = sentAt + sent.lease * usable
+      pool.freshUntil = pool.leaseEnds - this.longest
+    }
+    for (const pool of this.busy) this.settle(pool, now)
+    for (const pool of Array.from(this.busy)) this.leaveIdle(pool)
+  }
+
   /** What another member's report has changed. Pushes may be lost: every report is answered in full. */
   pushed(push: ReadonlyArray<Board.Push>, now: number, random: number): void {
     for (const line of push) {
@@ -610,12 +857,15 @@ export class Member<C extends Circuit.Circuit<unknown>> {
   missed(now: number, random: number): void {
     this.misses += 1
     this.retryAt = now + Math.min(longestPause, alert * 2 ** Math.min(this.misses, 6)) * (0.5 + 0.5 * random)
+    for (const pool of this.busy) this.settle(pool, now)
+    for (const link of this.active) this.answer(link)
   }
 
   private follow(link: Link<C>, one: Board.Finding, sentAt: number, now: number, random: number): void {
     if (one.generation < link.generation) return
     const isLater = one.generation > link.generation
     const before = link.phase
+    const isNews = one.suspect === 1 && !link.suspect
     link.suspect = one.suspect === 1
     link.generation = one.generation
     link.phase = one.phase
@@ -627,6 +877,9 @@ export class Member<C extends Circuit.Circuit<unknown>> {
       link.forget()
     }
     if (this.isActive(link)) this.active.add(link)
+    // A quorum waits only a little for what this member sees: its next report is due earlier than a calm one.
+    if (isNews) this.local.wake()
+    if (before === Board.Closed && one.phase !== Board.Closed) this.local.fleetOpened(one, now)
     if (one.phase === Board.Closed) this.followClosed(link, before, now)
     else this.followOpen(link, one, isLater || before === Board.Closed, sentAt, now, random)
   }

@@ -1,56 +1,159 @@
 /**
- * The permits of a bulkhead and the queue for them: at most `limit` permits are held, at most `maxQueued` callers wait,
- * strictly first come, first served.
+ * The permits of a bulkhead and the queue for them: at most `limit` and `room` permits are held, at most `maxQueued` callers wait,
+ * strictly first come, first served within a class.
+ *
+ * A class is a rank from 0, the most important. A higher class is served first. The two lowest may use a share of the permits only, so
+ * that a higher class finds one free. Of {@link turn} permits in a row that higher classes are given while a lower one waits, the next
+ * goes to the caller of a lower class that has waited longest: no class starves.
  */
 import * as LinkedList from "./LinkedList.ts"
 
 export interface Queue<T> extends LinkedList.LinkedList<Waiter<T>> {
   limit: number
+  /** The permits that a fleet leaves to this process; {@link unbounded} if they are not shared. */
+  room: number
   maxQueued: number
   running: number
   waiting: number
+  /** The callers that wait, of all classes but {@link usual}; nothing until there was one. */
+  classes: Classes<T> | undefined
+}
+
+interface Classes<T> {
+  /** By rank; that of {@link usual} is the queue itself. */
+  readonly lists: ReadonlyArray<LinkedList.LinkedList<Waiter<T>>>
+  /** Callers that wait, by rank; that of {@link usual} is not counted. */
+  readonly counts: Array<number>
+  /** Permits in a row that went to a class above one that waits. */
+  passed: number
+  /** Callers that have waited so far. */
+  order: number
 }
 
 export interface Waiter<T> extends LinkedList.Node<Waiter<T>> {
   readonly value: T
+  readonly rank: number
+  /** Its number among all callers that have waited, as far as there is more than one class. */
+  readonly order: number
 }
+
+/** The rank of a caller that says nothing. */
+export const usual = 1
+
+/** The share of the permits that the callers of a class may use, by rank. */
+export const shares: ReadonlyArray<number> = [1, 1, 0.75, 0.5]
+
+/** After as many permits in a row for higher classes one goes to a lower class. */
+export const turn = 15
+
+/** More permits than any queue has. */
+const unbounded = 0x3fff_ffff
 
 export const make = <T>(limit: number, maxQueued: number): Queue<T> => ({
   limit,
+  room: unbounded,
   maxQueued,
   running: 0,
   waiting: 0,
+  classes: undefined,
   first: undefined,
   last: undefined
 })
 
-/** Acquires a permit if one is free and no caller waits for it. */
-export const tryAcquire = <T>(self: Queue<T>): boolean => {
-  if (self.running >= self.limit || self.waiting > 0) return false
+const listOf = <T>(self: Queue<T>, rank: number): LinkedList.LinkedList<Waiter<T>> | undefined =>
+  rank === usual ? self : self.classes?.lists[rank]
+
+/** Is a permit free for a class? */
+const isFreeFor = <T>(self: Queue<T>, rank: number): boolean =>
+  self.running < self.room && self.running < Math.ceil(self.limit * shares[rank]!)
+
+/** Does a caller of this class, or of a higher one, wait? */
+const isBehind = <T>(self: Queue<T>, rank: number): boolean => {
+  if (self.classes === undefined) return self.waiting > 0 && rank >= usual
+  for (let higher = 0; higher <= rank; higher++) if (listOf(self, higher)?.first !== undefined) return true
+  return false
+}
+
+/** Acquires a permit if one is free and no caller of the same or a higher class waits for it. */
+export const tryAcquire = <T>(self: Queue<T>, rank = usual): boolean => {
+  if (!isFreeFor(self, rank) || (self.waiting > 0 && isBehind(self, rank))) return false
   self.running += 1
   return true
 }
 
-/** Adds a waiter to the end of the queue; `undefined` when the queue is full. */
-export const enqueue = <T>(self: Queue<T>, value: T): Waiter<T> | undefined => {
-  if (self.waiting >= self.maxQueued) return undefined
-  const waiter: Waiter<T> = { value, linked: false, previous: undefined, next: undefined }
-  LinkedList.append(self, waiter)
+/** Adds a waiter to the end of its class; `undefined` when `most` wait already. */
+export const enqueue = <T>(self: Queue<T>, value: T, most = self.maxQueued, rank = usual): Waiter<T> | undefined => {
+  if (self.waiting >= most) return undefined
+  if (rank !== usual)
+    self.classes ??= { lists: shares.map(() => LinkedList.make()), counts: shares.map(() => 0), passed: 0, order: 0 }
+  const { classes } = self
+  const order = classes === undefined ? 0 : ++classes.order
+  const waiter: Waiter<T> = { value, rank, order, linked: false, previous: undefined, next: undefined }
+  // Just created for every class but the usual one.
+  LinkedList.append(listOf(self, rank)!, waiter)
+  if (classes !== undefined && rank !== usual) classes.counts[rank]! += 1
   self.waiting += 1
   return waiter
 }
 
+/**
+ * The caller that came last of the lowest class below `rank` that has more than an eighth of the places: its place is that of a more
+ * important one. It has left the queue then.
+ */
+export const displace = <T>(self: Queue<T>, rank: number): Waiter<T> | undefined => {
+  // With calls of one class there is no lower one, except that all may be lower than the first of the highest.
+  if (self.classes === undefined && rank >= usual) return undefined
+  const kept = Math.ceil((self.maxQueued - 1) / 8)
+  for (let lower = shares.length - 1; lower > rank; lower--) {
+    if (waitingOf(self, lower) <= kept) continue
+    const newest = listOf(self, lower)?.last
+    if (newest !== undefined && leave(self, newest)) return newest
+  }
+  return undefined
+}
+
+const waitingOf = <T>({ classes, waiting }: Queue<T>, rank: number): number => {
+  if (classes === undefined) return rank === usual ? waiting : 0
+  return rank === usual ? waiting - classes.counts.reduce((sum, count) => sum + count, 0) : classes.counts[rank]!
+}
+
+/** Any caller that waits. */
+export const anyWaiting = <T>({ classes, first }: Queue<T>): Waiter<T> | undefined =>
+  first ?? classes?.lists.find((list) => list.first !== undefined)?.first
+
 /** Leaves the queue. `false` when the waiter was not in it any more: then it holds a permit. */
 export const leave = <T>(self: Queue<T>, waiter: Waiter<T>): boolean => {
-  if (!LinkedList.remove(self, waiter)) return false
+  const list = listOf(self, waiter.rank)
+  if (list === undefined || !LinkedList.remove(list, waiter)) return false
   self.waiting -= 1
+  if (self.classes !== undefined && waiter.rank !== usual) self.classes.counts[waiter.rank]! -= 1
   return true
 }
 
-/** Gives a free permit to the first waiter, which the caller wakes. Call until it returns `undefined`. */
+/** The first caller of the highest class that waits; after {@link turn} such permits the one of a lower class that came first. */
+const nextOf = <T>(self: Queue<T>, classes: Classes<T>): Waiter<T> | undefined => {
+  let next: Waiter<T> | undefined
+  let passed: Waiter<T> | undefined
+  for (let rank = 0; rank < shares.length; rank++) {
+    const waiter = listOf(self, rank)?.first
+    if (waiter === undefined) continue
+    if (next === undefined) next = waiter
+    else if (passed === undefined || waiter.order < passed.order) passed = waiter
+  }
+  if (passed !== undefined && classes.passed >= turn) {
+    classes.passed = 0
+    return passed
+  }
+  if (next === undefined || !isFreeFor(self, next.rank)) return undefined
+  classes.passed = passed === undefined ? 0 : classes.passed + 1
+  return next
+}
+
+/** Gives a free permit to the next waiter, which the caller wakes. Call until it returns `undefined`. */
 export const grantNext = <T>(self: Queue<T>): Waiter<T> | undefined => {
-  const waiter = self.first
-  if (waiter === undefined || self.running >= self.limit) return undefined
+  if (self.waiting === 0 || self.running >= self.limit || self.running >= self.room) return undefined
+  const waiter = self.classes === undefined ? self.first : nextOf(self, self.classes)
+  if (waiter === undefined) return undefined
   leave(self, waiter)
   self.running += 1
   return waiter

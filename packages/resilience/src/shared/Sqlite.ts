@@ -75,10 +75,19 @@ const visibleAfter = 2
 /** Lines of pushes that are kept. */
 const mostPushes = 256
 
+/** Milliseconds between two looks of a process for rows that are too old. */
+const sweepEvery = 600_000
+
+/** Milliseconds after which a row that is not written any more is dropped, but for a command. */
+const rowsFor = 3_600_000
+
+/** Milliseconds after which a scope is dropped to which no member reports: a policy that is gone, or a former version. */
+const scopesFor = 30 * 86_400_000
+
 const schema = `
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = OFF;
-CREATE TABLE IF NOT EXISTS board (id TEXT PRIMARY KEY, row TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS rows (id TEXT PRIMARY KEY, row TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pushes (seq INTEGER PRIMARY KEY AUTOINCREMENT, scope TEXT NOT NULL, text TEXT NOT NULL);
 `
 
@@ -86,10 +95,15 @@ const statementsOf = (database: Database) => ({
   begin: database.prepare("BEGIN IMMEDIATE"),
   commit: database.prepare("COMMIT"),
   rollback: database.prepare("ROLLBACK"),
-  get: database.prepare("SELECT row FROM board WHERE id = ?"),
-  set: database.prepare("INSERT INTO board VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET row = excluded.row"),
-  delete: database.prepare("DELETE FROM board WHERE id = ?"),
-  scan: database.prepare("SELECT id, row FROM board WHERE id >= ? AND id < ?"),
+  get: database.prepare("SELECT row FROM rows WHERE id = ?"),
+  set: database.prepare(
+    "INSERT INTO rows VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET row = excluded.row, at = excluded.at"
+  ),
+  delete: database.prepare("DELETE FROM rows WHERE id = ?"),
+  scan: database.prepare("SELECT id, row FROM rows WHERE id >= ? AND id < ?"),
+  // A clock that was set is no reason to drop what was written with it.
+  old: database.prepare("SELECT id FROM rows WHERE at < ? LIMIT 10000"),
+  clock: database.prepare("SELECT at FROM rows WHERE id = ?"),
   push: database.prepare("INSERT INTO pushes (scope, text) VALUES (?, ?)"),
   trim: database.prepare("DELETE FROM pushes WHERE seq <= ?"),
   pushes: database.prepare("SELECT seq, scope, text FROM pushes WHERE seq > ? ORDER BY seq"),
@@ -97,9 +111,14 @@ const statementsOf = (database: Database) => ({
   version: database.prepare("PRAGMA data_version")
 })
 
+type Statements = ReturnType<typeof statementsOf>
+
+/** The scope of a row, which ends with the version of the protocol, and the row's name in it. */
+const partsOf = /^(.+\/\d+)\/(clock|meta|settings|[mcxot]\/[^/]*|[sp]\/[^/]*\/[^/]*)$/
+
 interface Connection {
   readonly database: Database
-  readonly statements: ReturnType<typeof statementsOf>
+  readonly statements: Statements
   readonly inode: number | undefined
   readonly stopWatching: () => void
 }
@@ -113,6 +132,7 @@ class File {
   /** Those of this process, which were delivered when they were written. */
   private readonly own = new Set<number>()
   private version: unknown = undefined
+  private sweptAt = 0
 
   private readonly lookLater: () => void
 
@@ -212,7 +232,7 @@ class File {
     const prefix = `${scope}/`
     const rows: Shared.Rows = {
       get: (id) => (statements.get.get(prefix + id) as { readonly row: string } | undefined)?.row,
-      set: (id, row) => void statements.set.run(prefix + id, row),
+      set: (id, row) => void statements.set.run(prefix + id, row, Math.floor(moment.now)),
       delete: (id) => void statements.delete.run(prefix + id),
       scan: (start) => {
         // The character after a slash ends the range.
@@ -230,14 +250,30 @@ class File {
       if (answer.push !== undefined) {
         const last = Number(statements.push.run(scope, answer.push).lastInsertRowid)
         this.own.add(last)
+        // Those that only this process writes are not read.
+        for (const seq of this.own) if (seq <= last - 2 * mostPushes) this.own.delete(seq)
         if (last % 64 === 0) statements.trim.run(last - mostPushes)
       }
+      if (Math.abs(moment.now - this.sweptAt) >= sweepEvery) this.sweep(statements, moment.now)
       statements.commit.run()
       return answer
     })
     if (Result.isSuccess(answer)) return answer.success
     attempt(() => statements.rollback.run(), undefined)
     throw answer.failure
+  }
+
+  /** Drops what is no longer written: it is known to no member, or asserted again by those that know it. */
+  private sweep(statements: Statements, now: number): void {
+    this.sweptAt = now
+    for (const one of statements.old.all(now - rowsFor)) {
+      const { id } = one as { readonly id: string }
+      const [, scope = "", row = ""] = partsOf.exec(id) ?? []
+      const clock = statements.clock.get(`${scope}/clock`) as { readonly at: number } | undefined
+      const isGone = clock === undefined || now - clock.at > scopesFor
+      // Of a fleet that may come back its commands are kept, and what it knows them by.
+      if (isGone || !/^(o\/|clock$|meta$|settings$)/.test(row)) statements.delete.run(id)
+    }
   }
 
   close(): void {

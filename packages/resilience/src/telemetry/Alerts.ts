@@ -60,6 +60,7 @@ export interface RuleOptions {
  * | `openEnded` | a change without an end has been in force for `for` | 1 hour, warning |
  * | `bulkhead` | `fullness` of the permits were taken for `for` | 0.9 for 5 minutes, warning |
  * | `latency` | the 99th percentile was above `share` of the timeout for `for` | 0.8 for 5 minutes, warning |
+ * | `outOfTouch` | a process has been out of touch with the board of its fleet for `for` | 5 minutes, warning |
  *
  * @category models
  * @since 0.1.0
@@ -102,6 +103,8 @@ export interface Options {
     | false
     | (RuleOptions & { readonly share?: number | undefined; readonly for?: Duration.Input | undefined })
     | undefined
+  /** Processes that hear nothing of the board of their fleet. */
+  readonly outOfTouch?: false | (RuleOptions & { readonly for?: Duration.Input | undefined }) | undefined
 }
 
 /**
@@ -169,7 +172,8 @@ const defaults: Readonly<
   override: { severity: "warning", for: 60 * minute, window: 0, limit: 0, spans: ["for"] },
   openEnded: { severity: "warning", for: 60 * minute, window: 0, limit: 0, spans: ["for"] },
   bulkhead: { severity: "warning", for: 5 * minute, window: 0, limit: 0.9, limits: "fullness", spans: ["for"] },
-  latency: { severity: "warning", for: 5 * minute, window: 5 * minute, limit: 0.8, limits: "share", spans: ["for"] }
+  latency: { severity: "warning", for: 5 * minute, window: 5 * minute, limit: 0.8, limits: "share", spans: ["for"] },
+  outOfTouch: { severity: "warning", for: 5 * minute, window: 0, limit: 0, spans: ["for"] }
 }
 
 const ruleNames = Object.keys(defaults) as ReadonlyArray<RuleName> // keys of a record that is written out above
@@ -223,7 +227,8 @@ const resolve = (options: Options): Settings => {
     override: one("override"),
     openEnded: one("openEnded"),
     bulkhead: one("bulkhead"),
-    latency: one("latency")
+    latency: one("latency"),
+    outOfTouch: one("outOfTouch")
   }
 }
 
@@ -233,7 +238,8 @@ const kinds: ReadonlyArray<unknown> = [
   "Bulkhead",
   "RetryBudget",
   "StaleFallback",
-  "TokenBudget"
+  "TokenBudget",
+  "Fuse"
 ]
 
 /**
@@ -424,6 +430,19 @@ const write: Readonly<Record<RuleName, Write>> = {
       description:
         `1 of 100 attempts of ${name} takes at least {{ $value | humanizeDuration }}. The timeout is set to ${span(timeout)}: it will end ` +
         "attempts that would have succeeded."
+    }
+  },
+  outOfTouch: (policy, { shared }, { for: time }) => {
+    if (shared === undefined) return undefined
+    const name = literal(policy.name)
+    return {
+      alert: "ResilienceBoardOutOfTouch",
+      page: "board-out-of-touch",
+      expr: `count by (policy) (${select(policy, "resilience_fleet_in_touch")} == 0)`,
+      summary: `Processes of ${name} have been out of touch with the board of their fleet for ${span(time)}`,
+      description:
+        `Out of touch: {{ $value }} of the processes of ${name}, for at least ${span(time)}. They decide alone, and no command reaches them. ` +
+        `The fleet shares: ${shared.what}.`
     }
   }
 }

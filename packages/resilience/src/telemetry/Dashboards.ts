@@ -340,6 +340,43 @@ const fallbacks: Write = (policy) =>
       }
     : undefined
 
+const fleet: Write = (policy, { shared }) =>
+  shared && {
+    title: "Fleet",
+    description: `Members in touch with the board, and processes that are not. It shares: ${shared.what}.`,
+    unit: "short",
+    series: {
+      members: `max (${select(policy, "resilience_fleet_members")})`,
+      "out of touch": `sum (1 - ${select(policy, "resilience_fleet_in_touch")})`
+    }
+  }
+
+const fleetPermits: Write = (policy, { shared }) =>
+  shared?.permits === undefined
+    ? undefined
+    : {
+        title: "Permits of the fleet",
+        description: `What the processes may use, added up, all keys together. Line: ${shared.permits} permits, which are for each key.`,
+        unit: "short",
+        limits: [shared.permits],
+        series: {
+          permits: `sum (${select(policy, "resilience_fleet_permits")})`,
+          running: `sum (${select(policy, "resilience_bulkhead_running")})`
+        }
+      }
+
+const fleetCircuits: Write = (policy, { breaker, shared }) =>
+  shared?.breaker === true && breaker !== undefined
+    ? {
+        title: "Circuits that the fleet has open",
+        description:
+          "As the process knows that has heard of the most; the circuits of one process are in *Circuits by state*.",
+        unit: "short",
+        stacked: true,
+        series: { "{{state}}": `max by (state) (${select(policy, "resilience_fleet_circuits")})` }
+      }
+    : undefined
+
 const panelsOfPolicy: ReadonlyArray<Write> = [
   circuits,
   openings,
@@ -351,6 +388,9 @@ const panelsOfPolicy: ReadonlyArray<Write> = [
   retries,
   budget,
   bulkhead,
+  fleet,
+  fleetCircuits,
+  fleetPermits,
   fallbacks
 ]
 
@@ -379,6 +419,14 @@ const overview: ReadonlyArray<Draft> = [
     series: { "{{policy}}": `sum by (policy) (rate(resilience_retry_giveups_total{reason="budget"}[${range}])) > 0` }
   }
 ]
+
+/** On that line if a policy shares. */
+const overviewOfFleets: Draft = {
+  title: "Processes out of touch",
+  description: "By policy: processes that hear nothing of the board of their fleet, and decide alone.",
+  unit: "short",
+  series: { "{{policy}}": "sum by (policy) (1 - resilience_fleet_in_touch) > 0" }
+}
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The dashboard
@@ -507,6 +555,7 @@ const resolve = (options: Options, policies: number) => {
  * | attempts and timeouts | | a timeout |
  * | retries against the budget, balance | capacity | a retry, a budget |
  * | concurrency against permits | `maxConcurrent` | a bulkhead |
+ * | fleet: members, processes out of touch; circuits that it has open; its permits | `shared.bulkhead.fleet` | `shared` |
  *
  * The data source is a variable of the dashboard. Lines are what was set when the dashboard was generated.
  *
@@ -532,8 +581,9 @@ const resolve = (options: Options, policies: number) => {
 export const grafana = (entries: ReadonlyArray<Described>, options: Options = {}): Dashboard => {
   const policies = distinct(where, entries)
   const { collapsed, tags, title, uid } = resolve(options, policies.length)
+  const shares = policies.some((policy) => partsOf(policy).shared !== undefined)
   const sections: ReadonlyArray<Section> = [
-    { title: "Problems first", collapsed: false, drafts: overview },
+    { title: "Problems first", collapsed: false, drafts: shares ? [...overview, overviewOfFleets] : overview },
     ...policies.map((policy): Section => {
       const parts = partsOf(policy)
       const drafts = panelsOfPolicy.flatMap((write) => write(policy, parts) ?? [])

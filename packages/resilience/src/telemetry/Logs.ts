@@ -40,7 +40,18 @@ const where = "Logs.layer"
 // Words
 // ---------------------------------------------------------------------------------------------------------------------
 
-type Kind = "opened" | "reopened" | "closed" | "operated" | "observed" | "changed" | "limited" | "budget" | "lost"
+type Kind =
+  | "opened"
+  | "reopened"
+  | "closed"
+  | "operated"
+  | "observed"
+  | "changed"
+  | "limited"
+  | "budget"
+  | "board"
+  | "fleet"
+  | "lost"
 
 interface Line {
   readonly kind: Kind
@@ -61,6 +72,8 @@ const whatHappened: Readonly<Record<Kind, string>> = {
   observed: "times circuits would have opened or closed",
   limited: "limits began or ended",
   budget: "retries were refused because the budget is spent",
+  board: "times the board was lost or found",
+  fleet: "findings of the fleet",
   lost: "times events were lost"
 }
 
@@ -220,6 +233,60 @@ const ofObserved = ({ candidate, key, policy }: Event.Observed, transition: Even
   }
 }
 
+/** What a member learns of its board and its fleet; leases and shares are figures. */
+const ofFleet = (event: Event.OfFleet): Line | undefined => {
+  const { key, policy } = event
+  switch (event._tag) {
+    case "BoardLost":
+      return {
+        kind: "board",
+        level: "Warn",
+        policy,
+        key,
+        fields: { board: event.board },
+        text:
+          `${policy}: the board of the fleet (${event.board}) does not answer. The policy decides as if it were alone, and calls notice ` +
+          "nothing. Look at what keeps the board."
+      }
+    case "BoardFound":
+      return {
+        kind: "board",
+        level: "Info",
+        policy,
+        key,
+        fields: { board: event.board, awayMillis: Duration.toMillis(event.away) },
+        text: `${policy}: the board of the fleet (${event.board}) answers again, after ${inWords(event.away)}.`
+      }
+    case "FleetOpened": {
+      const { evidence, openFor } = event
+      return {
+        kind: "fleet",
+        level: "Warn",
+        policy,
+        key,
+        fields: { openForMillis: Duration.toMillis(openFor), trip: evidence.trip, ...evidence.figures },
+        text:
+          `${circuitOf(policy, key)} was opened by the fleet for ${inWords(openFor)} (${figuresIn(evidence.figures)}). One member probes for ` +
+          "all of them. Look at the dependency."
+      }
+    }
+    case "SettingsDiffered":
+      return {
+        kind: "fleet",
+        level: "Warn",
+        policy,
+        key,
+        fields: {},
+        text:
+          `${policy}: members of the fleet have other settings of what is shared. Those that were first hold. After a deploy this ends ` +
+          "when the last process has the new ones."
+      }
+    case "ProbeLeased":
+    case "ShareLowered":
+      return undefined
+  }
+}
+
 const lineOf = (event: Event.Event): Line | undefined => {
   switch (event._tag) {
     case "Changed":
@@ -230,6 +297,13 @@ const lineOf = (event: Event.Event): Line | undefined => {
       return event.event._tag === "Transition" ? ofObserved(event, event.event) : undefined
     case "LimitChanged":
       return ofLimit(event)
+    case "BoardLost":
+    case "BoardFound":
+    case "FleetOpened":
+    case "SettingsDiffered":
+    case "ProbeLeased":
+    case "ShareLowered":
+      return ofFleet(event)
     case "BudgetExhausted": {
       const { balance, key, policy } = event
       return {
@@ -384,6 +458,17 @@ class Overrides {
 
 const now: Effect.Effect<number> = Time.withNow((now) => now)
 
+/** Events of which none is left out of the buffer. */
+const selected: ReadonlySet<Event.Event["_tag"]> = new Set([
+  "Transition",
+  "Changed",
+  "LimitChanged",
+  "BoardLost",
+  "BoardFound",
+  "FleetOpened",
+  "SettingsDiffered"
+])
+
 /**
  * Events of which lines are made. In the buffer there is one refusal of a budget and one loss of a policy at a time, so that a
  * flood of them costs no transition; the others are counted.
@@ -398,7 +483,7 @@ class Selection {
   }
 
   readonly select = (event: Event.Event): Event.Event | undefined => {
-    if (event._tag === "Transition" || event._tag === "Changed") return event
+    if (selected.has(event._tag)) return event
     if (event._tag === "Observed" && event.event._tag === "Transition") return event
     if (event._tag === "BudgetExhausted") return this.first(event)
     const { at, key, policy } = event

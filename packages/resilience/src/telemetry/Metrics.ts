@@ -20,6 +20,7 @@ import * as Time from "../runtime/clock.ts"
 import { EngineKey } from "../runtime/frame.ts"
 import * as Check from "../runtime/options.ts"
 import { isObject } from "../runtime/read.ts"
+import type * as Stats from "../Stats.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // What there is
@@ -55,6 +56,7 @@ type Trait =
   | "deadlineExceeded"
   | "retry"
   | "withdrawals"
+  | "hedge"
   | "timeout"
   | "deadline"
   | "breaker"
@@ -71,7 +73,11 @@ type Trait =
   | "wouldBreaker"
   | "wouldRetry"
   | "wouldTimeout"
+  | "wouldHedge"
   | "arms"
+  | "fleet"
+  | "fleetBreaker"
+  | "fleetBulkhead"
 
 interface Series {
   /** The labels of this series, without those of its policy. */
@@ -189,6 +195,22 @@ const families: ReadonlyArray<Family> = [
     unit: "{attempt}",
     description: "Attempts that the timeout of a policy ended.",
     counts: [{ needs: "timeout", count: "timeouts" }]
+  },
+  {
+    name: "resilience.hedges",
+    prometheus: "resilience_hedges_total",
+    type: "counter",
+    unit: "{attempt}",
+    description: "Second attempts that were started beside a slow first one.",
+    counts: [{ needs: "hedge", count: "hedges" }]
+  },
+  {
+    name: "resilience.hedge.wins",
+    prometheus: "resilience_hedge_wins_total",
+    type: "counter",
+    unit: "{attempt}",
+    description: "Hedges whose result was that of the call.",
+    counts: [{ needs: "hedge", count: "hedgeWins" }]
   },
   {
     name: "resilience.fallbacks",
@@ -393,6 +415,14 @@ const families: ReadonlyArray<Family> = [
     counts: [{ needs: "wouldTimeout", count: "wouldTimeOut" }]
   },
   {
+    name: "resilience.would.hedges",
+    prometheus: "resilience_would_hedges_total",
+    type: "counter",
+    unit: "{attempt}",
+    description: "Second attempts that the policy would have started.",
+    counts: [{ needs: "wouldHedge", count: "wouldHedge" }]
+  },
+  {
     name: "resilience.would.circuit.openings",
     prometheus: "resilience_would_circuit_openings_total",
     type: "counter",
@@ -437,11 +467,47 @@ const families: ReadonlyArray<Family> = [
     })
   },
   {
+    name: "resilience.fleet.members",
+    prometheus: "resilience_fleet_members",
+    type: "gauge",
+    unit: "{member}",
+    description: "Members of the fleet that are in touch with its board, this process included, as last told.",
+    whole: [{ needs: "fleet", value: ({ fleet }) => fleet.members }]
+  },
+  {
+    name: "resilience.fleet.in_touch",
+    prometheus: "resilience_fleet_in_touch",
+    type: "gauge",
+    unit: "1",
+    description: "1 while this process is in touch with the board of its fleet, and 0 while it decides alone.",
+    whole: [{ needs: "fleet", value: ({ fleet }) => fleet.inTouch }]
+  },
+  {
+    name: "resilience.fleet.circuits",
+    prometheus: "resilience_fleet_circuits",
+    type: "gauge",
+    unit: "{circuit}",
+    description: "Circuits that the fleet has open, without and with a member that probes; 0 while out of touch.",
+    whole: by("state", {
+      open: { needs: "fleetBreaker", value: ({ fleet }) => fleet.open },
+      probing: { needs: "fleetBreaker", value: ({ fleet }) => fleet.probing }
+    })
+  },
+  {
+    name: "resilience.fleet.permits",
+    prometheus: "resilience_fleet_permits",
+    type: "gauge",
+    unit: "{call}",
+    description: "Permits of the fleet that this process has leased or may use alone, those of every key added up.",
+    whole: [{ needs: "fleetBulkhead", value: ({ fleet }) => fleet.permits }]
+  },
+  {
     name: "resilience.instances",
     prometheus: "resilience_instances",
     type: "gauge",
     unit: "{instance}",
-    description: "Live policies of this name; above 1 it was created several times, and the instances share nothing.",
+    description:
+      "Live policies of this name; above 1 it was created several times, and the instances share nothing but what a fleet shares.",
     whole: [{ needs: "calls", value: ({ instances }) => instances }]
   },
   {
@@ -560,7 +626,8 @@ const commandsOf = (desk: ReturnType<Instances.Instance["desk"]>): ReadonlyArray
 }
 
 const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Trait> => {
-  const { adaptive, breaker, budget, bulkhead, deadline, maxQueued, mode, retry, rollout, timeout } = settings
+  const { adaptive, breaker, budget, bulkhead, deadline, hedge, maxQueued, mode, retry, rollout, shared, timeout } =
+    settings
   const when = (condition: boolean, ...traits: ReadonlyArray<Trait>) => (condition ? traits : [])
   switch (kind) {
     case "Policy":
@@ -575,13 +642,17 @@ const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Tra
         ...when(retry !== undefined, "retry", "withdrawals"),
         ...when(budget !== undefined || adaptive !== undefined, "budget"),
         ...when(timeout !== undefined, "timeout"),
+        ...when(hedge !== undefined, "hedge"),
         ...when(mode === "observe" || rollout !== undefined, ...observingTraits(settings)),
         ...when(rollout !== undefined, "arms"),
         ...when(deadline !== undefined, "deadline"),
         ...when(breaker !== undefined || adaptive !== undefined, "breaker"),
         // A queue without a limit has no number.
         ...when(isObject(bulkhead) || adaptive !== undefined, "bulkhead"),
-        ...when(isObject(bulkhead) && "maxQueued" in bulkhead, "queue")
+        ...when(isObject(bulkhead) && "maxQueued" in bulkhead, "queue"),
+        ...when(isObject(shared), "fleet"),
+        ...when(isObject(shared) && "breaker" in shared, "fleetBreaker"),
+        ...when(isObject(shared) && "bulkhead" in shared, "fleetBulkhead")
       ]
     case "CircuitBreaker":
       return ["calls", "attempts", "circuitOpen", "breaker", "events"]
@@ -593,6 +664,9 @@ const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Tra
       return ["calls", "withdrawals", "budget", "events"]
     case "StaleFallback":
       return ["calls", "stale", "events"]
+    // It is no policy for calls.
+    case "Fuse":
+      return []
   }
 }
 
@@ -600,13 +674,15 @@ const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Tra
 const observingTraits = ({
   adaptive,
   breaker,
+  hedge,
   retry,
   timeout
 }: Instances.Instance["settings"]): ReadonlyArray<Trait> => [
   "would",
   ...(breaker === undefined && adaptive === undefined ? [] : ["wouldBreaker" as const]),
   ...(retry === undefined ? [] : ["wouldRetry" as const]),
-  ...(timeout === undefined ? [] : ["wouldTimeout" as const])
+  ...(timeout === undefined ? [] : ["wouldTimeout" as const]),
+  ...(hedge === undefined ? [] : ["wouldHedge" as const])
 ]
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -623,6 +699,32 @@ interface Reading {
   readonly durations: Metric.HistogramState
   readonly changes: (action: Action) => number
   readonly inForce: ReadonlyArray<Change>
+  readonly fleet: FleetReading
+}
+
+/** What the members of one name in this process say of their fleet. */
+interface FleetReading {
+  members: number
+  /** 1 if all of them are in touch, and 0 otherwise. */
+  inTouch: number
+  open: number
+  probing: number
+  permits: number
+}
+
+const fleetOf = (views: ReadonlyArray<Stats.Fleet>): FleetReading => {
+  const fleet: FleetReading = { members: 0, inTouch: 0, open: 0, probing: 0, permits: 0 }
+  if (views.length > 0 && views.every(({ inTouch }) => inTouch)) fleet.inTouch = 1
+  for (const { circuits, inTouch, members, permits } of views) {
+    fleet.members = Math.max(fleet.members, members)
+    for (const { here } of permits) fleet.permits += here
+    // An opening that was told binds a member that is in touch only.
+    if (!inTouch) continue
+    const inState = (state: string): number => circuits.filter((one) => one.state === state).length
+    fleet.open = Math.max(fleet.open, inState("open"))
+    fleet.probing = Math.max(fleet.probing, inState("probing"))
+  }
+  return fleet
 }
 
 /** The durations of attempts, in milliseconds; the counts of the buckets are cumulative. */
@@ -893,8 +995,11 @@ class Group {
     const lost = Event.lostOf(this.exporter.hub, this.policy)
     const { ledger } = this.exporter.instances
     let settings: Instances.Instance["settings"] = {}
+    const views: Array<Stats.Fleet> = []
     for (const member of this.members) {
       this.readMember(member, now)
+      const view = member.engine?.fleetView?.(now)
+      if (view !== undefined) views.push(view)
       addCounts(total, member.last)
       addDurations(durations, member.lastDurations)
       settings = member.instance.settings
@@ -914,7 +1019,8 @@ class Group {
       settings,
       durations: toHistogram(durations),
       changes: (action: Action) => ledger.count({ kind: this.kind, name: this.policy }, action),
-      inForce: ledger.inForce(now).filter(({ kind, policy }) => kind === this.kind && policy === this.policy)
+      inForce: ledger.inForce(now).filter(({ kind, policy }) => kind === this.kind && policy === this.policy),
+      fleet: fleetOf(views)
     }
     this.reading = reading
     this.readAt = now

@@ -37,6 +37,10 @@ const describe = (event: Event.Event): readonly [name: string, attributes: Attri
       }
       return ["resilience.retry", attributes]
     }
+    case "Hedged": {
+      const { delay, result } = event
+      return ["resilience.hedge", { "resilience.delay": seconds(delay), "resilience.result": result }]
+    }
     case "GaveUp": {
       const { attempts, elapsed, error, reason } = event
       return [
@@ -93,6 +97,12 @@ const describe = (event: Event.Event): readonly [name: string, attributes: Attri
     case "Changed":
       return ["resilience.change", { "resilience.change": event.change.id, "resilience.action": event.change.action }]
     case "FailureIgnored":
+    case "BoardLost":
+    case "BoardFound":
+    case "FleetOpened":
+    case "ProbeLeased":
+    case "ShareLowered":
+    case "SettingsDiffered":
     case "EventsLost":
       return undefined
   }

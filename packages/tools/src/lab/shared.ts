@@ -139,7 +139,12 @@ for (const name of values.only.split(",")) {
         recovery: `${(summary.recovery.median / 1000).toFixed(2)} s`
       }
       rows.push(row)
-      if (!values.json) console.log(Object.values(row).map((cell, i) => String(cell).padStart([4, 5, 13, 9, 9, 9, 7, 9, 9][i] ?? 9)).join(" "))
+      if (!values.json)
+        console.log(
+          Object.values(row)
+            .map((cell, i) => String(cell).padStart([4, 5, 13, 9, 9, 9, 7, 9, 9][i] ?? 9))
+            .join(" ")
+        )
     }
   }
 }

@@ -1,10 +1,13 @@
 // How good can a peer be? Each of a small grid of settings through the scenarios, ranked by mean regret.
 // First all of them in a world a fifth as large, then the best of those at full size, both with seeds from 101 on; then the
 // winner and the defaults with seeds from 1001 on, which no choice has seen.
+//
+// With --ablate: what each rule of an adaptive policy is worth, see `ablate.ts`.
 import { setImmediate } from "node:timers/promises"
 import { parseArgs } from "node:util"
 import { Lab, References, Scenario, Scenarios, type Sender } from "@effect-resilience/lab"
 import * as Peers from "@effect-resilience/lab/Peers"
+import { ablate } from "./ablate.ts"
 
 interface Peer {
   readonly defaults: Sender.Sender
@@ -114,14 +117,24 @@ const { values } = parseArgs({
     peer: { type: "string", multiple: true, default: Object.keys(peers) },
     finalists: { type: "string", default: "4" },
     seeds: { type: "string", default: "1" },
-    held: { type: "string", default: "3" }
+    held: { type: "string", default: "3" },
+    // Of `ablate.ts`.
+    ablate: { type: "boolean", default: false },
+    sensitivity: { type: "boolean", default: false },
+    count: { type: "string", default: "48" },
+    draw: { type: "string", default: "7" }
   }
 })
 
 // Whoever aborts makes an error, and nobody reads its stack.
 Error.stackTraceLimit = 0
 
-for (const name of values.peer) {
+if (values.ablate) {
+  const { count, draw, sensitivity } = values
+  await ablate({ count: Number(count), draw: Number(draw), seed: 1000, sensitivity })
+}
+
+for (const name of values.ablate ? [] : values.peer) {
   const peer = peers[name]
   if (peer === undefined) throw new Error(`no such peer: ${name}; there are ${Object.keys(peers).join(", ")}`)
   const show = (ranked: Awaited<ReturnType<typeof rank>>): void => {

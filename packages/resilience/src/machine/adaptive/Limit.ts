@@ -107,3 +107,15 @@ const lift = (self: State, control: Control): void => {
   control.ramping = false
   self.latesInRow = 0
 }
+
+/**
+ * No attempt in flight may still be answered in time, and they fill the limit: calls that hang hold their places until their timeout,
+ * although the dependency may be well again. So probes are sent beside them. Without this, a dependency that hangs for a second of every
+ * three loses 8 % in place of 6 %, and one that has lost most of its workers 2.2 % in place of none.
+ */
+export const unstick = (self: State, limits: Limits, now: number, late: number, chance: Chance): void => {
+  const { control } = self
+  if (control === undefined || control.mode !== Limited || hasRoom(self, control)) return
+  self.lastLate = true
+  pace(self, limits, now, Math.max(late, perCall(self)), now, chance)
+}

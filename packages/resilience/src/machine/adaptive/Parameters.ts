@@ -38,6 +38,9 @@ export const parameters = {
   /** An attempt that another one overtook is evidence against its server and not against the queue. */
   overtaken: true,
 
+  /** Calls are paced when a limit is full of attempts that are all late. */
+  unstick: true,
+
   // The pacing, see Pacing.ts
   /** Failures in a row after which calls are paced, … */
   failures: 10,
@@ -75,8 +78,12 @@ export const parameters = {
   // The cost of a retry, see RetryCost.ts
   /** Tokens that a retry takes if it is cheap for the dependency. */
   cheap: 1,
-  /** Tokens that a retry takes after what may be a queue: it does the work of a call once more, for a caller that may have left. */
+  /** Tokens that a retry takes after a slow failure: it does the work of a call once more. */
   expensive: 20,
+  /** Tokens that a retry takes after a timeout that may be a queue. */
+  timedOut: Infinity,
+  /** Tokens that a retry takes when the dependency asked for fewer calls. */
+  asked: 10,
   /** Tokens of the beginning. */
   firstTokens: 2,
   /** The most tokens, unless there are more calls in the memory. */

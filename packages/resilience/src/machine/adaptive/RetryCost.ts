@@ -2,9 +2,13 @@
  * The cost of a retry, by what the failure says.
  *
  * A quick failure costs the dependency little, and its retry is the cure for a brown-out: one token. So does a straggler that later
- * attempts have overtaken. A timeout may be a queue: its retry adds the work of a whole call to it, for a caller that soon leaves, so it
- * costs twenty. Every call adds a token. With a budget of a fifth of the calls instead, the mean regret of the drawn worlds is 4.6 in
- * place of 3.0; with retries that cost nothing, overloads do not end.
+ * attempts have overtaken, or was sent beside. A slow failure has cost the work of a call: twenty. Any other timeout may be a queue,
+ * to which a retry adds the work of a whole call for a caller that soon leaves: it is not repeated. At a price of twenty, of which each
+ * call pays one, a healthy dependency whose workers are busy for 85 % of their time loses 13 % of the calls of a thousand clients in
+ * place of 2.6 %.
+ *
+ * Every call adds a token. With a budget of a fifth of the calls instead, the mean regret of the drawn worlds is 4.6 in place of 3.0;
+ * with retries that cost nothing, overloads do not end.
  */
 import { parameters as p } from "./Parameters.ts"
 import { Limited, type Limits, lateAfter, meanOr, modeOf, Paced, type State } from "./State.ts"
@@ -26,14 +30,15 @@ export interface Failed {
 }
 
 /** The tokens that a retry of the attempt takes; infinite if it is not worth any. */
-export const costOf = (self: State, limits: Limits, { at, how, latency }: Failed): number => {
+const costOf = (self: State, limits: Limits, { at, how, latency }: Failed): number => {
+  if (how === "overloaded") return p.asked
   if (isCheap(self, limits, at, latency, how)) return p.cheap
+  if (how === "timeout") return p.timedOut
   return self.noAnswer > p.noAnswers ? Infinity : p.expensive
 }
 
-const isCheap = (self: State, limits: Limits, at: number, latency: number, how: Failed["how"]): boolean => {
-  if (how === "overloaded") return false
-  if (at < self.goodAt) return true
+const isCheap = (self: State, limits: Limits, at: number, latency: number, how: "failed" | "timeout"): boolean => {
+  if (at <= self.goodAt) return true
   if (how === "timeout" || self.lastLate || self.late >= 0.5) return false
   return latency <= Math.min(p.fast * meanOr(self, limits), lateAfter(self, limits))
 }

@@ -2,19 +2,22 @@
  * The board in Redis: `machine/Board.ts` in Lua, function by function; a differential test holds the two equal. KEYS[1] is the prefix of
  * the scope with its hash tag: every key begins with it, so all of them share a slot. ARGV: the report, a random name should the
  * board be a new one, and in tests the time. Sums of evidence are kept and not scanned, so that a report costs the same in a fleet of
- * ten and of a thousand.
+ * ten and of a thousand; and so are those of a pool.
  */
 export const boardScript = `
 local P, r, encode = KEYS[1], cjson.decode(ARGV[1]), cjson.encode
-local s, call, max, min, floor, ceil = r.settings, redis.call, math.max, math.min, math.floor, math.ceil
+local s, call, max, min, floor, ceil, abs = r.settings, redis.call, math.max, math.min, math.floor, math.ceil, math.abs
 local TTL = 3600000
 local function num(x) return tonumber(x) or 0 end
 local function text(x) return string.format("%.17g", x) end
 
+-- A fleet to which no member reports is dropped after 30 days.
+local function lasts(name) call("PEXPIRE", P .. name, 2592000000) end
+
 -- steady
 local t = call("TIME")
 local wall = ARGV[3] and tonumber(ARGV[3]) or (num(t[1]) * 1000 + floor(num(t[2]) / 1000))
-local meta = call("HMGET", P .. "meta", "inc", "rev", "born", "clock", "wall", "known")
+local meta = call("HMGET", P .. "meta", "inc", "rev", "born", "clock", "wall", "known", "kept")
 local fresh = not meta[1]
 local inc, rev = meta[1] or ARGV[2], num(meta[2])
 local now = fresh and wall or (num(meta[4]) + max(0, min(s.leap, wall - num(meta[5]))))
@@ -45,6 +48,10 @@ for _, id in ipairs(gone) do
   call("HDEL", P .. "seq", id)
 end
 local remembered = call("ZCARD", P .. "m")
+if remembered == 1 then
+  lasts("m")
+  lasts("seq")
+end
 local alive = call("ZCOUNT", P .. "m", text(now - s.alive), "+inf")
 local known, young = num(meta[6]), now - born < s.forget
 if not stale and young then known = max(known, r.known) end
@@ -52,7 +59,7 @@ local fleet = young and max(remembered, known) or remembered
 
 -- compareSettings
 local differs = 0
-local described = table.concat({ s.window, s.threshold, s.minimumCalls, s.quorum, s.witnesses }, " ")
+local described = table.concat({ s.window, s.threshold, s.minimumCalls, s.quorum, s.witnesses, s.permits }, " ")
 local had = call("HMGET", P .. "settings", "text", "at")
 if had[1] and now - num(had[2]) <= s.forget and had[1] ~= described then differs = 1
 elseif not stale then call("HSET", P .. "settings", "text", described, "at", text(now)) end
@@ -67,6 +74,7 @@ for _, w in ipairs(r.words) do
   if not row or w.stamp > row.word.stamp or (w.stamp == row.word.stamp and w.by > row.word.by) then
     rev = rev + 1
     call("HSET", P .. "o", w.key, encode({ word = w, rev = rev, at = text(now) }))
+    lasts("o")
     push[#push + 1] = { word = w }
   end
 end
@@ -140,7 +148,7 @@ end
 local function change(c, row)
   local key = c.key
   local function markOpen()
-    if row.phase == 0 then call("SREM", P .. "x", key) else call("SADD", P .. "x", key) end
+    if row.phase == 0 then call("SREM", P .. "x", key) elseif call("SADD", P .. "x", key) == 1 then lasts("x") end
   end
   local function enter(phase)
     row.phase = phase
@@ -261,13 +269,75 @@ for _, b in ipairs(r.buckets) do
   local level = min(b.burst, num(f[1]) + max(0, now - at) * b.rate * present / 1000)
   local tokens = (stale or r.leaving) and 0 or min(b.want, floor(level))
   call("HSET", P .. "t:" .. b.name, "level", text(level - tokens), "at", text(now))
-  call("SADD", P .. "buckets", b.name)
+  call("PEXPIRE", P .. "t:" .. b.name, TTL)
+  if call("SADD", P .. "buckets", b.name) == 1 then lasts("buckets") end
   buckets[#buckets + 1] = { name = b.name, tokens = tokens, share = b.rate / max(1, fleet) }
 end
 
-call("HSET", P .. "meta", "inc", inc, "rev", rev, "born", text(born), "clock", text(now), "wall", text(wall), "known", known)
+-- holdingsOfOthers, in sums: l holds the leases by their end, d what is kept for members that are away by their last report
+local function takePool(p)
+  local H, L, D, S = P .. "p:" .. p.name, P .. "l:" .. p.name, P .. "d:" .. p.name, P .. "v:" .. p.name
+  local had = call("HMGET", S, "reserved", "wanting", "active", "away")
+  local reserved, wanting, active, away = num(had[1]), num(had[2]), num(had[3]), num(had[4])
+  local function count(row, by)
+    reserved = reserved + by * max(row[1], row[2])
+    wanting = wanting + by * max(row[3], row[2])
+    if row[2] > 0 or row[3] > 0 then active = active + by end
+  end
+  local function rowOf(id) return cjson.decode(call("HGET", H, id)) end
+  for _, id in ipairs(call("ZRANGEBYSCORE", L, "-inf", text(now))) do
+    local row = rowOf(id)
+    count(row, -1)
+    away = away + row[2]
+    call("ZREM", L, id)
+    call("ZADD", D, row[4], id)
+  end
+  for _, id in ipairs(call("ZRANGEBYSCORE", D, "-inf", "(" .. text(now - s.forget))) do
+    if id ~= member then
+      away = away - rowOf(id)[2]
+      call("ZREM", D, id)
+      call("HDEL", H, id)
+    end
+  end
+  local before = call("HGET", H, member)
+  if before then
+    if call("ZREM", L, member) == 1 then count(cjson.decode(before), -1) end
+    if call("ZREM", D, member) == 1 then away = away - cjson.decode(before)[2] end
+    call("HDEL", H, member)
+  end
+  -- takePool
+  local free = max(0, p.cap - reserved - away)
+  local actives = max(1, active + (p.want > 0 and 1 or 0))
+  local learning = now - born < p.lease + s.leap
+  local asked = learning and min(p.want, p.have) or p.want
+  local left = max(0, p.cap - away)
+  local target = wanting + p.want > left and max(floor(left / actives), left - wanting) or p.cap
+  local granted = max(min(asked, free, target), min(p.have, p.want), r.leaving and p.have or 0)
+  local kept = (p.want > 0 and not learning) and min(floor(p.cap * 0.5 / actives), free) or 0
+  local row = { granted, r.leaving and 0 or max(kept, p.safe), p.want, text(now) }
+  if granted > 0 or row[2] > 0 or p.want > 0 then
+    call("HSET", H, member, encode(row))
+    call("ZADD", L, text(now + p.lease + s.leap), member)
+    count(row, 1)
+  end
+  call("HSET", S, "reserved", reserved, "wanting", wanting, "active", active, "away", away)
+  for _, key in ipairs({ H, L, D, S }) do call("PEXPIRE", key, TTL) end
+  return { name = p.name, granted = granted, safe = kept, target = target, learning = learning and 1 or 0 }
+end
+local pools = {}
+if not stale then
+  for _, p in ipairs(r.pools) do pools[#pools + 1] = takePool(p) end
+end
+
+local kept = num(meta[7])
+local keep = abs(now - kept) > TTL
+call("HSET", P .. "meta", "kept", text(keep and now or kept), "inc", inc, "rev", rev, "born", text(born), "clock", text(now), "wall", text(wall), "known", known)
+if keep then
+  for _, name in ipairs({ "meta", "m", "seq", "o", "x", "buckets", "settings" }) do lasts(name) end
+end
 if #push > 0 then call("PUBLISH", P .. "news", encode({ from = member, lines = push })) end
 local function list(x) return #x == 0 and "[]" or encode(x) end
 return '{"inc":' .. encode(inc) .. ',"rev":' .. rev .. ',"members":' .. alive .. ',"fleet":' .. fleet .. ',"differs":' .. differs ..
-  ',"circuits":' .. list(circuits) .. ',"words":' .. list(words) .. ',"buckets":' .. list(buckets) .. '}'
+  ',"circuits":' .. list(circuits) .. ',"words":' .. list(words) .. ',"buckets":' .. list(buckets) ..
+  ',"pools":' .. list(pools) .. '}'
 `

@@ -19,6 +19,10 @@ export interface Parts {
   readonly retry: boolean
   /** A budget with its capacity, or the name of the service that several policies share. */
   readonly budget: { readonly capacity: number | undefined; readonly shared: string | undefined } | undefined
+  /** What a fleet shares, in words, with the permits of the fleet. */
+  readonly shared:
+    | { readonly what: string; readonly breaker: boolean; readonly permits: number | undefined }
+    | undefined
   readonly timeout: number | undefined
   readonly deadline: number | undefined
 }
@@ -44,7 +48,7 @@ const failureRateOf = (trip: Schema.JsonObject | undefined): number | undefined 
 }
 
 /** Fields of trip policies that are durations, in milliseconds. */
-const durations = ["window", "minDuration", "slowerThan"]
+const durations = ["window", "minDuration", "forgetAfter", "slowerThan"]
 
 const describeField = (name: string, value: Schema.Json | undefined): string =>
   typeof value === "number" && durations.includes(name) ? `${name} ${span(value)}` : `${name} ${String(value)}`
@@ -96,11 +100,23 @@ const budgetOf = (budget: Schema.Json | undefined): Parts["budget"] => {
   return settings && { capacity: numberOf(settings["capacity"]), shared: undefined }
 }
 
+const sharedOf = (shared: Schema.JsonObject | undefined): Parts["shared"] => {
+  if (shared === undefined) return undefined
+  const permits = numberOf(recordOf(shared["bulkhead"])?.["fleet"])
+  const what = [
+    ...(shared["breaker"] === undefined ? [] : ["openings, probes and commands"]),
+    ...(shared["budget"] === true ? ["the floor of the budget"] : []),
+    ...(permits === undefined ? [] : [`${permits} permits`])
+  ]
+  return { what: what.join("; "), breaker: shared["breaker"] !== undefined, permits }
+}
+
 const none: Parts = {
   breaker: undefined,
   bulkhead: undefined,
   retry: false,
   budget: undefined,
+  shared: undefined,
   timeout: undefined,
   deadline: undefined
 }
@@ -113,6 +129,7 @@ export const partsOf = ({ kind, settings }: Described): Parts => {
         bulkhead: bulkheadOf(recordOf(settings["bulkhead"])),
         retry: settings["retry"] !== undefined,
         budget: budgetOf(settings["budget"]),
+        shared: sharedOf(recordOf(settings["shared"])),
         timeout: numberOf(settings["timeout"]),
         deadline: numberOf(settings["deadline"])
       }
@@ -124,6 +141,7 @@ export const partsOf = ({ kind, settings }: Described): Parts => {
       return { ...none, budget: budgetOf(settings) }
     case "StaleFallback":
     case "TokenBudget":
+    case "Fuse":
       return none
   }
 }

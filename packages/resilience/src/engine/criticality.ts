@@ -1,0 +1,11 @@
+/** How important a call is, as it inherits it. */
+import * as Context from "effect/Context"
+
+/** From the most important. */
+export const criticalities = ["critical-plus", "critical", "sheddable-plus", "sheddable"] as const
+
+export type Criticality = (typeof criticalities)[number]
+
+export const CurrentCriticality = Context.Reference<Criticality>("effect-resilience/Propagation/Criticality", {
+  defaultValue: () => "critical"
+})

@@ -1,0 +1,137 @@
+/** Hedges at run time: what all of them have in common, and those of an effect alone. */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Machine from "../machine/Hedge.ts"
+import * as Histogram from "../machine/Histogram.ts"
+import * as Decision from "../machine/Retry.ts"
+import * as Tokens from "../machine/Tokens.ts"
+import * as Time from "../runtime/clock.ts"
+import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
+import { defaultKey } from "../Types.ts"
+import * as Deadline from "./deadline.ts"
+import { CurrentAllowance } from "./propagated.ts"
+import { type Lane, type Plan, Race, type Result } from "./race.ts"
+import { type Reporter, reporterOf } from "./reporter.ts"
+
+/** May this fiber make another attempt, as the request that it serves has it? */
+export const allows = (fiber: AnyFiber): boolean => {
+  const allowance = fiber.getRef(CurrentAllowance)
+  return allowance === undefined || allowance.left >= 1
+}
+
+export const spend = (fiber: AnyFiber): void => {
+  const allowance = fiber.getRef(CurrentAllowance)
+  if (allowance !== undefined) allowance.left -= 1
+}
+
+export const report = (reporter: Reporter, key: string, result: Result, delay: number, fiber: AnyFiber): void => {
+  if (!reporter.hasListeners) return
+  const { policy } = reporter
+  const at = Time.epochMillis(fiber)
+  reporter.emit({ _tag: "Hedged", policy, key, at, result, delay: Duration.millis(delay) }, fiber)
+}
+
+export interface HedgeEffectSettings {
+  readonly name: string
+  /** Milliseconds, or the name of a quantile such as `"p95"`. */
+  readonly after: number | string
+  /** Hedges per call. */
+  readonly ratio: number
+}
+
+/** Milliseconds of one of the two generations of durations. */
+const window = 10_000
+
+/** Hedges that may be saved up, and that there are in the beginning. */
+const capacity = 10
+const initial = 1
+
+/** What all runs of the effects of one combinator have in common. */
+class Alone implements Decision.Answered {
+  readonly settings: HedgeEffectSettings
+  readonly state: Machine.Hedge
+  readonly durations = Histogram.make(window)
+  readonly tokens: Tokens.Tokens
+  answeredFrom = Decision.neverAnswered
+
+  constructor(settings: HedgeEffectSettings) {
+    this.settings = settings
+    this.state = Machine.make(settings.after)
+    this.tokens = Tokens.make({ ratio: settings.ratio, capacity, initial, perSecond: 0 })
+  }
+
+  delayAt(now: number): number {
+    const { durations, settings, state } = this
+    if (Machine.isStale(state, settings.after, now)) {
+      Histogram.advance(durations, now)
+      const find = (q: number): number | undefined => Histogram.quantile(durations, q, now)
+      Machine.compute(state, settings.after, durations.total + durations.previousTotal, find, now)
+    }
+    return state.delay
+  }
+
+  record(duration: number, now: number): void {
+    Histogram.advance(this.durations, now)
+    Histogram.record(this.durations, duration)
+  }
+}
+
+const raceAlone = (alone: Alone, self: AnyEffect, fiber: AnyFiber): AnyEffect => {
+  const { settings, state, tokens } = alone
+  const startedAt = Time.monotonicMillis(fiber)
+  Tokens.deposit(tokens, startedAt)
+  const delay = alone.delayAt(startedAt)
+  let wasLate = false
+  let hedgedAfter = 0
+
+  const attempt = (lane: Lane, from: number, isFirst: boolean): AnyEffect =>
+    Effect.onExit(lane.scoped(self), (exit) => {
+      const now = Time.monotonicMillis(fiber)
+      const isCut = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+      const released = Exit.isSuccess(exit) && !lane.wins() ? lane.released : undefined
+      if (!isCut || (isFirst && wasLate)) alone.record(now - from, now)
+      if (isFirst && wasLate) {
+        Machine.lateEnded(state)
+        if (!isCut && !Decision.isOvertaken(alone, from)) Machine.tooLate(state)
+      } else if (Exit.isSuccess(exit) && now - from <= delay) Machine.inTime(state)
+      if (Exit.isSuccess(exit)) Decision.answered(alone, from)
+      return released ?? Effect.void
+    })
+
+  const plan: Plan = {
+    first: (race, lane) => {
+      race.arm(delay)
+      return attempt(lane, startedAt, true)
+    },
+    wait: () => {
+      const now = Time.monotonicMillis(fiber)
+      if (Deadline.remaining(fiber) <= 0) return Infinity
+      if (!wasLate) Machine.becameLate(state)
+      wasLate = true
+      if (
+        !Machine.mayStart(state, Decision.isOvertaken(alone, startedAt)) ||
+        !allows(fiber) ||
+        !Tokens.tryWithdraw(tokens, 1, now)
+      ) {
+        return delay
+      }
+      spend(fiber)
+      hedgedAfter = now - startedAt
+      return undefined
+    },
+    hedge: (lane) => attempt(lane, Time.monotonicMillis(fiber), false),
+    onResult: (result) => {
+      if (result !== "undecided") Machine.decided(state, result === "won", Time.monotonicMillis(fiber))
+      report(reporterOf(settings.name, fiber), defaultKey, result, hedgedAfter, fiber)
+    }
+  }
+  return new Race(plan, fiber).run
+}
+
+/** The combinator: what it learns of one effect it uses for all. */
+export const hedge = (settings: HedgeEffectSettings): ((self: AnyEffect) => AnyEffect) => {
+  const alone = new Alone(settings)
+  return (self) => Effect.withFiber((fiber) => raceAlone(alone, self, fiber))
+}

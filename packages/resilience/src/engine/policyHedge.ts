@@ -1,0 +1,253 @@
+/** The hedges of a policy at run time: the attempts of one call as a race, each with its own permit and its own outcome. */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Machine from "../machine/Hedge.ts"
+import * as Histogram from "../machine/Histogram.ts"
+import * as Decision from "../machine/Retry.ts"
+import * as Rejection from "../Rejection.ts"
+import * as Time from "../runtime/clock.ts"
+import type { AnyEffect, AnyFiber } from "../runtime/types.ts"
+import * as Deadline from "./deadline.ts"
+import { allows, report, spend } from "./hedge.ts"
+import { type Entry, type Hedging, PolicyCall, type PolicyEngine } from "./policy.ts"
+import * as Protect from "./protect.ts"
+import { type Lane, type Plan, Race, type Result } from "./race.ts"
+
+/** What makes the hedges of a policy. */
+export class Hedger implements Hedging {
+  private readonly engine: PolicyEngine
+  /** Whether the hedges do nothing: how they would end is not known. */
+  private readonly isObserving: boolean
+  private readonly states = new WeakMap<Entry, Machine.Hedge>()
+
+  constructor(engine: PolicyEngine, isObserving: boolean) {
+    this.engine = engine
+    this.isObserving = isObserving
+  }
+
+  begin(call: PolicyCall, entry: Entry, fiber: AnyFiber): AnyEffect | undefined {
+    const { hedge } = this.engine.settings
+    const { idempotent, retry } = call.given
+    // One that must not be repeated after a failure must not be repeated beside a success.
+    if (hedge === undefined || !call.canHedge || retry !== undefined || !(idempotent ?? hedge.idempotent)) {
+      return undefined
+    }
+    const race = new CallRace(this.engine, call, entry, this.stateOf(entry, hedge.after), this.isObserving, fiber)
+    return new Race(race, fiber).run
+  }
+
+  private stateOf(entry: Entry, after: number | string): Machine.Hedge {
+    const known = this.states.get(entry)
+    if (known !== undefined) return known
+    const state = Machine.make(after)
+    this.states.set(entry, state)
+    return state
+  }
+}
+
+/** The attempts of one call. */
+class CallRace implements Plan {
+  readonly engine: PolicyEngine
+  readonly call: PolicyCall
+  readonly entry: Entry
+  readonly state: Machine.Hedge
+  private readonly isObserving: boolean
+  private readonly fiber: AnyFiber
+  private attempt: SingleAttempt | undefined = undefined
+  /** The delay of this call. */
+  delay = Infinity
+  private hedgedAfter = 0
+
+  constructor(
+    engine: PolicyEngine,
+    call: PolicyCall,
+    entry: Entry,
+    state: Machine.Hedge,
+    isObserving: boolean,
+    fiber: AnyFiber
+  ) {
+    this.engine = engine
+    this.call = call
+    this.entry = entry
+    this.state = state
+    this.isObserving = isObserving
+    this.fiber = fiber
+  }
+
+  readonly first = (race: Race, lane: Lane): AnyEffect => {
+    this.attempt = new SingleAttempt(this, lane, race, this.call.work)
+    return this.attempt
+  }
+
+  readonly hedge = (lane: Lane): AnyEffect =>
+    new SingleAttempt(this, lane, undefined, this.isObserving ? Effect.never : this.call.work)
+
+  /** The work of the first attempt starts now. */
+  arm(race: Race, now: number): void {
+    const { entry, state } = this
+    const { hedge } = this.engine.settings
+    if (hedge === undefined) return
+    const { recent } = entry
+    if (Machine.isStale(state, hedge.after, now)) {
+      Machine.compute(
+        state,
+        hedge.after,
+        recent?.samples(now) ?? 0,
+        (q) => recent && Histogram.quantile(recent, q, now),
+        now
+      )
+    }
+    this.delay = state.delay
+    if (this.delay < this.limit(now)) race.arm(this.delay)
+  }
+
+  /** Milliseconds in which a hedge may start: it must have as much of the timeout as the first attempt has had. */
+  private limit(now: number): number {
+    const { call, engine } = this
+    const startedAt = this.attempt?.attemptAt ?? now
+    return Math.min(startedAt + engine.settings.timeout / 2, call.deadline, Deadline.instant(this.fiber)) - now
+  }
+
+  readonly wait = (): number | undefined => {
+    const { attempt, delay, engine, entry, fiber, state } = this
+    if (attempt === undefined) return Infinity
+    const now = Time.monotonicMillis(fiber)
+    const left = this.limit(now)
+    if (left <= 0) return Infinity
+    attempt.isLate()
+    const mayStart =
+      Machine.mayStart(state, Decision.isOvertaken(entry, attempt.attemptAt)) &&
+      engine.circuits?.isClosed(entry) !== false &&
+      engine.permits?.isFree(entry) !== false &&
+      allows(fiber) &&
+      engine.budget?.tryHedge(entry.key, fiber) !== false &&
+      engine.adaptive?.tryHedge(entry) !== false
+    if (!mayStart) return delay < left ? delay : Infinity
+    spend(fiber)
+    this.hedgedAfter = now - attempt.attemptAt
+    entry.history.hedges += 1
+    return undefined
+  }
+
+  readonly onResult = (result: Result): void => {
+    const { engine, entry, fiber, isObserving, state } = this
+    const known = isObserving ? "undecided" : result
+    if (known === "won") entry.history.hedgeWins += 1
+    if (known !== "undecided") Machine.decided(state, known === "won", Time.monotonicMillis(fiber))
+    report(engine.reporter, entry.key, known, this.hedgedAfter, fiber)
+  }
+}
+
+/** One attempt of a race, on a fiber of its own: it holds what it acquires, and settles its own outcome. */
+class SingleAttempt extends PolicyCall {
+  private readonly of: CallRace
+  private readonly lane: Lane
+  /** Set for the first attempt. */
+  private readonly race: Race | undefined
+  private wasLate = false
+
+  constructor(of: CallRace, lane: Lane, race: Race | undefined, work: AnyEffect) {
+    super(of.engine, undefined, lane.scoped(work), of.call.given)
+    this.of = of
+    this.lane = lane
+    this.race = race
+  }
+
+  protected override copy(): SingleAttempt {
+    return new SingleAttempt(this.of, this.lane, this.race, this.self)
+  }
+
+  protected override prepare(_: PolicyEngine, fiber: AnyFiber): undefined {
+    const { call, entry } = this.of
+    this.entry = entry
+    this.startedAt = call.startedAt
+    this.deadline = call.deadline
+    this.attempt.startedAt = this.race === undefined ? Time.monotonicMillis(fiber) : call.attemptAt
+    // Only the first attempt earns.
+    this.attempts = this.race === undefined ? 0 : 1
+  }
+
+  override enter(fiber: AnyFiber): AnyEffect {
+    return this.acquirePermit(this.of.entry, this.of.engine, fiber)
+  }
+
+  protected override start(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
+    const work = super.start(entry, engine, fiber)
+    const { attempt, of, race } = this
+    if (attempt.running) {
+      of.call.raced(attempt, race !== undefined)
+      if (race !== undefined) of.arm(race, attempt.startedAt)
+    }
+    return work
+  }
+
+  /** The deadline is the call's: it is reported once. */
+  protected override deadlineExceeded(
+    entry: Entry,
+    engine: PolicyEngine,
+    started: boolean,
+    fiber: AnyFiber
+  ): Rejection.DeadlineExceeded {
+    if (this.race !== undefined) return super.deadlineExceeded(entry, engine, started, fiber)
+    const deadline = Duration.millis(Math.max(0, this.deadline - this.startedAt))
+    return Rejection.deadlineExceeded({ policy: engine.reporter.policy, key: entry.key, deadline, started })
+  }
+
+  isLate(): void {
+    if (this.wasLate) return
+    this.wasLate = true
+    Machine.becameLate(this.of.state)
+  }
+
+  override succeeded(value: unknown, fiber: AnyFiber): AnyEffect | undefined {
+    const { engine, entry, lane } = this
+    if (entry === undefined || engine === undefined) return undefined
+    this.entry = undefined
+    engine.permits?.release(entry, this.attempt)
+    const { settings } = engine
+    const classified = Protect.classifySuccess(this.options.classify ?? settings.classify, value)
+    const isAnswer =
+      !classified.threw &&
+      classified.outcome !== "failure" &&
+      !(settings.retryWhen !== undefined && this.isUnwanted(settings, value))
+    const won = isAnswer && lane.wins()
+    this.learn(entry, isAnswer, true, fiber)
+    this.settle(entry, engine, classified, undefined, fiber)
+    const released = won || !isAnswer ? undefined : lane.released
+    return released && Effect.as(released, value)
+  }
+
+  override failed(cause: Cause.Cause<unknown>, fiber: AnyFiber): undefined {
+    const { attempt, engine, entry } = this
+    if (entry === undefined || engine === undefined) return undefined
+    this.entry = undefined
+    // First what is held: the user's functions below may throw.
+    engine.permits?.release(entry, attempt)
+    const isCut = Cause.hasInterruptsOnly(cause)
+    const { wasLate } = this
+    this.learn(entry, false, !isCut, fiber)
+    if (!attempt.running) {
+      engine.adaptive?.end(entry, attempt, "unknown", Number.NaN, Time.monotonicMillis(fiber), fiber)
+      return undefined
+    }
+    if (attempt.deadlineHit && this.race !== undefined) entry.history.DeadlineExceeded += 1
+    // How long it would have taken is not known, but that it is longer than this.
+    if (isCut && wasLate) {
+      const now = Time.monotonicMillis(fiber)
+      entry.recent?.cut(now - attempt.startedAt, now)
+    }
+    this.settle(entry, engine, this.classify(engine, cause, fiber), cause, fiber)
+    return undefined
+  }
+
+  /** What the end of this attempt says about the others: nothing when it was interrupted. */
+  private learn(entry: Entry, succeeded: boolean, byItself: boolean, fiber: AnyFiber): void {
+    const { delay, state } = this.of
+    if (this.wasLate) {
+      this.wasLate = false
+      Machine.lateEnded(state)
+      if (byItself && !Decision.isOvertaken(entry, this.attempt.startedAt)) Machine.tooLate(state)
+    } else if (succeeded && Time.monotonicMillis(fiber) - this.attempt.startedAt <= delay) Machine.inTime(state)
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * When a second attempt of a call may start beside the first one: what one key knows about the time that attempts take, and about
+ * the hedges that it has made.
+ *
+ * An attempt is late when it runs longer than the delay. It is a straggler, and not one of many in a queue, when an attempt that
+ * started later has succeeded already, or when no other attempt is late. A hedge that does not win was in vain: the delay grows
+ * while more than one in three is, so that those that are left are worth their price. Where service times are exponential, half of the
+ * hedges win and all together gain nothing: at 90 % load they only lengthen the queue.
+ */
+export interface Hedge {
+  /** Milliseconds before a running attempt is late; `Infinity` while too little is known. */
+  delay: number
+  /** When `delay` was computed, and from what option. */
+  computedAt: number
+  after: number | string | undefined
+  /** How often the delay was raised. */
+  level: number
+  /** When `level` was set last. */
+  leveledAt: number
+  /** Hedges that won, minus twice those that lost, within bounds. */
+  score: number
+  /** Hedges in a row that won. */
+  streak: number
+  /** Late attempts that run. */
+  late: number
+  /** The last attempt that ended was late, and not overtaken. */
+  endedLate: boolean
+}
+
+export const make = (after: number | string): Hedge => ({
+  delay: Infinity,
+  computedAt: -Infinity,
+  after: undefined,
+  level: firstLevel(after),
+  leveledAt: 0,
+  score: beginning,
+  streak: 0,
+  late: 0,
+  endedLate: false
+})
+
+/** The largest share of the attempts that is hedged before any hedge has won: what few attempts say is uncertain. */
+const firstShare = 0.025
+
+const firstLevel = (after: number | string): number => {
+  const quantile = quantileOf(after)
+  return quantile === undefined ? 0 : Math.max(0, Math.ceil(Math.log2((1 - quantile) / firstShare) - 1e-9))
+}
+
+/** Milliseconds for which a computed delay is used. */
+const computedFor = 250
+
+/** With two wins for each loss the score stays. Two losses in a row raise a new delay, three at most. */
+const beginning = 3
+const highest = 6
+
+/** At the level below, half as many of the hedges win: lower it only if nearly all win here. */
+const streakDown = 8
+
+const highestLevel = 6
+
+/** Milliseconds after which a raised delay is lowered to see whether hedges win again. */
+const forgiveAfter = 300_000
+
+/** The share of the attempts that `"p95"` and the like name; `undefined` for a fixed delay. */
+export const quantileOf = (after: number | string): number | undefined =>
+  typeof after === "string" ? Number(after.slice(1)) / 100 : undefined
+
+/** Attempts that must be known before a quantile of them is used: two are expected beyond it, and there are at least 20. */
+export const leastSamples = (quantile: number): number => Math.max(20, Math.ceil(2 / (1 - quantile) - 1e-9))
+
+/** Must the delay be computed again? */
+export const isStale = (self: Hedge, after: number | string, now: number): boolean =>
+  self.after !== after || now - self.computedAt >= computedFor
+
+/**
+ * Computes the delay: a fixed one, or a quantile of the `samples` attempts that are known. Each level doubles a fixed delay, and halves
+ * the share of attempts that take longer than a quantile.
+ */
+export const compute = (
+  self: Hedge,
+  after: number | string,
+  samples: number,
+  find: (quantile: number) => number | undefined,
+  now: number
+): void => {
+  if (self.level > 0 && now - self.leveledAt >= forgiveAfter) setLevel(self, self.level - 1, now)
+  self.after = after
+  self.computedAt = now
+  const quantile = quantileOf(after)
+  if (quantile === undefined) self.delay = (after as number) * 2 ** self.level
+  else if (samples < leastSamples(quantile)) self.delay = Infinity
+  // Timers of whole milliseconds share one of the platform.
+  else self.delay = Math.max(1, Math.ceil(find(1 - (1 - quantile) / 2 ** self.level) ?? Infinity))
+}
+
+/** May a hedge of a late attempt start? `overtaken`: an attempt that started later has succeeded. */
+export const mayStart = (self: Hedge, overtaken: boolean): boolean => overtaken || (self.late <= 1 && !self.endedLate)
+
+/** A running attempt has become late. */
+export const becameLate = (self: Hedge): void => {
+  self.late += 1
+}
+
+/** A late attempt has ended. */
+export const lateEnded = (self: Hedge): void => {
+  self.late -= 1
+}
+
+/** An attempt has succeeded in time. */
+export const inTime = (self: Hedge): void => {
+  self.endedLate = false
+}
+
+/** An attempt that was late, and that none has overtaken, has ended by itself. */
+export const tooLate = (self: Hedge): void => {
+  self.endedLate = true
+}
+
+/** A hedge has won, or not. */
+export const decided = (self: Hedge, won: boolean, now: number): void => {
+  if (won) {
+    self.score = Math.min(highest, self.score + 1)
+    self.streak += 1
+    if (self.streak >= streakDown && self.level > 0) setLevel(self, self.level - 1, now)
+  } else {
+    self.score -= 2
+    self.streak = 0
+    if (self.score <= 0) setLevel(self, Math.min(highestLevel, self.level + 1), now)
+  }
+}
+
+const setLevel = (self: Hedge, level: number, now: number): void => {
+  self.level = level
+  self.leveledAt = now
+  self.score = beginning
+  self.streak = 0
+  self.after = undefined
+}
