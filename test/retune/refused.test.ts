@@ -36,6 +36,14 @@ const base = {
   bulkhead: { maxConcurrent: 3, maxQueued: 2, maxWait: "1 second" }
 } as const
 
+/** Of a policy that has what the path names. Adaptive rules stand in the place of budget, breaker and bulkhead. */
+const optionsFor = (path: string): Policy.Options => {
+  if (path.startsWith("rollout.")) return { ...base, rollout: { percent: 100 } }
+  if (!path.startsWith("adaptive.")) return base
+  const { breaker: _, budget: __, bulkhead: ___, ...rest } = base
+  return { ...rest, adaptive: {} }
+}
+
 /** The message of what a function throws, or its effect dies with. */
 const refusal = (make: () => unknown): Effect.Effect<string | undefined> =>
   Effect.gen(function* () {
@@ -63,7 +71,7 @@ describe("a wrong value", () => {
   for (const path of Object.keys(rows)) {
     it.effect(`of ${path}: refused as at construction, with the policy's name, and nothing is touched`, () =>
       Effect.gen(function* () {
-        const options = path.startsWith("rollout.") ? { ...base, rollout: { percent: 100 } } : base
+        const options = optionsFor(path)
         const policy = yield* Policy.make("app/P", options)
         yield* ok.pipe(policy.protect)
         let refused = 0

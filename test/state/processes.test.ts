@@ -172,9 +172,10 @@ describe.each(["file", "sqlite"] as const)("a disk for %s", (kind) => {
       }
     }
     const { lines, tags } = await failing(layers[kind](path))
-    // SQLite cannot open a file in write-ahead mode without writing.
-    const isRead = kind === "file" && mounted.includes(full)
-    assert.deepEqual(tags, isRead ? tags.map(() => "CircuitOpen") : asAlways)
+    // SQLite cannot open a file in write-ahead mode without writing, unless the files beside it are still there.
+    const read = tags.map(() => "CircuitOpen")
+    if (kind === "file") assert.deepEqual(tags, mounted.includes(full) ? read : asAlways)
+    else assert.includeDeepMembers([read, asAlways], [tags])
     assert.isAtMost(lines.length, 1, lines.join("\n"))
     if (kind === "file") assert.lengthOf(lines, 1)
     if (!mounted.includes(full)) return
