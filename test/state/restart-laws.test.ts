@@ -128,6 +128,10 @@ const run = (trip: TripPolicy.TripPolicy, program: ReadonlyArray<string>) =>
   })
 
 describe("a policy that is saved and restored goes on as one that lived on", () => {
+  it.effect("nested: the rule that holds since others have left its window is the one whose figures are shown", () =>
+    run(trips["nested"]!, ["a down", "a slow", "a slow down", "restart 8000"])
+  )
+
   for (const [name, trip] of Object.entries(trips)) {
     it.effect.prop(name, [steps], ([program]) => run(trip, program), { arbitrary: { runs: sample(20, 60) } })
   }

@@ -783,11 +783,14 @@ export const any = (...policies: ReadonlyArray<Any>): TripPolicy => {
     },
     trippedBy: (state, now) => tripping(state, now).map(({ label }) => label),
     figures: (state, now) => {
+      // First, because it drops what has left the windows since the last call; `trips` takes them as the last call left them.
+      const figures = labelledFigures(labelled, state, now)
       const tripped = tripping(state, now)
+      if (tripped.length === 0) return figures
       const [only, second] = tripped
       return only !== undefined && second === undefined
         ? only.policy.figures(state[only.index], now)
-        : labelledFigures(tripped.length === 0 ? labelled : tripped, state, now)
+        : labelledFigures(tripped, state, now)
     },
     probeFailed: judgedByOneOf(parts, (openedBy) => {
       const known = parts.filter((_, i) => openedBy.includes(labelled[i]?.label ?? ""))
