@@ -123,7 +123,9 @@ describe("a real run", () => {
     assert.strictEqual(real.calls, lab.calls)
     assert.isBelow(real.metrics.goodput, 0.3)
     assert.isAbove(real.metrics.amplification, 2)
-    assert.isAtMost(real.metrics.peak, 4.5)
+    // Three retries. The peak has no such bound: on a busy machine the attempts of one second are made in the next one.
+    assert.isAtMost(real.metrics.amplification, 4)
+    assert.isAbove(real.metrics.peak, 2)
     assert.isBelow(real.metrics.lost, 0.7)
     assert.isNaN(real.metrics.falseRejects)
   })

@@ -7,12 +7,13 @@ const help = `Plays what may happen to a fleet and its board, with real processe
   npx tool matrix --times 1        once
   npx tool matrix --only "cut off" rows whose names hold this
   npx tool matrix --board redis    only this board: sqlite, redis or threads
-  npx tool matrix --lanes 2        so many rows at once (default: 4)
+  npx tool matrix --lanes 2        2 rows at once (default: 4)
+  npx tool matrix --again          what failed is played again, alone, and passes if it passes then
   npx tool matrix --list           what there is
 
 A row that fails ends the run with exit code 1, after the others.`
 
-/** One row on one board, so often. */
+/** One row on one board. */
 interface Line {
   readonly name: string
   readonly board: string
@@ -44,6 +45,7 @@ const { values } = parseArgs({
     lanes: { type: "string", default: "4" },
     only: { type: "string", default: "" },
     board: { type: "string" },
+    again: { type: "boolean", default: false },
     list: { type: "boolean", default: false },
     help: { type: "boolean", default: false }
   }
@@ -77,26 +79,32 @@ const main = async (): Promise<void> => {
   const start = performance.now()
   const kids = new Kids()
   let next = 0
-  const lane = async (): Promise<void> => {
-    for (let turn = turns[next++]; turn !== undefined; turn = turns[next++]) {
-      const { backend, line, row } = turn
-      const from = performance.now()
-      const result = await playRow(row, backend, kids).then(
-        (measured) => ({ measured, problem: undefined }),
-        (error: unknown) => ({ measured: undefined, problem: error instanceof Error ? error.message : String(error) })
-      )
-      if (line === undefined) continue
-      if (result.measured === undefined) line.problems.push(result.problem)
-      else {
-        line.passed += 1
-        line.measured.push(result.measured)
-      }
-      const took = ((performance.now() - from) / 1000).toFixed(1).padStart(5)
-      console.log(`${took} s  ${backend.padEnd(7)}  ${result.problem === undefined ? "ok    " : "FAILED"}  ${row.name}`)
+  const play = async ({ backend, line, row }: (typeof turns)[number]): Promise<void> => {
+    const from = performance.now()
+    const result = await playRow(row, backend, kids).then(
+      (measured) => ({ measured, problem: undefined }),
+      (error: unknown) => ({ measured: undefined, problem: error instanceof Error ? error.message : String(error) })
+    )
+    if (line === undefined) return
+    if (result.measured === undefined) line.problems.push(result.problem)
+    else {
+      line.passed += 1
+      line.measured.push(result.measured)
     }
+    const took = ((performance.now() - from) / 1000).toFixed(1).padStart(5)
+    console.log(`${took} s  ${backend.padEnd(7)}  ${result.problem === undefined ? "ok    " : "FAILED"}  ${row.name}`)
+  }
+  const lane = async (): Promise<void> => {
+    for (let turn = turns[next++]; turn !== undefined; turn = turns[next++]) await play(turn)
   }
   try {
     await Promise.all(Array.from({ length: lanes }, lane))
+    for (const [index, line] of lines.entries()) {
+      const one = wanted[index]
+      // As often as it failed.
+      const failures = times - line.passed
+      if (values.again && one !== undefined) for (let i = 0; i < failures; i++) await play({ ...one, line })
+    }
   } finally {
     kids.end()
   }
