@@ -6,8 +6,8 @@ import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import { Policy, Rejection, Retry } from "effect-resilience"
 import { type Down, down, hang, ok, settle, start, takes } from "../policy/support.ts"
+import { seeded } from "../support/random.ts"
 import { swept } from "../support/sweep.ts"
-import { numbers } from "./chaos.ts"
 
 const { turns } = Sweep
 
@@ -35,7 +35,7 @@ describe("An adaptive policy under random programs", () => {
   for (const seed of [2, 3, 4, 5]) {
     it.effect(`gives everything back, and is free in the end: ${seed}`, () =>
       Effect.gen(function* () {
-        const next = numbers(seed)
+        const next = seeded(seed)
         const pick = <A>(items: ReadonlyArray<A>): A => items[Math.floor(next() * items.length)]!
         const policy = yield* make
         const inside: Record<string, number> = { a: 0, b: 0 }

@@ -5,17 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import { Policies, Policy, Rejection, TripPolicy } from "effect-resilience"
 import { type Down, down, hang, ok, pauses, settle, start } from "../policy/support.ts"
-
-/** Numbers in [0, 1) that a seed decides: mulberry32. */
-export const numbers = (seed: number) => {
-  let state = seed
-  return (): number => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-}
+import { seeded } from "../support/random.ts"
 
 const keys = ["a", "b"]
 const commands = ["isolate", "close", "reset", "disable", "enable"] as const
@@ -49,7 +39,7 @@ const make = Policy.make("p", {
 /** Runs one random program to its end; everything it did is counted apart from the policy. */
 export const chaos = (seed: number) =>
   Effect.gen(function* () {
-    const next = numbers(seed)
+    const next = seeded(seed)
     const pick = <A>(items: ReadonlyArray<A>): A => items[Math.floor(next() * items.length)]!
     const policy = yield* make
     // Without the calls that began in mode off, which are none of the policy's.
@@ -127,7 +117,7 @@ export const chaos = (seed: number) =>
 /** Takes back every command that is in force, in the order of a seed. */
 const calm = (seed: number) =>
   Effect.gen(function* () {
-    const next = numbers(seed)
+    const next = seeded(seed)
     for (;;) {
       const all = yield* Policies.inForce
       const one = all[Math.floor(next() * all.length)]

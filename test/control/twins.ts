@@ -5,8 +5,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
 import { Policies, Policy, Retry, TripPolicy } from "effect-resilience"
-import { numbers } from "../composition/chaos.ts"
 import { down, ok } from "../policy/support.ts"
+import { seeded } from "../support/random.ts"
 
 const keys = ["a", "b", "c"] as const
 const actions = ["isolate", "disable", "enable", "open", "close", "reset"] as const
@@ -84,7 +84,7 @@ const settings = Effect.map(Policies.all, (entries) => entries.map((entry) => en
 /** Gives `commands` commands at random, between calls, and takes each back; after every step what no command touches is alike. */
 export const run = (seed: number, commands: number) =>
   Effect.gen(function* () {
-    const next = numbers(seed)
+    const next = seeded(seed)
     const pick = <A>(from: ReadonlyArray<A>): A => from[Math.floor(next() * from.length)]!
     const real = yield* make
     const twin = yield* make

@@ -1,17 +1,6 @@
 /** Random traces of a dependency that does not react, and random policies. */
 import { type Policy, Retry, TripPolicy } from "effect-resilience"
 
-/** Numbers in [0, 1) from a seed (mulberry32). */
-export const seeded = (seed: number) => {
-  let state = seed * 0x9e3779b9
-  return (): number => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-}
-
 export type Random = () => number
 
 /** One call: when it arrives, and how each of its attempts ends. Times are in milliseconds. */

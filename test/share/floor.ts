@@ -2,6 +2,7 @@
 import * as Board from "../../packages/resilience/src/machine/Board.ts"
 import type * as Member from "../../packages/resilience/src/machine/Member.ts"
 import * as Tokens from "../../packages/resilience/src/machine/Tokens.ts"
+import { xorshift } from "../support/random.ts"
 import { Client, TestBoard } from "./client.ts"
 
 const ratio = 0.2
@@ -17,18 +18,6 @@ interface Process {
   readonly tokens: Tokens.Tokens
   isCut: boolean
   flight: number
-}
-
-const xorshift = (seed: number) => {
-  let x = (seed * 2654435761) >>> 0 || 1
-  return () => {
-    x ^= x << 13
-    x >>>= 0
-    x ^= x >>> 17
-    x ^= x << 5
-    x >>>= 0
-    return x / 4294967296
-  }
 }
 
 /** The most retries above ratio and floor at any time, and what the run consisted of. */

@@ -2,6 +2,7 @@
 import * as Board from "../../packages/resilience/src/machine/Board.ts"
 import * as Circuit from "../../packages/resilience/src/machine/Circuit.ts"
 import * as Member from "../../packages/resilience/src/machine/Member.ts"
+import { xorshift } from "../support/random.ts"
 import { type Call, Client, TestBoard } from "./client.ts"
 
 export interface Faults {
@@ -64,18 +65,6 @@ const cap = 20
 /** The longest call with a permit. */
 const longest = 400
 const settings = { minimumCalls: 10, forget: 12_000 }
-
-const xorshift = (seed: number) => {
-  let x = (seed * 2654435761) >>> 0 || 1
-  return () => {
-    x ^= x << 13
-    x >>>= 0
-    x ^= x >>> 17
-    x ^= x << 5
-    x >>>= 0
-    return x / 4294967296
-  }
-}
 
 export const run = (seed: number, faults: Faults): Outcome => {
   const random = xorshift(seed)

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { Policy, type Rejection, Shared } from "effect-resilience"
+import { refusal } from "../support/refusal.ts"
 
 const options = {
   timeout: "1 second",
@@ -206,15 +207,8 @@ describe("a bulkhead of a fleet", () => {
   )
 
   it("needs a bulkhead, a time limit of a call, and numbers in range", () => {
-    const refused = (options: object) => {
-      try {
-        // @ts-expect-error The compiler refuses most of them.
-        void Policy.make("p", options)
-        return undefined
-      } catch (error) {
-        return (error as Error).message
-      }
-    }
+    // @ts-expect-error The compiler refuses most of them.
+    const refused = (options: object) => refusal(() => Policy.make("p", options))
     assert.deepStrictEqual(
       [
         { timeout: "1 second", shared: { bulkhead: { fleet: 3 } } },

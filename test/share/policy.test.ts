@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Ref, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { type Event, Policies, Policy, type Rejection, Retry, Shared, Transient, TripPolicy } from "effect-resilience"
+import { refusal } from "../support/refusal.ts"
 
 class Down extends Transient.TaggedError<Down>()("Down", {}) {}
 
@@ -250,15 +251,8 @@ describe("a shared floor of a retry budget", () => {
 
 describe("options", () => {
   it("are checked when the policy is declared", () => {
-    const refused = (options: object) => {
-      try {
-        // @ts-expect-error The compiler refuses most of them.
-        void Policy.make("p", options)
-        return undefined
-      } catch (error) {
-        return (error as Error).message
-      }
-    }
+    // @ts-expect-error The compiler refuses most of them.
+    const refused = (options: object) => refusal(() => Policy.make("p", options))
     assert.deepStrictEqual(
       [
         { breaker: {}, shared: {} },

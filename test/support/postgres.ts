@@ -1,10 +1,10 @@
 /** A PostgreSQL server of its own on a free port, from Debian's package, for tests and examples. */
 import { spawn, spawnSync } from "node:child_process"
 import { chownSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
-import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, type Scope } from "effect"
+import { freePort } from "./port.ts"
 
 /** Where the programs of the newest installed version are. */
 const bin = globSync("/usr/lib/postgresql/*/bin/initdb").sort().at(-1)?.replace("/initdb", "")
@@ -20,15 +20,6 @@ const account = (): { readonly uid: number; readonly gid: number } | undefined =
   if (uid === undefined || gid === undefined) throw new Error("there is no account postgres")
   return { uid: Number(uid), gid: Number(gid) }
 }
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer().once("error", reject)
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0))
-    })
-  })
 
 const settings = [
   "listen_addresses=127.0.0.1",

@@ -1,23 +1,14 @@
 /** A Redis server of its own on a free port of the loopback interface, from Debian's package, for tests. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
-import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createClient } from "redis"
+import { freePort } from "./port.ts"
 
 export const isInstalled = spawnSync("redis-server", ["--version"], { stdio: "ignore" }).status === 0
 
 if (!isInstalled) console.warn("redis-server is not installed: its tests are skipped (apt-get install redis-server)")
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer().once("error", reject)
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0))
-    })
-  })
 
 /** A client that neither queues while it is disconnected nor tells of it. */
 export const clientOptions = (port: number) =>

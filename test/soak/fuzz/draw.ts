@@ -1,5 +1,6 @@
 /** What all fuzzers draw from: numbers, values that are wrong, errors that are hard to read. A seed decides all of them. */
 import * as Effect from "effect/Effect"
+import { seeded } from "../../support/random.ts"
 
 export interface Draw {
   /** A number in [0, 1). */
@@ -10,15 +11,8 @@ export interface Draw {
   readonly chance: (share: number) => boolean
 }
 
-/** mulberry32 */
 export const draw = (seed: number): Draw => {
-  let state = seed
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
+  const next = seeded(seed)
   const below = (limit: number): number => Math.floor(next() * limit)
   return {
     next,
