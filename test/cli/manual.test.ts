@@ -70,7 +70,8 @@ describe("the package", () => {
     const user = fileNamed("user")
     mkdirSync(user)
     const tarball = fileNamed(`effect-resilience-cli-${manifest.version}.tgz`)
-    run("npm", ["install", "--offline", "--no-audit", "--no-fund", "--silent", tarball], user)
+    // Without a prefix npm takes the next folder above that has a package.json or node_modules.
+    run("npm", ["install", "--prefix", user, "--offline", "--no-audit", "--no-fund", "--silent", tarball], user)
     const env = { PATH: `${dirname(process.execPath)}:/usr/bin:/bin`, RESILIENCE_STATE_DIR: `${user}/state` }
     const command = `${user}/node_modules/.bin/resilience`
     assert.include(run(command, ["--version"], user, env), manifest.version)

@@ -27,16 +27,21 @@ const aDuration = "a duration such as 500ms, 30s, 10m or 1h30m"
 export const duration = (name: string, description: string) =>
   parsed(name, "duration", description, Settings.parseDuration, aDuration)
 
+/** A duration that the text names, if `holds` for its milliseconds and it has an end. */
+const parseFinite =
+  (holds: (millis: number) => boolean) =>
+  (given: string): number | undefined => {
+    const millis = Settings.parseDuration(given)
+    return millis !== undefined && Number.isFinite(millis) && holds(millis) ? millis : undefined
+  }
+
 /** As `duration`, with an end. */
 export const finite = (name: string, description: string) =>
   parsed(
     name,
     "duration",
     description,
-    (given) => {
-      const millis = Settings.parseDuration(given)
-      return millis !== undefined && Number.isFinite(millis) ? millis : undefined
-    },
+    parseFinite(() => true),
     aDuration
   )
 
@@ -45,12 +50,20 @@ export const positive = (name: string, description: string) =>
     name,
     "duration",
     description,
-    (given) => {
-      const millis = Settings.parseDuration(given)
-      return millis !== undefined && millis > 0 && Number.isFinite(millis) ? millis : undefined
-    },
+    parseFinite((millis) => millis > 0),
     `${aDuration}, above zero`
   ).pipe(Flag.optional, Flag.map(Option.getOrUndefined))
+
+/** An integer from `min` to 1000. */
+export const integer = (name: string, metavar: string, description: string, min: 0 | 1) =>
+  Flag.Int(name).pipe(
+    Flag.withDescription(description),
+    Flag.withMetavar(metavar),
+    Flag.filter(
+      (given) => given >= min && given <= 1000,
+      () => `an integer from ${min} to 1000`
+    )
+  )
 
 const defaultStateDir = (): string => {
   const { RESILIENCE_STATE_DIR: own, XDG_STATE_HOME: state } = process.env

@@ -2,7 +2,7 @@
 import { Argument, Command, Flag } from "effect/cli"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { aName, duration, finite, parsed, positive, stateDir, text } from "./flags.ts"
+import { aName, duration, finite, integer, parsed, positive, stateDir, text } from "./flags.ts"
 import * as Host from "./host.ts"
 import * as Run from "./run/run.ts"
 import * as Settings from "./run/settings.ts"
@@ -43,15 +43,7 @@ const flags = {
     Settings.parseSignal,
     "a signal such as TERM, INT or 15"
   ).pipe(Flag.withDefault("SIGTERM" as NodeJS.Signals)),
-  retry: Flag.Int("retry").pipe(
-    Flag.withDescription("How often a failed attempt is repeated (default: 0)"),
-    Flag.withMetavar("times"),
-    Flag.filter(
-      (times) => times >= 0 && times <= 1000,
-      () => "an integer from 0 to 1000"
-    ),
-    Flag.withDefault(0)
-  ),
+  retry: integer("retry", "times", "How often a failed attempt is repeated (default: 0)", 0).pipe(Flag.withDefault(0)),
   backoff: parsed(
     "backoff",
     "from..to",
@@ -81,18 +73,12 @@ const flags = {
     Flag.withMetavar("file"),
     Flag.optional
   ),
-  openAfter: Flag.Int("open-after").pipe(
-    Flag.withDescription(
-      "Opens the circuit of the name after this many failed runs in a row: until it closes, runs end with 69 (default: no circuit)"
-    ),
-    Flag.withMetavar("runs"),
-    Flag.filter(
-      (runs) => runs >= 1 && runs <= 1000,
-      () => "an integer from 1 to 1000"
-    ),
-    Flag.optional,
-    Flag.map(Option.getOrUndefined)
-  ),
+  openAfter: integer(
+    "open-after",
+    "runs",
+    "Opens the circuit of the name after this many failed runs in a row: until it closes, runs end with 69 (default: no circuit)",
+    1
+  ).pipe(Flag.optional, Flag.map(Option.getOrUndefined)),
   openFor: positive("open-for", "How long the circuit stays open; the first run after it decides (default: 15m)"),
   openMax: positive("open-max", "Doubles the open time at each opening in a row, up to this one (default: no growth)"),
   forgetAfter: positive("forget-after", "A circuit that no run has used for longer is as a new one (default: 4d)"),
@@ -134,13 +120,7 @@ const flags = {
     Settings.parseSize,
     "a size such as 500k, 10M or 1G"
   ).pipe(Flag.withDefault(10 * 1024 * 1024)),
-  logKeep: Flag.Int("log-keep").pipe(
-    Flag.withDescription("Older logs that are kept, as NAME.log.1 and so on (default: 5)"),
-    Flag.withMetavar("files"),
-    Flag.filter(
-      (files) => files >= 0 && files <= 1000,
-      () => "an integer from 0 to 1000"
-    ),
+  logKeep: integer("log-keep", "files", "Older logs that are kept, as NAME.log.1 and so on (default: 5)", 0).pipe(
     Flag.withDefault(5)
   ),
   ping: parsed(
@@ -165,13 +145,7 @@ const flags = {
     Settings.parseNames,
     "names such as REGION,TENANT"
   ).pipe(Flag.withDefault([] as ReadonlyArray<string>)),
-  spoolReplays: Flag.Int("spool-replays").pipe(
-    Flag.withDescription("Failed replays after which an entry is parked (default: 5)"),
-    Flag.withMetavar("times"),
-    Flag.filter(
-      (times) => times >= 1 && times <= 1000,
-      () => "an integer from 1 to 1000"
-    ),
+  spoolReplays: integer("spool-replays", "times", "Failed replays after which an entry is parked (default: 5)", 1).pipe(
     Flag.withDefault(5)
   ),
   stateDir,

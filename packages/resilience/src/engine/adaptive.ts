@@ -436,47 +436,38 @@ export class Adaptive {
     now: number,
     fiber: AnyFiber
   ): void {
-    const { reporter } = this
     history.openings += 1
-    if (reporter.hasListeners) {
-      reporter.emit(
-        {
-          _tag: "Transition",
-          policy: reporter.policy,
-          key,
-          at: Time.epochMillis(fiber),
-          from: "closed",
-          to: "open",
-          cause: "tripped",
-          evidence,
-          openFor: Duration.millis(control.gap),
-          openings: 1,
-          unhealthySince: Duration.millis(Math.max(0, now - control.since))
-        },
-        fiber
-      )
-    }
-    reporter.changed()
+    this.changed(
+      key,
+      {
+        from: "closed",
+        to: "open",
+        cause: "tripped",
+        evidence,
+        openFor: Duration.millis(control.gap),
+        openings: 1,
+        unhealthySince: Duration.millis(Math.max(0, now - control.since))
+      },
+      fiber
+    )
   }
 
   private recovered({ history, key }: AdaptiveCell, pacedFor: number, fiber: AnyFiber): void {
-    const { reporter } = this
     history.times[Circuit.Open]! += pacedFor
     history.times[Circuit.Closed]! -= pacedFor
+    this.changed(key, { from: "open", to: "closed", cause: "probes", unhealthySince: Duration.millis(pacedFor) }, fiber)
+  }
+
+  /** The key is seen as a circuit that has changed. */
+  private changed(
+    key: string,
+    change: Omit<Event.Transition, "_tag" | "policy" | "key" | "at">,
+    fiber: AnyFiber
+  ): void {
+    const { reporter } = this
     if (reporter.hasListeners) {
-      reporter.emit(
-        {
-          _tag: "Transition",
-          policy: reporter.policy,
-          key,
-          at: Time.epochMillis(fiber),
-          from: "open",
-          to: "closed",
-          cause: "probes",
-          unhealthySince: Duration.millis(pacedFor)
-        },
-        fiber
-      )
+      const at = Time.epochMillis(fiber)
+      reporter.emit({ _tag: "Transition", policy: reporter.policy, key, at, ...change }, fiber)
     }
     reporter.changed()
   }
