@@ -44,7 +44,8 @@ const hammer = (calls: number, perSecond: number, pause: (millis: number) => Eff
     const fibers: Array<Fiber.Fiber<string, unknown>> = []
     const load = Effect.gen(function* () {
       for (let i = 0; i < calls; i++) {
-        fibers.push(yield* Effect.forkChild(work(i % 3).pipe(policy.protect)))
+        // Not a child: the last of them may run when the load has ended, and a child would be interrupted then.
+        fibers.push(yield* Effect.forkDetach(work(i % 3).pipe(policy.protect)))
         if (i % 20 === 19) yield* pause((20 * 1000) / perSecond)
       }
     })
