@@ -121,6 +121,21 @@ describe("Hedge: the machine", () => {
     assert.strictEqual(state.delay, 200)
   })
 
+  it("begins with the same share of the attempts, however long the process has run", () => {
+    for (const now of [0, 1e9]) {
+      const state = Machine.make("p95")
+      let asked = Number.NaN
+      const find = (quantile: number) => {
+        asked = quantile
+        return 100
+      }
+      Machine.compute(state, "p95", 1000, find, now)
+      assert.approximately(asked, 0.975, 1e-9)
+      Machine.compute(state, "p95", 1000, find, now + 300_000)
+      assert.approximately(asked, 0.95, 1e-9)
+    }
+  })
+
   it("stays within bounds, whatever the hedges do", () => {
     const state = Machine.make(50)
     for (let i = 0; i < 1000; i++) Machine.decided(state, i % 7 === 0, i)

@@ -15,7 +15,7 @@ export interface Hedge {
   after: number | string | undefined
   /** How often the delay was raised. */
   level: number
-  /** When `level` was set last. */
+  /** When `level` was set last; `NaN` before the first delay. */
   leveledAt: number
   /** Hedges that won, minus twice those that lost, within bounds. */
   score: number
@@ -32,7 +32,7 @@ export const make = (after: number | string): Hedge => ({
   computedAt: -Infinity,
   after: undefined,
   level: firstLevel(after),
-  leveledAt: 0,
+  leveledAt: Number.NaN,
   score: beginning,
   streak: 0,
   late: 0,
@@ -84,7 +84,8 @@ export const compute = (
   find: (quantile: number) => number | undefined,
   now: number
 ): void => {
-  if (self.level > 0 && now - self.leveledAt >= forgiveAfter) setLevel(self, self.level - 1, now)
+  if (Number.isNaN(self.leveledAt)) self.leveledAt = now
+  else if (self.level > 0 && now - self.leveledAt >= forgiveAfter) setLevel(self, self.level - 1, now)
   self.after = after
   self.computedAt = now
   const quantile = quantileOf(after)
