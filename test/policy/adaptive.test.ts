@@ -39,6 +39,34 @@ const outage = <E>(protect: (self: Effect.Effect<string, Down>) => Effect.Effect
   })
 
 describe("Policy: adaptive", () => {
+  it.effect("counts the time of a paced key as open, and the time for which an operator isolates it as isolated", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", options)
+      yield* healthy(policy.protect)
+      yield* outage(policy.protect)
+      const times = Effect.map(policy.stats(), ({ totals: { timeIn } }) => ({
+        closed: Duration.toMillis(timeIn.closed),
+        open: Duration.toMillis(timeIn.open),
+        isolated: Duration.toMillis(timeIn.isolated)
+      }))
+      yield* TestClock.adjust("1 second")
+      const before = yield* times
+      assert.isAbove(before.open, 1000)
+      yield* policy.control.isolate()
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(yield* times, { ...before, isolated: 60_000 })
+      const heard = yield* listen(policy.events)
+      yield* policy.control.close()
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* times, { ...before, closed: before.closed + 1000, isolated: 60_000 })
+      // Nothing was limited: the calls were paced.
+      assert.notInclude(
+        heard.map(({ _tag }) => _tag),
+        "LimitChanged"
+      )
+    })
+  )
+
   it.effect("sends every call of a healthy dependency, however many", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", options)

@@ -200,7 +200,7 @@ export interface Changed extends Base<"Changed"> {
  * @since 0.1.0
  */
 export interface LimitChanged extends Base<"LimitChanged"> {
-  /** Attempts that may be in flight now; not set when the limit was lifted, and while calls are paced. */
+  /** Attempts that may be in flight now; not set when the limit was lifted. */
   readonly limit?: number
   /** The limit before; not set when there was none. */
   readonly before?: number

@@ -711,9 +711,7 @@ export const Snapshot = Schema.Struct({
           /** The gap between probes, the age of the outage, and whether it began with failures; of a key that was paced. */
           gap: Schema.optionalKey(Learned),
           down: Schema.optionalKey(Learned),
-          failing: Schema.optionalKey(Schema.Boolean),
-          /** Of a key that was limited. */
-          limit: Schema.optionalKey(Learned)
+          failing: Schema.optionalKey(Schema.Boolean)
         })
       )
     })

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type * as Event from "../Event.ts"
 import * as Machine from "../machine/Adaptive.ts"
+import * as Limit from "../machine/adaptive/Limit.ts"
 import { mostProbes } from "../machine/adaptive/Pacing.ts"
 import * as RetryCost from "../machine/adaptive/RetryCost.ts"
 import { lateAfter, need } from "../machine/adaptive/State.ts"
@@ -55,8 +56,9 @@ class Reported {
   changedAt = Number.NEGATIVE_INFINITY
   limit = Number.POSITIVE_INFINITY
   why: Rejection.Evidence | undefined = undefined
-  /** When the mode began. */
+  /** When the mode began, and how long the circuit of the key had been closed then. */
   since = 0
+  closedBefore = 0
 }
 
 /** The state of a key with its line. */
@@ -75,12 +77,20 @@ export class AdaptiveState extends Machine.State {
 }
 
 /** A key of a policy. */
-export interface AdaptiveCell {
+export interface AdaptiveCell extends Circuit.Circuit<unknown> {
   readonly key: string
-  readonly phase: Circuit.Phase
   adaptive: AdaptiveState | undefined
   /** Where rejections and openings are counted. */
   readonly history: Past
+}
+
+/** Milliseconds for which the circuit of a key was closed. */
+const closedFor = (cell: AdaptiveCell, now: number): number => Circuit.timeIn(cell, now)[Circuit.Closed]!
+
+/** A mode begins. */
+const begin = (reported: Reported, cell: AdaptiveCell, now: number): void => {
+  reported.since = now
+  reported.closedBefore = closedFor(cell, now)
 }
 
 /** An attempt. */
@@ -106,8 +116,6 @@ interface AdaptiveKeySnapshot {
   readonly gap?: number
   readonly down?: number
   readonly failing?: boolean
-  /** Set while calls are limited. */
-  readonly limit?: number
 }
 
 export interface AdaptiveSnapshot {
@@ -387,7 +395,7 @@ export class Adaptive {
     } else {
       cell.history.BulkheadFull += 1
       const waiting = state.line?.length ?? 0
-      const limit = control === undefined ? 0 : Math.max(1, Math.floor(control.limit))
+      const limit = control === undefined ? 0 : Limit.most(control)
       rejection = Rejection.bulkheadFull({
         policy,
         key,
@@ -415,17 +423,18 @@ export class Adaptive {
     const { mode } = control
     if (mode === from && (mode !== Machine.Limited || control.changedAt === reported.changedAt)) return
     const why = this.whyOf(state, control)
-    const pacedFor = from === Machine.Paced ? now - reported.since : 0
+    const pacedFor = this.pacedFor(cell, now)
     const before = reported.limit
-    if (mode !== from) reported.since = now
+    const { since } = reported
+    if (mode !== from) begin(reported, cell, now)
     reported.mode = mode
     reported.changedAt = control.changedAt
     reported.limit = mode === Machine.Limited ? control.limit : Number.POSITIVE_INFINITY
     reported.why = mode === Machine.Free ? undefined : why
     if (mode === Machine.Paced) this.paced(cell, control, why, now, fiber)
     else {
-      if (from === Machine.Paced) this.recovered(cell, pacedFor, fiber)
-      this.limited(cell, reported.limit, before, why, fiber)
+      if (from === Machine.Paced) this.recovered(cell, pacedFor, now - since, fiber)
+      if (reported.limit !== before) this.limited(cell, reported.limit, before, why, fiber)
     }
   }
 
@@ -452,10 +461,14 @@ export class Adaptive {
     )
   }
 
-  private recovered({ history, key }: AdaptiveCell, pacedFor: number, fiber: AnyFiber): void {
+  private recovered({ history, key }: AdaptiveCell, pacedFor: number, unhealthyFor: number, fiber: AnyFiber): void {
     history.times[Circuit.Open]! += pacedFor
     history.times[Circuit.Closed]! -= pacedFor
-    this.changed(key, { from: "open", to: "closed", cause: "probes", unhealthySince: Duration.millis(pacedFor) }, fiber)
+    this.changed(
+      key,
+      { from: "open", to: "closed", cause: "probes", unhealthySince: Duration.millis(unhealthyFor) },
+      fiber
+    )
   }
 
   /** The key is seen as a circuit that has changed. */
@@ -494,8 +507,8 @@ export class Adaptive {
   }
 
   private whyOf(state: AdaptiveState, control: Machine.Control): Rejection.Evidence {
-    const { failuresInRow, late, mean, noAnswer } = state
-    const common = { late: round(late), noAnswer: round(noAnswer), mean: Math.round(Number.isNaN(mean) ? 0 : mean) }
+    const { failuresInRow, late, noAnswer } = state
+    const common = { late: round(late), noAnswer: round(noAnswer), mean: Math.round(need(state)) }
     if (control.mode === Machine.Paced && control.failing) {
       return { trip: "adaptive.failures", figures: { failures: failuresInRow, ...common } }
     }
@@ -532,10 +545,13 @@ export class Adaptive {
     return isTimed ? Math.max(0.01, control.nextAt - now) : Infinity
   }
 
-  /** Milliseconds for which the key was paced until now, and is still. */
-  private pacedFor({ adaptive }: AdaptiveCell, now: number): number {
-    const reported = adaptive?.reported
-    return reported?.mode === Machine.Paced ? Math.max(0, now - reported.since) : 0
+  /**
+   * Milliseconds for which the key was paced until now, and is still. The time that its circuit was isolated, disabled or opened by an
+   * operator meanwhile is counted there.
+   */
+  private pacedFor(cell: AdaptiveCell, now: number): number {
+    const reported = cell.adaptive?.reported
+    return reported?.mode === Machine.Paced ? Math.max(0, closedFor(cell, now) - reported.closedBefore) : 0
   }
 
   /** The time that a paced key has spent as an open circuit, which its circuit counts as closed. */
@@ -552,12 +568,13 @@ export class Adaptive {
     if (state === undefined) return
     sums.waiting += state.line?.length ?? 0
     const { control } = state
-    if (control?.mode === Machine.Limited) sums.maxConcurrent += Math.max(1, Math.floor(control.limit))
+    if (control?.mode === Machine.Limited) sums.maxConcurrent += Limit.most(control)
     sums.addBalance(state.tokens, RetryCost.capacity(state))
+    if (control?.mode !== Machine.Paced) return
     const paced = this.pacedFor(cell, now)
-    if (control?.mode !== Machine.Paced || cell.phase !== Circuit.Closed) return
     sums.times[Circuit.Open]! += paced
     sums.times[Circuit.Closed]! -= paced
+    if (cell.phase !== Circuit.Closed) return
     sums.circuits.closed -= 1
     sums.circuits[now < control.nextAt ? "open" : "half-open"] += 1
     if (now >= control.nextAt) sums.due += 1
@@ -572,7 +589,7 @@ export class Adaptive {
     const reported = adaptive?.reported
     const left = control.nextAt - now
     const common = {
-      since: Duration.millis(this.pacedFor(cell, now)),
+      since: Duration.millis(reported === undefined ? 0 : Math.max(0, now - reported.since)),
       unhealthySince: Duration.millis(Math.max(0, now - control.since)),
       openings: 1,
       ...(reported?.why === undefined ? {} : { evidence: reported.why })
@@ -589,7 +606,7 @@ export class Adaptive {
     const isPaced = mode === Machine.Paced && control !== undefined
     return {
       state: mode === Machine.Free ? "free" : mode === Machine.Limited ? "limited" : "paced",
-      limit: mode === Machine.Limited && control !== undefined ? Math.max(1, Math.floor(control.limit)) : undefined,
+      limit: mode === Machine.Limited && control !== undefined ? Limit.most(control) : undefined,
       inFlight: state.inFlight,
       gap: isPaced ? Duration.millis(control.gap) : undefined,
       nextProbe: isPaced ? Duration.millis(Math.max(0, control.nextAt - now)) : undefined,
@@ -626,7 +643,7 @@ export class Adaptive {
       // What is in flight has its place in the state that there is.
       if (cell.adaptive !== undefined && this.pinned(cell)) continue
       cell.adaptive = new AdaptiveState()
-      restoreState(cell.adaptive, saved, ages, now)
+      restoreState(cell, cell.adaptive, saved, ages, now)
     }
   }
 }
@@ -648,13 +665,18 @@ const toSnapshot = (key: string, state: AdaptiveState | undefined, now: number):
             down: Snapshots.bounded(now - control.since),
             failing: control.failing
           }
-        : {}),
-      ...(control?.mode === Machine.Limited ? { limit: Snapshots.bounded(control.limit) } : {})
+        : {})
     }
   ]
 }
 
-const restoreState = (state: AdaptiveState, saved: AdaptiveKeySnapshot, ages: Snapshots.Ages, now: number): void => {
+const restoreState = (
+  cell: AdaptiveCell,
+  state: AdaptiveState,
+  saved: AdaptiveKeySnapshot,
+  ages: Snapshots.Ages,
+  now: number
+): void => {
   state.mean = saved.mean
   state.usualLate = Math.min(1, saved.late)
   state.usualInFlight = saved.inFlight
@@ -673,5 +695,5 @@ const restoreState = (state: AdaptiveState, saved: AdaptiveKeySnapshot, ages: Sn
   state.control = control
   state.reported = new Reported()
   state.reported.mode = Machine.Paced
-  state.reported.since = now
+  begin(state.reported, cell, now)
 }

@@ -334,8 +334,8 @@ const leafJson = (type: Ast, value: unknown): Schema.Json => {
   if (type.propertySignatures !== undefined && isObject(value)) return jsonOf(type, value)
   // What is no number, boolean or name is a duration, which has been checked.
   const millis =
-    type._tag === "Declaration" || (isDurationOrName(type) && !(typeof value === "string" && value.startsWith("p")))
-      ? Duration.toMillis(Option.getOrThrow(Duration.fromInput(value as Duration.Input)))
+    type._tag === "Declaration" || isDurationOrName(type)
+      ? Option.match(Duration.fromInput(value as Duration.Input), { onNone: () => value, onSome: Duration.toMillis })
       : value
   return typeof millis === "number" ? (Number.isFinite(millis) ? millis : "Infinity") : (millis as Schema.Json)
 }

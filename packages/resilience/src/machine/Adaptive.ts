@@ -46,9 +46,9 @@ export const came = (self: State, limits: Limits, now: number, chance: Chance): 
 
 /** Counts those as late that should have been answered by now. */
 export const look = (self: State, limits: Limits, now: number, chance: Chance): void => {
-  const { first } = self
-  if (first === undefined || now - first.at <= lateAfter(self, limits)) return
+  if (self.first === undefined) return
   const late = lateAfter(self, limits)
+  if (now - self.first.at <= late) return
   for (let flight = self.first; flight !== undefined && now - flight.at > late; flight = self.first) {
     LinkedList.remove(self, flight)
     flight.counted = true
@@ -141,7 +141,7 @@ const learn = (self: State, at: number, latency: number, isLate: boolean): void 
 export const isFree = (self: State, now: number): boolean => {
   const { control } = self
   if (control === undefined || control.mode === Free) return true
-  return control.mode === Paced ? Pacing.admits(self, control, now) : Limit.isFree(self, control)
+  return control.mode === Paced ? Pacing.admits(self, control, now) : Limit.hasRoom(self, control)
 }
 
 /** No call waits any more. */
@@ -167,9 +167,5 @@ export const restart = (self: State, forgets: boolean): void => {
     self.usualInFlight = 0
     self.tokens = p.firstTokens
   }
-  const { control } = self
-  if (control === undefined) return
-  control.mode = Free
-  control.limit = Infinity
-  control.ramping = false
+  if (self.control !== undefined) Limit.lift(self, self.control)
 }

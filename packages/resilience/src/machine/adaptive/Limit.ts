@@ -23,7 +23,11 @@ import {
   share
 } from "./State.ts"
 
-const hasRoom = (self: State, control: Control): boolean => self.inFlight < Math.max(1, Math.floor(control.limit))
+/** The most attempts in flight. */
+export const most = (control: Control): number => Math.max(1, Math.floor(control.limit))
+
+/** Is there room for another attempt? Changes nothing. */
+export const hasRoom = (self: State, control: Control): boolean => self.inFlight < most(control)
 
 /** Is there room for another attempt? Remembers that there was not. */
 export const admits = (self: State, control: Control, now: number): boolean => {
@@ -32,9 +36,6 @@ export const admits = (self: State, control: Control, now: number): boolean => {
   control.hitAt = now
   return false
 }
-
-/** Is there room? Changes nothing. */
-export const isFree = (self: State, control: Control): boolean => hasRoom(self, control)
 
 /** No call waits any more. */
 export const emptied = (self: State, control: Control): void => {
@@ -101,7 +102,8 @@ export const raise = (self: State, control: Control, now: number): void => {
   if (isUnused || isOutgrown) lift(self, control)
 }
 
-const lift = (self: State, control: Control): void => {
+/** There is no limit any more. */
+export const lift = (self: State, control: Control): void => {
   control.mode = Free
   control.limit = Infinity
   control.ramping = false

@@ -13,13 +13,13 @@
 import { parameters as p } from "./Parameters.ts"
 import { Limited, type Limits, lateAfter, meanOr, modeOf, Paced, type State } from "./State.ts"
 
-/** A first attempt. */
-export const earn = (self: State): void => {
-  self.tokens = Math.min(Math.max(p.tokens, self.calls), self.tokens + 1)
-}
-
 /** The most tokens. */
 export const capacity = (self: State): number => Math.max(p.tokens, self.calls)
+
+/** A first attempt. */
+export const earn = (self: State): void => {
+  self.tokens = Math.min(capacity(self), self.tokens + 1)
+}
 
 /** How an attempt ended that may be retried. */
 export interface Failed {
