@@ -1,6 +1,6 @@
 /** `resilience run`: real processes, signals and locks. */
 import { spawn } from "node:child_process"
-import { existsSync } from "node:fs"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { fileNamed, lives, resilience, start, textOf, until, useCommand } from "./command.ts"
 
@@ -197,6 +197,19 @@ describe("the lock", () => {
     )
     assert.deepStrictEqual([second.code, (await first.ended).code], [0, 143])
     await until("the group is gone", () => !lives(Number(textOf("replaced.pid"))))
+  })
+
+  it("replaces what an older run has left behind, and no other process that has its number by now", async () => {
+    await resilience("run", "-n", "daemon", ...sh("setsid sleep 300 & echo $! > $FOLDER/daemon.pid"))
+    const file = fileNamed("state/locks/daemon.lock")
+    const bystander = spawn("sleep", ["300"])
+    await until("it runs", () => bystander.pid !== undefined)
+    writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, "utf8")), wrapper: bystander.pid }))
+    const { code } = await resilience("run", "-n", "daemon", "--overlap=replace", "--kill-after=0s", ...sh("exit 0"))
+    assert.isTrue(lives(bystander.pid ?? 0))
+    bystander.kill()
+    assert.strictEqual(code, 0)
+    await until("the daemon is gone", () => !lives(Number(textOf("daemon.pid"))))
   })
 
   it("says what is missing where a lock cannot be", async () => {

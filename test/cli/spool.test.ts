@@ -1,5 +1,5 @@
 /** What failed for good: `resilience run --spool` and `resilience spool`. */
-import { mkdirSync, readFileSync } from "node:fs"
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { DatabaseSync } from "node:sqlite"
 import { assert, describe, it } from "@effect/vitest"
 import { fileNamed, resilience, resilienceWith, start, textOf, until, useCommand } from "./command.ts"
@@ -134,6 +134,27 @@ describe("resilience spool", () => {
     assert.includeMembers([0, 69, 125], codes)
     assert.include(codes, 0)
     assert.strictEqual(textOf("replayed"), "x\n")
+  })
+
+  it("goes on with the entries behind one that another process has replayed meanwhile", async () => {
+    const waits =
+      "[ -e $FOLDER/behind ] || exit 1; echo x > $FOLDER/taken; while [ ! -e $FOLDER/go ]; do sleep 0.02; done"
+    const replayed = "[ -e $FOLDER/behind ]"
+    for (const script of [waits, replayed, replayed]) await spooled("behind", script)
+    writeFileSync(fileNamed("behind"), "")
+    const first = (await entriesOf("behind")).find(({ work }) => work.command.includes(waits))
+    const slow = start("spool", "retry", String(first?.id)).ended
+    await until("it is being replayed", () => existsSync(fileNamed("taken")))
+    const { ino } = statSync(fileNamed("state/locks/behind.lock"))
+    const all = start("spool", "retry", "-n", "behind").ended
+    const isWaiting = new RegExp(`-> FLOCK .*:${ino} `)
+    await until("the other process waits for it", () => isWaiting.test(readFileSync("/proc/locks", "utf8")))
+    writeFileSync(fileNamed("go"), "")
+    assert.strictEqual((await slow).code, 0)
+    const { stderr, stdout } = await all
+    assert.include(stderr, `entry ${first?.id} is no longer in the spool`)
+    assert.strictEqual(stdout.match(/is done/g)?.length, 2)
+    assert.deepStrictEqual(await entriesOf("behind"), [])
   })
 
   it("says what is wrong", async () => {

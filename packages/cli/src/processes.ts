@@ -27,6 +27,31 @@ export const exists = (pid: number): boolean => {
   }
 }
 
+/** The fields of a process after its name, which may hold spaces and parentheses: its state, its parent, its group, and so on. */
+const fieldsOf = (pid: number | string): ReadonlyArray<string> => {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+}
+
+/** When a process started, in ticks since the machine did; `undefined` where nothing says so. */
+export const ticksOf = (pid: number): number | undefined => {
+  try {
+    return Number(fieldsOf(pid)[19])
+  } catch {
+    return undefined
+  }
+}
+
+/** A process: its number may be that of another one after its end, but not with the same start. */
+export interface Process {
+  readonly pid: number
+  readonly ticks?: number | undefined
+}
+
+/** Whether this very process exists. */
+export const lives = ({ pid, ticks }: Process): boolean =>
+  exists(pid) && (ticks === undefined || ticksOf(pid) === ticks)
+
 /** The groups of the processes that were started with a line in their environment, where there is a `/proc` that says so. */
 export const groupsWith = (line: string): ReadonlySet<number> => {
   const groups = new Set<number>()
@@ -35,9 +60,7 @@ export const groupsWith = (line: string): ReadonlySet<number> => {
     if (!/^\d+$/.test(pid)) continue
     try {
       if (!readFileSync(`/proc/${pid}/environ`, "utf8").split("\0").includes(line)) continue
-      const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
-      // After the name of the program: its state, its parent, its group.
-      groups.add(Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[2]))
+      groups.add(Number(fieldsOf(pid)[2]))
     } catch {
       // It has ended, or is of another user.
     }

@@ -132,10 +132,15 @@ const retry = Command.make("retry", { ids, name, all, stateDir: Flags.stateDir }
       }
       const entry = yield* attempt(() => module.spooledEntry(stateDir, id))
       if (entry === undefined) continue
-      const exit = yield* Run.run(settingsOf(module, stateDir, entry, entry.input))
+      const settings = settingsOf(module, stateDir, entry, entry.input)
+      const exit = yield* Run.run(settings)
       if (exit === 0) yield* Host.print(`${name}: entry ${id} is done\n`)
       else yield* Host.setExitCode(exit)
-      if (exit === ExitCode.unavailable) refused.add(name)
+      // An entry that another process has taken, or dropped, says nothing about those that follow.
+      const isRefused =
+        exit === ExitCode.unavailable &&
+        (yield* attempt(() => module.refusal({ stateDir, name, circuit: settings.circuit }, now))) !== undefined
+      if (isRefused) refused.add(name)
     }
   }).pipe(Effect.catch(Host.mistake))
 ).pipe(

@@ -31,6 +31,8 @@ export class LockFailed extends Data.TaggedError("LockFailed")<{ readonly messag
 /** Who holds a lock, as its file says. */
 export interface Holder {
   readonly wrapper: number
+  /** When the wrapper started: see {@link Processes.lives}. */
+  readonly ticks: number | undefined
   /** The process of the job, which leads its group. */
   readonly job: number | undefined
   readonly since: string
@@ -54,8 +56,9 @@ const fileOf = ({ name, stateDir }: Pick<Settings, "name" | "stateDir">): string
 const holderOf = (file: string): Holder | undefined => {
   try {
     const read: Partial<Holder> = JSON.parse(readFileSync(file, "utf8"))
-    const { job, run, since, until, wrapper } = read
-    return typeof wrapper === "number" && typeof since === "string" ? { wrapper, job, run, since, until } : undefined
+    const { job, run, since, ticks, until, wrapper } = read
+    if (typeof wrapper !== "number" || typeof since !== "string") return undefined
+    return { wrapper, ticks, job, run, since, until }
   } catch {
     // Empty or cut off: its holder is about to write it.
     return undefined
@@ -160,27 +163,30 @@ const endHolder = (
     return yield* waitForLock(descriptor, 5000)
   })
 
+const hasWrapper = ({ ticks, wrapper }: Holder): boolean => Processes.lives({ pid: wrapper, ticks })
+
+/** To the processes of a run, by what their environment says: the number of one that has ended may be that of another one by now. */
+const sendToRun = (run: string, signal: NodeJS.Signals): void => {
+  for (const group of Processes.groupsWith(`RESILIENCE_RUN_ID=${run}`)) Processes.sendToGroup(group, signal)
+}
+
 /** Ends the run that holds the lock: its wrapper, which ends the job, or a job without one. */
 const replace = (settings: Settings, opened: Opened): Effect.Effect<boolean, LockFailed> =>
   endHolder(settings, opened, (signal) => {
     const holder = holderOf(opened.file)
     if (holder === undefined) return
-    Processes.send(holder.wrapper, signal)
-    Processes.sendToGroup(holder.job, signal)
+    if (hasWrapper(holder)) {
+      Processes.send(holder.wrapper, signal)
+      Processes.sendToGroup(holder.job, signal)
+    } else if (holder.run !== undefined) sendToRun(holder.run, signal)
   })
 
 /** The run of a job that has lost its `resilience` and is past its timeout: the next run ends it. */
 const overdueRun = (file: string): string | undefined => {
-  const { run, until, wrapper } = holderOf(file) ?? {}
-  if (wrapper === undefined || until === undefined || Date.now() < until) return undefined
-  return Processes.exists(wrapper) ? undefined : run
+  const holder = holderOf(file)
+  if (holder?.until === undefined || Date.now() < holder.until) return undefined
+  return hasWrapper(holder) ? undefined : holder.run
 }
-
-/** Ends the processes of a run by what their environment says: the number of one that has ended may be that of another one by now. */
-const endRun = (settings: Settings, opened: Opened, run: string): Effect.Effect<boolean, LockFailed> =>
-  endHolder(settings, opened, (signal) => {
-    for (const group of Processes.groupsWith(`RESILIENCE_RUN_ID=${run}`)) Processes.sendToGroup(group, signal)
-  })
 
 const locked = (settings: Settings, opened: Opened): Effect.Effect<boolean, LockFailed> => {
   const { descriptor } = opened
@@ -194,7 +200,7 @@ const locked = (settings: Settings, opened: Opened): Effect.Effect<boolean, Lock
   return Effect.flatMap(tryLock(descriptor), (free) => {
     if (free) return Effect.succeed(true)
     const run = overdueRun(opened.file)
-    return run === undefined ? waiting : endRun(settings, opened, run)
+    return run === undefined ? waiting : endHolder(settings, opened, (signal) => sendToRun(run, signal))
   })
 }
 
@@ -205,14 +211,8 @@ export const orphanOf = (
 ): { readonly job: number; readonly since: string } | undefined => {
   const file = fileOf({ stateDir, name })
   const holder = holderOf(file)
-  if (holder?.job === undefined) return undefined
-  for (const [pid, alive] of [
-    [holder.wrapper, false],
-    [holder.job, true]
-  ] as const) {
-    if (Processes.exists(pid) !== alive) return undefined
-  }
-  // The numbers may be those of other processes by now; the lock is not.
+  if (holder?.job === undefined || hasWrapper(holder) || !Processes.exists(holder.job)) return undefined
+  // The number may be that of another process by now; the lock is not.
   const { status } = spawnSync("flock", ["-n", "-E", String(conflict), file, "true"], { stdio: "ignore" })
   return status === conflict ? { job: holder.job, since: holder.since } : undefined
 }
@@ -231,13 +231,15 @@ export const acquire = (
     }
     const since = new Date().toISOString()
     const { killAfter, timeout } = settings
+    const { pid } = process
+    const ticks = Processes.ticksOf(pid)
     const note: Lock["note"] = (state) => {
       // A little later than this process ends it.
       const until = state === undefined || timeout === undefined ? undefined : Date.now() + timeout + killAfter
       const job = state === "starting" ? undefined : state
       try {
         ftruncateSync(descriptor)
-        writeSync(descriptor, `${JSON.stringify({ wrapper: process.pid, job, run, since, until })}\n`)
+        writeSync(descriptor, `${JSON.stringify({ wrapper: pid, ticks, job, run, since, until })}\n`)
       } catch {
         // On a full or read-only disk: the lock holds without its note.
       }

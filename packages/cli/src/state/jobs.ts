@@ -1,5 +1,4 @@
 /** What is known of the jobs between their runs, and what follows from it for the next run. */
-import { readFileSync } from "node:fs"
 import * as Duration from "effect/Duration"
 import type { Stats } from "effect-resilience"
 import * as Processes from "../processes.ts"
@@ -34,13 +33,7 @@ export interface Ended {
   readonly message?: string
 }
 
-/** A process, told from a later one of its number by its start. */
-interface Process {
-  readonly pid: number
-  readonly ticks: number | undefined
-}
-
-interface Running extends Process {
+interface Running extends Processes.Process {
   /** It decides whether the circuit closes. */
   readonly isProbe: boolean
 }
@@ -83,19 +76,6 @@ const newJob: Job = {
 
 /** Runs that are kept of a name. */
 const keptRuns = 100
-
-const ticksOf = (pid: number): number | undefined => {
-  try {
-    // The name of the program may hold spaces and parentheses; the start is the 20th field after it.
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
-    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19])
-  } catch {
-    return undefined
-  }
-}
-
-const lives = ({ pid, ticks }: Process): boolean =>
-  Processes.exists(pid) && (ticks === undefined || ticksOf(pid) === ticks)
 
 /** The store writes what stands here only: the types of the rows hold. */
 const jobOf = (data: unknown): Job => {
@@ -146,7 +126,7 @@ const lostRun = ({ id, started }: Row): Ended => ({
 /** A run whose process is gone has ended without a word: it was killed. It says nothing about the job. */
 const endLost = (store: Store, name: string, now: number): void => {
   for (const row of unended(store, name)) {
-    if (!lives(row.data)) endRow(store, row.id, now, lostRun(row))
+    if (!Processes.lives(row.data)) endRow(store, row.id, now, lostRun(row))
   }
 }
 
@@ -235,7 +215,7 @@ const decide = (
     }
   }
   if (state._tag !== "half-open") return admitted
-  const probe = unended(store, name).find(({ data }) => data.isProbe && lives(data))
+  const probe = unended(store, name).find(({ data }) => data.isProbe && Processes.lives(data))
   const refusal = probe === undefined ? undefined : `its circuit is half-open: process ${probe.data.pid} is the probe`
   return { ...admitted, refusal, isProbe: true }
 }
@@ -250,7 +230,7 @@ const whyOpen = ({ evidence }: Open): string => {
 }
 
 /** Why a run would not be admitted now, without beginning it. */
-export const refusal = (start: Start, now: number): string | undefined =>
+export const refusal = (start: Pick<Start, "circuit" | "name" | "stateDir">, now: number): string | undefined =>
   read(start.stateDir, undefined, (store) => decide(store, start, now).refusal)
 
 /** As {@link refusal}, on a disk that cannot be written. */
@@ -286,7 +266,7 @@ export const admit = (start: Start, now: number, failed: (error: unknown) => voi
         const refusal = Spool.claim(store, replay, run, (id) => running.has(id))
         if (refusal !== undefined) return { refusal, isCounted: false }
       }
-      const data: Running = { pid: process.pid, ticks: ticksOf(process.pid), isProbe }
+      const data: Running = { pid: process.pid, ticks: Processes.ticksOf(process.pid), isProbe }
       store.change(
         "INSERT INTO runs (id, name, started, data) VALUES (?, ?, ?, ?)",
         run,
@@ -437,7 +417,7 @@ const statusOf = (store: Store, name: string, now: number): Status => {
   const job = jobIn(store, name)
   const { budgetSettings, circuitSettings } = job
   const rows = unended(store, name)
-  const lost = rows.findLast(({ data, started }) => !lives(data) && started >= (job.last?.started ?? 0))
+  const lost = rows.findLast(({ data, started }) => !Processes.lives(data) && started >= (job.last?.started ?? 0))
   return {
     name,
     job,
@@ -445,7 +425,7 @@ const statusOf = (store: Store, name: string, now: number): Status => {
     balance: budgetSettings === undefined ? undefined : Policies.balance(budgetSettings, job.budget),
     lost: lost === undefined ? undefined : lostRun(lost),
     running: rows
-      .filter(({ data }) => lives(data))
+      .filter(({ data }) => Processes.lives(data))
       .map(({ data, id, started }) => ({ run: id, pid: data.pid, started })),
     recent: endedRuns(store, name, recentRuns),
     spool: Spool.countsOf(store, name),
