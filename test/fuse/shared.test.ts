@@ -29,6 +29,7 @@ describe("a fuse of a fleet", () => {
         states.map(({ trips }) => trips),
         [1, 1, 1]
       )
+      for (const { left } of states) assert.isAbove(Duration.toSeconds(left), 55)
     }))
 
   test("pauses all when one trips, once, for the same time; and counts again after the pause", () =>

@@ -139,7 +139,8 @@ export class FuseMember implements Teller {
       failures: fuse.shorts,
       vote: this.votes ? 1 : 0,
       wants: isOver && token === 0 ? 1 : 0,
-      openFor: Math.max(1, Math.ceil(left)),
+      // The shorts of all together may trip it, and no fuse of a member.
+      openFor: Math.max(1, Math.ceil(Machine.isTripped(fuse, now) ? left : fuse.pause)),
       generation,
       phase,
       left: Math.max(0, this.until - now),
