@@ -366,6 +366,31 @@ describe("a store that costs no call", () => {
     })
   )
 
+  it.effect("that is slow gets what is newest when a program saves while a save runs", () =>
+    Effect.gen(function* () {
+      const memory = State.makeMemory()
+      const store: State.Store = {
+        load: memory.load,
+        save: (records) => Effect.andThen(Effect.sleep("50 millis"), memory.save(records))
+      }
+      const saving = Effect.gen(function* () {
+        yield* failing(3)
+        // The transition is being saved.
+        yield* TestClock.adjust("20 millis")
+        yield* Users.control.close()
+        yield* failing(2)
+        const save = yield* Effect.forkChild(
+          State.State.use((state) => state.save),
+          { startImmediately: true }
+        )
+        yield* TestClock.adjust("200 millis")
+        return yield* Fiber.join(save)
+      })
+      assert.isTrue(yield* killed(saving, State.layer({ store })))
+      assert.strictEqual(yield* inProcess(failures, State.layer({ store: memory })), 2)
+    })
+  )
+
   it.effect("that is slow keeps no call waiting, and gets the last state at the end", () =>
     Effect.gen(function* () {
       const memory = State.makeMemory()

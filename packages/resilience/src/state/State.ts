@@ -149,7 +149,8 @@ const toRecord = (snapshot: Policies.Snapshot): Record => {
   const kept = isObject(breaker) ? { ...rest, breaker: withoutLeftOut(breaker) } : withoutLeftOut(rest)
   // JSON leaves out what is undefined.
   const content = JSON.stringify({ ...kept, bulkhead: undefined })
-  return { text: JSON.stringify({ at, ...kept, bulkhead: undefined }), content }
+  // Of any snapshot there is more than its moment: its version.
+  return { text: `{"at":${JSON.stringify(at)},${content.slice(1)}`, content }
 }
 
 const reporterOf = (policy: object): Reporter | undefined => {
@@ -391,14 +392,17 @@ const run = (store: Store, settings: Settings) =>
         })
       )
     })
+    /** What is newest, also while a save runs. */
+    const saveNewest = Effect.suspend(() =>
+      running === undefined ? save : Effect.andThen(limited(running, timeout), save)
+    )
     yield* Effect.acquireRelease(
       Effect.sync(() => keeper.start()),
       () =>
-        Effect.gen(function* () {
-          if (running !== undefined) yield* limited(running, timeout)
-          yield* save
-          keeper.stop()
-        })
+        Effect.andThen(
+          saveNewest,
+          Effect.sync(() => keeper.stop())
+        )
     )
     const loop = Effect.gen(function* () {
       let waited = 0
@@ -411,7 +415,7 @@ const run = (store: Store, settings: Settings) =>
       }
     })
     yield* Effect.forkScoped(loop, { startImmediately: true })
-    return State.of({ save })
+    return State.of({ save: saveNewest })
   })
 
 /**
