@@ -93,6 +93,23 @@ describe.each(stores)("letters in %s", (_, store) => {
       assert.isFalse(yield* letters.drop("k"))
     }))
 
+  test("wait for the usual delay after a failure where the function of the delay throws or returns none", () =>
+    Effect.gen(function* () {
+      const wrong: ReadonlyArray<() => any> = [
+        () => {
+          throw new Error("mine")
+        },
+        () => "soon",
+        () => -1
+      ]
+      for (const [i, delay] of wrong.entries()) {
+        const letters = yield* DeadLetter.make(`mail${i}`, { ...text, delay })
+        yield* letters.put("hello", { key: "k" })
+        assert.strictEqual((yield* letters.replay(() => Effect.fail("broken"))).failed, 1)
+        assert.deepInclude((yield* letters.list)[0], { status: "waiting", replays: 1, at: 60_000, reason: "broken" })
+      }
+    }))
+
   test("that no schema decodes any more are parked, shown and never lost", () =>
     Effect.gen(function* () {
       const before = yield* DeadLetter.make("mail", { message: Schema.Number })

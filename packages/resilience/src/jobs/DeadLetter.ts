@@ -232,7 +232,7 @@ export class DeadLetterError extends Schema.TaggedError<DeadLetterError>("effect
  * | `message` | a schema without services | required |
  * | `key` | a function that returns a string that is not empty | a random id |
  * | `maxReplays` | an integer >= 1 | 5 |
- * | `delay` | a duration of zero or more, or a function of the replays so far that returns one | 1 minute, doubled up to 1 hour |
+ * | `delay` | a duration of zero or more, or a function of the replays so far that returns one; the default where it returns none | 1 minute, doubled up to 1 hour |
  *
  * @category models
  * @since 0.1.0
@@ -368,7 +368,9 @@ const resolve = <A>(name: string, options: Options<A>): Settings<A> => {
     if (delay === undefined) return defaultDelay
     if (typeof delay === "function") {
       Check.callback(where, "delay", "a function that returns a duration", delay)
-      return (replays) => Check.millis(where, "delay", delay(replays), { zero: true })
+      // A failure of the handler is noted, whatever this function does.
+      return (replays) =>
+        attempt(() => Check.millis(where, "delay", delay(replays), { zero: true }), defaultDelay(replays))
     }
     const millis = Check.millis(where, "delay", delay, { zero: true })
     return () => millis
