@@ -66,6 +66,20 @@ const standing = () => {
 const everyMinute = Schedule.cron("* * * * *")
 
 describe("a tick while a run is under way", () => {
+  it.effect("is skipped also when the work asks for it before it has done anything else", () =>
+    Effect.gen(function* () {
+      const inner: Array<string> = []
+      const work = (): Effect.Effect<void> =>
+        Effect.gen(function* () {
+          assert.strictEqual((yield* job.stats).running, 1)
+          inner.push((yield* job.run)._tag)
+        })
+      const job: Job.Job<void, never> = yield* Job.make("self", work, { stopWithin: 0 })
+      assert.strictEqual((yield* job.run)._tag, "Ran")
+      assert.deepStrictEqual(inner, ["Skipped"])
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("is skipped by default: a run never overlaps the one before", () =>
     Effect.gen(function* () {
       const { most, seen, work } = worker(90)

@@ -319,10 +319,12 @@ class Runner<A, E, R> {
     return Effect.gen({ self: this }, function* () {
       const at = yield* Clock.currentTimeMillis
       this.emit({ _tag: "Started", at, ...run })
-      const fiber = yield* Effect.forkDetach(Effect.interruptible(Effect.suspend(() => this.work(run))), {
-        startImmediately: true
+      // Known before the work begins, which may ask for a run of its own job.
+      const work = Effect.withFiber<A, E, R>((fiber) => {
+        this.fibers.add(fiber)
+        return this.work(run)
       })
-      this.fibers.add(fiber)
+      const fiber = yield* Effect.forkDetach(Effect.interruptible(work), { startImmediately: true })
       // It outlives an interruption of the work.
       yield* Effect.forkDetach(Effect.uninterruptible(this.finish(run, at, fiber, ran)), { startImmediately: true })
     })
