@@ -29,6 +29,12 @@ const watching: Sender.Sender = {
 }
 
 describe("a quota", () => {
+  it.each([0.5, 1.5, 2.5])("of %d calls a second accepts as many, fractions over several seconds", (quota) => {
+    const long = Scenario.make({ name: "quota", rate: 20, clients: 2, quota, window: "60 seconds", after: "1 second" })
+    const { metrics } = Lab.run({ scenario: long, sender: watching, seed: 1 })
+    assert.approximately(metrics.goodput * 20, quota, 0.1)
+  })
+
   it("accepts so many calls of each second, and asks the others to come back in the next one", () => {
     const { metrics } = Lab.run({ scenario, sender: watching, seed: 1 })
     assert.approximately(metrics.goodput, 0.75, 0.03)

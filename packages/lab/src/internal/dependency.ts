@@ -77,7 +77,7 @@ export class Dependency implements Target {
 class Quota {
   private readonly perSecond: number
   private second = -1
-  private taken = 0
+  private left = 0
 
   constructor(perSecond: number) {
     this.perSecond = perSecond
@@ -86,10 +86,10 @@ class Quota {
   take(now: number): boolean {
     const second = Math.floor(now / 1000)
     // What is not used is not saved, but a fraction of a call is.
-    if (second !== this.second) this.taken = Math.max(0, this.taken - this.perSecond * (second - this.second))
+    this.left = Math.min(Math.ceil(this.perSecond), this.left + this.perSecond * (second - this.second))
     this.second = second
-    if (this.taken + 1 > this.perSecond + 1e-9) return false
-    this.taken += 1
+    if (this.left < 1 - 1e-9) return false
+    this.left -= 1
     return true
   }
 
