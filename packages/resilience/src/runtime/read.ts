@@ -7,6 +7,14 @@ import * as Result from "effect/Result"
 /** The result of `f`, or `otherwise` if it throws. */
 export const attempt = <A>(f: () => A, otherwise: A): A => Result.getOrElse(Result.try(f), () => otherwise)
 
+/** What `f` throws is thrown after `undo`. */
+export const undoing = <A>(f: () => A, undo: () => void): A => {
+  const result = Result.try(f)
+  if (Result.isSuccess(result)) return result.success
+  attempt(undo, undefined)
+  throw result.failure
+}
+
 export const isObject = (value: unknown): value is object => typeof value === "object" && value !== null
 
 /** Is this an object with the property? */

@@ -12,7 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Check from "../runtime/options.ts"
 import { builtin } from "../runtime/platform.ts"
-import { attempt, has } from "../runtime/read.ts"
+import { attempt, has, undoing } from "../runtime/read.ts"
 import * as Shared from "../Shared.ts"
 
 /**
@@ -126,7 +126,7 @@ interface Connection {
 /** The file, and the processes' policies that listen to it. */
 class File {
   private readonly path: string
-  private readonly listeners = new Map<string, Set<(push: string) => void>>()
+  readonly listeners = Shared.makeListeners()
   private connection: Connection | undefined = undefined
   private seen = 0
   /** Those of this process, which were delivered when they were written. */
@@ -141,12 +141,6 @@ class File {
     this.lookLater = () => later(this.look)
   }
 
-  listen(scope: string, listener: (push: string) => void): () => void {
-    const set = this.listeners.get(scope) ?? new Set()
-    this.listeners.set(scope, set.add(listener))
-    return () => set.delete(listener)
-  }
-
   private connect({ fs, sqlite }: Modules): Connection {
     const { connection, path } = this
     const inode = fs.statSync(path, { throwIfNoEntry: false })?.ino
@@ -154,20 +148,19 @@ class File {
     if (connection !== undefined && connection.inode === inode) return connection
     this.close()
     const database = new sqlite.DatabaseSync(path, { timeout: busyTimeout })
-    const statements = Result.try(() => {
-      database.exec(schema)
-      return statementsOf(database)
-    })
-    if (Result.isFailure(statements)) {
-      attempt(() => database.close(), undefined)
-      throw statements.failure
-    }
-    this.seen = (statements.success.last.get() as { readonly seq: number }).seq
+    const statements = undoing(
+      () => {
+        database.exec(schema)
+        return statementsOf(database)
+      },
+      () => database.close()
+    )
+    this.seen = (statements.last.get() as { readonly seq: number }).seq
     this.version = undefined
     this.own.clear()
     const made = {
       database,
-      statements: statements.success,
+      statements,
       inode: fs.statSync(path, { throwIfNoEntry: false })?.ino,
       stopWatching: this.watch(fs)
     }
@@ -199,15 +192,11 @@ class File {
       for (const row of pushes.all(this.seen)) {
         const { scope, seq, text } = row as { readonly scope: string; readonly seq: number; readonly text: string }
         this.seen = seq
-        if (!this.own.delete(seq)) this.deliver(scope, text)
+        if (!this.own.delete(seq)) this.listeners.tell(scope, text)
       }
       // A read that failed is made again.
       this.version = data_version
     }, undefined)
-  }
-
-  private deliver(scope: string, text: string): void {
-    for (const listener of this.listeners.get(scope) ?? []) listener(text)
   }
 
   sync(scope: string, report: string, moment: Shared.Moment): string {
@@ -215,7 +204,7 @@ class File {
     const answer = Result.try(() => this.transact(this.connect(found), scope, report, moment))
     if (Result.isSuccess(answer)) {
       const { news, push } = answer.success
-      if (push !== undefined) this.deliver(scope, push)
+      if (push !== undefined) this.listeners.tell(scope, push)
       return news
     }
     const problem = String(answer.failure)
@@ -245,22 +234,26 @@ class File {
       }
     }
     statements.begin.run()
-    const answer = Result.try(() => {
-      const answer = Shared.sync(rows, report, moment)
-      if (answer.push !== undefined) {
-        const last = Number(statements.push.run(scope, answer.push).lastInsertRowid)
-        this.own.add(last)
-        // Those that only this process writes are not read.
-        for (const seq of this.own) if (seq <= last - 2 * mostPushes) this.own.delete(seq)
-        if (last % 64 === 0) statements.trim.run(last - mostPushes)
-      }
-      if (Math.abs(moment.now - this.sweptAt) >= sweepEvery) this.sweep(statements, moment.now)
-      statements.commit.run()
-      return answer
-    })
-    if (Result.isSuccess(answer)) return answer.success
-    attempt(() => statements.rollback.run(), undefined)
-    throw answer.failure
+    return undoing(
+      () => {
+        const answer = Shared.sync(rows, report, moment)
+        const { push } = answer
+        const last = push === undefined ? undefined : Number(statements.push.run(scope, push).lastInsertRowid)
+        if (last !== undefined && last % 64 === 0) statements.trim.run(last - mostPushes)
+        if (Math.abs(moment.now - this.sweptAt) >= sweepEvery) this.sweep(statements, moment.now)
+        statements.commit.run()
+        if (last !== undefined) this.wrote(last)
+        return answer
+      },
+      () => statements.rollback.run()
+    )
+  }
+
+  /** Only what is committed: of a push that was rolled back another process gets the number. */
+  private wrote(push: number): void {
+    this.own.add(push)
+    // Those that only this process writes are not read.
+    for (const seq of this.own) if (seq <= push - 2 * mostPushes) this.own.delete(seq)
   }
 
   /** Drops what is no longer written: it is known to no member, or asserted again by those that know it. */
@@ -334,13 +327,7 @@ export const layer = (options: Options): Layer.Layer<Shared.Board> => {
               catch: (cause) => new Shared.BoardError({ cause })
             })
           ),
-        pushes: (scope, listener) =>
-          Effect.asVoid(
-            Effect.acquireRelease(
-              Effect.sync(() => file.listen(scope, listener)),
-              (stop) => Effect.sync(stop)
-            )
-          )
+        pushes: file.listeners.listen
       }
     })
   )

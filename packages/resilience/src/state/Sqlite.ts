@@ -8,13 +8,12 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
-import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Time from "../runtime/clock.ts"
 import * as Check from "../runtime/options.ts"
 import * as Platform from "../runtime/platform.ts"
-import { attempt, read } from "../runtime/read.ts"
+import { read, undoing } from "../runtime/read.ts"
 import * as State from "./State.ts"
 
 /** What is used of `node:sqlite`. */
@@ -40,14 +39,6 @@ const busyMillis = 5
 
 const userVersion = (database: Database): number =>
   Number(database.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0)
-
-/** What `f` throws is thrown after `undo`. */
-const undoing = <A>(f: () => A, undo: () => void): A => {
-  const result = Result.try(f)
-  if (Result.isSuccess(result)) return result.success
-  attempt(undo, undefined)
-  throw result.failure
-}
 
 const transaction = (database: Database, f: () => void): void => {
   database.exec("BEGIN IMMEDIATE")
