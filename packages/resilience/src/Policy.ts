@@ -103,7 +103,7 @@ export interface Options {
   /** When to stop calls. */
   readonly breaker?: Omit<CircuitBreaker.Options, "keys"> | undefined
   /** How many calls run at once. */
-  readonly bulkhead?: Omit<Bulkhead.Options, "keys"> | undefined
+  readonly bulkhead?: Omit<Bulkhead.Options, "keys" | "limit"> | undefined
   /**
    * In place of a breaker, a bulkhead and a budget: finds out from the latencies and failures of each key how many calls may be in
    * flight, when to send probes only, and what a retry costs. It needs `timeout`, and uses `deadline`.
