@@ -132,13 +132,12 @@ describe("Bulkhead: limit", () => {
 
   it("refuses what is no limit, and a limit inside of a policy", () => {
     // @ts-expect-error: a number is `maxConcurrent`
-    assert.throws(
-      () => Bulkhead.make("b", { maxConcurrent: 1, limit: 10 }),
-      "Bulkhead b: limit must be a limit such as"
-    )
+    const numeric = () => Bulkhead.make("b", { maxConcurrent: 1, limit: 10 })
+    assert.throws(numeric, "Bulkhead b: limit must be a limit such as")
     assert.throws(() => ConcurrencyLimit.adaptive({ timeout: 0 }), "ConcurrencyLimit.adaptive: timeout must be")
     // @ts-expect-error: the limit of a policy is `adaptive`
-    assert.throws(() => Policy.make("p", { bulkhead: { maxConcurrent: 1, limit } }), "there is no option limit")
+    const inside = () => Policy.make("p", { bulkhead: { maxConcurrent: 1, limit } })
+    assert.throws(inside, "there is no option limit")
   })
 })
 
