@@ -194,7 +194,7 @@ export interface Changed extends Base<"Changed"> {
 }
 
 /**
- * Emitted when an adaptive policy began to limit its calls, lowered the limit, or lifted it. A limit that grows emits nothing.
+ * Emitted when an adaptive policy, or the `limit` of a bulkhead, began to limit its calls, lowered the limit, or lifted it. A limit that grows emits nothing.
  *
  * @category models
  * @since 0.1.0
@@ -238,7 +238,7 @@ export interface BoardFound extends Base<"BoardFound"> {
 }
 
 /**
- * Emitted when a policy was told that its fleet has opened the circuit of a key, whether it has called the key or not.
+ * Emitted when the board says that the fleet has opened the circuit of a key; this process need not have called the key.
  *
  * @category models
  * @since 0.1.0
