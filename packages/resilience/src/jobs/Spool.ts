@@ -13,10 +13,10 @@ import type { PlatformError } from "effect/PlatformError"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Time from "../runtime/clock.ts"
-import { type Files, isMissing, writeNew } from "../runtime/files.ts"
 import * as Check from "../runtime/options.ts"
 import * as Platform from "../runtime/platform.ts"
 import { attempt } from "../runtime/read.ts"
+import { type Files, isMissing, writeNew } from "../state/internal/files.ts"
 import * as DeadLetter from "./DeadLetter.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------

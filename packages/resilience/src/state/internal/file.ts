@@ -6,7 +6,7 @@ import type { PlatformError } from "effect/PlatformError"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { type Files, isMissing, writeNew } from "../../runtime/files.ts"
+import { type Files, isMissing, writeNew } from "./files.ts"
 
 const Content = Schema.fromJsonString(
   Schema.Struct({ version: Schema.Literal(1), policies: Schema.Record(Schema.String, Schema.Json) })
