@@ -103,7 +103,7 @@ export interface Options {
   /** When to stop calls. */
   readonly breaker?: Omit<CircuitBreaker.Options, "keys"> | undefined
   /** How many calls run at once. */
-  readonly bulkhead?: Omit<Bulkhead.Options, "keys"> | undefined
+  readonly bulkhead?: Omit<Bulkhead.Options, "keys" | "limit"> | undefined
   /**
    * In place of a breaker, a bulkhead and a budget: finds out from the latencies and failures of each key how many calls may be in
    * flight, when to send probes only, and what a retry costs. It needs `timeout`, and uses `deadline`.
@@ -148,8 +148,10 @@ export interface Options {
  */
 export interface AdaptiveOptions extends Outcome.Classification {
   /**
-   * Whether a call above the limit waits, as long as it can still end within its deadline; the newest waiting call starts first. `false`
-   * rejects it at once, for callers with an alternative, such as a fallback. Default: `true`.
+   * Whether a call for which there is no room waits; the newest call is served first. While calls are paced, and after an outage, it
+   * waits until less time than an answer takes is left before its deadline; under any other limit, for a quarter of the `timeout` at
+   * most. It is rejected at once when the next probe would come too late, or 10,000 calls of its key wait. `false` rejects every such
+   * call at once, for callers that have something better to do, such as a fallback. Default: `true`.
    */
   readonly wait?: boolean | undefined
 }

@@ -191,7 +191,7 @@ export interface Arms {
 }
 
 /**
- * What the adaptive part of a policy knows of one key, and what it does.
+ * What the adaptive part of a policy, or the `limit` of a bulkhead, knows of one key, and what it does.
  *
  * @category models
  * @since 0.1.0
