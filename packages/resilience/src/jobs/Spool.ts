@@ -16,8 +16,9 @@ import * as Time from "../runtime/clock.ts"
 import * as Check from "../runtime/options.ts"
 import * as Platform from "../runtime/platform.ts"
 import { attempt } from "../runtime/read.ts"
-import { type Files, isMissing, writeNew } from "../state/internal/files.ts"
 import * as DeadLetter from "./DeadLetter.ts"
+
+type Files = FileSystem.FileSystem
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Names
@@ -99,6 +100,8 @@ const Body = Schema.fromJsonString(
 
 const decodeBody = Schema.decodeUnknownResult(Body)
 
+const isMissing = (error: PlatformError): boolean => error.reason._tag === "NotFound"
+
 /** `undefined` when it is missing. */
 const ifThere = <A>(effect: Effect.Effect<A, PlatformError>): Effect.Effect<A | undefined, PlatformError> =>
   Effect.catchIf(effect, isMissing, () => Effect.undefined)
@@ -106,6 +109,15 @@ const ifThere = <A>(effect: Effect.Effect<A, PlatformError>): Effect.Effect<A | 
 /** `false` when it is missing. */
 const isDone = (effect: Effect.Effect<void, PlatformError>): Effect.Effect<boolean, PlatformError> =>
   Effect.catchIf(Effect.as(effect, true), isMissing, () => Effect.succeed(false))
+
+const write = (files: Files, path: string, text: string): Effect.Effect<void, PlatformError> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const file = yield* files.open(path, { flag: "wx", mode: 0o600 })
+      yield* file.writeAll(new TextEncoder().encode(text))
+      yield* file.sync
+    })
+  )
 
 /** Flushes the entries of a folder, where the platform can. */
 const flush = (files: Files, folder: string): Effect.Effect<void> =>
@@ -223,7 +235,7 @@ class Spool {
   private writeReason({ folder, marker }: Found, reason: string): Effect.Effect<boolean, PlatformError> {
     const beside = `${folder.slice(0, folder.lastIndexOf("/letters/"))}/writing/${random()}`
     const written = Effect.andThen(
-      writeNew(this.files, beside, reason),
+      write(this.files, beside, reason),
       isDone(this.files.rename(beside, `${folder}/reason.${marker.birth}.txt`))
     )
     return Effect.ensuring(written, Effect.ignore(this.files.remove(beside, { force: true })))
@@ -290,7 +302,7 @@ class Spool {
     return Effect.gen({ self: this }, function* () {
       const folder = `${place.letters}/${yield* toFolder(id)}`
       yield* files.makeDirectory(written, { recursive: true, mode: 0o700 })
-      yield* writeNew(files, `${written}/letter.${birth}.json`, text)
+      yield* write(files, `${written}/letter.${birth}.json`, text)
       const marker = markerFile({ status: "waiting", birth, replays: 0, at, token: "" })
       yield* files.writeFileString(`${written}/${marker}`, "", { flag: "wx", mode: 0o600 })
       yield* flush(files, written)

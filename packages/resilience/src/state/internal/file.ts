@@ -1,12 +1,14 @@
 /** A file with the records of several policies, which is never half written. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import type { PlatformError } from "effect/PlatformError"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { type Files, isMissing, writeNew } from "./files.ts"
+
+type Files = FileSystem.FileSystem
 
 const Content = Schema.fromJsonString(
   Schema.Struct({ version: Schema.Literal(1), policies: Schema.Record(Schema.String, Schema.Json) })
@@ -16,6 +18,8 @@ const decode = Schema.decodeUnknownResult(Content)
 
 /** Larger than any state: a log that was named by mistake is not read into memory. */
 const mostBytes = 256 * 1024 * 1024
+
+const isMissing = (error: PlatformError): boolean => error.reason._tag === "NotFound"
 
 interface Found {
   readonly records: ReadonlyMap<string, string>
@@ -99,8 +103,16 @@ const lock = (files: Files, path: string): Effect.Effect<Effect.Effect<void>> =>
 const replace = (files: Files, path: string, text: string): Effect.Effect<void, PlatformError> =>
   Effect.gen(function* () {
     const name = `${path}.${(yield* Random.nextInt).toString(36)}${suffix}`
-    const written = Effect.andThen(writeNew(files, name, text), files.rename(name, path))
-    yield* Effect.onError(written, () => Effect.ignore(files.remove(name, { force: true })))
+    const write = Effect.scoped(
+      Effect.gen(function* () {
+        const file = yield* files.open(name, { flag: "wx", mode: 0o600 })
+        yield* file.writeAll(new TextEncoder().encode(text))
+        yield* file.sync
+      })
+    )
+    yield* Effect.onError(Effect.andThen(write, files.rename(name, path)), () =>
+      Effect.ignore(files.remove(name, { force: true }))
+    )
   })
 
 /** Text is JSON already: it is put together as it is. */
