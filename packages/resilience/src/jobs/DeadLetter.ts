@@ -26,8 +26,8 @@ import type * as Rejection from "../Rejection.ts"
 import * as Broadcast from "../runtime/broadcast.ts"
 import * as Check from "../runtime/options.ts"
 import { attempt, read } from "../runtime/read.ts"
+import { rejectionIn } from "../runtime/rejectionIn.ts"
 import type * as Types from "../Types.ts"
-import { rejectionIn } from "./internal/rejectionIn.ts"
 
 const module = "DeadLetter"
 

@@ -20,8 +20,8 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Broadcast from "../runtime/broadcast.ts"
 import * as Check from "../runtime/options.ts"
+import { rejectionIn } from "../runtime/rejectionIn.ts"
 import * as Timer from "../runtime/timer.ts"
-import { rejectionIn } from "./internal/rejectionIn.ts"
 
 const module = "Job"
 
