@@ -133,7 +133,7 @@ const statsWindow = millis(Duration.toMillis(recent.window))
 const pages: Readonly<Record<string, () => Defaults>> = {
   "circuit-breaker": () => ({ ...breaker(), trip: `\`${breaker().trip}\``, ...keys, ...classified() }),
   "trip-policies": () => ({ ...rates(), calls: "none", slowerThan: "required" }),
-  bulkhead: () => ({ maxQueued, maxConcurrent: "required", maxWait: "none", ...keys }),
+  bulkhead: () => ({ maxQueued, maxConcurrent: "required", maxWait: "none", limit: "none", ...keys }),
   "retry-budget": () => ({ ...budget(), ...keys }),
   retry: () => ({
     ...retry(),

@@ -1,6 +1,6 @@
 /** The packages as npm packs them, installed into an empty project: they compile under every common setting, and run. */
 import { execFile } from "node:child_process"
-import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
@@ -239,10 +239,31 @@ describe("the packages, installed", { timeout: 120_000 }, () => {
   }
 
   it("maps its build to the sources that come with it", () => {
-    const installed = join(user, "node_modules/effect-resilience")
-    const { sources } = JSON.parse(readFileSync(join(installed, "dist/Policy.js.map"), "utf8"))
-    assert.deepStrictEqual(sources, ["../src/Policy.ts"])
-    assert.strictEqual(globSync("src/Policy.ts", { cwd: installed }).length, 1)
+    const chunks = join(user, "node_modules/effect-resilience/dist/engine/chunks")
+    for (const [chunk, source] of [
+      ["common", "Timeout"],
+      ["breaker", "CircuitBreaker"],
+      ["policy", "Policy"]
+    ]) {
+      const sources: ReadonlyArray<string> = JSON.parse(readFileSync(join(chunks, `${chunk}.js.map`), "utf8")).sources
+      assert.include(sources, `../../../src/${source}.ts`)
+      assert.deepStrictEqual(
+        sources.filter((path) => !existsSync(join(chunks, path))),
+        []
+      )
+    }
+  })
+
+  it("is read from few files: an import of a policy reads its own and up to three with what policies share", async () => {
+    const program = `import { registerHooks } from "node:module"
+      let files = 0
+      registerHooks({ load: (url, context, next) => (url.includes("/effect-resilience/") && files++, next(url, context)) })
+      for (const name of ["Timeout", "CircuitBreaker", "Policy"]) {
+        await import("effect-resilience/" + name)
+        console.log(name, files)
+      }`
+    const files = await mustRun(process.execPath, ["--input-type=module", "--eval", program], user)
+    assert.strictEqual(files, "Timeout 2\nCircuitBreaker 4\nPolicy 6\n")
   })
 
   for (const { file, name } of settings) {
@@ -372,18 +393,19 @@ describe("the packages, installed", { timeout: 120_000 }, () => {
       export const seconds = Timeout.after(Effect.void, "1 second")`
     )
     const bundle = await rolldown({ cwd: user, input: "bundle.js", platform: "neutral", external: [/^effect(\/|$)/] })
-    const { output } = await bundle.generate({ format: "esm" })
-    const modules = Object.keys(output[0].modules)
-      .map((path) => path.replaceAll("\\", "/").split("/dist/")[1] ?? "")
-      .filter((path) => path !== "")
-    assert.include(modules, "Timeout.js")
-    for (const unused of ["Policy", "CircuitBreaker", "Bulkhead", "Retry", "RetryBudget", "Fallback", "Config"]) {
-      assert.notInclude(modules, `${unused}.js`)
+    const { code } = (await bundle.generate({ format: "esm" })).output[0]
+    // Of the machines only the timers' list is used.
+    assert.include(code, "TimerList")
+    for (const unused of [
+      "engine/chunks/policy",
+      "Circuits",
+      "Ledger",
+      "Budget",
+      "Fallback",
+      "Histogram",
+      "ConfigProvider"
+    ]) {
+      assert.notInclude(code, unused)
     }
-    assert.deepStrictEqual(
-      modules.filter((path) => path.startsWith("machine/")),
-      // The timers' list.
-      ["machine/LinkedList.js"]
-    )
   })
 })

@@ -121,7 +121,7 @@ fetchUser(1).pipe(Retry.transient(numbers))`,
   },
   budgetAlone: {
     program: policy(`{ budget: { ratio: 0.2 }, timeout: "1 second" }`),
-    says: "A `budget` pays for retries: give `retry` too, or leave `budget` out"
+    says: "A `budget` pays for retries and hedges: give `retry` or `hedge` too, or leave `budget` out"
   },
   adaptiveWithoutTimeout: {
     program: policy("{ adaptive: {} }"),

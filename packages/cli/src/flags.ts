@@ -1,4 +1,4 @@
-/** Options that several commands have, and the exit code of the process. */
+/** Options that several commands have. */
 import { homedir } from "node:os"
 import { join } from "node:path"
 import { Flag } from "effect/cli"

@@ -111,7 +111,7 @@ const lasting = {
 const told = {
   isolate: "No run begins: runs end with 69, and say who isolated the job, why and until when",
   disable: "Runs begin whatever the circuit says, and do not count for it",
-  open: "Opens the circuit; the first run after it is the probe",
+  open: "Opens the circuit, and ends isolate and disable; the first run after it is the probe",
   enable: "Ends disable",
   close: "Closes the circuit, and ends isolate and disable",
   reset: "As close, and the circuit forgets its openings in a row"

@@ -14,6 +14,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as Change from "./Change.ts"
+import * as ConcurrencyLimit from "./ConcurrencyLimit.ts"
 import * as Event from "./Event.ts"
 import { inScope } from "./engine/acquire.ts"
 import { BulkheadCall, BulkheadEngine, type BulkheadSettings } from "./engine/bulkhead.ts"
@@ -32,6 +33,7 @@ import { watch } from "./engine/watchConfig.ts"
 import type * as Rejection from "./Rejection.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
+import { read } from "./runtime/read.ts"
 import type * as Stats from "./Stats.ts"
 import type * as Types from "./Types.ts"
 import { defaultKey } from "./Types.ts"
@@ -46,6 +48,7 @@ import { defaultKey } from "./Types.ts"
  * | `maxConcurrent` | an integer >= 1 | required |
  * | `maxQueued` | an integer >= 0 | 0, so no call waits |
  * | `maxWait` | a duration of zero or more | until the deadline |
+ * | `limit` | a `ConcurrencyLimit` | none |
  * | `keys` | see `Types.KeyOptions` | 10,000 keys, 1 hour |
  *
  * @category models
@@ -61,6 +64,11 @@ export interface Options {
    * deadline.
    */
   readonly maxWait?: Duration.Input | undefined
+  /**
+   * A limit below `maxConcurrent` that each key finds out from the latencies of its calls: `ConcurrencyLimit.adaptive`. It is not kept in
+   * snapshots, and does not change live. Default: none.
+   */
+  readonly limit?: ConcurrencyLimit.ConcurrencyLimit | undefined
   /** Limits on the state that is kept per key. */
   readonly keys?: Types.KeyOptions | undefined
 }
@@ -319,7 +327,7 @@ const optionNames = ["key"]
  *
  * @internal
  */
-export const resolvePermits = (where: string, options: Omit<Options, "keys">): Permits.BulkheadSettings => {
+export const resolvePermits = (where: string, options: Omit<Options, "keys" | "limit">): Permits.BulkheadSettings => {
   const { maxWait } = options
   const maxQueued = Check.integer(where, "maxQueued", Check.orDefault(options.maxQueued, 0), 0)
   const settings = {
@@ -336,6 +344,8 @@ export const resolvePermits = (where: string, options: Omit<Options, "keys">): P
 /** @internal */
 export const permitOptionNames = ["maxConcurrent", "maxQueued", "maxWait"]
 
+const bulkheadOptionNames = [...permitOptionNames, "limit", "keys"]
+
 /**
  * The settings of a bulkhead.
  *
@@ -343,8 +353,13 @@ export const permitOptionNames = ["maxConcurrent", "maxQueued", "maxWait"]
  */
 export const resolve = (name: string, options: Options): BulkheadSettings => {
   const where = Check.named(module, Check.nonEmpty(module, "name", name))
-  Check.noUnknown(where, options, [...permitOptionNames, "keys"])
-  return { ...resolvePermits(where, options), keys: Keyed.resolve(where, options.keys) }
+  Check.noUnknown(where, options, bulkheadOptionNames)
+  const { limit } = options
+  const isLimit = limit === undefined || typeof read(limit, ConcurrencyLimit.TypeId) === "function"
+  if (!isLimit)
+    Check.invalid(where, "limit", 'a limit such as ConcurrencyLimit.adaptive({ timeout: "1 second" })', limit)
+  const settings = { ...resolvePermits(where, options), keys: Keyed.resolve(where, options.keys) }
+  return limit === undefined ? settings : { ...settings, limit }
 }
 
 /**
@@ -397,7 +412,7 @@ const created = (
       options,
       configured,
       settings,
-      optionNames: [...permitOptionNames, "keys"],
+      optionNames: bulkheadOptionNames,
       toOptions: (values, options) => FromConfig.merge(options, values),
       resolve: (options) => resolve(name, options),
       describe: toJson,

@@ -91,9 +91,9 @@ export const backoff = (path?: Path): Config.Config<Retry.BackoffConfigValues> =
   FromConfig.fromPath(FromConfig.BackoffValues, path)
 
 /**
- * Reads options of a whole policy: `deadline`, `timeout`, and below `retry` those of {@link backoff} with `maxRetryAfter`, `history` and
- * `unprocessedOnly`, below `budget` those of {@link retryBudget}, below `breaker` those of {@link circuitBreaker} and below `bulkhead` those of
- * {@link bulkhead}.
+ * Reads options of a whole policy: `mode`, `rollout.percent`, `deadline`, `timeout`, `hedge.after`, `hedge.idempotent` and `adaptive.wait`;
+ * below `retry` those of {@link backoff} with `maxRetryAfter`, `history` and `unprocessedOnly`, below `budget` those of {@link retryBudget},
+ * below `breaker` those of {@link circuitBreaker} and below `bulkhead` those of {@link bulkhead}.
  *
  * @category configs
  * @since 0.1.0

@@ -415,8 +415,8 @@ export const consecutive = (
 }
 
 /**
- * Opens after three failures in a row, if no longer silence than four days is between them: a preset for a call a minute, an hour or a
- * day, for which a rate never has its minimum of calls.
+ * Opens after three failures in a row, with at most four days from each to the next: a preset for a call a minute, an hour or a day, of
+ * which a rate never has its minimum of calls.
  *
  * **When to use** For jobs. Give the circuit an open time of more than the time between two calls, and keep its state over restarts.
  *

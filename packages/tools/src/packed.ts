@@ -33,7 +33,7 @@ export const digestOfSources = (): string => {
     ...shared,
     ...globSync(`packages/{resilience,testing,lab,console,cli}/${parts}`),
     ...globSync(`packages/{resilience,testing,lab,console,cli}/{src,page}/**/*.*`),
-    ...globSync("packages/tools/{guard.mjs,src/build.ts,src/run.ts}")
+    ...globSync("packages/tools/{guard.mjs,src/*.ts}")
   ]
     .map((file) => file.replaceAll("\\", "/"))
     // A copy that packing writes.

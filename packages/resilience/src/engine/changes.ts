@@ -25,8 +25,8 @@ export interface Override {
 }
 
 /**
- * A command whose effect is computed from all that are in force of it, so that any one of them can be taken back: the permits, the
- * mode and the settings of a policy.
+ * A command that is computed anew from all its overrides in force, so that any one of them can be undone: permits, mode and settings
+ * of a policy.
  */
 export interface Plug {
   /** Checks values that come as data, and returns them as the record keeps them. Throws a `RangeError`, and changes nothing. */

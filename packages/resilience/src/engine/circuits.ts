@@ -403,8 +403,9 @@ export class Circuits {
     retryAfter?: Duration.Duration
   ): void {
     // The usual case by itself, as in `admit`.
-    if (outcome === "success" && cell.phase === Circuit.Closed && cell.link === undefined) {
+    if (outcome === "success" && cell.phase === Circuit.Closed) {
       if (admission.generation !== cell.generation) return
+      cell.link?.count(now)
       const duration = this.timed && startedAt !== untimed ? now - startedAt : 0
       const verdict = Circuit.settleClosed(cell, this.settings.trip, false, duration, now)
       if (verdict === Circuit.Nothing) this.onChange?.(cell)

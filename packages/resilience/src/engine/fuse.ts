@@ -1,4 +1,4 @@
-/** A fuse at run time: who pauses, who waits for it to break, and what its changes are told to. */
+/** A fuse at run time: the fibers that pause, those that wait until it breaks, and the listeners to its changes. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import { howOf } from "../ConcurrencyLimit.ts"
 import type * as Event from "../Event.ts"
 import * as Circuit from "../machine/Circuit.ts"
 import type { Pool } from "../machine/Member.ts"
@@ -476,7 +477,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     const { adaptive, circuits, reporter } = engine
     const now = Time.monotonicMillis(fiber)
     if (adaptive !== undefined) {
-      adaptive.end(entry, attempt, Adaptive.howOf(outcome, cause, attempt.deadlineHit), now, now, fiber)
+      adaptive.end(entry, attempt, howOf(outcome, cause, attempt.deadlineHit), now, now, fiber)
     }
     attempt.running = false
     attempt.deadlineHit = false

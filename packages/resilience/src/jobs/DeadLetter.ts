@@ -65,7 +65,10 @@ export interface Entry {
   readonly status: Status
   /** The replays that were begun, since the letter was put or an operator retried it. */
   readonly replays: number
-  /** Of a letter that waits when it is due, of one that is replayed when its lease ends, of a parked one when it was parked. */
+  /**
+   * When it is due, if it waits; when its lease ends, if it is being replayed; when it was parked, if it is parked. In milliseconds
+   * since 1970.
+   */
   readonly at: number
   /** Why the last replay failed, or why the letter is parked; empty before the first replay. */
   readonly reason: string

@@ -66,8 +66,8 @@ export interface Run {
 export type SkipReason = "running" | "queue" | "late" | "stopping"
 
 /**
- * How a run ended. `Rejected` is that of a policy before the work has started, such as an open circuit; `Interrupted` that of a
- * replacement or of a shutdown.
+ * How a run ended. `Rejected`: by a policy, before the work has started, as by an open circuit. `Interrupted`: by a replacement or a
+ * shutdown.
  *
  * @category models
  * @since 0.1.0

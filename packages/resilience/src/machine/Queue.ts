@@ -10,7 +10,7 @@ import * as LinkedList from "./LinkedList.ts"
 
 export interface Queue<T> extends LinkedList.LinkedList<Waiter<T>> {
   limit: number
-  /** The permits that a fleet leaves to this process; {@link unbounded} if they are not shared. */
+  /** The permits that a fleet leaves to this process, or a limit that was found out; {@link unbounded} without one. */
   room: number
   maxQueued: number
   running: number
@@ -47,7 +47,7 @@ export const shares: ReadonlyArray<number> = [1, 1, 0.75, 0.5]
 export const turn = 15
 
 /** More permits than any queue has. */
-const unbounded = 0x3fff_ffff
+export const unbounded = 0x3fff_ffff
 
 export const make = <T>(limit: number, maxQueued: number): Queue<T> => ({
   limit,
@@ -64,8 +64,8 @@ const listOf = <T>(self: Queue<T>, rank: number): LinkedList.LinkedList<Waiter<T
   rank === usual ? self : self.classes?.lists[rank]
 
 /** Is a permit free for a class? */
-const isFreeFor = <T>(self: Queue<T>, rank: number): boolean =>
-  self.running < self.room && self.running < Math.ceil(self.limit * shares[rank]!)
+const isFreeFor = <T>({ limit, room, running }: Queue<T>, rank: number): boolean =>
+  running < Math.ceil(Math.min(limit, room) * shares[rank]!)
 
 /** Does a caller of this class, or of a higher one, wait? */
 const isBehind = <T>(self: Queue<T>, rank: number): boolean => {

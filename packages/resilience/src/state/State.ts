@@ -1,5 +1,6 @@
 /**
- * Keeps the state of the live policies over restarts: circuits with what they have counted, and balances of budgets.
+ * Keeps the state of the live policies over restarts: circuits with what they have counted, balances of budgets, and what
+ * adaptive policies have found out.
  *
  * A policy that is created gets back what was saved under its name. It is saved in the background: after each transition, at an
  * interval, when the policy leaves and when the layer does. A call never waits for a store.

@@ -78,7 +78,8 @@ const lower = (self: State, limits: Limits, now: number, latency: number, chance
     control.limit = Math.max(1, self.usualInFlight + 2 * Math.sqrt(self.usualInFlight))
   } else {
     control.limit = Math.min(control.limit, self.inFlight + 1) * p.lower
-    if (control.limit < 0.9) {
+    if (limits.paces === false) control.limit = Math.max(1, control.limit)
+    else if (control.limit < 0.9) {
       self.lastLate = true
       pace(self, limits, now, Math.max(latency, perCall(self)), now, chance)
     }
@@ -117,7 +118,7 @@ export const lift = (self: State, control: Control): void => {
  */
 export const unstick = (self: State, limits: Limits, now: number, late: number, chance: Chance): void => {
   const { control } = self
-  if (control === undefined || control.mode !== Limited || hasRoom(self, control)) return
+  if (limits.paces === false || control === undefined || control.mode !== Limited || hasRoom(self, control)) return
   self.lastLate = true
   pace(self, limits, now, Math.max(late, perCall(self)), now, chance)
 }

@@ -41,7 +41,7 @@ export const pace = (self: State, limits: Limits, now: number, gap: number, sinc
 
 /** Paces after ten failures in a row that took half a second: nothing else is sent, so that nothing else is lost. */
 export const afterFailure = (self: State, limits: Limits, now: number, chance: Chance): void => {
-  if (self.failuresInRow < p.failures || now - self.failingSince < p.lasting) return
+  if (limits.paces === false || self.failuresInRow < p.failures || now - self.failingSince < p.lasting) return
   pace(self, limits, now, Infinity, self.failingSince, chance)
 }
 
