@@ -9,7 +9,7 @@ import { type Link, type Member, patience } from "../machine/Member.ts"
 import type { Outcome } from "../Outcome.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
-import { attempt, isObject } from "../runtime/read.ts"
+import { attempt, isObject, messageOf } from "../runtime/read.ts"
 import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
@@ -609,8 +609,7 @@ export class Circuits {
     const restored = Result.try(() => TripPolicy.restored(trip, saved, now - away, now))
     if (Result.isSuccess(restored)) return { from, tripState: restored.success ?? trip.initial(), longest }
     const { failure } = restored
-    const reason = failure instanceof Error ? failure.message : String(failure)
-    throw new RangeError(`${where}.trip: ${reason}`, { cause: failure })
+    throw new RangeError(`${where}.trip: ${messageOf(failure)}`, { cause: failure })
   }
 
   /** Restores a circuit as it has become since its snapshot. */
