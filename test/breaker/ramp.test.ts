@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, Policy, TripPolicy } from "effect-resilience"
 import * as Ramp from "../../packages/resilience/src/machine/adaptive/Ramp.ts"
-import { down, listen, start, takes } from "../policy/support.ts"
+import { down, hang, listen, start, takes } from "../policy/support.ts"
 
 const options = {
   trip: TripPolicy.consecutive(3),
@@ -65,7 +65,7 @@ describe("Circuit breaker: recovery ramp", () => {
       for (let i = 0; i < 3; i++) yield* Effect.exit(down.pipe(breaker.protect))
       yield* TestClock.adjust("1 second")
       yield* Effect.exit(takes(0).pipe(breaker.protect))
-      const held = Array.from({ length: 3 }, () => start(Effect.exit(Effect.never.pipe(breaker.protect))))
+      const held = Array.from({ length: 3 }, () => start(Effect.exit(hang.pipe(breaker.protect))))
       const fibers = yield* Effect.all(held)
       assert.include(String(yield* Fiber.join(fibers[2]!)), "CircuitOpen")
       yield* TestClock.adjust("500 millis")
