@@ -1016,13 +1016,23 @@ const resolveShared = (where: string, options: Options): Shared.Settings | undef
       `${here}: bulkhead needs a timeout or a deadline, so that a call ends before the lease of its permit`
     )
   }
-  if (settings.budget && (budget === undefined || isService(budget) || !(Number(budget.minPerSecond) > 0))) {
-    throw new RangeError(`${here}: budget needs a budget of the policy's own with minPerSecond above 0, got none`)
+  if (settings.budget) refuseBudget(here, budget)
+  return settings
+}
+
+/** The floor of a budget that a fleet can share. */
+const refuseBudget = (here: string, budget: Options["budget"]): void => {
+  if (budget === undefined) throw new RangeError(`${here}: budget needs the budget of the policy, got none`)
+  if (isService(budget)) {
+    throw new RangeError(`${here}: budget needs a budget of the policy's own, got the service ${budget.key}`)
   }
-  if (settings.budget && budget !== undefined && !isService(budget) && budget.per === "key") {
+  const { minPerSecond = 0, per } = budget
+  if (!(minPerSecond > 0)) {
+    throw new RangeError(`${here}: budget needs a budget with minPerSecond above 0, got ${minPerSecond}`)
+  }
+  if (per === "key") {
     throw new RangeError(`${here}: budget needs one balance for all keys, got one for each key`)
   }
-  return settings
 }
 
 /** Creates the policy; a shared budget is found in the context. */

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"
-import type { CircuitState, GiveUpReason } from "./Event.ts"
+import type { CircuitState, GiveUpReason, Prober } from "./Event.ts"
 import type { Evidence, Rejection } from "./Rejection.ts"
 
 /**
@@ -282,6 +282,8 @@ export interface Durations {
 export interface Fleet {
   /** What keeps the board. */
   readonly board: string
+  /** The name of this member: another one each time that the policy is built. */
+  readonly member: string
   /** Whether news still binds: a member that is out of touch decides as if it were alone. */
   readonly inTouch: boolean
   /** The members in touch with the board, this one included, by its last answer. */
@@ -301,6 +303,8 @@ export interface Fleet {
     readonly left: Duration.Duration
     /** Whether this member holds the lease. */
     readonly probe: boolean
+    /** The member that holds the lease; absent while none does, and until this member was told. */
+    readonly prober?: Prober
     /**
      * On what the fleet opened it: `calls` and `failures` of all together, the `witnesses` that made calls and those of them with `bad`
      * evidence. Absent while it is not open, and where the board's answer had none.

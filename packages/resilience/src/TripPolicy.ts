@@ -11,7 +11,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Window from "./machine/Window.ts"
 import * as Options from "./runtime/options.ts"
-import { has } from "./runtime/read.ts"
+import { has, messageOf } from "./runtime/read.ts"
 
 /**
  * A rule for opening a circuit, with a state of type `S` per circuit.
@@ -279,8 +279,7 @@ const restoredParts = (
     const restored = Result.try(() => part.fromJson?.(own.state, taken, now))
     if (Result.isSuccess(restored)) return restored.success
     const { failure } = restored
-    const reason = failure instanceof Error ? failure.message : String(failure)
-    throw new RangeError(`the state of ${part.name}: ${reason}`, { cause: failure })
+    throw new RangeError(`the state of ${part.name}: ${messageOf(failure)}`, { cause: failure })
   })
 
 /**

@@ -10,7 +10,7 @@ import { type Link, type Member, patience } from "../machine/Member.ts"
 import type { Outcome } from "../Outcome.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
-import { attempt, isObject } from "../runtime/read.ts"
+import { attempt, isObject, messageOf } from "../runtime/read.ts"
 import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
@@ -418,8 +418,9 @@ export class Circuits {
   ): void {
     if (this.ramps !== undefined) this.leave(cell, this.ramps, outcome, now, fiber)
     // The usual case by itself, as in `admit`.
-    if (outcome === "success" && cell.phase === Circuit.Closed && cell.link === undefined) {
+    if (outcome === "success" && cell.phase === Circuit.Closed) {
       if (admission.generation !== cell.generation) return
+      cell.link?.count(now)
       const duration = this.timed && startedAt !== untimed ? now - startedAt : 0
       const verdict = Circuit.settleClosed(cell, this.settings.trip, false, duration, now)
       if (verdict === Circuit.Nothing) this.onChange?.(cell)
@@ -660,8 +661,7 @@ export class Circuits {
     const restored = Result.try(() => TripPolicy.restored(trip, saved, now - away, now))
     if (Result.isSuccess(restored)) return { from, tripState: restored.success ?? trip.initial(), longest }
     const { failure } = restored
-    const reason = failure instanceof Error ? failure.message : String(failure)
-    throw new RangeError(`${where}.trip: ${reason}`, { cause: failure })
+    throw new RangeError(`${where}.trip: ${messageOf(failure)}`, { cause: failure })
   }
 
   /** Restores a circuit as it has become since its snapshot. */

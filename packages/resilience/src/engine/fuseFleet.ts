@@ -7,10 +7,10 @@ import type * as Scope from "effect/Scope"
 import * as Board from "../machine/Board.ts"
 import * as Machine from "../machine/Fuse.ts"
 import * as Time from "../runtime/clock.ts"
-import { attempt, read } from "../runtime/read.ts"
+import { read } from "../runtime/read.ts"
 import * as Timer from "../runtime/timer.ts"
 import type * as Shared from "../Shared.ts"
-import { answerOf } from "./fleet.ts"
+import { answerOf, parse } from "./fleet.ts"
 import type { FuseEngine, Teller } from "./fuse.ts"
 
 /** Milliseconds between reports without news; after which a report counts as not answered; between two reports at the least. */
@@ -77,7 +77,7 @@ export class FuseMember implements Teller {
   }
 
   readonly reset = (what: What): void => {
-    const stamp = Math.max(0, ...Array.from(this.words.values(), ({ stamp }) => stamp)) + 1
+    const stamp = Board.stampAfter(this.words.values())
     this.words.set(keys[what], { key: keys[what], stamp, by: this.id, say: "reset", who: "", reason: "" })
     if (what === "fuse") {
       this.votes = false
@@ -94,11 +94,7 @@ export class FuseMember implements Teller {
   /** Reports until the scope closes. */
   get run(): Effect.Effect<void, never, Scope.Scope> {
     const listen = this.board.pushes(this.scope, (push) => {
-      const from = read(
-        attempt(() => JSON.parse(push) as unknown, undefined),
-        "from"
-      )
-      if (from !== this.id) this.wake()
+      if (read(parse(push), "from") !== this.id) this.wake()
     })
     return Effect.gen({ self: this }, function* () {
       yield* listen
@@ -194,8 +190,7 @@ export class FuseMember implements Teller {
   /** A process that is new is as after every reset that was before it. */
   private obey(word: Board.Word, isFirst: boolean, now: number): void {
     const had = this.words.get(word.key)
-    const isLater = had === undefined || word.stamp > had.stamp || (word.stamp === had.stamp && word.by > had.by)
-    if (!isLater) return
+    if (had !== undefined && !Board.isLater(word, had)) return
     this.words.set(word.key, word)
     if (isFirst) return
     if (word.key === keys.fuse) {

@@ -27,7 +27,7 @@ import * as Policies from "../Policies.ts"
 import * as Time from "../runtime/clock.ts"
 import { EngineKey } from "../runtime/frame.ts"
 import * as Check from "../runtime/options.ts"
-import { attempt, isObject, read } from "../runtime/read.ts"
+import { attempt, isObject, messageOf, read } from "../runtime/read.ts"
 import * as Files from "./internal/file.ts"
 
 /**
@@ -245,7 +245,9 @@ class Keeper {
       Effect.suspend(() => restore(JSON.parse(record.text) as Policies.Snapshot, { timeToLive }))
     )
     if (Exit.isSuccess(exit)) return
-    this.warnings.push(`${id} begins without its state, because it cannot be restored: ${messageOf(exit.cause)}`)
+    this.warnings.push(
+      `${id} begins without its state, because it cannot be restored: ${messageOf(Cause.squash(exit.cause))}`
+    )
     this.onChange()
   }
 
@@ -300,11 +302,6 @@ class Keeper {
   }
 }
 
-const messageOf = (cause: Cause.Cause<unknown>): string => {
-  const error = Cause.squash(cause)
-  return error instanceof Error ? error.message : String(error)
-}
-
 // ---------------------------------------------------------------------------------------------------------------------
 // Layer
 // ---------------------------------------------------------------------------------------------------------------------
@@ -316,7 +313,9 @@ const limited = <A>(fiber: Fiber.Fiber<A, unknown>, millis: number): Effect.Effe
       fiber.interruptUnsafe()
       return Result.fail(`it took longer than ${Duration.format(Duration.millis(millis))}`)
     }
-    return Exit.isSuccess(exit.value) ? Result.succeed(exit.value.value) : Result.fail(messageOf(exit.value.cause))
+    return Exit.isSuccess(exit.value)
+      ? Result.succeed(exit.value.value)
+      : Result.fail(messageOf(Cause.squash(exit.value.cause)))
   })
 
 const begin = <A>(step: () => Effect.Effect<A, unknown>): Effect.Effect<Fiber.Fiber<A, unknown>> =>
