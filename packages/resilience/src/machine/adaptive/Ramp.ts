@@ -8,7 +8,7 @@ import { parameters as p } from "./Parameters.ts"
 /** The limit with which a ramp begins. */
 export const firstLimit = (usualInFlight: number): number => Math.max(2, p.rampFrom * usualInFlight)
 
-/** Does the limit hold nobody back any more? */
+/** Is the limit far above what is in flight, and above what was usual? */
 export const isOutgrown = (limit: number, usualInFlight: number, inFlight: number): boolean =>
   limit > 4 * usualInFlight + 16 && limit > 2 * inFlight
 
