@@ -500,7 +500,10 @@ export interface CircuitBreaker<C = {}, R = never> {
   readonly transitions: Stream.Stream<Event.Transition, never, R>
   /** Commands of an operator. */
   readonly control: Control<R>
-  /** Returns the circuits as data, with what the trip policies of closed ones have counted. */
+  /**
+   * Returns the circuits as data, with what the trip policies of closed ones have counted. Every 2,048 keys other fibers have a turn, so
+   * each circuit is consistent, and two of them may be of different moments; `at` is the last of these.
+   */
   readonly snapshot: Effect.Effect<Snapshot, never, R>
   /**
    * Restores the circuits of a snapshot, aged by the wall time since it was taken: the open time may be over by now, and calls may have
@@ -706,7 +709,7 @@ const makeWith = <C>(
     ...Snapshots.members(
       Check.inside(where, "restore"),
       readSnapshot,
-      (now) => engine.snapshot(now),
+      (moment) => engine.snapshot(moment),
       (snapshot, at, ages, now, fiber) => engine.restore(at, snapshot, ages, now, fiber)
     )
   }

@@ -800,7 +800,7 @@ export interface Policy<P extends Part = never, Rules = {}, R = never> {
   readonly events: Stream.Stream<Event.Event, never, R>
   /** Commands of an operator. */
   readonly control: Control<R>
-  /** Returns the state as data. */
+  /** Returns the state as data; see `CircuitBreaker.snapshot` for what is consistent in it. */
   readonly snapshot: Effect.Effect<Snapshot, never, R>
   /**
    * Restores the state of a snapshot, aged by the wall time since it was taken; see `CircuitBreaker.restore`. Parts that this policy
@@ -1185,7 +1185,7 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine, tuned: Tuned): Po
     ...Snapshots.members(
       Check.inside(where, "restore"),
       readSnapshot,
-      (now) => engine.snapshot(now),
+      (moment) => engine.snapshot(moment),
       (snapshot, at, ages, now, fiber) => engine.restore(at, snapshot, ages, now, fiber)
     )
   }

@@ -258,10 +258,11 @@ export const Saved = Schema.Array(Schema.Struct({ name: Schema.String, state: Sc
 export type Saved = typeof Saved.Type
 
 const savedParts = (kept: ReadonlyArray<Kept>, now: number): Saved | undefined => {
-  const saved = kept.flatMap(({ policy, state }) => {
+  const saved: Array<Saved[number]> = []
+  for (const { policy, state } of kept) {
     const json = policy.fromJson && policy.toJson?.(state, now)
-    return json === undefined ? [] : [{ name: policy.name, state: json }]
-  })
+    if (json !== undefined) saved.push({ name: policy.name, state: json })
+  }
   return saved.length === 0 ? undefined : saved
 }
 

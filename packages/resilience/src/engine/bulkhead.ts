@@ -17,6 +17,7 @@ import { Keyed, type KeySettings } from "./keyed.ts"
 import * as Permits from "./permits.ts"
 import * as Protect from "./protect.ts"
 import { Reporter } from "./reporter.ts"
+import type { Sliced } from "./slices.ts"
 import type { Select, Summable } from "./sums.ts"
 
 export interface BulkheadSettings extends Permits.BulkheadSettings {
@@ -208,8 +209,8 @@ export class BulkheadEngine implements Summable {
     })
   }
 
-  snapshot(): Permits.PermitsSnapshot {
-    return this.permits.snapshot(this.cells.values())
+  snapshot(): Sliced<Permits.PermitsSnapshot> {
+    return this.permits.snapshot(this.cells)
   }
 
   restore(snapshot: Permits.PermitsSnapshot, now: number): void {

@@ -19,6 +19,7 @@ import { Past } from "./counters.ts"
 import { type Keyed, overflowKey } from "./keyed.ts"
 import * as OpenTime from "./openTime.ts"
 import type { Reporter } from "./reporter.ts"
+import * as Slices from "./slices.ts"
 import * as Snapshots from "./snapshots.ts"
 import { type Sums, states } from "./sums.ts"
 
@@ -580,12 +581,14 @@ export class Circuits {
   }
 
   /** The circuits as data. */
-  snapshot<Cell extends CircuitCell>(cells: Entries<Cell>, now: number): Required<CircuitsSnapshot> {
-    return {
-      base: this.baseState,
-      // Without the entry that keys share when there is no room: it is the state of no single key.
-      circuits: Array.from(cells.values(), (cell) => this.toSnapshot(cell, now - cells.usedAt(cell), now))
-    }
+  *snapshot<Cell extends CircuitCell>(
+    cells: Entries<Cell>,
+    moment: Slices.Moment
+  ): Slices.Sliced<Required<CircuitsSnapshot>> {
+    const toSnapshot = (cell: Cell & { lastUsed: number }) =>
+      this.toSnapshot(cell, moment.now - cells.usedAt(cell), moment.now)
+    // Without the entry that keys share when there is no room: it is the state of no single key.
+    return { base: this.baseState, circuits: yield* Slices.collect(cells.values(), cells.size, toSnapshot) }
   }
 
   private toSnapshot(cell: CircuitCell, idle: number, now: number): CircuitSnapshot {

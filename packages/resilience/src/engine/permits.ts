@@ -14,6 +14,8 @@ import type { Past } from "./counters.ts"
 import { CurrentCriticality, criticalities } from "./criticality.ts"
 import * as Deadline from "./deadline.ts"
 import type { Reporter } from "./reporter.ts"
+import * as Slices from "./slices.ts"
+import type * as Snapshots from "./snapshots.ts"
 import type { Sums } from "./sums.ts"
 
 export interface BulkheadSettings {
@@ -340,12 +342,13 @@ export class Permits {
     this.resize(cells, now)
   }
 
-  snapshot(cells: Iterable<PermitCell>): PermitsSnapshot {
+  *snapshot(cells: Snapshots.Cells<PermitCell>): Slices.Sliced<PermitsSnapshot> {
     const { configured, limit } = this
-    const own = Array.from(cells).filter(({ queue }) => queue.limit !== limit)
     return {
       ...(limit === configured ? {} : { maxConcurrent: limit }),
-      keys: own.map(({ key, queue }) => ({ key, maxConcurrent: queue.limit }))
+      keys: yield* Slices.collect(cells.values(), cells.size, ({ key, queue }) =>
+        queue.limit === limit ? undefined : { key, maxConcurrent: queue.limit }
+      )
     }
   }
 
