@@ -83,7 +83,7 @@ export class BulkheadCall extends Frame<BulkheadEngine, Protect.CallOptions> imp
 
   enter(fiber: AnyFiber): AnyEffect {
     // `prepare` has just set both.
-    const wait = this.engine!.permits.acquire(this.cell!, this, fiber)
+    const wait = this.engine!.permits.acquire(this.cell!, this, fiber, Infinity, this.options.tenant)
     return wait === undefined ? this.self : Effect.flatMap(wait, () => this.self)
   }
 

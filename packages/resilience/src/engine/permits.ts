@@ -157,7 +157,8 @@ export class Permits {
     cell: PermitCell,
     holder: PermitHolder,
     fiber: AnyFiber,
-    deadline = Infinity
+    deadline = Infinity,
+    tenant?: string
   ): Effect.Effect<void, Rejection.BulkheadFull | Rejection.CircuitOpen> | undefined {
     const { limiter, queue } = cell
     if (limiter !== undefined) {
@@ -181,15 +182,15 @@ export class Permits {
     const limit = Math.min(longest, left)
     if (limit <= 0) return this.reject(cell, left <= 0 ? "deadline" : "full", fiber)
     const most = asks ? queue.limit : queue.maxQueued
-    if (queue.waiting >= most) this.displace(cell, rank, fiber)
-    holder.waiter = Queue.enqueue(queue, holder, most, rank)
+    if (queue.waiting >= most) this.displace(cell, rank, tenant, fiber)
+    holder.waiter = Queue.enqueue(queue, holder, most, rank, tenant)
     if (holder.waiter === undefined) return this.reject(cell, "full", fiber)
     return this.wait(cell, holder, limit, left < longest ? "deadline" : "wait", fiber)
   }
 
-  /** The queue is full: a less important call loses its place to one of this class. */
-  private displace(cell: PermitCell, rank: number, fiber: AnyFiber): void {
-    const waiter = Queue.displace(cell.queue, rank)
+  /** The queue is full: a less important call loses its place to one of this class, or a call of a tenant with more in it. */
+  private displace(cell: PermitCell, rank: number, tenant: string | undefined, fiber: AnyFiber): void {
+    const waiter = Queue.displace(cell.queue, rank, tenant)
     if (waiter === undefined) return
     const refusal = this.reject(cell, "full", fiber)
     const { wake } = waiter.value

@@ -333,7 +333,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     if (pool !== undefined && attempt.startedAt > pool.freshUntil) engine.permits?.settle(entry)
     const wait =
       adaptive === undefined
-        ? engine.permits?.acquire(entry, attempt, fiber, this.deadline)
+        ? engine.permits?.acquire(entry, attempt, fiber, this.deadline, this.options.tenant)
         : adaptive.acquire(entry, attempt, this.attempts === 1, this.dueOf(adaptive, fiber), fiber)
     if (pool !== undefined && entry.queue.running > pool.peak) pool.peak = entry.queue.running
     if (wait === undefined) return this.start(entry, engine, fiber)
