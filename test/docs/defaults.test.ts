@@ -65,7 +65,9 @@ const breaker = (): Defaults => {
     "openFor.max": millis(growth.max),
     "probes.permitted": shown(probes.permitted),
     "probes.successes": shown(probes.successes),
-    "probes.lease": millis(probes.lease)
+    "probes.lease": millis(probes.lease),
+    // A setting that `resolve` leaves out.
+    recovery: "at once"
   }
 }
 

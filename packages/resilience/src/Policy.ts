@@ -227,6 +227,11 @@ export interface ProtectOptions extends Outcome.Classification {
    * hedged. Default: as the `hedge` of the policy says, which is `false` unless set.
    */
   readonly idempotent?: boolean | undefined
+  /**
+   * For whom the call is made, such as a customer. Of the calls that wait for a permit, tenants take turns: see `tenant` of
+   * `Bulkhead.ProtectOptions`. A policy without a `bulkhead` does not read it. Default: none.
+   */
+  readonly tenant?: string | undefined
 }
 
 /**
@@ -795,7 +800,7 @@ export interface Policy<P extends Part = never, Rules = {}, R = never> {
   readonly events: Stream.Stream<Event.Event, never, R>
   /** Commands of an operator. */
   readonly control: Control<R>
-  /** Returns the state as data. */
+  /** Returns the state as data; see `CircuitBreaker.snapshot` for what is consistent in it. */
   readonly snapshot: Effect.Effect<Snapshot, never, R>
   /**
    * Restores the state of a snapshot, aged by the wall time since it was taken; see `CircuitBreaker.restore`. Parts that this policy
@@ -1129,7 +1134,7 @@ const refuseLive = (where: string, { breaker, retry }: ConfigValues, options: Op
 }
 
 /** The options of one call. */
-const callOptionNames = [...Protecting.callOptionNames, "retry", "idempotent"]
+const callOptionNames = [...Protecting.callOptionNames, "retry", "idempotent", "tenant"]
 
 const readSnapshot = Snapshots.reader(Snapshot)
 
@@ -1152,7 +1157,7 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine, tuned: Tuned): Po
     ) as ProtectStream<P, Rules, never>,
     acquire: (options) => {
       const key = Protecting.keyOf(where, "acquire", options)
-      const call = { classify: undefined, key, retry: false, idempotent: false } as const
+      const call = { ...Protecting.defaultOptions, key, retry: false, idempotent: false } as const
       return Effect.map(
         inScope(() => new PolicyHold(engine, undefined, Effect.void, call)),
         (hold) => permitOf(Check.inside(where, "Permit.fail"), hold)
@@ -1180,7 +1185,7 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine, tuned: Tuned): Po
     ...Snapshots.members(
       Check.inside(where, "restore"),
       readSnapshot,
-      (now) => engine.snapshot(now),
+      (moment) => engine.snapshot(moment),
       (snapshot, at, ages, now, fiber) => engine.restore(at, snapshot, ages, now, fiber)
     )
   }

@@ -17,6 +17,7 @@ import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Machine from "./machine/Board.ts"
 import * as Check from "./runtime/options.ts"
+import { messageOf } from "./runtime/read.ts"
 
 /**
  * A board could not be reached, or refused a report.
@@ -28,8 +29,7 @@ export class BoardError extends Data.TaggedError("BoardError")<{
   readonly cause: unknown
 }> {
   override get message(): string {
-    const { cause } = this
-    return `the board did not answer: ${cause instanceof Error ? cause.message : String(cause)}`
+    return `the board did not answer: ${messageOf(this.cause)}`
   }
 }
 

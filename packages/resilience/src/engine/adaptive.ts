@@ -21,6 +21,7 @@ import type { AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
 import type { Past } from "./counters.ts"
 import type { Reporter } from "./reporter.ts"
+import * as Slices from "./slices.ts"
 import * as Snapshots from "./snapshots.ts"
 import type { Sums } from "./sums.ts"
 
@@ -565,8 +566,9 @@ export class Adaptive {
   // Snapshots
   // -------------------------------------------------------------------------------------------------------------------
 
-  snapshot(cells: Iterable<AdaptiveCell>, now: number): AdaptiveSnapshot {
-    return { keys: Array.from(cells).flatMap(({ adaptive, key }) => toSnapshot(key, adaptive, now)) }
+  *snapshot(cells: Snapshots.Cells<AdaptiveCell>, moment: Slices.Moment): Slices.Sliced<AdaptiveSnapshot> {
+    const toSnapshot = ({ adaptive, key }: AdaptiveCell) => snapshotOf(key, adaptive, moment.now)
+    return { keys: yield* Slices.collect(cells.values(), cells.size, toSnapshot) }
   }
 
   restore(cells: AdaptiveCells, { keys }: AdaptiveSnapshot, ages: Snapshots.Ages, now: number): void {
@@ -580,26 +582,24 @@ export class Adaptive {
   }
 }
 
-const toSnapshot = (key: string, state: AdaptiveState | undefined, now: number): ReadonlyArray<AdaptiveKeySnapshot> => {
-  if (state === undefined || Number.isNaN(state.mean)) return []
+const snapshotOf = (key: string, state: AdaptiveState | undefined, now: number): AdaptiveKeySnapshot | undefined => {
+  if (state === undefined || Number.isNaN(state.mean)) return undefined
   const { control } = state
-  return [
-    {
-      key,
-      mean: Snapshots.bounded(state.mean),
-      late: Snapshots.bounded(state.usualLate),
-      inFlight: Snapshots.bounded(state.usualInFlight),
-      calls: Snapshots.bounded(state.calls),
-      tokens: Snapshots.bounded(state.tokens),
-      ...(control?.mode === Machine.Paced
-        ? {
-            gap: Snapshots.bounded(control.gap),
-            down: Snapshots.bounded(now - control.since),
-            failing: control.failing
-          }
-        : {})
-    }
-  ]
+  return {
+    key,
+    mean: Snapshots.bounded(state.mean),
+    late: Snapshots.bounded(state.usualLate),
+    inFlight: Snapshots.bounded(state.usualInFlight),
+    calls: Snapshots.bounded(state.calls),
+    tokens: Snapshots.bounded(state.tokens),
+    ...(control?.mode === Machine.Paced
+      ? {
+          gap: Snapshots.bounded(control.gap),
+          down: Snapshots.bounded(now - control.since),
+          failing: control.failing
+        }
+      : {})
+  }
 }
 
 const restoreState = (

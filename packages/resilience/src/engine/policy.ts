@@ -39,6 +39,7 @@ import * as Permits from "./permits.ts"
 import * as Protect from "./protect.ts"
 import type { Reporter } from "./reporter.ts"
 import { type RetryHost, RetryLoop, type RetrySettings } from "./retry.ts"
+import type { Moment, Sliced } from "./slices.ts"
 import type { Ages } from "./snapshots.ts"
 import type { Select, Summable } from "./sums.ts"
 import { runWithin } from "./timeLimit.ts"
@@ -332,7 +333,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     if (pool !== undefined && attempt.startedAt > pool.freshUntil) engine.permits?.settle(entry)
     const wait =
       adaptive === undefined
-        ? engine.permits?.acquire(entry, attempt, fiber, this.deadline)
+        ? engine.permits?.acquire(entry, attempt, fiber, this.deadline, this.options.tenant)
         : adaptive.acquire(entry, attempt, this.attempts === 1, this.dueOf(adaptive, fiber), fiber)
     if (pool !== undefined && entry.queue.running > pool.peak) pool.peak = entry.queue.running
     if (wait === undefined) return this.start(entry, engine, fiber)
@@ -778,15 +779,15 @@ export class PolicyEngine implements Summable {
     })
   }
 
-  snapshot(now: number): PolicyPartsSnapshot {
+  *snapshot(moment: Moment): Sliced<PolicyPartsSnapshot> {
     const { adaptive, circuits, entries, permits } = this
     // A shared budget is in its own snapshot.
     const budget = this.settings.budget === undefined ? undefined : this.budget
     return {
-      ...(circuits === undefined ? {} : { breaker: circuits.snapshot(entries, now) }),
-      ...(budget === undefined ? {} : { budget: budget.snapshot(now) }),
-      ...(permits === undefined ? {} : { bulkhead: permits.snapshot(entries.values()) }),
-      ...(adaptive === undefined ? {} : { adaptive: adaptive.snapshot(entries.values(), now) })
+      ...(circuits === undefined ? {} : { breaker: yield* circuits.snapshot(entries, moment) }),
+      ...(budget === undefined ? {} : { budget: yield* budget.snapshot(moment) }),
+      ...(permits === undefined ? {} : { bulkhead: yield* permits.snapshot(entries) }),
+      ...(adaptive === undefined ? {} : { adaptive: yield* adaptive.snapshot(entries, moment) })
     }
   }
 

@@ -8,6 +8,7 @@
  */
 import { pace } from "./Pacing.ts"
 import { parameters as p } from "./Parameters.ts"
+import { isOutgrown } from "./Ramp.ts"
 import {
   type Chance,
   type Control,
@@ -99,8 +100,7 @@ export const raise = (self: State, control: Control, now: number): void => {
   else if (control.hit) control.limit += Math.max(1, Math.sqrt(control.limit)) / Math.max(1, control.limit)
   const isUnused =
     now - control.hitAt > Math.max(p.release, p.releaseMeans * need(self)) && self.late < 0.25 * (1 + self.usualLate)
-  const isOutgrown = control.ramping && control.limit > 4 * self.usualInFlight + 16 && control.limit > 2 * self.inFlight
-  if (isUnused || isOutgrown) lift(self, control)
+  if (isUnused || (control.ramping && isOutgrown(control.limit, self.usualInFlight, self.inFlight))) lift(self, control)
 }
 
 /** There is no limit any more. */

@@ -6,6 +6,7 @@
  * of the drawn worlds is 7.6 instead of 3.0, because a long gap outlasts the outage.
  */
 import { parameters as p } from "./Parameters.ts"
+import { firstLimit } from "./Ramp.ts"
 import { type Chance, type Control, controlOf, Limited, type Limits, Paced, perCall, type State } from "./State.ts"
 
 /** Gaps vary by a fifth, so that clients that began together do not probe together. */
@@ -73,7 +74,7 @@ export const recovers = (
   if (control.gap > Math.max(latency, p.exit * perCall(self))) return
   control.mode = Limited
   control.ramping = control.failing
-  control.limit = Math.max(2, p.rampFrom * self.usualInFlight)
+  control.limit = firstLimit(self.usualInFlight)
   control.changedAt = at
   control.hitAt = now
   self.latesInRow = 0
