@@ -13,7 +13,7 @@ import type { AnyFiber } from "../runtime/types.ts"
 import type { Adaptive } from "./adaptive.ts"
 import type { Circuits } from "./circuits.ts"
 import type { Permits } from "./permits.ts"
-import type { Rates } from "./rateLimit.ts"
+import type { Rates } from "./rates.ts"
 
 interface Watcher extends LinkedList.Node<Watcher> {
   readonly fiber: AnyFiber
