@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
-import { Bulkhead, CircuitBreaker, Fallback, Policy, Retry } from "effect-resilience"
+import { Effect, Fiber, Scope } from "effect"
+import { TestClock } from "effect/testing"
+import { Bulkhead, CircuitBreaker, Fallback, Policy, Retry, Shared } from "effect-resilience"
 import type { RunningFiber } from "../../packages/bench/src/baselines/internals.ts"
 import { frames } from "../../packages/bench/src/limits.ts"
 import type { Unavailable } from "../../packages/bench/src/policies/work.ts"
@@ -64,6 +65,28 @@ describe("frames between the caller and the work", () => {
         bulkhead: { maxConcurrent: 1 }
       })
       assert.isAtMost(yield* framesOf(policy.protect(place)), frames.policy)
+    })
+  )
+
+  it.effect("the same as a member of a fleet whose board never answers", () =>
+    Effect.gen(function* () {
+      const board = Shared.Board.of({ name: "none", sync: () => Effect.never, pushes: () => Effect.void })
+      const make = Policy.make("bench", {
+        retry: Retry.backoff(),
+        budget: {},
+        breaker: {},
+        bulkhead: { maxConcurrent: 1 },
+        shared: { breaker: {} }
+      })
+      // Its scope stays open: closing it would wait for the last report.
+      const member = make.pipe(
+        Effect.provideService(Shared.Board, board),
+        Effect.provideService(Scope.Scope, Scope.makeUnsafe()),
+        Effect.forkChild({ startImmediately: true })
+      )
+      const made = yield* member
+      yield* TestClock.adjust("1 second")
+      assert.isAtMost(yield* framesOf((yield* Fiber.join(made)).protect(place)), frames.policy)
     })
   )
 

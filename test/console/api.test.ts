@@ -128,6 +128,7 @@ describe("the state", () => {
       for (const { heardMillis, ...fleet } of before) {
         assert.isBelow(heardMillis ?? Infinity, 2500)
         assert.deepInclude(fleet, { board: "memory", inTouch: true, settingsDiffer: false, open: 0, circuits: [] })
+        assert.isNotEmpty(fleet.member)
       }
       for (const { protect } of Context.get(world.context, Members)) {
         yield* Effect.promise(() => world.run(calls(protect, 6, true)))

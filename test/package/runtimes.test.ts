@@ -1,4 +1,4 @@
-/** Bun and Deno: the core, its timers and the protected HTTP client, on their own runtime and their own `fetch`. */
+/** Bun and Deno: the core, its timers, the protected HTTP client and a board in SQLite, on their own runtime and their own `fetch`. */
 import { execFile } from "node:child_process"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -11,13 +11,14 @@ import { rolldown } from "rolldown"
 
 /** Prints what each part does; the address of a server that answers 503, hangs, and then is well is its argument. */
 const program = `
-import { Effect, Layer } from "effect"
+import { Effect, Logger } from "effect"
 import { FetchHttpClient, HttpClient } from "effect/http"
 import { Bulkhead, CircuitBreaker, Deadline, Policy, Retry, Timeout, Transient, TripPolicy } from "effect-resilience"
 import * as Resilient from "effect-resilience/http/HttpClient"
 import * as Promises from "effect-resilience/promise/Promises"
+import * as Sqlite from "effect-resilience/shared/Sqlite"
 
-const [url] = globalThis.Deno?.args ?? process.argv.slice(2)
+const [url, path] = globalThis.Deno?.args ?? process.argv.slice(2)
 class Busy extends Transient.TaggedError()("Busy", {}) {}
 const tag = (effect) => Effect.match(effect, { onSuccess: String, onFailure: (error) => error._tag })
 
@@ -43,7 +44,18 @@ const inner = Promises.make("inner", { deadline: "1 hour" }, { transient: () => 
 const nested = new Promise((resolve) => {
   outer.run(() => inner.run(() => new Promise(() => {})).catch((error) => resolve(error.policy))).catch(() => {})
 })
+const shared = Policy.make("shared", { breaker: {}, shared: { breaker: {} } })
+const fleet = Effect.gen(function* () {
+  const [here, there] = yield* Effect.all([shared, shared])
+  yield* here.control.isolate({ by: "ann" })
+  yield* Effect.sleep("20 millis").pipe(
+    Effect.andThen(there.stats()),
+    Effect.repeat({ until: ({ circuit }) => circuit._tag === "isolated", times: 100 })
+  )
+  return (yield* there.stats()).circuit._tag
+}).pipe(Effect.scoped, Effect.provide(Logger.layer([])))
 console.log(JSON.stringify({
+  fleet: await Effect.runPromise(Effect.provide(fleet, Sqlite.layer({ path }))),
   ...await Effect.runPromise(Effect.provide(calls, FetchHttpClient.layer)),
   nested: await nested
 }))
@@ -73,7 +85,7 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(folder, { force: true, recursive: true }))
 
-describe("the core and the HTTP client", () => {
+describe("the core, the HTTP client and the board in SQLite", () => {
   for (const [runtime, args] of [
     ["bun", ["run"]],
     ["deno", ["run", "--allow-all", "--no-config"]]
@@ -83,9 +95,15 @@ describe("the core and the HTTP client", () => {
         const server = yield* Faulty.http({
           script: [Faulty.answer({ status: 503 }), Faulty.reset, Faulty.answer({ body: "well" })]
         })
-        const run = promisify(execFile)(resolve("node_modules/.bin", runtime), [...args, file, server.url])
+        const run = promisify(execFile)(resolve("node_modules/.bin", runtime), [
+          ...args,
+          file,
+          server.url,
+          join(folder, `${runtime}.db`)
+        ])
         const { stdout } = yield* Effect.promise(() => run)
         assert.deepStrictEqual(JSON.parse(stdout), {
+          fleet: "isolated",
           timeout: "TimedOut",
           deadline: "DeadlineExceeded",
           retry: "ok",

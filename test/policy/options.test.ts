@@ -16,7 +16,10 @@ const wrong: ReadonlyArray<readonly [options: unknown, text: string]> = [
   [{}, atLeastOne],
   [{ keys: {} }, atLeastOne],
   [{ budget: {} }, atLeastOne],
-  [{ deadline: "1 second", budget: {} }, "Policy p: budget pays for retries and needs retry, got none"],
+  [
+    { deadline: "1 second", budget: {} },
+    "Policy p: budget pays for retries and hedges and needs one of them, got none"
+  ],
   [{ hedge: {}, retry: Retry.backoff() }, "Policy p: hedge beside retry needs budget, which pays for both, got none"],
   [
     { hedge: { after: "p100" } },
@@ -40,7 +43,10 @@ const wrong: ReadonlyArray<readonly [options: unknown, text: string]> = [
   [{ retry: "often" }, 'Policy p: retry must be a Schedule, such as Retry.backoff(), or options with one, got "often"'],
   ...[null, "", Number.NaN, -0, false].flatMap((none): typeof wrong => [
     [{ retry: none }, "Policy p: retry must be a Schedule, such as Retry.backoff(), or options with one, got"],
-    [{ timeout: "1 second", budget: none }, "Policy p: budget pays for retries and needs retry, got none"],
+    [
+      { timeout: "1 second", budget: none },
+      "Policy p: budget pays for retries and hedges and needs one of them, got none"
+    ],
     [{ retry: Retry.backoff(), budget: none }, "Policy.budget p: options must be an object, got"],
     [{ breaker: none }, "Policy.breaker p: options must be an object, got"],
     [{ bulkhead: none }, "Policy.bulkhead p: options must be an object, got"],

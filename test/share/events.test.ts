@@ -83,6 +83,35 @@ describe("events of a policy that shares", () => {
     )
   )
 
+  it.effect("every member tells which of them probes, and on which host", () =>
+    inFleet(
+      Effect.gen(function* () {
+        const on = (witness: string) => {
+          const { bulkhead: _, ...rest } = options
+          return Policy.make("payments", { ...rest, shared: { breaker: { rejoin: "close" }, witness } })
+        }
+        const [prober, ...others] = yield* Effect.all([on("host-a"), on("host-b"), on("host-c")])
+        const heard = yield* listen(prober.events)
+        for (const member of others) yield* fail(member.protect)
+        yield* TestClock.adjust("200 millis")
+        for (const { fleet } of others) assert.isUndefined((yield* fleet)?.circuits[0]?.prober)
+        yield* TestClock.adjust("1200 millis")
+        const call = prober.protect(Effect.sleep("500 millis"))
+        yield* Effect.forkChild(Effect.exit(call), { startImmediately: true })
+        yield* TestClock.adjust("150 millis")
+        const expected = { member: (yield* prober.fleet)?.member ?? "", witness: "host-a" }
+        const [leased] = ofKind(heard, "ProbeLeased")
+        assert.deepStrictEqual(leased?.prober, expected)
+        for (const { fleet } of [prober, ...others]) {
+          const [circuit] = (yield* fleet)?.circuits ?? []
+          assert.deepInclude(circuit, { state: "probing", prober: expected })
+        }
+        yield* TestClock.adjust("500 millis")
+        for (const { fleet } of others) assert.isUndefined((yield* fleet)?.circuits[0]?.prober)
+      })
+    )
+  )
+
   it.effect("permits are given back when others want some", () =>
     inFleet(
       Effect.gen(function* () {

@@ -1,7 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Ref, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { type Event, Policies, Policy, type Rejection, Retry, Shared, Transient, TripPolicy } from "effect-resilience"
+import {
+  type Event,
+  Policies,
+  Policy,
+  type Rejection,
+  Retry,
+  RetryBudget,
+  Shared,
+  Transient,
+  TripPolicy
+} from "effect-resilience"
 import { refusal } from "../support/refusal.ts"
 
 class Down extends Transient.TaggedError<Down>()("Down", {}) {}
@@ -261,6 +271,8 @@ describe("options", () => {
         { breaker: {}, shared: { breaker: { window: "1 hour" } } },
         { breaker: {}, shared: { breaker: { rejoin: "later" } } },
         { breaker: {}, shared: { budget: true } },
+        { retry: Retry.backoff(), budget: {}, shared: { budget: true } },
+        { retry: Retry.backoff(), budget: { minPerSecond: 1, per: "key" }, shared: { budget: true } },
         { breaker: {}, shared: { breakers: {} } }
       ].map(refused),
       [
@@ -269,10 +281,20 @@ describe("options", () => {
         "Policy.shared.breaker p: quorum must be in (0, 1], got 0",
         'Policy.shared.breaker p: window must be a duration from 100 milliseconds to 1 minute, got "1 hour"',
         'Policy.shared.breaker p: rejoin must be "verify" or "close", got "later"',
-        "Policy.shared p: budget needs a budget of the policy's own with minPerSecond above 0, got none",
+        "Policy.shared p: budget needs the budget of the policy, got none",
+        "Policy.shared p: budget needs a budget with minPerSecond above 0, got 0",
+        "Policy.shared p: budget needs one balance for all keys, got one for each key",
         "Policy.shared p: there is no option breakers; there are breaker, budget, bulkhead, witness"
       ]
     )
+  })
+
+  it("refuse to share the floor of a budget that is a service", () => {
+    class Retries extends RetryBudget.Service<Retries>()("Retries", { minPerSecond: 1 }) {}
+    const refused = refusal(() =>
+      Policy.make("p", { retry: Retry.backoff(), budget: Retries, shared: { budget: true } })
+    )
+    assert.strictEqual(refused, "Policy.shared p: budget needs a budget of the policy's own, got the service Retries")
   })
 
   it("require the board, and only if something is shared", () => {

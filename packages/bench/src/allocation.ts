@@ -1,5 +1,5 @@
 // Prints the bytes allocated per call for the limits that CI holds, as one line of JSON. Needs --expose-gc and bytesFlags. With
-// `--telemetry` the layers that listen to events live while it measures.
+// `--telemetry` the layers that listen to events live while it measures; with `--only policy` only that is measured.
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
@@ -42,6 +42,12 @@ const ours = async (
   return leastBytes(candidate, shape)
 }
 
+/** Those that a test compares, each in a process of its own: what V8 inlines depends on what ran before. */
+const alone: Readonly<Record<string, () => Promise<number>>> = {
+  policy: async () => ours(await Stacks.stacks(false)),
+  policyShared: async () => leastBytes(await Stacks.shared(), { inner: Work.sync })
+}
+
 const measure = async (): Promise<Allocations> => {
   const [bare] = Work.bareCandidates
   if (bare === undefined) throw new Error("there is no bare work")
@@ -73,7 +79,9 @@ if (import.meta.main) {
   if (globalThis.gc === undefined) throw new Error("run this with node --expose-gc")
   const withTelemetry = process.argv.includes("--telemetry")
   if (withTelemetry) await Effect.runPromise(startTelemetry)
-  const allocations = await measure()
+  const only = process.argv[process.argv.indexOf("--only") + 1] ?? ""
+  const one = alone[only]
+  const allocations = one === undefined ? await measure() : { [only]: await one() }
   if (withTelemetry && logged === 0) throw new Error("nothing listened")
   process.stdout.write(`${JSON.stringify(allocations)}\n`, () => process.exit(0))
 }

@@ -154,6 +154,14 @@ const bars: ReadonlyArray<Bar> = [
       (rows.overhead(whole.retry) + rows.overhead(whole.breaker) + rows.overhead(whole.bulkhead))
   },
   {
+    measure: "whole Policy that a fleet shares, no board answers; the whole call",
+    against: "the same without sharing",
+    table: "policy-shared",
+    bar: 1.05,
+    unit: "×",
+    figure: (rows) => rows.value(whole.shared) / rows.value(whole.ours)
+  },
+  {
     measure: "heap per key, breaker with a window of ten buckets",
     against: "",
     table: "heap",

@@ -1,4 +1,4 @@
-/** Options that several commands have, and the exit code of the process. */
+/** Options that several commands have. */
 import { homedir } from "node:os"
 import { join } from "node:path"
 import { Flag } from "effect/cli"
@@ -64,6 +64,8 @@ export const integer = (name: string, metavar: string, description: string, min:
       () => `an integer from ${min} to 1000`
     )
   )
+
+export const json = Flag.Boolean("json").pipe(Flag.withDescription("Prints JSON"), Flag.withDefault(false))
 
 const defaultStateDir = (): string => {
   const { RESILIENCE_STATE_DIR: own, XDG_STATE_HOME: state } = process.env

@@ -87,11 +87,19 @@ export const fleetTrouble = ({ board, heardMillis, inTouch, settingsDiffer }: Fl
   return settingsDiffer ? "members have other settings of what is shared" : ""
 }
 
+/** `this process`, `another member`, or its name and where it is. */
+const proberOf = ({ probe, prober }: Fleet["circuits"][number]): string => {
+  if (probe) return "this process"
+  if (prober === undefined) return "another member"
+  const { member, witness } = prober
+  return witness === member ? `member ${member}` : `member ${member} (${witness})`
+}
+
 /** `open, 2 s left · opened by fleet: 10 of 10 calls failed, witnesses 2, bad 2`. */
-export const fleetCircuit = ({ evidence: found, leftMillis, probe, state }: Fleet["circuits"][number]): string => {
-  const who = probe ? "this process probes" : "another member probes"
+export const fleetCircuit = (circuit: Fleet["circuits"][number]): string => {
+  const { evidence: found, leftMillis, state } = circuit
   const why = found === undefined ? undefined : evidence({ evidence: found })
-  return `${state === "open" ? "open" : who}, ${duration(leftMillis)} left${why === undefined ? "" : ` · opened by ${why}`}`
+  return `${state === "open" ? "open" : `${proberOf(circuit)} probes`}, ${duration(leftMillis)} left${why === undefined ? "" : ` · opened by ${why}`}`
 }
 
 /** What the callers of a policy got in the last minute. */

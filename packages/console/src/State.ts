@@ -170,6 +170,8 @@ export interface Minute {
 export interface Fleet {
   /** What keeps the board. */
   readonly board: string
+  /** The name of this process as a member. */
+  readonly member: string
   /** Whether news still binds: a process that is out of touch decides alone. */
   readonly inTouch: boolean
   /** Members in touch with the board, this process included, and those that it has not heard of for some seconds; as last told. */
@@ -189,6 +191,8 @@ export interface Fleet {
     readonly leftMillis: number
     /** Whether this process is the one that probes. */
     readonly probe: boolean
+    /** The member that probes; left out while none does, or if this process was not told. */
+    readonly prober?: Event.Prober
     /** Why the fleet opened it, with the number of witnesses; left out if this process was not told. */
     readonly evidence?: Rejection.Evidence
   }>

@@ -14,6 +14,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as Change from "./Change.ts"
+import * as ConcurrencyLimit from "./ConcurrencyLimit.ts"
 import * as Event from "./Event.ts"
 import { inScope } from "./engine/acquire.ts"
 import { BulkheadCall, BulkheadEngine, type BulkheadSettings } from "./engine/bulkhead.ts"
@@ -32,6 +33,7 @@ import { watch } from "./engine/watchConfig.ts"
 import type * as Rejection from "./Rejection.ts"
 import { EngineKey } from "./runtime/frame.ts"
 import * as Check from "./runtime/options.ts"
+import { read } from "./runtime/read.ts"
 import type * as Stats from "./Stats.ts"
 import type * as Types from "./Types.ts"
 import { defaultKey } from "./Types.ts"
@@ -46,6 +48,7 @@ import { defaultKey } from "./Types.ts"
  * | `maxConcurrent` | an integer >= 1 | required |
  * | `maxQueued` | an integer >= 0 | 0, so no call waits |
  * | `maxWait` | a duration of zero or more | until the deadline |
+ * | `limit` | a `ConcurrencyLimit` | none |
  * | `keys` | see `Types.KeyOptions` | 10,000 keys, 1 hour |
  *
  * @category models
@@ -61,6 +64,11 @@ export interface Options {
    * deadline.
    */
   readonly maxWait?: Duration.Input | undefined
+  /**
+   * A limit below `maxConcurrent` that each key finds out from the latencies of its calls: `ConcurrencyLimit.adaptive`. It is not kept in
+   * snapshots, and does not change live. Default: none.
+   */
+  readonly limit?: ConcurrencyLimit.ConcurrencyLimit | undefined
   /** Limits on the state that is kept per key. */
   readonly keys?: Types.KeyOptions | undefined
 }
@@ -89,6 +97,12 @@ export interface State {
 export interface ProtectOptions {
   /** The key of the permits. Default: `"default"`. */
   readonly key?: string | undefined
+  /**
+   * For whom the call is made, such as a customer. Of the calls of one key and one criticality that wait, tenants take turns, and within
+   * a tenant the order is that of arrival; in a full queue, a tenant with more calls in it loses a place to one with fewer. Calls without
+   * it are those of one more tenant. Default: none.
+   */
+  readonly tenant?: string | undefined
 }
 
 /**
@@ -284,7 +298,7 @@ export interface Bulkhead<R = never> {
    * Returns when a call would get a permit without waiting, for consumers that take work only then. It holds no permit and
    * no place in the queue, and is advice: another call may be first.
    */
-  readonly admitted: (options?: ProtectOptions) => Effect.Effect<void, never, R>
+  readonly admitted: (options?: { readonly key?: string | undefined }) => Effect.Effect<void, never, R>
   /** Returns the running and the waiting calls of a key. */
   readonly state: (key?: string) => Effect.Effect<State, never, R>
   /**
@@ -312,14 +326,14 @@ export interface Bulkhead<R = never> {
 const module = "Bulkhead"
 
 /** The options of one call. */
-const optionNames = ["key"]
+const optionNames = ["key", "tenant"]
 
 /**
  * The settings of permits; the defaults stand here.
  *
  * @internal
  */
-export const resolvePermits = (where: string, options: Omit<Options, "keys">): Permits.BulkheadSettings => {
+export const resolvePermits = (where: string, options: Omit<Options, "keys" | "limit">): Permits.BulkheadSettings => {
   const { maxWait } = options
   const maxQueued = Check.integer(where, "maxQueued", Check.orDefault(options.maxQueued, 0), 0)
   const settings = {
@@ -336,6 +350,8 @@ export const resolvePermits = (where: string, options: Omit<Options, "keys">): P
 /** @internal */
 export const permitOptionNames = ["maxConcurrent", "maxQueued", "maxWait"]
 
+const bulkheadOptionNames = [...permitOptionNames, "limit", "keys"]
+
 /**
  * The settings of a bulkhead.
  *
@@ -343,8 +359,13 @@ export const permitOptionNames = ["maxConcurrent", "maxQueued", "maxWait"]
  */
 export const resolve = (name: string, options: Options): BulkheadSettings => {
   const where = Check.named(module, Check.nonEmpty(module, "name", name))
-  Check.noUnknown(where, options, [...permitOptionNames, "keys"])
-  return { ...resolvePermits(where, options), keys: Keyed.resolve(where, options.keys) }
+  Check.noUnknown(where, options, bulkheadOptionNames)
+  const { limit } = options
+  const isLimit = limit === undefined || typeof read(limit, ConcurrencyLimit.TypeId) === "function"
+  if (!isLimit)
+    Check.invalid(where, "limit", 'a limit such as ConcurrencyLimit.adaptive({ timeout: "1 second" })', limit)
+  const settings = { ...resolvePermits(where, options), keys: Keyed.resolve(where, options.keys) }
+  return limit === undefined ? settings : { ...settings, limit }
 }
 
 /**
@@ -397,7 +418,7 @@ const created = (
       options,
       configured,
       settings,
-      optionNames: [...permitOptionNames, "keys"],
+      optionNames: bulkheadOptionNames,
       toOptions: (values, options) => FromConfig.merge(options, values),
       resolve: (options) => resolve(name, options),
       describe: toJson,
@@ -424,7 +445,7 @@ const makeWith = (name: string, engine: BulkheadEngine, tuned: Tuned): Bulkhead 
       // As above.
     ) as ProtectStream<never>,
     acquire: (options) => {
-      const call = { ...Protecting.defaultOptions, key: Protecting.keyOf(where, "acquire", options) }
+      const call = Protecting.resolve(Check.inside(where, "acquire"), options ?? {}, optionNames)
       return Effect.asVoid(inScope(() => new BulkheadHold(engine, undefined, Effect.void, call)))
     },
     admitted: (options) => engine.admitted(Protecting.keyOf(where, "admitted", options)),

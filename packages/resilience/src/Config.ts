@@ -101,9 +101,10 @@ export const backoff = (path?: Path): Config.Config<Retry.BackoffConfigValues> =
   FromConfig.fromPath(FromConfig.BackoffValues, path)
 
 /**
- * Reads options of a whole policy: `deadline`, `timeout`, and below `retry` those of {@link backoff} with `maxRetryAfter`, `history` and
- * `unprocessedOnly`, below `budget` those of {@link retryBudget}, below `breaker` those of {@link circuitBreaker}, below `bulkhead` those of
- * {@link bulkhead} and below `rateLimit` those of {@link rateLimit}.
+ * Reads options of a whole policy: `mode`, `rollout.percent`, `deadline`, `timeout`, `hedge.after`, `hedge.idempotent` and `adaptive.wait`;
+ * below `retry` those of {@link backoff} with `maxRetryAfter`, `history` and `unprocessedOnly`, below `budget` those of {@link retryBudget},
+ * below `breaker` those of {@link circuitBreaker} below `bulkhead` those of {@link bulkhead}
+ * and below `rateLimit` those of {@link rateLimit}.
  *
  * @category configs
  * @since 0.1.0

@@ -194,7 +194,7 @@ export interface Changed extends Base<"Changed"> {
 }
 
 /**
- * Emitted when an adaptive policy began to limit its calls, lowered the limit, or lifted it. A limit that grows emits nothing.
+ * Emitted when an adaptive policy, or the `limit` of a bulkhead, began to limit its calls, lowered the limit, or lifted it. A limit that grows emits nothing.
  *
  * @category models
  * @since 0.1.0
@@ -238,7 +238,7 @@ export interface BoardFound extends Base<"BoardFound"> {
 }
 
 /**
- * Emitted when a policy was told that its fleet has opened the circuit of a key, whether it has called the key or not.
+ * Emitted when the board says that the fleet has opened the circuit of a key; this process need not have called the key.
  *
  * @category models
  * @since 0.1.0
@@ -251,6 +251,19 @@ export interface FleetOpened extends Base<"FleetOpened"> {
 }
 
 /**
+ * The member of a fleet that holds the lease for its probes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Prober {
+  /** Its name, as in `member` of its own `fleet`: another one each time that the policy is built. */
+  readonly member: string
+  /** The `witness` that was set for it, such as its host; the name of the member if none was. */
+  readonly witness: string
+}
+
+/**
  * Emitted when this process was given the lease for the probe of its fleet: its next call of the key is the probe.
  *
  * @category models
@@ -259,6 +272,8 @@ export interface FleetOpened extends Base<"FleetOpened"> {
 export interface ProbeLeased extends Base<"ProbeLeased"> {
   /** Time until the lease is over. */
   readonly lease: Duration.Duration
+  /** This member, as the others see it in their `fleet`. */
+  readonly prober: Prober
 }
 
 /**

@@ -25,7 +25,7 @@ import type * as RateLimit from "./RateLimit.ts"
 import type * as RetryBudget from "./RetryBudget.ts"
 import * as Broadcast from "./runtime/broadcast.ts"
 import * as Time from "./runtime/clock.ts"
-import { attempt } from "./runtime/read.ts"
+import { attempt, messageOf } from "./runtime/read.ts"
 import type * as Stats from "./Stats.ts"
 import type { RestoreOptions } from "./Types.ts"
 
@@ -432,9 +432,7 @@ export const preview = (
     if (tuned === undefined) return Effect.fail(new Change.UnknownPolicy({ policy: name, ...which }))
     const previewed = Result.try(() => tuned.tuner.preview(values))
     if (Result.isSuccess(previewed)) return Effect.succeed(previewed.success)
-    const error = previewed.failure
-    const problem = error instanceof Error ? error.message : String(error)
-    return Effect.fail(new Change.RefusedCommand({ policy: name, problem }))
+    return Effect.fail(new Change.RefusedCommand({ policy: name, problem: messageOf(previewed.failure) }))
   })
 
 const decodeCommand = Schema.decodeUnknownResult(Change.Command)

@@ -75,7 +75,7 @@ import { defaultKey } from "./Types.ts"
  * | `breaker` | a circuit per key | see `CircuitBreaker.Options` |
  * | `rateLimit` | tokens per key | `limit` and `window` are required |
  * | `bulkhead` | permits per key | `maxConcurrent` is required |
- * | `adaptive` | in place of breaker, bulkhead and budget: a limit, paced probes and priced retries that it finds itself | `{ wait: true }`; needs `timeout` |
+ * | `adaptive` | in place of breaker, bulkhead and budget: it finds the limit, the pace of probes and the price of retries itself | `{ wait: true }`; needs `timeout` |
  * | `timeout` | time for one attempt | |
  * | `mode` | whether calls are enforced, observed or left alone | `"enforce"` |
  * | `rollout` | the share of the traffic that is enforced, the rest is observed | |
@@ -107,7 +107,7 @@ export interface Options {
   /** How many attempts start within a time: each attempt, retries and hedges included, takes a token. */
   readonly rateLimit?: Omit<RateLimit.Options, "keys"> | undefined
   /** How many calls run at once. */
-  readonly bulkhead?: Omit<Bulkhead.Options, "keys"> | undefined
+  readonly bulkhead?: Omit<Bulkhead.Options, "keys" | "limit"> | undefined
   /**
    * In place of a breaker, a bulkhead and a budget: finds out from the latencies and failures of each key how many calls may be in
    * flight, when to send probes only, and what a retry costs. It needs `timeout`, and uses `deadline`.
@@ -152,8 +152,10 @@ export interface Options {
  */
 export interface AdaptiveOptions extends Outcome.Classification {
   /**
-   * Whether a call for which there is no room waits, as long as it can still make it: the newest first. `false` rejects it at once, for
-   * callers that have something better to do, such as a fallback. Default: `true`.
+   * Whether a call for which there is no room waits; the newest call is served first. While calls are paced, and after an outage, it
+   * waits until less time than an answer takes is left before its deadline; under any other limit, for a quarter of the `timeout` at
+   * most. It is rejected at once when the next probe would come too late, or 10,000 calls of its key wait. `false` rejects every such
+   * call at once, for callers that have something better to do, such as a fallback. Default: `true`.
    */
   readonly wait?: boolean | undefined
 }
@@ -229,6 +231,11 @@ export interface ProtectOptions extends Outcome.Classification {
    * hedged. Default: as the `hedge` of the policy says, which is `false` unless set.
    */
   readonly idempotent?: boolean | undefined
+  /**
+   * For whom the call is made, such as a customer. Of the calls that wait for a permit, tenants take turns: see `tenant` of
+   * `Bulkhead.ProtectOptions`. A policy without a `bulkhead` does not read it. Default: none.
+   */
+  readonly tenant?: string | undefined
 }
 
 /**
@@ -443,7 +450,7 @@ export type Sensible<O> = Types.First<
     IsGiven<O, "budget"> extends true
       ? true extends IsGiven<O, "retry"> | IsGiven<O, "hedge">
         ? unknown
-        : "A `budget` pays for retries: give `retry` too, or leave `budget` out"
+        : "A `budget` pays for retries and hedges: give `retry` or `hedge` too, or leave `budget` out"
       : IsGiven<O, "hedge"> extends true
         ? IsGiven<O, "retry"> extends true
           ? IsGiven<O, "adaptive"> extends true
@@ -802,7 +809,7 @@ export interface Policy<P extends Part = never, Rules = {}, R = never> {
   readonly events: Stream.Stream<Event.Event, never, R>
   /** Commands of an operator. */
   readonly control: Control<R>
-  /** Returns the state as data. */
+  /** Returns the state as data; see `CircuitBreaker.snapshot` for what is consistent in it. */
   readonly snapshot: Effect.Effect<Snapshot, never, R>
   /**
    * Restores the state of a snapshot, aged by the wall time since it was taken; see `CircuitBreaker.restore`. Parts that this policy
@@ -952,7 +959,7 @@ const resolve = (name: string, options: Options): PolicySettings => {
     )
   }
   if (budget !== undefined && retry === undefined && hedge === undefined) {
-    throw new RangeError(`${where}: budget pays for retries and needs retry, got none`)
+    throw new RangeError(`${where}: budget pays for retries and hedges and needs one of them, got none`)
   }
   if (hedge !== undefined && retry !== undefined && budget === undefined && adaptive === undefined) {
     throw new RangeError(`${where}: hedge beside retry needs budget, which pays for both, got none`)
@@ -1022,13 +1029,23 @@ const resolveShared = (where: string, options: Options): Shared.Settings | undef
       `${here}: bulkhead needs a timeout or a deadline, so that a call ends before the lease of its permit`
     )
   }
-  if (settings.budget && (budget === undefined || isService(budget) || !(Number(budget.minPerSecond) > 0))) {
-    throw new RangeError(`${here}: budget needs a budget of the policy's own with minPerSecond above 0, got none`)
+  if (settings.budget) refuseBudget(here, budget)
+  return settings
+}
+
+/** The floor of a budget that a fleet can share. */
+const refuseBudget = (here: string, budget: Options["budget"]): void => {
+  if (budget === undefined) throw new RangeError(`${here}: budget needs the budget of the policy, got none`)
+  if (isService(budget)) {
+    throw new RangeError(`${here}: budget needs a budget of the policy's own, got the service ${budget.key}`)
   }
-  if (settings.budget && budget !== undefined && !isService(budget) && budget.per === "key") {
+  const { minPerSecond = 0, per } = budget
+  if (!(minPerSecond > 0)) {
+    throw new RangeError(`${here}: budget needs a budget with minPerSecond above 0, got ${minPerSecond}`)
+  }
+  if (per === "key") {
     throw new RangeError(`${here}: budget needs one balance for all keys, got one for each key`)
   }
-  return settings
 }
 
 /** Creates the policy; a shared budget is found in the context. */
@@ -1130,7 +1147,7 @@ const refuseLive = (where: string, { breaker, retry }: ConfigValues, options: Op
 }
 
 /** The options of one call. */
-const callOptionNames = [...Protecting.callOptionNames, "retry", "idempotent"]
+const callOptionNames = [...Protecting.callOptionNames, "retry", "idempotent", "tenant"]
 
 const readSnapshot = Snapshots.reader(Snapshot)
 
@@ -1153,7 +1170,7 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine, tuned: Tuned): Po
     ) as ProtectStream<P, Rules, never>,
     acquire: (options) => {
       const key = Protecting.keyOf(where, "acquire", options)
-      const call = { classify: undefined, key, retry: false, idempotent: false } as const
+      const call = { ...Protecting.defaultOptions, key, retry: false, idempotent: false } as const
       return Effect.map(
         inScope(() => new PolicyHold(engine, undefined, Effect.void, call)),
         (hold) => permitOf(Check.inside(where, "Permit.fail"), hold)
@@ -1181,7 +1198,7 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine, tuned: Tuned): Po
     ...Snapshots.members(
       Check.inside(where, "restore"),
       readSnapshot,
-      (now) => engine.snapshot(now),
+      (moment) => engine.snapshot(moment),
       (snapshot, at, ages, now, fiber) => engine.restore(at, snapshot, ages, now, fiber)
     )
   }

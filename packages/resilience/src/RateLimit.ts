@@ -393,7 +393,7 @@ const makeWith = (name: string, engine: RateLimitEngine, tuned: Tuned): RateLimi
     ...Snapshots.members(
       Check.inside(where, "restore"),
       readSnapshot,
-      (now) => engine.snapshot(now),
+      (moment) => engine.snapshot(moment),
       (snapshot, _, ages, now) => engine.restore(snapshot, ages, now)
     )
   }

@@ -17,6 +17,7 @@ import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Machine from "./machine/Board.ts"
 import * as Check from "./runtime/options.ts"
+import { messageOf } from "./runtime/read.ts"
 
 /**
  * A board could not be reached, or refused a report.
@@ -28,8 +29,7 @@ export class BoardError extends Data.TaggedError("BoardError")<{
   readonly cause: unknown
 }> {
   override get message(): string {
-    const { cause } = this
-    return `the board did not answer: ${cause instanceof Error ? cause.message : String(cause)}`
+    return `the board did not answer: ${messageOf(this.cause)}`
   }
 }
 
@@ -225,7 +225,7 @@ export const makeMemory = (name: string, elsewhere: (scope: string, push: string
  *   const here = yield* member
  *   const there = yield* member
  *   yield* here.control.isolate({ by: "ann", reason: "INC-7" })
- *   yield* Effect.sleep("20 millis")
+ *   yield* Effect.sleep("200 millis")
  *   return (yield* there.stats()).circuit?._tag
  * })
  * await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(Shared.layerMemory))) // => "isolated"
@@ -244,8 +244,8 @@ export const layerMemory: Layer.Layer<Board> = /* @__PURE__ */ Layer.sync(Board,
 /**
  * What a policy shares with the members of its fleet.
  *
- * **Details** Operators' commands on circuits are shared with `breaker`: `isolate`, `disable`, `enable`, `close` and `reset`, and the
- * undoing of them. `open` and `resize` are not.
+ * **Details** Operators' commands on circuits are shared whatever else is: `isolate`, `disable`, `enable`, `close` and `reset`, and
+ * the undoing of them. `open`, `resize`, `mode` and `set` are not.
  *
  * | option | range | default |
  * |---|---|---|
@@ -258,7 +258,7 @@ export const layerMemory: Layer.Layer<Board> = /* @__PURE__ */ Layer.sync(Board,
  * @since 0.1.0
  */
 export interface Options {
-  /** Shares openings, the probe, and operators' commands. Needs `breaker`. */
+  /** Shares openings and the probe. Needs `breaker`. */
   readonly breaker?: BreakerOptions | undefined
   /** Makes `minPerSecond` of the budget the floor of the whole fleet, in place of one for each process. Needs `budget`. */
   readonly budget?: boolean | undefined
@@ -275,8 +275,9 @@ export interface Options {
  * How a fleet opens and closes the circuits of its members.
  *
  * **Details** The fleet opens a circuit when at least `quorum` of the witnesses that made calls, and at least two, have bad evidence,
- * and either the calls of all members in `window` fail at `threshold` or more, or the circuits of so many witnesses have opened by
- * themselves. One client that sees failures which the others do not see opens its own circuit only.
+ * and either the calls of all members in `window`, at least `minimumCalls`, fail at `threshold` or more, or the circuits of as many
+ * witnesses have opened by themselves. It waits until 200 milliseconds after the first bad evidence, unless `quorum` of all members
+ * have it. One client that sees failures which the others do not see opens its own circuit only.
  *
  * | option | range | default |
  * |---|---|---|
@@ -313,9 +314,9 @@ export interface BreakerOptions {
  * milliseconds for one answer of the board, and is then rejected with `BulkheadFull`, whose reason is `"fleet"`.
  *
  * A permit is given out only if its call ends, by `timeout` or `deadline`, before the lease does: no crash, pause or partition of
- * members lets more than `fleet` calls run. The permits of a member that crashed are free again 3.6 seconds after the timeout. A
- * member out of touch goes on with the share that the board keeps for it, half of `fleet` shared evenly by those that use it, and
- * with `alone` permits if none is kept.
+ * members lets more than `fleet` calls run. The permits of a member that crashed are free again after 102 % of the timeout and 3.6
+ * seconds, but for the share that the board keeps for it, which is free after 30 seconds. A member out of touch goes on with that
+ * share, half of `fleet` shared evenly by those that use it, and with `alone` permits if none is kept.
  *
  * | option | range | default |
  * |---|---|---|

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"
-import type { CircuitState, GiveUpReason } from "./Event.ts"
+import type { CircuitState, GiveUpReason, Prober } from "./Event.ts"
 import type { Evidence, Rejection } from "./Rejection.ts"
 
 /**
@@ -192,7 +192,7 @@ export interface Arms {
 }
 
 /**
- * What the adaptive part of a policy knows of one key, and what it does.
+ * What the adaptive part of a policy, or the `limit` of a bulkhead, knows of one key, and what it does.
  *
  * @category models
  * @since 0.1.0
@@ -303,13 +303,15 @@ export interface Durations {
 export interface Fleet {
   /** What keeps the board. */
   readonly board: string
+  /** The name of this member: another one each time that the policy is built. */
+  readonly member: string
   /** Whether news still binds: a member that is out of touch decides as if it were alone. */
   readonly inTouch: boolean
-  /** The members in touch with the board, this one included, as last told. */
+  /** The members in touch with the board, this one included, by its last answer. */
   readonly members: number
-  /** The members that the board has not heard of for some seconds. */
+  /** The members of which the board has had no report for some seconds. */
   readonly away: number
-  /** The time since the last news; absent before the first. */
+  /** The time since the board's last answer; absent before the first. */
   readonly heard?: Duration.Duration
   /** Whether members have other settings of what is shared, as during a deploy. */
   readonly settingsDiffer: boolean
@@ -318,13 +320,15 @@ export interface Fleet {
     readonly key: string
     /** `"probing"`: one member holds the lease for the probes. */
     readonly state: "closed" | "open" | "probing"
-    /** The time until the opening is over, as last told. */
+    /** The time until the opening is over, by the board's last answer. */
     readonly left: Duration.Duration
     /** Whether this member holds the lease. */
     readonly probe: boolean
+    /** The member that holds the lease; absent while none does, and until this member was told. */
+    readonly prober?: Prober
     /**
      * On what the fleet opened it: `calls` and `failures` of all together, the `witnesses` that made calls and those of them with `bad`
-     * evidence. Absent while it is not open, and when this member was not told.
+     * evidence. Absent while it is not open, and where the board's answer had none.
      */
     readonly evidence?: Evidence
   }>

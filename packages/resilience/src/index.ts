@@ -2,6 +2,7 @@
 export * as Bulkhead from "./Bulkhead.ts"
 export * as Change from "./Change.ts"
 export * as CircuitBreaker from "./CircuitBreaker.ts"
+export * as ConcurrencyLimit from "./ConcurrencyLimit.ts"
 export * as Config from "./Config.ts"
 export * as Deadline from "./Deadline.ts"
 export * as Event from "./Event.ts"

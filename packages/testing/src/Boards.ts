@@ -26,7 +26,7 @@ export class Broken extends Data.TaggedError("Broken")<{
 }
 
 /**
- * A law of boards. It runs in real time, in at most five seconds, and provides nothing: run it with the board under test.
+ * A law of boards. It runs in real time, in at most ten seconds, and provides nothing: run it with the board under test.
  *
  * @category models
  * @since 0.1.0

@@ -17,7 +17,7 @@ const layers: ReadonlyArray<Layer> = [
   {
     name: "values",
     together: "all",
-    modules: ["{Types,Transient,Outcome,Rejection,Change,Event,Shared,Stats,TripPolicy,Rollout}.ts"]
+    modules: ["{Types,Transient,Outcome,Rejection,Change,Event,Shared,Stats,TripPolicy,ConcurrencyLimit,Rollout}.ts"]
   },
   { name: "engine", together: "all", modules: ["engine/**"] },
   { name: "barrel", together: "none", modules: ["index.ts"] },

@@ -1,4 +1,5 @@
-// Mutation testing of the machines (floor 0) with StrykerJS. A machine's name as the argument: that machine alone.
+// Mutation testing of the machines (floor 0) with StrykerJS. A machine's path in `machine/` as the argument, such as `Circuit` or
+// `adaptive/*`: those machines alone.
 import { readFileSync } from "node:fs"
 import { basename } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -30,7 +31,7 @@ const nameOf = (mutant: Mutant): string => {
 }
 
 const mutants = await new Stryker({
-  mutate: [`packages/resilience/src/machine/${process.argv[2] ?? "*"}.ts`],
+  mutate: [`packages/resilience/src/machine/${process.argv[2] ?? "**/*"}.ts`],
   testRunner: "vitest",
   plugins: [fileURLToPath(import.meta.resolve("@stryker-mutator/vitest-runner"))],
   vitest: { configFile: "packages/tools/src/mutate/vitest.config.ts" },

@@ -18,10 +18,14 @@ export interface Package {
   readonly hidden: ReadonlyArray<string>
 }
 
-const describe = (path: string, { exports, name }: Manifest): Package => {
-  const hidden = Object.keys(exports)
+/** Of the `exports` of a package.json. */
+export const hiddenBy = (exports: Readonly<Record<string, unknown>>): ReadonlyArray<string> =>
+  Object.keys(exports)
     .filter((pattern) => exports[pattern] === null)
     .map((pattern) => pattern.replace("./", "").replace(/\*$/, "**"))
+
+const describe = (path: string, { exports, name }: Manifest): Package => {
+  const hidden = hiddenBy(exports)
   const modules = globSync("**/*.ts", { cwd: `${path}/src` })
     .map((file) => file.replaceAll("\\", "/").replace(/\.ts$/, ""))
     // A package without a main module is a command: nothing of it can be imported.

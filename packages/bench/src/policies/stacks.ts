@@ -1,7 +1,9 @@
 /** Everything a dependency needs, at once: retry, breaker, bulkhead and, where it is said, a timeout. */
 import * as cockatiel from "cockatiel"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { pipe } from "effect/Function"
+import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
@@ -19,7 +21,8 @@ const second = 1000
 export const names = {
   ours: "effect-resilience Policy",
   everything: "effect-resilience Policy, with budget and deadline",
-  shared: "effect-resilience Policy, shared",
+  shared: "effect-resilience Policy, shared, no board",
+  inTouch: "effect-resilience Policy, shared, in touch",
   piped: "effect-resilience, single policies piped",
   retry: "effect-resilience, retry alone",
   breaker: "effect-resilience, breaker alone",
@@ -56,20 +59,38 @@ const policies = async (timed: boolean): Promise<{ readonly plain: Protect; read
   return { plain: (work) => plain.protect(work), everything: (work) => everything.protect(work) }
 }
 
-/** The plain policy as a member of a fleet whose board never answers. */
-export const shared = async (): Promise<Candidate> => {
-  const board = Shared.Board.of({ name: "none", sync: () => Effect.never, pushes: () => Effect.void })
-  const scope = Scope.makeUnsafe()
+/** A board that never answers. */
+const silent = Shared.Board.of({ name: "none", sync: () => Effect.never, pushes: () => Effect.void })
+
+const memberOf = async (board: Shared.Board["Service"], named: { readonly name: string; readonly what: string }) => {
   const policy = await made(
     Policy.make("bench shared", { ...parts(), shared: { breaker: {} } }).pipe(
       Effect.provideService(Shared.Board, board),
-      Effect.provideService(Scope.Scope, scope)
+      // It reports as long as the process lives.
+      Effect.provideService(Scope.Scope, Scope.makeUnsafe())
     )
   )
-  return inFiber(
-    { name: names.shared, family: "ours", what: "`Policy.make` with `shared`, and a board that never answers" },
-    (work) => policy.protect(work)
+  return inFiber({ ...named, family: "ours" }, (work) => policy.protect(work))
+}
+
+/** The plain policy as a member of a fleet whose board never answers. */
+export const shared = (): Promise<Candidate> =>
+  memberOf(silent, { name: names.shared, what: "with `shared`, and a board that never answers" })
+
+/** The plain policy alone, and as a member of a fleet whose board never answers, or is in the memory of the process. */
+export const fleets = async (): Promise<ReadonlyArray<Candidate>> => {
+  const { plain } = await policies(false)
+  const memory = await Effect.runPromise(
+    Effect.provideService(Layer.build(Shared.layerMemory), Scope.Scope, Scope.makeUnsafe())
   )
+  return [
+    inFiber({ name: names.ours, family: "ours", what: "`Policy.make` of retry, breaker and bulkhead" }, plain),
+    await shared(),
+    await memberOf(Context.get(memory, Shared.Board), {
+      name: names.inTouch,
+      what: "with `shared`, and a board that answers"
+    })
+  ]
 }
 
 /** The singles that the fused policy must beat. */

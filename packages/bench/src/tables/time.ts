@@ -206,6 +206,13 @@ export const timeTables: ReadonlyArray<TimeTable> = [
     }
   },
   table(
+    "policy-shared",
+    "Whole policy that a fleet shares, synchronous work",
+    "Retry, breaker and bulkhead around a call that succeeds, alone and as a member of a fleet, which reports in the background.",
+    Stacks.fleets,
+    Work.sync
+  ),
+  table(
     "policy-promise",
     "Whole policy without a timeout, work that is a promise",
     "The same around work that waits for one microtask.",

@@ -266,16 +266,17 @@ const mostOfFleet = 20
 
 const fleetOf = (fleet: Stats.Fleet | undefined): Pick<State.Policy, "fleet"> => {
   if (fleet === undefined) return {}
-  const { away, board, circuits, heard, inTouch, members, settingsDiffer } = fleet
-  const open = circuits.flatMap(({ evidence, key, left, probe, state }) =>
-    state === "closed"
-      ? []
-      : [{ key, state, leftMillis: millis(left), probe, ...(evidence === undefined ? {} : { evidence }) }]
-  )
+  const { away, board, circuits, heard, inTouch, member, members, settingsDiffer } = fleet
+  const open = circuits.flatMap(({ evidence, key, left, probe, prober, state }) => {
+    if (state === "closed") return []
+    const known = { ...(prober === undefined ? {} : { prober }), ...(evidence === undefined ? {} : { evidence }) }
+    return [{ key, state, leftMillis: millis(left), probe, ...known }]
+  })
   const heardMillis = heard === undefined ? {} : { heardMillis: millis(heard) }
   return {
     fleet: {
       board,
+      member,
       inTouch,
       members,
       away,

@@ -2,28 +2,26 @@
  * The adaptive part of a policy at run time: the machine with its line of waiting calls, its timers, rejections and events. It stands
  * in the place of the permits, and where it paces calls its key is seen as an open circuit.
  */
-import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
+import { viewOf, whyOf } from "../ConcurrencyLimit.ts"
 import type * as Event from "../Event.ts"
 import * as Machine from "../machine/Adaptive.ts"
 import * as Limit from "../machine/adaptive/Limit.ts"
 import { mostProbes } from "../machine/adaptive/Pacing.ts"
 import * as RetryCost from "../machine/adaptive/RetryCost.ts"
-import { lateAfter, need } from "../machine/adaptive/State.ts"
+import { need } from "../machine/adaptive/State.ts"
 import * as Waiting from "../machine/adaptive/Waiting.ts"
 import * as Circuit from "../machine/Circuit.ts"
-import type { Outcome } from "../Outcome.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
-import * as EffectErrors from "../runtime/effectErrors.ts"
 import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
-import * as Transient from "../Transient.ts"
 import type { Past } from "./counters.ts"
 import type { Reporter } from "./reporter.ts"
+import * as Slices from "./slices.ts"
 import * as Snapshots from "./snapshots.ts"
 import type { Sums } from "./sums.ts"
 
@@ -126,25 +124,6 @@ const stateOf = (cell: AdaptiveCell): AdaptiveState => {
   cell.adaptive ??= new AdaptiveState()
   return cell.adaptive
 }
-
-/** Does the dependency say that it is asked too much? That is no failure of it: it works as fast as it can. */
-const isOverloaded = (error: unknown): boolean =>
-  Rejection.is(error)
-    ? !Rejection.isLocal(error) && (error as Rejection.Rejection)._tag === "BulkheadFull"
-    : Transient.isThrottled(error) || (Transient.isUnprocessed(error) && Transient.retryAfter(error) !== undefined)
-
-/** What the end of an attempt says. `cause` is `undefined` after a success. */
-export const howOf = (outcome: Outcome, cause: Cause.Cause<unknown> | undefined, deadlineHit: boolean): Machine.How => {
-  if (cause === undefined) return outcome === "success" ? "ok" : outcome === "failure" ? "failed" : "unknown"
-  const errors = cause.reasons.flatMap((reason) => (Cause.isFailReason(reason) ? [reason.error] : []))
-  if (!deadlineHit && errors.some(isOverloaded)) return "overloaded"
-  if (outcome === "success") return "ok"
-  const wasEnded = deadlineHit || Cause.hasInterruptsOnly(cause)
-  if (outcome === "ignored") return wasEnded ? "cut" : "unknown"
-  return wasEnded || errors.some(EffectErrors.isTimeout) ? "timeout" : "failed"
-}
-
-const round = (value: number): number => Math.round(value * 100) / 100
 
 export class Adaptive {
   private limits: Machine.Limits
@@ -422,7 +401,7 @@ export class Adaptive {
     const { mode: from } = reported
     const { mode } = control
     if (mode === from && (mode !== Machine.Limited || control.changedAt === reported.changedAt)) return
-    const why = this.whyOf(state, control)
+    const why = whyOf(state, this.limits)
     const pacedFor = this.pacedFor(cell, now)
     const before = reported.limit
     const { since } = reported
@@ -434,7 +413,7 @@ export class Adaptive {
     if (mode === Machine.Paced) this.paced(cell, control, why, now, fiber)
     else {
       if (from === Machine.Paced) this.recovered(cell, pacedFor, now - since, fiber)
-      if (reported.limit !== before) this.limited(cell, reported.limit, before, why, fiber)
+      if (reported.limit !== before) this.reporter.limitChanged(cell.key, reported.limit, before, why, fiber)
     }
   }
 
@@ -483,39 +462,6 @@ export class Adaptive {
       reporter.emit({ _tag: "Transition", policy: reporter.policy, key, at, ...change }, fiber)
     }
     reporter.changed()
-  }
-
-  private limited(
-    { key }: AdaptiveCell,
-    limit: number,
-    before: number,
-    evidence: Rejection.Evidence,
-    fiber: AnyFiber
-  ): void {
-    const { reporter } = this
-    if (!reporter.hasListeners) return
-    const event: Event.LimitChanged = {
-      _tag: "LimitChanged",
-      policy: reporter.policy,
-      key,
-      at: Time.epochMillis(fiber),
-      ...(limit === Infinity ? {} : { limit }),
-      ...(before === Infinity ? {} : { before }),
-      evidence
-    }
-    reporter.emit(event, fiber)
-  }
-
-  private whyOf(state: AdaptiveState, control: Machine.Control): Rejection.Evidence {
-    const { failuresInRow, late, noAnswer } = state
-    const common = { late: round(late), noAnswer: round(noAnswer), mean: Math.round(need(state)) }
-    if (control.mode === Machine.Paced && control.failing) {
-      return { trip: "adaptive.failures", figures: { failures: failuresInRow, ...common } }
-    }
-    return {
-      trip: control.ramping ? "adaptive.ramp" : "adaptive.late",
-      figures: { ...common, lateAfter: Math.round(lateAfter(state, this.limits)) }
-    }
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -601,20 +547,7 @@ export class Adaptive {
 
   view({ adaptive }: AdaptiveCell, now: number): Stats.Adaptive {
     const state = adaptive ?? new AdaptiveState()
-    const { control } = state
-    const mode = Machine.modeOf(state)
-    const isPaced = mode === Machine.Paced && control !== undefined
-    return {
-      state: mode === Machine.Free ? "free" : mode === Machine.Limited ? "limited" : "paced",
-      limit: mode === Machine.Limited && control !== undefined ? Limit.most(control) : undefined,
-      inFlight: state.inFlight,
-      gap: isPaced ? Duration.millis(control.gap) : undefined,
-      nextProbe: isPaced ? Duration.millis(Math.max(0, control.nextAt - now)) : undefined,
-      mean: Number.isNaN(state.mean) ? undefined : Duration.millis(state.mean),
-      lateAfter: Duration.millis(lateAfter(state, this.limits)),
-      late: state.late,
-      why: state.reported?.why
-    }
+    return viewOf(state, this.limits, now, state.reported?.why)
   }
 
   waitingOf({ adaptive }: AdaptiveCell): number {
@@ -633,8 +566,9 @@ export class Adaptive {
   // Snapshots
   // -------------------------------------------------------------------------------------------------------------------
 
-  snapshot(cells: Iterable<AdaptiveCell>, now: number): AdaptiveSnapshot {
-    return { keys: Array.from(cells).flatMap(({ adaptive, key }) => toSnapshot(key, adaptive, now)) }
+  *snapshot(cells: Snapshots.Cells<AdaptiveCell>, moment: Slices.Moment): Slices.Sliced<AdaptiveSnapshot> {
+    const toSnapshot = ({ adaptive, key }: AdaptiveCell) => snapshotOf(key, adaptive, moment.now)
+    return { keys: yield* Slices.collect(cells.values(), cells.size, toSnapshot) }
   }
 
   restore(cells: AdaptiveCells, { keys }: AdaptiveSnapshot, ages: Snapshots.Ages, now: number): void {
@@ -648,26 +582,24 @@ export class Adaptive {
   }
 }
 
-const toSnapshot = (key: string, state: AdaptiveState | undefined, now: number): ReadonlyArray<AdaptiveKeySnapshot> => {
-  if (state === undefined || Number.isNaN(state.mean)) return []
+const snapshotOf = (key: string, state: AdaptiveState | undefined, now: number): AdaptiveKeySnapshot | undefined => {
+  if (state === undefined || Number.isNaN(state.mean)) return undefined
   const { control } = state
-  return [
-    {
-      key,
-      mean: Snapshots.bounded(state.mean),
-      late: Snapshots.bounded(state.usualLate),
-      inFlight: Snapshots.bounded(state.usualInFlight),
-      calls: Snapshots.bounded(state.calls),
-      tokens: Snapshots.bounded(state.tokens),
-      ...(control?.mode === Machine.Paced
-        ? {
-            gap: Snapshots.bounded(control.gap),
-            down: Snapshots.bounded(now - control.since),
-            failing: control.failing
-          }
-        : {})
-    }
-  ]
+  return {
+    key,
+    mean: Snapshots.bounded(state.mean),
+    late: Snapshots.bounded(state.usualLate),
+    inFlight: Snapshots.bounded(state.usualInFlight),
+    calls: Snapshots.bounded(state.calls),
+    tokens: Snapshots.bounded(state.tokens),
+    ...(control?.mode === Machine.Paced
+      ? {
+          gap: Snapshots.bounded(control.gap),
+          down: Snapshots.bounded(now - control.since),
+          failing: control.failing
+        }
+      : {})
+  }
 }
 
 const restoreState = (

@@ -1,5 +1,8 @@
 /** A bulkhead at run time: permits and a queue per key, and the frame of one call. */
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { type ConcurrencyLimit, limiterOf } from "../ConcurrencyLimit.ts"
 import * as Event from "../Event.ts"
 import type * as Rejection from "../Rejection.ts"
 import { Frame, type Service } from "../runtime/frame.ts"
@@ -14,10 +17,13 @@ import { Keyed, type KeySettings } from "./keyed.ts"
 import * as Permits from "./permits.ts"
 import * as Protect from "./protect.ts"
 import { Reporter } from "./reporter.ts"
+import type { Sliced } from "./slices.ts"
 import type { Select, Summable } from "./sums.ts"
 
 export interface BulkheadSettings extends Permits.BulkheadSettings {
   readonly keys: KeySettings
+  /** Absent without a limit that is found out. */
+  readonly limit?: ConcurrencyLimit
 }
 
 class BulkheadCell implements Permits.PermitCell {
@@ -28,6 +34,7 @@ class BulkheadCell implements Permits.PermitCell {
   calls = 0
   /** Nothing until the first rejection. */
   past: Counters.Past | undefined = undefined
+  declare limiter?: Permits.PermitCell["limiter"]
 
   constructor(key: string, queue: Permits.PermitCell["queue"], now: number) {
     this.key = key
@@ -40,6 +47,8 @@ class BulkheadCell implements Permits.PermitCell {
     return this.past
   }
 }
+
+const succeeded = Exit.void
 
 /** One call with one permit. */
 export class BulkheadCall extends Frame<BulkheadEngine, Protect.CallOptions> implements Permits.PermitHolder {
@@ -74,16 +83,22 @@ export class BulkheadCall extends Frame<BulkheadEngine, Protect.CallOptions> imp
 
   enter(fiber: AnyFiber): AnyEffect {
     // `prepare` has just set both.
-    const wait = this.engine!.permits.acquire(this.cell!, this, fiber)
+    const wait = this.engine!.permits.acquire(this.cell!, this, fiber, Infinity, this.options.tenant)
     return wait === undefined ? this.self : Effect.flatMap(wait, () => this.self)
   }
 
-  succeeded(): undefined {
+  succeeded(_: unknown, fiber: AnyFiber): undefined {
+    if (this.cell?.limiter !== undefined) this.ended(succeeded, fiber)
     this.release()
   }
 
-  failed(): undefined {
+  failed(cause: Cause.Cause<unknown>, fiber: AnyFiber): undefined {
+    if (this.cell?.limiter !== undefined) this.ended(Exit.failCause(cause), fiber)
     this.release()
+  }
+
+  protected ended(exit: Exit.Exit<unknown, unknown> | undefined, fiber: AnyFiber): void {
+    if (this.cell !== undefined) this.engine?.permits.ended(this.cell, this, exit, fiber)
   }
 
   protected release(): void {
@@ -100,6 +115,7 @@ export class BulkheadEngine implements Summable {
   readonly permits: Permits.Permits
   readonly cells: Keyed<BulkheadCell>
   readonly reporter: Reporter
+  private readonly limit: ConcurrencyLimit | undefined
   private watch: Watch<BulkheadCell> | undefined
   private readonly evicted = new Counters.Evicted()
   /** Held, so that its alarms work as long as a call may come. */
@@ -108,6 +124,7 @@ export class BulkheadEngine implements Summable {
   constructor(name: string, settings: BulkheadSettings, program: Event.Hub) {
     this.reporter = new Reporter(name, Event.makeHub(), program)
     this.permits = new Permits.Permits(settings, this.reporter)
+    this.limit = settings.limit
     this.watch = undefined
     this.cells = new Keyed<BulkheadCell>(
       settings.keys,
@@ -136,7 +153,9 @@ export class BulkheadEngine implements Summable {
   }
 
   private make(key: string, now: number): BulkheadCell {
-    return new BulkheadCell(key, this.permits.makeQueue(), now)
+    const cell = new BulkheadCell(key, this.permits.makeQueue(), now)
+    if (this.limit !== undefined) cell.limiter = limiterOf(this.limit)
+    return cell
   }
 
   /** Reading the stats of a key neither creates nor keeps it. */
@@ -158,13 +177,14 @@ export class BulkheadEngine implements Summable {
     this.evicted.sum(select)
   }
 
-  private statsOf({ calls, key, past, queue }: BulkheadCell): Stats.Stats {
+  private statsOf({ calls, key, limiter, past, queue }: BulkheadCell): Stats.Stats {
     return Counters.stats(this.reporter.policy, key, {
       running: queue.running,
       waiting: queue.waiting,
       maxConcurrent: queue.limit,
       maxQueued: queue.maxQueued,
-      totals: Counters.totals(calls, 0, past)
+      totals: Counters.totals(calls, 0, past),
+      ...(limiter === undefined ? {} : { adaptive: limiter.view() })
     })
   }
 
@@ -189,8 +209,8 @@ export class BulkheadEngine implements Summable {
     })
   }
 
-  snapshot(): Permits.PermitsSnapshot {
-    return this.permits.snapshot(this.cells.values())
+  snapshot(): Sliced<Permits.PermitsSnapshot> {
+    return this.permits.snapshot(this.cells)
   }
 
   restore(snapshot: Permits.PermitsSnapshot, now: number): void {

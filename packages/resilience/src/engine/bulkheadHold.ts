@@ -1,5 +1,6 @@
 /** A permit of a bulkhead for a scope or a stream. */
 import type * as Cause from "effect/Cause"
+import type { AnyFiber } from "../runtime/types.ts"
 import type { Hold } from "./acquire.ts"
 import { BulkheadCall } from "./bulkhead.ts"
 
@@ -8,11 +9,15 @@ export class BulkheadHold extends BulkheadCall implements Hold {
     return new BulkheadHold(this.engine, this.service, this.self, this.options)
   }
 
-  override succeeded(): undefined {}
+  override succeeded(): undefined {
+    // How long it is held says nothing of the dependency.
+    this.cell?.limiter?.responded(this)
+  }
 
   responded(): void {}
 
-  end(): void {
+  end(_: unknown, fiber: AnyFiber): void {
+    this.ended(undefined, fiber)
     this.release()
   }
 

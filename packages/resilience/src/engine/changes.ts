@@ -11,6 +11,7 @@ import type * as Schema from "effect/Schema"
 import * as Change from "../Change.ts"
 import * as Time from "../runtime/clock.ts"
 import * as Check from "../runtime/options.ts"
+import { messageOf } from "../runtime/read.ts"
 import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 import type { CircuitChanges } from "./circuitChanges.ts"
@@ -25,8 +26,8 @@ export interface Override {
 }
 
 /**
- * A command whose effect is computed from all that are in force of it, so that any one of them can be taken back: the permits, the
- * mode and the settings of a policy.
+ * A command that is computed anew from all its overrides in force, so that any one of them can be undone: permits, mode and settings
+ * of a policy.
  */
 export interface Plug {
   /** Checks values that come as data, and returns them as the record keeps them. Throws a `RangeError`, and changes nothing. */
@@ -591,7 +592,7 @@ export class Desk {
     })
     if (Result.isFailure(done)) {
       const { failure } = done
-      const problem = failure instanceof Error ? failure.message : String(failure)
+      const problem = messageOf(failure)
       const reason = `it no longer fits: ${problem}`.slice(0, Change.longestReason)
       this.recordEnd(change, "undo", { by: "restart", reason }, [], now, fiber)
       return { change, how: "refused", problem }
@@ -668,8 +669,7 @@ export const runCommand = (
       if (key !== undefined && !desks.some((desk) => desk.hasKey(key))) {
         return Effect.fail(new Change.UnknownKey({ policy, key }))
       }
-      const refused = (error: unknown) =>
-        new Change.RefusedCommand({ policy, problem: error instanceof Error ? error.message : String(error) })
+      const refused = (error: unknown) => new Change.RefusedCommand({ policy, problem: messageOf(error) })
       const given: Array<{ readonly desk: Desk; readonly change: Change.Change }> = []
       const done = Result.try(() => {
         // Checked by `millis`: a text may be no duration.

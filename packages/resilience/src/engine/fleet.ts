@@ -207,7 +207,14 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
   }
 
   leased(key: string, lease: number): void {
-    this.emit(() => ({ _tag: "ProbeLeased", ...this.origin, key, lease: Duration.millis(lease) }))
+    const { id: member, witness } = this.member.options
+    this.emit(() => ({
+      _tag: "ProbeLeased",
+      ...this.origin,
+      key,
+      lease: Duration.millis(lease),
+      prober: { member, witness }
+    }))
   }
 
   lowered({ gate, name }: Member.Pool, before: number): void {
@@ -318,16 +325,18 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
     const { age, fleet, inTouch, members } = this.member.summary(now)
     return {
       board: this.board.name,
+      member: this.member.options.id,
       inTouch,
       members,
       away: Math.max(0, fleet - members),
       ...(age === Infinity ? {} : { heard: Duration.millis(age) }),
       settingsDiffer: this.member.differs,
-      circuits: this.member.findings(now).map(({ hasLease, key, left, phase }) => ({
+      circuits: this.member.findings(now).map(({ hasLease, key, left, phase, prober, proberWitness }) => ({
         key,
         state: phases[phase],
         left: Duration.millis(left),
         probe: hasLease,
+        ...(phase === Board.Probing && prober !== "" ? { prober: { member: prober, witness: proberWitness } } : {}),
         ...this.evidenceFor(key)
       })),
       permits: this.member.holdings(now).map((pool) => ({
@@ -351,7 +360,7 @@ const everyKey = "(all)"
 const phases = { [Board.Closed]: "closed", [Board.Open]: "open", [Board.Probing]: "probing" } as const
 
 /** JSON, if it is JSON. */
-const parse = (text: string): unknown => attempt(() => JSON.parse(text), undefined)
+export const parse = (text: string): unknown => attempt(() => JSON.parse(text), undefined)
 
 /**
  * The news, if it comes in time and is news. It does not wait for a board that cannot be interrupted: such a report runs on by

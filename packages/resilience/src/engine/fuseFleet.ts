@@ -2,15 +2,18 @@
  * The member of a shared fuse: on the board a fuse is a circuit with one key. Shorts are its calls, all of them failures, and they are
  * summed over the members; a trip is an opening, which a member may vote for alone; a reset is a command.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Board from "../machine/Board.ts"
 import * as Machine from "../machine/Fuse.ts"
+import { hold } from "../machine/Member.ts"
 import * as Time from "../runtime/clock.ts"
-import { attempt, read } from "../runtime/read.ts"
+import { read } from "../runtime/read.ts"
 import * as Timer from "../runtime/timer.ts"
 import type * as Shared from "../Shared.ts"
-import { answerOf } from "./fleet.ts"
+import type * as Stats from "../Stats.ts"
+import { answerOf, parse } from "./fleet.ts"
 import type { FuseEngine, Teller } from "./fuse.ts"
 
 /** Milliseconds between reports without news; after which a report counts as not answered; between two reports at the least. */
@@ -42,7 +45,10 @@ export class FuseMember implements Teller {
   private rev = 0
   private heardAt = -Infinity
   private sentAt = -Infinity
+  /** The members of the fleet, and those of them that are alive. */
   private members = 0
+  private alive = 0
+  private differs = false
   private generation = 0
   private phase: Board.Phase = Board.Closed
   private openings = 0
@@ -77,13 +83,29 @@ export class FuseMember implements Teller {
   }
 
   readonly reset = (what: What): void => {
-    const stamp = Math.max(0, ...Array.from(this.words.values(), ({ stamp }) => stamp)) + 1
+    const stamp = Board.stampAfter(this.words.values())
     this.words.set(keys[what], { key: keys[what], stamp, by: this.id, say: "reset", who: "", reason: "" })
     if (what === "fuse") {
       this.votes = false
       this.phase = Board.Closed
     }
     this.wake()
+  }
+
+  view(now: number): Stats.Fleet {
+    const age = now - this.heardAt
+    return {
+      board: this.board.name,
+      member: this.id,
+      inTouch: age <= hold,
+      members: this.alive,
+      away: Math.max(0, this.members - this.alive),
+      ...(age === Infinity ? {} : { heard: Duration.millis(age) }),
+      settingsDiffer: this.differs,
+      // What the fleet decides is the state of the fuse.
+      circuits: [],
+      permits: []
+    }
   }
 
   private wake(): void {
@@ -94,11 +116,7 @@ export class FuseMember implements Teller {
   /** Reports until the scope closes. */
   get run(): Effect.Effect<void, never, Scope.Scope> {
     const listen = this.board.pushes(this.scope, (push) => {
-      const from = read(
-        attempt(() => JSON.parse(push) as unknown, undefined),
-        "from"
-      )
-      if (from !== this.id) this.wake()
+      if (read(parse(push), "from") !== this.id) this.wake()
     })
     return Effect.gen({ self: this }, function* () {
       yield* listen
@@ -186,6 +204,8 @@ export class FuseMember implements Teller {
     this.rev = news.rev
     this.acked = report.seq
     this.members = news.fleet
+    this.alive = news.members
+    this.differs = news.differs === 1
     this.heardAt = now
     for (const word of news.words) this.obey(word, isFirst, now)
     for (const finding of news.circuits) if (finding.key === keys.fuse) this.follow(finding, now)
@@ -194,8 +214,7 @@ export class FuseMember implements Teller {
   /** A process that is new is as after every reset that was before it. */
   private obey(word: Board.Word, isFirst: boolean, now: number): void {
     const had = this.words.get(word.key)
-    const isLater = had === undefined || word.stamp > had.stamp || (word.stamp === had.stamp && word.by > had.by)
-    if (!isLater) return
+    if (had !== undefined && !Board.isLater(word, had)) return
     this.words.set(word.key, word)
     if (isFirst) return
     if (word.key === keys.fuse) {

@@ -78,6 +78,9 @@ class Alone implements Decision.Answered {
   }
 }
 
+const endOf = (exit: Exit.Exit<unknown, unknown>): "answered" | "failed" | "cut" =>
+  Exit.isSuccess(exit) ? "answered" : Cause.hasInterruptsOnly(exit.cause) ? "cut" : "failed"
+
 const raceAlone = (alone: Alone, self: AnyEffect, fiber: AnyFiber): AnyEffect => {
   const { settings, state, tokens } = alone
   const startedAt = Time.monotonicMillis(fiber)
@@ -89,14 +92,12 @@ const raceAlone = (alone: Alone, self: AnyEffect, fiber: AnyFiber): AnyEffect =>
   const attempt = (lane: Lane, from: number, isFirst: boolean): AnyEffect =>
     Effect.onExit(lane.scoped(self), (exit) => {
       const now = Time.monotonicMillis(fiber)
-      const isCut = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
-      const released = Exit.isSuccess(exit) && !lane.wins() ? lane.released : undefined
-      if (!isCut || (isFirst && wasLate)) alone.record(now - from, now)
-      if (isFirst && wasLate) {
-        Machine.lateEnded(state)
-        if (!isCut && !Decision.isOvertaken(alone, from)) Machine.tooLate(state)
-      } else if (Exit.isSuccess(exit) && now - from <= delay) Machine.inTime(state)
-      if (Exit.isSuccess(exit)) Decision.answered(alone, from)
+      const how = endOf(exit)
+      const late = isFirst && wasLate
+      const released = how === "answered" && !lane.wins() ? lane.released : undefined
+      if (how !== "cut" || late) alone.record(now - from, now)
+      Machine.ended(state, how, late, Decision.isOvertaken(alone, from), now - from, delay)
+      if (how === "answered") Decision.answered(alone, from)
       return released ?? Effect.void
     })
 

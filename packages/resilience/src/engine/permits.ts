@@ -1,8 +1,11 @@
 /** Permits at run time: the pure queue with its wake-ups, its time limit and its rejections. For bulkheads and policies. */
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import type { Limiter } from "../ConcurrencyLimit.ts"
 import { type Gate, type Pool, patience } from "../machine/Member.ts"
 import * as Queue from "../machine/Queue.ts"
 import * as Rejection from "../Rejection.ts"
+import * as Time from "../runtime/clock.ts"
 import * as Check from "../runtime/options.ts"
 import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
@@ -11,6 +14,8 @@ import type { Past } from "./counters.ts"
 import { CurrentCriticality, criticalities } from "./criticality.ts"
 import * as Deadline from "./deadline.ts"
 import type { Reporter } from "./reporter.ts"
+import * as Slices from "./slices.ts"
+import type * as Snapshots from "./snapshots.ts"
 import type { Sums } from "./sums.ts"
 
 export interface BulkheadSettings {
@@ -36,6 +41,8 @@ export interface PermitCell {
   readonly history: Past
   /** What the fleet leaves to it; set for a policy that shares its permits, and absent otherwise. */
   pool?: Pool | undefined
+  /** The limit that it finds out; set for a bulkhead with one, and absent otherwise. */
+  limiter?: Limiter | undefined
 }
 
 /** The fleet of which the permits are. */
@@ -150,15 +157,23 @@ export class Permits {
     cell: PermitCell,
     holder: PermitHolder,
     fiber: AnyFiber,
-    deadline = Infinity
+    deadline = Infinity,
+    tenant?: string
   ): Effect.Effect<void, Rejection.BulkheadFull | Rejection.CircuitOpen> | undefined {
-    const { queue } = cell
+    const { limiter, queue } = cell
+    if (limiter !== undefined) {
+      limiter.came(Time.monotonicMillis(fiber))
+      this.follow(cell, limiter, fiber)
+    }
     // Of less than half of the permits every class may have one.
-    const rank = queue.waiting === 0 && queue.running < queue.limit * leastShare ? Queue.usual : rankOf(fiber)
+    const isAmple = queue.waiting === 0 && queue.running < Math.min(queue.limit, queue.room) * leastShare
+    const rank = isAmple ? Queue.usual : rankOf(fiber)
     if (Queue.tryAcquire(queue, rank)) {
       holder.held = true
+      limiter?.sent(holder)
       return undefined
     }
+    limiter?.refused()
     const left = Deadline.remaining(fiber, deadline)
     const asks = this.asks(cell)
     // Beyond the queue a call waits for one answer of the board.
@@ -167,15 +182,15 @@ export class Permits {
     const limit = Math.min(longest, left)
     if (limit <= 0) return this.reject(cell, left <= 0 ? "deadline" : "full", fiber)
     const most = asks ? queue.limit : queue.maxQueued
-    if (queue.waiting >= most) this.displace(cell, rank, fiber)
-    holder.waiter = Queue.enqueue(queue, holder, most, rank)
+    if (queue.waiting >= most) this.displace(cell, rank, tenant, fiber)
+    holder.waiter = Queue.enqueue(queue, holder, most, rank, tenant)
     if (holder.waiter === undefined) return this.reject(cell, "full", fiber)
     return this.wait(cell, holder, limit, left < longest ? "deadline" : "wait", fiber)
   }
 
-  /** The queue is full: a less important call loses its place to one of this class. */
-  private displace(cell: PermitCell, rank: number, fiber: AnyFiber): void {
-    const waiter = Queue.displace(cell.queue, rank)
+  /** The queue is full: a less important call loses its place to one of this class, or a call of a tenant with more in it. */
+  private displace(cell: PermitCell, rank: number, tenant: string | undefined, fiber: AnyFiber): void {
+    const waiter = Queue.displace(cell.queue, rank, tenant)
     if (waiter === undefined) return
     const refusal = this.reject(cell, "full", fiber)
     const { wake } = waiter.value
@@ -228,9 +243,10 @@ export class Permits {
     const rejection = Rejection.bulkheadFull({
       policy: this.reporter.policy,
       key: cell.key,
-      reason: reason !== "deadline" && isOfFleet(cell.queue) ? "fleet" : reason,
+      reason: reason !== "deadline" && isOfFleet(cell) ? "fleet" : reason,
       running: cell.queue.running,
-      waiting: cell.queue.waiting
+      waiting: cell.queue.waiting,
+      ...evidenceOf(cell)
     })
     cell.history.BulkheadFull += 1
     this.reporter.rejected(cell.key, rejection, fiber)
@@ -246,6 +262,21 @@ export class Permits {
     } else if (holder.waiter !== undefined) {
       Queue.leave(cell.queue, holder.waiter)
     }
+  }
+
+  /** The work that held a permit has ended, which is released next. Without an exit its end says nothing. */
+  ended(cell: PermitCell, holder: PermitHolder, exit: Exit.Exit<unknown, unknown> | undefined, fiber: AnyFiber): void {
+    const { limiter } = cell
+    if (limiter === undefined || !holder.held) return
+    limiter.ended(holder, exit, Time.monotonicMillis(fiber))
+    this.follow(cell, limiter, fiber)
+  }
+
+  /** Takes over the limit that was found out. */
+  private follow({ key, queue }: PermitCell, limiter: Limiter, fiber: AnyFiber): void {
+    queue.room = Math.min(Queue.unbounded, limiter.room)
+    const changes = limiter.changes()
+    if (changes !== undefined) this.reporter.limitChanged(key, changes.limit, changes.before, limiter.why, fiber)
   }
 
   /** Rejects all waiting calls: each leaves the queue, and fails with a rejection of its own. */
@@ -294,6 +325,7 @@ export class Permits {
     for (const key of limits.keys()) cells.ensure(key, now)
     for (const cell of cells.all()) {
       cell.queue.limit = limits.get(cell.key) ?? this.limit
+      cell.limiter?.stepped(now)
       this.grantWaiting(cell)
     }
   }
@@ -310,12 +342,13 @@ export class Permits {
     this.resize(cells, now)
   }
 
-  snapshot(cells: Iterable<PermitCell>): PermitsSnapshot {
+  *snapshot(cells: Snapshots.Cells<PermitCell>): Slices.Sliced<PermitsSnapshot> {
     const { configured, limit } = this
-    const own = Array.from(cells).filter(({ queue }) => queue.limit !== limit)
     return {
       ...(limit === configured ? {} : { maxConcurrent: limit }),
-      keys: own.map(({ key, queue }) => ({ key, maxConcurrent: queue.limit }))
+      keys: yield* Slices.collect(cells.values(), cells.size, ({ key, queue }) =>
+        queue.limit === limit ? undefined : { key, maxConcurrent: queue.limit }
+      )
     }
   }
 
@@ -341,9 +374,11 @@ export class Permits {
     while (next !== undefined) {
       const holder = next.value
       holder.held = true
+      cell.limiter?.sent(holder)
       holder.wake?.()
       next = Queue.grantNext(cell.queue)
     }
+    if (cell.queue.waiting === 0) cell.limiter?.emptied()
     this.onFree?.(cell)
   }
 
@@ -356,4 +391,12 @@ export class Permits {
 }
 
 /** Does the fleet leave less than the limit of this process admits? */
-const isOfFleet = ({ limit, room, running }: Queue.Queue<PermitHolder>): boolean => running >= room && running < limit
+const isOfFleet = ({ limiter, queue }: PermitCell): boolean =>
+  limiter === undefined && queue.running >= queue.room && queue.running < queue.limit
+
+/** Why there is no permit, if the limit was found out. */
+const evidenceOf = ({ limiter, queue }: PermitCell): { readonly evidence?: Rejection.Evidence } => {
+  if (limiter === undefined || queue.room >= queue.limit) return {}
+  const { figures, trip } = limiter.why
+  return { evidence: { trip, figures: { ...figures, limit: queue.room } } }
+}

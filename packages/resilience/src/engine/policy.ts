@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import { howOf } from "../ConcurrencyLimit.ts"
 import type * as Event from "../Event.ts"
 import * as Circuit from "../machine/Circuit.ts"
 import type { Pool } from "../machine/Member.ts"
@@ -39,6 +40,7 @@ import * as Protect from "./protect.ts"
 import { type RateCell, type RateHolder, type RateSettings, Rates, type RatesSnapshot, viewOf } from "./rates.ts"
 import type { Reporter } from "./reporter.ts"
 import { type RetryHost, RetryLoop, type RetrySettings } from "./retry.ts"
+import type { Moment, Sliced } from "./slices.ts"
 import type { Ages } from "./snapshots.ts"
 import type { Select, Summable } from "./sums.ts"
 import { runWithin } from "./timeLimit.ts"
@@ -351,7 +353,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     if (pool !== undefined && attempt.startedAt > pool.freshUntil) engine.permits?.settle(entry)
     const wait =
       adaptive === undefined
-        ? engine.permits?.acquire(entry, attempt, fiber, this.deadline)
+        ? engine.permits?.acquire(entry, attempt, fiber, this.deadline, this.options.tenant)
         : adaptive.acquire(entry, attempt, this.attempts === 1, this.dueOf(adaptive, fiber), fiber)
     if (pool !== undefined && entry.queue.running > pool.peak) pool.peak = entry.queue.running
     if (wait === undefined) return this.start(entry, engine, fiber)
@@ -499,7 +501,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     const { adaptive, circuits, reporter } = engine
     const now = Time.monotonicMillis(fiber)
     if (adaptive !== undefined) {
-      adaptive.end(entry, attempt, Adaptive.howOf(outcome, cause, attempt.deadlineHit), now, now, fiber)
+      adaptive.end(entry, attempt, howOf(outcome, cause, attempt.deadlineHit), now, now, fiber)
     }
     attempt.running = false
     attempt.deadlineHit = false
@@ -806,16 +808,16 @@ export class PolicyEngine implements Summable {
     })
   }
 
-  snapshot(now: number): PolicyPartsSnapshot {
+  *snapshot(moment: Moment): Sliced<PolicyPartsSnapshot> {
     const { adaptive, circuits, entries, permits, rates } = this
     // A shared budget is in its own snapshot.
     const budget = this.settings.budget === undefined ? undefined : this.budget
     return {
-      ...(circuits === undefined ? {} : { breaker: circuits.snapshot(entries, now) }),
-      ...(budget === undefined ? {} : { budget: budget.snapshot(now) }),
-      ...(permits === undefined ? {} : { bulkhead: permits.snapshot(entries.values()) }),
-      ...(rates === undefined ? {} : { rateLimit: rates.snapshot(entries.values(), now) }),
-      ...(adaptive === undefined ? {} : { adaptive: adaptive.snapshot(entries.values(), now) })
+      ...(circuits === undefined ? {} : { breaker: yield* circuits.snapshot(entries, moment) }),
+      ...(budget === undefined ? {} : { budget: yield* budget.snapshot(moment) }),
+      ...(permits === undefined ? {} : { bulkhead: yield* permits.snapshot(entries) }),
+      ...(rates === undefined ? {} : { rateLimit: yield* rates.snapshot(entries, moment) }),
+      ...(adaptive === undefined ? {} : { adaptive: yield* adaptive.snapshot(entries, moment) })
     }
   }
 

@@ -213,7 +213,7 @@ class SingleAttempt extends PolicyCall {
       classified.outcome !== "failure" &&
       !(settings.retryWhen !== undefined && this.isUnwanted(settings, value))
     const won = isAnswer && lane.wins()
-    this.learn(entry, isAnswer, true, fiber)
+    this.learn(entry, isAnswer ? "answered" : "failed", fiber)
     this.settle(entry, engine, classified, undefined, fiber)
     const released = won || !isAnswer ? undefined : lane.released
     return released && Effect.as(released, value)
@@ -228,7 +228,7 @@ class SingleAttempt extends PolicyCall {
     engine.rates?.release(entry, attempt, fiber)
     const isCut = Cause.hasInterruptsOnly(cause)
     const { wasLate } = this
-    this.learn(entry, false, !isCut, fiber)
+    this.learn(entry, isCut ? "cut" : "failed", fiber)
     if (!attempt.running) {
       engine.adaptive?.end(entry, attempt, "unknown", Number.NaN, Time.monotonicMillis(fiber), fiber)
       return undefined
@@ -243,13 +243,13 @@ class SingleAttempt extends PolicyCall {
     return undefined
   }
 
-  /** What the end of this attempt says about the others: nothing when it was interrupted. */
-  private learn(entry: Entry, succeeded: boolean, byItself: boolean, fiber: AnyFiber): void {
+  /** Ends the attempt as the hedges of its key see it. */
+  private learn(entry: Entry, how: "answered" | "failed" | "cut", fiber: AnyFiber): void {
     const { delay, state } = this.of
-    if (this.wasLate) {
-      this.wasLate = false
-      Machine.lateEnded(state)
-      if (byItself && !Decision.isOvertaken(entry, this.attempt.startedAt)) Machine.tooLate(state)
-    } else if (succeeded && Time.monotonicMillis(fiber) - this.attempt.startedAt <= delay) Machine.inTime(state)
+    const { wasLate } = this
+    const { startedAt } = this.attempt
+    this.wasLate = false
+    const duration = Time.monotonicMillis(fiber) - startedAt
+    Machine.ended(state, how, wasLate, Decision.isOvertaken(entry, startedAt), duration, delay)
   }
 }

@@ -24,6 +24,7 @@ import {
   viewOf
 } from "./rates.ts"
 import { Reporter } from "./reporter.ts"
+import type { Moment, Sliced } from "./slices.ts"
 import type * as Snapshots from "./snapshots.ts"
 import type { Select, Summable } from "./sums.ts"
 
@@ -183,8 +184,8 @@ export class RateLimitEngine implements Summable {
     })
   }
 
-  snapshot(now: number): RatesSnapshot {
-    return this.rates.snapshot(this.cells.values(), now)
+  snapshot(moment: Moment): Sliced<RatesSnapshot> {
+    return this.rates.snapshot(this.cells, moment)
   }
 
   restore(snapshot: RatesSnapshot, ages: Snapshots.Ages, now: number): void {

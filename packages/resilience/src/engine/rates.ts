@@ -10,7 +10,8 @@ import type * as Stats from "../Stats.ts"
 import type * as Counters from "./counters.ts"
 import * as Deadline from "./deadline.ts"
 import type { Reporter } from "./reporter.ts"
-import type * as Snapshots from "./snapshots.ts"
+import * as Slices from "./slices.ts"
+import * as Snapshots from "./snapshots.ts"
 
 export interface RateSettings extends Machine.Limits {
   /** Milliseconds. */
@@ -214,11 +215,13 @@ export class Rates {
     return rate !== undefined && (rate.waiting > 0 || Machine.tokens(rate, now) < rate.limits.burst)
   }
 
-  snapshot(cells: Iterable<RateCell>, now: number): RatesSnapshot {
-    const kept = Array.from(cells).filter((cell) => this.pinned(cell, now))
-    return {
-      keys: kept.flatMap(({ key, rate }) => (rate === undefined ? [] : [{ key, tokens: Machine.tokens(rate, now) }]))
-    }
+  *snapshot(cells: Snapshots.Cells<RateCell>, moment: Slices.Moment): Slices.Sliced<RatesSnapshot> {
+    const keys = yield* Slices.collect(cells.values(), cells.size, (cell) => {
+      const { key, rate } = cell
+      if (rate === undefined || !this.pinned(cell, moment.now)) return undefined
+      return { key, tokens: Snapshots.bounded(Machine.tokens(rate, moment.now)) }
+    })
+    return { keys }
   }
 
   /** Sets the tokens of a snapshot, with those that have come since. */

@@ -52,6 +52,21 @@ export class Reporter {
     this.emit({ _tag: "FailureIgnored", policy: this.policy, key, at: Time.epochMillis(fiber), failure: cause }, fiber)
   }
 
+  /** A limit has begun, was lowered or lifted; `Infinity` is none. */
+  limitChanged(key: string, limit: number, before: number, evidence: Rejection.Evidence, fiber: AnyFiber): void {
+    if (!this.hasListeners) return
+    const event: Event.LimitChanged = {
+      _tag: "LimitChanged",
+      policy: this.policy,
+      key,
+      at: Time.epochMillis(fiber),
+      ...(limit === Infinity ? {} : { limit }),
+      ...(before === Infinity ? {} : { before }),
+      evidence
+    }
+    this.emit(event, fiber)
+  }
+
   timedOut(key: string, after: Duration.Duration, fiber: AnyFiber): void {
     if (!this.hasListeners) return
     this.emit({ _tag: "TimedOut", policy: this.policy, key, at: Time.epochMillis(fiber), after }, fiber)

@@ -1,11 +1,12 @@
 /** The resolved settings of a policy as JSON, for people and tools that read them. */
 import type * as Schema from "effect/Schema"
+import type { TypeId } from "../ConcurrencyLimit.ts"
 import * as Check from "../runtime/options.ts"
 import { has, isObject, read } from "../runtime/read.ts"
 
 /**
- * Durations are in milliseconds. What has no limit (`Infinity`), was not given or is a function is left out. A trip policy is
- * its name with what it was configured with.
+ * Durations are in milliseconds. What has no limit (`Infinity`), was not given or is a function is left out. A trip policy, and a
+ * limit that is found out, is its name with what it was configured with.
  */
 export const toJson = (settings: object): Schema.JsonObject =>
   Object.fromEntries(
@@ -16,6 +17,8 @@ export const toJson = (settings: object): Schema.JsonObject =>
       return json === undefined ? [] : [[field, json]]
     })
   )
+
+const LimitTypeId: typeof TypeId = "~effect-resilience/ConcurrencyLimit"
 
 const valueOf = (value: unknown): Schema.Json | undefined => {
   switch (typeof value) {
@@ -32,13 +35,19 @@ const valueOf = (value: unknown): Schema.Json | undefined => {
 }
 
 const objectOf = (value: object): Schema.Json | undefined => {
-  if (has(value, "trips")) return tripPolicy(value as { readonly name: string; readonly settings?: unknown })
+  if (has(value, "trips") || has(value, LimitTypeId)) return configured(value as Configured)
   if (Check.isSchedule(value)) return "custom"
   if (Array.isArray(value)) return value.map((one) => valueOf(one) ?? null)
   return toJson(value)
 }
 
-const tripPolicy = ({ name, settings }: { readonly name: string; readonly settings?: unknown }): Schema.JsonObject => ({
+/** A trip policy, or a limit. */
+interface Configured {
+  readonly name: string
+  readonly settings?: unknown
+}
+
+const configured = ({ name, settings }: Configured): Schema.JsonObject => ({
   name,
   ...(isObject(settings) ? toJson(settings) : {})
 })

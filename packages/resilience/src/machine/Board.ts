@@ -7,8 +7,11 @@
  * heartbeat. Reports and news hold durations only, never an instant: no two clocks are compared.
  */
 
-/** Part of the scope: members of two versions are two fleets while a deploy lasts. */
-export const version = 2
+/**
+ * Part of the scope: members of two versions are two fleets while a deploy lasts. It grows with every change of what reports, news or
+ * rows hold, so no version reads what another one wrote.
+ */
+export const version = 3
 
 export const Closed = 0
 export const Open = 1
@@ -160,6 +163,9 @@ export interface Finding {
   /** Witnesses with bad evidence, among those with any. */
   readonly bad: number
   readonly seen: number
+  /** The member with the lease for the probes, and its witness; empty when none has it, or it is not known. */
+  readonly prober: string
+  readonly proberWitness: string
 }
 
 export interface CircuitNews extends Finding {
@@ -211,7 +217,8 @@ const findingNumbers = ["generation", "phase", "left", "openings", "suspect", "c
 const commands: ReadonlyArray<unknown> = ["isolate", "disable", "clear", "close", "reset"] satisfies Array<Word["say"]>
 
 const isFinding = (value: unknown): value is Finding =>
-  hasFields(value, findingNumbers, ["key"]) && [Closed, Open, Probing].includes((value as Finding).phase)
+  hasFields(value, findingNumbers, ["key", "prober", "proberWitness"]) &&
+  [Closed, Open, Probing].includes((value as Finding).phase)
 
 const isWord = (value: unknown): value is Word =>
   hasFields(value, ["stamp"], ["key", "by", "say", "who", "reason"]) &&
@@ -234,7 +241,7 @@ export const isNews = (value: unknown): value is News => {
   )
 }
 
-/** The same of what was pushed: the changes, without what is none. */
+/** The lines of a push, checked in the same way: those that are neither a finding nor a command are left out. */
 export const pushesIn = (value: unknown): ReadonlyArray<Push> =>
   Array.isArray(value)
     ? value.filter((one: Partial<Record<"finding" | "word", unknown>>) => isFinding(one?.finding) || isWord(one?.word))
@@ -314,6 +321,7 @@ interface CircuitRow {
   openings: number
   token: number
   prober: string
+  proberWitness: string
   leaseUntil: number
   closedAt: number
   openFor: number
@@ -379,7 +387,12 @@ export const steady = (rows: Rows, wall: number, leap: number): number => {
   return now
 }
 
-const isLater = (a: Word, b: Word): boolean => a.stamp > b.stamp || (a.stamp === b.stamp && a.by > b.by)
+/** The stamp of a command that wins over these. */
+export const stampAfter = (words: Iterable<Word>): number =>
+  Array.from(words).reduce((latest, { stamp }) => Math.max(latest, stamp), 0) + 1
+
+/** Does the command win over the other one? */
+export const isLater = (a: Word, b: Word): boolean => a.stamp > b.stamp || (a.stamp === b.stamp && a.by > b.by)
 
 /**
  * Milliseconds that witnesses have to tell what they see of a key that has become suspect. Only then a quorum of those that have told
@@ -511,6 +524,7 @@ const newCircuit = (): CircuitRow => ({
   openings: 0,
   token: 0,
   prober: "",
+  proberWitness: "",
   leaseUntil: 0,
   closedAt: 0,
   openFor: 0,
@@ -525,16 +539,18 @@ const takeCircuit = (visit: Visit, circuit: CircuitReport): CircuitNews => {
   const stored = read<CircuitRow>(rows, circuitId(circuit.key))
   const row = stored === undefined ? newCircuit() : { ...stored }
   if (!stale) {
-    const before = `${row.generation} ${row.phase} ${row.until} ${row.suspect}`
+    const before = describeCircuit(row)
     changeCircuit(visit, circuit, row)
     rows.set(circuitId(circuit.key), row)
-    if (`${row.generation} ${row.phase} ${row.until} ${row.suspect}` !== before) {
-      visit.push.push({ finding: findingOf(visit, circuit.key, row) })
-    }
+    if (describeCircuit(row) !== before) visit.push.push({ finding: findingOf(visit, circuit.key, row) })
   }
   const token = row.phase === Probing && row.prober === report.member ? row.token : 0
   return { ...findingOf(visit, circuit.key, row), token }
 }
+
+/** What the other members are told of a circuit when it changes. */
+const describeCircuit = ({ generation, phase, prober, suspect, until }: CircuitRow): string =>
+  `${generation} ${phase} ${until} ${suspect} ${prober}`
 
 const changeCircuit = (visit: Visit, circuit: CircuitReport, row: CircuitRow): void => {
   const { now, report, rows } = visit
@@ -559,6 +575,7 @@ const changeCircuit = (visit: Visit, circuit: CircuitReport, row: CircuitRow): v
   else if (row.phase === Open && now >= row.until && circuit.wants === 1 && !report.leaving) {
     row.phase = Probing
     row.prober = report.member
+    row.proberWitness = report.witness
     row.token = Math.max(row.token + 1, Math.floor(now))
     row.leaseUntil = now + settings.probeLease
   }
@@ -576,6 +593,7 @@ const adopt = (
   row.openings = openings
   row.token = 0
   row.prober = ""
+  row.proberWitness = ""
   // Which member probes is not known, so its lease is kept.
   row.leaseUntil = phase === Probing ? now + left : 0
   markOpen(rows, key, phase)
@@ -588,6 +606,7 @@ const enter = ({ now, rows }: Visit, key: string, row: CircuitRow, phase: Phase)
   row.since = now
   row.token = 0
   row.prober = ""
+  row.proberWitness = ""
   row.leaseUntil = 0
   row.suspect = 0
   for (const [id] of rows.scan(evidencePrefix(key))) rows.delete(id)
@@ -611,6 +630,7 @@ const open = (visit: Visit, key: string, row: CircuitRow, openFor: number): void
 const freeProbe = (row: CircuitRow, until: number): void => {
   row.phase = Open
   row.prober = ""
+  row.proberWitness = ""
   row.until = until
   row.leaseUntil = 0
 }
@@ -674,10 +694,10 @@ const tally = ({ now, report, rows }: Visit, key: string): Sums & { readonly vot
 }
 
 const findingOf = (visit: Visit, key: string, row: CircuitRow): Finding => {
-  const { generation, openings, phase, suspect } = row
+  const { generation, openings, phase, prober, proberWitness, suspect } = row
   const { bad, calls, failures, seen } = phase === Closed ? tally(visit, key) : row.last
   const left = phase === Closed ? 0 : Math.max(0, Math.max(row.until, row.leaseUntil) - visit.now)
-  return { key, generation, phase, left, openings, suspect, calls, failures, bad, seen }
+  return { key, generation, phase, left, openings, suspect, calls, failures, bad, seen, prober, proberWitness }
 }
 
 /** The most openings that a new member is told at once. */

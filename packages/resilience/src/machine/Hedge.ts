@@ -103,19 +103,22 @@ export const becameLate = (self: Hedge): void => {
   self.late += 1
 }
 
-/** A late attempt has ended. */
-export const lateEnded = (self: Hedge): void => {
-  self.late -= 1
-}
-
-/** An attempt has succeeded in time. */
-export const inTime = (self: Hedge): void => {
-  self.endedLate = false
-}
-
-/** An attempt that was late, and that none has overtaken, has ended by itself. */
-export const tooLate = (self: Hedge): void => {
-  self.endedLate = true
+/**
+ * An attempt has ended after `duration` milliseconds: `answered` as its caller wants it, `failed`, or `cut` by someone else. `delay` is
+ * that of its call. What was cut says nothing of the others.
+ */
+export const ended = (
+  self: Hedge,
+  how: "answered" | "failed" | "cut",
+  wasLate: boolean,
+  overtaken: boolean,
+  duration: number,
+  delay: number
+): void => {
+  if (wasLate) {
+    self.late -= 1
+    if (how !== "cut" && !overtaken) self.endedLate = true
+  } else if (how === "answered" && duration <= delay) self.endedLate = false
 }
 
 /** A hedge has won, or not. */

@@ -87,10 +87,14 @@ export interface Local<C extends Circuit.Circuit<unknown>> {
 /** What a member knows of one key beside its circuit. */
 export class Link<C extends Circuit.Circuit<unknown>> {
   readonly key: string
+  /** Milliseconds of the window of evidence, and of one step of it. */
+  readonly window: number
   /** Nothing while the fleet has told of a key that this member has not called. */
   circuit: C | undefined
   /** Calls and failures of the present step of the window and of the one before it. */
   tick = 0
+  /** When the present step is over. */
+  stepEnds = 0
   calls = 0
   failures = 0
   callsBefore = 0
@@ -102,6 +106,9 @@ export class Link<C extends Circuit.Circuit<unknown>> {
   /** When the fleet's opening is over, as last told. */
   until = 0
   openings = 0
+  /** The member with the lease for the probes, and its witness; empty when that is not known. */
+  prober = ""
+  proberWitness = ""
   suspect = false
   token = 0
   tokenUsed = false
@@ -116,19 +123,29 @@ export class Link<C extends Circuit.Circuit<unknown>> {
   dirty = false
   results: ReadonlyArray<NonNullable<Board.CircuitReport["result"]>> = []
 
-  constructor(key: string, circuit: C | undefined) {
+  constructor(key: string, window: number, circuit: C | undefined) {
     this.key = key
+    this.window = window
     this.circuit = circuit
   }
 
-  /** Moves the window on. */
-  advance(tick: number): void {
+  /** A call of this generation ended, and was not ignored. It is on the path of every call: a comparison and a sum. */
+  count(now: number): void {
+    if (now >= this.stepEnds) this.advance(now)
+    this.calls += 1
+  }
+
+  /** Moves the window on to the step of `now`. */
+  advance(now: number): void {
+    const { window } = this
+    const tick = Math.floor(now / window)
     const isNext = tick === this.tick + 1
     this.callsBefore = isNext ? this.calls : 0
     this.failuresBefore = isNext ? this.failures : 0
     this.calls = 0
     this.failures = 0
     this.tick = tick
+    this.stepEnds = (tick + 1) * window
   }
 
   forget(): void {
@@ -235,6 +252,9 @@ export interface Found {
   /** Milliseconds until the opening is over. */
   readonly left: number
   readonly hasLease: boolean
+  /** The member with the lease for the probes, and its witness; empty when none has it, or it is not known. */
+  readonly prober: string
+  readonly proberWitness: string
 }
 
 export interface Summary {
@@ -258,7 +278,6 @@ export class Member<C extends Circuit.Circuit<unknown>> {
   /** Milliseconds for which a call may hold a permit. */
   private longest = Infinity
   private readonly words = new Map<string, Kept>()
-  private readonly perTick: number
   private inc = ""
   private rev = 0
   private seq = 0
@@ -275,7 +294,6 @@ export class Member<C extends Circuit.Circuit<unknown>> {
   constructor(options: Options, local: Local<C>) {
     this.options = options
     this.local = local
-    this.perTick = 1 / options.settings.window
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -284,7 +302,7 @@ export class Member<C extends Circuit.Circuit<unknown>> {
 
   /** The link of a circuit that was created. */
   link(key: string, circuit: C, now: number): Link<C> {
-    const link = this.links.get(key) ?? new Link<C>(key, circuit)
+    const link = this.links.get(key) ?? new Link<C>(key, this.options.settings.window, circuit)
     this.links.set(key, link)
     link.circuit = circuit
     const opening = circuit.phase === Circuit.Closed ? this.opening(key, now) : undefined
@@ -355,9 +373,7 @@ export class Member<C extends Circuit.Circuit<unknown>> {
 
   /** A call of this generation ended, and was not ignored. */
   count(link: Link<C>, failed: boolean, now: number): void {
-    const tick = Math.floor(now * this.perTick)
-    if (tick > link.tick) link.advance(tick)
-    link.calls += 1
+    link.count(now)
     if (failed) this.failed(link)
   }
 
@@ -425,7 +441,7 @@ export class Member<C extends Circuit.Circuit<unknown>> {
 
   /** An operator's command that was carried out here; `"*"` is every key. `duration` is in milliseconds. */
   said(key: string, say: Board.Word["say"], { duration, reason, who }: Author, now: number): void {
-    const stamp = Math.max(0, ...Array.from(this.words.values(), ({ word }) => word.stamp)) + 1
+    const stamp = Board.stampAfter(Array.from(this.words.values(), ({ word }) => word))
     const word = { key, stamp, by: this.options.id, say, who, reason }
     this.keep(duration === undefined ? word : { ...word, left: duration }, now, true)
     // As a later generation: an answer that is on its way must not open a circuit again.
@@ -583,11 +599,13 @@ export class Member<C extends Circuit.Circuit<unknown>> {
 
   /** What the fleet has found out, of each key about which there is something to say. */
   findings(now: number): ReadonlyArray<Found> {
-    return Array.from(this.active, ({ key, phase, token, until }) => ({
+    return Array.from(this.active, ({ key, phase, prober, proberWitness, token, until }) => ({
       key,
       phase,
       left: phase === Board.Closed ? 0 : Math.max(0, until - now),
-      hasLease: token !== 0
+      hasLease: token !== 0,
+      prober,
+      proberWitness
     }))
   }
 
@@ -707,23 +725,35 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     const { probeLease, window } = this.options.settings
     const isUnused = link.token !== 0 && !link.tokenUsed && now - link.tokenAt > probeLease / 4
     if (isUnused) this.giveBack(link, now)
-    const tick = Math.floor(now * this.perTick)
-    if (tick > link.tick) link.advance(tick)
+    if (now >= link.stepEnds) link.advance(now)
     // The part of the step before this one that the window still covers.
-    const part = 1 - (now - link.tick * window) / window
+    const part = Math.min(1, (link.stepEnds - now) / window)
     return {
       key: link.key,
       calls: link.calls + Math.round(link.callsBefore * part),
       failures: link.failures + Math.round(link.failuresBefore * part),
       vote: link.own ? 1 : 0,
       wants: link.wants && !isUnused ? 1 : 0,
-      openFor: this.local.openFor(link.openings + 1),
+      openFor: this.fleetOpenFor(link.openings + 1),
       generation: link.generation,
       phase: link.phase,
       left: Math.max(0, link.until - now),
       openings: link.openings,
       ...(link.results[0] === undefined ? {} : { result: link.results[0] })
     }
+  }
+
+  /**
+   * Milliseconds of the n-th opening in a row of the fleet. Alone, n members probe at n moments, and the end of an outage is found by
+   * each after half an open time on average. A fleet has one moment for all of them: with the same open time they are late together in
+   * half of the outages. So what the open time has grown by is divided by the root of the number of members. The fleet makes fewer
+   * probes than its members would alone, and finds the end of an outage sooner.
+   */
+  private fleetOpenFor(openings: number): number {
+    const grown = this.local.openFor(openings)
+    if (openings === 1 || this.members <= 1) return grown
+    const first = this.local.openFor(1)
+    return grown <= first ? grown : first + (grown - first) / Math.sqrt(this.members)
   }
 
   private bucketReport(bucket: Bucket): Board.BucketReport {
@@ -807,7 +837,7 @@ export class Member<C extends Circuit.Circuit<unknown>> {
   private linkOf({ key, phase }: Board.Finding): Link<C> | undefined {
     const link = this.links.get(key)
     if (link !== undefined || phase === Board.Closed || this.active.size >= mostUnmet) return link
-    const unmet = new Link<C>(key, undefined)
+    const unmet = new Link<C>(key, this.options.settings.window, undefined)
     this.links.set(key, unmet)
     this.active.add(unmet)
     return unmet
@@ -870,6 +900,8 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     link.generation = one.generation
     link.phase = one.phase
     link.openings = one.openings
+    link.prober = one.prober
+    link.proberWitness = one.proberWitness
     link.until = now + Math.min(one.left, longestOpening)
     if (isLater) {
       link.results = link.results.filter(({ generation }) => generation >= one.generation)
@@ -924,18 +956,20 @@ export class Member<C extends Circuit.Circuit<unknown>> {
 
   private learn(word: Board.Word, now: number): void {
     const had = this.words.get(word.key)
-    if (had !== undefined && !isLater(word, had.word)) return
+    if (had !== undefined && !Board.isLater(word, had.word)) return
     this.keep(word, now, false)
     if (closes(word)) this.endOpenings(word.key)
     const all = this.words.get(Board.everyKey)?.word
     if (word.key !== Board.everyKey) {
-      if (all === undefined || isLater(word, all)) this.local.obey(word, now)
+      if (all === undefined || Board.isLater(word, all)) this.local.obey(word, now)
       return
     }
     this.local.obey(word, now)
     // What was commanded for single keys after it still holds.
-    const later = Array.from(this.words.values()).filter((other) => other.until > now && isLater(other.word, word))
-    for (const other of later.sort((a, b) => (isLater(a.word, b.word) ? 1 : -1))) {
+    const later = Array.from(this.words.values()).filter(
+      (other) => other.until > now && Board.isLater(other.word, word)
+    )
+    for (const other of later.sort((a, b) => (Board.isLater(a.word, b.word) ? 1 : -1))) {
       const left = other.until === Infinity ? {} : { left: other.until - now }
       this.local.obey({ ...other.word, ...left }, now)
     }
@@ -947,6 +981,12 @@ const isPressing = <C extends Circuit.Circuit<unknown>>({ dirty, results, token,
 
 const closes = ({ say }: Pick<Board.Word, "say">): boolean => say === "close" || say === "reset"
 
-const isLater = (a: Board.Word, b: Board.Word): boolean => a.stamp > b.stamp || (a.stamp === b.stamp && a.by > b.by)
-
-const unknownFinding = { suspect: 0, calls: 0, failures: 0, bad: 0, seen: 0 } as const
+const unknownFinding = {
+  suspect: 0,
+  calls: 0,
+  failures: 0,
+  bad: 0,
+  seen: 0,
+  prober: "",
+  proberWitness: ""
+} as const

@@ -1,8 +1,8 @@
 /**
  * Keeps the board of a fleet in a SQLite file, which all processes of one machine open: no server, nothing to install.
  *
- * It uses `node:sqlite`, which Node has from 22.13 on without a flag. Where there is none, or the file cannot be used, the policies
- * are as good as alone.
+ * It uses `node:sqlite`, which Node has from 22.13 on without a flag, and which Bun and Deno have too. Where there is none, or the
+ * file cannot be used, the policies are as good as alone.
  *
  * @since 0.1.0
  */

@@ -8,6 +8,7 @@
  */
 import { pace } from "./Pacing.ts"
 import { parameters as p } from "./Parameters.ts"
+import { isOutgrown } from "./Ramp.ts"
 import {
   type Chance,
   type Control,
@@ -78,7 +79,8 @@ const lower = (self: State, limits: Limits, now: number, latency: number, chance
     control.limit = Math.max(1, self.usualInFlight + 2 * Math.sqrt(self.usualInFlight))
   } else {
     control.limit = Math.min(control.limit, self.inFlight + 1) * p.lower
-    if (control.limit < 0.9) {
+    if (limits.paces === false) control.limit = Math.max(1, control.limit)
+    else if (control.limit < 0.9) {
       self.lastLate = true
       pace(self, limits, now, Math.max(latency, perCall(self)), now, chance)
     }
@@ -98,8 +100,7 @@ export const raise = (self: State, control: Control, now: number): void => {
   else if (control.hit) control.limit += Math.max(1, Math.sqrt(control.limit)) / Math.max(1, control.limit)
   const isUnused =
     now - control.hitAt > Math.max(p.release, p.releaseMeans * need(self)) && self.late < 0.25 * (1 + self.usualLate)
-  const isOutgrown = control.ramping && control.limit > 4 * self.usualInFlight + 16 && control.limit > 2 * self.inFlight
-  if (isUnused || isOutgrown) lift(self, control)
+  if (isUnused || (control.ramping && isOutgrown(control.limit, self.usualInFlight, self.inFlight))) lift(self, control)
 }
 
 /** There is no limit any more. */
@@ -117,7 +118,7 @@ export const lift = (self: State, control: Control): void => {
  */
 export const unstick = (self: State, limits: Limits, now: number, late: number, chance: Chance): void => {
   const { control } = self
-  if (control === undefined || control.mode !== Limited || hasRoom(self, control)) return
+  if (limits.paces === false || control === undefined || control.mode !== Limited || hasRoom(self, control)) return
   self.lastLate = true
   pace(self, limits, now, Math.max(late, perCall(self)), now, chance)
 }

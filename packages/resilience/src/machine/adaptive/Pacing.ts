@@ -6,6 +6,7 @@
  * of the drawn worlds is 7.6 instead of 3.0, because a long gap outlasts the outage.
  */
 import { parameters as p } from "./Parameters.ts"
+import { firstLimit } from "./Ramp.ts"
 import { type Chance, type Control, controlOf, Limited, type Limits, Paced, perCall, type State } from "./State.ts"
 
 /** Gaps vary by a fifth, so that clients that began together do not probe together. */
@@ -41,7 +42,7 @@ export const pace = (self: State, limits: Limits, now: number, gap: number, sinc
 
 /** Paces after ten failures in a row that took half a second: nothing else is sent, so that nothing else is lost. */
 export const afterFailure = (self: State, limits: Limits, now: number, chance: Chance): void => {
-  if (self.failuresInRow < p.failures || now - self.failingSince < p.lasting) return
+  if (limits.paces === false || self.failuresInRow < p.failures || now - self.failingSince < p.lasting) return
   pace(self, limits, now, Infinity, self.failingSince, chance)
 }
 
@@ -73,7 +74,7 @@ export const recovers = (
   if (control.gap > Math.max(latency, p.exit * perCall(self))) return
   control.mode = Limited
   control.ramping = control.failing
-  control.limit = Math.max(2, p.rampFrom * self.usualInFlight)
+  control.limit = firstLimit(self.usualInFlight)
   control.changedAt = at
   control.hitAt = now
   self.latesInRow = 0

@@ -19,6 +19,8 @@ export interface Limits {
   readonly timeout: number
   /** The limit of a call, or what stands for it. */
   readonly deadline: number
+  /** `false` for a limit alone: it never falls below one call, and calls are never paced. */
+  readonly paces?: false
 }
 
 /** A source of random numbers in [0, 1): Effect's `Random` is one. */

@@ -122,12 +122,12 @@ local function readRow(key)
   local found = call("HMGET", P .. "c:" .. key, unpack(fields))
   local row = { exists = found[1] ~= false }
   for i, name in ipairs(fields) do row[name] = num(found[i]) end
-  local rest = call("HMGET", P .. "c:" .. key, "prober", "last")
-  row.prober, row.last = rest[1] or "", rest[2] or "[0,0,0,0]"
+  local rest = call("HMGET", P .. "c:" .. key, "prober", "last", "proberWitness")
+  row.prober, row.last, row.proberWitness = rest[1] or "", rest[2] or "[0,0,0,0]", rest[3] or ""
   return row
 end
 local function writeRow(key, row)
-  local args = { "prober", row.prober, "last", row.last }
+  local args = { "prober", row.prober, "proberWitness", row.proberWitness, "last", row.last }
   for _, name in ipairs(fields) do
     args[#args + 1] = name
     args[#args + 1] = text(row[name])
@@ -141,7 +141,7 @@ local function findingOf(key, row)
   local sum = row.phase == 0 and { row.calls, row.failures, row.bad, row.seen } or cjson.decode(row.last)
   local left = row.phase == 0 and 0 or max(0, max(row["until"], row.leaseUntil) - now)
   return { key = key, generation = row.generation, phase = row.phase, left = left, openings = row.openings, suspect = row.suspect,
-    calls = sum[1], failures = sum[2], bad = sum[3], seen = sum[4] }
+    calls = sum[1], failures = sum[2], bad = sum[3], seen = sum[4], prober = row.prober, proberWitness = row.proberWitness }
 end
 
 -- changeCircuit
@@ -154,7 +154,7 @@ local function change(c, row)
     row.phase = phase
     row.generation = max(row.generation + 1, floor(now))
     row.since = now
-    row.token, row.prober, row.leaseUntil, row.suspect = 0, "", 0, 0
+    row.token, row.prober, row.proberWitness, row.leaseUntil, row.suspect = 0, "", "", 0, 0
     row.calls, row.failures, row.bad, row.votes, row.seen = 0, 0, 0, 0, 0
     call("DEL", P .. "s:" .. key, P .. "z:" .. key, P .. "w:" .. key)
     markOpen()
@@ -167,13 +167,13 @@ local function change(c, row)
     row["until"] = now + c.openFor
   end
   local function free(till)
-    row.phase, row.prober, row["until"], row.leaseUntil = 1, "", till, 0
+    row.phase, row.prober, row.proberWitness, row["until"], row.leaseUntil = 1, "", "", till, 0
   end
   -- adopt
   if c.generation > row.generation and r.age <= s.adopt then
     row.generation, row.phase, row.openings = c.generation, c.phase, c.openings
     row["until"] = c.phase == 2 and now or now + c.left
-    row.token, row.prober, row.leaseUntil = 0, "", c.phase == 2 and now + c.left or 0
+    row.token, row.prober, row.proberWitness, row.leaseUntil = 0, "", "", c.phase == 2 and now + c.left or 0
     markOpen()
   end
   for _, name in ipairs({ key, "*" }) do
@@ -219,7 +219,7 @@ local function change(c, row)
       open()
     end
   elseif row.phase == 1 and now >= row["until"] and c.wants == 1 and not r.leaving then
-    row.phase, row.prober = 2, member
+    row.phase, row.prober, row.proberWitness = 2, member, r.witness
     row.token = max(row.token + 1, floor(now))
     row.leaseUntil = now + s.probeLease
   end
@@ -230,10 +230,10 @@ local circuits, told = {}, {}
 for _, c in ipairs(r.circuits) do
   local row = readRow(c.key)
   if not stale then
-    local generation, phase, till, suspect = row.generation, row.phase, row["until"], row.suspect
+    local generation, phase, till, suspect, prober = row.generation, row.phase, row["until"], row.suspect, row.prober
     change(c, row)
     row.exists = true
-    if generation ~= row.generation or phase ~= row.phase or till ~= row["until"] or suspect ~= row.suspect then
+    if generation ~= row.generation or phase ~= row.phase or till ~= row["until"] or suspect ~= row.suspect or prober ~= row.prober then
       push[#push + 1] = { finding = findingOf(c.key, row) }
     end
   end
