@@ -8,6 +8,7 @@ import * as TestClock from "effect/testing/TestClock"
 import {
   Bulkhead,
   CircuitBreaker,
+  Fuse,
   Policy,
   Retry,
   RetryBudget,
@@ -82,6 +83,7 @@ const everyKind = Effect.gen(function* () {
   yield* keep(Bulkhead.make("h", { maxConcurrent: 1 }))
   yield* keep(RetryBudget.make("r", {}))
   yield* keep(StaleFallback.make("s", { maxAge: "1 hour" }))
+  yield* keep(Fuse.make("z", { shorts: 3 }))
 })
 
 const inFleet = <A, E>(self: Effect.Effect<A, E, Shared.Board | Scope.Scope>) =>

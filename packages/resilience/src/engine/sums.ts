@@ -1,6 +1,7 @@
 /** Sums over the keys of a policy, for exporters: no object per key, because a policy may have ten thousand of them. */
 import type * as Event from "../Event.ts"
 import * as Circuit from "../machine/Circuit.ts"
+import * as Fuse from "../machine/Fuse.ts"
 import type * as Stats from "../Stats.ts"
 
 /** The counts of a policy, which only grow. Times are in milliseconds. */
@@ -43,6 +44,9 @@ export interface Counts {
   enforcedFailures: number
   observedCalls: number
   observedFailures: number
+  // Of a fuse.
+  shorts: number
+  trips: number
 }
 
 export const noCounts = (): Counts => ({
@@ -81,7 +85,9 @@ export const noCounts = (): Counts => ({
   enforcedCalls: 0,
   enforcedFailures: 0,
   observedCalls: 0,
-  observedFailures: 0
+  observedFailures: 0,
+  shorts: 0,
+  trips: 0
 })
 
 /** The states of a circuit, in the order of the phases of the machine. */
@@ -165,6 +171,9 @@ export class Sums {
   /** The lowest balance of a budget, with its capacity; `undefined` without one. */
   balance: number | undefined
   capacity: number | undefined
+  /** Fuses that pause their callers, and those of them that are broken. */
+  tripped = 0
+  broken = 0
   /** Nothing while the policy has not observed. */
   would: Sums | undefined
 
@@ -219,6 +228,13 @@ export class Sums {
     counts.gaveUpRetryAfter += retryAfter
   }
 
+  addFuse(fuse: Fuse.Fuse, now: number): void {
+    this.added.shorts += fuse.totalShorts
+    this.added.trips += fuse.trips
+    if (Fuse.isTripped(fuse, now)) this.tripped += 1
+    if (fuse.broken) this.broken += 1
+  }
+
   addQueue({ limit, maxQueued, running, waiting }: Queue): void {
     this.running += running
     this.waiting += waiting
@@ -231,6 +247,8 @@ export class Sums {
     for (const state of states) this.circuits[state] += other.circuits[state]
     this.due += other.due
     this.unhealthy = Math.max(this.unhealthy, other.unhealthy)
+    this.tripped += other.tripped
+    this.broken += other.broken
     this.running += other.running
     this.waiting += other.waiting
     this.maxConcurrent += other.maxConcurrent
@@ -258,6 +276,6 @@ export interface Summable {
   readonly sum: (select: Select, now: number) => void
   /** The durations of all attempts; only a policy measures them. */
   readonly durations?: () => Stats.Durations
-  /** What its fleet has told; only a policy has a fleet, and `undefined` is one that shares nothing. */
+  /** What its fleet has told; `undefined` of what shares nothing. */
   readonly fleetView?: (now: number) => Stats.Fleet | undefined
 }

@@ -78,6 +78,7 @@ type Trait =
   | "fleet"
   | "fleetBreaker"
   | "fleetBulkhead"
+  | "fuse"
 
 interface Series {
   /** The labels of this series, without those of its policy. */
@@ -467,6 +468,38 @@ const families: ReadonlyArray<Family> = [
     })
   },
   {
+    name: "resilience.fuse.shorts",
+    prometheus: "resilience_fuse_shorts_total",
+    type: "counter",
+    unit: "{short}",
+    description: "Shorts that this process has counted, those during a pause too.",
+    counts: [{ needs: "fuse", count: "shorts" }]
+  },
+  {
+    name: "resilience.fuse.trips",
+    prometheus: "resilience_fuse_trips_total",
+    type: "counter",
+    unit: "{trip}",
+    description: "Trips of a fuse in this process, those that another member of its fleet began too.",
+    counts: [{ needs: "fuse", count: "trips" }]
+  },
+  {
+    name: "resilience.fuse.tripped",
+    prometheus: "resilience_fuse_tripped",
+    type: "gauge",
+    unit: "{fuse}",
+    description: "Fuses that pause their callers or are broken.",
+    gauges: [{ needs: "fuse", value: ({ tripped }) => tripped }]
+  },
+  {
+    name: "resilience.fuse.broken",
+    prometheus: "resilience_fuse_broken",
+    type: "gauge",
+    unit: "{fuse}",
+    description: "Fuses that stay broken until they are reset by hand.",
+    gauges: [{ needs: "fuse", value: ({ broken }) => broken }]
+  },
+  {
     name: "resilience.fleet.members",
     prometheus: "resilience_fleet_members",
     type: "gauge",
@@ -666,7 +699,7 @@ const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Tra
       return ["calls", "stale", "events"]
     // It is no policy for calls.
     case "Fuse":
-      return []
+      return ["fuse", ...when(shared === true, "fleet")]
   }
 }
 
