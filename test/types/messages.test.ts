@@ -222,7 +222,7 @@ fetchUser(1).pipe(Whole.protect)`,
   },
   noParts: {
     program: policy("{}"),
-    says: "A policy needs at least one of deadline, retry, hedge, breaker, bulkhead, adaptive and timeout"
+    says: "A policy needs at least one of deadline, retry, hedge, breaker, rateLimit, bulkhead, adaptive and timeout"
   },
   fallbackOfNothing: {
     program: "fetchUser(1).pipe(Fallback.value(null))",
