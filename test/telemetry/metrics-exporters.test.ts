@@ -51,6 +51,7 @@ const everyKind = Effect.gen(function* () {
       budget: { ratio: 0.1 },
       hedge: { after: "1 second" },
       breaker: { trip: TripPolicy.consecutive(3) },
+      rateLimit: { limit: 1000, window: "1 second" },
       bulkhead: { maxConcurrent: 2, maxQueued: 3 },
       timeout: "1 second"
     })

@@ -1,7 +1,7 @@
 /**
  * Lists the policies that live in a program: what each is called, how it is set, what it does, and how to operate it.
  *
- * Every policy, breaker, bulkhead, budget and stale fallback enters the registry when it is created, by `make` or by a layer.
+ * Every policy, breaker, bulkhead, rate limit, budget and stale fallback enters the registry when it is created, by `make` or by a layer.
  * Metrics, health, dashboards and operators read it. A call never does.
  *
  * @since 0.1.0
@@ -21,6 +21,7 @@ import * as Changes from "./engine/changes.ts"
 import * as Instances from "./engine/instances.ts"
 import { tunedOf } from "./engine/retune.ts"
 import type * as Policy from "./Policy.ts"
+import type * as RateLimit from "./RateLimit.ts"
 import type * as RetryBudget from "./RetryBudget.ts"
 import * as Broadcast from "./runtime/broadcast.ts"
 import * as Time from "./runtime/clock.ts"
@@ -42,7 +43,12 @@ export type Kind = Change.Kind
  * @category models
  * @since 0.1.0
  */
-export type Snapshot = Policy.Snapshot | CircuitBreaker.Snapshot | RetryBudget.Snapshot | Bulkhead.Snapshot
+export type Snapshot =
+  | Policy.Snapshot
+  | CircuitBreaker.Snapshot
+  | RetryBudget.Snapshot
+  | Bulkhead.Snapshot
+  | RateLimit.Snapshot
 
 /**
  * One live policy.

@@ -234,7 +234,8 @@ export const makeMemory = (name: string, elsewhere: (scope: string, push: string
  * @category layers
  * @since 0.1.0
  */
-export const layerMemory: Layer.Layer<Board> = Layer.sync(Board, () => makeMemory("memory", () => {}))
+// Pure, so that a bundle without it has no board.
+export const layerMemory: Layer.Layer<Board> = /* @__PURE__ */ Layer.sync(Board, () => makeMemory("memory", () => {}))
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Options
@@ -388,7 +389,8 @@ const resolveBulkhead = (where: string, options: BulkheadOptions): NonNullable<S
 
 const resolveBreaker = (where: string, options: BreakerOptions): NonNullable<SharedSettings["breaker"]> => {
   Check.noUnknown(where, options, ["quorum", "window", "threshold", "minimumCalls", "rejoin"])
-  const { defaults } = Machine
+  // Not taken from the module by its name: a bundle would have all of it.
+  const defaults = Machine.defaults
   const given = Check.orDefault<Duration.Input>(options.window, defaults.window)
   const window = Check.millis(where, "window", given)
   if (window < 100 || window > 60_000)

@@ -12,6 +12,7 @@ export interface Counts {
   ignored: number
   circuitOpen: number
   bulkheadFull: number
+  rateLimited: number
   deadlineExceeded: number
   retries: number
   gaveUpAttempts: number
@@ -33,6 +34,7 @@ export interface Counts {
   observed: number
   wouldCircuitOpen: number
   wouldBulkheadFull: number
+  wouldRateLimited: number
   wouldDeadlineExceeded: number
   wouldRetry: number
   wouldGiveUp: number
@@ -56,6 +58,7 @@ export const noCounts = (): Counts => ({
   ignored: 0,
   circuitOpen: 0,
   bulkheadFull: 0,
+  rateLimited: 0,
   deadlineExceeded: 0,
   retries: 0,
   gaveUpAttempts: 0,
@@ -76,6 +79,7 @@ export const noCounts = (): Counts => ({
   observed: 0,
   wouldCircuitOpen: 0,
   wouldBulkheadFull: 0,
+  wouldRateLimited: 0,
   wouldDeadlineExceeded: 0,
   wouldRetry: 0,
   wouldGiveUp: 0,
@@ -109,6 +113,7 @@ interface History {
   readonly fallbacks: number
   readonly CircuitOpen: number
   readonly BulkheadFull: number
+  readonly RateLimited: number
   readonly DeadlineExceeded: number
   readonly openings: number
   readonly hasGivenUp: boolean
@@ -133,6 +138,7 @@ const wouldCounts = (counts: Counts): Partial<Counts> => ({
   observed: counts.calls,
   wouldCircuitOpen: counts.circuitOpen,
   wouldBulkheadFull: counts.bulkheadFull,
+  wouldRateLimited: counts.rateLimited,
   wouldDeadlineExceeded: counts.deadlineExceeded,
   wouldRetry: counts.retries,
   wouldGiveUp:
@@ -171,6 +177,10 @@ export class Sums {
   /** The lowest balance of a budget, with its capacity; `undefined` without one. */
   balance: number | undefined
   capacity: number | undefined
+  /** The fewest tokens of a rate limit; `undefined` without one. */
+  rateTokens: number | undefined
+  /** Calls that wait for a token of a rate limit. */
+  rateWaiting = 0
   /** Fuses that pause their callers, and those of them that are broken. */
   tripped = 0
   broken = 0
@@ -205,6 +215,7 @@ export class Sums {
     counts.ignored += past.ignored
     counts.circuitOpen += past.CircuitOpen
     counts.bulkheadFull += past.BulkheadFull
+    counts.rateLimited += past.RateLimited
     counts.deadlineExceeded += past.DeadlineExceeded
     counts.retries += past.retries
     counts.timeouts += past.timeouts
@@ -253,8 +264,15 @@ export class Sums {
     this.waiting += other.waiting
     this.maxConcurrent += other.maxConcurrent
     this.maxQueued += other.maxQueued
+    if (other.rateTokens !== undefined) this.rateTokens = Math.min(this.rateTokens ?? Infinity, other.rateTokens)
+    this.rateWaiting += other.rateWaiting
     if (other.balance !== undefined) this.addBalance(other.balance, other.capacity ?? 0)
     if (other.would !== undefined) this.observed.addPresent(other.would)
+  }
+
+  addRate({ tokens, waiting }: Stats.RateLimit): void {
+    this.rateTokens = Math.min(this.rateTokens ?? Infinity, tokens)
+    this.rateWaiting += waiting
   }
 
   addBalance(balance: number, capacity: number): void {
