@@ -144,6 +144,8 @@ export interface Options {
  * **Details** The classification says which outcomes are failures, as for a breaker. A throttled error, an unprocessed error with
  * `retryAfter`, and a `BulkheadFull` of another service count as late answers and not as failures, whatever the classification says.
  *
+ * While calls are limited or paced, more important ones come first: see `criticality` of `Propagation`.
+ *
  * `retry` of the policy needs no numbers either: of a `Retry.backoff` that does not set them, `base` is a tenth of the deadline, `cap`
  * the deadline and `times` 3.
  *

@@ -14,12 +14,14 @@ import * as RetryCost from "../machine/adaptive/RetryCost.ts"
 import { need } from "../machine/adaptive/State.ts"
 import * as Waiting from "../machine/adaptive/Waiting.ts"
 import * as Circuit from "../machine/Circuit.ts"
+import * as Queue from "../machine/Queue.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
 import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
 import type { Past } from "./counters.ts"
+import { rankOf } from "./criticality.ts"
 import type { Reporter } from "./reporter.ts"
 import * as Slices from "./slices.ts"
 import * as Snapshots from "./snapshots.ts"
@@ -37,6 +39,8 @@ export class Ticket extends Machine.Flight {
   /** The machine counts it as in flight. */
   held = false
   isFirst = false
+  /** Its class; read only while calls are limited or paced. */
+  rank = Queue.usual
   /** Its entry in the line, also after it has left the line. */
   waiter: Waiting.Waiter<Ticket> | undefined = undefined
   /** Ends the wait: with a place, or with a rejection. */
@@ -173,9 +177,19 @@ export class Adaptive {
     const { ticket } = holder
     ticket.isFirst = isFirst
     ticket.waiter = undefined
-    if (!Machine.admits(state, now)) return this.enter(cell, state, ticket, now, due, fiber)
+    if (Machine.modeOf(state) !== Machine.Free && !this.admits(state, ticket, now, fiber)) {
+      return this.enter(cell, state, ticket, now, due, fiber)
+    }
     this.send(state, ticket, now, due, chance)
     return undefined
+  }
+
+  /** Calls are limited or paced: the more important ones come first. */
+  private admits(state: AdaptiveState, ticket: Ticket, now: number, fiber: AnyFiber): boolean {
+    const rank = rankOf(fiber)
+    ticket.rank = rank
+    if (state.line !== undefined && Waiting.isBehind(state.line, rank)) return false
+    return Machine.admits(state, now, Queue.shares[rank], rank < Queue.usual)
   }
 
   private send(state: AdaptiveState, ticket: Ticket, now: number, due: number, chance: Machine.Chance): void {
@@ -195,10 +209,12 @@ export class Adaptive {
   ): Effect.Effect<void, Rejection.BulkheadFull | Rejection.CircuitOpen> {
     const { control } = state
     if (control === undefined || !this.wait) return this.reject(cell, state, "full", now, fiber)
-    const until = Waiting.until(state, control, this.limits, now, due)
+    const until = Waiting.until(state, control, this.limits, now, due, ticket.rank)
     if (until <= now) return this.reject(cell, state, "deadline", now, fiber)
     state.line ??= Waiting.makeLine()
-    ticket.waiter = Waiting.join(state.line, ticket, due)
+    ticket.waiter = Waiting.join(state.line, ticket, due, ticket.rank, (lower) =>
+      this.refuse(lower.value, this.reject(cell, state, "full", now, fiber))
+    )
     if (ticket.waiter === undefined) return this.reject(cell, state, "full", now, fiber)
     ticket.refusal = undefined
     if (control.mode === Machine.Paced && control.probing === 0) this.arm(cell, state, now, fiber)
@@ -282,7 +298,7 @@ export class Adaptive {
     const state = cell.adaptive
     // Of a disabled key nothing is counted.
     if (state === undefined || ticket === undefined || cell.phase === Circuit.Disabled) return true
-    if (RetryCost.pay(state, this.limits, ticket)) return true
+    if (RetryCost.pay(state, this.limits, ticket, rankOf(fiber) < Queue.usual)) return true
     const { reporter } = this
     if (reporter.hasListeners) {
       const at = Time.epochMillis(fiber)
@@ -313,14 +329,16 @@ export class Adaptive {
     if (control === undefined) return
     if (line !== undefined && line.length > 0) {
       const chance = fiber.getRef(Random.Random)
-      for (let old = line.first; old !== undefined; old = line.first) {
-        if (!Waiting.isHopeless(state, control, now, old.due)) break
-        Waiting.leave(line, old)
-        this.refuse(old.value, this.reject(cell, state, "deadline", now, fiber))
+      for (const rank of line.ranks) {
+        for (let old = rank.first; old !== undefined; old = rank.first) {
+          if (!Waiting.isHopeless(state, control, now, old.due)) break
+          Waiting.leave(line, old)
+          this.refuse(old.value, this.reject(cell, state, "deadline", now, fiber))
+        }
       }
-      for (let newest = line.last; newest !== undefined; newest = line.last) {
+      for (let newest = Waiting.newest(line); newest !== undefined; newest = Waiting.newest(line)) {
         Machine.look(state, this.limits, now, chance)
-        if (!Machine.admits(state, now)) {
+        if (!Machine.admits(state, now, Queue.shares[newest.rank], newest.rank < Queue.usual)) {
           if (control.mode === Machine.Paced && control.probing < mostProbes(state)) this.arm(cell, state, now, fiber)
           break
         }
@@ -342,7 +360,8 @@ export class Adaptive {
   /** Rejects all waiting calls: an operator has isolated the key, or opened its circuit. */
   rejectWaiting({ adaptive }: AdaptiveCell, rejection: () => Refusal | undefined): void {
     const line = adaptive?.line
-    for (let waiter = line?.first; line !== undefined && waiter !== undefined; waiter = line.first) {
+    if (line === undefined) return
+    for (let waiter = Waiting.any(line); waiter !== undefined; waiter = Waiting.any(line)) {
       const refusal = rejection()
       if (refusal === undefined) return
       Waiting.leave(line, waiter)

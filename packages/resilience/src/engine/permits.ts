@@ -11,7 +11,7 @@ import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 import type { Override, Plug } from "./changes.ts"
 import type { Past } from "./counters.ts"
-import { CurrentCriticality, criticalities } from "./criticality.ts"
+import { rankOf } from "./criticality.ts"
 import * as Deadline from "./deadline.ts"
 import type { Reporter } from "./reporter.ts"
 import * as Slices from "./slices.ts"
@@ -30,8 +30,6 @@ type Refusal = Effect.Effect<never, Rejection.CircuitOpen | Rejection.BulkheadFu
 
 /** The smallest share of the permits that a class may use. */
 const leastShare = Math.min(...Queue.shares)
-
-const rankOf = (fiber: AnyFiber): number => criticalities.indexOf(fiber.getRef(CurrentCriticality))
 
 /** The permits of one key. */
 export interface PermitCell {

@@ -57,11 +57,13 @@ export const look = (self: State, limits: Limits, now: number, chance: Chance): 
   if (p.unstick && self.first === undefined) Limit.unstick(self, limits, now, late, chance)
 }
 
-/** May another attempt be sent? */
-export const admits = (self: State, now: number): boolean => {
+/** May another attempt be sent? `share` is that of the limit which its class may use: the rest is kept for more important ones. */
+export const admits = (self: State, now: number, share = 1, isUrgent = false): boolean => {
   const { control } = self
   if (control === undefined || control.mode === Free) return true
-  return control.mode === Paced ? Pacing.admits(self, control, now) : Limit.admits(self, control, now)
+  return control.mode === Paced
+    ? Pacing.admits(self, control, now, isUrgent)
+    : Limit.admits(self, control, now, isUrgent ? 1.25 : share)
 }
 
 /** An attempt is sent. `whole`: it has half of the timeout at least. */

@@ -27,12 +27,13 @@ import {
 /** The most attempts in flight. */
 export const most = (control: Control): number => Math.max(1, Math.floor(control.limit))
 
-/** Is there room for another attempt? Changes nothing. */
-export const hasRoom = (self: State, control: Control): boolean => self.inFlight < most(control)
+/** Is there room for another attempt, of a class that may use a share of the limit? Changes nothing. */
+export const hasRoom = (self: State, control: Control, share = 1): boolean =>
+  self.inFlight < Math.ceil(most(control) * share)
 
 /** Is there room for another attempt? Remembers that there was not. */
-export const admits = (self: State, control: Control, now: number): boolean => {
-  if (hasRoom(self, control)) return true
+export const admits = (self: State, control: Control, now: number, share = 1): boolean => {
+  if (hasRoom(self, control, share)) return true
   control.hit = true
   control.hitAt = now
   return false

@@ -49,8 +49,12 @@ export const afterFailure = (self: State, limits: Limits, now: number, chance: C
 /** Probes that may be in flight. */
 export const mostProbes = (self: State): number => Math.max(1, Math.floor(p.probes * self.usualInFlight))
 
-export const admits = (self: State, control: Control, now: number): boolean =>
-  now >= control.nextAt && control.probing < mostProbes(self)
+/**
+ * May a probe be sent? While answers are late, and none fails, a more important call need not wait for the gap: the probes are its own.
+ */
+export const admits = (self: State, control: Control, now: number, isUrgent = false): boolean =>
+  (now >= control.nextAt && control.probing < mostProbes(self)) ||
+  (isUrgent && !control.failing && control.probing === 0)
 
 export const sent = (control: Control, now: number, chance: Chance): void => {
   control.probing += 1
