@@ -51,7 +51,12 @@ export const pay = (self: State, limits: Limits, failed: Failed): boolean => {
   const cost = costOf(self, limits, failed)
   if (self.tokens < cost) return false
   const { control } = self
-  if (mode === Limited && control !== undefined && !control.ramping && self.inFlight >= p.full * control.limit)
+  if (
+    mode === Limited &&
+    control !== undefined &&
+    !control.ramping &&
+    self.inFlight - self.strays >= p.full * control.limit
+  )
     return false
   self.tokens -= cost
   return true
