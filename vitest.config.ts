@@ -10,7 +10,7 @@ const conditions = ["@effect-resilience/source", ...defaultServerConditions]
 
 // Each folder of test/ with tests in it, in the one project that runs it. `frames` runs some of them once more.
 const folders = {
-  unit: "breaker budget bulkhead composition config control effect event fallback fuse hedge issues jobs machine observe peers permits policy promise queues registry retry retune share state telemetry time types values variants",
+  unit: "breaker budget bulkhead composition config control effect event fallback fuse hedge issues jobs machine observe peers permits policy promise queues rate-limit registry retry retune share state telemetry time types values variants",
   kit: "explore laws models soak testing",
   system: "ai bench boards cli console demo docs examples http lab package rpc sql stack tools"
 }

@@ -24,6 +24,7 @@ const commands = {
   lock: { about: "checks package-lock.json; --update adds the packages of other platforms" },
   examples: { about: "runs the examples; with parts of names, only these" },
   bench: { about: "measures against peers", file: "bench/src/main.ts", flags: ["--expose-gc"] },
+  imports: { about: "how long an import of the built library takes", file: "bench/src/import.ts" },
   demo: {
     about: "an outage on loopback, three clients; --fleet 8: processes that share a circuit",
     file: "demo/src/main.ts"

@@ -1,10 +1,11 @@
 /** What the package of the command has beside it: manual pages and completions, and that it installs and runs alone. */
 import { spawnSync } from "node:child_process"
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
-import { dirname, resolve } from "node:path"
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { dirname } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { completions, exitCodes, pages, variables } from "../../packages/cli/manual.ts"
 import manifest from "../../packages/cli/package.json" with { type: "json" }
+import { packed } from "../../packages/tools/src/packed.ts"
 import { fileNamed, useCommand } from "./command.ts"
 
 useCommand()
@@ -51,25 +52,15 @@ describe("completions", () => {
 })
 
 describe("the package", () => {
-  it("installs and runs in an empty folder with Node alone, with its pages and completions", () => {
+  it("installs and runs in an empty folder with Node alone, with its pages and completions", async () => {
     const run = (command: string, args: ReadonlyArray<string>, cwd: string, env = process.env) => {
       const { status, stderr, stdout } = spawnSync(command, args, { cwd, env, encoding: "utf8" })
       assert.strictEqual(status, 0, `${command} ${args.join(" ")}\n${stdout}${stderr}`)
       return stdout
     }
-    // A build empties `dist`: so it is done in a copy, beside whoever builds in the repository.
-    const copy = fileNamed("copy/packages/cli")
-    mkdirSync(copy, { recursive: true })
-    symlinkSync(resolve("node_modules"), fileNamed("copy/node_modules"))
-    symlinkSync(resolve("packages/tools"), fileNamed("copy/packages/tools"))
-    cpSync("LICENSE", fileNamed("copy/LICENSE"))
-    for (const name of ["package.json", "README.md", "bundle.ts", "manual.ts", "src"]) {
-      cpSync(`packages/cli/${name}`, `${copy}/${name}`, { recursive: true })
-    }
-    run("npm", ["pack", "--silent", "--pack-destination", fileNamed(".")], copy)
     const user = fileNamed("user")
     mkdirSync(user)
-    const tarball = fileNamed(`effect-resilience-cli-${manifest.version}.tgz`)
+    const tarball = await packed(manifest.name)
     // Without a prefix npm takes the next folder above that has a package.json or node_modules.
     run("npm", ["install", "--prefix", user, "--offline", "--no-audit", "--no-fund", "--silent", tarball], user)
     const env = { PATH: `${dirname(process.execPath)}:/usr/bin:/bin`, RESILIENCE_STATE_DIR: `${user}/state` }

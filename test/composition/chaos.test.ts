@@ -28,9 +28,9 @@ describe("Policy: after chaos", () => {
           }
         }
       }
-      // No error has a `retryAfter`, and no policy a hedge: those are in test/hedge/sweeps.test.ts.
+      // No error has a `retryAfter`, and no policy a hedge or a rate limit: test/hedge/sweeps.test.ts and test/rate-limit have those.
       const never = Object.keys(sum).filter((name) => sum[name] === 0)
-      assert.deepStrictEqual(never, ["hedges", "hedgeWins", "retryAfter"])
+      assert.deepStrictEqual(never, ["hedges", "hedgeWins", "retryAfter", "RateLimited"])
     }).pipe(Effect.provide(Policies.layer))
   )
 })

@@ -9,6 +9,7 @@ import {
   Hedge,
   Outcome,
   Policy,
+  RateLimit,
   Retry,
   RetryBudget,
   Timeout,
@@ -65,7 +66,9 @@ const breaker = (): Defaults => {
     "openFor.max": millis(growth.max),
     "probes.permitted": shown(probes.permitted),
     "probes.successes": shown(probes.successes),
-    "probes.lease": millis(probes.lease)
+    "probes.lease": millis(probes.lease),
+    // A setting that `resolve` leaves out.
+    recovery: "at once"
   }
 }
 
@@ -134,6 +137,13 @@ const pages: Readonly<Record<string, () => Defaults>> = {
   "circuit-breaker": () => ({ ...breaker(), trip: `\`${breaker().trip}\``, ...keys, ...classified() }),
   "trip-policies": () => ({ ...rates(), calls: "none", slowerThan: "required" }),
   bulkhead: () => ({ maxQueued, maxConcurrent: "required", maxWait: "none", limit: "none", ...keys }),
+  "rate-limit": () => ({
+    limit: "required",
+    window: "required",
+    burst: "the limit",
+    maxWait: millis(RateLimit.resolveRate("test", { limit: 1, window: 1 }).maxWait),
+    ...keys
+  }),
   "retry-budget": () => ({ ...budget(), ...keys }),
   retry: () => ({
     ...retry(),
@@ -153,10 +163,18 @@ const pages: Readonly<Record<string, () => Defaults>> = {
   }),
   policy: () => ({
     ...Object.fromEntries(
-      ["deadline", "retry", "hedge", "budget", "breaker", "bulkhead", "adaptive", "timeout", "rollout"].map((part) => [
-        part,
-        "none"
-      ])
+      [
+        "deadline",
+        "retry",
+        "hedge",
+        "budget",
+        "breaker",
+        "rateLimit",
+        "bulkhead",
+        "adaptive",
+        "timeout",
+        "rollout"
+      ].map((part) => [part, "none"])
     ),
     mode: `\`"${mode}"\``,
     ...keys,

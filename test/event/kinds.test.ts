@@ -63,7 +63,7 @@ describe("Event: each kind, with its fields", () => {
       yield* settle
       const rejected = heard.filter((event) => event._tag === "Rejected")
       assert.deepStrictEqual(
-        rejected.map(({ at, key, policy, rejection }) => [policy, key, at, rejection]),
+        rejected.map(({ at, key, policy, rejection }): ReadonlyArray<unknown> => [policy, key, at, rejection]),
         [
           ["p", "default", 0, full],
           ["p", "default", 1000, late],

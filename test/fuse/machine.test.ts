@@ -1,10 +1,10 @@
 /** Laws of the fuse's machine, on random sequences of what may happen to it. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Machine from "../../packages/resilience/src/machine/Fuse.ts"
-import { randomOf } from "../jobs/support/stores.ts"
+import { seeded } from "../support/random.ts"
 
 const hold = (seed: number): void => {
-  const random = randomOf(seed)
+  const random = seeded(seed)
   const settings: Machine.Settings = {
     shorts: 1 + Math.floor(random() * 5),
     initial: Math.floor(random() * 1000),

@@ -5,18 +5,13 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import { decode, resolve } from "../../packages/lab/src/internal/settings.ts"
+import { seeded } from "../support/random.ts"
 import { sample } from "../support/sample.ts"
 import { type Counts, entryOf, recordedOf } from "./support/advice.ts"
 
 /** The same numbers for the same seed. */
 const randomOf = (seed: number) => {
-  let state = (seed * 2_654_435_761) >>> 0
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
+  const next = seeded((seed * 2_654_435_761) >>> 0)
   return {
     next,
     maybe: (probability = 0.5): boolean => next() < probability,

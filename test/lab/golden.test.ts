@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Lab, References, Scenario, type Sender } from "@effect-resilience/lab"
 import { quick } from "../../packages/lab/src/cli/options.ts"
-import { goldenOf, read, worseThan } from "../../packages/tools/src/lab/golden.ts"
+import { changedIn, goldenOf, read, worseThan } from "../../packages/tools/src/lab/golden.ts"
 
 // `npm run golden` compares it with what the policies do now: a minute and more, so a step of its own in `.ci/run`.
 const golden = read(readFileSync(new URL("golden.json", import.meta.url), "utf8"))
@@ -19,14 +19,38 @@ describe("what was accepted", () => {
   })
 })
 
-describe("worse", () => {
-  const scenario = Scenario.make({
-    name: "small",
-    rate: 200,
-    warmUp: "2 seconds",
-    after: "4 seconds",
-    faults: [{ kind: "errors", rate: 0.2, lasts: "4 seconds" }]
+const scenario = Scenario.make({
+  name: "small",
+  rate: 200,
+  warmUp: "2 seconds",
+  after: "4 seconds",
+  faults: [{ kind: "errors", rate: 0.2, lasts: "4 seconds" }]
+})
+
+describe("figures have changed", () => {
+  const run = (seeds: number, first: number) =>
+    Lab.compare({ scenario, senders: [References.none, References.jitter], seeds, first })
+  const accepted = goldenOf([run(quick.seeds, 1)])
+
+  it("in no scenario of which any seed has been accepted", () => {
+    assert.deepStrictEqual(changedIn(accepted, [run(1, 1)]), [])
+    assert.deepStrictEqual(changedIn(accepted, [run(1, 2)]), [])
   })
+
+  it("in one with a figure of no accepted seed, or with a sender that nobody has accepted", () => {
+    assert.deepStrictEqual(changedIn(accepted, [run(1, 3)]), ["small"])
+    const { rows, ...rest } = run(1, 1)
+    assert.deepStrictEqual(changedIn(accepted, [{ ...rest, rows: [{ ...rows[0]!, sender: "other" }] }]), ["small"])
+    const [row] = rows
+    for (const name of ["goodput", "p99", "recovery"] as const) {
+      const [first] = row!.runs
+      const runs = [{ ...first!, metrics: { ...first!.metrics, [name]: first!.metrics[name] * 1.0001 + 0.0001 } }]
+      assert.deepStrictEqual(changedIn(accepted, [{ ...rest, rows: [{ ...row!, runs }] }]), ["small"])
+    }
+  })
+})
+
+describe("worse", () => {
   const lineOf = (sender: Sender.Sender) => {
     const comparison = Lab.compare({ scenario, senders: [sender], seeds: 3 })
     return { ...comparison, rows: comparison.rows.map((row) => ({ ...row, sender: "one" })) }

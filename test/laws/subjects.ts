@@ -13,6 +13,7 @@ import {
   Fallback,
   type Outcome,
   Policy,
+  RateLimit,
   Rejection,
   Retry,
   RetryBudget,
@@ -107,6 +108,12 @@ const policies: Readonly<Record<string, Make>> = {
       (work) =>
         protect(work)
   ),
+  RateLimit: Effect.map(
+    RateLimit.make("law", { limit: 1_000_000, window: "1 second" }),
+    ({ protect }) =>
+      (work) =>
+        protect(work)
+  ),
   Timeout: Effect.succeed(Timeout.after("1 day")),
   Deadline: Effect.succeed(Deadline.within("1 day")),
   "Deadline.atLeast": Effect.succeed(Deadline.atLeast("1 second")),
@@ -131,6 +138,7 @@ const policies: Readonly<Record<string, Make>> = {
       retry: backoff,
       budget: {},
       breaker: {},
+      rateLimit: { limit: 1_000_000, window: "1 second" },
       bulkhead: { maxConcurrent: 1, maxQueued: 1 },
       timeout: "1 day"
     }),

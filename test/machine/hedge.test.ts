@@ -64,6 +64,35 @@ describe("Hedge: the machine", () => {
     assert.strictEqual(state.delay, 200)
   })
 
+  it("counts those five minutes from the last change, and lowers no delay that was not raised", () => {
+    const state = Machine.make(50)
+    state.level = 2
+    Machine.compute(state, 50, 0, () => undefined, 1000)
+    Machine.compute(state, 50, 0, () => undefined, 300_999)
+    assert.strictEqual(state.level, 2)
+    for (const now of [301_000, 601_000, 901_000, 1_201_000]) Machine.compute(state, 50, 0, () => undefined, now)
+    assert.strictEqual(state.level, 0)
+    assert.strictEqual(state.delay, 50)
+  })
+
+  it("computes a delay again after a quarter of a second, for another option, and after a change of its level", () => {
+    const state = Machine.make(50)
+    assert.isTrue(Machine.isStale(state, 50, 0))
+    assert.isTrue(Machine.isStale({ ...state, after: 50 }, 50, 0), "none was computed")
+    Machine.compute(state, 50, 0, () => undefined, 1000)
+    for (const [now, isStale] of [
+      [1000, false],
+      [1249, false],
+      [1250, true],
+      [9000, true]
+    ] as const) {
+      assert.strictEqual(Machine.isStale(state, 50, now), isStale)
+      assert.isTrue(Machine.isStale(state, 60, now))
+    }
+    for (let i = 0; i < 2; i++) Machine.decided(state, false, 1000)
+    assert.isTrue(Machine.isStale(state, 50, 1000))
+  })
+
   it("begins with the same share of the attempts, however long the process has run", () => {
     for (const now of [0, 1e9]) {
       const state = Machine.make("p95")

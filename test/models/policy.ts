@@ -45,7 +45,7 @@ class World {
     failures: 0,
     ignored: 0,
     timeouts: 0,
-    rejections: { CircuitOpen: 0, BulkheadFull: 0, DeadlineExceeded: 0 }
+    rejections: { CircuitOpen: 0, BulkheadFull: 0, RateLimited: 0, DeadlineExceeded: 0 }
   }
 
   private over(caller: number, last: string): void {

@@ -1,25 +1,15 @@
 /** The packages as npm packs them, installed into an empty project: they compile under every common setting, and run. */
 import { execFile } from "node:child_process"
-import {
-  cpSync,
-  existsSync,
-  globSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync
-} from "node:fs"
+import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { rolldown } from "rolldown"
+import { packed } from "../../packages/tools/src/packed.ts"
 import { sample } from "../support/sample.ts"
 import { hello, refused, scenarioFile, scenarioJson, simulated, swept, threaded } from "./programs.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "package-"))
-const repository = join(folder, "repository")
 const user = join(folder, "user")
 const windows = process.platform === "win32"
 
@@ -51,39 +41,6 @@ const names = {
 } as const
 type Package = keyof typeof names
 
-// Packing builds, and a build empties `dist`: so it is done in a copy, beside whoever builds in the repository.
-const copy = () => {
-  mkdirSync(repository)
-  symlinkSync(resolve("node_modules"), join(repository, "node_modules"), "junction")
-  for (const path of ["tsconfig.json", "LICENSE", "README.md", "CHANGELOG.md", "packages/tools"]) {
-    if (globSync(path).length > 0) cpSync(path, join(repository, path), { recursive: true })
-  }
-  for (const name of Object.keys(names)) {
-    for (const file of globSync(
-      `packages/${name}/{package.json,tsconfig.json,README.md,AGENTS.md,llms.txt,src,page}`
-    )) {
-      cpSync(file, join(repository, file), { recursive: true })
-    }
-  }
-  // The others compile against the library of the copy.
-  for (const name of ["testing", "lab", "console"]) {
-    const modules = join(repository, "packages", name, "node_modules")
-    mkdirSync(modules)
-    symlinkSync(join(repository, "packages/resilience"), join(modules, "effect-resilience"), "junction")
-  }
-}
-
-/** The folder of tarballs that were packed from these sources just now, as `.ci/run` does; otherwise they are packed here. */
-const { PACKED } = process.env
-
-const pack = async (name: Package): Promise<string> => {
-  if (PACKED !== undefined) return globSync(resolve(PACKED, name, "*.tgz"))[0] ?? "no tarball"
-  const packed = join(folder, name)
-  mkdirSync(packed)
-  await mustRun("npm", ["pack", "--silent", "--pack-destination", packed], join(repository, "packages", name))
-  return join(packed, globSync("*.tgz", { cwd: packed })[0] ?? "no tarball")
-}
-
 /** A part has each value of both settings. */
 const combinations = [
   ["nodenext", true],
@@ -91,11 +48,15 @@ const combinations = [
   ...sample([], [["nodenext", false] as const, ["bundler", true] as const])
 ] as const
 
-const settings = combinations.map(([moduleResolution, exactOptionalPropertyTypes]) => ({
+// A compiler checks all libraries again, so each compiles what it can: the first the library on top, the others its consumer.
+const settings = combinations.map(([moduleResolution, exactOptionalPropertyTypes], index) => ({
   name: `${moduleResolution}, exactOptionalPropertyTypes ${exactOptionalPropertyTypes}`,
   file: `tsconfig.${moduleResolution}.${exactOptionalPropertyTypes}.json`,
+  include: ["*.ts", index === 0 ? "library/*.ts" : "consumer/*.ts"],
   compilerOptions: {
-    noEmit: true,
+    ...(index === 0
+      ? { declaration: true, emitDeclarationOnly: true, rootDir: ".", outDir: "node_modules/payments" }
+      : { noEmit: true }),
     strict: true,
     skipLibCheck: false,
     target: "es2024",
@@ -177,12 +138,7 @@ void call.pipe(Users.protect({ key: "eu" }), Payments.protect)
 const tarballs: Record<Package, string> = { resilience: "", testing: "", lab: "", console: "" }
 
 beforeAll(async () => {
-  if (PACKED === undefined) copy()
-  // The kit first, which builds what it needs.
-  tarballs.testing = await pack("testing")
-  tarballs.lab = await pack("lab")
-  tarballs.console = await pack("console")
-  tarballs.resilience = await pack("resilience")
+  for (const name of ["resilience", "testing", "lab", "console"] as const) tarballs[name] = await packed(names[name])
   mkdirSync(user)
   writeFileSync(join(user, "package.json"), `{ "type": "module", "private": true }`)
   writeFileSync(join(user, "hello.ts"), hello)
@@ -192,17 +148,68 @@ beforeAll(async () => {
   writeFileSync(join(user, "threaded.ts"), threaded)
   writeFileSync(join(user, "scenario.ts"), scenarioFile)
   writeFileSync(join(user, "scenario.json"), scenarioJson)
-  for (const { compilerOptions, file } of settings) {
-    writeFileSync(join(user, file), JSON.stringify({ include: ["*.ts"], compilerOptions }))
-  }
+  mkdirSync(join(user, "library"))
+  writeFileSync(join(user, "library/index.ts"), libraryOnTop)
+  mkdirSync(join(user, "consumer"))
+  writeFileSync(join(user, "consumer/main.ts"), consumerOfLibrary)
+  writeFileSync(join(user, "consumer/wrong.ts"), `import { fromConfig } from "payments"\nfromConfig(12345)\n`)
+  for (const { file, name: _, ...config } of settings) writeFileSync(join(user, file), JSON.stringify(config))
   // Effect is linked: no download, and the very version that everything else is tested with.
   const install = ["install", "--offline", "--no-audit", "--no-fund"]
+  // What the others are peers of comes first: npm 10 fails on all at once.
   await mustRun("npm", [...install, tarballs.resilience, resolve("node_modules/effect")], user)
   await mustRun("npm", [...install, tarballs.testing, tarballs.lab, tarballs.console], user)
+  // Its consumer sees the declarations only.
+  const library = join(user, "node_modules/payments")
+  mkdirSync(library)
+  const manifest = { name: "payments", type: "module", exports: "./library/index.js" }
+  writeFileSync(join(library, "package.json"), JSON.stringify(manifest))
 }, 300_000)
 
 const tsc = resolve("node_modules/.bin/tsc")
 const compilers = new Map<string, Promise<Ended>>()
+
+/** What a compiler says, an entry per error. */
+const compiled = async (file: string): Promise<ReadonlyArray<string>> => {
+  const ofFile = (one: string) => {
+    const ended = compilers.get(one) ?? run(tsc, ["-p", one, "--checkers", "1", "--pretty", "false"], user)
+    compilers.set(one, ended)
+    return ended
+  }
+  const [first, ...others] = settings.map((setting) => setting.file)
+  // The declarations of the library come first, and then all at once.
+  const library = await ofFile(first!)
+  for (const other of others) void ofFile(other)
+  const { output } = file === first ? library : await ofFile(file)
+  return output.split(/\n(?=\S)/).filter((error) => error.trim() !== "")
+}
+
+const isWrong = (error: string): boolean => error.startsWith("consumer/wrong.ts(")
+
+/** Prints the modules that cannot be imported, or that the index has not. */
+const importing = Object.entries(names)
+  .map(([path, name]) => {
+    const files = globSync("*.ts", { cwd: `packages/${path}/src`, exclude: ["Peers.ts"] }).map((file) =>
+      file.replace(".ts", "")
+    )
+    // Modules have names of types. In no index are adapters, which begin small, and `Faulty` and `WhatIf`, which need Node.
+    const [modules, adapters] = [/^(?!Faulty$|WhatIf$)[A-Z]/, /^(?!index$)([a-z]|Faulty$|WhatIf$)/].map((kind) =>
+      files.filter((file) => kind.test(file))
+    )
+    return `{
+      const all = await import("${name}")
+      for (const name of ${JSON.stringify(modules)}) {
+        if (all[name] !== await import("${name}/" + name)) console.log("${name}/" + name)
+      }
+      for (const name of ${JSON.stringify(adapters)}) {
+        const adapter = await import("${name}/" + name)
+        if (name in all || Object.keys(adapter).length === 0) console.log("${name}/" + name)
+      }
+      console.log("\\n${name} done")
+    }`
+  })
+  .join("\n")
+let imports: Promise<string> | undefined
 
 describe("the packages, installed", { timeout: 120_000 }, () => {
   for (const name of ["resilience", "testing", "lab", "console"] as const) {
@@ -221,22 +228,13 @@ describe("the packages, installed", { timeout: 120_000 }, () => {
     })
 
     it(`${names[name]} lets in to every module of its index, by a path of its own`, async () => {
-      const files = globSync("*.ts", { cwd: `packages/${name}/src`, exclude: ["Peers.ts"] }).map((file) =>
-        file.replace(".ts", "")
+      // One process imports them all.
+      imports ??= mustRun(process.execPath, ["--input-type=module", "--eval", importing], user)
+      assert.deepStrictEqual(
+        (await imports).split("\n").filter((line) => line.startsWith(`${names[name]}/`)),
+        []
       )
-      // Modules have names of types. In no index are adapters, which begin small, and `Faulty` and `WhatIf`, which need Node.
-      const [modules, adapters] = [/^(?!Faulty$|WhatIf$)[A-Z]/, /^(?!index$)([a-z]|Faulty$|WhatIf$)/].map((kind) =>
-        files.filter((file) => kind.test(file))
-      )
-      const program = `import * as all from "${names[name]}"
-        for (const name of ${JSON.stringify(modules)}) {
-          if (all[name] !== await import("${names[name]}/" + name)) console.log(name)
-        }
-        for (const name of ${JSON.stringify(adapters)}) {
-          const adapter = await import("${names[name]}/" + name)
-          if (name in all || Object.keys(adapter).length === 0) console.log(name)
-        }`
-      assert.strictEqual(await mustRun(process.execPath, ["--input-type=module", "--eval", program], user), "")
+      assert.include(await imports, `\n${names[name]} done\n`)
     })
   }
 
@@ -270,36 +268,32 @@ describe("the packages, installed", { timeout: 120_000 }, () => {
 
   for (const { file, name } of settings) {
     it(`compiles, libraries checked too: ${name}`, async () => {
-      // All at once with the first of them.
-      for (const other of settings) {
-        if (!compilers.has(other.file)) {
-          compilers.set(other.file, run(tsc, ["-p", other.file, "--checkers", "1"], user))
-        }
-      }
-      const ended = await compilers.get(file)
-      assert.strictEqual(ended?.output.trim(), "")
-      assert.strictEqual(ended?.code, 0)
+      const errors = await compiled(file)
+      assert.deepStrictEqual(
+        errors.filter((error) => !isWrong(error)),
+        []
+      )
     })
   }
 
   it("a library on top emits declarations that resolve, and its consumer gets exact types", {
     timeout: 60_000
   }, async () => {
-    const library = join(user, "node_modules/payments")
-    mkdirSync(library)
-    writeFileSync(join(library, "package.json"), `{ "name": "payments", "type": "module", "exports": "./index.js" }`)
-    writeFileSync(join(library, "index.ts"), libraryOnTop)
-    const strict = ["--target", "es2024", "--module", "nodenext", "--strict", "--checkers", "1"]
-    await mustRun(tsc, ["index.ts", "--declaration", "--exactOptionalPropertyTypes", ...strict], library)
-    const declarations = readFileSync(join(library, "index.d.ts"), "utf8")
+    const [first, ...others] = await Promise.all(settings.map(({ file }) => compiled(file)))
+    assert.deepStrictEqual(first, [])
+    const declarations = readFileSync(join(user, "node_modules/payments/library/index.d.ts"), "utf8")
     assert.notMatch(declarations, /effect-resilience\/(engine|machine|runtime|internal)/)
-    const consumer = join(user, "consumer")
-    mkdirSync(consumer)
-    writeFileSync(join(consumer, "main.ts"), consumerOfLibrary)
-    await mustRun(tsc, ["main.ts", "--noEmit", "--skipLibCheck", "false", ...strict], consumer)
-    writeFileSync(join(consumer, "wrong.ts"), `import { fromConfig } from "payments"\nfromConfig(12345)\n`)
-    const wrong = await run(tsc, ["wrong.ts", "--noEmit", "--skipLibCheck", ...strict], consumer)
-    assert.include(wrong.output, "Argument of type 'number' is not assignable")
+    // Names of packages resolve by their `exports` in every setting.
+    for (const [, specifier] of declarations.matchAll(/(?:from|import\() ?"(.+?)"/g)) {
+      assert.match(specifier ?? "", /^(effect|effect-resilience|@effect-resilience\/\w+)(\/|$)/)
+    }
+    for (const errors of others) {
+      assert.deepStrictEqual(
+        errors.filter((error) => !isWrong(error)),
+        []
+      )
+      assert.include(errors.filter(isWrong).join("\n"), "Argument of type 'number' is not assignable")
+    }
   })
 
   it("runs", async () => {

@@ -78,7 +78,12 @@ describe("Policy: adaptive", () => {
       const { adaptive, circuit, totals } = yield* policy.stats()
       assert.strictEqual(adaptive?.state, "free")
       assert.strictEqual(circuit?._tag, "closed")
-      assert.deepStrictEqual(totals.rejections, { CircuitOpen: 0, BulkheadFull: 0, DeadlineExceeded: 0 })
+      assert.deepStrictEqual(totals.rejections, {
+        CircuitOpen: 0,
+        BulkheadFull: 0,
+        RateLimited: 0,
+        DeadlineExceeded: 0
+      })
     })
   )
 

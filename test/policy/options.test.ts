@@ -8,7 +8,7 @@ import { touchy } from "./support.ts"
 class Budget extends RetryBudget.Service<Budget>()("test/OptionsBudget", {}) {}
 
 const atLeastOne =
-  "Policy p: give at least one of deadline, retry, hedge, breaker, bulkhead, adaptive and timeout, got none"
+  "Policy p: give at least one of deadline, retry, hedge, breaker, rateLimit, bulkhead, adaptive and timeout, got none"
 const above = `must be a finite duration above zero, such as "5 seconds", got`
 
 /** Options that are wrong, and what is said about them. Types refuse some of them too. */

@@ -3,7 +3,16 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
-import { Bulkhead, type Change, CircuitBreaker, Policies, Policy, RetryBudget, StaleFallback } from "effect-resilience"
+import {
+  Bulkhead,
+  type Change,
+  CircuitBreaker,
+  Policies,
+  Policy,
+  RateLimit,
+  RetryBudget,
+  StaleFallback
+} from "effect-resilience"
 import * as FromConfig from "../../packages/resilience/src/engine/config.ts"
 import { optionsOf } from "../../packages/resilience/src/engine/variables.ts"
 import { down, ok, settle, start, takes } from "../policy/support.ts"
@@ -34,6 +43,7 @@ describe("there is a row for every setting", () => {
     for (const [schema, prefix] of [
       [FromConfig.CircuitValues, "breaker."],
       [FromConfig.BulkheadValues, "bulkhead."],
+      [FromConfig.RateLimitValues, "rateLimit."],
       [FromConfig.BudgetValues, "budget."]
     ] as const) {
       for (const path of pathsOf(schema, prefix)) assert.property(rows, path)
@@ -45,7 +55,7 @@ describe("there is a row for every setting", () => {
 for (const [path, { after, base, before, see }] of Object.entries(rows)) {
   const values = valuesOf(path)
   const part = path.split(".")[0] ?? ""
-  const alone = any({ breaker: CircuitBreaker, bulkhead: Bulkhead })[part]
+  const alone = any({ breaker: CircuitBreaker, bulkhead: Bulkhead, rateLimit: RateLimit })[part]
   const kinds: ReadonlyArray<readonly [kind: string, make: Effect.Effect<any>, values: object]> = [
     ["Policy", Policy.make("p", any(base)), values],
     ...(alone === undefined ? [] : [[part, alone.make("p", any(base)[part]), any(values)[part]] as const])
@@ -93,12 +103,13 @@ for (const [path, { after, base, before, see }] of Object.entries(rows)) {
           const granted = path === "bulkhead.maxConcurrent" ? 1 : 0
           assert.deepStrictEqual(figures(now), figures(was))
           assert.deepStrictEqual(
-            plain({ ...now, circuit: undefined, mode: undefined, would: undefined }),
+            plain({ ...now, circuit: undefined, mode: undefined, would: undefined, rateLimit: now.rateLimit?.tokens }),
             plain({
               ...was,
               circuit: undefined,
               mode: undefined,
               would: undefined,
+              rateLimit: was.rateLimit?.tokens,
               running: was.running + granted,
               waiting: was.waiting - granted
             })

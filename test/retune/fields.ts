@@ -191,6 +191,29 @@ const row = (base: Policy.Options, see: See, before: unknown, value: unknown, af
 })
 
 /** Every setting by its path. */
+const hourly = { rateLimit: { limit: 2, window: "1 hour" } } as const
+
+const starting = ({ protect }: Subject, calls: number) =>
+  Effect.forEach(Array.from({ length: calls }), () => start(Effect.exit(protect(ok))))
+
+/** Calls that start when all tokens were taken and a time has passed. */
+const startsAfter =
+  (time: Duration.Input): See =>
+  (subject) =>
+    Effect.gen(function* () {
+      yield* starting(subject, 10)
+      yield* TestClock.adjust(time)
+      const fibers = yield* starting(subject, 10)
+      const exits = yield* Effect.forEach(fibers, Fiber.join)
+      return exits.filter(({ _tag }) => _tag === "Success").length
+    })
+
+const waitForTurn: See = (subject) =>
+  Effect.gen(function* () {
+    yield* starting(subject, 10)
+    return (yield* subject.stats()).rateLimit?.waiting
+  })
+
 export const rows: Readonly<Record<string, Row>> = {
   deadline: row({ deadline: "5 seconds" }, left, 5000, "7 seconds", 7000),
   timeout: row({ timeout: "5 seconds" }, left, 5000, 250, 250),
@@ -272,7 +295,11 @@ export const rows: Readonly<Record<string, Row>> = {
   "breaker.probes.lease": row(touchy({}, { lease: "10 seconds" }), hungProbe, "Failure", "2 seconds", "Success"),
   "bulkhead.maxConcurrent": row(busy, of("running"), 1, 3, 3),
   "bulkhead.maxQueued": row(busy, of("waiting"), 1, 3, 3),
-  "bulkhead.maxWait": row(busy, of("waiting", "2 seconds"), 0, "5 seconds", 1)
+  "bulkhead.maxWait": row(busy, of("waiting", "2 seconds"), 0, "5 seconds", 1),
+  "rateLimit.limit": row(hourly, startsAfter("1 hour"), 2, 5, 5),
+  "rateLimit.window": row(hourly, startsAfter("1 hour"), 2, "2 hours", 1),
+  "rateLimit.burst": row(hourly, startsAfter("10 hours"), 2, 7, 7),
+  "rateLimit.maxWait": row(hourly, waitForTurn, 0, "30 minutes", 1)
 }
 
 /** An object with one value at a path. */

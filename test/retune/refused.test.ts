@@ -33,6 +33,8 @@ const base = {
     maxRetryAfter: "1 minute",
     probes: { permitted: 3, successes: 2, lease: "1 second" }
   },
+  // Its one token is taken by the first call: a change that is undone keeps what there is.
+  rateLimit: { limit: 3, window: "1 day", burst: 1, maxWait: "1 second" },
   bulkhead: { maxConcurrent: 3, maxQueued: 2, maxWait: "1 second" }
 } as const
 
@@ -115,7 +117,7 @@ const merged = (options: object, values: object): object =>
   Object.fromEntries(
     Object.entries({ ...options, ...values }).map(([name, value]) => {
       const before = not(options)[name]
-      const isGroup = ["budget", "breaker", "bulkhead", "probes", "rollout"].includes(name)
+      const isGroup = ["budget", "breaker", "bulkhead", "rateLimit", "probes", "rollout"].includes(name)
       return [name, isGroup && not(values)[name] !== undefined ? merged(before, not(values)[name]) : value]
     })
   )
@@ -151,12 +153,12 @@ describe("what cannot change live is refused with a sentence", () => {
   refuses(
     whole,
     { keys: { maxKeys: 3 } },
-    "Policy app/P: keys cannot change while the policy runs; what can are mode, rollout, deadline, timeout, hedge, retry, budget, breaker, bulkhead, adaptive"
+    "Policy app/P: keys cannot change while the policy runs; what can are mode, rollout, deadline, timeout, hedge, retry, budget, breaker, bulkhead, rateLimit, adaptive"
   )
   refuses(
     whole,
     { stats: { window: 3000 } },
-    "Policy app/P: stats cannot change while the policy runs; what can are mode, rollout, deadline, timeout, hedge, retry, budget, breaker, bulkhead, adaptive"
+    "Policy app/P: stats cannot change while the policy runs; what can are mode, rollout, deadline, timeout, hedge, retry, budget, breaker, bulkhead, rateLimit, adaptive"
   )
   refuses(
     whole,
@@ -176,7 +178,7 @@ describe("what cannot change live is refused with a sentence", () => {
   refuses(
     whole,
     { timeot: 1 },
-    "Policy app/P: there is no option timeot; there are mode, rollout, deadline, timeout, hedge, retry, budget, breaker, bulkhead, adaptive"
+    "Policy app/P: there is no option timeot; there are mode, rollout, deadline, timeout, hedge, retry, budget, breaker, bulkhead, rateLimit, adaptive"
   )
   refuses(
     whole,

@@ -27,6 +27,8 @@ export interface ClientOptions {
   readonly rejoin?: "verify" | "close"
   readonly settings?: Partial<Board.Settings>
   readonly openFor?: number
+  /** By how much the open time grows with each opening in a row. Default: 1. */
+  readonly factor?: number
 }
 
 export interface Call {
@@ -41,6 +43,7 @@ export class Client implements Member.Local<AnyCell> {
   readonly id: string
   readonly trip: keyof typeof rules
   readonly openTime: number
+  readonly factor: number
   readonly circuits = new Map<string, AnyCell>()
   readonly links = new Map<string, Member.Link<AnyCell>>()
   readonly member: Member.Member<AnyCell>
@@ -49,10 +52,19 @@ export class Client implements Member.Local<AnyCell> {
   log: Array<string> = []
   wakes = 0
 
-  constructor({ id, openFor = 1000, rejoin = "verify", settings, trip = "inARow", witness = id }: ClientOptions) {
+  constructor({
+    factor = 1,
+    id,
+    openFor = 1000,
+    rejoin = "verify",
+    settings,
+    trip = "inARow",
+    witness = id
+  }: ClientOptions) {
     this.id = id
     this.trip = trip
     this.openTime = openFor
+    this.factor = factor
     const options = { id, witness, rejoin, settings: { ...Board.defaults, ...settings } }
     this.member = new Member.Member<AnyCell>(options, this)
   }
@@ -155,8 +167,8 @@ export class Client implements Member.Local<AnyCell> {
     this.log.push(word.say)
   }
 
-  openFor(): number {
-    return this.openTime
+  openFor(openings: number): number {
+    return this.openTime * this.factor ** (openings - 1)
   }
 
   wake(): void {

@@ -37,6 +37,22 @@ describe("an opening of the fleet", () => {
     assert.deepStrictEqual(phases(), [1, 1, 1, 1])
   })
 
+  it.each([
+    { members: 2, factor: 1, openings: [100, 100, 100] },
+    { members: 4, factor: 3, openings: [100, 200, 500] },
+    { members: 16, factor: 3, openings: [100, 150, 300] }
+  ])("of $members members grows by the root of their number less than that of one alone, at $factor", (given) => {
+    const { clients } = fleet(given.members, { trip: "patient", openFor: 100, factor: given.factor })
+    const [client] = clients
+    const link = client!.link("k")
+    const openings = [0, 1, 2].map((before) => {
+      link.openings = before
+      client!.run(true, 1000)
+      return client!.member.makeReport(1000).circuits[0]?.openFor
+    })
+    assert.deepStrictEqual(openings, given.openings)
+  })
+
   it("is not caused by members of one witness, as many as they are", () => {
     const { board, clients, phases } = fleet(4, { trip: "patient", witness: "one host" })
     callAll(clients, true, 50, 1000)

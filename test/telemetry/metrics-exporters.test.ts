@@ -8,6 +8,7 @@ import * as TestClock from "effect/testing/TestClock"
 import {
   Bulkhead,
   CircuitBreaker,
+  Fuse,
   Policy,
   Retry,
   RetryBudget,
@@ -50,6 +51,7 @@ const everyKind = Effect.gen(function* () {
       budget: { ratio: 0.1 },
       hedge: { after: "1 second" },
       breaker: { trip: TripPolicy.consecutive(3) },
+      rateLimit: { limit: 1000, window: "1 second" },
       bulkhead: { maxConcurrent: 2, maxQueued: 3 },
       timeout: "1 second"
     })
@@ -82,6 +84,7 @@ const everyKind = Effect.gen(function* () {
   yield* keep(Bulkhead.make("h", { maxConcurrent: 1 }))
   yield* keep(RetryBudget.make("r", {}))
   yield* keep(StaleFallback.make("s", { maxAge: "1 hour" }))
+  yield* keep(Fuse.make("z", { shorts: 3 }))
 })
 
 const inFleet = <A, E>(self: Effect.Effect<A, E, Shared.Board | Scope.Scope>) =>

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer } from "effect"
 import * as TestClock from "effect/testing/TestClock"
-import { Policy, Retry, Shared, TripPolicy } from "effect-resilience"
+import { Fuse, Policy, Retry, Shared, TripPolicy } from "effect-resilience"
 import * as Metrics from "effect-resilience/telemetry/Metrics"
 import { down, isolated, read } from "./support.ts"
 
@@ -55,6 +55,42 @@ describe("Metrics.layer: the fleet", () => {
         "resilience.fleet.permits{policy=permits}": 0
       })
       for (const { fleet } of [floor, circuits, permits]) assert.isTrue((yield* fleet)?.inTouch)
+    }).pipe(Effect.provide(measured), Effect.scoped, isolated)
+  )
+
+  it.effect("a fuse has its shorts and trips, and one that is shared has those of its fleet", () =>
+    Effect.gen(function* () {
+      const alone = yield* Fuse.make("alone", { shorts: 1, pause: "10 seconds", jitter: 0 })
+      const options = { shorts: 3, pause: 0, reset: "manual", shared: true } as const
+      const [here, there] = yield* Effect.all([Fuse.make("disk", options), Fuse.make("disk", options)])
+      const series = Effect.map(read, (all) =>
+        Object.fromEntries(Object.entries(all).filter(([series]) => /^resilience\.(fuse|fleet)\./.test(series)))
+      )
+      alone.shortSync()
+      yield* here.short()
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(yield* series, {
+        "resilience.fuse.shorts{policy=alone}": 1,
+        "resilience.fuse.trips{policy=alone}": 1,
+        "resilience.fuse.tripped{policy=alone}": 1,
+        "resilience.fuse.broken{policy=alone}": 0,
+        "resilience.fuse.shorts{policy=disk}": 1,
+        "resilience.fuse.trips{policy=disk}": 0,
+        "resilience.fuse.tripped{policy=disk}": 0,
+        "resilience.fuse.broken{policy=disk}": 0,
+        "resilience.fleet.members{policy=disk}": 2,
+        "resilience.fleet.in_touch{policy=disk}": 1
+      })
+      yield* there.trip()
+      yield* TestClock.adjust("10 seconds")
+      assert.deepInclude(yield* series, {
+        "resilience.fuse.tripped{policy=alone}": 0,
+        // Both are of this process.
+        "resilience.fuse.trips{policy=disk}": 2,
+        "resilience.fuse.tripped{policy=disk}": 2,
+        "resilience.fuse.broken{policy=disk}": 2
+      })
+      assert.isTrue((yield* here.state).broken)
     }).pipe(Effect.provide(measured), Effect.scoped, isolated)
   )
 

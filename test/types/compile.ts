@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process"
-import { copyFileSync, globSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { copyFileSync, globSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { basename, join, resolve } from "node:path"
+import { packed, unpack } from "../../packages/tools/src/packed.ts"
 
 const imports = `import { Effect, Exit, Schedule, Stream } from "effect"
 import {
@@ -16,7 +17,7 @@ import {
 export const compilers = { "5.9": "typescript-5.9", "6.0": "typescript-6.0", "7.0": "typescript" } as const
 export type Version = keyof typeof compilers
 
-const tsc = (version: Version, args: ReadonlyArray<string>, cwd = "."): Promise<string> =>
+const tsc = (version: Version, args: ReadonlyArray<string>, cwd: string): Promise<string> =>
   new Promise((end, fail) => {
     const script = resolve("node_modules", compilers[version], "bin/tsc")
     // Each of several checkers would check again what they share.
@@ -29,37 +30,6 @@ const tsc = (version: Version, args: ReadonlyArray<string>, cwd = "."): Promise<
     child.on("error", fail)
     child.on("close", () => end(output))
   })
-
-/** Gives the folder the packages as their users have them: declarations, and the package.json that leads to them. */
-const install = async (folder: string, paths: Readonly<Record<string, string>>): Promise<void> => {
-  const out = join(folder, "out")
-  const config = {
-    extends: Object.values(paths).map((path) => resolve(path, "tsconfig.json")),
-    include: Object.values(paths).map((path) => resolve(path, "src")),
-    compilerOptions: {
-      // `npm run check types` checks the sources.
-      noCheck: true,
-      emitDeclarationOnly: true,
-      declarationMap: false,
-      sourceMap: false,
-      rootDir: resolve("."),
-      outDir: out,
-      customConditions: ["@effect-resilience/source"],
-      lib: ["ES2024", "DOM"],
-      types: ["node"],
-      typeRoots: [resolve("node_modules/@types")]
-    }
-  }
-  writeFileSync(join(folder, "install.json"), JSON.stringify(config))
-  const output = await tsc("7.0", ["-p", join(folder, "install.json")])
-  if (output !== "") throw new Error(output)
-  for (const [name, path] of Object.entries(paths)) {
-    const installed = join(folder, "node_modules", name)
-    mkdirSync(installed, { recursive: true })
-    renameSync(join(out, path, "src"), join(installed, "dist"))
-    copyFileSync(join(path, "package.json"), join(installed, "package.json"))
-  }
-}
 
 /** The errors of a compilation by the name of the program, all others by the name `types`. */
 const byProgram = (output: string, programs: ReadonlyArray<string>): ReadonlyMap<string, ReadonlyArray<string>> => {
@@ -78,14 +48,14 @@ const byProgram = (output: string, programs: ReadonlyArray<string>): ReadonlyMap
  * project's own type tests are the program `types`.
  */
 export const compile = async (
-  programs: Readonly<Record<string, string>>
-): Promise<Readonly<Record<Version, ReadonlyMap<string, ReadonlyArray<string>>>>> => {
+  programs: Readonly<Record<string, string>>,
+  versions: ReadonlyArray<Version>
+): Promise<ReadonlyArray<readonly [Version, ReadonlyMap<string, ReadonlyArray<string>>]>> => {
   const folder = mkdtempSync(join(tmpdir(), "types-"))
   try {
-    await install(folder, {
-      "effect-resilience": "packages/resilience",
-      "@effect-resilience/testing": "packages/testing"
-    })
+    for (const name of ["effect-resilience", "@effect-resilience/testing"]) {
+      await unpack(await packed(name), join(folder, "node_modules", name))
+    }
     for (const name of ["effect", "@effect", "@types"]) {
       symlinkSync(resolve("node_modules", name), join(folder, "node_modules", name), "junction")
     }
@@ -108,10 +78,12 @@ export const compile = async (
       }
     }
     writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config))
-    const errorsOf = async (version: Version) =>
-      byProgram(await tsc(version, ["-p", "tsconfig.json"], folder), Object.keys(programs))
-    const [old, middle, current] = await Promise.all([errorsOf("5.9"), errorsOf("6.0"), errorsOf("7.0")])
-    return { "5.9": old, "6.0": middle, "7.0": current }
+    return await Promise.all(
+      versions.map(async (version) => {
+        const output = await tsc(version, ["-p", "tsconfig.json"], folder)
+        return [version, byProgram(output, Object.keys(programs))] as const
+      })
+    )
   } finally {
     rmSync(folder, { recursive: true })
   }

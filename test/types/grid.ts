@@ -30,6 +30,7 @@ type CutOnce = Transient.Exhausted<Timeout.TimedOut>
 type Late = Rejection.DeadlineExceeded
 type Open = Rejection.CircuitOpen
 type Full = Rejection.BulkheadFull
+type Limited = Rejection.RateLimited
 
 fails<Own | Late>()({ deadline }, true)
 fails<Own | Open>()({ breaker }, true)
@@ -148,4 +149,4 @@ declare const options: Policy.Options
 const unknownParts = Policy.make("unknown", options)
 declare const unknownPolicy: typeof unknownParts extends Effect.Effect<infer P> ? P : never
 const byUnknown = fetchUser(1).pipe(unknownPolicy.protect)
-exactly<typeof byUnknown, Effect.Effect<User, Once | Late | Open | Full | CutOnce>>(true)
+exactly<typeof byUnknown, Effect.Effect<User, Once | Late | Open | Full | Limited | CutOnce>>(true)

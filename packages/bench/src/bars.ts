@@ -5,6 +5,7 @@ import type { Result, Row } from "./model.ts"
 import { names as breaker } from "./policies/breakers.ts"
 import { names as single } from "./policies/singles.ts"
 import { names as whole } from "./policies/stacks.ts"
+import { names as watched } from "./policies/telemetry.ts"
 import { groups as bytes } from "./tables/bytes.ts"
 import { groupName, keyCounts, oursName, policyName, trafficName } from "./tables/heap.ts"
 import { queueLengths, queueName } from "./tables/time.ts"
@@ -18,6 +19,8 @@ interface Bar {
   /** The same with each subject in a process of its own, where it is another. */
   readonly freshBar?: number | undefined
   readonly aim?: number | undefined
+  /** Measured in one process only: the difference is smaller than that of two processes. */
+  readonly together?: true
   readonly unit: "×" | "B"
   readonly figure: (rows: Rows) => number
 }
@@ -162,6 +165,15 @@ const bars: ReadonlyArray<Bar> = [
     figure: (rows) => rows.value(whole.shared) / rows.value(whole.ours)
   },
   {
+    measure: "a call with telemetry, the record of changes and sharing on, sync work",
+    against: "the same call with all of them off",
+    table: "telemetry",
+    bar: 1.02,
+    together: true,
+    unit: "×",
+    figure: (rows) => rows.value(watched.on) / rows.value(watched.off)
+  },
+  {
     measure: "heap per key, breaker with a window of ten buckets",
     against: "",
     table: "heap",
@@ -249,9 +261,12 @@ export const comparedBy = ({
   return names
 }
 
-/** The bars of tables of times can be measured with each subject in a process of its own. */
+/** Whether a table has bars on ratios of times. */
+export const isCompared = (table: string): boolean => bars.some((bar) => bar.table === table && bar.unit === "×")
+
+/** The bars of tables of times that are measured with each subject in a process of its own, too. */
 export const fresh = (table: string): ReadonlyArray<Bar> =>
-  bars.filter((bar) => bar.table === table && bar.unit === "×")
+  bars.filter((bar) => bar.table === table && bar.unit === "×" && bar.together !== true)
 
 /** The places of the 95 % confidence interval of a median in sorted values, by the normal approximation of the binomial. */
 const interval = (values: ReadonlyArray<number>): readonly [low: number, high: number] => {
@@ -285,5 +300,8 @@ export const verdicts = (
 ): ReadonlyArray<Verdict> =>
   bars.flatMap((bar) => {
     const hasOwn = alone.some((results) => results.some(({ table }) => table === bar.table))
-    return [judge(bar, "shared", shared), ...(hasOwn && bar.unit === "×" ? [judge(bar, "fresh", alone)] : [])]
+    return [
+      judge(bar, "shared", shared),
+      ...(hasOwn && bar.unit === "×" && bar.together !== true ? [judge(bar, "fresh", alone)] : [])
+    ]
   })

@@ -5,7 +5,7 @@ import { createRequire } from "node:module"
 import { cpus, loadavg, totalmem } from "node:os"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
-import { comparedBy, fresh, verdicts } from "./bars.ts"
+import { comparedBy, fresh, isCompared, verdicts } from "./bars.ts"
 import type { Result, Table } from "./model.ts"
 import { merged } from "./report/figures.ts"
 import { type Circumstances, page } from "./report/page.ts"
@@ -20,7 +20,8 @@ npm run bench -- [options]
 
   --quick         fewer and shorter rounds: about a minute in all
   --table <name>  only this table; may be given several times
-  --runs <n>      runs of everything, whose median is reported (default: 1)
+  --runs <n>      runs of the tables of times that have bars, whose medians and confidence intervals are reported (default: 1); what
+                  has no bar, bytes and heap are measured once. With 5, about 20 minutes
   --fresh         measures the subjects of each bar in processes of their own too; --no-fresh does not
                   (default: a thorough run does)
   --json <file>   writes every figure of every run as JSON
@@ -81,12 +82,18 @@ if (writes && chosen.length < tables.length) fail("--write needs all tables: the
 
 const worker = fileURLToPath(new URL("worker.ts", import.meta.url))
 
+/** Only a ratio of times differs from run to run by more than its bar leaves. */
+const isRepeated = (table: Table): boolean => runs > 1 && isCompared(table.name)
+
+/** All runs together have at least as many rounds as a confidence interval of some percent takes. */
+const roundsOf = (table: Table): number => (isRepeated(table) ? Math.max(6, Math.ceil(33 / runs)) : 11)
+
 /** Measures a table, or one subject of it. */
 const measure = (table: Table, ...subject: ReadonlyArray<string>): Promise<Result> =>
   new Promise((resolve, reject) => {
     execFile(
       process.execPath,
-      [...process.execArgv, ...flagsFor(table.kind), worker, table.name, mode, ...subject],
+      [...process.execArgv, ...flagsFor(table.kind), worker, table.name, mode, String(roundsOf(table)), ...subject],
       { maxBuffer: 2 ** 26 },
       (error, output, complaints) => {
         if (error !== null) reject(new Error(`the table ${table.name} failed:\n${complaints || error.message}`))
@@ -141,7 +148,11 @@ const subjectsOf = (table: Table): ReadonlyArray<readonly [name: string, group: 
 
 const start = performance.now()
 const freshTables = (options.fresh ?? mode === "thorough") ? chosen.filter(({ kind }) => kind === "time") : []
-const total = runs * (chosen.length + freshTables.reduce((sum, table) => sum + subjectsOf(table).length, 0))
+const tablesOf = (run: number): ReadonlyArray<Table> => chosen.filter((table) => run === 1 || isRepeated(table))
+const total =
+  chosen.length +
+  (runs - 1) * tablesOf(2).length +
+  runs * freshTables.reduce((sum, table) => sum + subjectsOf(table).length, 0)
 const all: Array<ReadonlyArray<Result>> = []
 const alone: Array<ReadonlyArray<Result>> = []
 let done = 0
@@ -159,7 +170,7 @@ const complain = (error: unknown): void => {
 }
 for (let run = 1; run <= runs; run++) {
   const results: Array<Result> = []
-  for (const table of chosen) {
+  for (const table of tablesOf(run)) {
     next(table.name)
     await measure(table).then((result) => results.push(result), complain)
   }

@@ -23,12 +23,16 @@ const chosen = (subjects: ReadonlyArray<Subject>, name: string | undefined, grou
 const measured = async (
   table: Table,
   isQuick: boolean,
+  rounds: number,
   name: string | undefined,
   group: string | undefined
 ): Promise<{ readonly rows: ReadonlyArray<Row>; readonly slow?: number }> => {
   switch (table.kind) {
     case "time":
-      return measureTime(chosen(await table.prepare(isQuick), name, group), isQuick ? quick : thorough)
+      return measureTime(
+        chosen(await table.prepare(isQuick), name, group),
+        isQuick ? quick : { ...thorough, rounds, warmups: rounds < thorough.rounds ? 1 : thorough.warmups }
+      )
     case "bytes": {
       const effort = isQuick ? { heat: 40, rounds: 3 } : { heat: 500, rounds: 11 }
       return { rows: await measureBytes(await table.prepare(isQuick), effort) }
@@ -39,10 +43,10 @@ const measured = async (
 }
 
 if (import.meta.main) {
-  const [name, mode, subject, group] = process.argv.slice(2)
+  const [name, mode, rounds, subject, group] = process.argv.slice(2)
   const table = tables.find((one) => one.name === name)
   if (table === undefined) throw new Error(`no such table: ${name}`)
-  const { rows, slow } = await measured(table, mode === "quick", subject, group)
+  const { rows, slow } = await measured(table, mode === "quick", Number(rounds), subject, group)
   const result: Result = { table: table.name, kind: table.kind, rows, ...(slow === undefined ? {} : { slow }) }
   // Breakers of some libraries keep timers, which would keep the process.
   process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0))

@@ -65,6 +65,8 @@ export const integer = (name: string, metavar: string, description: string, min:
     )
   )
 
+export const json = Flag.Boolean("json").pipe(Flag.withDescription("Prints JSON"), Flag.withDefault(false))
+
 const defaultStateDir = (): string => {
   const { RESILIENCE_STATE_DIR: own, XDG_STATE_HOME: state } = process.env
   if (own) return own

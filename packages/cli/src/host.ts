@@ -43,8 +43,25 @@ export const warn = (text: string): Effect.Effect<void> => Effect.map(Host, ({ s
 export const mistake = (text: string): Effect.Effect<void> =>
   Effect.andThen(warn(`resilience: ${text}\n`), setExitCode(ExitCode.ownFailure))
 
-/** Clears the screen of a terminal. */
-export const clear = "\u001b[H\u001b[2J\u001b[3J"
+/** What went wrong with a request: the reason is in the cause of what `fetch` throws. */
+export const fetchProblem = (error: unknown): string => {
+  const { cause } = error as { readonly cause?: unknown }
+  return messageOf(cause instanceof Error && cause.message !== "" ? cause : error)
+}
+
+/** The result of `f`, or what is wrong. */
+export const attempt = <A>(f: () => A): Effect.Effect<A, string> => Effect.try({ try: f, catch: messageOf })
+
+const clear = "\u001b[H\u001b[2J\u001b[3J"
+
+/** Shows something again and again, on a terminal in the place of what it showed before. */
+export const watch = <E>(show: Effect.Effect<void, E>, every: number): Effect.Effect<never, E> =>
+  Effect.flatMap(Host, ({ isTerminal }) =>
+    Effect.andThen(isTerminal ? print(clear) : Effect.void, show).pipe(
+      Effect.andThen(Effect.sleep(every)),
+      Effect.forever
+    )
+  )
 
 /** The message of what was thrown. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

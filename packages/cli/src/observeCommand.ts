@@ -45,16 +45,11 @@ const answered = async (address: string, token: string | undefined, signal: Abor
   )
 }
 
-const reasonOf = (error: unknown): string => {
-  const { cause } = error as { readonly cause?: unknown }
-  return cause instanceof Error && cause.message !== "" ? cause.message : Host.messageOf(error)
-}
-
 /** What a console says of the policies of its program. */
 const fetchState = (address: string, token: string | undefined): Effect.Effect<unknown, string> =>
   Effect.tryPromise({
     try: (signal) => answered(address, token, signal),
-    catch: (error) => `${address}: ${reasonOf(error)}`
+    catch: (error) => `${address}: ${Host.fetchProblem(error)}`
   })
 
 const every = Flags.positive("every", "How often it is shown (default: 2s)")
@@ -86,11 +81,9 @@ export const top = Command.make(
         Effect.flatMap(Effect.try({ try: () => topText(found), catch: () => `${url}: this is no console` }), Host.print)
       )
       if (once) return yield* look
-      const { isTerminal } = yield* Host.Host
-      const begin = isTerminal ? Host.print(Host.clear) : Effect.void
       // A service that restarts comes back: its absence is shown like its state.
       const again = Effect.catch(look, (message) => Host.print(`${message}\n`))
-      return yield* Effect.andThen(begin, again).pipe(Effect.andThen(Effect.sleep(every)), Effect.forever)
+      return yield* Host.watch(again, every)
     }).pipe(Effect.catch(Host.mistake))
 ).pipe(
   Command.withDescription(
@@ -153,10 +146,9 @@ export const alerts = Command.make("alerts", { ...source, stateDir: Flags.stateD
     const [Alerts, JobTelemetry] = yield* Effect.promise(() =>
       Promise.all([import("effect-resilience/telemetry/Alerts"), import("./state/telemetry.ts")])
     )
-    const text = yield* Effect.try({
-      try: () => (entries === undefined ? JobTelemetry.alerts(stateDir, Date.now()) : Alerts.prometheus(entries)),
-      catch: Host.messageOf
-    })
+    const text = yield* Host.attempt(() =>
+      entries === undefined ? JobTelemetry.alerts(stateDir, Date.now()) : Alerts.prometheus(entries)
+    )
     yield* Host.print(text)
   }).pipe(Effect.catch(Host.mistake))
 ).pipe(
@@ -179,10 +171,9 @@ export const dashboards = Command.make("dashboards", source, (given) =>
     const [Dashboards, JobTelemetry] = yield* Effect.promise(() =>
       Promise.all([import("effect-resilience/telemetry/Dashboards"), import("./state/telemetry.ts")])
     )
-    const dashboard = yield* Effect.try({
-      try: () => (entries === undefined ? JobTelemetry.dashboard() : Dashboards.grafana(entries)),
-      catch: Host.messageOf
-    })
+    const dashboard = yield* Host.attempt(() =>
+      entries === undefined ? JobTelemetry.dashboard() : Dashboards.grafana(entries)
+    )
     yield* Host.print(`${JSON.stringify(dashboard, undefined, 2)}\n`)
   }).pipe(Effect.catch(Host.mistake))
 ).pipe(

@@ -6,20 +6,15 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Flags from "./flags.ts"
 import * as Host from "./host.ts"
+import { jobs, show } from "./modules.ts"
 import * as Settings from "./run/settings.ts"
-
-/** Loaded when a command needs it. */
-const jobs = Effect.promise(() => import("./state/jobs.ts"))
-const show = Effect.promise(() => import("./state/show.ts"))
 
 /** Writes the text, or what is wrong. */
 const print = (make: (now: number) => string): Effect.Effect<void> =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.try({ try: () => make(now), catch: Host.messageOf })).pipe(
+  Effect.flatMap(Clock.currentTimeMillis, (now) => Host.attempt(() => make(now))).pipe(
     Effect.flatMap(Host.print),
     Effect.catch(Host.mistake)
   )
-
-const json = Flag.Boolean("json").pipe(Flag.withDescription("Prints JSON"), Flag.withDefault(false))
 
 const name = Argument.String("name").pipe(
   Argument.withDescription("The name of the job"),
@@ -30,7 +25,7 @@ export const status = Command.make(
   "status",
   {
     name: Argument.optional(name),
-    json,
+    json: Flags.json,
     watch: Flag.Boolean("watch").pipe(
       Flag.withAlias("w"),
       Flag.withDescription("Shows it again and again, until Ctrl-C"),
@@ -43,10 +38,7 @@ export const status = Command.make(
     Effect.gen(function* () {
       const { status } = yield* show
       const once = print((now) => status(stateDir, Option.getOrUndefined(name), json, now))
-      if (!watch) return yield* once
-      const { isTerminal } = yield* Host.Host
-      const begin = isTerminal ? Host.print(Host.clear) : Effect.void
-      return yield* Effect.andThen(begin, once).pipe(Effect.andThen(Effect.sleep(every)), Effect.forever)
+      return yield* watch ? Host.watch(once, every) : once
     })
 ).pipe(
   Command.withDescription(
@@ -68,7 +60,7 @@ export const history = Command.make(
       ),
       Flag.withDefault(20)
     ),
-    json,
+    json: Flags.json,
     stateDir: Flags.stateDir
   },
   ({ json, limit, name, stateDir }) =>

@@ -6,19 +6,12 @@ import * as Option from "effect/Option"
 import * as ExitCode from "./exitCode.ts"
 import * as Flags from "./flags.ts"
 import * as Host from "./host.ts"
+import { jobs, show } from "./modules.ts"
 import * as Run from "./run/run.ts"
 import * as Settings from "./run/settings.ts"
 import type { Entry } from "./state/spool.ts"
 
-/** Loaded when a command needs it. */
-const jobs = Effect.promise(() => import("./state/jobs.ts"))
-const show = Effect.promise(() => import("./state/show.ts"))
-
 type Jobs = typeof import("./state/jobs.ts")
-
-const attempt = <A>(f: () => A): Effect.Effect<A, string> => Effect.try({ try: f, catch: Host.messageOf })
-
-const json = Flag.Boolean("json").pipe(Flag.withDescription("Prints JSON"), Flag.withDefault(false))
 
 const name = Flag.String("name").pipe(
   Flag.withAlias("n"),
@@ -41,18 +34,18 @@ const all = Flag.Boolean("all").pipe(
   Flag.withDefault(false)
 )
 
-const list = Command.make("list", { name, json, stateDir: Flags.stateDir }, ({ json, name, stateDir }) =>
+const list = Command.make("list", { name, json: Flags.json, stateDir: Flags.stateDir }, ({ json, name, stateDir }) =>
   Effect.gen(function* () {
     const { spoolList } = yield* show
     const now = yield* Clock.currentTimeMillis
-    yield* Host.print(yield* attempt(() => spoolList(stateDir, name, json, now)))
+    yield* Host.print(yield* Host.attempt(() => spoolList(stateDir, name, json, now)))
   }).pipe(Effect.catch(Host.mistake))
 ).pipe(Command.withDescription("Shows what failed for good and has not been run again with success, the oldest first"))
 
-const showOne = Command.make("show", { id, json, stateDir: Flags.stateDir }, ({ id, json, stateDir }) =>
+const showOne = Command.make("show", { id, json: Flags.json, stateDir: Flags.stateDir }, ({ id, json, stateDir }) =>
   Effect.gen(function* () {
     const { spoolEntry } = yield* show
-    yield* Host.print(yield* attempt(() => spoolEntry(stateDir, id, json)))
+    yield* Host.print(yield* Host.attempt(() => spoolEntry(stateDir, id, json)))
   }).pipe(Effect.catch(Host.mistake))
 ).pipe(
   Command.withDescription(
@@ -74,7 +67,7 @@ const chosen = (
     if (ids.length > 0 && (all || name !== undefined)) {
       return yield* Effect.fail("name entries by their numbers, or use --name or --all, but not both")
     }
-    const found = yield* attempt(() => jobs.spooled(stateDir, name))
+    const found = yield* Host.attempt(() => jobs.spooled(stateDir, name))
     const missing = ids.find((id) => !found.some((entry) => entry.id === id))
     if (missing !== undefined) return yield* Effect.fail(`there is no entry ${missing}: resilience spool list`)
     return found.filter(({ id, parked }) => (ids.length === 0 ? parked === undefined : ids.includes(id)))
@@ -126,11 +119,11 @@ const retry = Command.make("retry", { ids, name, all, stateDir: Flags.stateDir }
       if (refused.has(name)) continue
       const now = yield* Clock.currentTimeMillis
       // Also those whose replays were killed.
-      if (given.ids.length === 0 && (yield* attempt(() => module.parkSpooled(stateDir, id, now)))) {
+      if (given.ids.length === 0 && (yield* Host.attempt(() => module.parkSpooled(stateDir, id, now)))) {
         yield* Host.warn(`resilience: ${name}: entry ${id} is parked: it was replayed too often\n`)
         continue
       }
-      const entry = yield* attempt(() => module.spooledEntry(stateDir, id))
+      const entry = yield* Host.attempt(() => module.spooledEntry(stateDir, id))
       if (entry === undefined) continue
       const settings = settingsOf(module, stateDir, entry, entry.input)
       const exit = yield* Run.run(settings)
@@ -139,7 +132,7 @@ const retry = Command.make("retry", { ids, name, all, stateDir: Flags.stateDir }
       // An entry that another process has taken, or dropped, says nothing about those that follow.
       const isRefused =
         exit === ExitCode.unavailable &&
-        (yield* attempt(() => module.refusal({ stateDir, name, circuit: settings.circuit }, now))) !== undefined
+        (yield* Host.attempt(() => module.refusal({ stateDir, name, circuit: settings.circuit }, now))) !== undefined
       if (isRefused) refused.add(name)
     }
   }).pipe(Effect.catch(Host.mistake))
@@ -158,7 +151,7 @@ const drop = Command.make("drop", { ids, name, all, stateDir: Flags.stateDir }, 
   Effect.gen(function* () {
     const module = yield* jobs
     const entries = yield* chosen(module, given.stateDir, given)
-    const dropped = yield* attempt(() =>
+    const dropped = yield* Host.attempt(() =>
       module.dropSpooled(
         given.stateDir,
         entries.map(({ id }) => id)

@@ -31,6 +31,10 @@ export const momentText = (moment: number): string => {
   return `${date} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`
 }
 
+/** Who gave a command, and why. */
+export const byText = ({ by, reason }: { readonly by: string; readonly reason: string }): string =>
+  `by ${by}${reason === "" ? "" : `: ${reason}`}`
+
 /** Rows of cells as columns. */
 export const table = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? []

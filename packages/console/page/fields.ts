@@ -15,6 +15,7 @@ const circuit: ReadonlyArray<readonly [field: RegExp, name: string]> = [
 const parts: Readonly<Record<string, typeof circuit>> = {
   breaker: circuit,
   bulkhead: [[/^(maxConcurrent|maxQueued|maxWait)$/, "$1"]],
+  rateLimit: [[/^(limit|window|burst|maxWait)$/, "$1"]],
   budget: [[/^(ratio|timeoutCost|capacity|minPerSecond)$/, "$1"]],
   retry: [[/^(?:backoff\.)?(base|cap|times|jitter|maxRetryAfter|history|unprocessedOnly)$/, "$1"]],
   stale: [[/^(maxAge)$/, "$1"]],
@@ -24,6 +25,7 @@ const parts: Readonly<Record<string, typeof circuit>> = {
 const single: Readonly<Partial<Record<Policy["kind"], string>>> = {
   CircuitBreaker: "breaker",
   Bulkhead: "bulkhead",
+  RateLimit: "rateLimit",
   RetryBudget: "budget",
   StaleFallback: "stale"
 }

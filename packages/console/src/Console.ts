@@ -237,13 +237,8 @@ const CommandBody = Schema.Struct({
 
 const UndoBody = Schema.Struct({ id: Schema.Int, reason, by })
 
-const PreviewBody = Schema.Struct({
-  policy: text(1, 1000),
-  instance: Schema.optionalKey(Schema.Int),
-  values: Schema.JsonObject
-})
-
-const ReplayBody = Schema.Struct({
+/** Other values of a policy, to preview them or to replay calls with them. */
+const OtherValues = Schema.Struct({
   policy: text(1, 1000),
   instance: Schema.optionalKey(Schema.Int),
   values: Schema.JsonObject
@@ -443,8 +438,8 @@ const routes = <R>(router: HttpRouter.HttpRouter, settings: Settings<R>) =>
     yield* action("undo", actions, UndoBody, ({ id, reason, by }, caller) =>
       Steer.undo(id, { reason, by: authorOf(caller, by) })
     )
-    yield* action("preview", previews, PreviewBody, ({ policy, values, ...which }) =>
+    yield* action("preview", previews, OtherValues, ({ policy, values, ...which }) =>
       Steer.preview(policy, values, which)
     )
-    yield* action("replay", replays, ReplayBody, Replay.make(lab, reader))
+    yield* action("replay", replays, OtherValues, Replay.make(lab, reader))
   })

@@ -94,6 +94,9 @@ export interface Figures {
   readonly waiting: number
   readonly maxConcurrent?: number
   readonly maxQueued?: number
+  /** The tokens of a rate limit, of the key with the fewest, and how many it can hold. */
+  readonly tokens?: number
+  readonly burst?: number
   readonly balance?: number
   readonly capacity?: number
   readonly lastError?: {

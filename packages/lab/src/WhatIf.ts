@@ -52,6 +52,7 @@ export interface Outcome {
   readonly rejections: {
     readonly CircuitOpen: number
     readonly BulkheadFull: number
+    readonly RateLimited: number
     readonly DeadlineExceeded: number
   }
   /** Retries per call. */

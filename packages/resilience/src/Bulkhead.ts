@@ -97,6 +97,12 @@ export interface State {
 export interface ProtectOptions {
   /** The key of the permits. Default: `"default"`. */
   readonly key?: string | undefined
+  /**
+   * For whom the call is made, such as a customer. Of the calls of one key and one criticality that wait, tenants take turns, and within
+   * a tenant the order is that of arrival; in a full queue, a tenant with more calls in it loses a place to one with fewer. Calls without
+   * it are those of one more tenant. Default: none.
+   */
+  readonly tenant?: string | undefined
 }
 
 /**
@@ -292,7 +298,7 @@ export interface Bulkhead<R = never> {
    * Returns when a call would get a permit without waiting, for consumers that take work only then. It holds no permit and
    * no place in the queue, and is advice: another call may be first.
    */
-  readonly admitted: (options?: ProtectOptions) => Effect.Effect<void, never, R>
+  readonly admitted: (options?: { readonly key?: string | undefined }) => Effect.Effect<void, never, R>
   /** Returns the running and the waiting calls of a key. */
   readonly state: (key?: string) => Effect.Effect<State, never, R>
   /**
@@ -320,7 +326,7 @@ export interface Bulkhead<R = never> {
 const module = "Bulkhead"
 
 /** The options of one call. */
-const optionNames = ["key"]
+const optionNames = ["key", "tenant"]
 
 /**
  * The settings of permits; the defaults stand here.
@@ -439,7 +445,7 @@ const makeWith = (name: string, engine: BulkheadEngine, tuned: Tuned): Bulkhead 
       // As above.
     ) as ProtectStream<never>,
     acquire: (options) => {
-      const call = { ...Protecting.defaultOptions, key: Protecting.keyOf(where, "acquire", options) }
+      const call = Protecting.resolve(Check.inside(where, "acquire"), options ?? {}, optionNames)
       return Effect.asVoid(inScope(() => new BulkheadHold(engine, undefined, Effect.void, call)))
     },
     admitted: (options) => engine.admitted(Protecting.keyOf(where, "admitted", options)),

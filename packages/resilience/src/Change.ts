@@ -51,6 +51,7 @@ export const Kind = Schema.Literals([
   "Policy",
   "CircuitBreaker",
   "Bulkhead",
+  "RateLimit",
   "RetryBudget",
   "StaleFallback",
   "TokenBudget",

@@ -52,6 +52,7 @@ import { defaultKey } from "./Types.ts"
  * | `openFor` | a duration above zero, {@link OpenFor}, or a `Schedule` | 50 milliseconds growing by 1.1 to 1 second, +-20 % |
  * | `maxRetryAfter` | a duration above zero | 10 minutes |
  * | `probes` | see {@link Probes} | 1 permitted, 1 success, lease of 500 ms |
+ * | `recovery` | `"at once"` or `"ramp"` | `"at once"` |
  * | `keys` | see `Types.KeyOptions` | 10,000 keys, 1 hour |
  * | `failures`, `ignore`, `others`, `throttled`, `failWhen`, `classify` | see `Outcome.Classification` | transient errors, defects |
  *
@@ -73,6 +74,13 @@ export interface Options extends Outcome.Classification {
   readonly maxRetryAfter?: Duration.Input | undefined
   /** How a half-open circuit decides. */
   readonly probes?: Probes | undefined
+  /**
+   * What a circuit admits after its probes have closed it: every call, or with `"ramp"` up to half as many at once as were usual, at least
+   * 2, and one more with each success, until all calls have room. Further calls are rejected with `CircuitOpen`, whose evidence is
+   * `recovery.ramp`. One call more is admitted after each `probes.lease` without a success. A command of an operator closes it at once.
+   * It does not change live. Default: `"at once"`.
+   */
+  readonly recovery?: "at once" | "ramp" | undefined
   /** Limits on the state that is kept per key. */
   readonly keys?: Types.KeyOptions | undefined
 }
@@ -492,7 +500,10 @@ export interface CircuitBreaker<C = {}, R = never> {
   readonly transitions: Stream.Stream<Event.Transition, never, R>
   /** Commands of an operator. */
   readonly control: Control<R>
-  /** Returns the circuits as data, with what the trip policies of closed ones have counted. */
+  /**
+   * Returns the circuits as data, with what the trip policies of closed ones have counted. Every 2,048 keys other fibers have a turn, so
+   * each circuit is consistent, and two of them may be of different moments; `at` is the last of these.
+   */
   readonly snapshot: Effect.Effect<Snapshot, never, R>
   /**
    * Restores the circuits of a snapshot, aged by the wall time since it was taken: the open time may be over by now, and calls may have
@@ -511,6 +522,8 @@ const module = "CircuitBreaker"
  */
 export const resolveCircuit = (where: string, options: Omit<Options, "keys">): CircuitSettings => {
   const { maxRetryAfter, openFor, probes = {}, trip } = options
+  const recovery = Check.orDefault(options.recovery, "at once")
+  if (recovery !== "at once" && recovery !== "ramp") Check.invalid(where, "recovery", '"at once" or "ramp"', recovery)
   const resolvedTrip: TripPolicy.TripPolicy = Check.tripPolicy(
     where,
     "trip",
@@ -528,12 +541,20 @@ export const resolveCircuit = (where: string, options: Omit<Options, "keys">): C
     openFor: OpenTime.resolve(where, openFor),
     maxRetryAfter: Check.millis(where, "maxRetryAfter", Check.orDefault(maxRetryAfter, "10 minutes"), {
       infinite: true
-    })
+    }),
+    ...(recovery === "ramp" ? { recovery } : {})
   }
 }
 
 /** @internal */
-export const circuitOptionNames = ["trip", "openFor", "maxRetryAfter", "probes", ...Check.classificationNames]
+export const circuitOptionNames = [
+  "trip",
+  "openFor",
+  "maxRetryAfter",
+  "probes",
+  "recovery",
+  ...Check.classificationNames
+]
 
 /**
  * The settings of a breaker.
@@ -688,7 +709,7 @@ const makeWith = <C>(
     ...Snapshots.members(
       Check.inside(where, "restore"),
       readSnapshot,
-      (now) => engine.snapshot(now),
+      (moment) => engine.snapshot(moment),
       (snapshot, at, ages, now, fiber) => engine.restore(at, snapshot, ages, now, fiber)
     )
   }

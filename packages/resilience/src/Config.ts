@@ -14,6 +14,7 @@ import type * as Bulkhead from "./Bulkhead.ts"
 import type * as CircuitBreaker from "./CircuitBreaker.ts"
 import * as FromConfig from "./engine/config.ts"
 import type * as Policy from "./Policy.ts"
+import type * as RateLimit from "./RateLimit.ts"
 import type * as Retry from "./Retry.ts"
 import type * as RetryBudget from "./RetryBudget.ts"
 
@@ -73,6 +74,15 @@ export const bulkhead = (path?: Path): Config.Config<Bulkhead.ConfigValues> =>
   FromConfig.fromPath(FromConfig.BulkheadValues, path)
 
 /**
+ * Reads options of a rate limit: `limit`, `window`, `burst`, `maxWait`.
+ *
+ * @category configs
+ * @since 0.1.0
+ */
+export const rateLimit = (path?: Path): Config.Config<RateLimit.ConfigValues> =>
+  FromConfig.fromPath(FromConfig.RateLimitValues, path)
+
+/**
  * Reads options of a retry budget: `ratio`, `timeoutCost`, `capacity`, `initial`, `minPerSecond`.
  *
  * @category configs
@@ -93,7 +103,8 @@ export const backoff = (path?: Path): Config.Config<Retry.BackoffConfigValues> =
 /**
  * Reads options of a whole policy: `mode`, `rollout.percent`, `deadline`, `timeout`, `hedge.after`, `hedge.idempotent` and `adaptive.wait`;
  * below `retry` those of {@link backoff} with `maxRetryAfter`, `history` and `unprocessedOnly`, below `budget` those of {@link retryBudget},
- * below `breaker` those of {@link circuitBreaker} and below `bulkhead` those of {@link bulkhead}.
+ * below `breaker` those of {@link circuitBreaker} below `bulkhead` those of {@link bulkhead}
+ * and below `rateLimit` those of {@link rateLimit}.
  *
  * @category configs
  * @since 0.1.0

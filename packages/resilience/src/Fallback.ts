@@ -38,7 +38,7 @@ interface TimedOut {
  * @category utility types
  * @since 0.1.0
  */
-export type NeverStarted<E> = E extends Rejection.CircuitOpen | Rejection.BulkheadFull
+export type NeverStarted<E> = E extends Rejection.CircuitOpen | Rejection.BulkheadFull | Rejection.RateLimited
   ? E
   : E extends Rejection.DeadlineExceeded
     ? E & { readonly started: false }
@@ -87,7 +87,7 @@ type RemainingErrors<E, O> = 0 extends 1 & E
       : W extends "rejected"
         ? Exclude<E, Handled<E>>
         : W extends "neverStarted"
-          ? Exclude<E, Rejection.CircuitOpen | Rejection.BulkheadFull>
+          ? Exclude<E, Rejection.CircuitOpen | Rejection.BulkheadFull | Rejection.RateLimited>
           : E
     : Exclude<E, Handled<E>>
 

@@ -1,7 +1,7 @@
 /**
  * Lists the policies that live in a program: what each is called, how it is set, what it does, and how to operate it.
  *
- * Every policy, breaker, bulkhead, budget and stale fallback enters the registry when it is created, by `make` or by a layer.
+ * Every policy, breaker, bulkhead, rate limit, budget and stale fallback enters the registry when it is created, by `make` or by a layer.
  * Metrics, health, dashboards and operators read it. A call never does.
  *
  * @since 0.1.0
@@ -21,10 +21,11 @@ import * as Changes from "./engine/changes.ts"
 import * as Instances from "./engine/instances.ts"
 import { tunedOf } from "./engine/retune.ts"
 import type * as Policy from "./Policy.ts"
+import type * as RateLimit from "./RateLimit.ts"
 import type * as RetryBudget from "./RetryBudget.ts"
 import * as Broadcast from "./runtime/broadcast.ts"
 import * as Time from "./runtime/clock.ts"
-import { attempt } from "./runtime/read.ts"
+import { attempt, messageOf } from "./runtime/read.ts"
 import type * as Stats from "./Stats.ts"
 import type { RestoreOptions } from "./Types.ts"
 
@@ -42,7 +43,12 @@ export type Kind = Change.Kind
  * @category models
  * @since 0.1.0
  */
-export type Snapshot = Policy.Snapshot | CircuitBreaker.Snapshot | RetryBudget.Snapshot | Bulkhead.Snapshot
+export type Snapshot =
+  | Policy.Snapshot
+  | CircuitBreaker.Snapshot
+  | RetryBudget.Snapshot
+  | Bulkhead.Snapshot
+  | RateLimit.Snapshot
 
 /**
  * One live policy.
@@ -426,9 +432,7 @@ export const preview = (
     if (tuned === undefined) return Effect.fail(new Change.UnknownPolicy({ policy: name, ...which }))
     const previewed = Result.try(() => tuned.tuner.preview(values))
     if (Result.isSuccess(previewed)) return Effect.succeed(previewed.success)
-    const error = previewed.failure
-    const problem = error instanceof Error ? error.message : String(error)
-    return Effect.fail(new Change.RefusedCommand({ policy: name, problem }))
+    return Effect.fail(new Change.RefusedCommand({ policy: name, problem: messageOf(previewed.failure) }))
   })
 
 const decodeCommand = Schema.decodeUnknownResult(Change.Command)

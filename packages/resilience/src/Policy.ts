@@ -1,7 +1,7 @@
 /**
  * Combines everything that one dependency needs, in the one order that is safe.
  *
- * Outermost first: deadline, retry with its budget, hedge, circuit breaker, bulkhead, timeout, call. No permit is held during a delay, a
+ * Outermost first: deadline, retry with its budget, hedge, circuit breaker, rate limit, bulkhead, timeout, call. No permit is held during a delay, a
  * full bulkhead never counts against the dependency, no probe waits in a queue, and each attempt is one outcome. The error type
  * shows only what is configured. For another order compose the single policies with `pipe`.
  *
@@ -44,6 +44,7 @@ import type { Counts } from "./engine/sums.ts"
 import { watch } from "./engine/watchConfig.ts"
 import * as Hedge from "./Hedge.ts"
 import * as Outcome from "./Outcome.ts"
+import * as RateLimit from "./RateLimit.ts"
 import * as Rejection from "./Rejection.ts"
 import * as Retry from "./Retry.ts"
 import * as RetryBudget from "./RetryBudget.ts"
@@ -72,6 +73,7 @@ import { defaultKey } from "./Types.ts"
  * | `budget` | how many retries and hedges are allowed | see `RetryBudget.Options` |
  * | `hedge` | when a second attempt starts beside a slow first one | `"p95"`, see `Hedge.PolicyOptions` |
  * | `breaker` | a circuit per key | see `CircuitBreaker.Options` |
+ * | `rateLimit` | tokens per key | `limit` and `window` are required |
  * | `bulkhead` | permits per key | `maxConcurrent` is required |
  * | `adaptive` | in place of breaker, bulkhead and budget: it finds the limit, the pace of probes and the price of retries itself | `{ wait: true }`; needs `timeout` |
  * | `timeout` | time for one attempt | |
@@ -102,6 +104,8 @@ export interface Options {
   readonly budget?: Omit<RetryBudget.Options, "keys"> | BudgetService | undefined
   /** When to stop calls. */
   readonly breaker?: Omit<CircuitBreaker.Options, "keys"> | undefined
+  /** How many attempts start within a time: each attempt, retries and hedges included, takes a token. */
+  readonly rateLimit?: Omit<RateLimit.Options, "keys"> | undefined
   /** How many calls run at once. */
   readonly bulkhead?: Omit<Bulkhead.Options, "keys" | "limit"> | undefined
   /**
@@ -139,6 +143,8 @@ export interface Options {
  *
  * **Details** The classification says which outcomes are failures, as for a breaker. A throttled error, an unprocessed error with
  * `retryAfter`, and a `BulkheadFull` of another service count as late answers and not as failures, whatever the classification says.
+ *
+ * While calls are limited or paced, more important ones come first: see `criticality` of `Propagation`.
  *
  * `retry` of the policy needs no numbers either: of a `Retry.backoff` that does not set them, `base` is a tenth of the deadline, `cap`
  * the deadline and `times` 3.
@@ -227,6 +233,11 @@ export interface ProtectOptions extends Outcome.Classification {
    * hedged. Default: as the `hedge` of the policy says, which is `false` unless set.
    */
   readonly idempotent?: boolean | undefined
+  /**
+   * For whom the call is made, such as a customer. Of the calls that wait for a permit, tenants take turns: see `tenant` of
+   * `Bulkhead.ProtectOptions`. A policy without a `bulkhead` does not read it. Default: none.
+   */
+  readonly tenant?: string | undefined
 }
 
 /**
@@ -283,6 +294,7 @@ export interface ConfigValues {
   readonly budget?: RetryBudget.ConfigValues
   readonly breaker?: CircuitBreaker.ConfigValues
   readonly bulkhead?: Bulkhead.ConfigValues
+  readonly rateLimit?: RateLimit.ConfigValues
   readonly adaptive?: AdaptiveConfigValues
 }
 
@@ -296,7 +308,7 @@ export interface ConfigValues {
  * @category models
  * @since 0.1.0
  */
-export type Part = "deadline" | "retry" | "breaker" | "bulkhead" | "adaptive" | "timeout"
+export type Part = "deadline" | "retry" | "breaker" | "rateLimit" | "bulkhead" | "adaptive" | "timeout"
 
 /**
  * The parts among the options. An optional part counts: the error type names too much rather than too little.
@@ -371,6 +383,7 @@ export type ErrorOf<E, P> = [P] extends [infer Q] // so that the compiler shows 
   ?
       | ("retry" extends Q ? Transient.AfterRetry<AttemptErrors<E, Q>> : AttemptErrors<E, Q>)
       | (Q extends "breaker" | "adaptive" ? Rejection.CircuitOpen : never)
+      | (Q extends "rateLimit" ? Rejection.RateLimited : never)
       | (Q extends "bulkhead" | "adaptive" ? Rejection.BulkheadFull : never)
       | ("deadline" extends Q ? Rejection.DeadlineExceeded : never)
   : never
@@ -414,6 +427,7 @@ export type Sensible<O> = Types.First<
       Options,
       | "retry"
       | "breaker"
+      | "rateLimit"
       | "bulkhead"
       | "adaptive"
       | "budget"
@@ -446,7 +460,7 @@ export type Sensible<O> = Types.First<
             : "A `hedge` beside a `retry` needs a `budget`, which pays for both"
           : unknown
         : [PartsOf<O>] extends [never]
-          ? "A policy needs at least one of deadline, retry, hedge, breaker, bulkhead, adaptive and timeout"
+          ? "A policy needs at least one of deadline, retry, hedge, breaker, rateLimit, bulkhead, adaptive and timeout"
           : unknown
   ]
 >
@@ -672,6 +686,7 @@ export interface Values {
   readonly budget?: RetryBudget.Values | undefined
   readonly breaker?: CircuitBreaker.Values | undefined
   readonly bulkhead?: Bulkhead.Values | undefined
+  readonly rateLimit?: RateLimit.Values | undefined
   readonly adaptive?: { readonly wait?: boolean | undefined } | undefined
 }
 
@@ -680,7 +695,7 @@ const Learned = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
 
 /**
  * Describes the state of a policy at one moment as JSON-safe data, to restore it after a restart: its circuits with what their trip
- * policies have counted, the balances of its own budget, the permits that `resize` has changed, and what an adaptive part has learned.
+ * policies have counted, the balances of its own budget, the permits that `resize` has changed, the tokens of its rate limit, and what an adaptive part has learned.
  *
  * **Details** It has the parts that the policy has. A shared budget has a snapshot of its own. Stats are not part of it.
  *
@@ -694,6 +709,7 @@ export const Snapshot = Schema.Struct({
   breaker: Schema.optionalKey(Schema.Struct(CircuitBreaker.circuitsFields)),
   budget: Schema.optionalKey(Schema.Struct(RetryBudget.balancesFields)),
   bulkhead: Schema.optionalKey(Schema.Struct(Bulkhead.permitsFields)),
+  rateLimit: Schema.optionalKey(Schema.Struct(RateLimit.tokensFields)),
   /** What an adaptive policy has learned of its keys; times in milliseconds. */
   adaptive: Schema.optionalKey(
     Schema.Struct({
@@ -779,7 +795,7 @@ export interface Policy<P extends Part = never, Rules = {}, R = never> {
     options?: KeyOption
   ) => Effect.Effect<CircuitBreaker.Permit, ErrorOf<never, Exclude<P, "timeout">>, Scope.Scope | R>
   /**
-   * Returns when a call would be admitted at once: the circuit admits it and a permit is free. For consumers that take work only
+   * Returns when a call would be admitted at once: the circuit admits it, a token is there and a permit is free. For consumers that take work only
    * then. It holds no permit, no probe's slot and no place in the queue, and is advice: another call may be first.
    */
   readonly admitted: (options?: KeyOption) => Effect.Effect<void, never, R>
@@ -795,7 +811,7 @@ export interface Policy<P extends Part = never, Rules = {}, R = never> {
   readonly events: Stream.Stream<Event.Event, never, R>
   /** Commands of an operator. */
   readonly control: Control<R>
-  /** Returns the state as data. */
+  /** Returns the state as data; see `CircuitBreaker.snapshot` for what is consistent in it. */
   readonly snapshot: Effect.Effect<Snapshot, never, R>
   /**
    * Restores the state of a snapshot, aged by the wall time since it was taken; see `CircuitBreaker.restore`. Parts that this policy
@@ -917,6 +933,7 @@ const optionNames = [
   "hedge",
   "budget",
   "breaker",
+  "rateLimit",
   "bulkhead",
   "adaptive",
   "timeout",
@@ -935,11 +952,12 @@ const resolve = (name: string, options: Options): PolicySettings => {
   const where = Check.named(module, Check.nonEmpty(module, "name", name))
   const inBreaker = Check.inside(where, "breaker")
   const inBulkhead = Check.inside(where, "bulkhead")
+  const inRateLimit = Check.inside(where, "rateLimit")
   Check.noUnknown(where, options, optionNames)
-  const { adaptive, breaker, budget, bulkhead, deadline, hedge, retry, timeout } = options
-  if ([adaptive, breaker, bulkhead, deadline, hedge, retry, timeout].every((part) => part === undefined)) {
+  const { adaptive, breaker, budget, bulkhead, deadline, hedge, rateLimit, retry, timeout } = options
+  if ([adaptive, breaker, bulkhead, deadline, hedge, rateLimit, retry, timeout].every((part) => part === undefined)) {
     throw new RangeError(
-      `${where}: give at least one of deadline, retry, hedge, breaker, bulkhead, adaptive and timeout, got none`
+      `${where}: give at least one of deadline, retry, hedge, breaker, rateLimit, bulkhead, adaptive and timeout, got none`
     )
   }
   if (budget !== undefined && retry === undefined && hedge === undefined) {
@@ -953,6 +971,7 @@ const resolve = (name: string, options: Options): PolicySettings => {
     Check.classification(inBreaker, breaker)
   }
   if (bulkhead !== undefined) Check.noUnknown(inBulkhead, bulkhead, Bulkhead.permitOptionNames)
+  if (rateLimit !== undefined) Check.noUnknown(inRateLimit, rateLimit, RateLimit.rateOptionNames)
   const limits = {
     timeout: timeout === undefined ? Infinity : Check.millis(where, "timeout", timeout),
     deadline: deadline === undefined ? Infinity : Check.millis(where, "deadline", deadline)
@@ -970,6 +989,7 @@ const resolve = (name: string, options: Options): PolicySettings => {
     // Compared with `undefined`, because a part that is `null`, "" or NaN is a mistake and not an absent part.
     breaker: breaker === undefined ? undefined : CircuitBreaker.resolveCircuit(inBreaker, breaker),
     bulkhead: bulkhead === undefined ? undefined : Bulkhead.resolvePermits(inBulkhead, bulkhead),
+    rateLimit: rateLimit === undefined ? undefined : RateLimit.resolveRate(inRateLimit, rateLimit),
     adaptive: resolveAdaptive(where, options),
     retry:
       retry === undefined
@@ -1129,7 +1149,7 @@ const refuseLive = (where: string, { breaker, retry }: ConfigValues, options: Op
 }
 
 /** The options of one call. */
-const callOptionNames = [...Protecting.callOptionNames, "retry", "idempotent"]
+const callOptionNames = [...Protecting.callOptionNames, "retry", "idempotent", "tenant"]
 
 const readSnapshot = Snapshots.reader(Snapshot)
 
@@ -1152,7 +1172,7 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine, tuned: Tuned): Po
     ) as ProtectStream<P, Rules, never>,
     acquire: (options) => {
       const key = Protecting.keyOf(where, "acquire", options)
-      const call = { classify: undefined, key, retry: false, idempotent: false } as const
+      const call = { ...Protecting.defaultOptions, key, retry: false, idempotent: false } as const
       return Effect.map(
         inScope(() => new PolicyHold(engine, undefined, Effect.void, call)),
         (hold) => permitOf(Check.inside(where, "Permit.fail"), hold)
@@ -1180,7 +1200,7 @@ const makeWith = <P extends Part, Rules>(engine: PolicyEngine, tuned: Tuned): Po
     ...Snapshots.members(
       Check.inside(where, "restore"),
       readSnapshot,
-      (now) => engine.snapshot(now),
+      (moment) => engine.snapshot(moment),
       (snapshot, at, ages, now, fiber) => engine.restore(at, snapshot, ages, now, fiber)
     )
   }
@@ -1227,7 +1247,7 @@ export const make = <const O extends Options>(
 }
 
 /**
- * Protects an effect that waits instead of being rejected: when the circuit is open or the bulkhead is full, it waits until a call
+ * Protects an effect that waits instead of being rejected: when the circuit is open, the bulkhead is full or no token is left, it waits until a call
  * would be admitted, and calls again.
  *
  * **When to use** Where a rejection costs something: a handler of a queue that counts deliveries, an activity of a workflow whose
@@ -1265,7 +1285,7 @@ export const whenAdmitted = <P extends Part, Rules, R2>(
   options: KeyOption = {}
 ): (<A, E, R>(
   self: Effect.Effect<A, E, R> & CanProtect<A, E, P, Rules, R>
-) => Effect.Effect<A, ErrorOf<E, Exclude<P, "breaker" | "bulkhead" | "adaptive">>, R | R2>) => {
+) => Effect.Effect<A, ErrorOf<E, Exclude<P, "breaker" | "rateLimit" | "bulkhead" | "adaptive">>, R | R2>) => {
   const key = Protecting.keyOf(module, "whenAdmitted", options)
   const admitted = policy.admitted({ key })
   // The signature has checked that the policy makes sense for the effect.
@@ -1279,12 +1299,14 @@ export const whenAdmitted = <P extends Part, Rules, R2>(
           return self
         })
       )
-      const isWaiting = (error: unknown): boolean =>
-        !started && (error instanceof Rejection.CircuitOpen || error instanceof Rejection.BulkheadFull)
+      const isWaiting = (error: unknown): boolean => !started && refusals.some((refusal) => error instanceof refusal)
       const loop: Types.AnyEffect = Effect.catchIf(call, isWaiting, () => Effect.andThen(admitted, loop))
       return loop
     })
 }
+
+/** The rejections after which {@link whenAdmitted} waits. */
+const refusals = [Rejection.CircuitOpen, Rejection.BulkheadFull, Rejection.RateLimited]
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Candidates
@@ -1385,6 +1407,7 @@ const decisionsOf = (counts: Counts): Decisions => ({
   rejections: {
     CircuitOpen: counts.circuitOpen,
     BulkheadFull: counts.bulkheadFull,
+    RateLimited: counts.rateLimited,
     DeadlineExceeded: counts.deadlineExceeded
   },
   retries: counts.retries,
@@ -1403,6 +1426,7 @@ const minus = (a: Decisions, b: Decisions): Decisions => ({
   rejections: {
     CircuitOpen: a.rejections.CircuitOpen - b.rejections.CircuitOpen,
     BulkheadFull: a.rejections.BulkheadFull - b.rejections.BulkheadFull,
+    RateLimited: a.rejections.RateLimited - b.rejections.RateLimited,
     DeadlineExceeded: a.rejections.DeadlineExceeded - b.rejections.DeadlineExceeded
   },
   retries: a.retries - b.retries,

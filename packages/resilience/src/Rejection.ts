@@ -222,7 +222,41 @@ export class DeadlineExceeded extends notingDecoded(
   }
 }
 
-for (const error of [CircuitOpen, BulkheadFull, DeadlineExceeded]) {
+/**
+ * The rate limit rejected the call, because its window has no token left for it.
+ *
+ * **Details** `reason` is why the call did not wait for a token:
+ *
+ * - `"limit"`: no call waits, because `maxWait` is zero.
+ * - `"wait"`: its token would come after `maxWait`.
+ * - `"deadline"`: its token would come after the deadline.
+ *
+ * `limit` and `window` are those of the rate limit: `limit` calls in each `window`. `retryAfter` is how long another call would have to
+ * wait for its token, behind those that wait already.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class RateLimited extends notingDecoded(
+  Schema.TaggedError<RateLimited>("effect-resilience/RateLimited")("RateLimited", {
+    ...origin,
+    reason: Schema.Literals(["limit", "wait", "deadline"]),
+    limit: Schema.Number,
+    window: Schema.Duration,
+    retryAfter: Schema.Duration
+  })
+) {
+  override get message(): string {
+    const calls = `${this.limit} ${this.limit === 1 ? "call" : "calls"}`
+    const reached = `${label(this)}: the rate limit of ${calls} per ${formatDuration(this.window)} is reached`
+    const next = `the next call can start in ${formatDuration(this.retryAfter)}`
+    return this.reason === "limit"
+      ? `${reached}; ${next}`
+      : `${reached}; ${next}, which is after ${this.reason === "wait" ? "maxWait" : "the deadline"}`
+  }
+}
+
+for (const error of [CircuitOpen, BulkheadFull, RateLimited, DeadlineExceeded]) {
   Object.defineProperty(error.prototype, TypeId, { value: TypeId })
 }
 
@@ -232,7 +266,7 @@ for (const error of [CircuitOpen, BulkheadFull, DeadlineExceeded]) {
  * @category models
  * @since 0.1.0
  */
-export type Rejection = CircuitOpen | BulkheadFull | DeadlineExceeded
+export type Rejection = CircuitOpen | BulkheadFull | RateLimited | DeadlineExceeded
 
 /**
  * Checks whether an error is a rejection: a policy rejected the call, or a deadline ended it.
@@ -329,7 +363,7 @@ export const of = (error: unknown): Rejection | undefined => findCause(error, is
  */
 export const neverStarted = <E>(
   error: E
-): error is E & (CircuitOpen | BulkheadFull | (DeadlineExceeded & { readonly started: false })) =>
+): error is E & (CircuitOpen | BulkheadFull | RateLimited | (DeadlineExceeded & { readonly started: false })) =>
   isLocal(error) && !attempt(() => error instanceof DeadlineExceeded && error.started, true)
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -379,6 +413,24 @@ export const bulkheadFull = stackless<
   },
   { ...noOrigin, reason: "full", running: 0, waiting: 0, evidence: { trip: "", figures: {} } },
   { ...noOrigin, reason: "wait", running: 0, waiting: 0 }
+)
+
+/** @internal */
+export const rateLimited = stackless<
+  Origin & Pick<RateLimited, "reason" | "limit" | "window" | "retryAfter">,
+  RateLimited
+>(
+  RateLimited.prototype,
+  function (fields) {
+    this._tag = "RateLimited"
+    this.policy = fields.policy
+    this.key = fields.key
+    this.reason = fields.reason
+    this.limit = fields.limit
+    this.window = fields.window
+    this.retryAfter = fields.retryAfter
+  },
+  { ...noOrigin, reason: "limit", limit: 1, window: Duration.zero, retryAfter: Duration.zero }
 )
 
 /** @internal */

@@ -443,7 +443,7 @@ const makeWith = (name: string, engine: Budget, reporter: Reporter, tuned: Tuned
     ...Snapshots.members(
       Check.inside(Check.named(module, name), "restore"),
       readSnapshot,
-      (now) => engine.snapshot(now),
+      (moment) => engine.snapshot(moment),
       (snapshot, _, ages, now) => engine.restore(snapshot, ages, now)
     )
   }

@@ -17,6 +17,7 @@ import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Machine from "./machine/Board.ts"
 import * as Check from "./runtime/options.ts"
+import { messageOf } from "./runtime/read.ts"
 
 /**
  * A board could not be reached, or refused a report.
@@ -28,8 +29,7 @@ export class BoardError extends Data.TaggedError("BoardError")<{
   readonly cause: unknown
 }> {
   override get message(): string {
-    const { cause } = this
-    return `the board did not answer: ${cause instanceof Error ? cause.message : String(cause)}`
+    return `the board did not answer: ${messageOf(this.cause)}`
   }
 }
 
@@ -234,7 +234,8 @@ export const makeMemory = (name: string, elsewhere: (scope: string, push: string
  * @category layers
  * @since 0.1.0
  */
-export const layerMemory: Layer.Layer<Board> = Layer.sync(Board, () => makeMemory("memory", () => {}))
+// Pure, so that a bundle without it has no board.
+export const layerMemory: Layer.Layer<Board> = /* @__PURE__ */ Layer.sync(Board, () => makeMemory("memory", () => {}))
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Options
@@ -388,7 +389,8 @@ const resolveBulkhead = (where: string, options: BulkheadOptions): NonNullable<S
 
 const resolveBreaker = (where: string, options: BreakerOptions): NonNullable<SharedSettings["breaker"]> => {
   Check.noUnknown(where, options, ["quorum", "window", "threshold", "minimumCalls", "rejoin"])
-  const { defaults } = Machine
+  // Not taken from the module by its name: a bundle would have all of it.
+  const defaults = Machine.defaults
   const given = Check.orDefault<Duration.Input>(options.window, defaults.window)
   const window = Check.millis(where, "window", given)
   if (window < 100 || window > 60_000)

@@ -67,7 +67,8 @@ export type Circuit =
  * Counts since a key was first used. `calls` counts calls; `successes`, `failures` and `ignored` count attempts. They never
  * decrease: the counts of keys that are no longer kept are those of the key `"(evicted)"`.
  *
- * **Details** What a single policy cannot know is 0: a bulkhead counts `calls` and `rejections.BulkheadFull`; a retry budget
+ * **Details** What a single policy cannot know is 0: a bulkhead counts `calls` and `rejections.BulkheadFull`, a rate
+ * limit `calls` and `rejections.RateLimited`; a retry budget
  * counts deposits as `calls`, withdrawals as `retries` or `hedges` and refusals as `giveUps.budget`; a stale fallback counts `calls` and
  * `fallbacks`.
  *
@@ -217,6 +218,24 @@ export interface Adaptive {
 }
 
 /**
+ * The rate limit of one key at one moment.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RateLimit {
+  /** Calls that may start in each `window`. */
+  readonly limit: number
+  readonly window: Duration.Duration
+  /** Tokens that can be saved up. */
+  readonly burst: number
+  /** Tokens that can be taken now, with the fraction that has come. */
+  readonly tokens: number
+  /** Calls that wait for a token. */
+  readonly waiting: number
+}
+
+/**
  * One key of a policy at one moment.
  *
  * @category models
@@ -254,6 +273,8 @@ export interface Stats {
   readonly arms: Arms | undefined
   /** What the adaptive part knows and does; `undefined` without it. */
   readonly adaptive: Adaptive | undefined
+  /** The tokens of the rate limit; `undefined` without one. */
+  readonly rateLimit: RateLimit | undefined
 }
 
 /**

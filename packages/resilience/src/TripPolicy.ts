@@ -11,7 +11,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Window from "./machine/Window.ts"
 import * as Options from "./runtime/options.ts"
-import { has } from "./runtime/read.ts"
+import { has, messageOf } from "./runtime/read.ts"
 
 /**
  * A rule for opening a circuit, with a state of type `S` per circuit.
@@ -258,10 +258,11 @@ export const Saved = Schema.Array(Schema.Struct({ name: Schema.String, state: Sc
 export type Saved = typeof Saved.Type
 
 const savedParts = (kept: ReadonlyArray<Kept>, now: number): Saved | undefined => {
-  const saved = kept.flatMap(({ policy, state }) => {
+  const saved: Array<Saved[number]> = []
+  for (const { policy, state } of kept) {
     const json = policy.fromJson && policy.toJson?.(state, now)
-    return json === undefined ? [] : [{ name: policy.name, state: json }]
-  })
+    if (json !== undefined) saved.push({ name: policy.name, state: json })
+  }
   return saved.length === 0 ? undefined : saved
 }
 
@@ -279,8 +280,7 @@ const restoredParts = (
     const restored = Result.try(() => part.fromJson?.(own.state, taken, now))
     if (Result.isSuccess(restored)) return restored.success
     const { failure } = restored
-    const reason = failure instanceof Error ? failure.message : String(failure)
-    throw new RangeError(`the state of ${part.name}: ${reason}`, { cause: failure })
+    throw new RangeError(`the state of ${part.name}: ${messageOf(failure)}`, { cause: failure })
   })
 
 /**

@@ -78,7 +78,7 @@ export interface Books<R = never> {
 }
 
 /**
- * What can be checked: a policy, a circuit breaker, a bulkhead or a retry budget, each as a value or as a service
+ * What can be checked: a policy, a circuit breaker, a bulkhead, a rate limit or a retry budget, each as a value or as a service
  * class, and {@link Books}.
  *
  * @category models
@@ -88,7 +88,7 @@ export type Subject<R = never> =
   | Books<R>
   | { readonly allStats: Effect.Effect<ReadonlyArray<Stats.Stats>, never, R> }
   | { readonly states: Effect.Effect<ReadonlyArray<CircuitBreaker.State & { readonly key: string }>, never, R> }
-  | { readonly state: (key?: string) => Effect.Effect<Bulkhead.State, never, R> }
+  | { readonly state: (key?: string) => Effect.Effect<Bulkhead.State | Stats.RateLimit, never, R> }
   | { readonly balance: Effect.Effect<number, never, R> }
 
 /**
@@ -122,30 +122,31 @@ const accountsOf = <R>(subject: Subject<R>): Books<R>["accounts"] => {
   return Effect.map(subject.allStats, (all) =>
     all.map(({ circuit, ...stats }) => ({
       ...stats,
+      waiting: stats.waiting + (stats.rateLimit?.waiting ?? 0),
       probing: circuit?._tag === "half-open" ? circuit.probing : undefined
     }))
   )
 }
 
 /**
- * Names the keys of a bulkhead to check, because a bulkhead does not report its keys. Without this only the default key
+ * Names the keys of a bulkhead or a rate limit to check, because it does not report its keys. Without this only the default key
  * is checked.
  *
  * @category models
  * @since 0.1.0
  */
 export const keyed = <R>(
-  bulkhead: { readonly state: (key?: string) => Effect.Effect<Bulkhead.State, never, R> },
+  subject: { readonly state: (key?: string) => Effect.Effect<Bulkhead.State | Stats.RateLimit, never, R> },
   keys: ReadonlyArray<string>
 ): Books<R> => {
   if (keys.length === 0) Check.refuse("Conservation.keyed", "keys", "at least one key", keys)
   return {
     accounts: Effect.forEach(keys, (key) =>
-      Effect.map(bulkhead.state(key), ({ running, waiting }) => ({
-        policy: named(bulkhead, "bulkhead"),
+      Effect.map(subject.state(key), (state) => ({
+        policy: named(subject, "running" in state ? "bulkhead" : "rate limit"),
         key,
-        running,
-        waiting
+        running: "running" in state ? state.running : 0,
+        waiting: state.waiting
       }))
     )
   }

@@ -6,6 +6,7 @@ interface Step {
   readonly command: string
   readonly args: ReadonlyArray<string>
   readonly cwd?: string
+  readonly env?: Readonly<Record<string, string>>
   /** The step that makes what this one reads. */
   readonly after?: string
 }
@@ -42,6 +43,15 @@ const all: ReadonlyArray<Step> = [
   { name: "words", ...tool("words") },
   { name: "unused", command: "knip", args: ["--no-progress", "--treat-config-hints-as-errors"] },
   { name: "pack", ...tool("pack") },
+  {
+    // Tests of which `npm test` runs a part, without that part. Those with real processes and real time may fail beside compilers
+    // that take every core, and are run again.
+    name: "rest",
+    command: "vitest",
+    args: ["related", "--run", "test/support/share.ts", "--retry=1", "--testTimeout=180000"],
+    env: { TEST_SAMPLE: "rest" },
+    after: "pack"
+  },
   { name: "size", command: "size-limit", args: [], cwd: "packages/tools", after: "pack" }
 ]
 
@@ -60,11 +70,11 @@ const abort = new AbortController()
 console.log(`running ${steps.map((step) => step.name).join(", ")}`)
 
 const ends = new Map<string, Promise<void>>()
-for (const { after = "", args, command, cwd, name } of steps) {
+for (const { after = "", args, command, cwd, env, name } of steps) {
   const end = async (): Promise<void> => {
     await ends.get(after)
     if (abort.signal.aborted) return
-    const { ok, output, seconds } = await run(command, args, { cwd, signal: abort.signal })
+    const { ok, output, seconds } = await run(command, args, { cwd, env, signal: abort.signal })
     if (abort.signal.aborted) return
     console.log(`${ok ? "ok    " : "FAILED"}  ${name.padEnd(width)}  ${seconds.toFixed(1)} s`)
     if (ok) return

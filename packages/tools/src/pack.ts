@@ -3,9 +3,8 @@
 import { globSync, mkdirSync, rmSync } from "node:fs"
 import { posix, resolve } from "node:path"
 import { type Package, published } from "./packages.ts"
+import { digestOfSources, remember, checked as root } from "./packed.ts"
 import { type Options, run } from "./run.ts"
-
-const root = ".cache/pack"
 
 const mustRun = async (command: string, args: ReadonlyArray<string>, options?: Options): Promise<void> => {
   const { ok, output } = await run(command, args, options)
@@ -33,9 +32,12 @@ const check = async ({ modules, path }: Package): Promise<void> => {
   console.log(`${tarball}: ${modules.length === 0 ? "a command" : `${entrypoints.length} modules`}`)
 }
 
+const digest = digestOfSources()
 rmSync(root, { force: true, recursive: true })
 // Packing builds, and the builds of the others read the types of the library: the library comes first.
 const isLibrary = ({ name }: Package) => name === "effect-resilience"
 await Promise.all(published.filter(isLibrary).map(pack))
 await Promise.all(published.filter((one) => !isLibrary(one)).map(pack))
 await Promise.all(published.map(check))
+// For the tests, which install and compile against what was packed from these sources.
+remember(digest)

@@ -9,6 +9,8 @@ export interface Result {
 
 export interface Options {
   readonly cwd?: string | undefined
+  /** Variables beside those of this process. */
+  readonly env?: Readonly<Record<string, string>> | undefined
   /** In seconds. */
   readonly limit?: number | undefined
   readonly signal?: AbortSignal | undefined
@@ -28,6 +30,7 @@ export const run = (command: string, args: ReadonlyArray<string>, options: Optio
     }
     const child = spawn(command, args, {
       cwd: options.cwd,
+      env: { ...process.env, ...options.env },
       stdio: ["ignore", "pipe", "pipe"],
       // The commands of npm packages are .cmd files on Windows, which only a shell starts.
       shell: process.platform === "win32",

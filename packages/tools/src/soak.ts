@@ -74,7 +74,8 @@ const help = `Runs models, laws and chaos with new seeds.
   npx tool soak --seed 42 --once   with this seed only
   npx tool soak --list             what there is
   npx tool soak --memory           a day of virtual time through a policy: the heap must stay flat (--hours 24)
-  npx tool soak --whole            the tests of which \`npm test\` checks a part of their samples, with all of them: a few minutes
+  npx tool soak --scale            a million keys, and 100,000 callers of one bulkhead: memory stays flat, snapshots stall nobody for long
+  npx tool soak --whole            the tests of which \`npm test\` checks a part of their samples, with all of them: several minutes
 
 A failure ends it with exit code 1, and prints the command that shows it again.`
 
@@ -111,6 +112,32 @@ const memory = async (hours: number): Promise<void> => {
   process.exit(grown <= mostGrowth ? 0 : 1)
 }
 
+/** Milliseconds for which a snapshot may keep other fibers waiting. */
+const longestSlice = 20
+
+const scale = async (): Promise<void> => {
+  setFlagsFromString("--expose-gc")
+  const collect: () => void = runInNewContext("gc")
+  const { callers, keys } = await import("../../../test/soak/scale.ts")
+  const many = await keys(1_000_000, collect)
+  const [first = 0, , last = 0] = many.bytesPerKey
+  console.log(
+    `${number(many.kept)} keys: ${many.bytesPerKey.map((bytes) => bytes.toFixed(0)).join(", ")} bytes per key after each pass; ` +
+      `a snapshot in ${many.turns} turns, the longest ${many.longestMs.toFixed(1)} ms of the thread`
+  )
+  const crowd = await callers(100_000, collect)
+  const leaked = crowd.bytesPerCaller.at(-1) ?? 0
+  console.log(
+    `${number(crowd.served)} calls served, at most ${crowd.most} at once, ${crowd.overtaken} out of order; ` +
+      `${crowd.bytesPerCaller.map((bytes) => bytes.toFixed(1)).join(", ")} bytes left per caller after each round`
+  )
+  const isFlat = many.kept === 1_000_000 && last <= 1.05 * first && leaked < 2
+  const isFair = crowd.served === 300_000 && crowd.most === 10 && crowd.overtaken === 0
+  const ok = isFlat && isFair && many.longestMs <= longestSlice
+  console.log(ok ? "flat" : "FAILED")
+  process.exit(ok ? 0 : 1)
+}
+
 const main = async (): Promise<void> => {
   const { values } = parseArgs({
     options: {
@@ -121,12 +148,14 @@ const main = async (): Promise<void> => {
       list: { type: "boolean", default: false },
       memory: { type: "boolean", default: false },
       hours: { type: "string", default: "24" },
+      scale: { type: "boolean", default: false },
       whole: { type: "boolean", default: false },
       help: { type: "boolean", default: false }
     }
   })
   if (values.help) return console.log(help)
   if (values.memory) return memory(Number(values.hours))
+  if (values.scale) return scale()
   if (values.whole) return whole()
   // Tests and soak share their subjects: they live with the tests.
   const { subjects } = await import("../../../test/soak/subjects.ts")

@@ -11,6 +11,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as DeadLetter from "effect-resilience/jobs/DeadLetter"
 import * as Spool from "effect-resilience/jobs/Spool"
+import { seeded } from "../../support/random.ts"
 
 export const temporary = (): string => mkdtempSync(join(tmpdir(), "effect-resilience-letters-"))
 
@@ -34,20 +35,9 @@ type Store = DeadLetter.Store["Service"]
 export const build = (layer: Layer.Layer<DeadLetter.Store>): Effect.Effect<Store, never, Scope.Scope> =>
   Effect.map(Layer.build(Layer.fresh(layer)), (context) => Context.get(context, DeadLetter.Store))
 
-/** Numbers in [0, 1), the same for one seed. */
-export const randomOf = (seed: number) => {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
-}
-
 /** One random operation on each of some stores: what each returns. `now` goes on by itself. */
 export const randomOperations = (seed: number, count: number) => {
-  const random = randomOf(seed)
+  const random = seeded(seed)
   const pick = <A>(values: ReadonlyArray<A>): A => values[Math.floor(random() * values.length)] as A // not empty
   const ids = ["a", "A", "ä/../b", "x".repeat(300), `${"x".repeat(299)}y`]
   const names = ["one", "two words"]

@@ -73,7 +73,7 @@ const statsOf = (key: string, counts: Counts): Stats.Stats => ({
     successes: counts.successes ?? 0,
     failures: counts.failures ?? 0,
     ignored: 0,
-    rejections: { CircuitOpen: 0, BulkheadFull: counts.full ?? 0, DeadlineExceeded: 0 },
+    rejections: { CircuitOpen: 0, BulkheadFull: counts.full ?? 0, RateLimited: 0, DeadlineExceeded: 0 },
     retries: counts.retries ?? 0,
     giveUps: { attempts: 0, budget: counts.refused ?? 0, deadline: 0, rejected: 0, retryAfter: 0 },
     timeouts: counts.timeouts ?? 0,
@@ -92,6 +92,7 @@ const statsOf = (key: string, counts: Counts): Stats.Stats => ({
   recent: { window: zero, attempts: 0, successRate: undefined, latency: undefined },
   mode: "enforce",
   adaptive: undefined,
+  rateLimit: undefined,
   would: undefined,
   arms: undefined
 })

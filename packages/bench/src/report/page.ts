@@ -105,7 +105,7 @@ policies, and through cockatiel, opossum, p-retry and bottleneck, where they do 
 
 \`\`\`sh
 npm ci
-npm run bench -- --runs 3          # thorough, on a machine that does nothing else
+npm run bench -- --runs 5          # thorough, on a machine that does nothing else: about 20 minutes
 npm run bench -- --quick           # about a minute
 npm run bench -- --table breaker-sync
 npm run bench -- --help
@@ -113,7 +113,7 @@ npm run bench -- --help
 
 ## Circumstances
 
-This page shows ${measured}${runs === 1 ? "" : `, median of ${runs}`}.
+This page shows ${measured}${runs === 1 ? "" : `: tables with bars are medians of ${runs} runs, the others of one`}.
 
 | | |
 |---|---|

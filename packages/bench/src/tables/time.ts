@@ -5,6 +5,7 @@ import { adapters } from "../policies/adapters.ts"
 import * as Breakers from "../policies/breakers.ts"
 import * as Singles from "../policies/singles.ts"
 import * as Stacks from "../policies/stacks.ts"
+import { watched } from "../policies/telemetry.ts"
 import * as Work from "../policies/work.ts"
 
 const one = "one caller"
@@ -264,6 +265,13 @@ export const timeTables: ReadonlyArray<TimeTable> = [
       return groups.flat()
     }
   },
+  table(
+    "telemetry",
+    "With telemetry and without",
+    "The whole policy, and the same while everything looks at it: metrics, logs, spans, the record of changes, and a fleet's board.",
+    watched,
+    Work.sync
+  ),
   {
     kind: "time",
     name: "adapters",

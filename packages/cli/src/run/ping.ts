@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Policy, Retry, Transient } from "effect-resilience"
+import { fetchProblem } from "../host.ts"
 
 export type Event = "start" | "success" | "fail"
 
@@ -15,12 +16,6 @@ export const addressOf = (address: string, event: Event, run: string): string =>
   url.pathname = `${url.pathname.replace(/\/$/, "")}${paths[event]}`
   url.searchParams.set("rid", run)
   return url.href
-}
-
-/** The reason is in the cause of what `fetch` throws. */
-const reasonOf = (error: unknown): string => {
-  const { cause } = error as { readonly cause?: unknown }
-  return cause instanceof Error && cause.message !== "" ? cause.message : String((error as Error).message)
 }
 
 /** Sends an event, three times at the most; what went wrong, as a text. */
@@ -44,7 +39,7 @@ export const send = (
           signal,
           headers: { "content-type": "text/plain" }
         }),
-      catch: (error) => new PingFailed({ message: reasonOf(error) })
+      catch: (error) => new PingFailed({ message: fetchProblem(error) })
     }).pipe(
       Effect.flatMap((response) =>
         Effect.andThen(

@@ -2,7 +2,7 @@
 import * as Duration from "effect/Duration"
 import type { Stats } from "effect-resilience"
 import * as Processes from "../processes.ts"
-import { momentText, plural, spanText } from "../text.ts"
+import { byText, momentText, plural, spanText } from "../text.ts"
 import type { BudgetSettings, CircuitSettings, Snapshot } from "./policies.ts"
 import * as Policies from "./policies.ts"
 import * as Spool from "./spool.ts"
@@ -42,6 +42,7 @@ export interface Totals {
   readonly success: number
   readonly failure: number
   readonly ignored: number
+  readonly failedAttempts: number
   readonly attempts: number
   readonly retries: number
   readonly refused: number
@@ -71,7 +72,18 @@ export interface Job {
 const newJob: Job = {
   failures: 0,
   skipped: 0,
-  totals: { success: 0, failure: 0, ignored: 0, attempts: 0, retries: 0, refused: 0, late: 0, openings: 0, millis: 0 }
+  totals: {
+    success: 0,
+    failure: 0,
+    ignored: 0,
+    failedAttempts: 0,
+    attempts: 0,
+    retries: 0,
+    refused: 0,
+    late: 0,
+    openings: 0,
+    millis: 0
+  }
 }
 
 /** Runs that are kept of a name. */
@@ -152,8 +164,6 @@ const overridesOf = (store: Store, name: string, now: number): ReadonlyArray<Ove
     .map((row) => ({ ...(row["data"] as Omit<Override, "id">), id: Number(row["id"]) }))
     .filter(({ until }) => until === undefined || until > now)
 
-const by = ({ by, reason }: Override): string => `by ${by}${reason === "" ? "" : `: ${reason}`}`
-
 const untilText = (until: number | undefined, now: number): string =>
   until === undefined ? "until it is undone" : `until ${momentText(until)} (in ${spanText(until - now)})`
 
@@ -198,14 +208,14 @@ const decide = (
   const overrides = overridesOf(store, name, now)
   const override = inForce(overrides)
   if (override?.command === "isolate") {
-    return { ...admitted, refusal: `isolated ${by(override)}, ${untilText(override.until, now)}` }
+    return { ...admitted, refusal: `isolated ${byText(override)}, ${untilText(override.until, now)}` }
   }
   if (override?.command === "disable") return { ...admitted, isCounted: false }
   if (circuit === undefined) return admitted
   // The library bounds what is left of an open time by its options. An operator's time holds as it is.
   const opened = overrides.find(({ command }) => command === "open")
   if (opened !== undefined) {
-    return { ...admitted, refusal: `its circuit is open, ${by(opened)}, ${untilText(opened.until, now)}` }
+    return { ...admitted, refusal: `its circuit is open, ${byText(opened)}, ${untilText(opened.until, now)}` }
   }
   const state = Policies.circuit(circuit, jobIn(store, name).circuit)
   if (state._tag === "open") {
@@ -359,6 +369,7 @@ export const finish = (
       totals: {
         ...totals,
         [kind]: totals[kind] + 1,
+        failedAttempts: totals.failedAttempts + Math.max(0, ended.attempts - (kind === "failure" ? 0 : 1)),
         attempts: totals.attempts + ended.attempts,
         retries: totals.retries + Math.max(0, ended.attempts - 1),
         openings: totals.openings + (isOpen(snapshot) && !isOpen(before.circuit) ? 1 : 0),
@@ -549,7 +560,7 @@ export const command = (stateDir: string, { by: author, command, millis, name, r
     }
     const data = { command, at: now, ...(until !== undefined && { until }), by: author, reason }
     const id = insert(store, name, isLasting ? null : now, data)
-    const said = `${name}: ${past[command]} ${by({ ...data, id })}`
+    const said = `${name}: ${past[command]} ${byText(data)}`
     if (!isLasting) return `${said}\n`
     const end = command === "open" ? `control close ${name}` : `control undo ${id}`
     return `${said}, ${untilText(until, now)}; to end it: resilience ${end}\n`

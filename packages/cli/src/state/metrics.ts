@@ -47,7 +47,7 @@ const metricsOf = ({ balance, circuit, job, lost, overrides, running, spool }: S
       label: "outcome",
       values: {
         success: totals.success,
-        failure: Math.max(0, totals.attempts - totals.success - totals.ignored),
+        failure: totals.failedAttempts,
         ignored: totals.ignored
       }
     },

@@ -2,7 +2,7 @@
 import * as Duration from "effect/Duration"
 import { orphanOf } from "../run/lock.ts"
 import * as Schedules from "../run/schedule.ts"
-import { momentText, plural, spanText, table } from "../text.ts"
+import { byText, momentText, plural, spanText, table } from "../text.ts"
 import * as Jobs from "./jobs.ts"
 import { budgetCapacity } from "./policies.ts"
 import type { Entry } from "./spool.ts"
@@ -32,7 +32,7 @@ const whyOf = (
   { last }: Jobs.Job,
   opened: Jobs.Override | undefined
 ): string | null => {
-  if (opened !== undefined) return `opened by ${opened.by}${opened.reason === "" ? "" : `: ${opened.reason}`}`
+  if (opened !== undefined) return `opened ${byText(opened)}`
   if (circuit._tag !== "open" && circuit._tag !== "half-open") return null
   const failures = circuit.evidence?.figures["failures"]
   const what = failures === undefined ? "after a failure" : `after ${plural(failures, "failed run")} in a row`
@@ -118,9 +118,9 @@ const overrideText = ({ overrides }: View, now: number): string =>
   overrides.length === 0
     ? none
     : overrides
-        .map(({ by, command, id, reason, until }) => {
+        .map(({ command, id, until, ...given }) => {
           const end = until === undefined ? "" : ` for ${spanText(until - now)}`
-          return `#${id} ${command}${end} by ${by}${reason === "" ? "" : `: ${reason}`}`
+          return `#${id} ${command}${end} ${byText(given)}`
         })
         .join("; ")
 

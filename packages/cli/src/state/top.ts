@@ -1,5 +1,5 @@
 /** What a console says of the policies of a service, for a terminal. */
-import { spanText, table } from "../text.ts"
+import { byText, spanText, table } from "../text.ts"
 
 /** What is read of the state that `GET api/state` of `@effect-resilience/console` responds with. */
 interface Policy {
@@ -105,9 +105,9 @@ const header = [
 export const topText = (found: unknown): string => {
   const { at, inForce, policies, title } = found as State
   const troubled = policies.filter(({ status }) => status !== "healthy").length
-  const changes = inForce.map(({ action, by, policy, reason, until }) => {
+  const changes = inForce.map(({ action, policy, until, ...given }) => {
     const end = typeof until === "number" ? `, ${spanText(until - at)} left` : ", without an end"
-    return `  ${policy}: ${action} by ${by}${reason === "" ? "" : `: ${reason}`}${end}\n`
+    return `  ${policy}: ${action} ${byText(given)}${end}\n`
   })
   const held = changes.length === 0 ? "" : `\nin force\n${changes.join("")}`
   return `${title === "" ? "" : `${title}: `}${policies.length} ${policies.length === 1 ? "policy" : "policies"}, ${troubled} not healthy\n\n${table([header, ...policies.map(rowOf)])}${held}`

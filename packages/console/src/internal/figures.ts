@@ -80,10 +80,10 @@ const defined = <A extends object>(fields: A): A =>
   // Only fields that may be left out are undefined.
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as A
 
-const limitsOf = ({ balance, capacity, maxConcurrent, maxQueued }: Stats.Stats) =>
-  defined({ balance, capacity, maxConcurrent, maxQueued }) as Pick<
+const limitsOf = ({ balance, capacity, maxConcurrent, maxQueued, rateLimit }: Stats.Stats) =>
+  defined({ balance, capacity, maxConcurrent, maxQueued, tokens: rateLimit?.tokens, burst: rateLimit?.burst }) as Pick<
     State.Figures,
-    "balance" | "capacity" | "maxConcurrent" | "maxQueued"
+    "balance" | "capacity" | "maxConcurrent" | "maxQueued" | "tokens" | "burst"
   >
 
 /** What keys would have done, together; what none would have done is left out. */
@@ -148,7 +148,12 @@ const sumFields = <A extends Readonly<Record<string, number>>>(all: ReadonlyArra
     Object.keys(zero).map((name) => [name, sum(all.map((one) => one[name as keyof A] ?? 0))])
   ) as unknown as A
 
-const zeroRejections: State.Totals["rejections"] = { CircuitOpen: 0, BulkheadFull: 0, DeadlineExceeded: 0 }
+const zeroRejections: State.Totals["rejections"] = {
+  CircuitOpen: 0,
+  BulkheadFull: 0,
+  RateLimited: 0,
+  DeadlineExceeded: 0
+}
 const zeroGiveUps: State.Totals["giveUps"] = { attempts: 0, budget: 0, deadline: 0, rejected: 0, retryAfter: 0 }
 const zeroCounts = {
   calls: 0,
@@ -214,8 +219,14 @@ const tightest = (all: ReadonlyArray<Stats.Stats>): ReturnType<typeof limitsOf> 
     (a, b) => (b.balance !== undefined && (a?.balance === undefined || b.balance < a.balance) ? b : a),
     undefined
   )
+  const rate = all.reduce<Stats.RateLimit | undefined>(
+    (a, { rateLimit: b }) => (b !== undefined && (a === undefined || b.tokens < a.tokens) ? b : a),
+    undefined
+  )
   return defined({
     ...(bulkhead === undefined ? {} : limitsOf(bulkhead)),
+    tokens: rate?.tokens,
+    burst: rate?.burst,
     balance: budget?.balance,
     capacity: budget?.capacity
   }) as ReturnType<typeof limitsOf>

@@ -81,6 +81,7 @@ const minuteOf = (at: number, samples: ReadonlyArray<Sample>, now: Sample): Stat
     rejections: {
       CircuitOpen: since(({ rejections }) => rejections.CircuitOpen),
       BulkheadFull: since(({ rejections }) => rejections.BulkheadFull),
+      RateLimited: since(({ rejections }) => rejections.RateLimited),
       DeadlineExceeded: since(({ rejections }) => rejections.DeadlineExceeded)
     },
     timeouts: since(({ timeouts }) => timeouts),

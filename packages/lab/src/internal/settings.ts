@@ -89,6 +89,14 @@ const Settings = Schema.Struct({
   bulkhead: field(
     Schema.Struct({ maxConcurrent: Schema.Finite, maxQueued: field(Schema.Finite), maxWait: field(Millis) })
   ),
+  rateLimit: field(
+    Schema.Struct({
+      limit: Schema.Finite,
+      window: Millis,
+      burst: field(Schema.Finite),
+      maxWait: field(Millis)
+    })
+  ),
   keys: field(Keys),
   /** What the lab shows is what the policy does when it enforces. */
   mode: field(Schema.Literals(["enforce", "observe", "off"])),
@@ -147,6 +155,8 @@ export const ofKind = (kind: Policies.Kind, settings: Schema.JsonObject): Schema
       return { breaker: rest, ...limits }
     case "Bulkhead":
       return { bulkhead: rest, ...limits }
+    case "RateLimit":
+      return { rateLimit: rest, ...limits }
     case "RetryBudget":
       return { retry: {}, budget: settings }
     case "StaleFallback":
@@ -201,7 +211,7 @@ const given = <A extends object>(values: A): A =>
 
 /** Throws a `RangeError` for a trip policy or a backoff out of range. */
 const read = (settings: Settings): Read => {
-  const { breaker, budget, bulkhead, deadline, keys, retry, timeout } = settings
+  const { breaker, budget, bulkhead, deadline, keys, rateLimit, retry, timeout } = settings
   const unknown: Array<string> = []
   const trip = breaker?.trip && tripOf(breaker.trip)
   if (breaker?.trip !== undefined && trip === undefined) unknown.push("the trip policy")
@@ -218,6 +228,7 @@ const read = (settings: Settings): Read => {
       timeout,
       keys,
       bulkhead,
+      rateLimit,
       retry: retry && { schedule: Retry.backoff(backoff ?? {}), ...retries },
       budget:
         budget &&

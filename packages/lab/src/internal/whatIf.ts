@@ -111,12 +111,13 @@ const outcomeOf = (runs: ReadonlyArray<Counts>): Outcome => {
   const rejections = {
     CircuitOpen: sum(({ rejections }) => rejections.CircuitOpen) / calls,
     BulkheadFull: sum(({ rejections }) => rejections.BulkheadFull) / calls,
+    RateLimited: sum(({ rejections }) => rejections.RateLimited) / calls,
     DeadlineExceeded: sum(({ rejections }) => rejections.DeadlineExceeded) / calls
   }
   const p95 = quantile(sorted(runs.flatMap(({ latencies }) => latencies)), 0.95)
   return {
     success: Math.min(1, sum(({ successes }) => successes) / calls),
-    rejected: rejections.CircuitOpen + rejections.BulkheadFull + rejections.DeadlineExceeded,
+    rejected: Object.values(rejections).reduce((total, share) => total + share, 0),
     rejections,
     retries: sum(({ retries }) => retries) / calls,
     openings: sum(({ openings }) => openings) / Math.max(1, runs.length),

@@ -14,13 +14,16 @@ import * as RetryCost from "../machine/adaptive/RetryCost.ts"
 import { need } from "../machine/adaptive/State.ts"
 import * as Waiting from "../machine/adaptive/Waiting.ts"
 import * as Circuit from "../machine/Circuit.ts"
+import * as Queue from "../machine/Queue.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
 import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
 import type { Past } from "./counters.ts"
+import { rankOf } from "./criticality.ts"
 import type { Reporter } from "./reporter.ts"
+import * as Slices from "./slices.ts"
 import * as Snapshots from "./snapshots.ts"
 import type { Sums } from "./sums.ts"
 
@@ -36,6 +39,8 @@ export class Ticket extends Machine.Flight {
   /** The machine counts it as in flight. */
   held = false
   isFirst = false
+  /** Its class; read only while calls are limited or paced. */
+  rank = Queue.usual
   /** Its entry in the line, also after it has left the line. */
   waiter: Waiting.Waiter<Ticket> | undefined = undefined
   /** Ends the wait: with a place, or with a rejection. */
@@ -172,9 +177,19 @@ export class Adaptive {
     const { ticket } = holder
     ticket.isFirst = isFirst
     ticket.waiter = undefined
-    if (!Machine.admits(state, now)) return this.enter(cell, state, ticket, now, due, fiber)
+    if (Machine.modeOf(state) !== Machine.Free && !this.admits(state, ticket, now, fiber)) {
+      return this.enter(cell, state, ticket, now, due, fiber)
+    }
     this.send(state, ticket, now, due, chance)
     return undefined
+  }
+
+  /** Calls are limited or paced: the more important ones come first. */
+  private admits(state: AdaptiveState, ticket: Ticket, now: number, fiber: AnyFiber): boolean {
+    const rank = rankOf(fiber)
+    ticket.rank = rank
+    if (state.line !== undefined && Waiting.isBehind(state.line, rank)) return false
+    return Machine.admits(state, now, Queue.shares[rank], rank < Queue.usual)
   }
 
   private send(state: AdaptiveState, ticket: Ticket, now: number, due: number, chance: Machine.Chance): void {
@@ -194,10 +209,12 @@ export class Adaptive {
   ): Effect.Effect<void, Rejection.BulkheadFull | Rejection.CircuitOpen> {
     const { control } = state
     if (control === undefined || !this.wait) return this.reject(cell, state, "full", now, fiber)
-    const until = Waiting.until(state, control, this.limits, now, due)
+    const until = Waiting.until(state, control, this.limits, now, due, ticket.rank)
     if (until <= now) return this.reject(cell, state, "deadline", now, fiber)
     state.line ??= Waiting.makeLine()
-    ticket.waiter = Waiting.join(state.line, ticket, due)
+    ticket.waiter = Waiting.join(state.line, ticket, due, ticket.rank, (lower) =>
+      this.refuse(lower.value, this.reject(cell, state, "full", now, fiber))
+    )
     if (ticket.waiter === undefined) return this.reject(cell, state, "full", now, fiber)
     ticket.refusal = undefined
     if (control.mode === Machine.Paced && control.probing === 0) this.arm(cell, state, now, fiber)
@@ -281,7 +298,7 @@ export class Adaptive {
     const state = cell.adaptive
     // Of a disabled key nothing is counted.
     if (state === undefined || ticket === undefined || cell.phase === Circuit.Disabled) return true
-    if (RetryCost.pay(state, this.limits, ticket)) return true
+    if (RetryCost.pay(state, this.limits, ticket, rankOf(fiber) < Queue.usual)) return true
     const { reporter } = this
     if (reporter.hasListeners) {
       const at = Time.epochMillis(fiber)
@@ -312,14 +329,16 @@ export class Adaptive {
     if (control === undefined) return
     if (line !== undefined && line.length > 0) {
       const chance = fiber.getRef(Random.Random)
-      for (let old = line.first; old !== undefined; old = line.first) {
-        if (!Waiting.isHopeless(state, control, now, old.due)) break
-        Waiting.leave(line, old)
-        this.refuse(old.value, this.reject(cell, state, "deadline", now, fiber))
+      for (const rank of line.ranks) {
+        for (let old = rank.first; old !== undefined; old = rank.first) {
+          if (!Waiting.isHopeless(state, control, now, old.due)) break
+          Waiting.leave(line, old)
+          this.refuse(old.value, this.reject(cell, state, "deadline", now, fiber))
+        }
       }
-      for (let newest = line.last; newest !== undefined; newest = line.last) {
+      for (let newest = Waiting.newest(line); newest !== undefined; newest = Waiting.newest(line)) {
         Machine.look(state, this.limits, now, chance)
-        if (!Machine.admits(state, now)) {
+        if (!Machine.admits(state, now, Queue.shares[newest.rank], newest.rank < Queue.usual)) {
           if (control.mode === Machine.Paced && control.probing < mostProbes(state)) this.arm(cell, state, now, fiber)
           break
         }
@@ -341,7 +360,8 @@ export class Adaptive {
   /** Rejects all waiting calls: an operator has isolated the key, or opened its circuit. */
   rejectWaiting({ adaptive }: AdaptiveCell, rejection: () => Refusal | undefined): void {
     const line = adaptive?.line
-    for (let waiter = line?.first; line !== undefined && waiter !== undefined; waiter = line.first) {
+    if (line === undefined) return
+    for (let waiter = Waiting.any(line); waiter !== undefined; waiter = Waiting.any(line)) {
       const refusal = rejection()
       if (refusal === undefined) return
       Waiting.leave(line, waiter)
@@ -565,8 +585,9 @@ export class Adaptive {
   // Snapshots
   // -------------------------------------------------------------------------------------------------------------------
 
-  snapshot(cells: Iterable<AdaptiveCell>, now: number): AdaptiveSnapshot {
-    return { keys: Array.from(cells).flatMap(({ adaptive, key }) => toSnapshot(key, adaptive, now)) }
+  *snapshot(cells: Snapshots.Cells<AdaptiveCell>, moment: Slices.Moment): Slices.Sliced<AdaptiveSnapshot> {
+    const toSnapshot = ({ adaptive, key }: AdaptiveCell) => snapshotOf(key, adaptive, moment.now)
+    return { keys: yield* Slices.collect(cells.values(), cells.size, toSnapshot) }
   }
 
   restore(cells: AdaptiveCells, { keys }: AdaptiveSnapshot, ages: Snapshots.Ages, now: number): void {
@@ -580,26 +601,24 @@ export class Adaptive {
   }
 }
 
-const toSnapshot = (key: string, state: AdaptiveState | undefined, now: number): ReadonlyArray<AdaptiveKeySnapshot> => {
-  if (state === undefined || Number.isNaN(state.mean)) return []
+const snapshotOf = (key: string, state: AdaptiveState | undefined, now: number): AdaptiveKeySnapshot | undefined => {
+  if (state === undefined || Number.isNaN(state.mean)) return undefined
   const { control } = state
-  return [
-    {
-      key,
-      mean: Snapshots.bounded(state.mean),
-      late: Snapshots.bounded(state.usualLate),
-      inFlight: Snapshots.bounded(state.usualInFlight),
-      calls: Snapshots.bounded(state.calls),
-      tokens: Snapshots.bounded(state.tokens),
-      ...(control?.mode === Machine.Paced
-        ? {
-            gap: Snapshots.bounded(control.gap),
-            down: Snapshots.bounded(now - control.since),
-            failing: control.failing
-          }
-        : {})
-    }
-  ]
+  return {
+    key,
+    mean: Snapshots.bounded(state.mean),
+    late: Snapshots.bounded(state.usualLate),
+    inFlight: Snapshots.bounded(state.usualInFlight),
+    calls: Snapshots.bounded(state.calls),
+    tokens: Snapshots.bounded(state.tokens),
+    ...(control?.mode === Machine.Paced
+      ? {
+          gap: Snapshots.bounded(control.gap),
+          down: Snapshots.bounded(now - control.since),
+          failing: control.failing
+        }
+      : {})
+  }
 }
 
 const restoreState = (

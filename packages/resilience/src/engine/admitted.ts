@@ -13,6 +13,7 @@ import type { AnyFiber } from "../runtime/types.ts"
 import type { Adaptive } from "./adaptive.ts"
 import type { Circuits } from "./circuits.ts"
 import type { Permits } from "./permits.ts"
+import type { Rates } from "./rates.ts"
 
 interface Watcher extends LinkedList.Node<Watcher> {
   readonly fiber: AnyFiber
@@ -42,10 +43,12 @@ export class Watch<Cell extends object> {
     {
       adaptive,
       circuits,
-      permits
+      permits,
+      rates
     }: {
       readonly circuits?: Circuits | undefined
       readonly permits?: Permits | undefined
+      readonly rates?: Rates | undefined
       readonly adaptive?: Adaptive | undefined
     },
     admitsIn: (cell: Cell, now: number) => number
@@ -57,6 +60,7 @@ export class Watch<Cell extends object> {
     }
     if (circuits !== undefined) circuits.onChange = changed
     if (permits !== undefined) permits.onFree = changed
+    if (rates !== undefined) rates.onFree = changed
     if (adaptive !== undefined) adaptive.onFree = changed
   }
 

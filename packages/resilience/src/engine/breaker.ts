@@ -31,6 +31,7 @@ import * as Counters from "./counters.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import * as Protect from "./protect.ts"
 import { Reporter } from "./reporter.ts"
+import type { Moment } from "./slices.ts"
 import type { Ages } from "./snapshots.ts"
 import type { Select, Summable } from "./sums.ts"
 
@@ -267,8 +268,8 @@ export class BreakerEngine implements Summable {
     return circuitCells(this.cells, now)
   }
 
-  snapshot(now: number) {
-    return this.circuits.snapshot(this.cells, now)
+  snapshot(moment: Moment) {
+    return this.circuits.snapshot(this.cells, moment)
   }
 
   restore(where: string, snapshot: CircuitsSnapshot, ages: Ages, now: number, fiber: AnyFiber): void {

@@ -11,6 +11,7 @@ import { Evicted, Past, stats, totals } from "./counters.ts"
 import type { Floor } from "./fleet.ts"
 import { Keyed, type KeySettings } from "./keyed.ts"
 import { ObservingReporter, type Reporter } from "./reporter.ts"
+import * as Slices from "./slices.ts"
 import * as Snapshots from "./snapshots.ts"
 import type { Select, Summable, Sums } from "./sums.ts"
 
@@ -248,18 +249,19 @@ export class Budget implements Summable {
   }
 
   /** The balances as data, without those of keys that are as in the beginning. */
-  snapshot(now: number): BudgetSnapshot {
+  *snapshot(moment: Slices.Moment): Slices.Sliced<BudgetSnapshot> {
     const { accounts, settings, shared } = this
-    const kept = accounts === undefined ? [shared] : Array.from(accounts.values())
-    const balances = kept.map((account) => ({
-      key: account.key,
-      balance: Tokens.balance(account.tokens, now),
-      ...(accounts === undefined ? {} : { idle: Snapshots.bounded(now - accounts.usedAt(account)) })
-    }))
+    const balanceOf = ({ tokens }: typeof shared): number => Tokens.balance(tokens, moment.now)
+    if (accounts === undefined) {
+      return { balances: [{ key: shared.key, balance: Snapshots.bounded(balanceOf(shared)) }] }
+    }
     return {
-      balances: balances
-        .filter(({ balance }) => accounts === undefined || balance !== settings.initial)
-        .map((one) => ({ ...one, balance: Snapshots.bounded(one.balance) }))
+      balances: yield* Slices.collect(accounts.values(), accounts.size, (account) => {
+        const balance = balanceOf(account)
+        if (balance === settings.initial) return undefined
+        const idle = Snapshots.bounded(moment.now - accounts.usedAt(account))
+        return { key: account.key, balance: Snapshots.bounded(balance), idle }
+      })
     }
   }
 

@@ -17,6 +17,7 @@ import { Keyed, type KeySettings } from "./keyed.ts"
 import * as Permits from "./permits.ts"
 import * as Protect from "./protect.ts"
 import { Reporter } from "./reporter.ts"
+import type { Sliced } from "./slices.ts"
 import type { Select, Summable } from "./sums.ts"
 
 export interface BulkheadSettings extends Permits.BulkheadSettings {
@@ -82,7 +83,7 @@ export class BulkheadCall extends Frame<BulkheadEngine, Protect.CallOptions> imp
 
   enter(fiber: AnyFiber): AnyEffect {
     // `prepare` has just set both.
-    const wait = this.engine!.permits.acquire(this.cell!, this, fiber)
+    const wait = this.engine!.permits.acquire(this.cell!, this, fiber, Infinity, this.options.tenant)
     return wait === undefined ? this.self : Effect.flatMap(wait, () => this.self)
   }
 
@@ -208,8 +209,8 @@ export class BulkheadEngine implements Summable {
     })
   }
 
-  snapshot(): Permits.PermitsSnapshot {
-    return this.permits.snapshot(this.cells.values())
+  snapshot(): Sliced<Permits.PermitsSnapshot> {
+    return this.permits.snapshot(this.cells)
   }
 
   restore(snapshot: Permits.PermitsSnapshot, now: number): void {

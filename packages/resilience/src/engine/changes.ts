@@ -11,6 +11,7 @@ import type * as Schema from "effect/Schema"
 import * as Change from "../Change.ts"
 import * as Time from "../runtime/clock.ts"
 import * as Check from "../runtime/options.ts"
+import { messageOf } from "../runtime/read.ts"
 import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 import type { CircuitChanges } from "./circuitChanges.ts"
@@ -591,7 +592,7 @@ export class Desk {
     })
     if (Result.isFailure(done)) {
       const { failure } = done
-      const problem = failure instanceof Error ? failure.message : String(failure)
+      const problem = messageOf(failure)
       const reason = `it no longer fits: ${problem}`.slice(0, Change.longestReason)
       this.recordEnd(change, "undo", { by: "restart", reason }, [], now, fiber)
       return { change, how: "refused", problem }
@@ -668,8 +669,7 @@ export const runCommand = (
       if (key !== undefined && !desks.some((desk) => desk.hasKey(key))) {
         return Effect.fail(new Change.UnknownKey({ policy, key }))
       }
-      const refused = (error: unknown) =>
-        new Change.RefusedCommand({ policy, problem: error instanceof Error ? error.message : String(error) })
+      const refused = (error: unknown) => new Change.RefusedCommand({ policy, problem: messageOf(error) })
       const given: Array<{ readonly desk: Desk; readonly change: Change.Change }> = []
       const done = Result.try(() => {
         // Checked by `millis`: a text may be no duration.

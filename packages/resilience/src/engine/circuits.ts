@@ -3,13 +3,14 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Event from "../Event.ts"
+import * as Ramp from "../machine/adaptive/Ramp.ts"
 import type * as Board from "../machine/Board.ts"
 import * as Circuit from "../machine/Circuit.ts"
 import { type Link, type Member, patience } from "../machine/Member.ts"
 import type { Outcome } from "../Outcome.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
-import { attempt, isObject } from "../runtime/read.ts"
+import { attempt, isObject, messageOf } from "../runtime/read.ts"
 import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 import type * as Stats from "../Stats.ts"
@@ -18,6 +19,7 @@ import { Past } from "./counters.ts"
 import { type Keyed, overflowKey } from "./keyed.ts"
 import * as OpenTime from "./openTime.ts"
 import type { Reporter } from "./reporter.ts"
+import * as Slices from "./slices.ts"
 import * as Snapshots from "./snapshots.ts"
 import { type Sums, states } from "./sums.ts"
 
@@ -27,6 +29,8 @@ export interface CircuitSettings {
   /** Milliseconds. */
   readonly maxRetryAfter: number
   readonly probes: Circuit.ProbeRule
+  /** Absent unless a circuit that has closed admits more and more calls. */
+  readonly recovery?: "ramp"
 }
 
 type Figures = Readonly<Record<string, number>>
@@ -36,6 +40,11 @@ const noFigures = (): Figures => ({})
 /** The figures that a message can show and JSON can hold: those of a trip policy of the user's may be anything. */
 const finite = (figures: Figures): Figures =>
   Object.fromEntries(Object.entries(figures).filter(([, value]) => Number.isFinite(value)))
+
+const rampEvidence = ({ inFlight, limit }: Ramp.Ramp): Rejection.Evidence => ({
+  trip: "recovery.ramp",
+  figures: finite({ limit: Math.floor(limit), inFlight })
+})
 
 const namesOf = (parts: unknown): ReadonlyArray<string> => (Array.isArray(parts) ? parts.map(String) : [])
 
@@ -197,6 +206,8 @@ export class Circuits {
   base: Base = closedBase
   /** The member of a fleet, if these circuits are shared. */
   private member: Member<CircuitCell> | undefined
+  /** What is known of the calls of each circuit; `undefined` unless recovery is a ramp. */
+  private readonly ramps: WeakMap<CircuitCell, Ramp.Ramp> | undefined
   /** The calls that wait for an answer of the board, one of a circuit. */
   private readonly asking = new Map<CircuitCell, () => void>()
   private lastMillis = 0
@@ -217,6 +228,7 @@ export class Circuits {
     this.onChange = undefined
     this.onRestart = undefined
     this.member = undefined
+    this.ramps = settings.recovery === undefined ? undefined : new WeakMap()
   }
 
   /** Shares the circuits to come with a fleet. */
@@ -320,12 +332,12 @@ export class Circuits {
 
   /** Does a call of this circuit need the time? Reading the clock is most of what a call costs. */
   needsTime(cell: CircuitCell): boolean {
-    return this.timed || !Circuit.isPassThrough(cell)
+    return this.timed || !this.isPassThrough(cell)
   }
 
   /** Does the circuit admit every call, whatever the time? */
   isPassThrough(cell: CircuitCell): boolean {
-    return Circuit.isPassThrough(cell)
+    return this.ramps === undefined && Circuit.isPassThrough(cell)
   }
 
   /** Is the circuit closed, for calls and for an operator? */
@@ -336,7 +348,8 @@ export class Circuits {
   /** The rejection of a call that would not be admitted now. Reserves nothing. */
   check(cell: CircuitCell, now: number, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> | undefined {
     if (cell.phase === Circuit.Open && cell.link !== undefined) this.member?.beforeProbe(cell.link, now)
-    return Circuit.admits(cell, this.settings.probes, now) ? undefined : this.reject(cell, now, fiber)
+    if (Circuit.admits(cell, this.settings.probes, now) && this.hasRoom(cell, now)) return undefined
+    return this.reject(cell, now, fiber)
   }
 
   /** Of an open circuit: may a call wait for the answer of the board, whether it is the probe of the fleet? */
@@ -377,16 +390,18 @@ export class Circuits {
   ): Effect.Effect<never, Rejection.CircuitOpen> | undefined {
     const from = cell.phase
     // The usual case by itself: what follows is too much for V8 to inline into every call.
-    if (from === Circuit.Closed) {
+    if (from === Circuit.Closed && this.ramps === undefined) {
       admission.probe = Circuit.Admitted
       admission.generation = cell.generation
       return undefined
     }
     if (from === Circuit.Open && cell.link !== undefined) this.member?.beforeProbe(cell.link, now)
+    if (!this.hasRoom(cell, now)) return this.reject(cell, now, fiber)
     const probe = Circuit.admit(cell, this.settings.probes, now)
     if (cell.phase !== from) this.transition(cell, from, "time", now, fiber)
     if (probe === Circuit.Rejected) return this.reject(cell, now, fiber)
     if (probe !== Circuit.Admitted && cell.link !== undefined) this.member?.probing(cell.link)
+    if (this.ramps !== undefined) Ramp.admitted(this.rampOf(cell, this.ramps), now)
     admission.probe = probe
     admission.generation = cell.generation
     return undefined
@@ -402,6 +417,7 @@ export class Circuits {
     fiber: AnyFiber,
     retryAfter?: Duration.Duration
   ): void {
+    if (this.ramps !== undefined) this.leave(cell, this.ramps, outcome, now, fiber)
     // The usual case by itself, as in `admit`.
     if (outcome === "success" && cell.phase === Circuit.Closed) {
       if (admission.generation !== cell.generation) return
@@ -413,6 +429,45 @@ export class Circuits {
       return
     }
     this.settleAny(cell, admission, outcome, startedAt, now, fiber, retryAfter)
+  }
+
+  private rampOf(cell: CircuitCell, ramps: WeakMap<CircuitCell, Ramp.Ramp>): Ramp.Ramp {
+    const known = ramps.get(cell)
+    if (known !== undefined) return known
+    const ramp = Ramp.make()
+    ramps.set(cell, ramp)
+    return ramp
+  }
+
+  /** Does the ramp of a closed circuit leave room for another call? */
+  private hasRoom(cell: CircuitCell, now: number): boolean {
+    const ramp = cell.phase === Circuit.Closed ? this.ramps?.get(cell) : undefined
+    return ramp === undefined || Ramp.hasRoom(ramp, this.settings.probes.lease, now)
+  }
+
+  /** A call that was admitted has ended. */
+  private leave(
+    cell: CircuitCell,
+    ramps: WeakMap<CircuitCell, Ramp.Ramp>,
+    outcome: Outcome,
+    now: number,
+    fiber: AnyFiber
+  ): void {
+    const ramp = this.rampOf(cell, ramps)
+    const { limit } = ramp
+    if (!Ramp.ended(ramp, outcome === "success", now)) return
+    this.reporter.limitChanged(cell.key, Infinity, limit, rampEvidence(ramp), fiber)
+  }
+
+  /** A circuit has closed by its probes, or in another way, or is not closed. */
+  private ramp(cell: CircuitCell, cause: Event.Transition["cause"], now: number, fiber: AnyFiber): void {
+    const ramp = this.ramps?.get(cell)
+    if (ramp === undefined) return
+    Ramp.lift(ramp)
+    // An operator who closes a circuit means it.
+    if (cell.phase !== Circuit.Closed || cause === "control") return
+    Ramp.begin(ramp, now)
+    this.reporter.limitChanged(cell.key, ramp.limit, Infinity, rampEvidence(ramp), fiber)
   }
 
   private settleAny(
@@ -482,7 +537,8 @@ export class Circuits {
   /** Milliseconds before the circuit would admit a call, as far as is known; `Infinity` until its state changes. */
   admitsIn(cell: CircuitCell, now: number): number {
     const { probes } = this.settings
-    return Circuit.admits(cell, probes, now) ? 0 : Circuit.retryAfter(cell, probes, now)
+    if (!Circuit.admits(cell, probes, now)) return Circuit.retryAfter(cell, probes, now)
+    return this.hasRoom(cell, now) ? 0 : Infinity
   }
 
   private recover(cell: CircuitCell, now: number, fiber: AnyFiber): void {
@@ -525,12 +581,14 @@ export class Circuits {
   }
 
   /** The circuits as data. */
-  snapshot<Cell extends CircuitCell>(cells: Entries<Cell>, now: number): Required<CircuitsSnapshot> {
-    return {
-      base: this.baseState,
-      // Without the entry that keys share when there is no room: it is the state of no single key.
-      circuits: Array.from(cells.values(), (cell) => this.toSnapshot(cell, now - cells.usedAt(cell), now))
-    }
+  *snapshot<Cell extends CircuitCell>(
+    cells: Entries<Cell>,
+    moment: Slices.Moment
+  ): Slices.Sliced<Required<CircuitsSnapshot>> {
+    const toSnapshot = (cell: Cell & { lastUsed: number }) =>
+      this.toSnapshot(cell, moment.now - cells.usedAt(cell), moment.now)
+    // Without the entry that keys share when there is no room: it is the state of no single key.
+    return { base: this.baseState, circuits: yield* Slices.collect(cells.values(), cells.size, toSnapshot) }
   }
 
   private toSnapshot(cell: CircuitCell, idle: number, now: number): CircuitSnapshot {
@@ -606,8 +664,7 @@ export class Circuits {
     const restored = Result.try(() => TripPolicy.restored(trip, saved, now - away, now))
     if (Result.isSuccess(restored)) return { from, tripState: restored.success ?? trip.initial(), longest }
     const { failure } = restored
-    const reason = failure instanceof Error ? failure.message : String(failure)
-    throw new RangeError(`${where}.trip: ${reason}`, { cause: failure })
+    throw new RangeError(`${where}.trip: ${messageOf(failure)}`, { cause: failure })
   }
 
   /** Restores a circuit as it has become since its snapshot. */
@@ -756,13 +813,15 @@ export class Circuits {
   private reject(cell: CircuitCell, now: number, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> {
     const { key, link } = cell
     if (link !== undefined) this.member?.rejected(link, now)
+    const ramp = cell.phase === Circuit.Closed ? this.ramps?.get(cell) : undefined
+    if (ramp !== undefined) Ramp.rejected(ramp, now)
     const state = cell.phase === Circuit.Open ? "open" : cell.phase === Circuit.Isolated ? "isolated" : "half-open"
     const rejection = Rejection.circuitOpen({
       policy: this.reporter.policy,
       key,
       state,
       retryAfter: this.retryAfter(Math.ceil(Circuit.retryAfter(cell, this.settings.probes, now))),
-      evidence: cell.lastEvidence
+      evidence: ramp === undefined ? cell.lastEvidence : rampEvidence(ramp)
     })
     this.reporter.rejected(key, rejection, fiber)
     return Effect.fail(rejection)
@@ -858,6 +917,7 @@ export class Circuits {
   ): void {
     if (this.reporter.hasListeners) this.report(cell, from, cause, now, fiber)
     this.reporter.changed()
+    if (this.ramps !== undefined) this.ramp(cell, cause, now, fiber)
     if (cell.phase === Circuit.Open || cell.phase === Circuit.Isolated) this.onShut?.(cell, now, fiber)
     this.onChange?.(cell)
   }

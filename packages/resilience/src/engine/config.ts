@@ -66,6 +66,13 @@ export const BulkheadValues = Schema.Struct({
   maxWait: Schema.optionalKey(Schema.DurationFromString)
 })
 
+export const RateLimitValues = Schema.Struct({
+  limit: Schema.optionalKey(Schema.Finite),
+  window: Schema.optionalKey(Schema.DurationFromString),
+  burst: Schema.optionalKey(Schema.Finite),
+  maxWait: Schema.optionalKey(Schema.DurationFromString)
+})
+
 const AdaptiveValues = Schema.Struct({ wait: Schema.optionalKey(Schema.Boolean) })
 
 export const BudgetValues = Schema.Struct({
@@ -110,6 +117,7 @@ export const PolicyValues = Schema.Struct({
   budget: Schema.optionalKey(BudgetValues),
   breaker: Schema.optionalKey(CircuitValues),
   bulkhead: Schema.optionalKey(BulkheadValues),
+  rateLimit: Schema.optionalKey(RateLimitValues),
   adaptive: Schema.optionalKey(AdaptiveValues)
 })
 
@@ -148,7 +156,7 @@ export const toCircuitOptions = (
 })
 
 /** The options that are an object of options: no other object is merged, as a trip policy or a duration is one value. */
-const parts = ["budget", "breaker", "bulkhead", "adaptive", "hedge", "probes"]
+const parts = ["budget", "breaker", "bulkhead", "rateLimit", "adaptive", "hedge", "probes"]
 
 /** Options with values over them; an object of options is merged field by field. */
 export const merge = <O extends object>(options: O, values: object): O => {

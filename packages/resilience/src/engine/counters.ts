@@ -37,6 +37,7 @@ export class Past extends Circuit.Past {
   hedgeWins = 0
   CircuitOpen = 0
   BulkheadFull = 0
+  RateLimited = 0
   DeadlineExceeded = 0
   private giveUps: Record<GiveUpReason, number> | undefined = undefined
   /** Nothing without a rollout. */
@@ -104,6 +105,7 @@ export class Past extends Circuit.Past {
     this.hedgeWins += other.hedgeWins
     this.CircuitOpen += other.CircuitOpen
     this.BulkheadFull += other.BulkheadFull
+    this.RateLimited += other.RateLimited
     this.DeadlineExceeded += other.DeadlineExceeded
     this.openings += other.openings
     if (other.arms !== undefined) this.byArm.add(other.arms)
@@ -122,9 +124,9 @@ export const totals = (
   past: Past = nothing,
   times: ReadonlyArray<number> = noTimes
 ): Stats.Totals => {
-  const { BulkheadFull, CircuitOpen, DeadlineExceeded, failures, fallbacks, hedges, hedgeWins } = past
+  const { BulkheadFull, CircuitOpen, DeadlineExceeded, RateLimited, failures, fallbacks, hedges, hedgeWins } = past
   const { ignored, openings, retries, timeouts } = past
-  const rejections: Record<Rejection["_tag"], number> = { CircuitOpen, BulkheadFull, DeadlineExceeded }
+  const rejections: Record<Rejection["_tag"], number> = { CircuitOpen, BulkheadFull, RateLimited, DeadlineExceeded }
   return {
     calls,
     successes,
@@ -178,6 +180,7 @@ export const stats = (
   would: undefined,
   arms: undefined,
   adaptive: undefined,
+  rateLimit: undefined,
   ...known
 })
 

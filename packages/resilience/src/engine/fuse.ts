@@ -8,6 +8,9 @@ import * as Broadcast from "../runtime/broadcast.ts"
 import * as Time from "../runtime/clock.ts"
 import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
+import type * as Stats from "../Stats.ts"
+import { defaultKey } from "../Types.ts"
+import type { Select } from "./sums.ts"
 
 export interface FuseState {
   readonly shorts: number
@@ -29,6 +32,8 @@ export interface Teller {
   readonly shorted: () => void
   readonly tripped: () => void
   readonly reset: (what: "fuse" | "pause") => void
+  /** What this member knows of the others. */
+  readonly view: (now: number) => Stats.Fleet
 }
 
 export class FuseEngine {
@@ -49,8 +54,14 @@ export class FuseEngine {
     select: (state) => state
   })
 
-  /** A fuse is no policy for calls, so exporters have nothing to sum. */
-  sum(): void {}
+  /** It has one key. */
+  sum(select: Select, now: number): void {
+    select(defaultKey, false).addFuse(this.fuse, now)
+  }
+
+  fleetView(now: number): Stats.Fleet | undefined {
+    return this.teller?.view(now)
+  }
 
   state(now: number): FuseState {
     const { broken, pause, shorts, totalShorts, trips } = this.fuse

@@ -2,14 +2,17 @@
  * The member of a shared fuse: on the board a fuse is a circuit with one key. Shorts are its calls, all of them failures, and they are
  * summed over the members; a trip is an opening, which a member may vote for alone; a reset is a command.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Board from "../machine/Board.ts"
 import * as Machine from "../machine/Fuse.ts"
+import { hold } from "../machine/Member.ts"
 import * as Time from "../runtime/clock.ts"
 import { read } from "../runtime/read.ts"
 import * as Timer from "../runtime/timer.ts"
 import type * as Shared from "../Shared.ts"
+import type * as Stats from "../Stats.ts"
 import { answerOf, parse } from "./fleet.ts"
 import type { FuseEngine, Teller } from "./fuse.ts"
 
@@ -42,7 +45,10 @@ export class FuseMember implements Teller {
   private rev = 0
   private heardAt = -Infinity
   private sentAt = -Infinity
+  /** The members of the fleet, and those of them that are alive. */
   private members = 0
+  private alive = 0
+  private differs = false
   private generation = 0
   private phase: Board.Phase = Board.Closed
   private openings = 0
@@ -84,6 +90,22 @@ export class FuseMember implements Teller {
       this.phase = Board.Closed
     }
     this.wake()
+  }
+
+  view(now: number): Stats.Fleet {
+    const age = now - this.heardAt
+    return {
+      board: this.board.name,
+      member: this.id,
+      inTouch: age <= hold,
+      members: this.alive,
+      away: Math.max(0, this.members - this.alive),
+      ...(age === Infinity ? {} : { heard: Duration.millis(age) }),
+      settingsDiffer: this.differs,
+      // What the fleet decides is the state of the fuse.
+      circuits: [],
+      permits: []
+    }
   }
 
   private wake(): void {
@@ -182,6 +204,8 @@ export class FuseMember implements Teller {
     this.rev = news.rev
     this.acked = report.seq
     this.members = news.fleet
+    this.alive = news.members
+    this.differs = news.differs === 1
     this.heardAt = now
     for (const word of news.words) this.obey(word, isFirst, now)
     for (const finding of news.circuits) if (finding.key === keys.fuse) this.follow(finding, now)

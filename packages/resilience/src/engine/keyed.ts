@@ -34,7 +34,7 @@ export class Keyed<T extends Registry.Entry> {
   private readonly make: (key: string, now: number) => T
   private overflow: T | undefined
   /** When an entry of a snapshot was used last, for those that were not used since. */
-  private readonly before = new WeakMap<T, { readonly usedAt: number; readonly mark: number }>()
+  private before: WeakMap<T, { readonly usedAt: number; readonly mark: number }> | undefined
 
   constructor(
     { idleTimeToLive, maxKeys }: KeySettings,
@@ -99,13 +99,19 @@ export class Keyed<T extends Registry.Entry> {
     // A use of this millisecond leaves another time.
     const mark = Math.floor(now) - 1
     entry.lastUsed = mark
+    this.before ??= new WeakMap()
     this.before.set(entry, { usedAt, mark })
   }
 
   /** When an entry was used last, in this process or in one before. */
   usedAt(entry: T): number {
-    const before = this.before.get(entry)
+    const before = this.before?.get(entry)
     return before?.mark === entry.lastUsed ? before.usedAt : entry.lastUsed
+  }
+
+  /** How many entries of single keys there are. */
+  get size(): number {
+    return this.registry.entries.size
   }
 
   /** The entries of single keys. */

@@ -11,9 +11,11 @@ import * as Timer from "../runtime/timer.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 import type { Override, Plug } from "./changes.ts"
 import type { Past } from "./counters.ts"
-import { CurrentCriticality, criticalities } from "./criticality.ts"
+import { rankOf } from "./criticality.ts"
 import * as Deadline from "./deadline.ts"
 import type { Reporter } from "./reporter.ts"
+import * as Slices from "./slices.ts"
+import type * as Snapshots from "./snapshots.ts"
 import type { Sums } from "./sums.ts"
 
 export interface BulkheadSettings {
@@ -28,8 +30,6 @@ type Refusal = Effect.Effect<never, Rejection.CircuitOpen | Rejection.BulkheadFu
 
 /** The smallest share of the permits that a class may use. */
 const leastShare = Math.min(...Queue.shares)
-
-const rankOf = (fiber: AnyFiber): number => criticalities.indexOf(fiber.getRef(CurrentCriticality))
 
 /** The permits of one key. */
 export interface PermitCell {
@@ -155,7 +155,8 @@ export class Permits {
     cell: PermitCell,
     holder: PermitHolder,
     fiber: AnyFiber,
-    deadline = Infinity
+    deadline = Infinity,
+    tenant?: string
   ): Effect.Effect<void, Rejection.BulkheadFull | Rejection.CircuitOpen> | undefined {
     const { limiter, queue } = cell
     if (limiter !== undefined) {
@@ -179,15 +180,15 @@ export class Permits {
     const limit = Math.min(longest, left)
     if (limit <= 0) return this.reject(cell, left <= 0 ? "deadline" : "full", fiber)
     const most = asks ? queue.limit : queue.maxQueued
-    if (queue.waiting >= most) this.displace(cell, rank, fiber)
-    holder.waiter = Queue.enqueue(queue, holder, most, rank)
+    if (queue.waiting >= most) this.displace(cell, rank, tenant, fiber)
+    holder.waiter = Queue.enqueue(queue, holder, most, rank, tenant)
     if (holder.waiter === undefined) return this.reject(cell, "full", fiber)
     return this.wait(cell, holder, limit, left < longest ? "deadline" : "wait", fiber)
   }
 
-  /** The queue is full: a less important call loses its place to one of this class. */
-  private displace(cell: PermitCell, rank: number, fiber: AnyFiber): void {
-    const waiter = Queue.displace(cell.queue, rank)
+  /** The queue is full: a less important call loses its place to one of this class, or a call of a tenant with more in it. */
+  private displace(cell: PermitCell, rank: number, tenant: string | undefined, fiber: AnyFiber): void {
+    const waiter = Queue.displace(cell.queue, rank, tenant)
     if (waiter === undefined) return
     const refusal = this.reject(cell, "full", fiber)
     const { wake } = waiter.value
@@ -339,12 +340,13 @@ export class Permits {
     this.resize(cells, now)
   }
 
-  snapshot(cells: Iterable<PermitCell>): PermitsSnapshot {
+  *snapshot(cells: Snapshots.Cells<PermitCell>): Slices.Sliced<PermitsSnapshot> {
     const { configured, limit } = this
-    const own = Array.from(cells).filter(({ queue }) => queue.limit !== limit)
     return {
       ...(limit === configured ? {} : { maxConcurrent: limit }),
-      keys: own.map(({ key, queue }) => ({ key, maxConcurrent: queue.limit }))
+      keys: yield* Slices.collect(cells.values(), cells.size, ({ key, queue }) =>
+        queue.limit === limit ? undefined : { key, maxConcurrent: queue.limit }
+      )
     }
   }
 

@@ -37,8 +37,10 @@ import * as Left from "./left.ts"
 import { type ModeSettings, Modes } from "./modes.ts"
 import * as Permits from "./permits.ts"
 import * as Protect from "./protect.ts"
+import { type RateCell, type RateHolder, type RateSettings, Rates, type RatesSnapshot, viewOf } from "./rates.ts"
 import type { Reporter } from "./reporter.ts"
 import { type RetryHost, RetryLoop, type RetrySettings } from "./retry.ts"
+import type { Moment, Sliced } from "./slices.ts"
 import type { Ages } from "./snapshots.ts"
 import type { Select, Summable } from "./sums.ts"
 import { runWithin } from "./timeLimit.ts"
@@ -48,6 +50,7 @@ export interface PolicySettings extends ModeSettings {
   readonly classify: Protect.Classify
   readonly breaker: Circuits.CircuitSettings | undefined
   readonly bulkhead: Permits.BulkheadSettings | undefined
+  readonly rateLimit: RateSettings | undefined
   /** In place of a breaker, a bulkhead and a budget. */
   readonly adaptive: Adaptive.AdaptiveSettings | undefined
   readonly retry: RetrySettings | undefined
@@ -85,6 +88,7 @@ export interface PolicyPartsSnapshot {
   readonly breaker?: Circuits.CircuitsSnapshot
   readonly budget?: BudgetSnapshot
   readonly bulkhead?: Permits.PermitsSnapshot
+  readonly rateLimit?: RatesSnapshot
   readonly adaptive?: Adaptive.AdaptiveSnapshot
 }
 
@@ -124,7 +128,7 @@ const neverTrips: TripPolicy.TripPolicy = {
 /** The state of one key: its circuit with all else, as one object. */
 export class Entry
   extends Circuits.CircuitCell
-  implements Permits.PermitCell, Adaptive.AdaptiveCell, Decision.Answered
+  implements Permits.PermitCell, Adaptive.AdaptiveCell, Decision.Answered, RateCell
 {
   declare lastUsed: number
   declare readonly queue: Permits.PermitCell["queue"]
@@ -137,6 +141,8 @@ export class Entry
   declare answeredFrom: number
   /** What the fleet leaves to it; set for a policy that shares its permits, and absent otherwise. */
   declare pool: Pool | undefined
+  /** Its tokens; set in a policy with a rate limit, and absent otherwise. */
+  declare rate: RateCell["rate"]
   declare adaptive: Adaptive.AdaptiveState | undefined
 
   constructor(key: string, trip: TripPolicy.TripPolicy, queue: Permits.PermitCell["queue"], now: number) {
@@ -167,7 +173,7 @@ const limitsOf = ({ deadline, timeout }: PolicySettings): { readonly timeout: nu
 })
 
 /** One attempt: what it was admitted with, what it holds, and when it started. */
-class Attempt implements Circuits.Admission, Permits.PermitHolder, Adaptive.AdaptiveHolder {
+class Attempt implements Circuits.Admission, Permits.PermitHolder, Adaptive.AdaptiveHolder, RateHolder {
   declare generation: number
   declare probe: number
   declare held: boolean
@@ -184,6 +190,9 @@ class Attempt implements Circuits.Admission, Permits.PermitHolder, Adaptive.Adap
   declare startedAt: number
   /** What the work can read of the retry; `undefined` on the first attempt. */
   declare metadata: Schedule.Metadata | undefined
+  /** Set by a rate limit, and absent without one. */
+  declare hasToken: boolean | undefined
+  declare turn: RateHolder["turn"]
 
   constructor() {
     this.generation = 0
@@ -300,8 +309,8 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     if (this.attempts === 1) {
       const { hedging } = engine
       const entry = this.entry!
-      if (hedging === undefined) return this.acquirePermit(entry, engine, fiber)
-      return hedging.begin(this, entry, fiber) ?? this.acquirePermit(entry, engine, fiber)
+      if (hedging === undefined) return this.acquire(entry, engine, fiber)
+      return hedging.begin(this, entry, fiber) ?? this.acquire(entry, engine, fiber)
     }
     if (this.attempts === firstAsks + 1) return this.askFirst(this.entry!, engine, fiber)
     const now = Time.monotonicMillis(fiber)
@@ -310,7 +319,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     this.entry = entry
     this.attempt.startedAt = now
     this.attempt.started = false
-    return engine.circuits?.check(entry, now, fiber) ?? this.acquirePermit(entry, engine, fiber)
+    return engine.circuits?.check(entry, now, fiber) ?? this.acquire(entry, engine, fiber)
   }
 
   /** The fleet's opening is over: the answer of the board says whether this call is its probe. */
@@ -320,19 +329,31 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     return Effect.flatMap(engine.circuits!.answerFor(entry), () => {
       const now = Time.monotonicMillis(fiber)
       this.attempt.startedAt = now
-      return engine.circuits?.check(entry, now, fiber) ?? this.acquirePermit(entry, engine, fiber)
+      return engine.circuits?.check(entry, now, fiber) ?? this.acquire(entry, engine, fiber)
     })
   }
 
   /** The circuit has been checked, and nothing of it reserved: no probe waits in a queue. */
-  protected acquirePermit(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
+  protected acquire(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
+    const { rates } = engine
+    if (rates === undefined) return this.acquirePermit(entry, engine, fiber)
+    const { attempt } = this
+    const wait = rates.acquire(entry, attempt, attempt.startedAt, fiber, this.deadline)
+    if (wait === undefined) return this.acquirePermit(entry, engine, fiber)
+    return Effect.flatMap(wait, () => {
+      attempt.startedAt = Time.monotonicMillis(fiber)
+      return this.acquirePermit(entry, engine, fiber)
+    })
+  }
+
+  private acquirePermit(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
     const { attempt } = this
     const { adaptive } = engine
     const { pool } = entry
     if (pool !== undefined && attempt.startedAt > pool.freshUntil) engine.permits?.settle(entry)
     const wait =
       adaptive === undefined
-        ? engine.permits?.acquire(entry, attempt, fiber, this.deadline)
+        ? engine.permits?.acquire(entry, attempt, fiber, this.deadline, this.options.tenant)
         : adaptive.acquire(entry, attempt, this.attempts === 1, this.dueOf(adaptive, fiber), fiber)
     if (pool !== undefined && entry.queue.running > pool.peak) pool.peak = entry.queue.running
     if (wait === undefined) return this.start(entry, engine, fiber)
@@ -362,6 +383,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
       engine.budget?.deposit(entry.key, now, fiber)
     attempt.running = true
     attempt.started = true
+    if (engine.rates !== undefined) attempt.hasToken = false
     entry.running += 1
     const work =
       attempt.metadata === undefined
@@ -441,6 +463,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     if (entry === undefined || engine === undefined) return undefined
     // First what is held: the user's functions below may throw.
     engine.permits?.release(entry, attempt)
+    engine.rates?.release(entry, attempt, fiber)
     if (attempt.running) {
       if (attempt.deadlineHit) entry.history.DeadlineExceeded += 1
       this.settle(entry, engine, this.classify(engine, cause, fiber), cause, fiber)
@@ -448,8 +471,9 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
       engine.adaptive?.end(entry, attempt, "unknown", NaN, Time.monotonicMillis(fiber), fiber)
       // The attempts of a race have counted theirs.
       const rejection = attempt.started ? undefined : rejectionIn(cause)
-      // The permits have counted theirs.
-      if (rejection !== undefined && rejection._tag !== "BulkheadFull") entry.history[rejection._tag] += 1
+      // The permits and the rate limit have counted theirs.
+      if (rejection !== undefined && rejection._tag !== "BulkheadFull" && rejection._tag !== "RateLimited")
+        entry.history[rejection._tag] += 1
     }
     const next = this.retry(engine, cause, fiber)
     if (next === undefined) this.entry = undefined
@@ -584,6 +608,7 @@ export class PolicyEngine implements Summable {
   readonly reporter: Reporter
   readonly circuits: Circuits.Circuits | undefined
   readonly permits: Permits.Permits | undefined
+  readonly rates: Rates | undefined
   readonly adaptive: Adaptive.Adaptive | undefined
   readonly budget: Budget | undefined
   readonly entries: Keyed<Entry>
@@ -630,6 +655,7 @@ export class PolicyEngine implements Summable {
         this.rejectWaiting(circuit, now, fiber)
       )
     this.permits = bulkhead && new Permits.Permits(bulkhead, reporter)
+    this.rates = settings.rateLimit && new Rates(settings.rateLimit, reporter)
     this.adaptive = settings.adaptive && new Adaptive.Adaptive(settings.adaptive, limitsOf(settings), reporter)
     const { adaptive, circuits } = this
     if (adaptive !== undefined && circuits !== undefined) {
@@ -693,12 +719,13 @@ export class PolicyEngine implements Summable {
    * changed.
    */
   retune(settings: PolicySettings, now: number): void {
-    const { adaptive, breaker, budget, bulkhead } = settings
+    const { adaptive, breaker, budget, bulkhead, rateLimit } = settings
     const retuneCircuits = breaker && this.circuits?.retune(this.entries.all(), breaker)
     this.settings = settings
     this.fleet?.holdFor(longestHold(settings))
     if (budget !== undefined) this.budget?.retune(budget, now)
     if (bulkhead !== undefined) this.permits?.retune(this.entries, bulkhead, now)
+    if (rateLimit !== undefined) this.rates?.retune(this.entries, rateLimit, now)
     if (adaptive !== undefined) this.adaptive?.retune(adaptive, limitsOf(settings))
     retuneCircuits?.()
     this.modes.configure(settings)
@@ -709,7 +736,7 @@ export class PolicyEngine implements Summable {
   admitted(key: string): Effect.Effect<void> {
     this.watch ??= new Watch<Entry>(this, (entry, now) => {
       if (this.modes.of(entry.key) !== "enforce") return 0
-      const wait = this.circuits?.admitsIn(entry, now) ?? 0
+      const wait = Math.max(this.circuits?.admitsIn(entry, now) ?? 0, this.rates?.admitsIn(entry, now) ?? 0)
       if (wait > 0 || this.permits?.isFree(entry) === false) return wait > 0 ? wait : Infinity
       return this.adaptive?.admitsIn(entry, now) ?? 0
     })
@@ -722,8 +749,9 @@ export class PolicyEngine implements Summable {
   }
 
   private make(key: string, now: number): Entry {
-    const { circuits, permits, settings } = this
+    const { circuits, permits, rates, settings } = this
     const entry = new Entry(key, settings.breaker?.trip ?? neverTrips, permits?.makeQueue() ?? Permits.noQueue, now)
+    if (rates !== undefined) entry.rate = rates.make(now)
     return circuits === undefined ? entry : circuits.begin(entry)
   }
 
@@ -739,12 +767,13 @@ export class PolicyEngine implements Summable {
 
   /** The calls that wait for a permit of a circuit that has become one that rejects every call. */
   private rejectWaiting(circuit: Circuits.CircuitCell, now: number, fiber: AnyFiber): void {
-    const { adaptive, circuits, entries, permits } = this
-    if (circuits === undefined || (permits === undefined && adaptive === undefined)) return
+    const { adaptive, circuits, entries, permits, rates } = this
+    if (circuits === undefined || (permits === undefined && adaptive === undefined && rates === undefined)) return
     for (const entry of [entries.peek(circuit.key), entries.shared]) {
       if (entry !== circuit) continue
       const rejection = () => circuits.check(circuit, now, fiber)
       permits?.rejectWaiting(entry, rejection)
+      rates?.rejectWaiting(entry, rejection)
       adaptive?.rejectWaiting(entry, rejection)
     }
   }
@@ -754,6 +783,7 @@ export class PolicyEngine implements Summable {
       entry.running > 0 ||
       this.circuits?.pinned(entry, now) === true ||
       this.permits?.pinned(entry) === true ||
+      this.rates?.pinned(entry, now) === true ||
       this.adaptive?.pinned(entry) === true ||
       this.watch?.isWatched(entry) === true
     )
@@ -778,26 +808,28 @@ export class PolicyEngine implements Summable {
     })
   }
 
-  snapshot(now: number): PolicyPartsSnapshot {
-    const { adaptive, circuits, entries, permits } = this
+  *snapshot(moment: Moment): Sliced<PolicyPartsSnapshot> {
+    const { adaptive, circuits, entries, permits, rates } = this
     // A shared budget is in its own snapshot.
     const budget = this.settings.budget === undefined ? undefined : this.budget
     return {
-      ...(circuits === undefined ? {} : { breaker: circuits.snapshot(entries, now) }),
-      ...(budget === undefined ? {} : { budget: budget.snapshot(now) }),
-      ...(permits === undefined ? {} : { bulkhead: permits.snapshot(entries.values()) }),
-      ...(adaptive === undefined ? {} : { adaptive: adaptive.snapshot(entries.values(), now) })
+      ...(circuits === undefined ? {} : { breaker: yield* circuits.snapshot(entries, moment) }),
+      ...(budget === undefined ? {} : { budget: yield* budget.snapshot(moment) }),
+      ...(permits === undefined ? {} : { bulkhead: yield* permits.snapshot(entries) }),
+      ...(rates === undefined ? {} : { rateLimit: yield* rates.snapshot(entries, moment) }),
+      ...(adaptive === undefined ? {} : { adaptive: yield* adaptive.snapshot(entries, moment) })
     }
   }
 
   /** Restores the parts that this policy has, all or none. */
   restore(where: string, snapshot: PolicyPartsSnapshot, ages: Ages, now: number, fiber: AnyFiber): void {
     const { entries } = this
-    const { adaptive, breaker, budget, bulkhead } = snapshot
+    const { adaptive, breaker, budget, bulkhead, rateLimit } = snapshot
     const restoreCircuits = breaker && this.circuits?.restore(`${where}: breaker`, entries, breaker, ages, now, fiber)
     restoreCircuits?.()
     if (budget !== undefined && this.settings.budget !== undefined) this.budget?.restore(budget, ages, now)
     if (bulkhead !== undefined) this.permits?.restore(entries, bulkhead, now)
+    if (rateLimit !== undefined) this.rates?.restore(entries, rateLimit, ages, now)
     if (adaptive !== undefined) this.adaptive?.restore(entries, adaptive, ages, now)
   }
 
@@ -837,7 +869,7 @@ export class PolicyEngine implements Summable {
   }
 
   sum(select: Select, now: number): void {
-    const { adaptive, budget, circuits, permits } = this
+    const { adaptive, budget, circuits, permits, rates } = this
     for (const entry of this.entries.all()) {
       const sums = select(entry.key, circuits?.isNotable(entry) === true)
       sums.addCounted(entry)
@@ -845,11 +877,13 @@ export class PolicyEngine implements Summable {
       else sums.addQueue(entry.queue)
       circuits?.sum(entry, sums, now)
       adaptive?.sum(entry, sums, now)
+      if (entry.rate !== undefined) sums.addRate(viewOf(entry.rate, now))
       budget?.sumBalance(entry.key, sums, now)
     }
     if (this.entries.isEmpty) {
       const sums = select(defaultKey, false)
       permits?.sumIdle(sums)
+      if (rates !== undefined) sums.addRate(viewOf(rates.make(now), now))
       budget?.sumBalance(defaultKey, sums, now)
     }
     this.evicted.sum(select)
@@ -878,7 +912,8 @@ export class PolicyEngine implements Summable {
       mode: this.modes.of(key),
       would: this.beside?.would(key, now, fiber),
       arms: this.modes.hasArms ? Counters.arms(past) : undefined,
-      adaptive: view
+      adaptive: view,
+      rateLimit: entry.rate && viewOf(entry.rate, now)
     }
   }
 }

@@ -120,6 +120,7 @@ class CallRace implements Plan {
       Machine.mayStart(state, Decision.isOvertaken(entry, attempt.attemptAt)) &&
       engine.circuits?.isClosed(entry) !== false &&
       engine.permits?.isFree(entry) !== false &&
+      (engine.rates?.admitsIn(entry, now) ?? 0) <= 0 &&
       allows(fiber) &&
       engine.budget?.tryHedge(entry.key, fiber) !== false &&
       engine.adaptive?.tryHedge(entry) !== false
@@ -169,7 +170,7 @@ class SingleAttempt extends PolicyCall {
   }
 
   override enter(fiber: AnyFiber): AnyEffect {
-    return this.acquirePermit(this.of.entry, this.of.engine, fiber)
+    return this.acquire(this.of.entry, this.of.engine, fiber)
   }
 
   protected override start(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
@@ -224,6 +225,7 @@ class SingleAttempt extends PolicyCall {
     this.entry = undefined
     // First what is held: the user's functions below may throw.
     engine.permits?.release(entry, attempt)
+    engine.rates?.release(entry, attempt, fiber)
     const isCut = Cause.hasInterruptsOnly(cause)
     const { wasLate } = this
     this.learn(entry, isCut ? "cut" : "failed", fiber)

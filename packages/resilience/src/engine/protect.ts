@@ -22,19 +22,23 @@ export interface CallOptions {
   readonly retry: false | "unprocessed" | undefined
   /** Whether the work may run twice at the same time; `undefined` as the policy says. */
   readonly idempotent: boolean | undefined
+  /** Whose turn it is in a queue for a permit. */
+  readonly tenant: string | undefined
 }
 
 export const defaultOptions: CallOptions = {
   key: defaultKey,
   classify: undefined,
   retry: undefined,
-  idempotent: undefined
+  idempotent: undefined,
+  tenant: undefined
 }
 
 interface GivenOptions extends Outcome.Classification<unknown, unknown> {
   readonly key?: string | undefined
   readonly retry?: CallOptions["retry"]
   readonly idempotent?: CallOptions["idempotent"]
+  readonly tenant?: CallOptions["tenant"]
 }
 
 export const isOptions = (arg: unknown): arg is GivenOptions =>
@@ -43,7 +47,7 @@ export const isOptions = (arg: unknown): arg is GivenOptions =>
 /** Checks the options of one call; `where` names the module and the member. */
 export const resolve = (where: string, options: GivenOptions, names: ReadonlyArray<string>): CallOptions => {
   Check.noUnknown(where, options, names)
-  const { idempotent, retry } = options
+  const { idempotent, retry, tenant } = options
   const key = Check.key(where, Check.orDefault(options.key, defaultKey))
   if (retry !== undefined && retry !== false && retry !== "unprocessed") {
     Check.invalid(where, "retry", `false or "unprocessed"`, retry)
@@ -51,13 +55,13 @@ export const resolve = (where: string, options: GivenOptions, names: ReadonlyArr
   if (idempotent !== undefined && typeof idempotent !== "boolean") {
     Check.invalid(where, "idempotent", "true or false", idempotent)
   }
+  if (tenant !== undefined && typeof tenant !== "string") Check.invalid(where, "tenant", "a string", tenant)
   if (!Outcome.isClassification(options)) {
-    return key === defaultKey && retry === undefined && idempotent === undefined
-      ? defaultOptions
-      : { key, classify: undefined, retry, idempotent }
+    const isDefault = key === defaultKey && retry === undefined && idempotent === undefined && tenant === undefined
+    return isDefault ? defaultOptions : { key, classify: undefined, retry, idempotent, tenant }
   }
   Check.classification(where, options)
-  return { key, classify: Outcome.classifier(options), retry, idempotent }
+  return { key, classify: Outcome.classifier(options), retry, idempotent, tenant }
 }
 
 /** The key among options that have no other. */

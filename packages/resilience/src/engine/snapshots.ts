@@ -7,6 +7,7 @@ import * as Time from "../runtime/clock.ts"
 import * as Check from "../runtime/options.ts"
 import type { AnyFiber } from "../runtime/types.ts"
 import type { RestoreOptions } from "../Types.ts"
+import * as Slices from "./slices.ts"
 
 /** How old a snapshot is, and what of it is too old; in milliseconds. */
 export interface Ages {
@@ -50,6 +51,12 @@ export const reader = <A>(schema: Schema.Codec<A, unknown>): ((where: string, sn
   }
 }
 
+/** The entries of single keys. */
+export interface Cells<Cell> {
+  readonly size: number
+  readonly values: () => Iterable<Cell>
+}
+
 interface Header {
   readonly version: number
   /** Wall time, in milliseconds since the epoch. */
@@ -63,10 +70,11 @@ const version = 2 as const
 export const members = <S extends Header, Parts>(
   where: string,
   read: (where: string, snapshot: unknown) => S,
-  snapshot: (now: number) => Parts,
+  snapshot: (moment: Slices.Moment) => Slices.Sliced<Parts>,
   restore: (snapshot: S, where: string, ages: Ages, now: number, fiber: AnyFiber) => void
 ) => ({
-  snapshot: Time.withNow((now, fiber) => ({ version, at: Time.epochMillis(fiber), ...snapshot(now) })),
+  // Its moment is that of the end: nothing in it is newer than it says.
+  snapshot: Slices.run(snapshot, (parts, fiber) => ({ version, at: Time.epochMillis(fiber), ...parts })),
   restore: (saved: S, options: RestoreOptions = {}): Effect.Effect<void> => {
     Check.noUnknown(where, options, ["timeToLive"])
     return Time.withNow((now, fiber) => {

@@ -1,6 +1,7 @@
 /** Sums over the keys of a policy, for exporters: no object per key, because a policy may have ten thousand of them. */
 import type * as Event from "../Event.ts"
 import * as Circuit from "../machine/Circuit.ts"
+import * as Fuse from "../machine/Fuse.ts"
 import type * as Stats from "../Stats.ts"
 
 /** The counts of a policy, which only grow. Times are in milliseconds. */
@@ -11,6 +12,7 @@ export interface Counts {
   ignored: number
   circuitOpen: number
   bulkheadFull: number
+  rateLimited: number
   deadlineExceeded: number
   retries: number
   gaveUpAttempts: number
@@ -32,6 +34,7 @@ export interface Counts {
   observed: number
   wouldCircuitOpen: number
   wouldBulkheadFull: number
+  wouldRateLimited: number
   wouldDeadlineExceeded: number
   wouldRetry: number
   wouldGiveUp: number
@@ -43,6 +46,9 @@ export interface Counts {
   enforcedFailures: number
   observedCalls: number
   observedFailures: number
+  // Of a fuse.
+  shorts: number
+  trips: number
 }
 
 export const noCounts = (): Counts => ({
@@ -52,6 +58,7 @@ export const noCounts = (): Counts => ({
   ignored: 0,
   circuitOpen: 0,
   bulkheadFull: 0,
+  rateLimited: 0,
   deadlineExceeded: 0,
   retries: 0,
   gaveUpAttempts: 0,
@@ -72,6 +79,7 @@ export const noCounts = (): Counts => ({
   observed: 0,
   wouldCircuitOpen: 0,
   wouldBulkheadFull: 0,
+  wouldRateLimited: 0,
   wouldDeadlineExceeded: 0,
   wouldRetry: 0,
   wouldGiveUp: 0,
@@ -81,7 +89,9 @@ export const noCounts = (): Counts => ({
   enforcedCalls: 0,
   enforcedFailures: 0,
   observedCalls: 0,
-  observedFailures: 0
+  observedFailures: 0,
+  shorts: 0,
+  trips: 0
 })
 
 /** The states of a circuit, in the order of the phases of the machine. */
@@ -103,6 +113,7 @@ interface History {
   readonly fallbacks: number
   readonly CircuitOpen: number
   readonly BulkheadFull: number
+  readonly RateLimited: number
   readonly DeadlineExceeded: number
   readonly openings: number
   readonly hasGivenUp: boolean
@@ -127,6 +138,7 @@ const wouldCounts = (counts: Counts): Partial<Counts> => ({
   observed: counts.calls,
   wouldCircuitOpen: counts.circuitOpen,
   wouldBulkheadFull: counts.bulkheadFull,
+  wouldRateLimited: counts.rateLimited,
   wouldDeadlineExceeded: counts.deadlineExceeded,
   wouldRetry: counts.retries,
   wouldGiveUp:
@@ -165,6 +177,13 @@ export class Sums {
   /** The lowest balance of a budget, with its capacity; `undefined` without one. */
   balance: number | undefined
   capacity: number | undefined
+  /** The fewest tokens of a rate limit; `undefined` without one. */
+  rateTokens: number | undefined
+  /** Calls that wait for a token of a rate limit. */
+  rateWaiting = 0
+  /** Fuses that pause their callers, and those of them that are broken. */
+  tripped = 0
+  broken = 0
   /** Nothing while the policy has not observed. */
   would: Sums | undefined
 
@@ -196,6 +215,7 @@ export class Sums {
     counts.ignored += past.ignored
     counts.circuitOpen += past.CircuitOpen
     counts.bulkheadFull += past.BulkheadFull
+    counts.rateLimited += past.RateLimited
     counts.deadlineExceeded += past.DeadlineExceeded
     counts.retries += past.retries
     counts.timeouts += past.timeouts
@@ -219,6 +239,13 @@ export class Sums {
     counts.gaveUpRetryAfter += retryAfter
   }
 
+  addFuse(fuse: Fuse.Fuse, now: number): void {
+    this.added.shorts += fuse.totalShorts
+    this.added.trips += fuse.trips
+    if (Fuse.isTripped(fuse, now)) this.tripped += 1
+    if (fuse.broken) this.broken += 1
+  }
+
   addQueue({ limit, maxQueued, running, waiting }: Queue): void {
     this.running += running
     this.waiting += waiting
@@ -231,12 +258,21 @@ export class Sums {
     for (const state of states) this.circuits[state] += other.circuits[state]
     this.due += other.due
     this.unhealthy = Math.max(this.unhealthy, other.unhealthy)
+    this.tripped += other.tripped
+    this.broken += other.broken
     this.running += other.running
     this.waiting += other.waiting
     this.maxConcurrent += other.maxConcurrent
     this.maxQueued += other.maxQueued
+    if (other.rateTokens !== undefined) this.rateTokens = Math.min(this.rateTokens ?? Infinity, other.rateTokens)
+    this.rateWaiting += other.rateWaiting
     if (other.balance !== undefined) this.addBalance(other.balance, other.capacity ?? 0)
     if (other.would !== undefined) this.observed.addPresent(other.would)
+  }
+
+  addRate({ tokens, waiting }: Stats.RateLimit): void {
+    this.rateTokens = Math.min(this.rateTokens ?? Infinity, tokens)
+    this.rateWaiting += waiting
   }
 
   addBalance(balance: number, capacity: number): void {
@@ -258,6 +294,6 @@ export interface Summable {
   readonly sum: (select: Select, now: number) => void
   /** The durations of all attempts; only a policy measures them. */
   readonly durations?: () => Stats.Durations
-  /** What its fleet has told; only a policy has a fleet, and `undefined` is one that shares nothing. */
+  /** What its fleet has told; `undefined` of what shares nothing. */
   readonly fleetView?: (now: number) => Stats.Fleet | undefined
 }

@@ -141,6 +141,13 @@ const problemOf = (error: Answerable): Problem => {
       }
     case "BulkheadFull":
       return { code, status: 503, detail: "a service that is needed for the response is at its limit", retryAfter: 1 }
+    case "RateLimited":
+      return {
+        code,
+        status: 429,
+        detail: "the rate limit for this request is reached",
+        retryAfter: wholeSeconds(Duration.toMillis(error.retryAfter))
+      }
     case "DeadlineExceeded":
       return { code, status: 504, detail: "there was no response before the deadline" }
     case "TimedOut":
@@ -153,7 +160,7 @@ const problemOf = (error: Answerable): Problem => {
  *
  * **When to use** Where errors are mapped to responses by hand. Unhandled errors answer by themselves.
  *
- * **Details** 503 for `CircuitOpen` and `BulkheadFull`, 504 for `DeadlineExceeded` and `TimedOut`, with a body of type
+ * **Details** 503 for `CircuitOpen` and `BulkheadFull`, 429 for `RateLimited`, 504 for `DeadlineExceeded` and `TimedOut`, with a body of type
  * `application/problem+json` (RFC 9457), which names the kind of the error, and neither the policy nor the key. `Retry-After` is
  * sent when the request may be repeated (see `isRepeatable` of the HTTP client): the handler may have done a part of its
  * work, and clients take a 503 with `Retry-After` for one that was not processed. The body has it as `retryAfter` always.
@@ -196,6 +203,7 @@ export const toResponse = (
 for (const { prototype } of [
   Rejection.CircuitOpen,
   Rejection.BulkheadFull,
+  Rejection.RateLimited,
   Rejection.DeadlineExceeded,
   Timeout.TimedOut
 ]) {

@@ -22,7 +22,8 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import * as Protecting from "../engine/protect.ts"
-import * as Rejection from "../Rejection.ts"
+import { rejectionIn } from "../engine/rejectionIn.ts"
+import type * as Rejection from "../Rejection.ts"
 import * as Broadcast from "../runtime/broadcast.ts"
 import * as Check from "../runtime/options.ts"
 import { attempt, read } from "../runtime/read.ts"
@@ -662,11 +663,6 @@ class Letters<A> implements DeadLetter<A> {
 }
 
 /** The rejection of a policy of this program that proves that the handler did nothing. */
-const rejectionIn = (cause: Cause.Cause<unknown>): Rejection.Rejection | undefined => {
-  const rejection = Rejection.of(Cause.squash(cause))
-  return rejection !== undefined && Rejection.neverStarted(rejection) ? rejection : undefined
-}
-
 const idOf = (where: string, id: string): string =>
   typeof id === "string" && id !== "" && id.isWellFormed()
     ? id

@@ -18,7 +18,7 @@ import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import * as Rejection from "../Rejection.ts"
+import { rejectionIn } from "../engine/rejectionIn.ts"
 import * as Broadcast from "../runtime/broadcast.ts"
 import * as Check from "../runtime/options.ts"
 import * as Timer from "../runtime/timer.ts"
@@ -241,12 +241,6 @@ interface Waiting<A, E> {
   readonly ran: Deferred.Deferred<Ran<A, E>>
 }
 
-/** A rejection of this program before the work has started. */
-const isRejected = (cause: Cause.Cause<unknown>): boolean => {
-  const rejection = Rejection.of(Cause.squash(cause))
-  return rejection !== undefined && Rejection.neverStarted(rejection)
-}
-
 class Runner<A, E, R> {
   readonly name: string
   private readonly settings: Settings
@@ -402,7 +396,7 @@ const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome =>
     ? "Succeeded"
     : Cause.hasInterruptsOnly(exit.cause)
       ? "Interrupted"
-      : isRejected(exit.cause)
+      : rejectionIn(exit.cause) !== undefined
         ? "Rejected"
         : "Failed"
 

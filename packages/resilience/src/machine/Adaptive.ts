@@ -76,11 +76,13 @@ const probeIsLate = (
   if (control.mode === Paced) Pacing.probeFailed(self, control, limits, flight.at, true, false, now, chance)
 }
 
-/** May another attempt be sent? */
-export const admits = (self: State, now: number): boolean => {
+/** May another attempt be sent? `share` is that of the limit which its class may use: the rest is kept for more important ones. */
+export const admits = (self: State, now: number, share = 1, isUrgent = false): boolean => {
   const { control } = self
   if (control === undefined || control.mode === Free) return true
-  return control.mode === Paced ? Pacing.admits(self, control, now) : Limit.admits(self, control, now)
+  return control.mode === Paced
+    ? Pacing.admits(self, control, now, isUrgent)
+    : Limit.admits(self, control, now, isUrgent ? 1.25 : share)
 }
 
 /** An attempt is sent. `whole`: it has half of the timeout at least. */

@@ -1,12 +1,13 @@
 /**
  * The permits of a bulkhead and the queue for them: at most `limit` and `room` permits are held, at most `maxQueued` callers wait,
- * strictly first come, first served within a class.
+ * strictly first come, first served within a class. Callers that name a tenant take turns with those of other tenants of their class.
  *
  * A class is a rank from 0, the most important. A higher class is served first. The two lowest may use a share of the permits only, so
  * that a higher class finds one free. Of {@link turn} permits in a row that higher classes are given while a lower one waits, the next
  * goes to the caller of a lower class that has waited longest: no class starves.
  */
 import * as LinkedList from "./LinkedList.ts"
+import * as Turns from "./Turns.ts"
 
 export interface Queue<T> extends LinkedList.LinkedList<Waiter<T>> {
   limit: number
@@ -17,6 +18,8 @@ export interface Queue<T> extends LinkedList.LinkedList<Waiter<T>> {
   waiting: number
   /** The callers that wait, of all classes but {@link usual}; nothing until there was one. */
   classes: Classes<T> | undefined
+  /** The tenants of a class, by rank; nothing until a caller waits that names one. */
+  turns: Array<Turns.Turns<Waiter<T>> | undefined> | undefined
 }
 
 interface Classes<T> {
@@ -35,6 +38,8 @@ export interface Waiter<T> extends LinkedList.Node<Waiter<T>> {
   readonly rank: number
   /** Its number among all callers that have waited, as far as there is more than one class. */
   readonly order: number
+  /** Its tenant, as far as there was one when it came. */
+  readonly lane: Turns.Lane<Waiter<T>> | undefined
 }
 
 /** The rank of a caller that says nothing. */
@@ -56,12 +61,18 @@ export const make = <T>(limit: number, maxQueued: number): Queue<T> => ({
   running: 0,
   waiting: 0,
   classes: undefined,
+  turns: undefined,
   first: undefined,
   last: undefined
 })
 
 const listOf = <T>(self: Queue<T>, rank: number): LinkedList.LinkedList<Waiter<T>> | undefined =>
   rank === usual ? self : self.classes?.lists[rank]
+
+const firstOf = <T>(self: Queue<T>, rank: number): Waiter<T> | undefined => {
+  const turns = self.turns?.[rank]
+  return turns === undefined ? listOf(self, rank)?.first : Turns.first(turns)
+}
 
 /** Is a permit free for a class? */
 const isFreeFor = <T>({ limit, room, running }: Queue<T>, rank: number): boolean =>
@@ -70,7 +81,7 @@ const isFreeFor = <T>({ limit, room, running }: Queue<T>, rank: number): boolean
 /** Does a caller of this class, or of a higher one, wait? */
 const isBehind = <T>(self: Queue<T>, rank: number): boolean => {
   if (self.classes === undefined) return self.waiting > 0 && rank >= usual
-  for (let higher = 0; higher <= rank; higher++) if (listOf(self, higher)?.first !== undefined) return true
+  for (let higher = 0; higher <= rank; higher++) if (firstOf(self, higher) !== undefined) return true
   return false
 }
 
@@ -81,16 +92,40 @@ export const tryAcquire = <T>(self: Queue<T>, rank = usual): boolean => {
   return true
 }
 
-/** Adds a waiter to the end of its class; `undefined` when `most` wait already. */
-export const enqueue = <T>(self: Queue<T>, value: T, most = self.maxQueued, rank = usual): Waiter<T> | undefined => {
+/** The lane of a caller that comes; `undefined` as long as no caller of its class has named a tenant. */
+const laneOf = <T>(self: Queue<T>, rank: number, tenant: string | undefined): Turns.Lane<Waiter<T>> | undefined => {
+  let turns = self.turns?.[rank]
+  if (turns === undefined) {
+    if (tenant === undefined) return undefined
+    self.turns ??= shares.map(() => undefined)
+    turns = Turns.make()
+    // Callers without a tenant stay where they are.
+    const waiting = waitingOf(self, rank)
+    if (waiting > 0) Turns.add(turns, undefined, listOf(self, rank)!, waiting)
+    self.turns[rank] = turns
+  }
+  const known = turns.byTenant.get(tenant)
+  return known ?? Turns.add(turns, tenant, tenant === undefined ? listOf(self, rank)! : LinkedList.make(), 0)
+}
+
+/** Adds a waiter to the end of its class, or of its tenant in it; `undefined` when `most` wait already. */
+export const enqueue = <T>(
+  self: Queue<T>,
+  value: T,
+  most = self.maxQueued,
+  rank = usual,
+  tenant?: string
+): Waiter<T> | undefined => {
   if (self.waiting >= most) return undefined
   if (rank !== usual)
     self.classes ??= { lists: shares.map(() => LinkedList.make()), counts: shares.map(() => 0), passed: 0, order: 0 }
   const { classes } = self
   const order = classes === undefined ? 0 : ++classes.order
-  const waiter: Waiter<T> = { value, rank, order, linked: false, previous: undefined, next: undefined }
-  // Just created for every class but the usual one.
-  LinkedList.append(listOf(self, rank)!, waiter)
+  const lane = laneOf(self, rank, tenant)
+  const waiter: Waiter<T> = { value, rank, order, lane, linked: false, previous: undefined, next: undefined }
+  // Just created: the list of every class but the usual one, and the turns of a lane.
+  if (lane === undefined) LinkedList.append(listOf(self, rank)!, waiter)
+  else Turns.append(self.turns![rank]!, lane, waiter)
   if (classes !== undefined && rank !== usual) classes.counts[rank]! += 1
   self.waiting += 1
   return waiter
@@ -98,15 +133,37 @@ export const enqueue = <T>(self: Queue<T>, value: T, most = self.maxQueued, rank
 
 /**
  * The caller that came last of the lowest class below `rank` that has more than an eighth of the places: its place is that of a more
- * important one. It has left the queue then.
+ * important one. Without such a class, of the tenant of this class of which most wait: its place is that of a tenant of which at least two
+ * fewer do. It has left the queue then.
  */
-export const displace = <T>(self: Queue<T>, rank: number): Waiter<T> | undefined => {
+export const displace = <T>(self: Queue<T>, rank: number, tenant?: string): Waiter<T> | undefined =>
+  displaceLower(self, rank) ?? displaceTenant(self, rank, tenant)
+
+const displaceTenant = <T>(self: Queue<T>, rank: number, tenant: string | undefined): Waiter<T> | undefined => {
+  const turns = self.turns?.[rank]
+  // A class without tenants is one.
+  if (turns === undefined && tenant === undefined) return undefined
+  const newest =
+    turns === undefined
+      ? waitingOf(self, rank) > 1
+        ? listOf(self, rank)?.last
+        : undefined
+      : Turns.surplus(turns, Turns.sizeOf(turns, tenant) + 1)
+  return newest !== undefined && leave(self, newest) ? newest : undefined
+}
+
+const newestOf = <T>(self: Queue<T>, rank: number): Waiter<T> | undefined => {
+  const turns = self.turns?.[rank]
+  return turns === undefined ? listOf(self, rank)?.last : Turns.surplus(turns, 0)
+}
+
+const displaceLower = <T>(self: Queue<T>, rank: number): Waiter<T> | undefined => {
   // With calls of one class there is no lower one, except that all may be lower than the first of the highest.
   if (self.classes === undefined && rank >= usual) return undefined
   const kept = Math.ceil((self.maxQueued - 1) / 8)
   for (let lower = shares.length - 1; lower > rank; lower--) {
     if (waitingOf(self, lower) <= kept) continue
-    const newest = listOf(self, lower)?.last
+    const newest = newestOf(self, lower)
     if (newest !== undefined && leave(self, newest)) return newest
   }
   return undefined
@@ -118,15 +175,28 @@ const waitingOf = <T>({ classes, waiting }: Queue<T>, rank: number): number => {
 }
 
 /** Any caller that waits. */
-export const anyWaiting = <T>({ classes, first }: Queue<T>): Waiter<T> | undefined =>
-  first ?? classes?.lists.find((list) => list.first !== undefined)?.first
+export const anyWaiting = <T>(self: Queue<T>): Waiter<T> | undefined => {
+  for (let rank = 0; rank < shares.length; rank++) {
+    const waiter = firstOf(self, rank)
+    if (waiter !== undefined) return waiter
+  }
+  return undefined
+}
 
 /** Leaves the queue. `false` when the waiter was not in it any more: then it holds a permit. */
 export const leave = <T>(self: Queue<T>, waiter: Waiter<T>): boolean => {
-  const list = listOf(self, waiter.rank)
+  const { rank } = waiter
+  const list = waiter.lane?.waiters ?? listOf(self, rank)
   if (list === undefined || !LinkedList.remove(list, waiter)) return false
   self.waiting -= 1
-  if (self.classes !== undefined && waiter.rank !== usual) self.classes.counts[waiter.rank]! -= 1
+  if (self.classes !== undefined && rank !== usual) self.classes.counts[rank]! -= 1
+  const turns = self.turns?.[rank]
+  if (turns === undefined) return true
+  // One that came before the first tenant has the lane of those without.
+  const lane = turns.byTenant.get(waiter.lane?.tenant)
+  if (lane !== undefined) Turns.left(turns, lane)
+  // Without tenants the class is as it was before.
+  if (turns.lanes.first === undefined && self.turns !== undefined) self.turns[rank] = undefined
   return true
 }
 
@@ -135,7 +205,7 @@ const nextOf = <T>(self: Queue<T>, classes: Classes<T>): Waiter<T> | undefined =
   let next: Waiter<T> | undefined
   let passed: Waiter<T> | undefined
   for (let rank = 0; rank < shares.length; rank++) {
-    const waiter = listOf(self, rank)?.first
+    const waiter = firstOf(self, rank)
     if (waiter === undefined) continue
     if (next === undefined) next = waiter
     else if (passed === undefined || waiter.order < passed.order) passed = waiter
@@ -152,9 +222,12 @@ const nextOf = <T>(self: Queue<T>, classes: Classes<T>): Waiter<T> | undefined =
 /** Gives a free permit to the next waiter, which the caller wakes. Call until it returns `undefined`. */
 export const grantNext = <T>(self: Queue<T>): Waiter<T> | undefined => {
   if (self.waiting === 0 || self.running >= self.limit || self.running >= self.room) return undefined
-  const waiter = self.classes === undefined ? self.first : nextOf(self, self.classes)
+  const waiter = self.classes === undefined ? firstOf(self, usual) : nextOf(self, self.classes)
   if (waiter === undefined) return undefined
   leave(self, waiter)
+  const turns = self.turns?.[waiter.rank]
+  const lane = turns?.byTenant.get(waiter.lane?.tenant)
+  if (turns !== undefined && lane !== undefined) Turns.served(turns, lane)
   self.running += 1
   return waiter
 }

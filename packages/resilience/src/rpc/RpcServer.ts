@@ -28,8 +28,8 @@ import * as Transient from "../Transient.ts"
  * The server rejected the call, or a limit of its policy ended the handler.
  *
  * **Details** It is transient for the clients of the service. When `started` is `false`, the handler did not run: the error is
- * *unprocessed*, so that a client repeats also a procedure that must not run twice. `BulkheadFull` is *throttled*: the service is
- * available and asks for fewer calls, and a circuit breaker ignores it. `retryAfter` is how long the circuit stays open.
+ * *unprocessed*, so that a client repeats also a procedure that must not run twice. `BulkheadFull` and `RateLimited` are *throttled*: the service is
+ * available and asks for fewer calls, and a circuit breaker ignores it. `retryAfter` is how long the circuit stays open, or until the rate limit has a token.
  *
  * The error does not carry the name of the policy or its key.
  *
@@ -39,7 +39,7 @@ import * as Transient from "../Transient.ts"
 export class Rejected extends Transient.TaggedError<Rejected>("effect-resilience/rpc/Rejected")("RpcRejected", {
   /** The tag of the procedure. */
   rpc: Schema.String,
-  reason: Schema.Literals(["BulkheadFull", "CircuitOpen", "DeadlineExceeded", "TimedOut"]),
+  reason: Schema.Literals(["BulkheadFull", "CircuitOpen", "DeadlineExceeded", "RateLimited", "TimedOut"]),
   /** Whether the handler ran. */
   started: Schema.Boolean,
   retryAfter: Schema.optionalKey(Schema.Duration)
@@ -50,7 +50,7 @@ export class Rejected extends Transient.TaggedError<Rejected>("effect-resilience
   }
   /** Whether the service is available and asks for fewer calls. */
   get throttled(): boolean {
-    return this.reason === "BulkheadFull"
+    return this.reason === "BulkheadFull" || this.reason === "RateLimited"
   }
   override get message(): string {
     const { reason, rpc, started } = this

@@ -15,6 +15,10 @@ export const undoing = <A>(f: () => A, undo: () => void): A => {
   throw result.failure
 }
 
+/** What an error says of itself. */
+export const messageOf = (error: unknown): string =>
+  attempt(() => String(error instanceof Error ? error.message : error), "an error that cannot be read")
+
 export const isObject = (value: unknown): value is object => typeof value === "object" && value !== null
 
 /** Is this an object with the property? */

@@ -23,11 +23,12 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Instances from "../engine/instances.ts"
 import type { Reporter } from "../engine/reporter.ts"
+import * as Slices from "../engine/slices.ts"
 import * as Policies from "../Policies.ts"
 import * as Time from "../runtime/clock.ts"
 import { EngineKey } from "../runtime/frame.ts"
 import * as Check from "../runtime/options.ts"
-import { attempt, isObject, read } from "../runtime/read.ts"
+import { attempt, isObject, messageOf, read } from "../runtime/read.ts"
 import * as Files from "./internal/file.ts"
 
 /**
@@ -138,20 +139,43 @@ const isLeftOut = (circuit: unknown): boolean => {
  * Leaves out the circuits that are as new ones: of ten thousand healthy keys nothing is to be kept. What an operator has set has an
  * author and an end, which the record of changes keeps, and a snapshot does not.
  */
-const withoutLeftOut = (circuits: object): object => {
+function* withoutLeftOut(circuits: object): Slices.Sliced<object> {
   const all = read(circuits, "circuits")
   if (!Array.isArray(all)) return circuits
-  return { ...circuits, base: undefined, circuits: all.filter((circuit) => !isLeftOut(circuit)) }
+  const keptOf = (circuit: unknown) => (isLeftOut(circuit) ? undefined : circuit)
+  return { ...circuits, base: undefined, circuits: yield* Slices.collect(all, all.length, keptOf) }
 }
 
-const toRecord = (snapshot: Policies.Snapshot): Record => {
+function* toRecord(snapshot: Policies.Snapshot): Slices.Sliced<Record> {
   const { at, ...rest } = snapshot
   const breaker = read(rest, "breaker")
-  const kept = isObject(breaker) ? { ...rest, breaker: withoutLeftOut(breaker) } : withoutLeftOut(rest)
-  // JSON leaves out what is undefined.
-  const content = JSON.stringify({ ...kept, bulkhead: undefined })
+  const kept = isObject(breaker) ? { ...rest, breaker: yield* withoutLeftOut(breaker) } : yield* withoutLeftOut(rest)
+  const content = yield* fieldsOf({ ...kept, bulkhead: undefined })
   // Of any snapshot there is more than its moment: its version.
-  return { text: `{"at":${JSON.stringify(at)},${content.slice(1)}`, content }
+  return { text: `{"at":${JSON.stringify(at)},${content}}`, content }
+}
+
+/** The fields as JSON, without the braces. JSON leaves out what is undefined. */
+function* fieldsOf(fields: object): Slices.Sliced<string> {
+  const texts: Array<string> = []
+  for (const [name, value] of Object.entries(fields)) {
+    if (value !== undefined) texts.push(`${JSON.stringify(name)}:${yield* textOf(value)}`)
+  }
+  return texts.join(",")
+}
+
+/** JSON, of lists in slices: those of a snapshot have an element per key. */
+function* textOf(value: unknown): Slices.Sliced<string> {
+  if (!isObject(value)) return JSON.stringify(value)
+  if (!Array.isArray(value)) return `{${yield* fieldsOf(value)}}`
+  let text = ""
+  for (let from = 0; from < value.length; from += Slices.keysPerSlice) {
+    if (from > 0) yield
+    // Without its brackets; a sum of texts is a list of them for V8, and copies none.
+    const slice = JSON.stringify(value.slice(from, from + Slices.keysPerSlice)).slice(1, -1)
+    text += from > 0 ? `,${slice}` : slice
+  }
+  return `[${text}]`
 }
 
 const reporterOf = (policy: object): Reporter | undefined => {
@@ -170,6 +194,9 @@ class Keeper {
   private readonly records: Map<string, Record>
   /** Records that the store does not have. */
   private readonly unsaved = new Set<string>()
+  /** How many captures have begun, and the number of the newest of each record: one that took longer replaces no newer one. */
+  private captures = 0
+  private readonly captured = new Map<string, number>()
   /** Policies that leave when their scope closes, held until then: what they know is needed at that moment. */
   private readonly held = new Map<Instances.Instance, object>()
   readonly warnings: Array<string> = []
@@ -234,7 +261,7 @@ class Keeper {
       .named(instance.name)
       .filter((one) => one !== instance && idOf(one) === id)
       .slice(-1)
-    if (older !== undefined) this.capture(older)
+    if (older !== undefined) this.run(this.capture(older))
     this.watch(instance)
     const record = this.records.get(id)
     if (record === undefined) return
@@ -245,7 +272,9 @@ class Keeper {
       Effect.suspend(() => restore(JSON.parse(record.text) as Policies.Snapshot, { timeToLive }))
     )
     if (Exit.isSuccess(exit)) return
-    this.warnings.push(`${id} begins without its state, because it cannot be restored: ${messageOf(exit.cause)}`)
+    this.warnings.push(
+      `${id} begins without its state, because it cannot be restored: ${messageOf(Cause.squash(exit.cause))}`
+    )
     this.onChange()
   }
 
@@ -254,7 +283,7 @@ class Keeper {
       .named(instance.name)
       .filter((one) => idOf(one) === idOf(instance))
       .at(-1)
-    if (newest === undefined || newest.number < instance.number) this.capture(instance)
+    if (newest === undefined || newest.number < instance.number) this.run(this.capture(instance))
     this.unwatch(instance)
     this.held.delete(instance)
     this.onChange()
@@ -275,20 +304,38 @@ class Keeper {
     if (policy !== undefined) reporterOf(policy)?.watchers?.delete(this.onChange)
   }
 
-  private capture(instance: Instances.Instance): void {
-    const snapshot = this.entryOf(instance)?.snapshot
-    const exit = snapshot && this.run(Effect.map(snapshot, toRecord))
-    if (exit === undefined || Exit.isFailure(exit)) return
-    const id = idOf(instance)
-    if (this.records.get(id)?.content === exit.value.content) return
-    this.records.set(id, exit.value)
-    this.unsaved.add(id)
+  /** In slices; at once where it is run synchronously. */
+  private capture(instance: Instances.Instance): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const snapshot = this.entryOf(instance)?.snapshot
+      if (snapshot === undefined) return Effect.void
+      this.captures += 1
+      const number = this.captures
+      const record = Effect.flatMap(snapshot, (taken) =>
+        Slices.run(
+          () => toRecord(taken),
+          (record) => record
+        )
+      )
+      return Effect.map(Effect.exit(record), (exit) => {
+        const id = idOf(instance)
+        if (Exit.isFailure(exit) || (this.captured.get(id) ?? 0) > number) return
+        this.captured.set(id, number)
+        if (this.records.get(id)?.content === exit.value.content) return
+        this.records.set(id, exit.value)
+        this.unsaved.add(id)
+      })
+    })
   }
 
-  /** Looks at every policy, and returns the records that the store does not have. Of one name the newest counts. */
-  changed(): ReadonlyMap<string, string> {
+  /** Looks at every policy. Of one name the newest counts. */
+  readonly look: Effect.Effect<void> = Effect.suspend(() => {
     const newest = new Map(this.instances.all.map((instance) => [idOf(instance), instance]))
-    for (const instance of newest.values()) this.capture(instance)
+    return Effect.forEach(newest.values(), (instance) => this.capture(instance), { discard: true })
+  })
+
+  /** The records that the store does not have. */
+  changed(): ReadonlyMap<string, string> {
     const texts = new Map<string, string>()
     for (const id of this.unsaved) texts.set(id, this.records.get(id)?.text ?? "")
     return texts
@@ -298,11 +345,6 @@ class Keeper {
   saved(texts: ReadonlyMap<string, string>): void {
     for (const [id, text] of texts) if (this.records.get(id)?.text === text) this.unsaved.delete(id)
   }
-}
-
-const messageOf = (cause: Cause.Cause<unknown>): string => {
-  const error = Cause.squash(cause)
-  return error instanceof Error ? error.message : String(error)
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -316,7 +358,9 @@ const limited = <A>(fiber: Fiber.Fiber<A, unknown>, millis: number): Effect.Effe
       fiber.interruptUnsafe()
       return Result.fail(`it took longer than ${Duration.format(Duration.millis(millis))}`)
     }
-    return Exit.isSuccess(exit.value) ? Result.succeed(exit.value.value) : Result.fail(messageOf(exit.value.cause))
+    return Exit.isSuccess(exit.value)
+      ? Result.succeed(exit.value.value)
+      : Result.fail(messageOf(Cause.squash(exit.value.cause)))
   })
 
 const begin = <A>(step: () => Effect.Effect<A, unknown>): Effect.Effect<Fiber.Fiber<A, unknown>> =>
@@ -359,13 +403,11 @@ const run = (store: Store, settings: Settings) =>
       )
     /** Milliseconds that the last look has taken. */
     let cost = 0
-    const save: Effect.Effect<boolean> = Effect.suspend(() => {
-      const before = Time.millisIn(context)
-      const texts = attempt(() => keeper.changed(), undefined)
-      cost = Time.millisIn(context) - before
+    const write: Effect.Effect<boolean> = Effect.suspend(() => {
+      const texts = keeper.changed()
       const warnings = keeper.warnings.splice(0)
       const warned = Effect.forEach(warnings, (warning) => Effect.logWarning(`State: ${warning}`), { discard: true })
-      if (texts === undefined || running !== undefined) return Effect.as(warned, false)
+      if (running !== undefined) return Effect.as(warned, false)
       if (texts.size === 0) return Effect.as(warned, true)
       return Effect.andThen(
         warned,
@@ -393,10 +435,16 @@ const run = (store: Store, settings: Settings) =>
         })
       )
     })
+    const look = Effect.suspend(() => {
+      const before = Time.millisIn(context)
+      return Effect.map(Effect.exit(keeper.look), () => {
+        cost = Time.millisIn(context) - before
+      })
+    })
+    const save = Effect.andThen(look, write)
     /** What is newest, also while a save runs. */
-    const saveNewest = Effect.suspend(() =>
-      running === undefined ? save : Effect.andThen(limited(running, timeout), save)
-    )
+    const ended = Effect.suspend(() => (running === undefined ? Effect.void : Effect.asVoid(limited(running, timeout))))
+    const saveNewest = ended.pipe(Effect.andThen(look), Effect.andThen(ended), Effect.andThen(write))
     yield* Effect.acquireRelease(
       Effect.sync(() => keeper.start()),
       () =>

@@ -236,6 +236,7 @@ const kinds: ReadonlyArray<unknown> = [
   "Policy",
   "CircuitBreaker",
   "Bulkhead",
+  "RateLimit",
   "RetryBudget",
   "StaleFallback",
   "TokenBudget",
@@ -359,12 +360,13 @@ const write: Readonly<Record<RuleName, Write>> = {
         `Retries of ${name} that were refused within ${span(window)}, because the budget had no token: {{ $value | humanize }}. ${of}`.trim()
     }
   },
-  rejections: (policy, { breaker, bulkhead, deadline }, { for: time, limit, window }) => {
+  rejections: (policy, { breaker, bulkhead, deadline, rateLimit }, { for: time, limit, window }) => {
     const reasons = [
       ...(breaker === undefined ? [] : [`an open circuit (${literal(breaker.trip)})`]),
       ...(bulkhead === undefined
         ? []
         : [`a full bulkhead (${bulkhead.maxConcurrent} permits, ${bulkhead.maxQueued} places in the queue)`]),
+      ...(rateLimit === undefined ? [] : [`the rate limit (${rateLimit.limit} calls in ${span(rateLimit.window)})`]),
       ...(deadline === undefined ? [] : [`the deadline (${span(deadline)})`])
     ]
     if (reasons.length === 0) return undefined

@@ -9,7 +9,7 @@
 
 import * as Check from "../runtime/options.ts"
 import { type Described, distinct } from "./Alerts.ts"
-import { select } from "./internal/promql.ts"
+import { select, span } from "./internal/promql.ts"
 import { type Parts, partsOf } from "./internal/settingsParts.ts"
 
 /**
@@ -191,8 +191,8 @@ const worst = (series: string): string => `max (sum without (key) (${series}))`
 
 type Write = (policy: Described, parts: Parts) => Draft | undefined
 
-const calls: Write = (policy, { breaker, bulkhead, deadline }) => {
-  const rejects = [breaker, bulkhead, deadline].some((part) => part !== undefined)
+const calls: Write = (policy, { breaker, bulkhead, deadline, rateLimit }) => {
+  const rejects = [breaker, bulkhead, rateLimit, deadline].some((part) => part !== undefined)
   return {
     title: "Calls and rejections",
     description: rejects
@@ -297,6 +297,20 @@ const bulkhead: Write = (policy, { bulkhead }) =>
     }
   }
 
+const rateLimit: Write = (policy, { rateLimit }) =>
+  rateLimit && {
+    title: "Tokens of the rate limit",
+    description:
+      `Calls that may start at once, of the key with the fewest tokens, and calls that wait for one. The limit is ${rateLimit.limit} in ` +
+      `${span(rateLimit.window)} for each key and process. Line: the burst, ${rateLimit.burst}.`,
+    unit: "short",
+    limits: [rateLimit.burst],
+    series: {
+      tokens: `min (${select(policy, "resilience_rate_limit_tokens")})`,
+      waiting: worst(select(policy, "resilience_rate_limit_waiting"))
+    }
+  }
+
 const milliseconds = (limit: number): string => `${limit} ms`
 
 const latency: Write = (policy, { deadline, timeout }) => {
@@ -387,6 +401,7 @@ const panelsOfPolicy: ReadonlyArray<Write> = [
   timeouts,
   retries,
   budget,
+  rateLimit,
   bulkhead,
   fleet,
   fleetCircuits,
@@ -554,6 +569,7 @@ const resolve = (options: Options, policies: number) => {
  * | latency: p50, p95, p99 | timeout and deadline | a whole policy |
  * | attempts and timeouts | | a timeout |
  * | retries against the budget, balance | capacity | a retry, a budget |
+ * | tokens of the rate limit | `burst` | a rate limit |
  * | concurrency against permits | `maxConcurrent` | a bulkhead |
  * | fleet: members, processes out of touch; circuits that it has open; its permits | `shared.bulkhead.fleet` | `shared` |
  *

@@ -53,6 +53,7 @@ type Trait =
   | "attempts"
   | "circuitOpen"
   | "bulkheadFull"
+  | "rateLimited"
   | "deadlineExceeded"
   | "retry"
   | "withdrawals"
@@ -61,6 +62,7 @@ type Trait =
   | "deadline"
   | "breaker"
   | "bulkhead"
+  | "rateLimit"
   | "mode"
   | "set"
   | "commands"
@@ -74,10 +76,12 @@ type Trait =
   | "wouldRetry"
   | "wouldTimeout"
   | "wouldHedge"
+  | "wouldRateLimit"
   | "arms"
   | "fleet"
   | "fleetBreaker"
   | "fleetBulkhead"
+  | "fuse"
 
 interface Series {
   /** The labels of this series, without those of its policy. */
@@ -163,6 +167,7 @@ const families: ReadonlyArray<Family> = [
     counts: by("reason", {
       CircuitOpen: { needs: "circuitOpen", count: "circuitOpen" },
       BulkheadFull: { needs: "bulkheadFull", count: "bulkheadFull" },
+      RateLimited: { needs: "rateLimited", count: "rateLimited" },
       DeadlineExceeded: { needs: "deadlineExceeded", count: "deadlineExceeded" }
     })
   },
@@ -308,6 +313,22 @@ const families: ReadonlyArray<Family> = [
     gauges: [{ needs: "queue", value: ({ maxQueued }) => maxQueued }]
   },
   {
+    name: "resilience.rate_limit.tokens",
+    prometheus: "resilience_rate_limit_tokens",
+    type: "gauge",
+    unit: "{call}",
+    description: "Calls that may start at once, of the key with the fewest tokens.",
+    gauges: [{ needs: "rateLimit", value: ({ rateTokens }) => rateTokens ?? 0 }]
+  },
+  {
+    name: "resilience.rate_limit.waiting",
+    prometheus: "resilience_rate_limit_waiting",
+    type: "gauge",
+    unit: "{call}",
+    description: "Calls that wait for a token of the rate limit.",
+    gauges: [{ needs: "rateLimit", value: ({ rateWaiting }) => rateWaiting }]
+  },
+  {
     name: "resilience.budget.balance",
     prometheus: "resilience_budget_balance",
     type: "gauge",
@@ -387,6 +408,7 @@ const families: ReadonlyArray<Family> = [
     counts: by("reason", {
       CircuitOpen: { needs: "would", count: "wouldCircuitOpen" },
       BulkheadFull: { needs: "would", count: "wouldBulkheadFull" },
+      RateLimited: { needs: "wouldRateLimit", count: "wouldRateLimited" },
       DeadlineExceeded: { needs: "would", count: "wouldDeadlineExceeded" }
     })
   },
@@ -465,6 +487,38 @@ const families: ReadonlyArray<Family> = [
       enforce: { needs: "arms", count: "enforcedFailures" },
       observe: { needs: "arms", count: "observedFailures" }
     })
+  },
+  {
+    name: "resilience.fuse.shorts",
+    prometheus: "resilience_fuse_shorts_total",
+    type: "counter",
+    unit: "{short}",
+    description: "Shorts that this process has counted, those during a pause too.",
+    counts: [{ needs: "fuse", count: "shorts" }]
+  },
+  {
+    name: "resilience.fuse.trips",
+    prometheus: "resilience_fuse_trips_total",
+    type: "counter",
+    unit: "{trip}",
+    description: "Trips of a fuse in this process, those that another member of its fleet began too.",
+    counts: [{ needs: "fuse", count: "trips" }]
+  },
+  {
+    name: "resilience.fuse.tripped",
+    prometheus: "resilience_fuse_tripped",
+    type: "gauge",
+    unit: "{fuse}",
+    description: "Fuses that pause their callers or are broken.",
+    gauges: [{ needs: "fuse", value: ({ tripped }) => tripped }]
+  },
+  {
+    name: "resilience.fuse.broken",
+    prometheus: "resilience_fuse_broken",
+    type: "gauge",
+    unit: "{fuse}",
+    description: "Fuses that stay broken until they are reset by hand.",
+    gauges: [{ needs: "fuse", value: ({ broken }) => broken }]
   },
   {
     name: "resilience.fleet.members",
@@ -626,8 +680,21 @@ const commandsOf = (desk: ReturnType<Instances.Instance["desk"]>): ReadonlyArray
 }
 
 const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Trait> => {
-  const { adaptive, breaker, budget, bulkhead, deadline, hedge, maxQueued, mode, retry, rollout, shared, timeout } =
-    settings
+  const {
+    adaptive,
+    breaker,
+    budget,
+    bulkhead,
+    deadline,
+    hedge,
+    maxQueued,
+    mode,
+    rateLimit,
+    retry,
+    rollout,
+    shared,
+    timeout
+  } = settings
   const when = (condition: boolean, ...traits: ReadonlyArray<Trait>) => (condition ? traits : [])
   switch (kind) {
     case "Policy":
@@ -650,6 +717,7 @@ const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Tra
         // A queue without a limit has no number.
         ...when(isObject(bulkhead) || adaptive !== undefined, "bulkhead"),
         ...when(isObject(bulkhead) && "maxQueued" in bulkhead, "queue"),
+        ...when(rateLimit !== undefined, "rateLimited", "rateLimit"),
         ...when(isObject(shared), "fleet"),
         ...when(isObject(shared) && "breaker" in shared, "fleetBreaker"),
         ...when(isObject(shared) && "bulkhead" in shared, "fleetBulkhead")
@@ -658,6 +726,8 @@ const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Tra
       return ["calls", "attempts", "circuitOpen", "breaker", "events"]
     case "Bulkhead":
       return ["calls", "bulkheadFull", "bulkhead", "events", ...when(maxQueued !== undefined, "queue")]
+    case "RateLimit":
+      return ["calls", "rateLimited", "rateLimit", "events"]
     case "TokenBudget":
       return ["calls", "budget", "events"]
     case "RetryBudget":
@@ -666,7 +736,7 @@ const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Tra
       return ["calls", "stale", "events"]
     // It is no policy for calls.
     case "Fuse":
-      return []
+      return ["fuse", ...when(shared === true, "fleet")]
   }
 }
 
@@ -675,6 +745,7 @@ const observingTraits = ({
   adaptive,
   breaker,
   hedge,
+  rateLimit,
   retry,
   timeout
 }: Instances.Instance["settings"]): ReadonlyArray<Trait> => [
@@ -682,7 +753,8 @@ const observingTraits = ({
   ...(breaker === undefined && adaptive === undefined ? [] : ["wouldBreaker" as const]),
   ...(retry === undefined ? [] : ["wouldRetry" as const]),
   ...(timeout === undefined ? [] : ["wouldTimeout" as const]),
-  ...(hedge === undefined ? [] : ["wouldHedge" as const])
+  ...(hedge === undefined ? [] : ["wouldHedge" as const]),
+  ...(rateLimit === undefined ? [] : ["wouldRateLimit" as const])
 ]
 
 // ---------------------------------------------------------------------------------------------------------------------

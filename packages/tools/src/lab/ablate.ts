@@ -3,6 +3,7 @@
 //
 //   npx tool tune --ablate --count 24 --draw 7
 //   npx tool tune --ablate --sensitivity
+//   npx tool tune --ablate --named S1,S5 --count 4
 import { setImmediate } from "node:timers/promises"
 import { Draws, Lab, Scenario, Scenarios, Sender } from "@effect-resilience/lab"
 import * as Schema from "effect/Schema"
@@ -76,9 +77,12 @@ export const ablate = async (options: {
   readonly draw: number
   readonly seed: number
   readonly sensitivity: boolean
+  /** The named scenarios; all if it is empty. */
+  readonly only: ReadonlyArray<string>
 }): Promise<void> => {
-  const { count, draw, seed, sensitivity } = options
-  const named = Object.values(Scenarios.all).map((input) => Scenario.make(input))
+  const { count, draw, only, seed, sensitivity } = options
+  const inputs = Object.values(Scenarios.all).filter(({ name }) => only.length === 0 || only.includes(name))
+  const named = inputs.map((input) => Scenario.make(input))
   const drawn = Draws.scenarios({ count, seed: draw }).map((input) =>
     Schema.decodeUnknownSync(Scenario.Scenario)(input)
   )

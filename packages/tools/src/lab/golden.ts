@@ -39,6 +39,27 @@ export const goldenOf = (comparisons: ReadonlyArray<Lab.Comparison>): Golden =>
     ])
   )
 
+/**
+ * The scenarios in which a run has a figure that was never accepted, to the digit. The runs have seeds of the accepted ones, which
+ * are two, so that the figures of both are the bounds of the interval.
+ */
+export const changedIn = (golden: Golden, comparisons: ReadonlyArray<Lab.Comparison>): ReadonlyArray<string> =>
+  comparisons
+    .filter(({ rows, scenario }) =>
+      rows.some(({ runs, sender }) => {
+        const accepted = golden[scenario.name]?.[sender]
+        return runs.some(({ metrics }) =>
+          Metrics.names.some((name) => {
+            const figure = keep(metrics[name])
+            const [, low, high] = accepted?.[name] ?? [0, Number.NaN, Number.NaN]
+            // A figure that makes no sense in one run was left out.
+            return accepted === undefined || !(Number.isNaN(figure) || figure === low || figure === high)
+          })
+        )
+      })
+    )
+    .map(({ scenario }) => scenario.name)
+
 /** Differences that nobody would see: of a figure whose seeds all agree, or that is near nothing. */
 const grains: Readonly<Record<keyof Metrics.Metrics, number>> = {
   goodput: 0.002,

@@ -121,6 +121,7 @@ const { values } = parseArgs({
     // Of `ablate.ts`.
     ablate: { type: "boolean", default: false },
     sensitivity: { type: "boolean", default: false },
+    named: { type: "string", default: "" },
     count: { type: "string", default: "48" },
     draw: { type: "string", default: "7" }
   }
@@ -130,8 +131,9 @@ const { values } = parseArgs({
 Error.stackTraceLimit = 0
 
 if (values.ablate) {
-  const { count, draw, sensitivity } = values
-  await ablate({ count: Number(count), draw: Number(draw), seed: 1000, sensitivity })
+  const { count, draw, named, sensitivity } = values
+  const only = named === "" ? [] : named.split(",")
+  await ablate({ count: Number(count), draw: Number(draw), seed: 1000, sensitivity, only })
 }
 
 for (const name of values.ablate ? [] : values.peer) {

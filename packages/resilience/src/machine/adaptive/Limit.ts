@@ -9,6 +9,7 @@
  */
 import { pace } from "./Pacing.ts"
 import { parameters as p } from "./Parameters.ts"
+import { isOutgrown } from "./Ramp.ts"
 import {
   type Chance,
   type Control,
@@ -27,12 +28,13 @@ import {
 /** The most attempts in flight. */
 export const most = (control: Control): number => Math.max(1, Math.floor(control.limit))
 
-/** Is there room for another attempt? Changes nothing. */
-export const hasRoom = (self: State, control: Control): boolean => self.inFlight - self.strays < most(control)
+/** Is there room for another attempt, of a class that may use a share of the limit? Changes nothing. */
+export const hasRoom = (self: State, control: Control, share = 1): boolean =>
+  self.inFlight - self.strays < Math.ceil(most(control) * share)
 
 /** Is there room for another attempt? Remembers that there was not. */
-export const admits = (self: State, control: Control, now: number): boolean => {
-  if (hasRoom(self, control)) return true
+export const admits = (self: State, control: Control, now: number, share = 1): boolean => {
+  if (hasRoom(self, control, share)) return true
   control.hit = true
   control.hitAt = now
   return false
@@ -100,8 +102,7 @@ export const raise = (self: State, control: Control, now: number): void => {
   else if (control.hit) control.limit += Math.max(1, Math.sqrt(control.limit)) / Math.max(1, control.limit)
   const isUnused =
     now - control.hitAt > Math.max(p.release, p.releaseMeans * need(self)) && self.late < 0.25 * (1 + self.usualLate)
-  const isOutgrown = control.ramping && control.limit > 4 * self.usualInFlight + 16 && control.limit > 2 * self.inFlight
-  if (isUnused || isOutgrown) lift(self, control)
+  if (isUnused || (control.ramping && isOutgrown(control.limit, self.usualInFlight, self.inFlight))) lift(self, control)
 }
 
 /** There is no limit any more. */

@@ -6,6 +6,7 @@
  * of the drawn worlds is 7.6 instead of 3.0, because a long gap outlasts the outage.
  */
 import { parameters as p } from "./Parameters.ts"
+import { firstLimit } from "./Ramp.ts"
 import { type Chance, type Control, controlOf, Limited, type Limits, Paced, perCall, type State } from "./State.ts"
 
 /** Gaps vary by a fifth, so that clients that began together do not probe together. */
@@ -52,8 +53,12 @@ export const afterFailure = (self: State, limits: Limits, now: number, chance: C
 /** Probes that may be in flight. */
 export const mostProbes = (self: State): number => Math.max(1, Math.floor(p.probes * self.usualInFlight))
 
-export const admits = (self: State, control: Control, now: number): boolean =>
-  now >= control.nextAt && control.probing < mostProbes(self)
+/**
+ * May a probe be sent? While answers are late, and none fails, a more important call need not wait for the gap: the probes are its own.
+ */
+export const admits = (self: State, control: Control, now: number, isUrgent = false): boolean =>
+  (now >= control.nextAt && control.probing < mostProbes(self)) ||
+  (isUrgent && !control.failing && control.probing === 0)
 
 export const sent = (control: Control, now: number, chance: Chance): void => {
   control.probing += 1
@@ -77,7 +82,7 @@ export const recovers = (
   if (control.gap > Math.max(latency, p.exit * perCall(self))) return
   control.mode = Limited
   control.ramping = control.failing
-  control.limit = Math.max(2, p.rampFrom * self.usualInFlight)
+  control.limit = firstLimit(self.usualInFlight)
   control.changedAt = at
   control.hitAt = now
   self.latesInRow = 0

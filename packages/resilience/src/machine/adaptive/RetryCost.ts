@@ -44,14 +44,16 @@ const isCheap = (self: State, limits: Limits, at: number, latency: number, how: 
 }
 
 /** Takes what a retry costs; `false`, and nothing taken, if it is not to be made. */
-export const pay = (self: State, limits: Limits, failed: Failed): boolean => {
+export const pay = (self: State, limits: Limits, failed: Failed, isUrgent = false): boolean => {
   const mode = modeOf(self)
   // It waits for its turn as any other call, and takes it from another one. What is asked too much is not asked again for that.
   if (mode === Paced && failed.how !== "overloaded") return true
-  const cost = costOf(self, limits, failed)
+  // A more important call takes its place from others, and so may its retry.
+  const cost = isUrgent ? Math.min(p.expensive, costOf(self, limits, failed)) : costOf(self, limits, failed)
   if (self.tokens < cost) return false
   const { control } = self
   if (
+    !isUrgent &&
     mode === Limited &&
     control !== undefined &&
     !control.ramping &&

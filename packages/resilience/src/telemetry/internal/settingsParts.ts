@@ -16,6 +16,7 @@ export interface Parts {
       }
     | undefined
   readonly bulkhead: { readonly maxConcurrent: number; readonly maxQueued: number } | undefined
+  readonly rateLimit: { readonly limit: number; readonly window: number; readonly burst: number } | undefined
   readonly retry: boolean
   /** A budget with its capacity, or the name of the service that several policies share. */
   readonly budget: { readonly capacity: number | undefined; readonly shared: string | undefined } | undefined
@@ -94,6 +95,11 @@ const bulkheadOf = (bulkhead: Schema.JsonObject | undefined): Parts["bulkhead"] 
   return { maxConcurrent, maxQueued: numberOf(bulkhead?.["maxQueued"]) ?? 0 }
 }
 
+const rateLimitOf = (rateLimit: Schema.JsonObject | undefined): Parts["rateLimit"] => {
+  const [limit, window, burst] = ["limit", "window", "burst"].map((field) => numberOf(rateLimit?.[field]))
+  return limit === undefined || window === undefined ? undefined : { limit, window, burst: burst ?? limit }
+}
+
 const budgetOf = (budget: Schema.Json | undefined): Parts["budget"] => {
   if (typeof budget === "string") return { capacity: undefined, shared: budget }
   const settings = recordOf(budget)
@@ -114,6 +120,7 @@ const sharedOf = (shared: Schema.JsonObject | undefined): Parts["shared"] => {
 const none: Parts = {
   breaker: undefined,
   bulkhead: undefined,
+  rateLimit: undefined,
   retry: false,
   budget: undefined,
   shared: undefined,
@@ -127,6 +134,7 @@ export const partsOf = ({ kind, settings }: Described): Parts => {
       return {
         breaker: breakerOf(recordOf(settings["breaker"])) ?? pacingOf(settings["adaptive"]),
         bulkhead: bulkheadOf(recordOf(settings["bulkhead"])),
+        rateLimit: rateLimitOf(recordOf(settings["rateLimit"])),
         retry: settings["retry"] !== undefined,
         budget: budgetOf(settings["budget"]),
         shared: sharedOf(recordOf(settings["shared"])),
@@ -137,6 +145,8 @@ export const partsOf = ({ kind, settings }: Described): Parts => {
       return { ...none, breaker: breakerOf(settings) }
     case "Bulkhead":
       return { ...none, bulkhead: bulkheadOf(settings) }
+    case "RateLimit":
+      return { ...none, rateLimit: rateLimitOf(settings) }
     case "RetryBudget":
       return { ...none, budget: budgetOf(settings) }
     case "StaleFallback":

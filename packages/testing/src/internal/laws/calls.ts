@@ -18,6 +18,13 @@ const rejections: ReadonlyArray<Rejection.Rejection> = [
   new Rejection.CircuitOpen({ ...who, state: "open", retryAfter: Duration.seconds(1) }),
   new Rejection.CircuitOpen({ ...who, state: "isolated", retryAfter: Duration.infinity }),
   new Rejection.BulkheadFull({ ...who, reason: "full", running: 1, waiting: 0 }),
+  new Rejection.RateLimited({
+    ...who,
+    reason: "limit",
+    limit: 1,
+    window: Duration.seconds(1),
+    retryAfter: Duration.seconds(1)
+  }),
   new Rejection.DeadlineExceeded({ ...who, deadline: Duration.seconds(1), started: true })
 ]
 

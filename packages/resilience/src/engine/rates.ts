@@ -1,0 +1,265 @@
+/** The tokens of a rate limit at run time, with the callers that wait for one. For rate limits and policies. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Machine from "../machine/RateLimit.ts"
+import * as Rejection from "../Rejection.ts"
+import * as Time from "../runtime/clock.ts"
+import * as Timer from "../runtime/timer.ts"
+import type { AnyFiber } from "../runtime/types.ts"
+import type * as Stats from "../Stats.ts"
+import type * as Counters from "./counters.ts"
+import * as Deadline from "./deadline.ts"
+import type { Reporter } from "./reporter.ts"
+import * as Slices from "./slices.ts"
+import * as Snapshots from "./snapshots.ts"
+
+export interface RateSettings extends Machine.Limits {
+  /** Milliseconds. */
+  readonly maxWait: number
+}
+
+/** The tokens of the keys that have not all of theirs. */
+export interface RatesSnapshot {
+  readonly keys: ReadonlyArray<{ readonly key: string; readonly tokens: number }>
+}
+
+/** How a caller that waits goes on: with its token, or with a rejection. */
+type Refusal = Effect.Effect<never, Rejection.CircuitOpen | Rejection.RateLimited>
+
+/** The wait of one caller. */
+export interface Turn {
+  readonly holder: RateHolder
+  readonly fiber: AnyFiber
+  /** What limits the wait. */
+  readonly reason: "wait" | "deadline"
+  /** Set when the wait has ended with a rejection. */
+  refusal: Refusal | undefined
+  /** Continues the caller; set while its fiber waits. */
+  proceed: ((then: Effect.Effect<void> | Refusal) => void) | undefined
+}
+
+/** A call or an attempt as its rate limit sees it. Neither field is there before the first use. */
+export interface RateHolder {
+  /** It has taken a token, and its work has not started. */
+  hasToken?: boolean | undefined
+  turn?: Machine.Waiter<Turn> | undefined
+}
+
+/** The tokens of one key. */
+export interface RateCell {
+  readonly key: string
+  readonly history: Counters.Past
+  /** Set in a policy with a rate limit, and absent otherwise. */
+  readonly rate?: Machine.Bucket<Turn> | undefined
+}
+
+/** The keys that have tokens. */
+interface RateCells<Cell extends RateCell> {
+  readonly getDedicated: (key: string, now: number) => Cell | undefined
+  readonly all: () => Iterable<Cell>
+}
+
+export class Rates {
+  private settings: RateSettings
+  private readonly reporter: Reporter
+  /** Cancels the timer of a key for which callers wait. */
+  private readonly timers = new Map<RateCell, () => void>()
+  /** Called when a token may be there that no timer waits for; set while calls watch for one. */
+  onFree: ((cell: RateCell) => void) | undefined
+
+  constructor(settings: RateSettings, reporter: Reporter) {
+    this.settings = settings
+    this.reporter = reporter
+    this.onFree = undefined
+  }
+
+  make(now: number): Machine.Bucket<Turn> {
+    return Machine.make(this.settings, now)
+  }
+
+  /**
+   * Takes a token. Returns `undefined` when there is one; otherwise the wait for it, or a rejection when it would come too late.
+   * `deadline` is a time on the monotonic clock; the deadline in the fiber's context applies too.
+   */
+  acquire(
+    cell: RateCell,
+    holder: RateHolder,
+    now: number,
+    fiber: AnyFiber,
+    deadline = Infinity
+  ): Effect.Effect<void, Rejection.CircuitOpen | Rejection.RateLimited> | undefined {
+    // Set by what has made the cell.
+    const rate = cell.rate!
+    if (Machine.tryTake(rate, now)) {
+      holder.hasToken = true
+      return undefined
+    }
+    const { maxWait } = this.settings
+    const left = Math.min(deadline, Deadline.instant(fiber)) - now
+    const reason = left < maxWait ? "deadline" : "wait"
+    const turn: Turn = { holder, fiber, reason, refusal: undefined, proceed: undefined }
+    const waiter = Machine.join(rate, turn, Math.min(maxWait, left), now)
+    if (waiter === undefined) return this.reject(cell, maxWait === 0 ? "limit" : reason, now, fiber)
+    holder.turn = waiter
+    if (rate.waiting === 1) this.arm(cell, rate, now, fiber)
+    return wait(turn)
+  }
+
+  /** Ends what a call holds whose work has not started: returns its token, or leaves the queue. */
+  release(cell: RateCell, holder: RateHolder, fiber: AnyFiber): void {
+    const { hasToken, turn } = holder
+    const { rate } = cell
+    if (rate === undefined) return
+    holder.turn = undefined
+    if (hasToken === true) {
+      holder.hasToken = false
+      const now = Time.monotonicMillis(fiber)
+      Machine.giveBack(rate, now)
+      this.proceed(cell, rate, now, fiber)
+    } else if (turn !== undefined && Machine.leave(rate, turn) && rate.waiting === 0) this.disarm(cell)
+  }
+
+  private arm(cell: RateCell, rate: Machine.Bucket<Turn>, now: number, fiber: AnyFiber): void {
+    this.disarm(cell)
+    const delay = Machine.nextIn(rate, now)
+    if (delay === Infinity) return
+    this.timers.set(
+      cell,
+      Timer.start(fiber, delay, () => this.proceed(cell, rate, Time.monotonicMillis(fiber), fiber))
+    )
+  }
+
+  private disarm(cell: RateCell): void {
+    this.timers.get(cell)?.()
+    this.timers.delete(cell)
+  }
+
+  /** Continues the callers whose tokens are there. */
+  private proceed(cell: RateCell, rate: Machine.Bucket<Turn>, now: number, fiber: AnyFiber): void {
+    for (let next = Machine.grantNext(rate, now); next !== undefined; next = Machine.grantNext(rate, now)) {
+      const { holder, proceed } = next.value
+      holder.turn = undefined
+      holder.hasToken = true
+      proceed?.(Effect.void)
+    }
+    this.arm(cell, rate, now, rate.first?.value.fiber ?? fiber)
+    this.onFree?.(cell)
+  }
+
+  private refuse({ value }: Machine.Waiter<Turn>, refusal: Refusal): void {
+    value.holder.turn = undefined
+    value.refusal = refusal
+    value.proceed?.(refusal)
+  }
+
+  /** Rejects all callers that wait: each leaves the queue, and fails with a rejection of its own. */
+  rejectWaiting(cell: RateCell, rejection: () => Refusal | undefined): void {
+    const { rate } = cell
+    if (rate === undefined) return
+    for (let waiter = rate.first; waiter !== undefined; waiter = rate.first) {
+      const refusal = rejection()
+      if (refusal === undefined) return
+      Machine.leave(rate, waiter)
+      this.refuse(waiter, refusal)
+    }
+    this.disarm(cell)
+  }
+
+  private reject(
+    cell: RateCell,
+    reason: Rejection.RateLimited["reason"],
+    now: number,
+    fiber: AnyFiber
+  ): Effect.Effect<never, Rejection.RateLimited> {
+    const { limit, window } = this.settings
+    const rejection = Rejection.rateLimited({
+      policy: this.reporter.policy,
+      key: cell.key,
+      reason,
+      limit,
+      window: Duration.millis(window),
+      retryAfter: Duration.millis(Math.max(0, this.admitsIn(cell, now)))
+    })
+    cell.history.RateLimited += 1
+    this.reporter.rejected(cell.key, rejection, fiber)
+    return Effect.fail(rejection)
+  }
+
+  /** Milliseconds until a call would have a token; zero or less if it would have it now. */
+  admitsIn({ rate }: RateCell, now: number): number {
+    return rate === undefined ? 0 : Machine.turnIn(rate, now)
+  }
+
+  /**
+   * Sets other limits. Tokens are kept, at most the new `burst`. Callers that wait keep their time; those whose token would come after it
+   * are rejected.
+   */
+  retune<Cell extends RateCell>(cells: RateCells<Cell>, settings: RateSettings, now: number): void {
+    this.settings = settings
+    for (const cell of cells.all()) {
+      const { rate } = cell
+      if (rate === undefined) continue
+      const { first } = rate
+      Machine.retune(rate, settings, now)
+      for (const waiter of Machine.leaveHopeless(rate)) {
+        const { fiber, reason } = waiter.value
+        this.refuse(waiter, this.reject(cell, reason, now, fiber))
+      }
+      if (first === undefined) this.onFree?.(cell)
+      else this.proceed(cell, rate, now, first.value.fiber)
+    }
+  }
+
+  /** A key that must not be dropped: it would begin anew with all its tokens. */
+  pinned({ rate }: RateCell, now: number): boolean {
+    return rate !== undefined && (rate.waiting > 0 || Machine.tokens(rate, now) < rate.limits.burst)
+  }
+
+  *snapshot(cells: Snapshots.Cells<RateCell>, moment: Slices.Moment): Slices.Sliced<RatesSnapshot> {
+    const keys = yield* Slices.collect(cells.values(), cells.size, (cell) => {
+      const { key, rate } = cell
+      if (rate === undefined || !this.pinned(cell, moment.now)) return undefined
+      return { key, tokens: Snapshots.bounded(Machine.tokens(rate, moment.now)) }
+    })
+    return { keys }
+  }
+
+  /** Sets the tokens of a snapshot, with those that have come since. */
+  restore<Cell extends RateCell>(
+    cells: RateCells<Cell>,
+    { keys }: RatesSnapshot,
+    { away }: Snapshots.Ages,
+    now: number
+  ): void {
+    for (const { key, tokens } of keys) {
+      const { burst, limit, window } = this.settings
+      // It would be full by now, as a key is that begins.
+      if (tokens + (away * limit) / window >= burst) continue
+      const cell = cells.getDedicated(key, now)
+      if (cell?.rate === undefined) continue
+      Machine.restore(cell.rate, tokens, away, now)
+      const { first } = cell.rate
+      if (first !== undefined) this.proceed(cell, cell.rate, now, first.value.fiber)
+    }
+  }
+}
+
+/** The tokens of a key, for stats. */
+export const viewOf = (rate: Machine.Bucket<unknown>, now: number): Stats.RateLimit => {
+  const { burst, limit, window } = rate.limits
+  return { limit, window: Duration.millis(window), burst, tokens: Machine.tokens(rate, now), waiting: rate.waiting }
+}
+
+const wait = (turn: Turn): Effect.Effect<void, Rejection.CircuitOpen | Rejection.RateLimited> =>
+  Effect.callback((resume) => {
+    if (turn.holder.hasToken === true) return resume(Effect.void)
+    if (turn.refusal !== undefined) return resume(turn.refusal)
+    turn.proceed = (then) => {
+      turn.proceed = undefined
+      // Through the scheduler: each of a chain of short calls would otherwise run inside the one before it.
+      turn.fiber.currentDispatcher.scheduleTask(() => resume(then), 0)
+    }
+    return Effect.sync(() => {
+      turn.proceed = undefined
+    })
+  })

@@ -1,0 +1,162 @@
+/**
+ * The tokens of a rate limit and the callers that wait for one, first come, first served: a bucket of `burst` tokens, into which
+ * `limit` tokens flow during each `window`, evenly.
+ *
+ * Time counts from the moment at which the bucket was last full, and what was taken since in whole tokens. So the time of a token is one
+ * product and one quotient, and no error of a fraction adds up while the bucket is in use: the generic cell rate algorithm (ITU-T I.371)
+ * with a rational interval.
+ *
+ * In any stretch of time at most `burst + limit * stretch / window` tokens are taken, as far as the limits stay the same.
+ */
+import * as LinkedList from "./LinkedList.ts"
+
+export interface Limits {
+  /** Tokens of one window, an integer >= 1. */
+  readonly limit: number
+  /** Milliseconds. */
+  readonly window: number
+  /** Tokens that can be saved up, an integer >= 1. */
+  readonly burst: number
+}
+
+export interface Bucket<T> extends LinkedList.LinkedList<Waiter<T>> {
+  limits: Limits
+  /** When the bucket was last full. */
+  fullAt: number
+  /** Tokens taken since. */
+  taken: number
+  /** The latest time that was seen. */
+  seenAt: number
+  waiting: number
+}
+
+export interface Waiter<T> extends LinkedList.Node<Waiter<T>> {
+  readonly value: T
+  /** The latest time at which it takes a token. */
+  readonly until: number
+}
+
+/** A full bucket. */
+export const make = <T>(limits: Limits, now: number): Bucket<T> => ({
+  limits,
+  fullAt: now,
+  taken: 0,
+  seenAt: now,
+  waiting: 0,
+  first: undefined,
+  last: undefined
+})
+
+/** A clock that is set back adds nothing, and goes on from there; one that jumps ahead fills the bucket at most. */
+const see = <T>(self: Bucket<T>, now: number): void => {
+  if (now < self.seenAt) self.fullAt -= self.seenAt - now
+  self.seenAt = now
+  const { limit, window } = self.limits
+  if ((now - self.fullAt) * limit <= self.taken * window) return
+  self.fullAt = now
+  self.taken = 0
+}
+
+/** When the bucket has the token after `ahead` others. */
+const dueAt = <T>({ fullAt, limits, taken }: Bucket<T>, ahead: number): number => {
+  const missing = taken + ahead + 1 - limits.burst
+  return missing <= 0 ? fullAt : fullAt + (missing * limits.window) / limits.limit
+}
+
+/** Takes a token, unless there is none or another caller waits for it. */
+export const tryTake = <T>(self: Bucket<T>, now: number): boolean => {
+  see(self, now)
+  if (self.waiting > 0 || dueAt(self, 0) > now) return false
+  self.taken += 1
+  return true
+}
+
+/** Milliseconds until a caller that comes now has its token; zero or less if it has it now. */
+export const turnIn = <T>(self: Bucket<T>, now: number): number => {
+  see(self, now)
+  return dueAt(self, self.waiting) - now
+}
+
+/** Milliseconds until {@link grantNext} grants a token; `Infinity` when no caller waits. */
+export const nextIn = <T>(self: Bucket<T>, now: number): number => {
+  see(self, now)
+  return self.waiting === 0 ? Infinity : dueAt(self, 0) - now
+}
+
+/** Adds a caller to the end of the queue; `undefined` when its token would come more than `patience` milliseconds from now. */
+export const join = <T>(self: Bucket<T>, value: T, patience: number, now: number): Waiter<T> | undefined => {
+  if (turnIn(self, now) > patience) return undefined
+  const waiter: Waiter<T> = { value, until: now + patience, linked: false, previous: undefined, next: undefined }
+  LinkedList.append(self, waiter)
+  self.waiting += 1
+  return waiter
+}
+
+/** Leaves the queue. `false` when the caller was not in it any more. Those behind it move up. */
+export const leave = <T>(self: Bucket<T>, waiter: Waiter<T>): boolean => {
+  if (!LinkedList.remove(self, waiter)) return false
+  self.waiting -= 1
+  return true
+}
+
+/** Takes the token that is due for the first caller that waits, which has then left the queue. Call until it returns `undefined`. */
+export const grantNext = <T>(self: Bucket<T>, now: number): Waiter<T> | undefined => {
+  see(self, now)
+  const { first } = self
+  if (first === undefined || dueAt(self, 0) > now) return undefined
+  leave(self, first)
+  self.taken += 1
+  return first
+}
+
+/** The callers whose token would come too late: after a change of the limits. They have left the queue. */
+export const leaveHopeless = <T>(self: Bucket<T>): ReadonlyArray<Waiter<T>> => {
+  const left: Array<Waiter<T>> = []
+  let ahead = 0
+  for (let waiter = self.first; waiter !== undefined; ) {
+    const { next } = waiter
+    if (dueAt(self, ahead) <= waiter.until) ahead += 1
+    else {
+      leave(self, waiter)
+      left.push(waiter)
+    }
+    waiter = next
+  }
+  return left
+}
+
+/** Returns a token that was taken and not used. */
+export const giveBack = <T>(self: Bucket<T>, now: number): void => {
+  see(self, now)
+  // A bucket that has become full since has no room for it.
+  if (self.taken > 0) self.taken -= 1
+}
+
+/** Tokens that can be taken now, with the fraction that has come. */
+export const tokens = <T>(self: Bucket<T>, now: number): number => {
+  see(self, now)
+  const { burst, limit, window } = self.limits
+  return Math.max(0, Math.min(burst, burst - self.taken + ((now - self.fullAt) * limit) / window))
+}
+
+/** Sets what can be taken, at most what the bucket holds. */
+export const setTokens = <T>(self: Bucket<T>, amount: number, now: number): void => {
+  const { burst, limit, window } = self.limits
+  const missing = Math.max(0, burst - amount)
+  self.taken = Math.ceil(missing)
+  self.fullAt = now - ((self.taken - missing) * window) / limit
+  self.seenAt = now
+}
+
+/** Fills by other limits from now on. The tokens are kept, at most the new `burst`. */
+export const retune = <T>(self: Bucket<T>, limits: Limits, now: number): void => {
+  const kept = tokens(self, now)
+  self.limits = limits
+  setTokens(self, kept, now)
+}
+
+/** Sets the tokens to those that were read `away` milliseconds ago: time has added some since. */
+export const restore = <T>(self: Bucket<T>, amount: number, away: number, now: number): void => {
+  const { limit, window } = self.limits
+  setTokens(self, amount + (away * limit) / window, now)
+}

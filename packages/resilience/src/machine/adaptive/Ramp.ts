@@ -1,0 +1,71 @@
+/**
+ * The ramp: after an outage a limit on the calls in flight begins below what was usual and grows with each good answer, because callers have
+ * waited and caches are cold. Adaptive policies use its two rules; for circuits there is a record of its own, which learns what is usual
+ * while the circuit is closed.
+ */
+import { parameters as p } from "./Parameters.ts"
+
+/** The limit with which a ramp begins. */
+export const firstLimit = (usualInFlight: number): number => Math.max(2, p.rampFrom * usualInFlight)
+
+/** Is the limit far above what is in flight, and above what was usual? */
+export const isOutgrown = (limit: number, usualInFlight: number, inFlight: number): boolean =>
+  limit > 4 * usualInFlight + 16 && limit > 2 * inFlight
+
+/** What a circuit knows of its calls. */
+export interface Ramp {
+  /** Calls that were admitted and have not ended. */
+  inFlight: number
+  /** Those in flight when another call was admitted, over about 100, outside of ramps. */
+  usual: number
+  /** Calls that may be in flight; `Infinity` outside of ramps. */
+  limit: number
+  /** When a call was rejected last, or the ramp began. */
+  hitAt: number
+  /** When the limit grew last. */
+  grownAt: number
+}
+
+export const make = (): Ramp => ({ inFlight: 0, usual: 0, limit: Infinity, hitAt: -Infinity, grownAt: -Infinity })
+
+/** The outage is over. */
+export const begin = (self: Ramp, now: number): void => {
+  self.limit = firstLimit(self.usual)
+  self.hitAt = now
+  self.grownAt = now
+}
+
+/** There is no limit. */
+export const lift = (self: Ramp): void => {
+  self.limit = Infinity
+}
+
+/** Is there room for another call? One more has room after each `lease` milliseconds without an answer: calls may last for hours. */
+export const hasRoom = (self: Ramp, lease: number, now: number): boolean =>
+  self.inFlight < Math.floor(self.limit) || now - self.grownAt >= lease
+
+/** A call was rejected. */
+export const rejected = (self: Ramp, now: number): void => {
+  self.hitAt = now
+}
+
+export const admitted = (self: Ramp, now: number): void => {
+  if (self.limit === Infinity) self.usual += (self.inFlight - self.usual) / 100
+  self.inFlight += 1
+  if (self.inFlight > self.limit) grow(self, self.inFlight, now)
+}
+
+const grow = (self: Ramp, limit: number, now: number): void => {
+  self.limit = limit
+  self.grownAt = now
+}
+
+/** A call has ended: well, or not. Returns whether that ended the ramp. */
+export const ended = (self: Ramp, isGood: boolean, now: number): boolean => {
+  self.inFlight -= 1
+  if (self.limit === Infinity) return false
+  if (isGood) grow(self, self.limit + 1, now)
+  if (now - self.hitAt <= p.release && !isOutgrown(self.limit, self.usual, self.inFlight)) return false
+  lift(self)
+  return true
+}

@@ -1,0 +1,153 @@
+/** A circuit that has closed admits more and more calls, in a breaker and in a policy. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Schema from "effect/Schema"
+import * as TestClock from "effect/testing/TestClock"
+import { CircuitBreaker, Policy, TripPolicy } from "effect-resilience"
+import * as Ramp from "../../packages/resilience/src/machine/adaptive/Ramp.ts"
+import { down, hang, listen, start, takes } from "../policy/support.ts"
+
+const options = {
+  trip: TripPolicy.consecutive(3),
+  openFor: { initial: "1 second", jitter: 0 },
+  recovery: "ramp"
+} as const
+
+const kinds = {
+  "a breaker": Effect.map(CircuitBreaker.make("b", options), (breaker) => breaker),
+  "a policy": Effect.map(Policy.make("b", { breaker: options }), (policy) => policy)
+}
+
+describe("Circuit breaker: recovery ramp", () => {
+  for (const [kind, make] of Object.entries(kinds)) {
+    it.effect(`of ${kind} admits half of what was usual, and one more with each success, until all have room`, () =>
+      Effect.gen(function* () {
+        const policy: CircuitBreaker.CircuitBreaker = (yield* make) as CircuitBreaker.CircuitBreaker
+        const events = yield* listen(policy.events)
+        const burst = (count: number) =>
+          Effect.gen(function* () {
+            const fibers = yield* Effect.forEach(Array.from({ length: count }), () =>
+              start(Effect.exit(takes("100 millis").pipe(policy.protect)))
+            )
+            yield* TestClock.adjust("100 millis")
+            const exits = yield* Effect.forEach(fibers, Fiber.join)
+            return exits.filter(({ _tag }) => _tag === "Success").length
+          })
+        // Twenty in flight are usual.
+        for (let i = 0; i < 30; i++) assert.strictEqual(yield* burst(40), 40)
+        for (let i = 0; i < 3; i++) yield* Effect.exit(down.pipe(policy.protect))
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(yield* burst(1), 1)
+        const admitted: Array<number> = []
+        for (let i = 0; i < 6; i++) admitted.push(yield* burst(200))
+        assert.isAtLeast(admitted[0] ?? 0, 8)
+        assert.isAtMost(admitted[0] ?? 0, 12)
+        // What is in flight doubles with each round, up to four times what was usual.
+        assert.deepStrictEqual(
+          admitted.slice(1, 4),
+          [2, 4, 8].map((times) => times * admitted[0]!)
+        )
+        assert.deepStrictEqual(admitted.slice(4), [200, 200])
+        const limits = events.flatMap((event) => (event._tag === "LimitChanged" ? [event.limit !== undefined] : []))
+        assert.strictEqual(limits[0], true)
+        const rejected = events.find((event) => event._tag === "Rejected" && event.rejection._tag === "CircuitOpen")
+        assert.include(JSON.stringify(rejected), "recovery.ramp")
+        yield* TestClock.adjust("3 seconds")
+        assert.isAtLeast(yield* burst(60), 60)
+      })
+    )
+  }
+
+  it.effect("never stays shut behind calls that last: one more is admitted after each lease", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("b", options)
+      for (let i = 0; i < 3; i++) yield* Effect.exit(down.pipe(breaker.protect))
+      yield* TestClock.adjust("1 second")
+      yield* Effect.exit(takes(0).pipe(breaker.protect))
+      const held = Array.from({ length: 3 }, () => start(Effect.exit(hang.pipe(breaker.protect))))
+      const fibers = yield* Effect.all(held)
+      assert.include(String(yield* Fiber.join(fibers[2]!)), "CircuitOpen")
+      yield* TestClock.adjust("500 millis")
+      assert.strictEqual(yield* takes(0).pipe(breaker.protect, Effect.orDie), "ok")
+      yield* Effect.forEach(fibers, Fiber.interrupt)
+    })
+  )
+
+  it.effect("leaves a circuit closed that an operator has closed, and all calls of `recovery: at once`", () =>
+    Effect.gen(function* () {
+      for (const [recovery, act] of [
+        ["ramp", "close"],
+        ["at once", "none"]
+      ] as const) {
+        const breaker = yield* CircuitBreaker.make("b", { ...options, recovery })
+        for (let i = 0; i < 3; i++) yield* Effect.exit(down.pipe(breaker.protect))
+        if (act === "close") yield* breaker.control.close()
+        else {
+          yield* TestClock.adjust("1 second")
+          yield* Effect.exit(takes(0).pipe(breaker.protect))
+        }
+        const fibers = yield* Effect.forEach(Array.from({ length: 50 }), () => start(takes(1).pipe(breaker.protect)))
+        yield* TestClock.adjust(1)
+        yield* Effect.forEach(fibers, Fiber.join)
+      }
+    })
+  )
+
+  it("refuses another recovery", () => {
+    // @ts-expect-error: there is no such recovery
+    const slow = () => CircuitBreaker.make("b", { recovery: "slow" })
+    assert.throws(slow, 'CircuitBreaker b: recovery must be "at once" or "ramp", got "slow"')
+  })
+})
+
+describe("Ramp", () => {
+  const Step = Schema.Literals(["come", "good", "bad", "open", "wait"])
+
+  it.prop("counts what is in flight, and has room again within a lease", [Schema.Array(Step)], ([steps]) => {
+    const ramp = Ramp.make()
+    let now = 0
+    let inFlight = 0
+    for (const step of [...steps, ...steps]) {
+      if (step === "open") Ramp.begin(ramp, now)
+      else if (step === "wait") now += 400
+      else if (step === "come") {
+        if (Ramp.hasRoom(ramp, 500, now)) {
+          Ramp.admitted(ramp, now)
+          inFlight += 1
+        } else Ramp.rejected(ramp, now)
+      } else if (inFlight > 0) {
+        Ramp.ended(ramp, step === "good", now)
+        inFlight -= 1
+      }
+      assert.strictEqual(ramp.inFlight, inFlight)
+      assert.isTrue(Ramp.hasRoom(ramp, 500, now + 500))
+      assert.isTrue(ramp.limit >= 2)
+    }
+    for (; inFlight > 0; inFlight--) Ramp.ended(ramp, true, now)
+    Ramp.ended({ ...ramp, inFlight: 1 }, true, now + 3000)
+    assert.isTrue(Ramp.hasRoom(ramp, Infinity, now))
+  })
+
+  it("ends when its limit is outgrown, or was not reached for two seconds", () => {
+    const ramp = { ...Ramp.make(), usual: 1 }
+    Ramp.begin(ramp, 0)
+    assert.strictEqual(ramp.limit, 2)
+    for (let i = 0; i < 18; i++) {
+      Ramp.admitted(ramp, 0)
+      assert.isFalse(Ramp.ended(ramp, true, 0))
+    }
+    assert.strictEqual(ramp.limit, 20)
+    Ramp.admitted(ramp, 0)
+    assert.isTrue(Ramp.ended(ramp, true, 0))
+    assert.strictEqual(ramp.limit, Infinity)
+    Ramp.begin(ramp, 0)
+    Ramp.admitted(ramp, 0)
+    assert.isFalse(Ramp.ended(ramp, false, 2000))
+    Ramp.rejected(ramp, 100)
+    Ramp.admitted(ramp, 2100)
+    assert.isFalse(Ramp.ended(ramp, false, 2100))
+    Ramp.admitted(ramp, 2101)
+    assert.isTrue(Ramp.ended(ramp, false, 2101))
+  })
+})
