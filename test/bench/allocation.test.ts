@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import type { Allocations } from "../../packages/bench/src/allocation.ts"
 import { bytesFlags } from "../../packages/bench/src/harness.ts"
 import { bytes } from "../../packages/bench/src/limits.ts"
+import { inPart, inRest } from "../support/share.ts"
 
 /** Measured in a process of its own: forced collections and a young generation that holds a whole sample. */
 const measure = (...args: ReadonlyArray<string>): Promise<Allocations> =>
@@ -24,7 +25,7 @@ const measure = (...args: ReadonlyArray<string>): Promise<Allocations> =>
   })
 
 describe("bytes allocated per call", () => {
-  it("stay within their limits", { timeout: 120_000 }, async () => {
+  it.runIf(inPart)("stay within their limits", { timeout: 120_000 }, async () => {
     const measured = await measure()
     const over = Object.entries(bytes).filter(([name, limit]) => !(measured[name as keyof Allocations] <= limit))
     assert.deepStrictEqual(over, [], `measured ${JSON.stringify(measured)}`)
@@ -35,19 +36,23 @@ describe("bytes allocated per call", () => {
     }
   })
 
-  it("are not more for a member of a fleet, whose board never answers", { timeout: 240_000 }, async () => {
-    const least = { policy: Number.POSITIVE_INFINITY, policyShared: Number.POSITIVE_INFINITY }
-    // What V8 inlines differs from process to process, by 15 to 100 bytes a call: the least of some processes has all of it.
-    for (let turn = 0; turn < 6 && !(least.policyShared - least.policy <= 0); turn++) {
-      for (const name of ["policy", "policyShared"] as const) {
-        least[name] = Math.min(least[name], (await measure("--only", name))[name])
+  it.runIf(inRest)(
+    "are not more for a member of a fleet, whose board never answers",
+    { timeout: 240_000 },
+    async () => {
+      const least = { policy: Number.POSITIVE_INFINITY, policyShared: Number.POSITIVE_INFINITY }
+      // What V8 inlines differs from process to process, by 15 to 100 bytes a call: the least of some processes has all of it.
+      for (let turn = 0; turn < 6 && !(least.policyShared - least.policy <= 0); turn++) {
+        for (const name of ["policy", "policyShared"] as const) {
+          least[name] = Math.min(least[name], (await measure("--only", name))[name])
+        }
       }
+      // Less than the smallest object.
+      assert.isBelow(least.policyShared - least.policy, 12)
     }
-    // Less than the smallest object.
-    assert.isBelow(least.policyShared - least.policy, 12)
-  })
+  )
 
-  it("stay within the same limits while Logs and Spans listen", { timeout: 120_000 }, async () => {
+  it.runIf(inRest)("stay within the same limits while Logs and Spans listen", { timeout: 120_000 }, async () => {
     const measured = await measure("--telemetry")
     const over = Object.entries(bytes).filter(([name, limit]) => !(measured[name as keyof Allocations] <= limit))
     assert.deepStrictEqual(over, [], `measured ${JSON.stringify(measured)}`)

@@ -3,6 +3,7 @@ import { createClient } from "redis"
 import * as Board from "../../packages/resilience/src/machine/Board.ts"
 import { boardScript } from "../../packages/resilience/src/shared/internal/boardScript.ts"
 import { isInstalled, RedisServer } from "../support/redis.ts"
+import { share } from "../support/share.ts"
 
 const random = (seed: number) => {
   let x = seed
@@ -155,60 +156,64 @@ describe.skipIf(!isInstalled)("the board in Lua and the board in TypeScript", ()
     await server.stop()
   })
 
-  it.each([1, 2, 3, 4])("answer random reports alike, seed %i", { timeout: 300_000 }, async (seed) => {
-    const next = random(seed * 7919)
-    const one = reports(next)
-    const pushed: Array<unknown> = []
-    const prefix = `{test:${seed}}:`
-    const listener = client.duplicate()
-    await listener.connect()
-    await listener.subscribe(`${prefix}news`, (text) => pushed.push(JSON.parse(text)))
-    let rows = new Board.MemoryRows()
-    let wall = 1_700_000_000_000
-    let openings = 0
-    let probes = 0
-    let expected = 0
-    let granted = 0
-    for (let i = 0; i < 1800; i++) {
-      wall += Math.floor(next() * 200)
-      if (next() < 0.01) wall += (next() < 0.5 ? 1 : -1) * 3_600_000
-      if (next() < 0.003) {
-        await client.flushAll()
-        rows = new Board.MemoryRows()
+  it.each(share([1, 2, 3, 4], (seed) => seed === 1))(
+    "answer random reports alike, seed %i",
+    { timeout: 300_000 },
+    async (seed) => {
+      const next = random(seed * 7919)
+      const one = reports(next)
+      const pushed: Array<unknown> = []
+      const prefix = `{test:${seed}}:`
+      const listener = client.duplicate()
+      await listener.connect()
+      await listener.subscribe(`${prefix}news`, (text) => pushed.push(JSON.parse(text)))
+      let rows = new Board.MemoryRows()
+      let wall = 1_700_000_000_000
+      let openings = 0
+      let probes = 0
+      let expected = 0
+      let granted = 0
+      for (let i = 0; i < 1800; i++) {
+        wall += Math.floor(next() * 200)
+        if (next() < 0.01) wall += (next() < 0.5 ? 1 : -1) * 3_600_000
+        if (next() < 0.003) {
+          await client.flushAll()
+          rows = new Board.MemoryRows()
+        }
+        const { member, report } = one()
+        const text = JSON.stringify(report)
+        const id = `inc${i}`
+        const now = Board.steady(rows, wall, report.settings.leap)
+        const ours = JSON.parse(JSON.stringify(Board.sync(rows, JSON.parse(text), now, id))) as Board.News
+        const answer = await client.eval(boardScript, { keys: [prefix], arguments: [text, id, String(wall)] })
+        const theirs = JSON.parse(String(answer)) as Board.News
+        assert.isTrue(Board.isNews(theirs))
+        if (!close(ordered(ours, report), ordered(theirs, report))) {
+          assert.deepStrictEqual(ordered(theirs, report), ordered(ours, report), `report ${i}: ${text}`)
+          assert.fail(`report ${i} differs`)
+        }
+        if (ours.push.length > 0) expected += 1
+        openings += ours.push.filter((push) => "finding" in push && push.finding.phase === Board.Open).length
+        probes += ours.circuits.filter(({ token }) => token > 0).length
+        granted += ours.pools.filter((pool) => pool.granted > 0).length
+        // An answer may be lost.
+        if (next() < 0.1) continue
+        member.news = ours
+        member.inc = ours.inc
+        member.rev = ours.rev
+        member.acked = report.seq
       }
-      const { member, report } = one()
-      const text = JSON.stringify(report)
-      const id = `inc${i}`
-      const now = Board.steady(rows, wall, report.settings.leap)
-      const ours = JSON.parse(JSON.stringify(Board.sync(rows, JSON.parse(text), now, id))) as Board.News
-      const answer = await client.eval(boardScript, { keys: [prefix], arguments: [text, id, String(wall)] })
-      const theirs = JSON.parse(String(answer)) as Board.News
-      assert.isTrue(Board.isNews(theirs))
-      if (!close(ordered(ours, report), ordered(theirs, report))) {
-        assert.deepStrictEqual(ordered(theirs, report), ordered(ours, report), `report ${i}: ${text}`)
-        assert.fail(`report ${i} differs`)
+      await listener.ping()
+      assert.strictEqual(pushed.length, expected)
+      // Nothing is kept for ever.
+      for await (const names of client.scanIterator({ MATCH: `${prefix}*` })) {
+        for (const name of names) assert.isAbove(await client.pTTL(name), 0, name)
       }
-      if (ours.push.length > 0) expected += 1
-      openings += ours.push.filter((push) => "finding" in push && push.finding.phase === Board.Open).length
-      probes += ours.circuits.filter(({ token }) => token > 0).length
-      granted += ours.pools.filter((pool) => pool.granted > 0).length
-      // An answer may be lost.
-      if (next() < 0.1) continue
-      member.news = ours
-      member.inc = ours.inc
-      member.rev = ours.rev
-      member.acked = report.seq
+      listener.destroy()
+      // The run means something.
+      assert.isAbove(openings, 50)
+      assert.isAbove(probes, 20)
+      assert.isAbove(granted, 200)
     }
-    await listener.ping()
-    assert.strictEqual(pushed.length, expected)
-    // Nothing is kept for ever.
-    for await (const names of client.scanIterator({ MATCH: `${prefix}*` })) {
-      for (const name of names) assert.isAbove(await client.pTTL(name), 0, name)
-    }
-    listener.destroy()
-    // The run means something.
-    assert.isAbove(openings, 50)
-    assert.isAbove(probes, 20)
-    assert.isAbove(granted, 200)
-  })
+  )
 })

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs"
 import { DatabaseSync } from "node:sqlite"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
+import { sample } from "../support/sample.ts"
 import { commandFile, fileNamed, resilience, start, textOf, until, useCommand } from "./command.ts"
 
 useCommand()
@@ -134,9 +135,10 @@ describe("the budget over runs", () => {
 })
 
 describe("the file of the state", () => {
-  it("is whole after runs that were killed, and after eight runs at once, of one name and of different names", async () => {
+  it("is whole after runs that were killed, and after several at once, of one name and of different names", async () => {
+    const runs = sample(4, 8)
     const file = fileNamed("state/state.sqlite")
-    const killed = Array.from({ length: 8 }, (_, index) => {
+    const killed = Array.from({ length: runs }, (_, index) => {
       const run = start("run", "-n", `killed-${index % 2}`, "--overlap", "allow", "--open-after", "3", ...sh("exit 0"))
       setTimeout(() => run.child.kill("SIGKILL"), 40 * index)
       return run.ended
@@ -144,20 +146,20 @@ describe("the file of the state", () => {
     await Promise.all(killed)
     assert.strictEqual(integrity(file), "ok")
     const codes = await Promise.all(
-      Array.from({ length: 16 }, (_, index) => {
-        const name = index < 8 ? ["one", "--overlap", index < 4 ? "allow" : "wait"] : [`of-${index}`]
+      Array.from({ length: 2 * runs }, (_, index) => {
+        const name = index < runs ? ["one", "--overlap", index < runs / 2 ? "allow" : "wait"] : [`of-${index}`]
         return start("run", "-n", ...name, "--open-after", "30", ...sh("exit 3")).ended
       })
     )
     assert.deepStrictEqual(
       codes.map(({ code, stderr }) => [code, stderr.split("\n").length]),
-      Array(16).fill([3, 2])
+      Array(2 * runs).fill([3, 2])
     )
     assert.strictEqual(integrity(file), "ok")
     const database = new DatabaseSync(file)
     const job = JSON.parse(String(database.prepare("SELECT data FROM jobs WHERE name = 'one'").get()?.["data"]))
-    assert.deepInclude(job, { failures: 8 })
-    assert.strictEqual(job.circuit.circuits[0].trip[0].state.failures, 8)
+    assert.deepInclude(job, { failures: runs })
+    assert.strictEqual(job.circuit.circuits[0].trip[0].state.failures, runs)
     database.close()
   })
 
@@ -171,7 +173,7 @@ describe("the file of the state", () => {
         })
         if (i === 20) console.log("written")
       }`
-    for (let round = 0; round < 6; round++) {
+    for (let round = 0; round < sample(3, 6); round++) {
       const writer = spawn(process.execPath, ["--input-type=module", "-e", script], {
         stdio: ["ignore", "pipe", "inherit"]
       })

@@ -3,6 +3,7 @@ import { once } from "node:events"
 import { join, resolve } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { bundled } from "../support/bundled.ts"
+import { inPart, inRest, share } from "../support/share.ts"
 
 // A demo is seven processes, which load a bundle in a third of the time. `npm run demo` starts the sources.
 const sources = ["--conditions=@effect-resilience/source", resolve("packages/demo/src/main.ts")]
@@ -62,36 +63,46 @@ const lostInAll = (output: string, client: string): number => {
 }
 
 describe("npm run demo", () => {
-  it("shows the protected client losing less, in plain text, and leaves no process behind", {
-    timeout: 120_000
-  }, async () => {
-    const { demo, ended } = start(...quick)
-    const { code, output } = await ended
-    assert.strictEqual(code, 0, output)
-    assert.isTrue(groupIsEmpty(demo.pid))
-    assert.notInclude(output, "\u001b")
-    const [bare, retry, policy] = ["bare", "retry", "policy"].map((client) => lostInAll(output, client))
-    for (const lost of [bare, retry, policy]) assert.isAtLeast(lost ?? Number.NaN, 0, output)
-    assert.isAtMost(Math.max(...output.split("\n").map((line) => line.length)), 96, output)
-    // What the demo itself does not trust proves nothing.
-    if (output.includes("THESE FIGURES CANNOT BE TRUSTED")) return
-    assert.isBelow(policy ?? Number.NaN, bare ?? Number.NaN, output)
-    assert.isBelow(policy ?? Number.NaN, retry ?? Number.NaN, output)
-    assert.match(output, /\npolicy lost \d+ % fewer calls than bare and \d+ % fewer than retry/)
-  })
+  it.runIf(inPart)(
+    "shows the protected client losing less, in plain text, and leaves no process behind",
+    {
+      timeout: 120_000
+    },
+    async () => {
+      const { demo, ended } = start(...quick)
+      const { code, output } = await ended
+      assert.strictEqual(code, 0, output)
+      assert.isTrue(groupIsEmpty(demo.pid))
+      assert.notInclude(output, "\u001b")
+      const [bare, retry, policy] = ["bare", "retry", "policy"].map((client) => lostInAll(output, client))
+      for (const lost of [bare, retry, policy]) assert.isAtLeast(lost ?? Number.NaN, 0, output)
+      assert.isAtMost(Math.max(...output.split("\n").map((line) => line.length)), 96, output)
+      // What the demo itself does not trust proves nothing.
+      if (output.includes("THESE FIGURES CANNOT BE TRUSTED")) return
+      assert.isBelow(policy ?? Number.NaN, bare ?? Number.NaN, output)
+      assert.isBelow(policy ?? Number.NaN, retry ?? Number.NaN, output)
+      assert.match(output, /\npolicy lost \d+ % fewer calls than bare and \d+ % fewer than retry/)
+    }
+  )
 })
 
 describe.concurrent("the end of the demo", () => {
-  it("ends with all its processes on SIGINT", { timeout: 90_000 }, async () => {
-    const { begun, demo, ended } = startFrom(sources, quick)
-    await begun
-    demo.kill("SIGINT")
-    const { code, output } = await ended
-    assert.strictEqual(code, 130, output)
-    assert.isTrue(groupIsEmpty(demo.pid))
-  })
+  it.each(share(["a bundle", "the sources"], (program) => program === "a bundle"))(
+    "ends with all its processes on SIGINT, from %s",
+    {
+      timeout: 90_000
+    },
+    async (program) => {
+      const { begun, demo, ended } = program === "a bundle" ? start(...quick) : startFrom(sources, quick)
+      await begun
+      demo.kill("SIGINT")
+      const { code, output } = await ended
+      assert.strictEqual(code, 130, output)
+      assert.isTrue(groupIsEmpty(demo.pid))
+    }
+  )
 
-  it("leaves no process behind when it is killed", { timeout: 90_000 }, async () => {
+  it.runIf(inRest)("leaves no process behind when it is killed", { timeout: 90_000 }, async () => {
     const { begun, demo, ended } = start(...quick)
     await begun
     demo.kill("SIGKILL")
@@ -99,7 +110,7 @@ describe.concurrent("the end of the demo", () => {
     assert.isTrue(await until(() => groupIsEmpty(demo.pid)))
   })
 
-  it("ends when nobody reads any more", { timeout: 90_000 }, async () => {
+  it.runIf(inRest)("ends when nobody reads any more", { timeout: 90_000 }, async () => {
     const { begun, demo, ended } = start(...quick)
     await begun
     demo.stdout.destroy()
@@ -107,21 +118,25 @@ describe.concurrent("the end of the demo", () => {
     assert.isTrue(groupIsEmpty(demo.pid))
   })
 
-  it("serves the metrics of the protected client with --metrics, until SIGTERM ends all its processes", {
-    timeout: 90_000
-  }, async () => {
-    const { begun, demo, ended, printed } = start(...quick, "--metrics")
-    await begun
-    const [url = "", host] = /http:\/\/(127\.0\.0\.1:\d+)\/metrics/.exec(printed()) ?? []
-    assert.include(printed(), `targets: ["${host}"]`)
-    const text = await (await fetch(url)).text()
-    assert.match(text, /^resilience_calls_total\{policy="upstream",kind="Policy"\} \d+$/m)
-    demo.kill("SIGTERM")
-    assert.strictEqual((await ended).code, 143)
-    assert.isTrue(groupIsEmpty(demo.pid))
-  })
+  it.runIf(inPart)(
+    "serves the metrics of the protected client with --metrics, until SIGTERM ends all its processes",
+    {
+      timeout: 90_000
+    },
+    async () => {
+      const { begun, demo, ended, printed } = start(...quick, "--metrics")
+      await begun
+      const [url = "", host] = /http:\/\/(127\.0\.0\.1:\d+)\/metrics/.exec(printed()) ?? []
+      assert.include(printed(), `targets: ["${host}"]`)
+      const text = await (await fetch(url)).text()
+      assert.match(text, /^resilience_calls_total\{policy="upstream",kind="Policy"\} \d+$/m)
+      demo.kill("SIGTERM")
+      assert.strictEqual((await ended).code, 143)
+      assert.isTrue(groupIsEmpty(demo.pid))
+    }
+  )
 
-  it("says what is wrong with an option", { timeout: 90_000 }, async () => {
+  it.runIf(inPart)("says what is wrong with an option", { timeout: 90_000 }, async () => {
     const { code, output } = await start("--rate", "5").ended
     assert.strictEqual(code, 1)
     assert.match(output, /Invalid value for flag --rate: "5".*from 100 to 1000/)

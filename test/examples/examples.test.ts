@@ -3,17 +3,20 @@ import { expect, test } from "vitest"
 
 import { listExamples, runExample } from "../../packages/tools/src/examples.ts"
 import { bundled } from "../support/bundled.ts"
-import { sample } from "../support/sample.ts"
+import { inPart, share } from "../support/share.ts"
 
-const examples = listExamples()
+const all = listExamples()
+
+// Every fifth, from the first to those of a whole service.
+const examples = share(all, (_, index) => index % 5 === 0)
 
 test("there are examples", () => {
-  expect(examples).not.toEqual([])
+  expect(all).not.toEqual([])
 })
 
 // The first as its reader runs it, the others in a bundle, which starts in a third of the time; `npm run examples` runs all
 // as they are.
-const whole = sample(examples.slice(0, 1), examples)
+const whole = inPart ? all.slice(0, 1) : []
 const [first, ...others] = examples.filter((file) => !whole.includes(file))
 const folder = first === undefined ? "" : await bundled(first, ...others)
 

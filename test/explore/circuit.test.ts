@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { TripPolicy } from "effect-resilience"
 import type * as Circuit from "../../packages/resilience/src/machine/Circuit.ts"
+import { inRest, share } from "../support/share.ts"
 import { type Bounds, type Bug, circuit } from "./circuit.ts"
 import { explore, violation } from "./report.ts"
 
@@ -47,16 +48,18 @@ const bounds: ReadonlyArray<Bounds> = [
 ]
 
 describe("every interleaving of admissions, results, hung calls, time and commands", () => {
-  it.effect.each(bounds)("$name: all laws hold in every state", (bounds) =>
-    Effect.gen(function* () {
-      const { states, transitions } = yield* explore(circuit(bounds))
-      // Not empty, and not cut off.
-      assert.isAbove(states, 500)
-      assert.isAbove(transitions, 5 * states)
-    })
+  it.effect.each(share(bounds, ({ name }) => !/four calls|by rate/.test(name)))(
+    "$name: all laws hold in every state",
+    (bounds) =>
+      Effect.gen(function* () {
+        const { states, transitions } = yield* explore(circuit(bounds))
+        // Not empty, and not cut off.
+        assert.isAbove(states, 500)
+        assert.isAbove(transitions, 5 * states)
+      })
   )
 
-  it.effect("two states with the same key go on alike", () =>
+  it.effect.runIf(inRest)("two states with the same key go on alike", () =>
     Effect.gen(function* () {
       const one = { ...small, name: "circuit, its key verified", calls: 2, operator: true }
       yield* explore(circuit(one), { verifyKey: true })

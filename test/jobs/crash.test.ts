@@ -1,6 +1,7 @@
 /** No letter is lost and none is done twice beyond at-least-once, wherever a process is killed. */
 import { spawn } from "node:child_process"
 import { readdirSync, rmSync } from "node:fs"
+import { join } from "node:path"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -11,6 +12,7 @@ import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import * as DeadLetter from "effect-resilience/jobs/DeadLetter"
 import * as Spool from "effect-resilience/jobs/Spool"
+import { bundled } from "../support/bundled.ts"
 import { killedAt, spoolIn, temporary } from "./support/stores.ts"
 
 const make = DeadLetter.make("crash", { message: Schema.String, delay: 0, maxReplays: 100 })
@@ -81,6 +83,8 @@ const killedAtStep = (at: number, after: boolean) =>
 const isWhole = process.env["CRASHES"] === "all"
 const stride = isWhole ? 1 : 9
 
+const putting = join(await bundled("test/jobs/support/letters.ts"), "letters.js")
+
 describe("a process that is killed", () => {
   it.effect.each([
     { when: "before", after: false, first: stride === 1 ? 1 : 3 },
@@ -108,8 +112,7 @@ describe("a process that is killed", () => {
     let lastKilled = 0
     for (let kill = 0; kill < kills; kill++) {
       const first = Math.max(-1, ...(said["putting"] ?? [])) + 1
-      const program = ["--conditions=@effect-resilience/source", "--no-warnings", "test/jobs/support/letters.ts"]
-      const child = spawn(process.execPath, [...program, directory, String(first), "100"], {
+      const child = spawn(process.execPath, ["--no-warnings", putting, directory, String(first), "100"], {
         stdio: ["ignore", "pipe", "inherit"]
       })
       let output = ""

@@ -4,9 +4,12 @@ import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { help, main, read } from "../../packages/lab/src/cli/advise.ts"
+import { bundled } from "../support/bundled.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "advise-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+const programs = await bundled("packages/lab/src/cli/lab.ts", "packages/lab/src/cli/worker.ts")
 
 const write = (name: string, text: string): string => {
   const file = join(folder, name)
@@ -25,8 +28,7 @@ const messageOf = (...args: ReadonlyArray<string>): Promise<string> =>
 
 describe("effect-resilience-lab advise", () => {
   it("prints what would be better, and with --prove what the lab shows", () => {
-    const flags = ["--conditions=@effect-resilience/source", resolve("packages/lab/src/cli/main.ts"), "advise"]
-    const args = [...flags, calls, "--settings", settings, "--prove", "--seeds", "1"]
+    const args = [join(programs, "lab.js"), "advise", calls, "--settings", settings, "--prove", "--seeds", "1"]
     const { status, stderr, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" })
     assert.strictEqual(status, 0, stderr)
     assert.match(stdout, /^calls\.csv\n {2}warning {2}timeout {2}timeout 30 s, p99 of good calls [\d.]+ ms: /)

@@ -10,6 +10,7 @@ import { catalogueOf, senderNamed } from "../../packages/lab/src/cli/catalogue.t
 import { estimateOf } from "../../packages/lab/src/cli/estimate.ts"
 import { help, read } from "../../packages/lab/src/cli/options.ts"
 import { bundled } from "../support/bundled.ts"
+import { sample } from "../support/sample.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "lab-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -141,7 +142,7 @@ describe("npm run lab", () => {
     assert.strictEqual(stdout, "")
   })
 
-  it("replays the recording that the page shows", () => {
+  it.runIf(sample(false, true))("replays the recording that the page shows", () => {
     const page = readFileSync("docs/lab/traces.md", "utf8")
     const [, json = ""] = /^```json\n([\s\S]*?)^```$/m.exec(page) ?? []
     write("calls.csv", readFileSync("test/lab/calls.csv", "utf8"))
@@ -158,7 +159,7 @@ describe("npm run lab", () => {
     assert.include(stdout, JSON.parse(json).name)
   })
 
-  it("draws scenarios, and summarizes them as it does those of a file", () => {
+  it.runIf(sample(false, true))("draws scenarios, and summarizes them as it does those of a file", () => {
     const args = ["--draw", "2", "--seed", "5", "--sender", "none", "--sender", "bulkhead"]
     const drawn = lab(...args)
     assert.strictEqual(drawn.status, 0, drawn.stderr)

@@ -29,7 +29,7 @@ const everything = Scenario.make({
 })
 
 describe("a world with everything in it", () => {
-  for (const sender of senders) {
+  for (const sender of sample([Sender.ours, References.jitter], senders)) {
     it(`runs the same for the same seed, and ends every call once: ${sender.name}`, () => {
       const once = Lab.run({ scenario: everything, sender, seed: 3 })
       assert.deepStrictEqual(Lab.run({ scenario: everything, sender, seed: 3 }), once)

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Engine, Lab, References, Scenario, Scenarios, Sender } from "@effect-resilience/lab"
 import * as Peers from "@effect-resilience/lab/Peers"
 import * as Effect from "effect/Effect"
+import { inPart, inRest, share } from "../support/share.ts"
 
 // The libraries themselves, under virtual time.
 
@@ -53,7 +54,7 @@ const seconds = (from: number, to: number): ReadonlyArray<number> =>
 
 const once = Peers.cockatielWith("once", "", { retries: 0 })
 
-describe("cockatiel", () => {
+describe.runIf(inPart)("cockatiel", () => {
   it("opens after 5 failures in a row, and asks again 10 seconds later", () => {
     // Opened at 4 s, asked and failed at 14 s, asked and answered at 24 s.
     const sent = sentBy(once, seconds(0, 30), 20_000)
@@ -82,7 +83,7 @@ describe("cockatiel", () => {
   })
 })
 
-describe("opossum", () => {
+describe.runIf(inPart)("opossum", () => {
   it("opens when more than half failed, and asks again 30 seconds later", () => {
     // The first failure is all there is: 100 %.
     const sent = sentBy(Peers.opossum, [0, 1, 10_000, 29_999, 30_001, 30_002], 20_000)
@@ -118,7 +119,8 @@ describe("opossum", () => {
 })
 
 describe("a library in virtual time", () => {
-  for (const sender of [Peers.cockatiel, Peers.cockatielSampling, Peers.opossum]) {
+  const libraries = [Peers.cockatiel, Peers.cockatielSampling, Peers.opossum]
+  for (const sender of share(libraries, (library) => library !== Peers.cockatielSampling)) {
     it(`of ${sender.name} is the same for the same seed, whatever ran meanwhile, and ends every call`, () => {
       const run = Lab.run({ scenario, sender, seed: 3 })
       assert.strictEqual(run.ended, run.calls)
@@ -135,7 +137,7 @@ describe("a library in virtual time", () => {
     })
   }
 
-  it("costs no real time, and leaves this process as it was", async () => {
+  it.runIf(inPart)("costs no real time, and leaves this process as it was", async () => {
     const before = [Date.now, setTimeout, setInterval, clearTimeout, Math.random, performance.now, Date, Promise]
     const active = process.getActiveResourcesInfo().filter((what) => what === "Timeout").length
     const began = performance.now()
@@ -153,13 +155,13 @@ describe("a library in virtual time", () => {
     assert.isAtMost(process.getActiveResourcesInfo().filter((what) => what === "Timeout").length, active)
   })
 
-  it("leaves nothing behind when a library throws", () => {
+  it.runIf(inPart)("leaves nothing behind when a library throws", () => {
     const bad = Peers.cockatielWith("bad", "", { breaker: { threshold: 2, duration: 1000 } })
     assert.throws(() => Lab.run({ scenario, sender: bad, seed: 1 }), /threshold should be between/)
     assert.isAbove(Lab.run({ scenario, sender: once, seed: 1 }).good, 0)
   })
 
-  it("is what others have measured of such a policy", () => {
+  it.runIf(inRest)("is what others have measured of such a policy", () => {
     const metrics = (name: "S1" | "S2" | "S5", sender: Sender.Sender, faults?: Scenario.Input["faults"]) =>
       Lab.run({
         scenario: Scenario.make({

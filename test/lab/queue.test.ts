@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Distribution, Lab, References, Scenario } from "@effect-resilience/lab"
+import { inRest } from "../support/share.ts"
 
 // Without faults and without limits the dependency is a queue of the textbook, and must wait as the textbook says.
 
@@ -46,7 +47,7 @@ describe("the dependency", () => {
     agrees({ rate: 280, workers: 4, service: { kind: "exponential", mean: "10 millis" } }, erlang(280, 4, 10))
   })
 
-  it("waits as M/M/8 at 85 %", () => {
+  it.runIf(inRest)("waits as M/M/8 at 85 %", () => {
     agrees({ rate: 680, workers: 8, service: { kind: "exponential", mean: "10 millis" } }, erlang(680, 8, 10))
   })
 
@@ -55,11 +56,11 @@ describe("the dependency", () => {
     agrees({ ...input, service: { kind: "exponential", mean: "10 millis" } }, erlang(280, 4, 10))
   })
 
-  it("waits as M/D/1", () => {
+  it.runIf(inRest)("waits as M/D/1", () => {
     agrees({ rate: 600, workers: 1, service: { kind: "constant", value: "1 millis" } }, pollaczek(600, 1, 1))
   })
 
-  it("waits as M/G/1 with a lognormal service", () => {
+  it.runIf(inRest)("waits as M/G/1 with a lognormal service", () => {
     const square = 1 * Math.exp(0.5 ** 2)
     agrees(
       { rate: 600, workers: 1, service: { kind: "lognormal", mean: "1 millis", sigma: 0.5 } },

@@ -7,7 +7,7 @@ import { isOurs, standingOf } from "../../packages/lab/src/report/standing.ts"
 
 const evil = `</script><script>alert("1")</script>`
 
-const common = { rate: 200, clients: 2, warmUp: "1 second", after: "4 seconds" } as const
+const common = { rate: 100, clients: 2, warmUp: "1 second", after: "4 seconds" } as const
 
 const scenarios = [
   Scenario.make({ ...common, name: "tiny", title: evil, faults: [{ kind: "errors", rate: 0.3, lasts: "2 seconds" }] }),

@@ -26,6 +26,16 @@ describe("the real policies do what their models say", () => {
   )
 })
 
+/** Of planted bugs a part without those that take long to find. */
+const planted = <A extends readonly [string, ...ReadonlyArray<unknown>]>(bugs: ReadonlyArray<A>): ReadonlyArray<A> =>
+  bugs.filter(([name]) => sample(!long.includes(name), true))
+const long = [
+  "an open time that does not grow",
+  "one probe too many",
+  "a queue that waits too long",
+  "a mode of a key that is that of all"
+]
+
 /** The planted bug must be found, and nothing left in the sequence that it can do without. */
 const finds = <M, Real>(model: Model.Model<M, Real>, longest: number) =>
   Effect.gen(function* () {
@@ -46,19 +56,21 @@ const breakerOptions = {
 } as const
 
 describe("a circuit breaker with a planted bug is found", () => {
-  it.effect.each([
-    ["one failure too late", { trip: TripPolicy.consecutive(3) }, 4],
-    ["an open time that does not grow", { openFor: { initial: 1000, factor: 1, jitter: 0 } }, 10],
-    ["one probe too many", { probes: { permitted: 4, successes: 2, lease: 2000 } }, 12],
-    ["one good probe is enough", { probes: { permitted: 3, successes: 1, lease: 2000 } }, 8],
-    ["a lease a millisecond longer", { probes: { permitted: 3, successes: 2, lease: 2001 } }, 10],
-    ["an error that asks for more than it may get", { maxRetryAfter: 10_000 }, 4],
-    [
-      "answers are failures",
-      { classify: (exit: { readonly _tag: string }) => (exit._tag === "Success" ? "success" : "failure") },
-      4
-    ]
-  ] as const)("%s", ([_, changed, longest]) =>
+  it.effect.each(
+    planted([
+      ["one failure too late", { trip: TripPolicy.consecutive(3) }, 4],
+      ["an open time that does not grow", { openFor: { initial: 1000, factor: 1, jitter: 0 } }, 10],
+      ["one probe too many", { probes: { permitted: 4, successes: 2, lease: 2000 } }, 12],
+      ["one good probe is enough", { probes: { permitted: 3, successes: 1, lease: 2000 } }, 8],
+      ["a lease a millisecond longer", { probes: { permitted: 3, successes: 2, lease: 2001 } }, 10],
+      ["an error that asks for more than it may get", { maxRetryAfter: 10_000 }, 4],
+      [
+        "answers are failures",
+        { classify: (exit: { readonly _tag: string }) => (exit._tag === "Success" ? "success" : "failure") },
+        4
+      ]
+    ] as const)
+  )("%s", ([_, changed, longest]) =>
     finds(Breaker.consecutive(CircuitBreaker.make("breaker", { ...breakerOptions, ...changed })), longest)
   )
 
@@ -227,12 +239,14 @@ describe("a retry with a planted bug is found", () => {
 })
 
 describe("a policy with a planted bug is found", () => {
-  it.effect.each([
-    ["a timeout a millisecond late", { timeout: 1001 }, 3],
-    ["no breaker around a timeout", { breaker: { ...policyOptions.breaker, ignore: ["TimedOut"] } }, 4],
-    ["one permit too many", { bulkhead: { ...policyOptions.bulkhead, maxConcurrent: 3 } }, 3],
-    ["a queue that waits too long", { bulkhead: { ...policyOptions.bulkhead, maxWait: 900.5 } }, 12]
-  ] as const)("%s", ([_, changed, longest]) =>
+  it.effect.each(
+    planted([
+      ["a timeout a millisecond late", { timeout: 1001 }, 3],
+      ["no breaker around a timeout", { breaker: { ...policyOptions.breaker, ignore: ["TimedOut"] } }, 4],
+      ["one permit too many", { bulkhead: { ...policyOptions.bulkhead, maxConcurrent: 3 } }, 3],
+      ["a queue that waits too long", { bulkhead: { ...policyOptions.bulkhead, maxWait: 900.5 } }, 12]
+    ] as const)
+  )("%s", ([_, changed, longest]) =>
     // The options differ in value only.
     finds(policy(Policy.make("policy", { ...policyOptions, ...(changed as {}) })), longest)
   )
@@ -241,40 +255,42 @@ describe("a policy with a planted bug is found", () => {
   const when = (policy: Subject, tag: string, then: Effect.Effect<unknown>) =>
     Effect.flatMap(policy.stats(), ({ circuit }) => (circuit?._tag === tag ? then : Effect.void))
 
-  it.effect.each<readonly [string, (policy: Subject) => Partial<Control>, number]>([
-    [
-      "a set that empties the window",
-      (policy) => ({
-        set: (values, why) =>
-          Effect.tap(policy.control.set(values, why), () => when(policy, "closed", policy.control.reset()))
-      }),
-      5
-    ],
-    [
-      "a set that closes an open circuit",
-      (policy) => ({
-        set: (values, why) =>
-          Effect.tap(policy.control.set(values, why), () => when(policy, "open", policy.control.close()))
-      }),
-      6
-    ],
-    [
-      "an observed call that takes a permit",
-      ({ control }) => ({ mode: (_, target) => control.mode("enforce", target) }),
-      5
-    ],
-    [
-      "off that counts calls",
-      ({ control }) => ({ mode: (mode, target) => control.mode(mode === "off" ? "observe" : mode, target) }),
-      2
-    ],
-    [
-      "a mode of a key that is that of all",
-      ({ control }) => ({ mode: (mode, { key: _, ...why } = {}) => control.mode(mode, why) }),
-      3
-    ],
-    ["a set that does not end", ({ control }) => ({ set: (values) => control.set(values) }), 2]
-  ])("%s", ([_, broken, longest]) =>
+  it.effect.each(
+    planted<readonly [string, (policy: Subject) => Partial<Control>, number]>([
+      [
+        "a set that empties the window",
+        (policy) => ({
+          set: (values, why) =>
+            Effect.tap(policy.control.set(values, why), () => when(policy, "closed", policy.control.reset()))
+        }),
+        5
+      ],
+      [
+        "a set that closes an open circuit",
+        (policy) => ({
+          set: (values, why) =>
+            Effect.tap(policy.control.set(values, why), () => when(policy, "open", policy.control.close()))
+        }),
+        6
+      ],
+      [
+        "an observed call that takes a permit",
+        ({ control }) => ({ mode: (_, target) => control.mode("enforce", target) }),
+        5
+      ],
+      [
+        "off that counts calls",
+        ({ control }) => ({ mode: (mode, target) => control.mode(mode === "off" ? "observe" : mode, target) }),
+        2
+      ],
+      [
+        "a mode of a key that is that of all",
+        ({ control }) => ({ mode: (mode, { key: _, ...why } = {}) => control.mode(mode, why) }),
+        3
+      ],
+      ["a set that does not end", ({ control }) => ({ set: (values) => control.set(values) }), 2]
+    ])
+  )("%s", ([_, broken, longest]) =>
     finds(
       policy(
         Effect.map(Policy.make("policy", policyOptions), (policy) => ({

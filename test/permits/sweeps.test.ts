@@ -6,12 +6,13 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { Bulkhead, CircuitBreaker, Policy } from "effect-resilience"
 import { type Down, down, ok, pauses, settle, touchy } from "../policy/support.ts"
+import { sample } from "../support/sample.ts"
 import { some, swept as sweptAbove } from "../support/sweep.ts"
 
 const { turns } = Sweep
 
 /** A stream takes many operations: with this budget, at every alignment, it is still interrupted between any two. */
-const ofStreams = { budgets: [8], prefixes: 8, longest: 400 }
+const ofStreams = { budgets: [8], prefixes: sample(3, 8), longest: 400 }
 
 const swept = <S>(name: string, options: Sweep.Options<S>, least = 40) => sweptAbove(name, options, least)
 

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { Policy, type Rejection, Shared } from "effect-resilience"
 import { refusal } from "../support/refusal.ts"
@@ -55,6 +55,27 @@ describe("a bulkhead of a fleet", () => {
         for (const share of shares) assert.isAtLeast(share, 3)
       })
     )
+  )
+
+  it.effect("runs no more when the board in memory ends and another one takes its place", () =>
+    Effect.gen(function* () {
+      const memory = Effect.map(Layer.build(Shared.layerMemory), (built) => Context.get(built, Shared.Board))
+      let current = yield* memory
+      const board = Shared.Board.of({
+        name: "memory",
+        sync: (scope, report) => Effect.suspend(() => current.sync(scope, report)),
+        pushes: () => Effect.void
+      })
+      const all = yield* Effect.provideService(members(3), Shared.Board, board)
+      for (let i = 0; i < 400; i++) {
+        if (i === 100) current = yield* memory
+        for (const member of all) yield* start(member, 1)
+        yield* TestClock.adjust("20 millis")
+        assert.isAtMost(yield* running(all), 12)
+      }
+      // It has learnt who holds what.
+      assert.strictEqual(yield* running(all), 12)
+    }).pipe(Effect.scoped)
   )
 
   it.effect("leaves a fair part to a member that comes later, although the first uses all", () =>

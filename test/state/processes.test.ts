@@ -22,6 +22,7 @@ import * as Sqlite from "effect-resilience/state/Sqlite"
 import * as State from "effect-resilience/state/State"
 import { afterAll, assert, describe, it } from "vitest"
 import { bundled } from "../support/bundled.ts"
+import { sample } from "../support/sample.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "effect-resilience-state-"))
 const mounted: Array<string> = []
@@ -84,7 +85,7 @@ describe.each(["file", "sqlite"] as const)("a process that keeps its state in %s
     const path = join(folder, `killed.${kind}`)
     let saved = 0
     let failed = 0
-    for (let kill = 0; kill < 5; kill++) {
+    for (let kill = 0; kill < sample(3, 5); kill++) {
       const run = start(kind, path)
       await run.begun
       const [begins = -1] = run.said.begins

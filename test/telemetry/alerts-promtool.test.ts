@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Alerts from "effect-resilience/telemetry/Alerts"
-import { type Expectation, isInstalled, promtool, testFile, type World } from "./promtool.ts"
+import { type Expectation, isInstalled, oneForAll, promtool, testFile, type World } from "./promtool.ts"
 import { hostile, live, payments } from "./subjects.ts"
 import { type Changes, world } from "./worlds.ts"
 
@@ -14,20 +14,23 @@ describe.skipIf(!isInstalled)("the rules, in promtool", () => {
     assert.match(output, /SUCCESS: 38 rules found/)
   })
 
-  const play = async (
+  const tested = oneForAll()
+
+  /** A test of rules: to be made while tests are collected. */
+  const play = (
     scraped: World,
     expected: ReadonlyArray<Expectation>,
     { entries = [payments], extra = "groups: []" }: { entries?: ReadonlyArray<Alerts.Described>; extra?: string } = {}
   ) => {
-    const { ok, output } = await promtool(["test", "rules", "test.yml"], {
+    const said = tested({
       "rules.yml": Alerts.prometheus(entries),
       "extra.yml": extra,
       "test.yml": testFile(scraped, expected, ["rules.yml", "extra.yml"])
     })
-    assert.isTrue(ok, output)
+    return async () => assert.strictEqual(await said(), "SUCCESS")
   }
   const promises = (title: string, length: number, changes: Changes, expected: ReadonlyArray<Expectation>) =>
-    it(title, () => play(world(length, changes), expected))
+    it(title, play(world(length, changes), expected))
 
   const hour = 3600
   const during = (from: number, to: number) => (second: number) => second >= from && second < to
@@ -48,16 +51,17 @@ describe.skipIf(!isInstalled)("the rules, in promtool", () => {
     rejections: (second) => (down(second) ? 9 : 0)
   }
 
-  it("fire after one minute of an outage in which a probe fails every second, where an alert on open circuits never does", () => {
-    const naive = {
-      groups: [
-        {
-          name: "naive",
-          rules: [{ alert: "Naive", expr: 'sum by (policy) (resilience_circuits{state="open"}) > 0', for: "1m" }]
-        }
-      ]
-    }
-    return play(
+  const naive = {
+    groups: [
+      {
+        name: "naive",
+        rules: [{ alert: "Naive", expr: 'sum by (policy) (resilience_circuits{state="open"}) > 0', for: "1m" }]
+      }
+    ]
+  }
+  it(
+    "fire after one minute of an outage in which a probe fails every second, where an alert on open circuits never does",
+    play(
       world(600, outage),
       [
         { at: 120, firing: [] },
@@ -69,9 +73,10 @@ describe.skipIf(!isInstalled)("the rules, in promtool", () => {
       ],
       { extra: JSON.stringify(naive) }
     )
-  })
+  )
 
-  it("see a circuit that opens and closes again between two scrapes, by its counter", () =>
+  it(
+    "see a circuit that opens and closes again between two scrapes, by its counter",
     // Open for 2 seconds, twice a minute, and closed at each scrape.
     play(
       world(1200, {
@@ -83,7 +88,8 @@ describe.skipIf(!isInstalled)("the rules, in promtool", () => {
         { at: 300, firing: ["ResilienceCircuitFlapping"] },
         { at: 1200, firing: ["ResilienceCircuitFlapping"] }
       ]
-    ))
+    )
+  )
 
   promises(
     "see a large share of time open, though each opening is short and closed at each scrape",
@@ -161,7 +167,8 @@ describe.skipIf(!isInstalled)("the rules, in promtool", () => {
   ])
   promises("are silent at half of the timeout", 1200, { latency: () => 0.45 }, [{ at: 1200, firing: [] }])
 
-  it("fire for a process that has been out of touch with the board for five minutes, and for no shorter time", () =>
+  it(
+    "fire for a process that has been out of touch with the board for five minutes, and for no shorter time",
     play(
       world(1800, { inTouch: (second) => (during(60, 300)(second) || during(600, 1200)(second) ? 0 : 1) }),
       [
@@ -171,7 +178,8 @@ describe.skipIf(!isInstalled)("the rules, in promtool", () => {
         { at: 1215, firing: [] }
       ],
       { entries: [{ ...payments, settings: { ...payments.settings, shared: { budget: true } } }] }
-    ))
+    )
+  )
 
   it("say in their annotations what is set and what is measured", async () => {
     const [rule] = Alerts.rules([payments])[0]?.rules ?? []
@@ -205,8 +213,8 @@ describe.skipIf(!isInstalled)("the rules, in promtool", () => {
     assert.isTrue(ok, output)
   })
 
-  it("watch the policy of their own name only, whatever is in it", async () => {
-    const other = { ...payments, name: "app/Other" }
-    await play(world(600, outage), [{ at: 150, firing: [] }], { entries: [other, hostile] })
-  })
+  it(
+    "watch the policy of their own name only, whatever is in it",
+    play(world(600, outage), [{ at: 150, firing: [] }], { entries: [{ ...payments, name: "app/Other" }, hostile] })
+  )
 })

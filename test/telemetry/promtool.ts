@@ -1,8 +1,8 @@
 /** Runs promtool of Prometheus, where it is installed (Debian's package `prometheus`). */
 import { execFile, execFileSync } from "node:child_process"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 
 const version = (): string | undefined => {
   try {
@@ -24,7 +24,10 @@ export const promtool = (
   input = ""
 ): Promise<{ readonly ok: boolean; readonly output: string }> => {
   const cwd = mkdtempSync(join(tmpdir(), "promtool-"))
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(cwd, name), text)
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(cwd, name)), { recursive: true })
+    writeFileSync(join(cwd, name), text)
+  }
   return new Promise((end) => {
     const child = execFile("promtool", args, { cwd, encoding: "utf8" }, (error, stdout, stderr) => {
       rmSync(cwd, { recursive: true, force: true })
@@ -62,3 +65,23 @@ export const testFile = (world: World, expected: ReadonlyArray<Expectation>, rul
       }
     ]
   })
+
+/**
+ * One promtool for all tests of rules of a file, because it takes longer to start than to test. Each test gives its files by name,
+ * its own as `test.yml`, and gets what promtool says of it.
+ */
+export const oneForAll = () => {
+  const all: Record<string, string> = {}
+  const tests: Array<string> = []
+  let output: Promise<string> | undefined
+  return (files: Readonly<Record<string, string>>): (() => Promise<string>) => {
+    const folder = String(tests.length)
+    for (const [name, text] of Object.entries(files)) all[`${folder}/${name}`] = text
+    tests.push(`${folder}/test.yml`)
+    return async () => {
+      output ??= promtool(["test", "rules", ...tests], all).then((ran) => ran.output)
+      const [, said] = (await output).split(`Unit Testing:  ${folder}/test.yml\n`)
+      return said?.split(/^Unit Testing:/m)[0]?.trim() ?? (await output)
+    }
+  }
+}

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Laws, Model, Models } from "@effect-resilience/testing"
 import * as Effect from "effect/Effect"
 import { Bulkhead, CircuitBreaker, TripPolicy } from "effect-resilience"
+import { inPart, inRest } from "../support/share.ts"
 import { type BreakerBug, breaker, breakerSettings, type LimiterBug, limiter, trips } from "./planted.ts"
 
 /** Runs the code that a message prints after `Replay:`. */
@@ -39,7 +40,7 @@ const modelOfLimiter = (bug?: LimiterBug) =>
 /** Calls of a law have an error type of their own; so that they can be given to a policy that knows none. */
 const asLaw = (make: Effect.Effect<Models.Limiter>) => Effect.map(make, ({ protect }) => protect)
 
-describe("a planted bug is found with the defaults, and its replay shows it again", () => {
+describe.runIf(inPart)("a planted bug is found with the defaults, and its replay shows it again", () => {
   const three = { failures: 3, within: "1 second" } as const
   it.effect("a threshold off by one, in a trip policy", () =>
     caughtByLaws(Laws.trips("mine", trips("off by one"), three), "trips at failure 3 within 1000 ms, and not before")
@@ -99,7 +100,7 @@ describe("no false alarm", () => {
     Laws.check(Laws.trips(policy.name, policy as TripPolicy.TripPolicy<unknown>, options))
   )
 
-  it.effect("for the bulkhead and the breaker of this library", () =>
+  it.effect.runIf(inRest)("for the bulkhead and the breaker of this library", () =>
     Effect.gen(function* () {
       for (const limits of [
         { maxConcurrent: 1 },

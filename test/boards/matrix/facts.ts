@@ -46,6 +46,34 @@ export const noneOpens = async (kids: ReadonlyArray<Kid>, at: number, when: stri
   check(since.flat().length === 0, `circuits opened ${when}: ${JSON.stringify(since)}`)
 }
 
+/** The most requests that ran at once. */
+export const peakOf = (requests: ReadonlyArray<Request>): number => {
+  const steps = requests.flatMap(({ from, to }) => [
+    { at: from, by: 1 },
+    { at: to, by: -1 }
+  ])
+  let running = 0
+  let peak = 0
+  // One that ends at a moment has made room for one that begins then.
+  for (const { by } of steps.toSorted((a, b) => a.at - b.at || a.by - b.by)) {
+    running += by
+    peak = Math.max(peak, running)
+  }
+  return peak
+}
+
+/** Waits until these members together may run as many calls as this; returns how long it took. */
+export const permitsReach = async (kids: ReadonlyArray<Kid>, wanted: number): Promise<number> => {
+  const start = Date.now()
+  let last: ReadonlyArray<number> = []
+  while (Date.now() - start < 60_000) {
+    last = (await Promise.all(kids.map((kid) => kid.ask()))).map(({ permits }) => permits)
+    if (last.reduce((sum, one) => sum + one, 0) >= wanted) return Date.now() - start
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  throw new Error(`members may not run ${wanted} calls together: ${last}`)
+}
+
 /** The fleet opens, while its dependency is down; returns how long that took. */
 export const outage = async (stage: Stage): Promise<number> => {
   stage.down(true)

@@ -18,12 +18,18 @@ interface Runner {
   readonly signal: (signal: "SIGSTOP" | "SIGCONT") => void
 }
 
+/** Processes do not outlive this one. */
+const kills = new Set<() => void>()
+process.once("exit", () => {
+  for (const kill of kills) kill()
+})
+
 const startProcess = (onMessage: (message: Message) => void, onExit: () => void): Runner => {
   const child = fork(file, [], { execArgv: flags, stdio: ["ignore", "ignore", "ignore", "ipc"] })
   const kill = () => void child.kill("SIGKILL")
-  process.once("exit", kill)
+  kills.add(kill)
   child.once("exit", () => {
-    process.removeListener("exit", kill)
+    kills.delete(kill)
     onExit()
   })
   child.on("message", onMessage)

@@ -21,6 +21,8 @@ export interface Fleet {
   readonly quorum?: number | undefined
   /** Retries per second of the whole fleet. */
   readonly floor?: number | undefined
+  /** Calls that may run at once in the whole fleet. */
+  readonly permits?: number | undefined
   /** Milliseconds by which the wall clock of this process is wrong. */
   readonly skew?: number | undefined
 }
@@ -63,6 +65,8 @@ export interface Report {
   readonly hasLease: boolean
   readonly calls: number
   readonly retries: number
+  /** What this process may run now of the permits of the fleet. */
+  readonly permits: number
   readonly requests: ReadonlyArray<Request>
   /** When a circuit opened, and why. */
   readonly openings: ReadonlyArray<{ readonly at: number; readonly cause: string }>
@@ -104,17 +108,28 @@ const boardOf = ({ backend, where }: Fleet): Layer.Layer<Shared.Board, unknown> 
 }
 
 const live = Effect.fnUntraced(function* (fleet: Fleet, onOrder: (handle: (order: Order) => void) => void) {
-  const { floor, name, quorum = 0.5 } = fleet
+  const { floor, name, permits, quorum = 0.5 } = fleet
+  const breaker = { quorum, window: "500 millis", rejoin: "close" } as const
   const policy = yield* Policy.make(name, {
-    // More in a row than a dependency fails of which every second request does.
-    breaker: { trip: TripPolicy.consecutive(6), openFor: { initial: "300 millis", jitter: 0 } },
-    ...(floor === undefined
-      ? { shared: { breaker: { quorum, window: "500 millis", rejoin: "close" } } }
-      : {
-          retry: Retry.backoff({ base: "10 millis", times: 1 }),
-          budget: { ratio: 0.01, minPerSecond: floor, initial: 0 },
-          shared: { breaker: { quorum, window: "500 millis", rejoin: "close" }, budget: true }
-        })
+    breaker: {
+      // More in a row than a dependency fails of which every second request does. Where permits count no circuit opens, although a
+      // process that stands still for a second has calls that time out.
+      trip: TripPolicy.consecutive(permits === undefined ? 6 : 1000),
+      openFor: { initial: "300 millis", jitter: 0 }
+    },
+    ...(permits !== undefined
+      ? {
+          timeout: "1 second",
+          bulkhead: { maxConcurrent: 50 },
+          shared: { breaker, bulkhead: { fleet: permits } }
+        }
+      : floor !== undefined
+        ? {
+            retry: Retry.backoff({ base: "10 millis", times: 1 }),
+            budget: { ratio: 0.01, minPerSecond: floor, initial: 0 },
+            shared: { breaker, budget: true }
+          }
+        : { shared: { breaker } })
   } as const)
   let requests: Array<Request> = []
   let openings: Array<Report["openings"][number]> = []
@@ -166,6 +181,7 @@ const live = Effect.fnUntraced(function* (fleet: Fleet, onOrder: (handle: (order
         hasLease: circuit?.probe === true,
         calls: totals.calls,
         retries: totals.retries,
+        permits: view?.permits.find((one) => one.key === "default")?.here ?? 0,
         requests,
         openings,
         waits

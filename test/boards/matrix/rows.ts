@@ -5,5 +5,6 @@
 import { boardRows } from "./boardRows.ts"
 import type { Row } from "./facts.ts"
 import { memberRows } from "./memberRows.ts"
+import { permitRows } from "./permitRows.ts"
 
-export const rows: ReadonlyArray<Row> = [...memberRows, ...boardRows]
+export const rows: ReadonlyArray<Row> = [...memberRows, ...boardRows, ...permitRows]

@@ -31,7 +31,7 @@ export interface CellTask {
   readonly first: number
 }
 
-const script = new URL(isSource ? "worker.ts" : "worker.js", import.meta.url)
+const own = new URL(isSource ? "worker.ts" : "worker.js", import.meta.url)
 
 export interface Options {
   readonly scenarios: ReadonlyArray<{ readonly input: unknown; readonly scenario: Scenario.Scenario }>
@@ -41,6 +41,8 @@ export interface Options {
   readonly file?: string | undefined
   readonly series?: boolean | undefined
   readonly workers: number
+  /** The module of a thread. Default: the worker beside this module. */
+  readonly script?: URL | undefined
   /** Called with each run as it ends, in any order. */
   readonly progress?: ((task: Task, run: Lab.Run) => void) | undefined
   /** Called with each comparison as soon as it and all previous ones are complete, in order. */
@@ -49,7 +51,7 @@ export interface Options {
 
 /** Every sender through every scenario with every seed, in threads. The figures equal those of {@link Lab.compare}. */
 export const compareAll = async (options: Options): Promise<ReadonlyArray<Lab.Comparison>> => {
-  const { first, scenarios, seeds, senders } = options
+  const { first, scenarios, script = own, seeds, senders } = options
   const tasks = scenarios.flatMap((_, scenario) =>
     senders.flatMap((sender) =>
       Array.from({ length: seeds }, (_, index) => ({ scenario, sender, seed: first + index }))
@@ -97,14 +99,23 @@ export const compareAll = async (options: Options): Promise<ReadonlyArray<Lab.Co
 
 /** The frontier of senders, in threads. The figures equal those of {@link Frontier.of}. */
 export const frontierOf = async (
-  options: Pick<Options, "file" | "first" | "seeds" | "senders" | "workers"> & {
+  options: Pick<Options, "file" | "first" | "script" | "seeds" | "senders" | "workers"> & {
     readonly triggers?: ReadonlyArray<Frontier.Trigger> | undefined
     readonly loads?: ReadonlyArray<number> | undefined
     /** Called with each cell as it ends, in any order. */
     readonly progress?: ((cell: Frontier.Cell, done: number) => void) | undefined
   }
 ): Promise<Frontier.Frontier> => {
-  const { file, first, loads = Frontier.loads, progress, seeds, senders, triggers = Frontier.triggers } = options
+  const {
+    file,
+    first,
+    loads = Frontier.loads,
+    progress,
+    script = own,
+    seeds,
+    senders,
+    triggers = Frontier.triggers
+  } = options
   const tasks = senders.flatMap((sender) =>
     triggers.flatMap(({ name }) => loads.map((load) => ({ sender, trigger: name, load, seeds, first })))
   )

@@ -282,7 +282,7 @@ export class MemoryRows implements Rows {
   }
 }
 
-/** The rows of a board of which there was none before: it has nothing to learn from its members. */
+/** The rows of a board before which there was none: it has nothing to learn from its members, unless one of them knows another board. */
 export const firstRows = (incarnation: string): MemoryRows => {
   const rows = new MemoryRows()
   rows.set("meta", { inc: incarnation, rev: 0, born: longAgo, known: 0 } satisfies MetaRow)
@@ -422,6 +422,8 @@ interface Visit {
 export const sync = (rows: Rows, report: Report, now: number, incarnation: string): News => {
   const stored = read<MetaRow>(rows, "meta")
   const meta = stored === undefined ? { inc: incarnation, rev: 0, born: now, known: 0 } : { ...stored }
+  // There was another one before, of which this member holds something.
+  if (meta.born === longAgo && report.inc !== "" && report.inc !== meta.inc) meta.born = now
   const memberId = `m/${part(report.member)}`
   const known = read<MemberRow>(rows, memberId)
   const stale = known !== undefined && report.seq <= known.seq
