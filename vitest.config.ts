@@ -10,9 +10,9 @@ const conditions = ["@effect-resilience/source", ...defaultServerConditions]
 
 // Each folder of test/ with tests in it, in the one project that runs it. `frames` runs some of them once more.
 const folders = {
-  unit: "breaker budget bulkhead composition config control effect event fallback fuse hedge issues jobs machine observe peers permits policy promise queues rate-limit registry retry retune share state telemetry time types values variants",
+  unit: "breaker budget bulkhead composition config control effect event fallback fuse hedge issues jobs machine observe peers permits policy promise queues rate-limit registry retry retune share state telemetry time values variants",
   kit: "explore laws models soak testing",
-  system: "ai bench boards cli console demo docs examples http lab package rpc sql stack tools"
+  system: "ai bench boards cli console demo docs examples http lab package rpc sql stack tools types"
 }
 
 const filesOf = (names: string) => `test/{${names.replaceAll(" ", ",")}}/**/*.test.ts`
@@ -32,13 +32,13 @@ for (const folder of known) {
 const long = [
   "package/package",
   "types/messages",
-  "lab/cli",
+  "models/models",
+  "permits/sweeps",
   "demo/demo",
-  "boards/processes",
   "examples/examples",
-  "cli/run",
   "cli/state",
-  "console/page"
+  "console/page",
+  "lab/cli"
 ]
 const rankOf = ({ moduleId }: TestSpecification): number => {
   const rank = long.findIndex((name) => moduleId.endsWith(`test/${name}.test.ts`))

@@ -176,7 +176,8 @@ describe("evidence", () => {
         key: "eu-1",
         state: "open",
         retryAfter: Duration.seconds(3),
-        evidence: { trip: "consecutive", figures: { failures: 2, limit: 2 } }
+        evidence: { trip: "consecutive", figures: { failures: 2, limit: 2 } },
+        lastFailure: { tag: "Down", message: "" }
       } as any)
       const state = yield* breaker.state("eu-1")
       assert.deepStrictEqual(state, {

@@ -166,7 +166,7 @@ describe("evidence of combined trip policies", () => {
       assert.isAtMost(message.length, 160)
       assert.include(message, "slowCallRate")
       const long = yield* evidenceOf(TripPolicy.make({ ...failures, name: "x".repeat(200) }), down)
-      assert.strictEqual(long.message, "users: the circuit is open for another 3s")
+      assert.strictEqual(long.message, "users: the circuit is open for another 3s; last failure Down")
     })
   )
 })

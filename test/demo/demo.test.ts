@@ -3,7 +3,7 @@ import { once } from "node:events"
 import { join, resolve } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { bundled } from "../support/bundled.ts"
-import { inPart, inRest, share } from "../support/share.ts"
+import { inPart, inRest } from "../support/share.ts"
 
 // A demo is seven processes, which load a bundle in a third of the time. `npm run demo` starts the sources.
 const sources = ["--conditions=@effect-resilience/source", resolve("packages/demo/src/main.ts")]
@@ -87,20 +87,14 @@ describe("npm run demo", () => {
 })
 
 describe.concurrent("the end of the demo", () => {
-  it.each(share(["a bundle", "the sources"], (program) => program === "a bundle"))(
-    "ends with all its processes on SIGINT, from %s",
-    {
-      timeout: 90_000
-    },
-    async (program) => {
-      const { begun, demo, ended } = program === "a bundle" ? start(...quick) : startFrom(sources, quick)
-      await begun
-      demo.kill("SIGINT")
-      const { code, output } = await ended
-      assert.strictEqual(code, 130, output)
-      assert.isTrue(groupIsEmpty(demo.pid))
-    }
-  )
+  it.runIf(inRest)("ends with all its processes on SIGINT", { timeout: 90_000 }, async () => {
+    const { begun, demo, ended } = startFrom(sources, quick)
+    await begun
+    demo.kill("SIGINT")
+    const { code, output } = await ended
+    assert.strictEqual(code, 130, output)
+    assert.isTrue(groupIsEmpty(demo.pid))
+  })
 
   it.runIf(inRest)("leaves no process behind when it is killed", { timeout: 90_000 }, async () => {
     const { begun, demo, ended } = start(...quick)

@@ -177,6 +177,8 @@ const pages: Readonly<Record<string, () => Defaults>> = {
       ].map((part) => [part, "none"])
     ),
     mode: `\`"${mode}"\``,
+    shared: "nothing",
+    "idempotent of protect": "`hedge.idempotent`",
     ...keys,
     "stats.window": statsWindow
   }),

@@ -2,11 +2,13 @@ import { spawn, spawnSync } from "node:child_process"
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
+import { pathToFileURL } from "node:url"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Draws, Lab, References, Scenario, Sender } from "@effect-resilience/lab"
 import * as Effect from "effect/Effect"
 import { bundle } from "../../packages/lab/page/bundle.ts"
 import { catalogueOf, senderNamed } from "../../packages/lab/src/cli/catalogue.ts"
+import { run as runCommand } from "../../packages/lab/src/cli/command.ts"
 import { estimateOf } from "../../packages/lab/src/cli/estimate.ts"
 import { help, read } from "../../packages/lab/src/cli/options.ts"
 import { bundled } from "../support/bundled.ts"
@@ -16,8 +18,8 @@ const folder = mkdtempSync(join(tmpdir(), "lab-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const sources = ["--conditions=@effect-resilience/source", resolve("packages/lab/src/cli/main.ts")]
-// Each of its processes and threads loads the bundle in a third of the time. What users write imports Effect itself, and needs
-// the sources.
+// The command runs in this process, and as a bundle, which a process or thread loads in a third of the time, where the process is of
+// interest. What users write imports Effect itself, and needs the sources.
 const programs = await bundled("packages/lab/src/cli/lab.ts", "packages/lab/src/cli/worker.ts")
 const flags = [join(programs, "lab.js")]
 writeFileSync(join(programs, "page.json"), JSON.stringify(await bundle()))
@@ -27,8 +29,26 @@ const runOf = (program: ReadonlyArray<string>, args: ReadonlyArray<string>) => {
   return { status, stderr, stdout }
 }
 
-const lab = (...args: ReadonlyArray<string>) => runOf(flags, args)
-const labFromSources = (...args: ReadonlyArray<string>) => runOf(sources, args)
+const script = pathToFileURL(join(programs, "worker.js"))
+
+const labWith = async (script: URL | undefined, args: ReadonlyArray<string>) => {
+  let [stdout, stderr] = ["", ""]
+  const error = (text: string) => {
+    stderr += `${text}\n`
+  }
+  const log = (text: string) => {
+    stdout += `${text}\n`
+  }
+  const write = (text: string) => {
+    stderr += text
+  }
+  const status = await runCommand(args, { console: { error, log }, progress: { write }, script })
+  return { status, stderr, stdout }
+}
+
+const lab = (...args: ReadonlyArray<string>) => labWith(script, args)
+/** With threads that share Effect with what users write. */
+const labFromSources = (...args: ReadonlyArray<string>) => labWith(undefined, args)
 
 const write = (name: string, text: string): string => {
   const file = join(folder, name)
@@ -40,7 +60,7 @@ const tiny = { name: "tiny", rate: 200, clients: 2, warmUp: "1 second", after: "
 const down = [{ kind: "down", lasts: "1 second" }]
 
 describe("npm run lab", () => {
-  it("runs a scenario from JSON, the same twice, and writes every figure", () => {
+  it("runs a scenario from JSON, the same twice, and writes every figure", async () => {
     const file = write("tiny.json", JSON.stringify({ ...tiny, faults: down }))
     const json = join(folder, "out.json")
     const html = join(folder, "out.html")
@@ -48,12 +68,12 @@ describe("npm run lab", () => {
       const senders = ["--sender", "naive", "--sender", "ours"]
       return lab("--file", file, "--seeds", "2", ...senders, "--json", json, "--html", html, "--workers", workers)
     }
-    const first = run("1")
+    const first = await run("1")
     const [figures, report] = [readFileSync(json, "utf8"), readFileSync(html, "utf8")]
     assert.strictEqual(first.status, 0, first.stderr)
     for (const part of ["tiny ", "(2 seeds)", "oracle", "naive", "ours"]) assert.include(first.stdout, part)
     assert.include(first.stderr, "tiny done, 1 of 1 scenarios")
-    const second = run("2")
+    const second = await run("2")
     assert.strictEqual(second.stdout, first.stdout)
     assert.strictEqual(readFileSync(json, "utf8"), figures)
     assert.strictEqual(readFileSync(html, "utf8"), report)
@@ -61,11 +81,11 @@ describe("npm run lab", () => {
     assert.closeTo(JSON.parse(figures)[0].rows[0].runs[0].metrics.amplification, 4, 0.1)
   })
 
-  it("runs a scenario and senders from TypeScript", () => {
+  it("runs a scenario and senders from TypeScript", async () => {
     const sender = `{ name: "mine", title: "", make: () => Effect.succeed((call) => call.limited) }`
     const module = `export const scenario = ${JSON.stringify({ ...tiny, faults: down })}\nexport const senders = [${sender}]`
     const effect = `import * as Effect from ${JSON.stringify(import.meta.resolve("effect/Effect"))}`
-    const { status, stderr, stdout } = labFromSources(
+    const { status, stderr, stdout } = await labFromSources(
       "--file",
       write("mine.ts", `${effect}\n${module}`),
       "--seeds",
@@ -91,26 +111,26 @@ describe("npm run lab", () => {
     })
   )
 
-  it("replays a recording, as it is or as a scenario says", () => {
+  it("replays a recording, as it is or as a scenario says", async () => {
     const calls = readFileSync("test/lab/calls.csv", "utf8")
     const trace = write("calls.csv", calls)
     const senders = ["--sender", "none", "--seeds", "1", "--no-html"]
-    const alone = lab("--trace", trace, ...senders)
+    const alone = await lab("--trace", trace, ...senders)
     assert.strictEqual(alone.status, 0, alone.stderr)
     assert.include(alone.stdout, "calls.csv  522 recorded calls  (1 seed)")
     const named = write("named.json", JSON.stringify({ ...tiny, replay: { calls: "calls.csv" } }))
-    const beside = lab("--file", named, ...senders)
+    const beside = await lab("--file", named, ...senders)
     assert.strictEqual(beside.status, 0, beside.stderr)
-    const both = lab("--trace", trace, "--file", write("own.json", JSON.stringify({ name: "mine" })), ...senders)
+    const both = await lab("--trace", trace, "--file", write("own.json", JSON.stringify({ name: "mine" })), ...senders)
     assert.include(both.stdout, "mine  522 recorded calls  (1 seed)")
   })
 
-  it("says where a recording cannot be read", () => {
+  it("says where a recording cannot be read", async () => {
     const bad = write("broken.csv", "time,latency,status\n1,2,200\nx,3,200\n")
-    const { status, stderr } = lab("--trace", bad)
+    const { status, stderr } = await lab("--trace", bad)
     assert.strictEqual(status, 1)
     assert.include(stderr, "broken.csv, line 3, column time: expected milliseconds since 1970")
-    const gone = lab("--file", write("gone.json", JSON.stringify({ ...tiny, replay: { calls: "gone.csv" } })))
+    const gone = await lab("--file", write("gone.json", JSON.stringify({ ...tiny, replay: { calls: "gone.csv" } })))
     assert.strictEqual(gone.status, 1)
     assert.include(gone.stderr, "gone.csv cannot be read")
   })
@@ -135,18 +155,18 @@ describe("npm run lab", () => {
   it.each([
     ["--json", "nowhere/out.json", "there is no folder nowhere"],
     ["--html", "docs", "it is a folder"]
-  ] as const)("refuses %s %s before anything runs", (option, path, reason) => {
-    const { status, stderr, stdout } = lab("--full", option, path)
+  ] as const)("refuses %s %s before anything runs", async (option, path, reason) => {
+    const { status, stderr, stdout } = await lab("--full", option, path)
     assert.strictEqual(status, 1)
     assert.match(stderr, new RegExp(`^${option} ${path} cannot be written: ${reason}\n`))
     assert.strictEqual(stdout, "")
   })
 
-  it.runIf(sample(false, true))("replays the recording that the page shows", () => {
+  it.runIf(sample(false, true))("replays the recording that the page shows", async () => {
     const page = readFileSync("docs/lab/traces.md", "utf8")
     const [, json = ""] = /^```json\n([\s\S]*?)^```$/m.exec(page) ?? []
     write("calls.csv", readFileSync("test/lab/calls.csv", "utf8"))
-    const { status, stderr, stdout } = lab(
+    const { status, stderr, stdout } = await lab(
       "--file",
       write("page.json", json),
       "--sender",
@@ -159,29 +179,35 @@ describe("npm run lab", () => {
     assert.include(stdout, JSON.parse(json).name)
   })
 
-  it.runIf(sample(false, true))("draws scenarios, and summarizes them as it does those of a file", () => {
+  it.runIf(sample(false, true))("draws scenarios, and summarizes them as it does those of a file", async () => {
     const args = ["--draw", "2", "--seed", "5", "--sender", "none", "--sender", "bulkhead"]
-    const drawn = lab(...args)
+    const drawn = await lab(...args)
     assert.strictEqual(drawn.status, 0, drawn.stderr)
     assert.match(drawn.stdout, /^mean regret in % +scenarios +none +bulkhead\nall +2 /)
     assert.include(drawn.stdout, "worse than none")
     assert.notInclude(drawn.stderr, "report:")
     const file = write("drawn.json", JSON.stringify(Draws.scenarios({ count: 2, seed: 5 })))
-    const again = lab("--file", file, "--seeds", "1", "--no-html", ...args.slice(4))
+    const again = await lab("--file", file, "--seeds", "1", "--no-html", ...args.slice(4))
     assert.strictEqual(again.stdout, drawn.stdout)
   })
 
-  it("says that a sender left its calls, and fails if it ended none", () => {
+  it("says that a sender left its calls, and fails if it ended none", async () => {
     const sender = `{ name: "mine", title: "", make: () => Effect.succeed(() => Effect.promise(() => Promise.resolve())) }`
     const effect = `import * as Effect from ${JSON.stringify(import.meta.resolve("effect/Effect"))}`
     const module = `${effect}\nexport const scenario = ${JSON.stringify(tiny)}\nexport const senders = [${sender}]`
-    const { status, stderr, stdout } = labFromSources("--file", write("real.ts", module), "--seeds", "1", "--no-html")
+    const { status, stderr, stdout } = await labFromSources(
+      "--file",
+      write("real.ts", module),
+      "--seeds",
+      "1",
+      "--no-html"
+    )
     assert.strictEqual(status, 1, stderr)
     assert.match(stdout, /\nmine left (\d+) of \1 calls without an end: /)
   })
 
-  it.runIf(existsSync("/dev/full"))("finds a full disk before anything runs", () => {
-    const { status, stderr, stdout } = lab("--full", "--json", "/dev/full")
+  it.runIf(existsSync("/dev/full"))("finds a full disk before anything runs", async () => {
+    const { status, stderr, stdout } = await lab("--full", "--json", "/dev/full")
     assert.strictEqual(status, 1)
     assert.match(stderr, /^--json \/dev\/full cannot be written: ENOSPC/)
     assert.strictEqual(stdout, "")
@@ -201,15 +227,15 @@ describe("npm run lab", () => {
     assert.match(estimate(2000) ?? "", /^2,000 runs, 2,000,000 calls: about \d+ (seconds|minutes) on 2 threads$/)
   })
 
-  it("says what is wrong with a scenario", () => {
-    const { status, stderr } = lab("--file", write("bad.json", JSON.stringify({ ...tiny, clients: 0 })))
+  it("says what is wrong with a scenario", async () => {
+    const { status, stderr } = await lab("--file", write("bad.json", JSON.stringify({ ...tiny, clients: 0 })))
     assert.strictEqual(status, 1)
     assert.include(stderr, "clients")
     assert.include(stderr, "between 1 and 1000")
   })
 
   it("refuses what it does not know", () => {
-    const { status, stderr, stdout } = labFromSources("--scenario", "S99")
+    const { status, stderr, stdout } = runOf(sources, ["--scenario", "S99"])
     assert.strictEqual(status, 1)
     assert.include(stderr, "no such scenario: S99; there are S0, S0b, S1")
     assert.include(stderr, "npm run lab -- --help")
@@ -264,11 +290,11 @@ describe("npm run lab", () => {
     assert.include(error.message, message)
   })
 
-  it("refuses a file without a scenario, and one that has been made already", () => {
-    const bare = lab("--file", write("bare.ts", `export const senders = [${good}]`))
+  it("refuses a file without a scenario, and one that has been made already", async () => {
+    const bare = await lab("--file", write("bare.ts", `export const senders = [${good}]`))
     assert.match(bare.stderr, /bare\.ts has no scenario: export `scenario`\n/)
     const made = JSON.stringify(Scenario.make({ name: "made", faults: [{ kind: "down", lasts: "1 second" }] }))
-    const { stderr } = lab("--file", write("made.ts", `export const scenario = ${made}`))
+    const { stderr } = await lab("--file", write("made.ts", `export const scenario = ${made}`))
     assert.match(stderr, /made\.ts: export the scenario as it is written, not what Scenario\.make made of it\n/)
   })
 

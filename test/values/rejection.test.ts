@@ -13,6 +13,13 @@ const evidence = { trip: "failureRate", figures: { calls: 40, failures: 25, rate
 const circuitOpen = Rejection.circuitOpen({ ...who, state: "open", retryAfter: Duration.seconds(12), evidence })
 const halfOpen = Rejection.circuitOpen({ ...who, key: "eu-1", state: "half-open", retryAfter: Duration.millis(250) })
 const isolated = Rejection.circuitOpen({ ...who, state: "isolated", retryAfter: Duration.infinity })
+const limited = Rejection.rateLimited({
+  ...who,
+  reason: "deadline",
+  limit: 1,
+  window: Duration.seconds(1),
+  retryAfter: Duration.millis(250)
+})
 const full = Rejection.bulkheadFull({ ...who, reason: "full", running: 20, waiting: 40 })
 const late = Rejection.deadlineExceeded({ ...who, deadline: Duration.seconds(3), started: false })
 const cut = Rejection.deadlineExceeded({ ...who, deadline: Duration.seconds(3), started: true })
@@ -24,8 +31,34 @@ const all: Array<[Rejection.Rejection | Timeout.TimedOut, new (...args: any) => 
     Rejection.CircuitOpen,
     "app/Users: the circuit is open for another 12s (failureRate: calls 40, failures 25, rate 0.63, threshold 0.50)"
   ],
+  [
+    Rejection.circuitOpen({
+      ...who,
+      state: "open",
+      retryAfter: Duration.seconds(2),
+      evidence: { trip: "consecutive", figures: { failures: 5 } },
+      lastFailure: { tag: "SqlError", message: "connection refused" }
+    }),
+    Rejection.CircuitOpen,
+    "app/Users: the circuit is open for another 2s (consecutive: failures 5); last failure SqlError: connection refused"
+  ],
+  [
+    Rejection.circuitOpen({
+      ...who,
+      state: "open",
+      retryAfter: Duration.seconds(2),
+      lastFailure: { tag: "SqlError", message: "x".repeat(120) }
+    }),
+    Rejection.CircuitOpen,
+    "app/Users: the circuit is open for another 2s; last failure SqlError"
+  ],
   [halfOpen, Rejection.CircuitOpen, "app/Users [eu-1]: the circuit is half-open and all its probes are taken"],
   [isolated, Rejection.CircuitOpen, "app/Users: the circuit is isolated by an operator"],
+  [
+    limited,
+    Rejection.RateLimited,
+    "app/Users: the rate limit of 1 call per 1s is reached; the next call can start in 250ms, which is after the deadline"
+  ],
   [full, Rejection.BulkheadFull, "app/Users: the bulkhead is full (20 running, 40 waiting)"],
   [
     Rejection.bulkheadFull({ ...who, reason: "wait", running: 1, waiting: 0 }),

@@ -43,6 +43,27 @@ export const Evidence = Schema.Struct({
  */
 export type Evidence = typeof Evidence.Type
 
+/**
+ * The last failure that counted against the dependency, in words: never the error itself.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const LastFailure = Schema.Struct({
+  /** The `_tag` of the error, or else its `name`, or else its type; as `tag` of `Stats.LastError`. */
+  tag: Schema.String,
+  /** The message of the error, its first 200 characters; empty when it has none. */
+  message: Schema.String
+})
+
+/**
+ * The type of the last failure.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type LastFailure = typeof LastFailure.Type
+
 const origin = { policy: Schema.String, key: Schema.String }
 
 /** The rejections that were decoded: no property of theirs, because a copy of an error is equal to it. */
@@ -86,8 +107,10 @@ export const formatDuration = (duration: Duration.Duration): string =>
  * - half-open: the time until the lease of a probe ends; the probe may end earlier
  * - isolated: infinite
  *
- * `evidence` is why the circuit opened. The message names it in at most 160 characters; with longer figures it names the
- * trip policy only.
+ * `evidence` is why the circuit opened, and `lastFailure` the last failure that counted. The message names both in at most 160
+ * characters; what would make it longer is left out: the message of the failure, the failure, then the figures.
+ *
+ * **Gotchas** Sent to a client by its schema, the rejection carries the text of the last failure too.
  *
  * **Gotchas** A rejection captures no stack: `stack` is `undefined`.
  *
@@ -99,7 +122,8 @@ export class CircuitOpen extends notingDecoded(
     ...origin,
     state: Schema.Literals(["open", "half-open", "isolated"]),
     retryAfter: Schema.Duration,
-    evidence: Schema.optionalKey(Evidence)
+    evidence: Schema.optionalKey(Evidence),
+    lastFailure: Schema.optionalKey(LastFailure)
   })
 ) {
   /** Who decided: this process on its own evidence, the fleet that the policy shares its breaker with, or an operator. */
@@ -115,7 +139,8 @@ export class CircuitOpen extends notingDecoded(
       this.state === "open"
         ? `${label(this)}: the circuit is open for another ${formatDuration(this.retryAfter)}`
         : `${label(this)}: the circuit is half-open and all its probes are taken`,
-      this.evidence
+      this.evidence,
+      this.lastFailure
     )
   }
 }
@@ -123,11 +148,14 @@ export class CircuitOpen extends notingDecoded(
 /** The longest message with evidence, in characters: it must fit on a line of a log. */
 const longestMessage = 160
 
-/** With the evidence; without its figures, or without any, where that would be too long. */
-const withEvidence = (text: string, evidence: Evidence | undefined): string => {
-  if (evidence === undefined) return text
-  const fits = [formatEvidence(evidence), evidence.trip]
-    .map((detail) => `${text} (${detail})`)
+/** With the evidence and the last failure, as much of both as fits. */
+const withEvidence = (text: string, evidence: Evidence | undefined, failure: LastFailure | undefined): string => {
+  const details = evidence === undefined ? [""] : [` (${formatEvidence(evidence)})`, ` (${evidence.trip})`, ""]
+  const last = `; last failure ${failure?.tag}`
+  const endings =
+    failure === undefined ? [""] : failure.message === "" ? [last, ""] : [`${last}: ${failure.message}`, last, ""]
+  const fits = details
+    .flatMap((detail) => endings.map((ending) => `${text}${detail}${ending}`))
     .find((message) => message.length <= longestMessage)
   return fits ?? text
 }
@@ -380,7 +408,11 @@ const noOrigin: Origin = { policy: "", key: defaultKey }
 
 /** @internal */
 export const circuitOpen = stackless<
-  Origin & Pick<CircuitOpen, "state" | "retryAfter"> & { readonly evidence?: Evidence | undefined },
+  Origin &
+    Pick<CircuitOpen, "state" | "retryAfter"> & {
+      readonly evidence?: Evidence | undefined
+      readonly lastFailure?: LastFailure | undefined
+    },
   CircuitOpen
 >(
   CircuitOpen.prototype,
@@ -391,8 +423,15 @@ export const circuitOpen = stackless<
     this.state = fields.state
     this.retryAfter = fields.retryAfter
     if (fields.evidence !== undefined) this.evidence = fields.evidence
+    if (fields.lastFailure !== undefined) this.lastFailure = fields.lastFailure
   },
-  { ...noOrigin, state: "open", retryAfter: Duration.zero, evidence: { trip: "", figures: {} } },
+  {
+    ...noOrigin,
+    state: "open",
+    retryAfter: Duration.zero,
+    evidence: { trip: "", figures: {} },
+    lastFailure: { tag: "", message: "" }
+  },
   { ...noOrigin, state: "isolated", retryAfter: Duration.infinity }
 )
 

@@ -23,15 +23,21 @@ export const memberRows: ReadonlyArray<Row> = [
     play: async (stage) => {
       const opened = await outage(stage)
       const at = Date.now()
-      await sleep(3000)
-      const requests = await requestsSince(stage.kids, at)
-      const probes = requests.filter(({ inTouch }) => inTouch)
-      check(probes.length >= 2, `the fleet did not probe: ${probes.length} probes in 3 s`)
+      const look = async () => {
+        await sleep(3000)
+        const requests = await requestsSince(stage.kids, at)
+        return { requests, probes: requests.filter(({ inTouch }) => inTouch), took: Date.now() - at }
+      }
+      let seen = await look()
+      // A busy machine may keep every member from its turn for seconds.
+      while (seen.probes.length < 2 && seen.took < 30_000) seen = await look()
+      const { probes, requests, took } = seen
+      check(probes.length >= 2, `the fleet did not probe: ${probes.length} probes in ${took} ms`)
       check(!twoAtOnce(requests), `two probes at once: ${JSON.stringify(requests)}`)
       // An opening is 300 ms, so that at most one probe fits into each; alone there would be four times as many.
-      check(probes.length <= 12, `${probes.length} probes in 3 s of openings of 300 ms`)
+      check(probes.length <= took / 250, `${probes.length} probes in ${took} ms of openings of 300 ms`)
       const closed = await recovery(stage)
-      return `open ${seconds(opened)}, ${probes.length} probes in 3 s, closed ${seconds(closed)}`
+      return `open ${seconds(opened)}, ${probes.length} probes in ${seconds(took)}, closed ${seconds(closed)}`
     }
   },
   {
@@ -91,12 +97,16 @@ export const memberRows: ReadonlyArray<Row> = [
       const others = kids.filter((kid) => kid !== first)
       for (const kid of others) kid.world({ isDown: false, takes: 0 })
       const closed = await until(others, "the others closed", isState("closed"))
+      const reports = await Promise.all(others.map((kid) => kid.ask()))
+      // One that was stopped while it wrote to a file has stopped the board, too: it has not heard of the others' results, and takes the
+      // late result for the last one of the opening.
+      const isBoardUp = reports.every(inTouch)
       first.signal("SIGCONT")
       const at = Date.now()
       first.world({ isDown: false, takes: 0 })
       await until(kids, "all closed", isState("closed"))
       await always(others, "closed", isState("closed"), 1000)
-      await noneOpens(others, at, "of other members because of its result")
+      if (isBoardUp) await noneOpens(others, at, "of other members because of its result")
       return `the others closed after ${seconds(closed)} (lease 2 s)`
     }
   },

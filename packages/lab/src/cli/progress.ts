@@ -8,29 +8,39 @@ export interface Progress {
   readonly ready: (comparison: Lab.Comparison) => void
 }
 
-const isTerminal = process.stderr.isTTY === true
+/** Where text is written: a terminal has a width. */
+export interface Stream {
+  readonly write: (text: string) => unknown
+  readonly isTTY?: boolean | undefined
+  readonly columns?: number | undefined
+}
 
-const show = (text: string): void => {
-  if (isTerminal) process.stderr.write(`\r\u001b[K${text.slice(0, (process.stderr.columns ?? 80) - 1)}`)
+const show = (stream: Stream, text: string): void => {
+  if (stream.isTTY === true) stream.write(`\r\u001b[K${text.slice(0, (stream.columns ?? 80) - 1)}`)
 }
 
 /** The progress of the frontier, called with the share that is done, from 0 to 1. */
-export const mapProgress = (name: string, seconds: () => number): ((cell: string, done: number) => void) => {
+export const mapProgress = (
+  name: string,
+  seconds: () => number,
+  stream: Stream
+): ((cell: string, done: number) => void) => {
   const begin = seconds()
   let tenths = 0
   return (cell, done) => {
     const left = `${Math.round(((seconds() - begin) * (1 - done)) / done)} s left`
-    show(done === 1 ? "" : `[${Math.floor(100 * done)} %] ${name}, ${cell}, ${left}`)
-    if (isTerminal || Math.floor(10 * done) === tenths) return
+    show(stream, done === 1 ? "" : `[${Math.floor(100 * done)} %] ${name}, ${cell}, ${left}`)
+    if (stream.isTTY === true || Math.floor(10 * done) === tenths) return
     tenths = Math.floor(10 * done)
-    process.stderr.write(`${name} ${10 * tenths} % done, ${left}\n`)
+    stream.write(`${name} ${10 * tenths} % done, ${left}\n`)
   }
 }
 
 export const progressOf = (
   scenarios: ReadonlyArray<Scenario.Scenario>,
   runsEach: number,
-  seconds: () => number
+  seconds: () => number,
+  stream: Stream = process.stderr
 ): Progress => {
   // A run takes about as long as it has calls.
   const weights = scenarios.map(callsOf)
@@ -44,14 +54,14 @@ export const progressOf = (
       done += weights[scenario] ?? 0
       if (seconds() - shown < 0.1) return
       shown = seconds()
-      show(`[${Math.floor((100 * done) / all)} %] ${scenarios[scenario]?.name}, ${sender}${left()}`)
+      show(stream, `[${Math.floor((100 * done) / all)} %] ${scenarios[scenario]?.name}, ${sender}${left()}`)
     },
     ready: ({ scenario }) => {
       complete += 1
       // Makes room for the table.
-      show("")
-      if (!isTerminal) {
-        process.stderr.write(`${scenario.name} done, ${complete} of ${scenarios.length} scenarios${left()}\n`)
+      show(stream, "")
+      if (stream.isTTY !== true) {
+        stream.write(`${scenario.name} done, ${complete} of ${scenarios.length} scenarios${left()}\n`)
       }
     }
   }

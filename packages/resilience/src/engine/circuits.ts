@@ -821,7 +821,8 @@ export class Circuits {
       key,
       state,
       retryAfter: this.retryAfter(Math.ceil(Circuit.retryAfter(cell, this.settings.probes, now))),
-      evidence: ramp === undefined ? cell.lastEvidence : rampEvidence(ramp)
+      evidence: ramp === undefined ? cell.lastEvidence : rampEvidence(ramp),
+      lastFailure: state === "isolated" ? undefined : cell.past?.lastFailure
     })
     this.reporter.rejected(key, rejection, fiber)
     return Effect.fail(rejection)

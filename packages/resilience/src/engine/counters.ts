@@ -6,7 +6,7 @@ import * as Circuit from "../machine/Circuit.ts"
 import * as Histogram from "../machine/Histogram.ts"
 import * as Window from "../machine/Window.ts"
 import type { Outcome } from "../Outcome.ts"
-import type { Rejection } from "../Rejection.ts"
+import type { LastFailure, Rejection } from "../Rejection.ts"
 import * as Check from "../runtime/options.ts"
 import { read } from "../runtime/read.ts"
 import type * as Stats from "../Stats.ts"
@@ -87,6 +87,12 @@ export class Past extends Circuit.Past {
 
   get gaveUpFor(): Record<GiveUpReason, number> {
     return { attempts: 0, budget: 0, deadline: 0, rejected: 0, retryAfter: 0, ...this.giveUps }
+  }
+
+  /** The last failure for a rejection. */
+  get lastFailure(): LastFailure | undefined {
+    const { lastMessage: message, lastTag: tag } = this
+    return tag === undefined ? undefined : { tag, message }
   }
 
   lastError(now: number): Stats.LastError | undefined {
