@@ -18,7 +18,6 @@ const random = (seed: number) => {
 interface Sent {
   readonly ours: Adaptive.Flight
   readonly theirs: Reference.Flight
-  readonly probe: boolean
   readonly whole: boolean
 }
 
@@ -33,6 +32,7 @@ class Twins {
   private readonly chance: Adaptive.Chance
   private readonly limits: Reference.Limits
   ramped = false
+  strayed = false
 
   constructor(seed: number) {
     this.random = random(seed)
@@ -51,7 +51,6 @@ class Twins {
       Adaptive.look(ours, limits, now, chance)
       Reference.look(theirs, limits, now)
     }
-    const probe = theirs.mode === Reference.Paced
     const free = Adaptive.isFree(ours, now)
     const admitted = Adaptive.admits(ours, now)
     assert.strictEqual(free, admitted)
@@ -67,7 +66,7 @@ class Twins {
     const flight = new Adaptive.Flight()
     const whole = this.random() > 0.1
     Adaptive.sent(ours, flight, now, isFirst, whole, chance)
-    this.sent.push({ ours: flight, theirs: Reference.sent(theirs, limits, now, isFirst), probe, whole })
+    this.sent.push({ ours: flight, theirs: Reference.sent(theirs, limits, now, isFirst), whole })
   }
 
   private end(how: "ok" | "failed" | "timeout"): void {
@@ -75,9 +74,9 @@ class Twins {
     const at = Math.floor(this.sent.length * this.random() ** 3)
     const [sent] = this.sent.splice(at, 1)
     if (sent === undefined) return
-    assert.strictEqual(sent.ours.probe, sent.probe)
+    assert.strictEqual(sent.ours.probe, sent.theirs.probe)
     Adaptive.ended(ours, limits, sent.ours, now, how, chance)
-    Reference.ended(theirs, limits, sent.theirs, now, how, sent.whole, sent.probe)
+    Reference.ended(theirs, limits, sent.theirs, now, how, sent.whole)
     if (how !== "ok") {
       const failed = { at: sent.ours.at, latency: now - sent.ours.at, how }
       assert.strictEqual(RetryCost.pay(ours, limits, failed), Reference.retries(theirs, limits, sent.theirs, now, how))
@@ -107,6 +106,8 @@ class Twins {
     const { control } = ours
     this.modes.add(theirs.mode)
     if (theirs.ramping) this.ramped = true
+    const strays = Reference.strays(theirs)
+    if (strays > 0) this.strayed = true
     const isSame =
       Object.is(ours.mean, theirs.mean) &&
       ours.usualLate === theirs.usual &&
@@ -119,10 +120,12 @@ class Twins {
       ours.lastLate === theirs.lastLate &&
       ours.tokens === theirs.tokens &&
       ours.inFlight === theirs.inflight &&
+      ours.strays === strays &&
       Adaptive.modeOf(ours) === theirs.mode &&
       (control === undefined ||
         (control.limit === theirs.L &&
           control.ramping === theirs.ramping &&
+          control.failing === theirs.steep &&
           control.gap === theirs.gap &&
           control.nextAt === theirs.nextAt &&
           control.probing === theirs.probing &&
@@ -135,14 +138,111 @@ class Twins {
 describe("Adaptive", () => {
   it("decides as the second implementation of its rules, on any sequence of calls and answers", () => {
     const modes = new Set<number>()
-    let ramped = 0
+    let [ramped, strayed] = [0, 0]
     for (let seed = 0; seed < 40; seed++) {
       const twins = new Twins(seed)
       twins.run(4000)
       for (const mode of twins.modes) modes.add(mode)
       if (twins.ramped) ramped += 1
+      if (twins.strayed) strayed += 1
     }
     assert.deepStrictEqual(Array.from(modes).sort(), [Adaptive.Free, Adaptive.Limited, Adaptive.Paced])
     assert.isAbove(ramped, 5)
+    assert.isAbove(strayed, 5)
+  })
+
+  const limits = { timeout: 2000, deadline: 5000 }
+  const chance = { nextDoubleUnsafe: () => 0.5 }
+  const send = (state: Adaptive.State, now: number): Adaptive.Flight => {
+    const flight = new Adaptive.Flight()
+    Adaptive.came(state, limits, now, chance)
+    assert.isTrue(Adaptive.admits(state, now))
+    Adaptive.sent(state, flight, now, true, true, chance)
+    return flight
+  }
+  const end = (state: Adaptive.State, flight: Adaptive.Flight, now: number, how: Adaptive.How) =>
+    Adaptive.ended(state, limits, flight, now, how, chance)
+  /** A key whose calls take 10 ms, of which two are in flight at a time. */
+  const healthy = (): Adaptive.State => {
+    const state = new Adaptive.State()
+    let last = send(state, 0)
+    for (let now = 5; now <= 2000; now += 5) {
+      const flight = send(state, now)
+      end(state, last, now + 5, "ok")
+      last = flight
+    }
+    end(state, last, 2010, "ok")
+    return state
+  }
+  /** Calls fail at once, two at each of these times. */
+  const fail = (state: Adaptive.State, from: number, to: number): void => {
+    for (let now = from; now <= to && Adaptive.admits(state, now); now += 50)
+      end(state, send(state, now), now + 1, "failed")
+  }
+
+  it("calls fail at once: what is usually in flight stays what it was", () => {
+    const state = healthy()
+    const usual = state.usualInFlight
+    fail(state, 3000, 3400)
+    assert.approximately(state.usualInFlight, usual, 0.02)
+  })
+
+  it("an outage is young: it is probed a share of its age later, and an old one after the gap that callers wait for", () => {
+    const state = healthy()
+    fail(state, 3000, 9000)
+    assert.strictEqual(Adaptive.modeOf(state), Adaptive.Paced)
+    assert.isAtMost(state.control?.gap ?? NaN, 150)
+    for (let probes = 0; probes < 30; probes++) {
+      const at = state.control?.nextAt ?? NaN
+      end(state, send(state, at), at + 1, "failed")
+      // One millisecond for the probe.
+      assert.isAtMost(
+        state.control?.gap ?? NaN,
+        Math.max(100, (at + 1 - 3001) / 4, 150 * Math.sqrt((at - 3000) / 1000))
+      )
+    }
+    assert.isAbove(state.control?.gap ?? NaN, 900)
+  })
+
+  it("a probe hangs: another one is sent when it is late, and only one at a time", () => {
+    const state = healthy()
+    fail(state, 3000, 9000)
+    const at = state.control?.nextAt ?? NaN
+    const hangs = send(state, at)
+    assert.isFalse(Adaptive.isFree(state, at + 150))
+    // Late after 20 means: 200 ms.
+    Adaptive.look(state, limits, at + 250, chance)
+    const next = state.control?.nextAt ?? NaN
+    const second = send(state, Math.max(next, at + 250))
+    assert.strictEqual(state.control?.probing, 1)
+    end(state, hangs, at + 2000, "timeout")
+    assert.strictEqual(state.control?.probing, 1)
+    end(state, second, at + 2000, "ok")
+    assert.strictEqual(state.control?.probing, 0)
+  })
+
+  it("calls hang, and the dependency is well again: they take no place of the limit", () => {
+    const state = healthy()
+    const hung: Array<Adaptive.Flight> = []
+    let now = 3000
+    for (; Adaptive.modeOf(state) === Adaptive.Free; Adaptive.look(state, limits, now, chance)) {
+      hung.push(send(state, now))
+      now += 5
+    }
+    assert.isFalse(Adaptive.isFree(state, now))
+    Adaptive.look(state, limits, now + 400, chance)
+    // All are late, so that one is sent to see whether the dependency is well.
+    let at = now + 400
+    for (; Adaptive.modeOf(state) === Adaptive.Paced; at += 10) {
+      at = Math.max(at, state.control?.nextAt ?? NaN)
+      end(state, send(state, at), at + 10, "ok")
+    }
+    assert.strictEqual(Adaptive.modeOf(state), Adaptive.Limited)
+    assert.strictEqual(state.inFlight, hung.length)
+    assert.isAbove(state.inFlight, state.control?.limit ?? NaN)
+    const sent = [send(state, at + 10), send(state, at + 10)]
+    for (const flight of sent) end(state, flight, at + 20, "ok")
+    for (const flight of hung) end(state, flight, flight.at + 2000, "timeout")
+    assert.deepStrictEqual([state.inFlight, state.strays, state.overdue], [0, 0, 0])
   })
 })

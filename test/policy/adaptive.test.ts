@@ -147,7 +147,7 @@ describe("Policy: adaptive", () => {
       const policy = yield* Policy.make("p", options)
       yield* healthy(policy.protect)
       yield* outage(policy.protect)
-      const error = yield* policy.protect(ok).pipe(Deadline.within("100 millis"), Effect.flip)
+      const error = yield* policy.protect(ok).pipe(Deadline.within("50 millis"), Effect.flip)
       assert.instanceOf(error, Rejection.CircuitOpen)
     }).pipe(still)
   )

@@ -8,6 +8,9 @@ export const Paced = 2
 export interface Flight {
   at: number
   counted: boolean
+  /** It was late when one that went off after it was answered well and in time. */
+  stray: boolean
+  probe: boolean
   linked: boolean
   prev: Flight | undefined
   next: Flight | undefined
@@ -44,6 +47,7 @@ export class State {
   inflight = 0
   first: Flight | undefined
   last: Flight | undefined
+  readonly overdue = new Set<Flight>() // late ones in flight
 }
 const P = {
   failures: 10,
@@ -52,12 +56,14 @@ const P = {
   lateMeans: 20,
   latest: 0.7,
   odds: 11,
-  oddsMore: 3,
+  oddsMore: 8,
   beta: 0.8,
   release: 2000,
   rootOf: 150,
   least: 0.01,
-  most: 0.2,
+  most: 0.4,
+  young: 0.25,
+  soonest: 100,
   patient: 0.8,
   patience: 1000,
   steep: 0.05,
@@ -93,7 +99,10 @@ const longest = (s: State, l: Limits, now: number) =>
     s.lastLate ? perCall(s) / P.most : 0,
     Math.min(
       perCall(s) / P.least,
-      Math.max(P.rootOf * Math.sqrt(Math.max(0, now - s.since) / 1000), Math.min(P.patient * l.deadline, P.patience))
+      Math.max(
+        P.rootOf * Math.sqrt(Math.max(0, now - s.since) / 1000),
+        Math.min(P.patient * l.deadline, P.patience, Math.max(P.soonest, P.young * (now - s.since)))
+      )
     )
   )
 const free = (s: State) => {
@@ -115,7 +124,7 @@ const less = (s: State, l: Limits, now: number, latency: number) => {
     s.mode = Window
     s.L = Math.max(1, s.well + 2 * Math.sqrt(s.well))
   } else {
-    s.L = Math.min(s.L, s.inflight + 1) * P.beta
+    s.L = Math.min(s.L, inWay(s) + 1) * P.beta
     if (s.L < 0.9) {
       s.lastLate = true
       pace(s, l, now, Math.max(latency, perCall(s)), now)
@@ -161,6 +170,12 @@ export const look = (s: State, l: Limits, now: number) => {
   for (let f = s.first; f !== undefined && now - f.at > late; f = s.first) {
     unlink(s, f)
     f.counted = true
+    s.overdue.add(f)
+    if (f.probe) {
+      f.probe = false
+      s.probing -= 1
+      if (s.mode === Paced) missed(s, l, f, now, true, false)
+    }
     if (f.at >= s.decAt && f.at > s.goodAt) evidence(s, l, now, now - f.at, true)
   }
   if (s.first === undefined && s.mode === Window && !room(s)) {
@@ -169,7 +184,14 @@ export const look = (s: State, l: Limits, now: number) => {
   }
 }
 const probesMost = (s: State) => Math.max(1, Math.floor(P.probesOf * s.well))
-const room = (s: State) => s.inflight < Math.max(1, Math.floor(s.L))
+/** What is in flight, late, and was overtaken. */
+export const strays = (s: State) => {
+  let some = 0
+  for (const f of s.overdue) if (f.stray) some += 1
+  return some
+}
+const inWay = (s: State) => s.inflight - strays(s)
+const room = (s: State) => inWay(s) < Math.max(1, Math.floor(s.L))
 export const admits = (s: State, now: number): boolean => {
   if (s.mode === Free) return true
   if (s.mode === Paced) return now >= s.nextAt && s.probing < probesMost(s)
@@ -188,36 +210,50 @@ export const isHopeless = (s: State, now: number, due: number) =>
   s.mode === Paced && s.probing === 0 && Math.max(now, s.nextAt) + need(s) > due
 export const sent = (s: State, l: Limits, now: number, first: boolean): Flight => {
   if (first) s.tokens = Math.min(Math.max(P.cap, s.recent), s.tokens + 1)
-  if (s.mode === Paced) {
+  const probe = s.mode === Paced
+  if (probe) {
     s.probing += 1
     s.nextAt = now + s.gap * l.jitter()
   }
-  if (s.mode === Free) s.well += (s.inflight - s.well) / 100
+  if (s.mode === Free && s.run === 0) s.well += (s.inflight - s.well) / 100
   s.inflight += 1
-  const f: Flight = { at: now, counted: false, linked: true, prev: s.last, next: undefined }
+  const f: Flight = { at: now, counted: false, stray: false, probe, linked: true, prev: s.last, next: undefined }
   if (s.last) s.last.next = f
   else s.first = f
   s.last = f
   return f
 }
-/** `whole`: it had half of the timeout at least. `probe`: it was sent while paced. */
+/** A probe failed, or was late. */
+const missed = (s: State, l: Limits, f: Flight, now: number, late: boolean, answered: boolean) => {
+  if (late) s.steep = false
+  if (s.run >= P.failures) {
+    s.gap = longest(s, l, now)
+    s.steep = true
+  } else s.gap = Math.min(s.gap * (answered ? P.slower : P.worse), longest(s, l, now))
+  s.nextAt = f.at + s.gap * l.jitter()
+}
+/** `whole`: it had half of the timeout at least. */
 export const ended = (
   s: State,
   l: Limits,
   f: Flight,
   now: number,
   how: "ok" | "failed" | "timeout",
-  whole: boolean,
-  probe: boolean
+  whole: boolean
 ) => {
   const latency = now - f.at,
     ok = how === "ok"
   s.inflight -= 1
   unlink(s, f)
+  s.overdue.delete(f)
+  const { probe } = f
   if (probe) s.probing -= 1
   const late = latency > lateAfter(s, l)
   if (how === "timeout" && !whole && !late) return
-  if (ok && !late && f.at > s.goodAt) s.goodAt = f.at
+  if (ok && !late && f.at > s.goodAt) {
+    s.goodAt = f.at
+    for (const one of s.overdue) one.stray = true
+  }
   if (ok) {
     s.run = 0
     if (!late || s.mode === Paced || Number.isNaN(s.mean))
@@ -243,14 +279,7 @@ export const ended = (
         s.decAt = f.at
         s.hitAt = now
       }
-    } else if (probe) {
-      if (late) s.steep = false
-      if (s.run >= P.failures) {
-        s.gap = longest(s, l, now)
-        s.steep = true
-      } else s.gap = Math.min(s.gap * (ok ? P.slower : P.worse), longest(s, l, now))
-      s.nextAt = f.at + s.gap * l.jitter()
-    }
+    } else if (probe) missed(s, l, f, now, late, ok)
     return
   }
   if (speaks && !f.counted && f.at >= s.decAt && !(late && f.at <= s.goodAt)) evidence(s, l, now, latency, late)
@@ -277,7 +306,7 @@ export const retries = (s: State, l: Limits, f: Flight, now: number, how: "faile
   const cheap = fast || f.at <= s.goodAt
   if (!cheap && s.timeouts > 0.25) return false
   const cost = cheap ? 1 : how === "timeout" ? Infinity : P.slowCost
-  if (s.tokens < cost || (s.mode === Window && !s.ramping && s.inflight >= P.guard * s.L)) return false
+  if (s.tokens < cost || (s.mode === Window && !s.ramping && inWay(s) >= P.guard * s.L)) return false
   s.tokens -= cost
   return true
 }

@@ -124,7 +124,7 @@ const timeouts = ({ minute: { timeouts } }: Policy): string =>
 
 /** Fields of settings and values that are no durations; all other numbers are milliseconds. */
 const plain =
-  /(?:^|\.)(?:threshold|calls|minimumCalls|failures|permitted|successes|factor|jitter|maxKeys|maxConcurrent|maxQueued|ratio|timeoutCost|capacity|initial|minPerSecond|times|history|permits|percent|limit)$/
+  /(?:^|\.)(?:threshold|calls|minimumCalls|failures|permitted|successes|factor|jitter|maxKeys|maxConcurrent|maxQueued|burst|ratio|timeoutCost|capacity|initial|minPerSecond|times|history|permits|percent|limit)$/
 
 const isDuration = (field: string): boolean => /openFor\.initial$/.test(field) || !plain.test(field)
 

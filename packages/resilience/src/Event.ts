@@ -194,7 +194,7 @@ export interface Changed extends Base<"Changed"> {
 }
 
 /**
- * Emitted when an adaptive policy, or the `limit` of a bulkhead, began to limit its calls, lowered the limit, or lifted it. A limit that grows emits nothing.
+ * Emitted when an adaptive policy, the `limit` of a bulkhead, or the `recovery` of a breaker began to limit its calls, lowered the limit, or lifted it. A limit that grows emits nothing.
  *
  * @category models
  * @since 0.1.0

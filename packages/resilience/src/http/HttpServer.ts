@@ -48,6 +48,7 @@ type Response = HttpServerResponse.HttpServerResponse
  * |---|---|---|
  * | `bulkhead` | a class made by `Bulkhead.Service`, or a bulkhead | none: nothing is shed |
  * | `key` | a function | one key for all requests |
+ * | `tenant` | a function | none: requests wait in the order of their arrival |
  * | `deadline` | a duration above zero | only that of the request |
  * | `status` | 503 or 429 | 503 |
  * | `retryAfter` | a duration of zero or more | 1 second |
@@ -63,6 +64,11 @@ export interface Options<R = never> {
    * one key for all requests.
    */
   readonly key?: ((request: HttpServerRequest.HttpServerRequest, route: Route | undefined) => string) | undefined
+  /**
+   * For whom the request is, such as a customer who has signed in: requests that wait take turns by it, see `tenant` of
+   * `Bulkhead.ProtectOptions`. What the function throws, and `undefined`, mean none. Default: none.
+   */
+  readonly tenant?: ((request: HttpServerRequest.HttpServerRequest) => string | undefined) | undefined
   /**
    * The longest time until the response begins. A request that carries a shorter time has that. A duration above zero. Default:
    * only that of the request.
@@ -225,6 +231,7 @@ for (const { prototype } of [
 interface Settings {
   readonly bulkhead: Bulkhead.Bulkhead<unknown> | undefined
   readonly key: (request: Request, route: Route | undefined) => string
+  readonly tenant: ((request: Request) => string | undefined) | undefined
   /** Milliseconds; `Infinity` without one. */
   readonly deadline: number
   readonly trust: (request: Request) => boolean
@@ -234,7 +241,7 @@ interface Settings {
 }
 
 const where = "effect-resilience/http/HttpServer"
-const names = ["bulkhead", "key", "deadline", "trust", "status", "retryAfter", "exempt"]
+const names = ["bulkhead", "key", "tenant", "deadline", "trust", "status", "retryAfter", "exempt"]
 
 const never = (): boolean => false
 
@@ -248,7 +255,7 @@ const functionOr = <F>(field: string, what: string, value: F | undefined, otherw
 /** The settings; the defaults stand here. */
 const resolve = <R>(options: Options<R>): Settings => {
   Check.noUnknown(where, options, names)
-  const { bulkhead, deadline, trust } = options
+  const { bulkhead, deadline, tenant, trust } = options
   // A class is a function.
   const resize: unknown = Object(bulkhead).resize
   if (bulkhead !== undefined && typeof resize !== "function") {
@@ -257,8 +264,10 @@ const resolve = <R>(options: Options<R>): Settings => {
   const status = Check.orDefault<503 | 429>(options.status, 503)
   if (status !== 503 && status !== 429) Check.invalid(where, "status", "503 or 429", status)
   const retryAfter = Check.millis(where, "retryAfter", Check.orDefault(options.retryAfter, "1 second"), { zero: true })
+  if (tenant !== undefined) Check.callback(where, "tenant", "a function that returns a string or undefined", tenant)
   return {
     bulkhead,
+    tenant,
     key: functionOr("key", "a function that returns a string", options.key, () => defaultKey),
     deadline: deadline === undefined ? Infinity : Check.millis(where, "deadline", deadline),
     trust:
@@ -453,6 +462,14 @@ class Guard {
     )
   }
 
+  /** A tenant that is no string is none. */
+  private callOf(request: Request, key: string): { readonly key: string; readonly tenant?: string } {
+    const { tenant } = this.settings
+    if (tenant === undefined) return { key }
+    const found: unknown = attempt(() => tenant(request), undefined)
+    return typeof found === "string" ? { key, tenant: found } : { key }
+  }
+
   /** Runs with a permit, which the scope of the request holds until the response has been sent. */
   private admitted(app: App, request: Request, bulkhead: Bulkhead.Bulkhead<unknown>): App {
     return Effect.withFiber((fiber) => {
@@ -462,7 +479,7 @@ class Guard {
       )?.route
       const key = this.settings.key(request, route && { method: route.method, path: route.path })
       const criticality = fiber.getRef(Criticality.CurrentCriticality)
-      return Effect.matchEffect(Effect.interruptible(acquire(bulkhead, key, criticality)), {
+      return Effect.matchEffect(Effect.interruptible(acquire(bulkhead, this.callOf(request, key), criticality)), {
         onSuccess: () => app,
         onFailure: (rejection) => Effect.succeed(this.shed(rejection))
       })
@@ -488,10 +505,11 @@ class Guard {
 /** A permit for a request, from the share of its criticality. */
 const acquire = (
   bulkhead: Bulkhead.Bulkhead<unknown>,
-  key: string,
+  call: { readonly key: string; readonly tenant?: string },
   criticality: Propagation.Criticality
 ): Effect.Effect<void, Rejection.BulkheadFull, unknown> => {
-  const permit = bulkhead.acquire({ key })
+  const { key } = call
+  const permit = bulkhead.acquire(call)
   const share = shares[criticality]
   if (share === 1) return permit
   return Effect.flatMap(bulkhead.state(key), ({ maxConcurrent, running, waiting }) =>

@@ -10,6 +10,7 @@ import { parameters as p } from "./adaptive/Parameters.ts"
 import * as RetryCost from "./adaptive/RetryCost.ts"
 import {
   type Chance,
+  type Control,
   count,
   type Flight,
   Free,
@@ -52,9 +53,27 @@ export const look = (self: State, limits: Limits, now: number, chance: Chance): 
   for (let flight = self.first; flight !== undefined && now - flight.at > late; flight = self.first) {
     LinkedList.remove(self, flight)
     flight.counted = true
+    flight.round = self.round
+    self.overdue += 1
+    if (p.lateProbes && flight.probe && self.control !== undefined)
+      probeIsLate(self, self.control, limits, flight, now, chance)
     if (Limit.speaks(self, flight.at, true)) Limit.weigh(self, limits, now, now - flight.at, true, chance)
   }
   if (p.unstick && self.first === undefined) Limit.unstick(self, limits, now, late, chance)
+}
+
+/** It leaves its place to another one: one that hangs would hold it until its timeout. Its answer counts as that of any attempt. */
+const probeIsLate = (
+  self: State,
+  control: Control,
+  limits: Limits,
+  flight: Flight,
+  now: number,
+  chance: Chance
+): void => {
+  flight.probe = false
+  control.probing -= 1
+  if (control.mode === Paced) Pacing.probeFailed(self, control, limits, flight.at, true, false, now, chance)
 }
 
 /** May another attempt be sent? `share` is that of the limit which its class may use: the rest is kept for more important ones. */
@@ -78,7 +97,8 @@ export const sent = (
   const { control } = self
   const mode = control === undefined ? Free : control.mode
   if (isFirst) RetryCost.earn(self)
-  if (mode === Free) self.usualInFlight += (self.inFlight - self.usualInFlight) / 100
+  // Calls that fail at once, with their retries, would make an empty dependency usual within a second of an outage.
+  if (mode === Free && self.failuresInRow === 0) self.usualInFlight += (self.inFlight - self.usualInFlight) / 100
   flight.probe = mode === Paced
   if (control !== undefined && mode === Paced) Pacing.sent(control, now, chance)
   self.inFlight += 1
@@ -93,6 +113,10 @@ export const ended = (self: State, limits: Limits, flight: Flight, now: number, 
   const { at, probe, whole } = flight
   self.inFlight -= 1
   LinkedList.remove(self, flight)
+  if (flight.counted) {
+    if (flight.round === self.round) self.overdue -= 1
+    else self.strays -= 1
+  }
   if (probe && self.control !== undefined) self.control.probing -= 1
   if (how === "unknown") return
   const latency = now - at
@@ -128,9 +152,16 @@ export const ended = (self: State, limits: Limits, flight: Flight, now: number, 
   if (!isOk && how !== "overloaded" && modeOf(self) !== Paced) Pacing.afterFailure(self, limits, now, chance)
 }
 
-/** A good answer. */
+/** A good answer: it overtakes all that are late. */
 const learn = (self: State, at: number, latency: number, isLate: boolean): void => {
-  if (!isLate && at > self.goodAt) self.goodAt = at
+  if (!isLate && at > self.goodAt) {
+    self.goodAt = at
+    if (p.strays && self.overdue > 0) {
+      self.strays += self.overdue
+      self.overdue = 0
+      self.round += 1
+    }
+  }
   self.failuresInRow = 0
   const isFirst = Number.isNaN(self.mean)
   const isPaced = modeOf(self) === Paced

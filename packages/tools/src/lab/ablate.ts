@@ -26,7 +26,10 @@ const without: Readonly<Record<string, Numbers>> = {
   "retries cost nothing": { cheap: 0, expensive: 0, timedOut: 0, asked: 0 },
   "probes every half second": { root: 0, longestPatience: 500 },
   "no patience": { patience: 0 },
-  "no share of probes while late": { mostShare: 1 }
+  "no share of probes while late": { mostShare: 1 },
+  "the first gaps as long as later ones": { young: Number.MAX_VALUE },
+  "a probe keeps its place while it is late": { lateProbes: false },
+  "late attempts that were overtaken take places": { strays: false }
 }
 
 const changed: Readonly<Record<string, Numbers>> = Object.fromEntries(

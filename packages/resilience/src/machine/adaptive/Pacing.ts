@@ -13,21 +13,25 @@ import { type Chance, type Control, controlOf, Limited, type Limits, Paced, perC
 const jitter = (chance: Chance): number => 0.8 + 0.4 * chance.nextDoubleUnsafe()
 
 /**
- * The longest gap after an outage of this age. Of a key that times out, probes are a fifth of the calls at most: whether it hangs or is
- * overloaded cannot be told, and more would keep an overload alive.
+ * The longest gap after an outage of this age. A young outage may be over in a moment, and the callers who wait for the next probe are
+ * then more than the dependency has room for: with gaps of a second from the beginning, outages of 0.8 seconds at 76 % load lose 6 % in
+ * place of nothing. Of a key that times out, probes are two fifths of the calls at most: whether it hangs or is overloaded cannot be told,
+ * and more would keep an overload alive. With a fifth, clients of less than a call a second came back up to seven seconds late.
  */
-const longest = (self: State, control: Control, { deadline }: Limits, now: number): number =>
-  Math.max(
+const longest = (self: State, control: Control, { deadline }: Limits, now: number): number => {
+  const age = Math.max(0, now - control.since)
+  return Math.max(
     10,
     self.lastLate ? perCall(self) / p.mostShare : 0,
     Math.min(
       perCall(self) / p.leastShare,
       Math.max(
-        p.root * Math.sqrt(Math.max(0, now - control.since) / 1000),
-        Math.min(p.patience * deadline, p.longestPatience)
+        p.root * Math.sqrt(age / 1000),
+        Math.min(p.patience * deadline, p.longestPatience, Math.max(p.soonest, p.young * age))
       )
     )
   )
+}
 
 /** Begins to pace, with a gap of at most `gap`; infinite after failures. */
 export const pace = (self: State, limits: Limits, now: number, gap: number, since: number, chance: Chance): void => {

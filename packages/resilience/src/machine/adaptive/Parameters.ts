@@ -1,8 +1,8 @@
 /**
  * The numbers of the adaptive rules, in one place. A user sets none of them: the rules need a timeout, and the deadline if there is one.
  *
- * They were chosen on 48 worlds drawn at random and on the named scenarios, and checked on others. Each changed by half leaves the mean
- * regret within 0.2 points of the best (`npx tool tune --ablate`). The object can be written so that the tool can do that; the library
+ * They were chosen on worlds drawn at random and on the named scenarios, and checked on others (ADR 0017); `npx tool tune --ablate` shows what
+ * each is worth. The object can be written so that the tool can do that; the library
  * never writes it.
  */
 export const parameters = {
@@ -25,8 +25,9 @@ export const parameters = {
   odds: 11,
   /** The least late answers in a row at which a limit begins: two may be one slow moment. */
   leastLates: 3,
-  /** The odds at which a limit is lowered once more: while it is certain that something is wrong, less evidence is needed. */
-  oddsMore: 3,
+  /** The odds at which a limit is lowered once more: while it is certain that something is wrong, less evidence is needed. At 3, two late
+   * answers were enough where a tenth is always late. */
+  oddsMore: 8,
   /** What a limit is multiplied by when it is lowered. */
   lower: 0.8,
   /** A limit that was not reached for this time, in milliseconds, … */
@@ -38,6 +39,8 @@ export const parameters = {
   /** An attempt that another one overtook is evidence against its server and not against the queue. */
   overtaken: true,
 
+  /** Late attempts that were overtaken take no place of a limit. */
+  strays: true,
   /** Calls are paced when a limit is full of attempts that are all late. */
   unstick: true,
 
@@ -51,11 +54,17 @@ export const parameters = {
   /** The least share of the usual calls that are sent as probes, … */
   leastShare: 0.01,
   /** … and the most, while answers are late: more would keep an overload alive. */
-  mostShare: 0.2,
+  mostShare: 0.4,
   /** Probes are this share of the deadline apart at least, so that a caller who waits sees one … */
   patience: 0.8,
   /** … if that is less than this, in milliseconds. */
   longestPatience: 1000,
+  /** Gaps are at most this share of the age of the outage, … */
+  young: 0.25,
+  /** … if that is more than this, in milliseconds. */
+  soonest: 100,
+  /** A probe that is late leaves its place to another one. */
+  lateProbes: true,
   /** The share of the usual calls in flight that may be probes at once. */
   probes: 0.25,
   /** What the gap is multiplied by after a good answer that ended an outage, … */

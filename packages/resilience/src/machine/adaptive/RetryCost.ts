@@ -57,7 +57,7 @@ export const pay = (self: State, limits: Limits, failed: Failed, isUrgent = fals
     mode === Limited &&
     control !== undefined &&
     !control.ramping &&
-    self.inFlight >= p.full * control.limit
+    self.inFlight - self.strays >= p.full * control.limit
   )
     return false
   self.tokens -= cost

@@ -40,6 +40,8 @@ export class Flight implements LinkedList.Node<Flight> {
   declare probe: boolean
   /** It had half of the timeout at least. */
   declare whole: boolean
+  /** In which round it was counted as late. */
+  declare round: number
 
   constructor() {
     this.linked = false
@@ -49,6 +51,7 @@ export class Flight implements LinkedList.Node<Flight> {
     this.counted = false
     this.probe = false
     this.whole = true
+    this.round = 0
   }
 }
 
@@ -104,6 +107,12 @@ export class State implements LinkedList.LinkedList<Flight> {
   /** What retries may cost. */
   declare tokens: number
   declare inFlight: number
+  /** Those of them that are late, and have not been overtaken in this round. */
+  declare overdue: number
+  /** Those of them that are late, and were overtaken. */
+  declare strays: number
+  /** How often late attempts were overtaken. */
+  declare round: number
   /** Attempts without an answer, oldest first, without those that are known to be late. */
   declare first: Flight | undefined
   declare last: Flight | undefined
@@ -124,6 +133,9 @@ export class State implements LinkedList.LinkedList<Flight> {
     this.goodAt = -Infinity
     this.tokens = p.firstTokens
     this.inFlight = 0
+    this.overdue = 0
+    this.strays = 0
+    this.round = 0
     this.first = undefined
     this.last = undefined
     this.control = undefined
