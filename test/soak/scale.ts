@@ -5,6 +5,9 @@ import { Bulkhead, Policies, Policy, Transient, TripPolicy } from "effect-resili
 
 class Down extends Transient.TaggedError<Down>()("Down", {}) {}
 
+/** One for all: a key keeps its last error, and a stack trace outweighs everything else that it keeps. */
+const down = new Down()
+
 const alone = <A, E>(self: Effect.Effect<A, E>): Promise<A> =>
   Effect.runPromise(Effect.provideService(self, Policies.CurrentRegistry, Policies.makeRegistry()))
 
@@ -42,7 +45,7 @@ export const keys = (count: number, collect: () => void): Promise<Keys> =>
       const bytesPerKey: Array<number> = []
       for (let pass = 0; pass < 3; pass++) {
         for (let i = 0; i < count; i++) {
-          yield* Effect.exit(policy.protect({ key: `${pass} ${i}` })(Effect.fail(new Down())))
+          yield* Effect.exit(policy.protect({ key: `${pass} ${i}` })(Effect.fail(down)))
         }
         bytesPerKey.push((held() - before) / count)
       }

@@ -10,7 +10,7 @@ import * as Logs from "effect-resilience/telemetry/Logs"
 import * as Metrics from "effect-resilience/telemetry/Metrics"
 import * as Spans from "effect-resilience/telemetry/Spans"
 import { half } from "./breakers.ts"
-import { type Candidate, inFiber, inRuntime, made } from "./work.ts"
+import { type Candidate, inRuntime, made } from "./work.ts"
 
 export const names = { off: "effect-resilience Policy", on: "effect-resilience Policy, watched and shared" } as const
 
@@ -32,9 +32,13 @@ export const watched = async (): Promise<ReadonlyArray<Candidate>> => {
     Effect.provideService(Scope.Scope, Scope.makeUnsafe())
   )
   const on = await Effect.runPromise(Effect.provideContext(make, context))
+  // Both in this context: services that a fiber has cost every call the same, whether they listen or not.
+  const run = Effect.runPromiseWith(context)
   return [
-    inFiber({ name: names.off, family: "ours", what: "`Policy.make` of retry, breaker and bulkhead" }, (work) =>
-      off.protect(work)
+    inRuntime(
+      { name: names.off, family: "ours", what: "`Policy.make` of retry, breaker and bulkhead" },
+      (work) => off.protect(work),
+      run
     ),
     inRuntime(
       {
@@ -43,7 +47,7 @@ export const watched = async (): Promise<ReadonlyArray<Candidate>> => {
         what: "the same with metrics, logs, spans, a kept record of changes, and a board in memory"
       },
       (work) => on.protect(work),
-      (loop) => Effect.runPromiseWith(context)(loop)
+      run
     )
   ]
 }
