@@ -1,9 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Stream } from "effect"
+import * as Clock from "effect/Clock"
 import * as TestClock from "effect/testing/TestClock"
 import { Bulkhead, CircuitBreaker, Policy, Retry, RetryBudget, StaleFallback, TripPolicy } from "effect-resilience"
 import * as Metrics from "effect-resilience/telemetry/Metrics"
 import type { Summable } from "../../packages/resilience/src/engine/sums.ts"
+import { liveClock } from "../../packages/resilience/src/runtime/clock.ts"
 import { EngineKey } from "../../packages/resilience/src/runtime/frame.ts"
 import { down, isolated, ok, read, readOne } from "./support.ts"
 
@@ -234,6 +236,33 @@ describe("Metrics.layer: reading", () => {
       assert.strictEqual((yield* read)["resilience.calls{policy=counted}"], 2)
       assert.strictEqual(readings, 2)
     }).pipe(Effect.provide(Metrics.layer()), isolated)
+  )
+
+  it.effect(
+    "reads a policy once for an export also when that takes longer than a reading is fresh, as of a million keys",
+    () => {
+      let now = 1000
+      const clock: Clock.Clock = Object.assign(Object.create(liveClock), {
+        monotonicTimeNanosUnsafe: () => BigInt(now * 1_000_000)
+      })
+      return Effect.gen(function* () {
+        const policy = yield* Policy.make("slow", { breaker: {}, bulkhead: { maxConcurrent: 1 } })
+        const engine = (policy as unknown as { readonly [EngineKey]: Summable })[EngineKey]
+        const { sum } = engine
+        let readings = 0
+        Object.assign(engine, {
+          sum: (...args: Parameters<typeof sum>) => {
+            readings += 1
+            now += 200
+            sum.apply(engine, args)
+          }
+        })
+        yield* read
+        assert.strictEqual(readings, 1)
+        yield* read
+        assert.strictEqual(readings, 2)
+      }).pipe(Effect.provide(Metrics.layer()), isolated, Effect.provideService(Clock.Clock, clock))
+    }
   )
 })
 

@@ -890,7 +890,7 @@ interface Registered {
   readonly type: Definition["type"]
 }
 
-/** Milliseconds for which a reading serves several series. */
+/** Milliseconds after its end for which a reading serves several series. */
 const freshFor = 50
 
 /** All policies of one name and kind: their series, and what those of them had counted that are gone. */
@@ -1095,7 +1095,8 @@ class Group {
       fleet: fleetOf(views)
     }
     this.reading = reading
-    this.readAt = now
+    // Its end: summing up a million keys takes longer than a reading is fresh.
+    this.readAt = Time.millisIn(context)
     if (this.labels.size > labels || hasBegunToObserve) this.register()
     return reading
   }
