@@ -46,7 +46,7 @@ describe("a queue of several tenants", () => {
       served(queue).map(([, i]) => i),
       [0, 1, 4, 7, 5, 2, 6, 3]
     )
-    assert.strictEqual(queue.turns?.[Queue.usual], undefined, "nothing of them is left")
+    assert.strictEqual(queue.classes?.turns[Queue.usual], undefined, "nothing of them is left")
   })
 
   it.prop(
@@ -133,7 +133,7 @@ describe("a queue of several tenants", () => {
         const tenant = `t${i % tenants}`
         Queue.enqueue(queue, [tenant, i], 10_000, Queue.usual, tenant)
       }
-      const turns = queue.turns![Queue.usual]!
+      const turns = queue.classes!.turns[Queue.usual]!
       Object.assign(turns, { byTenant: new Proxy(turns.byTenant, counting) })
       for (let i = 0; i < 100; i++) next(queue)
       return reads

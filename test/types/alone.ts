@@ -8,6 +8,7 @@ import {
   type Event,
   Fallback,
   Outcome,
+  RateLimit,
   Rejection,
   Retry,
   RetryBudget,
@@ -57,6 +58,15 @@ const resized = Seats.resize(3)
 exactly<typeof resized, Effect.Effect<Change.Change, never, Seats>>(true)
 exactly<typeof Seats.layer, Layer.Layer<Seats>>(true)
 exactly<ReturnType<typeof Seats.layerConfig>, Layer.Layer<Seats, Settings>>(true)
+
+// A rate limit.
+class Quota extends RateLimit.Service<Quota>()("app/Quota", { limit: 2, window: "1 second" }) {}
+const inQuota = fetchUser(1).pipe(Quota.protect)
+exactly<typeof inQuota, Effect.Effect<User, Own | Rejection.RateLimited, Quota>>(true)
+const taken = Quota.take({ key: "eu" })
+exactly<typeof taken, Effect.Effect<void, Rejection.RateLimited, Quota>>(true)
+// @ts-expect-error A rate limit without a window says nothing.
+RateLimit.make("quota", { limit: 2 })
 
 const anySeats = Bulkhead.make("seats", { maxConcurrent: 2 })
 exactly<typeof anySeats, Effect.Effect<Bulkhead.Bulkhead>>(true)

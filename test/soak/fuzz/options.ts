@@ -11,6 +11,7 @@ import {
   Deadline,
   Fallback,
   Policy,
+  RateLimit,
   Retry,
   RetryBudget,
   StaleFallback,
@@ -100,6 +101,12 @@ const bulkhead: Shape = {
   maxQueued: dependsIf(integer(0, [1, 30]), (value) => value === 0),
   maxWait: duration({ zero: true, infinite: true })
 }
+const rateLimit: Shape = {
+  limit: integer(1, [1, 100], Number.MAX_SAFE_INTEGER),
+  window: duration(),
+  burst: integer(1, [1, 20], Number.MAX_SAFE_INTEGER),
+  maxWait: duration({ zero: true })
+}
 const budget: Shape = {
   ratio: number(0, 1, [0, 0.2, 1]),
   // More than the capacity is refused, except by a budget that is empty anyway.
@@ -162,6 +169,7 @@ const constructors: ReadonlyArray<Constructor> = [
     "maxConcurrent",
     "maxQueued"
   ),
+  constructor("RateLimit", (options) => RateLimit.make("p", options), { ...rateLimit, keys }, "limit", "window"),
   constructor("RetryBudget", (options) => RetryBudget.make("p", options), budget),
   constructor(
     "Policy",
@@ -172,6 +180,7 @@ const constructors: ReadonlyArray<Constructor> = [
       retry: nested(retry, "schedule"),
       budget: nested(budget),
       breaker: nested(circuit),
+      rateLimit: nested(rateLimit, "limit", "window"),
       bulkhead: nested(bulkhead, "maxConcurrent", "maxQueued"),
       keys,
       stats: nested({ window: dependsIf(duration({ valid: ["1 second", "10 minutes"] })) })

@@ -16,10 +16,8 @@ export interface Queue<T> extends LinkedList.LinkedList<Waiter<T>> {
   maxQueued: number
   running: number
   waiting: number
-  /** The callers that wait, of all classes but {@link usual}; nothing until there was one. */
+  /** The callers that wait, of all classes but {@link usual}, and their tenants; nothing until there was one of either. */
   classes: Classes<T> | undefined
-  /** The tenants of a class, by rank; nothing until a caller waits that names one. */
-  turns: Array<Turns.Turns<Waiter<T>> | undefined> | undefined
 }
 
 interface Classes<T> {
@@ -31,6 +29,8 @@ interface Classes<T> {
   passed: number
   /** Callers that have waited so far. */
   order: number
+  /** The tenants of a class, by rank; nothing until a caller waits that names one. */
+  readonly turns: Array<Turns.Turns<Waiter<T>> | undefined>
 }
 
 export interface Waiter<T> extends LinkedList.Node<Waiter<T>> {
@@ -61,7 +61,6 @@ export const make = <T>(limit: number, maxQueued: number): Queue<T> => ({
   running: 0,
   waiting: 0,
   classes: undefined,
-  turns: undefined,
   first: undefined,
   last: undefined
 })
@@ -70,7 +69,7 @@ const listOf = <T>(self: Queue<T>, rank: number): LinkedList.LinkedList<Waiter<T
   rank === usual ? self : self.classes?.lists[rank]
 
 const firstOf = <T>(self: Queue<T>, rank: number): Waiter<T> | undefined => {
-  const turns = self.turns?.[rank]
+  const turns = self.classes?.turns[rank]
   return turns === undefined ? listOf(self, rank)?.first : Turns.first(turns)
 }
 
@@ -92,17 +91,27 @@ export const tryAcquire = <T>(self: Queue<T>, rank = usual): boolean => {
   return true
 }
 
+const classesOf = <T>(self: Queue<T>): Classes<T> => {
+  self.classes ??= {
+    lists: shares.map(() => LinkedList.make()),
+    counts: shares.map(() => 0),
+    passed: 0,
+    order: 0,
+    turns: shares.map(() => undefined)
+  }
+  return self.classes
+}
+
 /** The lane of a caller that comes; `undefined` as long as no caller of its class has named a tenant. */
 const laneOf = <T>(self: Queue<T>, rank: number, tenant: string | undefined): Turns.Lane<Waiter<T>> | undefined => {
-  let turns = self.turns?.[rank]
+  let turns = self.classes?.turns[rank]
   if (turns === undefined) {
     if (tenant === undefined) return undefined
-    self.turns ??= shares.map(() => undefined)
     turns = Turns.make()
     // Callers without a tenant stay where they are.
     const waiting = waitingOf(self, rank)
     if (waiting > 0) Turns.add(turns, undefined, listOf(self, rank)!, waiting)
-    self.turns[rank] = turns
+    classesOf(self).turns[rank] = turns
   }
   const known = turns.byTenant.get(tenant)
   return known ?? Turns.add(turns, tenant, tenant === undefined ? listOf(self, rank)! : LinkedList.make(), 0)
@@ -117,15 +126,14 @@ export const enqueue = <T>(
   tenant?: string
 ): Waiter<T> | undefined => {
   if (self.waiting >= most) return undefined
-  if (rank !== usual)
-    self.classes ??= { lists: shares.map(() => LinkedList.make()), counts: shares.map(() => 0), passed: 0, order: 0 }
+  if (rank !== usual) classesOf(self)
   const { classes } = self
   const order = classes === undefined ? 0 : ++classes.order
   const lane = laneOf(self, rank, tenant)
   const waiter: Waiter<T> = { value, rank, order, lane, linked: false, previous: undefined, next: undefined }
   // Just created: the list of every class but the usual one, and the turns of a lane.
   if (lane === undefined) LinkedList.append(listOf(self, rank)!, waiter)
-  else Turns.append(self.turns![rank]!, lane, waiter)
+  else Turns.append(self.classes!.turns[rank]!, lane, waiter)
   if (classes !== undefined && rank !== usual) classes.counts[rank]! += 1
   self.waiting += 1
   return waiter
@@ -140,7 +148,7 @@ export const displace = <T>(self: Queue<T>, rank: number, tenant?: string): Wait
   displaceLower(self, rank) ?? displaceTenant(self, rank, tenant)
 
 const displaceTenant = <T>(self: Queue<T>, rank: number, tenant: string | undefined): Waiter<T> | undefined => {
-  const turns = self.turns?.[rank]
+  const turns = self.classes?.turns[rank]
   // A class without tenants is one.
   if (turns === undefined && tenant === undefined) return undefined
   const newest =
@@ -153,7 +161,7 @@ const displaceTenant = <T>(self: Queue<T>, rank: number, tenant: string | undefi
 }
 
 const newestOf = <T>(self: Queue<T>, rank: number): Waiter<T> | undefined => {
-  const turns = self.turns?.[rank]
+  const turns = self.classes?.turns[rank]
   return turns === undefined ? listOf(self, rank)?.last : Turns.surplus(turns, 0)
 }
 
@@ -190,13 +198,13 @@ export const leave = <T>(self: Queue<T>, waiter: Waiter<T>): boolean => {
   if (list === undefined || !LinkedList.remove(list, waiter)) return false
   self.waiting -= 1
   if (self.classes !== undefined && rank !== usual) self.classes.counts[rank]! -= 1
-  const turns = self.turns?.[rank]
+  const turns = self.classes?.turns[rank]
   if (turns === undefined) return true
   // One that came before the first tenant has the lane of those without.
   const lane = turns.byTenant.get(waiter.lane?.tenant)
   if (lane !== undefined) Turns.left(turns, lane)
   // Without tenants the class is as it was before.
-  if (turns.lanes.first === undefined && self.turns !== undefined) self.turns[rank] = undefined
+  if (turns.lanes.first === undefined) classesOf(self).turns[rank] = undefined
   return true
 }
 
@@ -225,7 +233,7 @@ export const grantNext = <T>(self: Queue<T>): Waiter<T> | undefined => {
   const waiter = self.classes === undefined ? firstOf(self, usual) : nextOf(self, self.classes)
   if (waiter === undefined) return undefined
   leave(self, waiter)
-  const turns = self.turns?.[waiter.rank]
+  const turns = self.classes?.turns[waiter.rank]
   const lane = turns?.byTenant.get(waiter.lane?.tenant)
   if (turns !== undefined && lane !== undefined) Turns.served(turns, lane)
   self.running += 1

@@ -37,14 +37,14 @@ export type CanProtect<A, E, P extends Policy.Part, Rules, R = never> = unknown 
   : Policy.CanProtect<A, E, P, Rules, R>
 
 /**
- * Takes one element and runs its handler inside the policy, as `queue.take` does, but never fails with `CircuitOpen` or
- * `BulkheadFull`.
+ * Takes one element and runs its handler inside the policy, as `queue.take` does, but never fails with `CircuitOpen`,
+ * `RateLimited` or `BulkheadFull`.
  *
  * **When to use** In the loop of a consumer. A queue counts an attempt when an element is claimed: behind an open circuit a
  * protected handler would use up all attempts in milliseconds, and the element would be lost.
  *
- * **Details** It waits until a call would be admitted before it takes an element. When the circuit opens or the bulkhead is full
- * after that, the handler waits with the element, and its attempt is still the same. An interruption returns the element without
+ * **Details** It waits until a call would be admitted before it takes an element. When the circuit opens, no token is left or
+ * the bulkhead is full after that, the handler waits with the element, and its attempt is still the same. An interruption returns the element without
  * the attempt. Failures of the handler itself are retried by the queue.
  *
  * **Gotchas** Delivery is at least once, so the handler must be idempotent.
@@ -82,14 +82,14 @@ export const take = <A, R, P extends Policy.Part, Rules, Self, XA, XE, XR>(
   options: Policy.KeyOption = {}
 ): Effect.Effect<
   XA,
-  Policy.ErrorOf<XE, Exclude<P, "breaker" | "bulkhead" | "adaptive">> | Queue.PersistedQueueError,
+  Policy.ErrorOf<XE, Exclude<P, "breaker" | "rateLimit" | "bulkhead" | "adaptive">> | Queue.PersistedQueueError,
   R | XR | Self
 > => {
   Check.callback(where, "handler", "a function that returns an Effect", handler)
   // The signature has checked that the policy makes sense for the handler.
   const waiting = Policy.whenAdmitted(policy, options) as (
     self: Types.AnyEffect
-  ) => Effect.Effect<XA, Policy.ErrorOf<XE, Exclude<P, "breaker" | "bulkhead" | "adaptive">>, XR | Self>
+  ) => Effect.Effect<XA, Policy.ErrorOf<XE, Exclude<P, "breaker" | "rateLimit" | "bulkhead" | "adaptive">>, XR | Self>
   return Effect.andThen(
     policy.admitted(options),
     queue.take((value, metadata) => waiting(Effect.suspend(() => handler(value, metadata))))
