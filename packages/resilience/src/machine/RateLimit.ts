@@ -140,7 +140,7 @@ export const tokens = <T>(self: Bucket<T>, now: number): number => {
 }
 
 /** Sets what can be taken, at most what the bucket holds. */
-export const setTokens = <T>(self: Bucket<T>, amount: number, now: number): void => {
+const setTokens = <T>(self: Bucket<T>, amount: number, now: number): void => {
   const { burst, limit, window } = self.limits
   const missing = Math.max(0, burst - amount)
   self.taken = Math.ceil(missing)
