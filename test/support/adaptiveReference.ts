@@ -4,7 +4,7 @@
  */
 const Free = 0
 const Window = 1
-export const Paced = 2
+const Paced = 2
 export interface Flight {
   at: number
   counted: boolean
