@@ -74,11 +74,11 @@ describe("Circuit breaker: recovery ramp", () => {
     })
   )
 
-  it.effect("leaves a circuit closed that an operator has closed, and all calls of `recovery: at once`", () =>
+  it.effect("leaves a circuit closed that an operator has closed, and all calls of `recovery: immediate`", () =>
     Effect.gen(function* () {
       for (const [recovery, act] of [
         ["ramp", "close"],
-        ["at once", "none"]
+        ["immediate", "none"]
       ] as const) {
         const breaker = yield* CircuitBreaker.make("b", { ...options, recovery })
         for (let i = 0; i < 3; i++) yield* Effect.exit(down.pipe(breaker.protect))
@@ -97,7 +97,7 @@ describe("Circuit breaker: recovery ramp", () => {
   it("refuses another recovery", () => {
     // @ts-expect-error: there is no such recovery
     const slow = () => CircuitBreaker.make("b", { recovery: "slow" })
-    assert.throws(slow, 'CircuitBreaker b: recovery must be "at once" or "ramp", got "slow"')
+    assert.throws(slow, 'CircuitBreaker b: recovery must be "immediate" or "ramp", got "slow"')
   })
 })
 

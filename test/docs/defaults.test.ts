@@ -68,7 +68,7 @@ const breaker = (): Defaults => {
     "probes.successes": shown(probes.successes),
     "probes.lease": millis(probes.lease),
     // A setting that `resolve` leaves out.
-    recovery: "at once"
+    recovery: "immediate"
   }
 }
 

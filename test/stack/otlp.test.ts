@@ -29,8 +29,8 @@ describe("a service and a collector of OpenTelemetry", () => {
 
         const named = (name: string) => received.find((metric) => metric.name === name)
         const metrics = Metrics.definitions.filter(({ name }) => named(name) !== undefined)
-        // All but those of hedges, of a stale fallback, of policies that observe, and of fleets.
-        const others = /^resilience\.(hedge|fallbacks|would\.|rollout\.|fleet\.)/
+        // All but those of hedges, of rate limits, of stale fallbacks, of policies that observe, of fleets and of fuses.
+        const others = /^resilience\.(hedge|rate_limit\.|fallbacks|would\.|rollout\.|fleet\.|fuse\.)/
         assert.deepStrictEqual(
           Metrics.definitions.filter(({ name }) => named(name) === undefined),
           Metrics.definitions.filter(({ name }) => others.test(name))

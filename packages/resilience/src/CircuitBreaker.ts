@@ -52,7 +52,7 @@ import { defaultKey } from "./Types.ts"
  * | `openFor` | a duration above zero, {@link OpenFor}, or a `Schedule` | 50 milliseconds growing by 1.1 to 1 second, +-20 % |
  * | `maxRetryAfter` | a duration above zero | 10 minutes |
  * | `probes` | see {@link Probes} | 1 permitted, 1 success, lease of 500 ms |
- * | `recovery` | `"at once"` or `"ramp"` | `"at once"` |
+ * | `recovery` | `"immediate"` or `"ramp"` | `"immediate"` |
  * | `keys` | see `Types.KeyOptions` | 10,000 keys, 1 hour |
  * | `failures`, `ignore`, `others`, `throttled`, `failWhen`, `classify` | see `Outcome.Classification` | transient errors, defects |
  *
@@ -78,9 +78,9 @@ export interface Options extends Outcome.Classification {
    * What a circuit admits after its probes have closed it: every call, or with `"ramp"` up to half as many at once as were usual, at least
    * 2, and one more with each success, until all calls have room. Further calls are rejected with `CircuitOpen`, whose evidence is
    * `recovery.ramp`. One call more is admitted after each `probes.lease` without a success. A command of an operator closes it at once.
-   * It does not change live. Default: `"at once"`.
+   * It does not change live. Default: `"immediate"`.
    */
-  readonly recovery?: "at once" | "ramp" | undefined
+  readonly recovery?: "immediate" | "ramp" | undefined
   /** Limits on the state that is kept per key. */
   readonly keys?: Types.KeyOptions | undefined
 }
@@ -522,8 +522,9 @@ const module = "CircuitBreaker"
  */
 export const resolveCircuit = (where: string, options: Omit<Options, "keys">): CircuitSettings => {
   const { maxRetryAfter, openFor, probes = {}, trip } = options
-  const recovery = Check.orDefault(options.recovery, "at once")
-  if (recovery !== "at once" && recovery !== "ramp") Check.invalid(where, "recovery", '"at once" or "ramp"', recovery)
+  const recovery = Check.orDefault(options.recovery, "immediate")
+  if (recovery !== "immediate" && recovery !== "ramp")
+    Check.invalid(where, "recovery", '"immediate" or "ramp"', recovery)
   const resolvedTrip: TripPolicy.TripPolicy = Check.tripPolicy(
     where,
     "trip",
