@@ -24,16 +24,24 @@ const measure = (...args: ReadonlyArray<string>): Promise<Allocations> =>
     )
   })
 
+/** What V8 inlines differs from process to process, by 15 to 100 bytes a call: the least of some processes has all of it. */
+const overLimits = async (...args: ReadonlyArray<string>) => {
+  const measured: Record<string, number> = { ...(await measure(...args)) }
+  for (let turn = 1; ; turn++) {
+    const over = Object.entries(bytes).filter(([name, limit]) => !(measured[name]! <= limit))
+    if (over.length === 0 || turn === 4) return { measured, over }
+    const again = await measure(...args)
+    for (const [name] of over) measured[name] = Math.min(measured[name]!, again[name as keyof Allocations])
+  }
+}
+
 describe("bytes allocated per call", () => {
   it.runIf(inPart)("stay within their limits", { timeout: 120_000 }, async () => {
-    const measured = await measure()
-    const over = Object.entries(bytes).filter(([name, limit]) => !(measured[name as keyof Allocations] <= limit))
+    const { measured, over } = await overLimits()
     assert.deepStrictEqual(over, [], `measured ${JSON.stringify(measured)}`)
     // A measurement that sees nothing would be within every limit.
-    assert.isAbove(measured.bare, 20)
-    for (const name of Object.keys(bytes)) {
-      assert.isAbove(measured[name as keyof Allocations], measured.bare, name)
-    }
+    assert.isAbove(measured["bare"]!, 20)
+    for (const name of Object.keys(bytes)) assert.isAbove(measured[name]!, measured["bare"]!, name)
   })
 
   it.runIf(inRest)(
@@ -41,7 +49,6 @@ describe("bytes allocated per call", () => {
     { timeout: 240_000 },
     async () => {
       const least = { policy: Number.POSITIVE_INFINITY, policyShared: Number.POSITIVE_INFINITY }
-      // What V8 inlines differs from process to process, by 15 to 100 bytes a call: the least of some processes has all of it.
       for (let turn = 0; turn < 6 && !(least.policyShared - least.policy <= 0); turn++) {
         for (const name of ["policy", "policyShared"] as const) {
           least[name] = Math.min(least[name], (await measure("--only", name))[name])
@@ -53,8 +60,7 @@ describe("bytes allocated per call", () => {
   )
 
   it.runIf(inRest)("stay within the same limits while Logs and Spans listen", { timeout: 120_000 }, async () => {
-    const measured = await measure("--telemetry")
-    const over = Object.entries(bytes).filter(([name, limit]) => !(measured[name as keyof Allocations] <= limit))
+    const { measured, over } = await overLimits("--telemetry")
     assert.deepStrictEqual(over, [], `measured ${JSON.stringify(measured)}`)
   })
 })
