@@ -21,7 +21,7 @@ npm run bench -- [options]
   --quick         fewer and shorter rounds: about a minute in all
   --table <name>  only this table; may be given several times
   --runs <n>      runs of the tables of times that have bars, whose medians and confidence intervals are reported (default: 1); what
-                  has no bar, bytes and heap are measured once. With 5, about 20 minutes
+                  has no bar, bytes and heap are measured once. With 5, about an hour
   --fresh         measures the subjects of each bar in processes of their own too; --no-fresh does not
                   (default: a thorough run does)
   --json <file>   writes every figure of every run as JSON

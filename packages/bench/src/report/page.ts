@@ -105,7 +105,7 @@ policies, and through cockatiel, opossum, p-retry and bottleneck, where they do 
 
 \`\`\`sh
 npm ci
-npm run bench -- --runs 5          # thorough, on a machine that does nothing else: about 20 minutes
+npm run bench -- --runs 5          # thorough, on a machine that does nothing else: about an hour
 npm run bench -- --quick           # about a minute
 npm run bench -- --table breaker-sync
 npm run bench -- --help
