@@ -9,7 +9,7 @@ import type * as Schema from "effect/Schema"
 import * as Change from "../Change.ts"
 import * as Time from "../runtime/clock.ts"
 import * as Check from "../runtime/options.ts"
-import { read as readProperty } from "../runtime/read.ts"
+import { messageOf } from "../runtime/read.ts"
 import type { ConfigSource, WatchOptions } from "../Types.ts"
 import * as FromConfig from "./config.ts"
 import { type Tuned, tunedOf } from "./retune.ts"
@@ -55,10 +55,7 @@ class Watcher<V extends object> {
       (exit) => {
         if (Exit.isSuccess(exit)) return Effect.void
         if (Cause.hasInterrupts(exit.cause)) return Effect.interrupt
-        const error = Cause.squash(exit.cause)
-        // A `ConfigError` is no `Error`.
-        const said = readProperty(error, "message")
-        const message = typeof said === "string" ? said : String(error)
+        const message = messageOf(Cause.squash(exit.cause))
         const sentence =
           message.startsWith(this.id) || message.includes(` ${this.id}:`) ? message : `${this.id}: ${message}`
         return this.warn(`${sentence}; the values before are kept`)

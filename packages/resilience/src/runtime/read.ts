@@ -15,10 +15,6 @@ export const undoing = <A>(f: () => A, undo: () => void): A => {
   throw result.failure
 }
 
-/** What an error says of itself. */
-export const messageOf = (error: unknown): string =>
-  attempt(() => String(error instanceof Error ? error.message : error), "an error that cannot be read")
-
 export const isObject = (value: unknown): value is object => typeof value === "object" && value !== null
 
 /** Is this an object with the property? */
@@ -28,6 +24,12 @@ export const has = (value: unknown, name: PropertyKey): boolean =>
 /** A property of a value of unknown shape; `undefined` without one. */
 export const read = (value: unknown, name: string): unknown =>
   isObject(value) ? attempt(() => (value as Readonly<Record<string, unknown>>)[name], undefined) : undefined
+
+/** The message of an error of any class, and of what is no `Error`, such as a `ConfigError`. */
+export const messageOf = (error: unknown): string => {
+  const message = read(error, "message")
+  return typeof message === "string" ? message : attempt(() => String(error), "an error that cannot be read")
+}
 
 /** Causes inside each other that are looked at: a chain may have no end. */
 const deepest = 10
