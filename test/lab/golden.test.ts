@@ -47,6 +47,8 @@ describe("figures have changed", () => {
       const runs = [{ ...first!, metrics: { ...first!.metrics, [name]: first!.metrics[name] * 1.0001 + 0.0001 } }]
       assert.deepStrictEqual(changedIn(accepted, [{ ...rest, rows: [{ ...row!, runs }] }]), ["small"])
     }
+    const lost = [{ ...row!.runs[0]!, metrics: { ...row!.runs[0]!.metrics, goodput: Number.NaN } }]
+    assert.deepStrictEqual(changedIn(accepted, [{ ...rest, rows: [{ ...row!, runs: lost }] }]), ["small"])
   })
 })
 

@@ -52,8 +52,9 @@ export const changedIn = (golden: Golden, comparisons: ReadonlyArray<Lab.Compari
           Metrics.names.some((name) => {
             const figure = keep(metrics[name])
             const [, low, high] = accepted?.[name] ?? [0, Number.NaN, Number.NaN]
-            // A figure that makes no sense in one run was left out.
-            return accepted === undefined || !(Number.isNaN(figure) || figure === low || figure === high)
+            if (accepted === undefined) return true
+            // A figure that makes no sense in one run was left out: where the bounds differ, both runs had one.
+            return Number.isNaN(figure) ? !Object.is(low, high) : figure !== low && figure !== high
           })
         )
       })
