@@ -1,14 +1,17 @@
 /** What is kept of many keys is read in slices, so that other fibers have their turns. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, Policies, Policy, TripPolicy } from "effect-resilience"
 import * as State from "effect-resilience/state/State"
 import { down, outcome } from "../support/dependency.ts"
 
 const most = 2048
+const fine: Effect.Effect<void, Effect.Error<typeof down>> = Effect.void
 const keys = Array.from({ length: 2 * most + 1 }, (_, i) => `key ${i}`)
 const bound = { maxKeys: 2 * keys.length }
 
@@ -124,5 +127,42 @@ describe("State.layer of many keys", () => {
       }).pipe(Effect.provide(live(store)))
       assert.strictEqual(failures(saved.at(-1))[0], 2)
     })
+  )
+
+  it.effect(
+    "saves of one name what the newest policy left, though both came and went between two slices of another one",
+    () =>
+      Effect.gen(function* () {
+        const saved: Array<string> = []
+        const store: State.Store = {
+          load: Effect.succeed(new Map()),
+          save: (records) => Effect.sync(() => void saved.push(records.get("CircuitBreaker deployed") ?? ""))
+        }
+        const deployed = CircuitBreaker.make("deployed", { trip: TripPolicy.consecutive(1), openFor: "1 hour" })
+        yield* Effect.gen(function* () {
+          yield* Effect.forEach(keys, use, { discard: true })
+          const before = yield* Scope.make()
+          const older = yield* Scope.provide(deployed, before)
+          yield* older.protect(fine)
+          const save = yield* Effect.forkChild(
+            State.State.use(({ save }) => save),
+            { startImmediately: true }
+          )
+          const after = yield* Scope.make()
+          const newer = yield* Scope.provide(deployed, after)
+          yield* Scope.close(before, Exit.void)
+          yield* outcome(down.pipe(newer.protect))
+          yield* Scope.close(after, Exit.void)
+          yield* Fiber.join(save)
+        }).pipe(Effect.provide(live(store)))
+        const states = saved
+          .filter((text) => text !== "")
+          .map((text) => (JSON.parse(text) as CircuitBreaker.Snapshot).circuits[0]?.state)
+        assert.isAbove(states.length, 0)
+        assert.deepStrictEqual(
+          states.filter((state) => state !== "open"),
+          []
+        )
+      })
   )
 })

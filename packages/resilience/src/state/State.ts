@@ -252,15 +252,17 @@ class Keeper {
     return exit !== undefined && Exit.isSuccess(exit) && exit.value.some(({ totals }) => totals.calls > 0)
   }
 
+  /** The newest policy that lives of a name and a kind, apart from one. */
+  private newestOf(id: string, except?: Instances.Instance): Instances.Instance | undefined {
+    return this.instances.all.filter((one) => one !== except && idOf(one) === id).at(-1)
+  }
+
   private join(instance: Instances.Instance): void {
     const entry = this.entryOf(instance)
     if (entry?.restore === undefined) return
     const id = idOf(instance)
     // What lives knows more than what was saved.
-    const [older] = this.instances
-      .named(instance.name)
-      .filter((one) => one !== instance && idOf(one) === id)
-      .slice(-1)
+    const older = this.newestOf(id, instance)
     if (older !== undefined) this.run(this.capture(older))
     this.watch(instance)
     const record = this.records.get(id)
@@ -279,10 +281,7 @@ class Keeper {
   }
 
   private leave(instance: Instances.Instance): void {
-    const newest = this.instances
-      .named(instance.name)
-      .filter((one) => idOf(one) === idOf(instance))
-      .at(-1)
+    const newest = this.newestOf(idOf(instance))
     if (newest === undefined || newest.number < instance.number) this.run(this.capture(instance))
     this.unwatch(instance)
     this.held.delete(instance)
@@ -331,7 +330,12 @@ class Keeper {
   /** Looks at every policy. Of one name the newest counts. */
   readonly look: Effect.Effect<void> = Effect.suspend(() => {
     const newest = new Map(this.instances.all.map((instance) => [idOf(instance), instance]))
-    return Effect.forEach(newest.values(), (instance) => this.capture(instance), { discard: true })
+    return Effect.forEach(
+      newest.entries(),
+      // Between the slices of another policy it may have left, and have been captured then, or a newer one may have come.
+      ([id, instance]) => Effect.suspend(() => (this.newestOf(id) === instance ? this.capture(instance) : Effect.void)),
+      { discard: true }
+    )
   })
 
   /** The records that the store does not have. */
