@@ -180,6 +180,41 @@ describe("RateLimit", () => {
     })
   )
 
+  it.effect("`admitted` resumes with the next token when the calls before it have left the queue", () =>
+    Effect.gen(function* () {
+      const rate = yield* RateLimit.make("geo", { limit: 1, window: "1 second", maxWait: "1 minute" })
+      yield* rate.take()
+      const calls = yield* Effect.forEach([1, 2, 3, 4], () => start(rate.take()))
+      const watcher = yield* start(rate.admitted())
+      yield* TestClock.adjust("100 millis")
+      yield* Fiber.interruptAll(calls)
+      yield* TestClock.adjust("899 millis")
+      assert.isUndefined(watcher.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      assert.isTrue(Exit.isSuccess(ended(watcher)))
+    })
+  )
+
+  it.effect("a restore rejects the waiting calls whose tokens come too late by it, and continues the others", () =>
+    Effect.gen(function* () {
+      const options = { limit: 1, window: "1 second", burst: 3, maxWait: "1500 millis" } as const
+      const empty = yield* RateLimit.make("geo", options)
+      yield* Effect.replicateEffect(empty.take(), 3)
+      const snapshot = yield* empty.snapshot
+      const rate = yield* RateLimit.make("geo2", options)
+      yield* Effect.replicateEffect(rate.take(), 3)
+      yield* TestClock.adjust("900 millis")
+      const calls = yield* Effect.forEach([1, 2], () => start(Effect.exit(rate.take())))
+      yield* rate.restore({ ...snapshot, at: snapshot.at + 900 })
+      yield* Effect.yieldNow
+      const second = ended(calls[1]!)
+      assert.strictEqual(Exit.isSuccess(second) && limited(second.value).reason, "wait")
+      yield* TestClock.adjust("1 second")
+      assert.isTrue(Exit.isSuccess(ended(calls[0]!)))
+      assert.deepInclude(yield* rate.state(), { waiting: 0 })
+    })
+  )
+
   it.effect(
     "`set` keeps the tokens; waiting calls go on by the new limit, and those that it makes too late are rejected",
     () =>

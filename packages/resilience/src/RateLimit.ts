@@ -57,13 +57,13 @@ import { defaultKey } from "./Types.ts"
 export interface Options {
   /** Calls that may start in each `window`, per key. An integer >= 1. */
   readonly limit: number
-  /** The time in which as many tokens come as `limit` says. A finite duration above zero. */
+  /** The time in which `limit` tokens come. A finite duration above zero. */
   readonly window: Duration.Input
   /** Tokens that can be saved up: calls that may start at once after an idle time. An integer >= 1. Default: the limit. */
   readonly burst?: number | undefined
   /**
    * How long a call may wait for its token, in the order of arrival. A call whose token would come later, or after its deadline, is
-   * rejected at once. So up to `limit * maxWait / window` calls wait. A finite duration of zero or more. Default: 0.
+   * rejected at once. So up to `limit * maxWait / window` calls wait, rounded up. A finite duration of zero or more. Default: 0.
    */
   readonly maxWait?: Duration.Input | undefined
   /** Limits on the state that is kept per key. A key with fewer tokens than `burst` is never dropped. */
@@ -311,7 +311,7 @@ const resolve = (name: string, options: Options): RateLimitSettings => {
  * token that was taken for a call that then did not start is returned. Throws a `RangeError` when an option is out of range, before the
  * effect is run. For the options see {@link Options}.
  *
- * **Example** (Two calls in ten milliseconds)
+ * **Example** (Two calls in ten seconds)
  *
  * ```ts
  * import { Effect } from "effect"

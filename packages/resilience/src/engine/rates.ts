@@ -101,7 +101,7 @@ export class Rates {
     const waiter = Machine.join(rate, turn, Math.min(maxWait, left), now)
     if (waiter === undefined) return this.reject(cell, maxWait === 0 ? "limit" : reason, now, fiber)
     holder.turn = waiter
-    if (rate.waiting === 1) this.arm(cell, rate, now, fiber)
+    if (rate.waiting === 1) this.arm(cell, rate, now)
     return wait(turn)
   }
 
@@ -115,17 +115,22 @@ export class Rates {
       holder.hasToken = false
       const now = Time.monotonicMillis(fiber)
       Machine.giveBack(rate, now)
-      this.proceed(cell, rate, now, fiber)
-    } else if (turn !== undefined && Machine.leave(rate, turn) && rate.waiting === 0) this.disarm(cell)
+      this.proceed(cell, rate, now)
+    } else if (turn !== undefined && Machine.leave(rate, turn)) {
+      if (rate.waiting === 0) this.disarm(cell)
+      // The turn of the next call has come nearer.
+      this.onFree?.(cell)
+    }
   }
 
-  private arm(cell: RateCell, rate: Machine.Bucket<Turn>, now: number, fiber: AnyFiber): void {
+  private arm(cell: RateCell, rate: Machine.Bucket<Turn>, now: number): void {
     this.disarm(cell)
-    const delay = Machine.nextIn(rate, now)
-    if (delay === Infinity) return
+    const { first } = rate
+    if (first === undefined) return
+    const { fiber } = first.value
     this.timers.set(
       cell,
-      Timer.start(fiber, delay, () => this.proceed(cell, rate, Time.monotonicMillis(fiber), fiber))
+      Timer.start(fiber, Machine.nextIn(rate, now), () => this.proceed(cell, rate, Time.monotonicMillis(fiber)))
     )
   }
 
@@ -135,14 +140,14 @@ export class Rates {
   }
 
   /** Continues the callers whose tokens are there. */
-  private proceed(cell: RateCell, rate: Machine.Bucket<Turn>, now: number, fiber: AnyFiber): void {
+  private proceed(cell: RateCell, rate: Machine.Bucket<Turn>, now: number): void {
     for (let next = Machine.grantNext(rate, now); next !== undefined; next = Machine.grantNext(rate, now)) {
       const { holder, proceed } = next.value
       holder.turn = undefined
       holder.hasToken = true
       proceed?.(Effect.void)
     }
-    this.arm(cell, rate, now, rate.first?.value.fiber ?? fiber)
+    this.arm(cell, rate, now)
     this.onFree?.(cell)
   }
 
@@ -199,15 +204,18 @@ export class Rates {
     for (const cell of cells.all()) {
       const { rate } = cell
       if (rate === undefined) continue
-      const { first } = rate
       Machine.retune(rate, settings, now)
-      for (const waiter of Machine.leaveHopeless(rate)) {
-        const { fiber, reason } = waiter.value
-        this.refuse(waiter, this.reject(cell, reason, now, fiber))
-      }
-      if (first === undefined) this.onFree?.(cell)
-      else this.proceed(cell, rate, now, first.value.fiber)
+      this.changed(cell, rate, now)
     }
+  }
+
+  /** There are other tokens: rejects the callers whose tokens would come too late, and continues those whose tokens are there. */
+  private changed(cell: RateCell, rate: Machine.Bucket<Turn>, now: number): void {
+    for (const waiter of Machine.leaveHopeless(rate)) {
+      const { fiber, reason } = waiter.value
+      this.refuse(waiter, this.reject(cell, reason, now, fiber))
+    }
+    this.proceed(cell, rate, now)
   }
 
   /** A key that must not be dropped: it would begin anew with all its tokens. */
@@ -238,8 +246,7 @@ export class Rates {
       const cell = cells.getDedicated(key, now)
       if (cell?.rate === undefined) continue
       Machine.restore(cell.rate, tokens, away, now)
-      const { first } = cell.rate
-      if (first !== undefined) this.proceed(cell, cell.rate, now, first.value.fiber)
+      this.changed(cell, cell.rate, now)
     }
   }
 }
