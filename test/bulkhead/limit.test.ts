@@ -6,7 +6,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
-import { Bulkhead, ConcurrencyLimit, Policies, Policy, Rejection, Transient } from "effect-resilience"
+import { Bulkhead, ConcurrencyLimit, Policies, Policy, Propagation, Rejection, Transient } from "effect-resilience"
 import * as Adaptive from "../../packages/resilience/src/machine/Adaptive.ts"
 import { settle, start, takes } from "../policy/support.ts"
 
@@ -86,6 +86,50 @@ describe("Bulkhead: limit", () => {
       )
       assert.deepStrictEqual(yield* bulkhead.state(), { running: 0, waiting: 0, maxConcurrent: 50 })
       assert.strictEqual((yield* bulkhead.stats()).adaptive?.inFlight, 0)
+    })
+  )
+
+  it.effect("is not filled by calls that hang: others are admitted beside them, and it grows again", () =>
+    Effect.gen(function* () {
+      const limit = ConcurrencyLimit.adaptive({ timeout: "400 millis" })
+      const bulkhead = yield* Bulkhead.make("b", { maxConcurrent: 100, limit })
+      const together = (count: number, millis: number) =>
+        Effect.gen(function* () {
+          const work = Effect.result(Effect.sleep(millis).pipe(bulkhead.protect))
+          const fibers = yield* Effect.forEach(Array.from({ length: count }), () => start(work))
+          yield* TestClock.adjust(millis)
+          return (yield* Effect.forEach(fibers, Fiber.join)).filter(Result.isSuccess).length
+        })
+      for (let round = 0; round < 30; round++) yield* together(20, 4)
+      for (let hung = 0; hung < 12; hung++) yield* start(Effect.never.pipe(bulkhead.protect))
+      for (let round = 0; round < 3; round++) yield* together(8, 150)
+      const { adaptive } = yield* bulkhead.stats()
+      assert.strictEqual(adaptive?.state, "limited")
+      assert.isAtMost(adaptive?.limit ?? 100, 12)
+      for (let round = 0; round < 12; round++) {
+        yield* together(8, 4)
+        yield* TestClock.adjust("100 millis")
+      }
+      assert.strictEqual(yield* together(8, 4), 8)
+      assert.strictEqual((yield* bulkhead.stats()).running, 12)
+    })
+  )
+
+  it.effect("is reached also by calls of a class that may use a share of it", () =>
+    Effect.gen(function* () {
+      const bulkhead = yield* Bulkhead.make("b", { maxConcurrent: 100, limit })
+      const sheddable = Propagation.provide({ criticality: "sheddable" })
+      yield* calls(bulkhead, 200, 5, "20 millis")
+      yield* calls(bulkhead, 60, 5, "600 millis")
+      const { adaptive } = yield* bulkhead.stats()
+      assert.strictEqual(adaptive?.state, "limited")
+      for (let i = 0; i < 40; i++) {
+        for (let n = 0; n < 20; n++) yield* start(Effect.exit(takes("10 millis").pipe(bulkhead.protect, sheddable)))
+        yield* TestClock.adjust("100 millis")
+      }
+      const { adaptive: then } = yield* bulkhead.stats()
+      assert.strictEqual(then?.state, "limited")
+      assert.isAbove(then?.limit ?? 0, adaptive?.limit ?? 0)
     })
   )
 

@@ -127,10 +127,15 @@ export class Limiter {
     this.limits = { timeout, deadline: timeout, paces: false }
   }
 
-  /** Calls that may run at once; `Infinity` while there is no limit. */
-  get room(): number {
+  /** Calls that may run at once, without those that take no place of it; `Infinity` while there is no limit. */
+  get limit(): number {
     const { control } = this.state
     return control === undefined || control.mode === Machine.Free ? Number.POSITIVE_INFINITY : Limit.most(control)
+  }
+
+  /** Calls that may run at once, with those that are late and were overtaken. */
+  get room(): number {
+    return this.limit + this.state.strays
   }
 
   /** A call came. */
@@ -139,9 +144,9 @@ export class Limiter {
     Machine.came(this.state, this.limits, now, noChance)
   }
 
-  /** It was not admitted at once. */
-  refused(): void {
-    Machine.admits(this.state, this.now)
+  /** It was not admitted at once, of a class that may use a share of the limit. */
+  refused(share: number | undefined): void {
+    Machine.admits(this.state, this.now, share)
   }
 
   /** A call was admitted, in the step that is under way. */
@@ -177,10 +182,10 @@ export class Limiter {
     Machine.emptied(this.state)
   }
 
-  /** The limit before and after, if one has begun, was lowered or lifted since this was read last. */
+  /** Returns the limit before and after when, since the last read, one has begun, was lowered or was lifted. */
   changes(): { readonly limit: number; readonly before: number } | undefined {
     const { control } = this.state
-    const { reported: before, room: limit } = this
+    const { limit, reported: before } = this
     if (control === undefined || (limit === Number.POSITIVE_INFINITY && before === limit)) return undefined
     const isLimited = before !== Number.POSITIVE_INFINITY && limit !== Number.POSITIVE_INFINITY
     // One that grows is not reported.
@@ -195,7 +200,7 @@ export class Limiter {
   }
 
   view(): Stats.Adaptive {
-    return viewOf(this.state, this.limits, this.now, this.room === Number.POSITIVE_INFINITY ? undefined : this.why)
+    return viewOf(this.state, this.limits, this.now, this.limit === Number.POSITIVE_INFINITY ? undefined : this.why)
   }
 }
 

@@ -171,7 +171,7 @@ export class Permits {
       limiter?.sent(holder)
       return undefined
     }
-    limiter?.refused()
+    limiter?.refused(Queue.shares[rank])
     const left = Deadline.remaining(fiber, deadline)
     const asks = this.asks(cell)
     // Beyond the queue a call waits for one answer of the board.
@@ -396,5 +396,5 @@ const isOfFleet = ({ limiter, queue }: PermitCell): boolean =>
 const evidenceOf = ({ limiter, queue }: PermitCell): { readonly evidence?: Rejection.Evidence } => {
   if (limiter === undefined || queue.room >= queue.limit) return {}
   const { figures, trip } = limiter.why
-  return { evidence: { trip, figures: { ...figures, limit: queue.room } } }
+  return { evidence: { trip, figures: { ...figures, limit: limiter.limit } } }
 }

@@ -47,7 +47,11 @@ export const came = (self: State, limits: Limits, now: number, chance: Chance): 
 
 /** Counts those as late that should have been answered by now. */
 export const look = (self: State, limits: Limits, now: number, chance: Chance): void => {
-  if (self.first === undefined) return
+  if (self.first === undefined) {
+    // No timeout ends the calls of a limit alone, which may have been lowered since they were late.
+    if (limits.paces === false) Limit.unstick(self, limits, now, 0, chance)
+    return
+  }
   const late = lateAfter(self, limits)
   if (now - self.first.at <= late) return
   for (let flight = self.first; flight !== undefined && now - flight.at > late; flight = self.first) {
@@ -156,11 +160,7 @@ export const ended = (self: State, limits: Limits, flight: Flight, now: number, 
 const learn = (self: State, at: number, latency: number, isLate: boolean): void => {
   if (!isLate && at > self.goodAt) {
     self.goodAt = at
-    if (p.strays && self.overdue > 0) {
-      self.strays += self.overdue
-      self.overdue = 0
-      self.round += 1
-    }
+    if (p.strays) Limit.overtake(self)
   }
   self.failuresInRow = 0
   const isFirst = Number.isNaN(self.mean)
