@@ -1,10 +1,11 @@
 /** A circuit that has closed admits more and more calls, in a breaker and in a policy. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
-import { CircuitBreaker, Policy, TripPolicy } from "effect-resilience"
+import { CircuitBreaker, Policy, Rejection, TripPolicy } from "effect-resilience"
 import * as Ramp from "../../packages/resilience/src/machine/adaptive/Ramp.ts"
 import { down, hang, listen, start, takes } from "../policy/support.ts"
 
@@ -94,6 +95,49 @@ describe("Circuit breaker: recovery ramp", () => {
     })
   )
 
+  it.effect("begins at half of what was usual also after many failed probes", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("b", options)
+      const together = (count: number) =>
+        Effect.gen(function* () {
+          const call = Effect.exit(takes("100 millis").pipe(breaker.protect))
+          const fibers = yield* Effect.forEach(Array.from({ length: count }), () => start(call))
+          yield* TestClock.adjust("100 millis")
+          return (yield* Effect.forEach(fibers, Fiber.join)).filter(({ _tag }) => _tag === "Success").length
+        })
+      for (let i = 0; i < 30; i++) yield* together(40)
+      for (let i = 0; i < 3; i++) yield* Effect.exit(down.pipe(breaker.protect))
+      for (let i = 0; i < 300; i++) {
+        yield* TestClock.adjust("2 seconds")
+        yield* Effect.exit(down.pipe(breaker.protect))
+      }
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(yield* together(1), 1)
+      assert.isAtLeast(yield* together(200), 8)
+    })
+  )
+
+  it.effect("says in a rejection that it has closed and when another call has room, and `admitted` resumes then", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("b", { ...options, probes: { lease: "50 millis" } })
+      for (let i = 0; i < 3; i++) yield* Effect.exit(down.pipe(breaker.protect))
+      yield* TestClock.adjust("1 second")
+      yield* start(takes(0).pipe(breaker.protect))
+      yield* TestClock.adjust(0)
+      for (let i = 0; i < 2; i++) yield* start(Effect.exit(hang.pipe(breaker.protect)))
+      const error = yield* Effect.flip(hang.pipe(breaker.protect))
+      assert.instanceOf(error, Rejection.CircuitOpen)
+      const said = "b: the circuit has just closed and admits a limited number of calls (recovery.ramp: "
+      assert.strictEqual(error.message.slice(0, said.length), said)
+      assert.strictEqual(Duration.toMillis(error.retryAfter), 50)
+      const watcher = yield* start(breaker.admitted())
+      yield* TestClock.adjust("49 millis")
+      assert.isUndefined(watcher.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      assert.isDefined(watcher.pollUnsafe())
+    })
+  )
+
   it("refuses another recovery", () => {
     // @ts-expect-error: there is no such recovery
     const slow = () => CircuitBreaker.make("b", { recovery: "slow" })
@@ -112,8 +156,8 @@ describe("Ramp", () => {
       if (step === "open") Ramp.begin(ramp, now)
       else if (step === "wait") now += 400
       else if (step === "come") {
-        if (Ramp.hasRoom(ramp, 500, now)) {
-          Ramp.admitted(ramp, now)
+        if (Ramp.untilRoom(ramp, 500, now) === 0) {
+          Ramp.admitted(ramp, false, now)
           inFlight += 1
         } else Ramp.rejected(ramp, now)
       } else if (inFlight > 0) {
@@ -121,12 +165,13 @@ describe("Ramp", () => {
         inFlight -= 1
       }
       assert.strictEqual(ramp.inFlight, inFlight)
-      assert.isTrue(Ramp.hasRoom(ramp, 500, now + 500))
+      assert.strictEqual(Ramp.untilRoom(ramp, 500, now + Ramp.untilRoom(ramp, 500, now)), 0)
+      assert.isAtMost(Ramp.untilRoom(ramp, 500, now), 500)
       assert.isTrue(ramp.limit >= 2)
     }
     for (; inFlight > 0; inFlight--) Ramp.ended(ramp, true, now)
     Ramp.ended({ ...ramp, inFlight: 1 }, true, now + 3000)
-    assert.isTrue(Ramp.hasRoom(ramp, Infinity, now))
+    assert.strictEqual(Ramp.untilRoom(ramp, Infinity, now), 0)
   })
 
   it("ends when its limit is outgrown, or was not reached for two seconds", () => {
@@ -134,20 +179,20 @@ describe("Ramp", () => {
     Ramp.begin(ramp, 0)
     assert.strictEqual(ramp.limit, 2)
     for (let i = 0; i < 18; i++) {
-      Ramp.admitted(ramp, 0)
+      Ramp.admitted(ramp, false, 0)
       assert.isFalse(Ramp.ended(ramp, true, 0))
     }
     assert.strictEqual(ramp.limit, 20)
-    Ramp.admitted(ramp, 0)
+    Ramp.admitted(ramp, false, 0)
     assert.isTrue(Ramp.ended(ramp, true, 0))
     assert.strictEqual(ramp.limit, Infinity)
     Ramp.begin(ramp, 0)
-    Ramp.admitted(ramp, 0)
+    Ramp.admitted(ramp, false, 0)
     assert.isFalse(Ramp.ended(ramp, false, 2000))
     Ramp.rejected(ramp, 100)
-    Ramp.admitted(ramp, 2100)
+    Ramp.admitted(ramp, false, 2100)
     assert.isFalse(Ramp.ended(ramp, false, 2100))
-    Ramp.admitted(ramp, 2101)
+    Ramp.admitted(ramp, false, 2101)
     assert.isTrue(Ramp.ended(ramp, false, 2101))
   })
 })

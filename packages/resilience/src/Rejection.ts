@@ -135,10 +135,13 @@ export class CircuitOpen extends notingDecoded(
 
   override get message(): string {
     if (this.state === "isolated") return `${label(this)}: the circuit is isolated by an operator`
+    const isRamp = this.evidence?.trip === "recovery.ramp"
     return withEvidence(
       this.state === "open"
         ? `${label(this)}: the circuit is open for another ${formatDuration(this.retryAfter)}`
-        : `${label(this)}: the circuit is half-open and all its probes are taken`,
+        : isRamp
+          ? `${label(this)}: the circuit has just closed and admits a limited number of calls`
+          : `${label(this)}: the circuit is half-open and all its probes are taken`,
       this.evidence,
       this.lastFailure
     )

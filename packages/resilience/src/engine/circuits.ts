@@ -348,7 +348,7 @@ export class Circuits {
   /** The rejection of a call that would not be admitted now. Reserves nothing. */
   check(cell: CircuitCell, now: number, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> | undefined {
     if (cell.phase === Circuit.Open && cell.link !== undefined) this.member?.beforeProbe(cell.link, now)
-    if (Circuit.admits(cell, this.settings.probes, now) && this.hasRoom(cell, now)) return undefined
+    if (Circuit.admits(cell, this.settings.probes, now) && this.untilRoom(cell, now) === 0) return undefined
     return this.reject(cell, now, fiber)
   }
 
@@ -396,12 +396,12 @@ export class Circuits {
       return undefined
     }
     if (from === Circuit.Open && cell.link !== undefined) this.member?.beforeProbe(cell.link, now)
-    if (!this.hasRoom(cell, now)) return this.reject(cell, now, fiber)
+    if (this.untilRoom(cell, now) > 0) return this.reject(cell, now, fiber)
     const probe = Circuit.admit(cell, this.settings.probes, now)
     if (cell.phase !== from) this.transition(cell, from, "time", now, fiber)
     if (probe === Circuit.Rejected) return this.reject(cell, now, fiber)
     if (probe !== Circuit.Admitted && cell.link !== undefined) this.member?.probing(cell.link)
-    if (this.ramps !== undefined) Ramp.admitted(this.rampOf(cell, this.ramps), now)
+    if (this.ramps !== undefined) Ramp.admitted(this.rampOf(cell, this.ramps), probe !== Circuit.Admitted, now)
     admission.probe = probe
     admission.generation = cell.generation
     return undefined
@@ -439,10 +439,15 @@ export class Circuits {
     return ramp
   }
 
-  /** Does the ramp of a closed circuit leave room for another call? */
-  private hasRoom(cell: CircuitCell, now: number): boolean {
-    const ramp = cell.phase === Circuit.Closed ? this.ramps?.get(cell) : undefined
-    return ramp === undefined || Ramp.hasRoom(ramp, this.settings.probes.lease, now)
+  /** The ramp of a closed circuit. */
+  private rampIn(cell: CircuitCell): Ramp.Ramp | undefined {
+    return cell.phase === Circuit.Closed ? this.ramps?.get(cell) : undefined
+  }
+
+  /** Milliseconds until the ramp of a closed circuit leaves room for another call; 0 when it does. */
+  private untilRoom(cell: CircuitCell, now: number): number {
+    const ramp = this.rampIn(cell)
+    return ramp === undefined ? 0 : Ramp.untilRoom(ramp, this.settings.probes.lease, now)
   }
 
   /** A call that was admitted has ended. */
@@ -538,7 +543,7 @@ export class Circuits {
   admitsIn(cell: CircuitCell, now: number): number {
     const { probes } = this.settings
     if (!Circuit.admits(cell, probes, now)) return Circuit.retryAfter(cell, probes, now)
-    return this.hasRoom(cell, now) ? 0 : Infinity
+    return this.untilRoom(cell, now)
   }
 
   private recover(cell: CircuitCell, now: number, fiber: AnyFiber): void {
@@ -813,14 +818,15 @@ export class Circuits {
   private reject(cell: CircuitCell, now: number, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> {
     const { key, link } = cell
     if (link !== undefined) this.member?.rejected(link, now)
-    const ramp = cell.phase === Circuit.Closed ? this.ramps?.get(cell) : undefined
+    const ramp = this.rampIn(cell)
     if (ramp !== undefined) Ramp.rejected(ramp, now)
+    const wait = ramp === undefined ? Circuit.retryAfter(cell, this.settings.probes, now) : this.untilRoom(cell, now)
     const state = cell.phase === Circuit.Open ? "open" : cell.phase === Circuit.Isolated ? "isolated" : "half-open"
     const rejection = Rejection.circuitOpen({
       policy: this.reporter.policy,
       key,
       state,
-      retryAfter: this.retryAfter(Math.ceil(Circuit.retryAfter(cell, this.settings.probes, now))),
+      retryAfter: this.retryAfter(Math.ceil(wait)),
       evidence: ramp === undefined ? cell.lastEvidence : rampEvidence(ramp),
       lastFailure: state === "isolated" ? undefined : cell.past?.lastFailure
     })

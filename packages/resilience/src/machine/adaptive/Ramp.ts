@@ -40,17 +40,21 @@ export const lift = (self: Ramp): void => {
   self.limit = Infinity
 }
 
-/** Is there room for another call? One more has room after each `lease` milliseconds without an answer: calls may last for hours. */
-export const hasRoom = (self: Ramp, lease: number, now: number): boolean =>
-  self.inFlight < Math.floor(self.limit) || now - self.grownAt >= lease
+/**
+ * Milliseconds until there is room for another call, if none ends; 0 when there is. One more has room after each `lease` milliseconds without
+ * an answer: calls may last for hours.
+ */
+export const untilRoom = (self: Ramp, lease: number, now: number): number =>
+  self.inFlight < Math.floor(self.limit) ? 0 : Math.max(0, self.grownAt + lease - now)
 
 /** A call was rejected. */
 export const rejected = (self: Ramp, now: number): void => {
   self.hitAt = now
 }
 
-export const admitted = (self: Ramp, now: number): void => {
-  if (self.limit === Infinity) self.usual += (self.inFlight - self.usual) / 100
+/** A call was admitted. Probes are no usual calls. */
+export const admitted = (self: Ramp, isProbe: boolean, now: number): void => {
+  if (!isProbe && self.limit === Infinity) self.usual += (self.inFlight - self.usual) / 100
   self.inFlight += 1
   if (self.inFlight > self.limit) grow(self, self.inFlight, now)
 }
