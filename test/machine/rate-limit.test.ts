@@ -12,7 +12,7 @@ const Limits = Schema.Struct({ limit: between(1, 7), window: between(1, 50), bur
 const Steps = Schema.Array(
   Schema.Struct({
     pause: between(0, 20),
-    what: Schema.Literals(["take", "join", "leave", "return"]),
+    what: Schema.Literals(["take", "join", "leave", "return", "use"]),
     who: between(0, 9)
   })
 ).check(Schema.isMinLength(1), Schema.isMaxLength(150))
@@ -25,27 +25,37 @@ describe("the tokens of a rate limit", () => {
     { limits: Limits, steps: Steps },
     ({ limits, steps }) => {
       const self = RateLimit.make<number>(limits, 0)
-      const uses: Array<number> = []
+      /** When each was taken, and what returning it asks for while it is held. */
+      const taken: Array<{ readonly at: number; fullBy: number | undefined }> = []
       const waiters: Array<RateLimit.Waiter<number>> = []
       let now = 0
+      const take = (): void => void taken.push({ at: now, fullBy: RateLimit.hold(self, now) })
       const grant = (): void => {
-        while (RateLimit.grantNext(self, now) !== undefined) uses.push(now)
+        while (RateLimit.grantNext(self, now) !== undefined) take()
       }
       for (const { pause, what, who } of steps) {
         now += pause
         grant()
-        if (what === "take" && RateLimit.tryTake(self, now)) uses.push(now)
+        if (what === "take" && RateLimit.tryTake(self, now)) take()
         if (what === "join") {
           const waiter = RateLimit.join(self, who, 40, now)
           if (waiter !== undefined) waiters.push(waiter)
         }
         if (what === "leave") RateLimit.leave(self, waiters[who % Math.max(1, waiters.length)] ?? noWaiter)
-        if (what === "return" && uses.at(-1) === now) {
-          uses.pop()
-          RateLimit.giveBack(self, now)
+        // Some are returned, some much later than they were taken, and the others are used.
+        const held = taken.filter(({ fullBy }) => fullBy !== undefined)
+        const one = held[(who * 7) % Math.max(1, held.length)]
+        if (what === "return" && one?.fullBy !== undefined) {
+          taken.splice(taken.indexOf(one), 1)
+          RateLimit.giveBack(self, one.fullBy, now)
+        }
+        if (what === "use" && one !== undefined) {
+          one.fullBy = undefined
+          RateLimit.use(self)
         }
         grant()
       }
+      const uses = taken.map(({ at }) => at)
       const { burst, limit, window } = limits
       for (const [first, from] of uses.entries()) {
         for (let last = first; last < uses.length; last++) {

@@ -191,7 +191,7 @@ class Attempt implements Circuits.Admission, Permits.PermitHolder, Adaptive.Adap
   /** What the work can read of the retry; `undefined` on the first attempt. */
   declare metadata: Schedule.Metadata | undefined
   /** Set by a rate limit, and absent without one. */
-  declare hasToken: boolean | undefined
+  declare token: number | undefined
   declare turn: RateHolder["turn"]
 
   constructor() {
@@ -383,7 +383,7 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
       engine.budget?.deposit(entry.key, now, fiber)
     attempt.running = true
     attempt.started = true
-    if (engine.rates !== undefined) attempt.hasToken = false
+    engine.rates?.started(entry, attempt)
     entry.running += 1
     const work =
       attempt.metadata === undefined

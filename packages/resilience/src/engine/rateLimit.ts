@@ -54,7 +54,7 @@ class RateLimitCell implements RateCell {
 
 /** One call with one token. */
 export class RateLimitCall extends Frame<RateLimitEngine, Protect.CallOptions> implements RateHolder, Hold {
-  declare hasToken: boolean
+  declare token: number | undefined
   declare turn: RateHolder["turn"]
   /** Set from the start of a run to that of its work. */
   declare private cell: RateLimitCell | undefined
@@ -66,7 +66,7 @@ export class RateLimitCall extends Frame<RateLimitEngine, Protect.CallOptions> i
     options: Protect.CallOptions
   ) {
     super(engine, service, self, options)
-    this.hasToken = false
+    this.token = undefined
     this.turn = undefined
     this.cell = undefined
   }
@@ -91,7 +91,8 @@ export class RateLimitCall extends Frame<RateLimitEngine, Protect.CallOptions> i
   }
 
   private start(): AnyEffect {
-    this.hasToken = false
+    // Set as long as the work has not started.
+    this.engine!.rates.started(this.cell!, this)
     this.cell = undefined
     return this.self
   }

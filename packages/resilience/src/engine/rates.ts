@@ -40,8 +40,8 @@ export interface Turn {
 
 /** A call or an attempt as its rate limit sees it. Neither field is there before the first use. */
 export interface RateHolder {
-  /** It has taken a token, and its work has not started. */
-  hasToken?: boolean | undefined
+  /** It holds a token, and its work has not started: what returning the token asks for. */
+  token?: number | undefined
   turn?: Machine.Waiter<Turn> | undefined
 }
 
@@ -91,7 +91,7 @@ export class Rates {
     // Set by what has made the cell.
     const rate = cell.rate!
     if (Machine.tryTake(rate, now)) {
-      holder.hasToken = true
+      holder.token = Machine.hold(rate, now)
       return undefined
     }
     const { maxWait } = this.settings
@@ -105,16 +105,23 @@ export class Rates {
     return wait(turn)
   }
 
+  /** The work of a call starts: its token is used. */
+  started(cell: RateCell, holder: RateHolder): void {
+    if (holder.token === undefined) return
+    holder.token = undefined
+    Machine.use(cell.rate!)
+  }
+
   /** Ends what a call holds whose work has not started: returns its token, or leaves the queue. */
   release(cell: RateCell, holder: RateHolder, fiber: AnyFiber): void {
-    const { hasToken, turn } = holder
+    const { token, turn } = holder
     const { rate } = cell
     if (rate === undefined) return
     holder.turn = undefined
-    if (hasToken === true) {
-      holder.hasToken = false
+    if (token !== undefined) {
+      holder.token = undefined
       const now = Time.monotonicMillis(fiber)
-      Machine.giveBack(rate, now)
+      Machine.giveBack(rate, token, now)
       this.proceed(cell, rate, now)
     } else if (turn !== undefined && Machine.leave(rate, turn)) {
       if (rate.waiting === 0) this.disarm(cell)
@@ -144,7 +151,7 @@ export class Rates {
     for (let next = Machine.grantNext(rate, now); next !== undefined; next = Machine.grantNext(rate, now)) {
       const { holder, proceed } = next.value
       holder.turn = undefined
-      holder.hasToken = true
+      holder.token = Machine.hold(rate, now)
       proceed?.(Effect.void)
     }
     this.arm(cell, rate, now)
@@ -259,7 +266,7 @@ export const viewOf = (rate: Machine.Bucket<unknown>, now: number): Stats.RateLi
 
 const wait = (turn: Turn): Effect.Effect<void, Rejection.CircuitOpen | Rejection.RateLimited> =>
   Effect.callback((resume) => {
-    if (turn.holder.hasToken === true) return resume(Effect.void)
+    if (turn.holder.token !== undefined) return resume(Effect.void)
     if (turn.refusal !== undefined) return resume(turn.refusal)
     turn.proceed = (then) => {
       turn.proceed = undefined

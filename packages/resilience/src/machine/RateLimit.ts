@@ -6,7 +6,7 @@
  * product and one quotient, and no error of a fraction adds up while the bucket is in use: the generic cell rate algorithm (ITU-T I.371)
  * with a rational interval.
  *
- * In any stretch of time at most `burst + limit * stretch / window` tokens are taken, as far as the limits stay the same.
+ * In any stretch of time at most `burst + limit * stretch / window` tokens are taken and not returned, as far as the limits stay the same.
  */
 import * as LinkedList from "./LinkedList.ts"
 
@@ -27,6 +27,8 @@ export interface Bucket<T> extends LinkedList.LinkedList<Waiter<T>> {
   taken: number
   /** The latest time that was seen. */
   seenAt: number
+  /** Of the tokens that were taken, those that may be returned. */
+  held: number
   waiting: number
 }
 
@@ -42,6 +44,7 @@ export const make = <T>(limits: Limits, now: number): Bucket<T> => ({
   fullAt: now,
   taken: 0,
   seenAt: now,
+  held: 0,
   waiting: 0,
   first: undefined,
   last: undefined
@@ -125,11 +128,26 @@ export const leaveHopeless = <T>(self: Bucket<T>): ReadonlyArray<Waiter<T>> => {
   return left
 }
 
-/** Returns a token that was taken and not used. */
-export const giveBack = <T>(self: Bucket<T>, now: number): void => {
-  see(self, now)
-  // A bucket that has become full since has no room for it.
-  if (self.taken > 0) self.taken -= 1
+/** Holds the token that was taken just now. Returns when the bucket would be full with it, and with all others that are held. */
+export const hold = <T>(self: Bucket<T>, now: number): number => {
+  const { burst, limit, window } = self.limits
+  self.held += 1
+  return now + (Math.max(0, burst - tokens(self, now) - self.held) * window) / limit
+}
+
+/** A token that was held is used. */
+export const use = <T>(self: Bucket<T>): void => {
+  self.held -= 1
+}
+
+/** Returns a token that was held: without what has come since the bucket would have been full, for which it would have had no room. */
+export const giveBack = <T>(self: Bucket<T>, fullBy: number, now: number): void => {
+  self.held -= 1
+  const { burst, limit, window } = self.limits
+  const rest = 1 - (Math.max(0, now - fullBy) * limit) / window
+  const there = tokens(self, now)
+  if (rest >= 1 && self.taken > 0) self.taken -= 1
+  else if (rest > 0) setTokens(self, Math.min(burst, there + rest), now)
 }
 
 /** Tokens that can be taken now, with the fraction that has come. */
