@@ -98,9 +98,9 @@ export interface ProtectOptions {
   /** The key of the permits. Default: `"default"`. */
   readonly key?: string | undefined
   /**
-   * For whom the call is made, such as a customer. Of the calls of one key and one criticality that wait, tenants take turns, and within
+   * The tenant of the call, such as a customer. Of the calls of one key and one criticality that wait, tenants take turns, and within
    * a tenant the order is that of arrival; in a full queue, a tenant with more calls in it loses a place to one with fewer. Calls without
-   * it are those of one more tenant. Default: none.
+   * a tenant count together as one tenant. Default: none.
    */
   readonly tenant?: string | undefined
 }

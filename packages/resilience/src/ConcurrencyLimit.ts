@@ -47,8 +47,8 @@ export interface ConcurrencyLimit {
  */
 export interface Options {
   /**
-   * The longest time for an answer, as in a `Timeout` around the work or inside it. An answer that takes more than a quarter of it is
-   * late. A duration above zero. Required.
+   * The longest time for an answer, as in a `Timeout` around the work or inside it. An answer is late after a quarter of it, or after 20 mean
+   * latencies if that is less; where answers usually take longer, after 3 mean latencies, up to 0.7 of it. A duration above zero. Required.
    */
   readonly timeout: Duration.Input
 }
@@ -60,13 +60,15 @@ export interface Options {
  *
  * **Details** While nothing is wrong, up to `maxConcurrent` calls of the bulkhead run. A limit begins at what was usually in flight, and two
  * standard deviations more. Each further row of late answers multiplies it by 0.8, down to one call. Answers in time raise it while it is
- * reached, by its root per round. It is lifted after two seconds, and five mean latencies, in which it was not reached.
+ * reached, by about its square root per round of calls. It is lifted when it was not reached for 2 seconds or 5 mean latencies, whichever is longer,
+ * and few answers are late.
  *
  * A failure says nothing about a queue. An error that asks for fewer calls (throttled, or unprocessed with `retryAfter`) counts as late; so
  * does a call that was interrupted, or timed out, after an answer would have been late. A late call that a call which began later has
  * overtaken says nothing: it met one slow server.
  *
- * **Gotchas** Latencies are those of the work in the bulkhead: put a retry outside.
+ * **Gotchas** Latencies are those of the work in the bulkhead: put a retry outside. Only calls of `protect` and `fn` are measured: permits of
+ * `acquire`, of streams and of `http/HttpServer` are counted, and never begin a limit.
  *
  * **Example** (At most 100 calls, and fewer while answers are late)
  *

@@ -234,7 +234,7 @@ export interface ProtectOptions extends Outcome.Classification {
    */
   readonly idempotent?: boolean | undefined
   /**
-   * For whom the call is made, such as a customer. Of the calls that wait for a permit, tenants take turns: see `tenant` of
+   * The tenant of the call, such as a customer. Of the calls that wait for a permit, tenants take turns: see `tenant` of
    * `Bulkhead.ProtectOptions`. A policy without a `bulkhead` does not read it. Default: none.
    */
   readonly tenant?: string | undefined

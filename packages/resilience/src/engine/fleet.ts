@@ -196,7 +196,7 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
     const openFor = Duration.millis(finding.left)
     const evidence = evidenceOf(finding)
     if (this.evidence.size >= mostEvidence) this.forgetClosed()
-    if (this.evidence.size < mostEvidence) this.evidence.set(finding.key, evidence)
+    if (this.evidence.size < mostEvidence || this.evidence.has(finding.key)) this.evidence.set(finding.key, evidence)
     this.emit(() => ({ _tag: "FleetOpened", ...this.origin, key: finding.key, openFor, evidence }))
   }
 
