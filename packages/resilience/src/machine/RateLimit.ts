@@ -83,11 +83,19 @@ const take = <T>(self: Bucket<T>): void => {
   if (self.share !== undefined) self.share.taken += 1
 }
 
+const tryTakeShare = (share: Bucket<never>, now: number): boolean => {
+  see(share, now)
+  if (ownDueAt(share, 0) > now) return false
+  share.taken += 1
+  return true
+}
+
 /** Takes a token, unless there is none or another caller waits for it. */
 export const tryTake = <T>(self: Bucket<T>, now: number): boolean => {
   see(self, now)
-  if (self.waiting > 0 || dueAt(self, 0, now) > now) return false
-  take(self)
+  const { share } = self
+  if (self.waiting > 0 || ownDueAt(self, 0) > now || (share !== undefined && !tryTakeShare(share, now))) return false
+  self.taken += 1
   return true
 }
 
@@ -156,12 +164,16 @@ export const leaveHopeless = <T>(self: Bucket<T>, now: number): ReadonlyArray<Wa
 
 /** Holds the token that was taken just now. Returns when the bucket would be full with it, and with all others that are held. */
 export const hold = <T>(self: Bucket<T>, now: number): number => {
-  const { limits, share } = self
-  self.held += 1
-  const missing = limits.burst - tokens(self, now) - self.held
-  const fullBy = now + (Math.max(0, missing) * limits.window) / limits.limit
+  const { share } = self
+  const fullBy = holdOwn(self, now)
   // One time for both: of what has come into either one since, the return takes off the more.
-  return share === undefined ? fullBy : Math.min(fullBy, hold(share, now))
+  return share === undefined ? fullBy : Math.min(fullBy, holdOwn(share, now))
+}
+
+const holdOwn = <T>(self: Bucket<T>, now: number): number => {
+  const { fullAt, limits, taken } = self
+  self.held += 1
+  return Math.max(now, fullAt + ((taken - self.held) * limits.window) / limits.limit)
 }
 
 /** A token that was held is used. */
