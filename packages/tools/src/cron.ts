@@ -81,6 +81,9 @@ const main = async (): Promise<ReadonlyArray<string>> => {
     program("bin/resilience", `exec ${process.execPath} ${command} "$@"\n`)
     program("sbin/sendmail", `cat > ${folder}/mail/$$\n`)
     program("slow.sh", slow)
+    // cron needs a moment before its first minute.
+    const toMinute = 60_000 - (Date.now() % 60_000)
+    if (toMinute < 10_000) await pause(toMinute)
     const now = new Date()
     const first = new Date(now.getTime() + 60_000)
     const table = readFileSync(resolve("examples/jobs/crontab"), "utf8")
