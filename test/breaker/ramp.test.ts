@@ -138,6 +138,22 @@ describe("Circuit breaker: recovery ramp", () => {
     })
   )
 
+  it.effect("ends when a call comes after an idle hour, with an event", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("b", options)
+      const events = yield* listen(breaker.events)
+      for (let i = 0; i < 3; i++) yield* Effect.exit(down.pipe(breaker.protect))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* takes(0).pipe(breaker.protect, Effect.orDie), "ok")
+      yield* TestClock.adjust("1 hour")
+      const fibers = yield* Effect.forEach(Array.from({ length: 50 }), () => start(takes(1).pipe(breaker.protect)))
+      yield* TestClock.adjust(1)
+      yield* Effect.forEach(fibers, Fiber.join)
+      const limits = events.flatMap((event) => (event._tag === "LimitChanged" ? [event.limit !== undefined] : []))
+      assert.deepStrictEqual(limits, [true, false])
+    })
+  )
+
   it("refuses another recovery", () => {
     // @ts-expect-error: there is no such recovery
     const slow = () => CircuitBreaker.make("b", { recovery: "slow" })
@@ -146,7 +162,7 @@ describe("Circuit breaker: recovery ramp", () => {
 })
 
 describe("Ramp", () => {
-  const Step = Schema.Literals(["come", "good", "bad", "open", "wait"])
+  const Step = Schema.Literals(["come", "good", "bad", "cut", "open", "wait"])
 
   it.prop("counts what is in flight, and has room again within a lease", [Schema.Array(Step)], ([steps]) => {
     const ramp = Ramp.make()
@@ -161,7 +177,7 @@ describe("Ramp", () => {
           inFlight += 1
         } else Ramp.rejected(ramp, now)
       } else if (inFlight > 0) {
-        Ramp.ended(ramp, step === "good", now)
+        Ramp.ended(ramp, step === "good" ? "success" : step === "bad" ? "failure" : "ignored", now)
         inFlight -= 1
       }
       assert.strictEqual(ramp.inFlight, inFlight)
@@ -169,8 +185,8 @@ describe("Ramp", () => {
       assert.isAtMost(Ramp.untilRoom(ramp, 500, now), 500)
       assert.isTrue(ramp.limit >= 2)
     }
-    for (; inFlight > 0; inFlight--) Ramp.ended(ramp, true, now)
-    Ramp.ended({ ...ramp, inFlight: 1 }, true, now + 3000)
+    for (; inFlight > 0; inFlight--) Ramp.ended(ramp, "success", now)
+    Ramp.ended({ ...ramp, inFlight: 1 }, "success", now + 3000)
     assert.strictEqual(Ramp.untilRoom(ramp, Infinity, now), 0)
   })
 
@@ -180,19 +196,71 @@ describe("Ramp", () => {
     assert.strictEqual(ramp.limit, 2)
     for (let i = 0; i < 18; i++) {
       Ramp.admitted(ramp, false, 0)
-      assert.isFalse(Ramp.ended(ramp, true, 0))
+      assert.isFalse(Ramp.ended(ramp, "success", 0))
     }
     assert.strictEqual(ramp.limit, 20)
     Ramp.admitted(ramp, false, 0)
-    assert.isTrue(Ramp.ended(ramp, true, 0))
+    assert.isTrue(Ramp.ended(ramp, "success", 0))
     assert.strictEqual(ramp.limit, Infinity)
     Ramp.begin(ramp, 0)
     Ramp.admitted(ramp, false, 0)
-    assert.isFalse(Ramp.ended(ramp, false, 2000))
+    assert.isFalse(Ramp.ended(ramp, "ignored", 2000))
     Ramp.rejected(ramp, 100)
     Ramp.admitted(ramp, false, 2100)
-    assert.isFalse(Ramp.ended(ramp, false, 2100))
+    assert.isFalse(Ramp.ended(ramp, "ignored", 2100))
     Ramp.admitted(ramp, false, 2101)
-    assert.isTrue(Ramp.ended(ramp, false, 2101))
+    assert.isTrue(Ramp.ended(ramp, "ignored", 2101))
+  })
+
+  it("ends when a call comes after two seconds without one", () => {
+    const ramp = Ramp.make()
+    assert.isFalse(Ramp.rested(ramp, 9000))
+    Ramp.begin(ramp, 0)
+    assert.isFalse(Ramp.rested(ramp, 2000))
+    Ramp.admitted(ramp, false, 0)
+    // It hangs.
+    assert.isFalse(Ramp.rested(ramp, 2001))
+    ramp.inFlight = 0
+    assert.isTrue(Ramp.rested(ramp, 2001))
+    assert.strictEqual(ramp.limit, Infinity)
+  })
+
+  it("learns nothing of what is usual from probes, in ramps, and while calls fail", () => {
+    const ramp = Ramp.make()
+    const usualAfter = (act: () => void): number => {
+      act()
+      const before = ramp.usual
+      Ramp.admitted(ramp, false, 0)
+      ramp.inFlight = 50
+      return ramp.usual - before
+    }
+    ramp.inFlight = 50
+    assert.strictEqual(
+      usualAfter(() => {}),
+      0.5
+    )
+    assert.strictEqual(
+      usualAfter(() => Ramp.ended(ramp, "failure", 0)),
+      0
+    )
+    // What was interrupted says nothing.
+    assert.strictEqual(
+      usualAfter(() => Ramp.ended(ramp, "ignored", 0)),
+      0
+    )
+    assert.isAbove(
+      usualAfter(() => Ramp.ended(ramp, "success", 0)),
+      0
+    )
+    assert.strictEqual(
+      usualAfter(() => Ramp.begin(ramp, 0)),
+      0
+    )
+    Ramp.lift(ramp)
+    Ramp.admitted(ramp, true, 0)
+    assert.strictEqual(
+      usualAfter(() => Ramp.begin(ramp, 0)),
+      0
+    )
   })
 })

@@ -77,8 +77,8 @@ export interface Options extends Outcome.Classification {
   /**
    * What a circuit admits after its probes have closed it: every call, or with `"ramp"` up to half as many at once as were usual, at least
    * 2, and one more with each success, until all calls have room. Further calls are rejected with `CircuitOpen`, whose evidence is
-   * `recovery.ramp`. One call more is admitted after each `probes.lease` without a success. A command of an operator closes it at once.
-   * It does not change live. Default: `"immediate"`.
+   * `recovery.ramp`. One call more is admitted after each `probes.lease` without a success, and every call after two seconds
+   * without one. A command of an operator closes it at once. It does not change live. Default: `"immediate"`.
    */
   readonly recovery?: "immediate" | "ramp" | undefined
   /** Limits on the state that is kept per key. */
