@@ -3,7 +3,6 @@
  * waited and caches are cold. Adaptive policies use its two rules; for circuits there is a record of its own, which learns what is usual
  * while the circuit is closed.
  */
-import type { Outcome } from "../../Outcome.ts"
 import { parameters as p } from "./Parameters.ts"
 
 /** The limit with which a ramp begins. */
@@ -82,7 +81,7 @@ const grow = (self: Ramp, limit: number, now: number): void => {
 }
 
 /** A call has ended. Returns whether that ended the ramp. */
-export const ended = (self: Ramp, outcome: Outcome, now: number): boolean => {
+export const ended = (self: Ramp, outcome: "success" | "failure" | "ignored", now: number): boolean => {
   self.inFlight -= 1
   if (outcome !== "ignored") self.failing = outcome === "failure"
   if (self.limit === Infinity) return false
