@@ -115,6 +115,26 @@ describe("what is old", () => {
     await run()
     assert.deepInclude(await state(), { state: "open" })
   })
+
+  it("is so for a weekly job too, unless it says its schedule", async () => {
+    const week = (name: string): void => {
+      const database = new DatabaseSync(fileNamed("state/state.sqlite"))
+      const at = "$.circuit.at"
+      const sql = "UPDATE jobs SET data = json_set(data, ?1, json_extract(data, ?1) - ?2) WHERE name = ?3"
+      database.prepare(sql).run(at, 7 * 86_400_000, name)
+      database.close()
+    }
+    for (const [name, state, ...flags] of [
+      ["weekly", "closed"],
+      ["weekly-told", "open", "--schedule", "0 3 * * 1"]
+    ] as const) {
+      const run = () => resilience("run", "-n", name, "--open-after=2", "--open-for=1h", ...flags, ...sh("exit 3"))
+      await run()
+      week(name)
+      await run()
+      assert.strictEqual(JSON.parse((await resilience("status", name, "--json")).stdout)[0].circuit.state, state)
+    }
+  })
 })
 
 describe("the budget over runs", () => {

@@ -1,7 +1,5 @@
 /** No letter is lost and none is done twice beyond at-least-once, wherever a process is killed. */
-import { spawn } from "node:child_process"
 import { readdirSync, rmSync } from "node:fs"
-import { join } from "node:path"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -12,7 +10,7 @@ import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import * as DeadLetter from "effect-resilience/jobs/DeadLetter"
 import * as Spool from "effect-resilience/jobs/Spool"
-import { bundled } from "../support/bundled.ts"
+import { isEach, killedAgain, kills } from "./support/crashes.ts"
 import { killedAt, spoolIn, temporary } from "./support/stores.ts"
 
 const make = DeadLetter.make("crash", { message: Schema.String, delay: 0, maxReplays: 100 })
@@ -79,11 +77,7 @@ const killedAtStep = (at: number, after: boolean) =>
     return { ended, files }
   })
 
-/** `CRASHES=all npm test -- jobs/crash` kills at each step, and processes 100 times; otherwise it is a sample. */
-const isWhole = process.env["CRASHES"] === "all"
-const stride = isWhole ? 1 : 9
-
-const putting = join(await bundled("test/jobs/support/letters.ts"), "letters.js")
+const stride = isEach ? 1 : 9
 
 describe("a process that is killed", () => {
   it.effect.each([
@@ -106,48 +100,10 @@ describe("a process that is killed", () => {
   )
 
   it("at any moment, again and again: all that was put is handled", { timeout: 600_000 }, async () => {
-    const directory = temporary()
-    const kills = isWhole ? 100 : 3
-    const said: Record<string, Array<number>> = { putting: [], put: [], handling: [] }
-    let lastKilled = 0
-    for (let kill = 0; kill < kills; kill++) {
-      const first = Math.max(-1, ...(said["putting"] ?? [])) + 1
-      const child = spawn(process.execPath, ["--no-warnings", putting, directory, String(first), "100"], {
-        stdio: ["ignore", "pipe", "inherit"]
-      })
-      let output = ""
-      const begun = new Promise<void>((resolve) => {
-        child.stdout.on("data", (data) => {
-          output += String(data)
-          if (output.includes("put 0\n") || kill > 0) resolve()
-        })
-      })
-      const ended = new Promise((resolve) => child.once("close", resolve))
-      await Promise.race([begun, ended])
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * 200))
-      child.kill("SIGKILL")
-      await ended
-      // The last line may be half of one.
-      for (const line of output.split("\n").slice(0, -1)) {
-        const [word = "", n] = line.split(" ")
-        said[word]?.push(Number(n))
-      }
-      lastKilled = Date.now()
+    for (const kind of ["spool", "sqlite"] as const) {
+      const directory = temporary()
+      await killedAgain(kind, directory, kills)
+      rmSync(directory, { recursive: true, force: true })
     }
-    await new Promise((resolve) => setTimeout(resolve, Math.max(0, 150 - (Date.now() - lastKilled))))
-    const program = Effect.gen(function* () {
-      const letters = yield* DeadLetter.make("crash", { message: Schema.Number, key: String, maxReplays: 1000 })
-      yield* letters.replay((n) => Effect.sync(() => void said["handling"]?.push(n)))
-      return yield* letters.list
-    })
-    assert.deepStrictEqual(await Effect.runPromise(Effect.provide(program, spoolIn(directory))), [])
-    const handled = said["handling"] ?? []
-    const isPutting = new Set(said["putting"])
-    assert.isAbove(said["put"]?.length ?? 0, 0)
-    for (const n of said["put"] ?? []) assert.include(handled, n)
-    for (const n of handled) assert.isTrue(isPutting.has(n))
-    // Two at once, so a kill makes at most two of them again.
-    assert.isAtMost(handled.length - new Set(handled).size, 2 * kills)
-    rmSync(directory, { recursive: true, force: true })
   })
 })

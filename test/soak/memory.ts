@@ -79,10 +79,9 @@ export const day = (hours: number, collect: () => void, progress?: (hour: Hour) 
   })
 }
 
-/** Bytes by which the heap grew from the second quarter of the day to the last, in the medians of both. */
-export const growth = (hours: ReadonlyArray<Hour>): number => {
-  const quarter = Math.floor(hours.length / 4)
-  const middle = (part: ReadonlyArray<Hour>): number =>
-    part.map(({ heap }) => heap).sort((a, b) => a - b)[part.length >> 1] ?? 0
-  return middle(hours.slice(-quarter)) - middle(hours.slice(quarter, 2 * quarter))
+/** What the samples of the last quarter have more than those of the second, in the medians of both. */
+export const growth = (samples: ReadonlyArray<number>): number => {
+  const quarter = Math.floor(samples.length / 4)
+  const middle = (part: ReadonlyArray<number>): number => [...part].sort((a, b) => a - b)[part.length >> 1] ?? 0
+  return middle(samples.slice(-quarter)) - middle(samples.slice(quarter, 2 * quarter))
 }

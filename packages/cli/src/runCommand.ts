@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import { aName, duration, finite, integer, parsed, positive, stateDir, text } from "./flags.ts"
 import * as Host from "./host.ts"
 import * as Run from "./run/run.ts"
+import * as Schedules from "./run/schedule.ts"
 import * as Settings from "./run/settings.ts"
 import type { CircuitSettings } from "./state/policies.ts"
 
@@ -81,7 +82,10 @@ const flags = {
   ).pipe(Flag.optional, Flag.map(Option.getOrUndefined)),
   openFor: positive("open-for", "How long the circuit stays open; the first run after it decides (default: 15m)"),
   openMax: positive("open-max", "Doubles the open time at each opening in a row, up to this one (default: no growth)"),
-  forgetAfter: positive("forget-after", "A circuit that no run has used for longer is as a new one (default: 4d)"),
+  forgetAfter: positive(
+    "forget-after",
+    "A failed run that is older than this counts no more (default: 4d, or three times the longest time between two runs of --schedule)"
+  ),
   budget: parsed(
     "budget",
     "percent",
@@ -157,19 +161,24 @@ const flags = {
 
 const noCircuit = "the circuit over runs needs --open-after"
 
+/** Milliseconds after which a failed run is no evidence any more: not before a job that is due once a month has failed three times. */
+const forgottenAfter = (schedule: string | undefined): number =>
+  Math.max(4 * 86_400_000, schedule === undefined ? 0 : 3 * Schedules.longestGap(schedule, Date.now()))
+
 /** The circuit over runs, or what is wrong with its options. */
 const circuitOf = (
   after: number | undefined,
   openFor: number | undefined,
   openMax: number | undefined,
-  forgetAfter: number | undefined
+  forgetAfter: number | undefined,
+  schedule: string | undefined
 ): CircuitSettings | string | undefined => {
   if (after === undefined) {
     return openFor === undefined && openMax === undefined && forgetAfter === undefined ? undefined : noCircuit
   }
   const first = openFor ?? 15 * 60_000
   if (openMax !== undefined && openMax < first) return "--open-max must be at least --open-for"
-  return { after, openFor: first, openMax, forgetAfter: forgetAfter ?? 4 * 86_400_000 }
+  return { after, openFor: first, openMax, forgetAfter: forgetAfter ?? forgottenAfter(schedule) }
 }
 
 export const run = Command.make("run", flags, (given) =>
@@ -182,7 +191,7 @@ export const run = Command.make("run", flags, (given) =>
     if (timeout !== undefined && deadline !== undefined && timeout > deadline) {
       return yield* Host.mistake("--timeout must be at most --deadline: the deadline would always end first")
     }
-    const circuit = circuitOf(openAfter, openFor, openMax, forgetAfter)
+    const circuit = circuitOf(openAfter, openFor, openMax, forgetAfter, rest.schedule)
     if (typeof circuit === "string") return yield* Host.mistake(circuit)
     const hasBudget = budget !== undefined || budgetMin !== undefined
     const exit = yield* Run.run({

@@ -74,6 +74,8 @@ const help = `Runs models, laws and chaos with new seeds.
   npx tool soak --seed 42 --once   with this seed only
   npx tool soak --list             what there is
   npx tool soak --memory           a day of virtual time through a policy: the heap must stay flat (--hours 24)
+  npx tool soak --live             a service over real sockets with all parts on, its upstream failing in turns, for half an hour:
+                                   memory and resources must stay flat (--minutes 30)
   npx tool soak --scale            a million keys, and 100,000 callers of one bulkhead: memory stays flat, snapshots stall nobody for long
   npx tool soak --whole            the tests of which \`npm test\` checks a part of their samples, with all of them: several minutes
 
@@ -105,11 +107,36 @@ const memory = async (hours: number): Promise<void> => {
   const all = day(hours, collect, ({ calls, events, heap, hour }) => {
     console.log(`hour ${hour}  ${number(calls)} calls  ${number(events)} events  ${(heap / 2 ** 20).toFixed(2)} MiB`)
   })
-  const grown = growth(all)
+  const grown = growth(all.map(({ heap }) => heap))
   console.log(
     `${grown <= mostGrowth ? "flat" : "FAILED"}: ${number(grown)} bytes more in the last quarter than in the second`
   )
   process.exit(grown <= mostGrowth ? 0 : 1)
+}
+
+/** Connections come and go with the load. */
+const mostResources = 40
+
+const live = async (minutes: number): Promise<void> => {
+  const { cycle, live } = await import("../../../test/soak/live.ts")
+  const { growth } = await import("../../../test/soak/memory.ts")
+  const cycles = Math.floor((minutes * 60_000) / cycle)
+  if (cycles < 4) throw new RangeError(`--minutes must be a number of at least ${(4 * cycle) / 60_000}, got ${minutes}`)
+  const samples = await live(cycles, ({ calls, heap, hung, minute, resources, rss, statuses }) => {
+    const answers = Object.entries(statuses).map(([status, count]) => `${number(count)} × ${status}`)
+    console.log(
+      `minute ${minute}  ${number(calls)} calls: ${answers.join(", ")}, ${hung} hung  ` +
+        `heap ${(heap / 2 ** 20).toFixed(2)} MiB, process ${(rss / 2 ** 20).toFixed(0)} MiB, ${resources} resources`
+    )
+  })
+  const bytes = growth(samples.map(({ heap }) => heap))
+  const resources = growth(samples.map(({ resources }) => resources))
+  const hung = samples.at(-1)?.hung ?? 0
+  const ok = bytes <= mostGrowth && resources <= mostResources && hung === 0
+  console.log(
+    `${ok ? "flat" : "FAILED"}: ${number(bytes)} bytes and ${resources} resources more in the last quarter than in the second`
+  )
+  process.exit(ok ? 0 : 1)
 }
 
 /** Milliseconds for which a snapshot may keep other fibers waiting: twice the bar, for a busy machine. */
@@ -141,13 +168,14 @@ const scale = async (): Promise<void> => {
 const main = async (): Promise<void> => {
   const { values } = parseArgs({
     options: {
-      minutes: { type: "string", default: "1" },
+      minutes: { type: "string" },
       seed: { type: "string" },
       only: { type: "string" },
       once: { type: "boolean", default: false },
       list: { type: "boolean", default: false },
       memory: { type: "boolean", default: false },
       hours: { type: "string", default: "24" },
+      live: { type: "boolean", default: false },
       scale: { type: "boolean", default: false },
       whole: { type: "boolean", default: false },
       help: { type: "boolean", default: false }
@@ -155,12 +183,13 @@ const main = async (): Promise<void> => {
   })
   if (values.help) return console.log(help)
   if (values.memory) return memory(Number(values.hours))
+  if (values.live) return live(Number(values.minutes ?? 30))
   if (values.scale) return scale()
   if (values.whole) return whole()
   // Tests and soak share their subjects: they live with the tests.
   const { subjects } = await import("../../../test/soak/subjects.ts")
   if (values.list) return console.log(subjects.map(({ name }) => name).join("\n"))
-  const minutes = Number(values.minutes)
+  const minutes = Number(values.minutes ?? 1)
   if (!(minutes > 0)) throw new RangeError(`--minutes must be a number above zero, got ${values.minutes}`)
   const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(values.seed)
   if (!Number.isInteger(seed)) throw new RangeError(`--seed must be an integer, got ${values.seed}`)

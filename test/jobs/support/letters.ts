@@ -1,15 +1,15 @@
 /**
  * A process that puts numbered letters and replays them, and says what it does: `putting n`, `put n`, `handling n`. It says it with a
- * write that a kill does not take back. Arguments: the directory, the first number, and the lease in milliseconds.
+ * write that a kill does not take back. Arguments: the kind and the place of the store, the first number, and the lease in milliseconds.
  */
 
 import { writeSync } from "node:fs"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as DeadLetter from "effect-resilience/jobs/DeadLetter"
-import { spoolIn } from "./stores.ts"
+import { type Kind, storeOf } from "./stores.ts"
 
-const [directory = "", first = "0", lease = "100"] = process.argv.slice(2)
+const [kind = "", place = "", first = "0", lease = "100"] = process.argv.slice(2)
 
 const say = (line: string) => Effect.sync(() => writeSync(1, `${line}\n`))
 
@@ -28,4 +28,4 @@ const program = Effect.gen(function* () {
   yield* Effect.all([put, replay], { concurrency: 2 })
 })
 
-await Effect.runPromise(Effect.provide(program, spoolIn(directory)))
+await Effect.runPromise(Effect.provide(program, storeOf(kind as Kind, place)))

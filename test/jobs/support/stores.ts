@@ -3,15 +3,19 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import { PgClient } from "@effect/sql-pg"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import type { SqlClient } from "effect/sql"
 import * as DeadLetter from "effect-resilience/jobs/DeadLetter"
 import * as Spool from "effect-resilience/jobs/Spool"
+import * as Sql from "effect-resilience/jobs/Sql"
 import { seeded } from "../../support/random.ts"
+import { sqliteClient } from "../../support/sqliteClient.ts"
 
 export const temporary = (): string => mkdtempSync(join(tmpdir(), "effect-resilience-letters-"))
 
@@ -19,15 +23,24 @@ const folder: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
   Effect.sync(() => rmSync(path, { recursive: true, force: true }))
 )
 
+export const postgresAt = (port: number): Layer.Layer<SqlClient.SqlClient> =>
+  Layer.orDie(PgClient.layer({ host: "127.0.0.1", port, username: "postgres", database: "postgres" }))
+
 export const spoolIn = (directory: string): Layer.Layer<DeadLetter.Store> =>
   Spool.layer({ directory }).pipe(Layer.provide(NodeFileSystem.layer))
 
-const spool: Layer.Layer<DeadLetter.Store> = Layer.unwrap(Effect.map(folder, spoolIn))
+export const spool: Layer.Layer<DeadLetter.Store> = Layer.unwrap(Effect.map(folder, spoolIn))
 
-export const stores: ReadonlyArray<readonly [string, Layer.Layer<DeadLetter.Store>]> = [
-  ["memory", DeadLetter.layerMemory],
-  ["spool", spool]
-]
+export type Kind = "spool" | "sqlite" | "postgres"
+
+/** A store of a kind: in a directory, or on the port of a server. */
+export const storeOf = (kind: Kind, place: string): Layer.Layer<DeadLetter.Store> => {
+  if (kind === "spool") return spoolIn(place)
+  return Layer.provide(
+    Sql.layer(),
+    kind === "sqlite" ? sqliteClient(join(place, "letters.sqlite")) : postgresAt(Number(place))
+  )
+}
 
 type Store = DeadLetter.Store["Service"]
 
@@ -50,7 +63,7 @@ export const randomOperations = (seed: number, count: number) => {
     const reason = `because of ${n}`
     const settle = (to: DeadLetter.Settlement) => (store: Store) =>
       store.settle(claimed.name, claimed.id, claimed.token, to)
-    switch (Math.floor(random() * 12)) {
+    switch (Math.floor(random() * 13)) {
       case 0:
       case 1:
       case 2: {
@@ -73,6 +86,8 @@ export const randomOperations = (seed: number, count: number) => {
       case 9:
         return ["parked", settle({ _tag: "Parked", at, reason })]
       case 10:
+        return ["get", (store) => store.get(name, id)]
+      case 11:
         return ["retry", (store) => store.retry(name, id)]
       default:
         return ["drop", (store) => store.drop(name, id)]

@@ -9,7 +9,7 @@ export interface CircuitSettings {
   readonly openFor: number
   /** With it the open time doubles at each opening in a row, up to this one. */
   readonly openMax: number | undefined
-  /** A circuit that no run has used for longer is as a new one. */
+  /** The longest time between two failed runs of a row. A circuit that no run has used for longer is as a new one. */
   readonly forgetAfter: number
 }
 
@@ -32,7 +32,7 @@ const name = "job"
 const restored = ({ after, forgetAfter, openFor, openMax }: CircuitSettings, snapshot: Snapshot | undefined) =>
   Effect.gen(function* () {
     const make = CircuitBreaker.make(name, {
-      trip: TripPolicy.consecutive(after),
+      trip: TripPolicy.fewCalls({ failures: after, forgetAfter }),
       // `--splay` spreads the runs of machines.
       maxRetryAfter: 1,
       openFor: { initial: openFor, jitter: 0, ...(openMax !== undefined && { factor: 2, max: openMax }) }

@@ -273,7 +273,7 @@ export class BreakerEngine implements Summable {
   }
 
   restore(where: string, snapshot: CircuitsSnapshot, ages: Ages, now: number, fiber: AnyFiber): void {
-    this.circuits.restore(where, this.cells, snapshot, ages, now, fiber)()
+    this.circuits.restore(where, this.cells, snapshot, ages, now, fiber)
   }
 }
 

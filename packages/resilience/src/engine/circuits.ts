@@ -638,10 +638,7 @@ export class Circuits {
     }, undefined)
   }
 
-  /**
-   * Prepares what a snapshot says, and returns what restores it: what is wrong with it, or thrown by a trip policy, is thrown before
-   * anything is changed.
-   */
+  /** Restores circuits, all or none: what is wrong with a snapshot, or thrown by a trip policy, is thrown before anything is changed. */
   restore<Cell extends CircuitCell>(
     where: string,
     cells: Entries<Cell>,
@@ -649,21 +646,19 @@ export class Circuits {
     ages: Snapshots.Ages,
     now: number,
     fiber: AnyFiber
-  ): Snapshots.Apply {
+  ): void {
     const restorable = circuits.flatMap((from, i) =>
       isOld(from, ages) ? [] : [this.prepare(`${where}: circuits[${i}]`, from, ages, now, fiber)]
     )
-    return () => {
-      if (base !== undefined) this.restoreBase(circuitCells(cells, now), base, now, fiber)
-      for (const one of restorable) {
-        const { idle = 0, key, state } = one.from
-        // What an operator did to a circuit holds beyond the limit of keys, as it does when it is done.
-        const isOperated = state === "isolated" || state === "disabled"
-        const cell = isOperated ? cells.ensure(key, now) : cells.getDedicated(key, now)
-        if (cell === undefined) continue
-        cells.restoreUse(cell, now - Snapshots.age(idle, ages), now)
-        this.restoreOne(cell, one, ages, now, fiber)
-      }
+    if (base !== undefined) this.restoreBase(circuitCells(cells, now), base, now, fiber)
+    for (const one of restorable) {
+      const { idle = 0, key, state } = one.from
+      // What an operator did to a circuit holds beyond the limit of keys, as it does when it is done.
+      const isOperated = state === "isolated" || state === "disabled"
+      const cell = isOperated ? cells.ensure(key, now) : cells.getDedicated(key, now)
+      if (cell === undefined) continue
+      cells.restoreUse(cell, now - Snapshots.age(idle, ages), now)
+      this.restoreOne(cell, one, ages, now, fiber)
     }
   }
 

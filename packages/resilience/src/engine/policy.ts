@@ -825,8 +825,8 @@ export class PolicyEngine implements Summable {
   restore(where: string, snapshot: PolicyPartsSnapshot, ages: Ages, now: number, fiber: AnyFiber): void {
     const { entries } = this
     const { adaptive, breaker, budget, bulkhead, rateLimit } = snapshot
-    const restoreCircuits = breaker && this.circuits?.restore(`${where}: breaker`, entries, breaker, ages, now, fiber)
-    restoreCircuits?.()
+    // First: of the parts only circuits refuse what they are given, and then nothing has changed yet.
+    if (breaker !== undefined) this.circuits?.restore(`${where}: breaker`, entries, breaker, ages, now, fiber)
     if (budget !== undefined && this.settings.budget !== undefined) this.budget?.restore(budget, ages, now)
     if (bulkhead !== undefined) this.permits?.restore(entries, bulkhead, now)
     if (rateLimit !== undefined) this.rates?.restore(entries, rateLimit, ages, now)

@@ -83,6 +83,3 @@ export const members = <S extends Header, Parts>(
     })
   }
 })
-
-/** What is restored at once, after all of it was checked. */
-export type Apply = () => void

@@ -19,9 +19,12 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import { rejectionIn } from "../engine/rejectionIn.ts"
+import type * as Policy from "../Policy.ts"
 import * as Broadcast from "../runtime/broadcast.ts"
 import * as Check from "../runtime/options.ts"
+import { attempt } from "../runtime/read.ts"
 import * as Timer from "../runtime/timer.ts"
+import type { AnyEffect } from "../runtime/types.ts"
 
 const module = "Job"
 
@@ -145,12 +148,22 @@ export type Ran<A, E> =
  * | `maxQueued` | an integer >= 1; with `"wait"` | 1 |
  * | `startWithin` | a duration above zero | infinity |
  * | `stopWithin` | a duration of zero or more | 30 seconds |
+ * | `policy` | a `Policy` | none |
+ * | `key` | a non-empty string; with `policy` | `"default"` |
  * | `onExhausted` | | none |
  *
  * @category models
  * @since 0.1.0
  */
-export interface Options<E = never, SE = never, SR = never, R = never> {
+export interface Options<
+  E = never,
+  SE = never,
+  SR = never,
+  R = never,
+  P extends Policy.Part = never,
+  Rules = {},
+  Self = never
+> {
   /** When the job runs: `Schedule.cron("0 3 * * *")`, or any other. Default: only by hand. */
   readonly schedule?: Schedule.Schedule<unknown, unknown, SE, SR> | undefined
   /** What a tick does while a run is under way. Default: `"forbid"`. */
@@ -163,6 +176,10 @@ export interface Options<E = never, SE = never, SR = never, R = never> {
   readonly startWithin?: Duration.Input | undefined
   /** How long the end of the program waits for runs before it interrupts them. Default: 30 seconds. */
   readonly stopWithin?: Duration.Input | undefined
+  /** The policy of every run, from its retries to its timeout: `policy: Feed` is as `() => work.pipe(Feed.protect)`. Default: none. */
+  readonly policy?: Policy.Policy<P, Rules, Self> | undefined
+  /** Which circuit and which permits of the policy, for jobs that share one. Default: `"default"`. */
+  readonly key?: string | undefined
   /** What follows a run that failed, after all its retries: keep it as a dead letter, alert. Rejections and interruptions are no failures. */
   readonly onExhausted?: ((cause: Cause.Cause<E>, run: Run) => Effect.Effect<unknown, never, R>) | undefined
 }
@@ -195,16 +212,32 @@ interface Settings {
 
 const overlaps: ReadonlyArray<unknown> = ["forbid", "allow", "wait", "replace"] satisfies Array<Overlap>
 
-const optionNames = ["schedule", "overlap", "concurrency", "maxQueued", "startWithin", "stopWithin", "onExhausted"]
+const optionNames = [
+  "schedule",
+  "overlap",
+  "concurrency",
+  "maxQueued",
+  "startWithin",
+  "stopWithin",
+  "policy",
+  "key",
+  "onExhausted"
+]
 
-const resolve = (name: string, work: unknown, options: Options<never, unknown, unknown, unknown>): Settings => {
+/** Options of any job. */
+type AnyOptions = Options<never, unknown, unknown, unknown, Policy.Part, {}, unknown>
+
+const resolve = (name: string, work: unknown, options: AnyOptions): Settings => {
   const where = Check.named(module, Check.nonEmpty(module, "name", name))
   Check.callback(where, "the work", "a function that returns an Effect", work)
   Check.noUnknown(where, options, optionNames)
-  const { concurrency, maxQueued, onExhausted, schedule } = options
+  const { concurrency, key, maxQueued, onExhausted, policy, schedule } = options
   const overlap = Check.orDefault(options.overlap, "forbid")
   if (!overlaps.includes(overlap)) Check.invalid(where, "overlap", overlaps.join(", "), overlap)
   if (schedule !== undefined && !Check.isSchedule(schedule)) Check.invalid(where, "schedule", "a Schedule", schedule)
+  const hasProtect = attempt(() => typeof policy?.protect === "function", false)
+  if (policy !== undefined && !hasProtect) Check.invalid(where, "policy", "a Policy", policy)
+  if (key !== undefined && policy === undefined) Check.invalid(where, "key", "left out without a policy", key)
   if (onExhausted !== undefined) Check.callback(where, "onExhausted", "a function that returns an Effect", onExhausted)
   const isMany = overlap === "allow" || overlap === "wait"
   if (concurrency !== undefined && !isMany)
@@ -401,14 +434,38 @@ const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome =>
         : "Failed"
 
 /**
+ * Nothing more to require of the options when the policy makes sense for the work; otherwise `policy` must be an English sentence that
+ * says why it does not. An `E` that is `unknown` is not checked, because the compiler looks at the options before the work.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type MakesSense<A, E, R, P extends Policy.Part, Rules> = [P] extends [never]
+  ? unknown
+  : unknown extends E
+    ? unknown
+    : { readonly policy?: Policy.CanProtect<A, E, P, Rules, R> | undefined }
+
+const protectedBy = <P extends Policy.Part, Rules, Self>(
+  work: (run: Run) => AnyEffect,
+  policy: Policy.Policy<P, Rules, Self>,
+  key: string | undefined
+): ((run: Run) => AnyEffect) => {
+  // The signature of `make` has checked that the policy makes sense for the work.
+  const protect = policy.protect((key === undefined ? {} : { key }) as {}) as (self: AnyEffect) => AnyEffect
+  return (run) => protect(Effect.suspend(() => work(run)))
+}
+
+/**
  * Creates a job, which runs on its schedule until the scope closes.
  *
  * **Details** A tick begins a run and does not wait for it, so a long run delays no tick. Ticks that passed while the program stood still
  * are not made up for: of all of them one run begins, if it is no later than `startWithin`. When the scope closes no run begins any
  * more, those that wait are skipped, and those under way have `stopWithin` to end before they are interrupted.
  *
- * Protect the work as any other effect: `() => sync.pipe(Feed.protect)`. A run that its policy rejects before the start is `Rejected`,
- * and no failure. Throws a `RangeError` at once when an option is out of range; fails with the error of the schedule, such as
+ * With a `policy` each run is one call of it, and the compiler refuses one that makes no sense for the errors of the work; the error
+ * type of a run is what the policy leaves of them. A run that is rejected before the start is `Rejected`, and no failure. Without the
+ * option protect the work as any other effect: `() => sync.pipe(Users.protect)`. Throws a `RangeError` at once when an option is out of range; fails with the error of the schedule, such as
  * `CronParseError`.
  *
  * **Example** (A job whose failures are kept)
@@ -437,16 +494,35 @@ const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome =>
  * @category constructors
  * @since 0.1.0
  */
-export const make = <A, E, R, SE = never, SR = never, R2 = never>(
+export const make = <
+  A,
+  E,
+  R,
+  SE = never,
+  SR = never,
+  R2 = never,
+  P extends Policy.Part = never,
+  Rules = {},
+  Self = never
+>(
   name: string,
   work: (run: Run) => Effect.Effect<A, E, R>,
-  options: Options<E, SE, SR, R2> = {}
-): Effect.Effect<Job<A, E>, SE, R | R2 | SR | Scope.Scope> => {
-  const settings = resolve(name, work, options as Options<never, unknown, unknown, unknown>)
-  const { onExhausted, schedule } = options
+  options: Options<Policy.ErrorOf<E, P>, SE, SR, R2, P, Rules, Self> &
+    NoInfer<MakesSense<A, E, R, P, Rules>> = {} as never // no policy, all left out
+): Effect.Effect<Job<A, Policy.ErrorOf<E, P>>, SE, R | R2 | SR | Self | Scope.Scope> => {
+  // What is the same for all jobs is checked.
+  const settings = resolve(name, work, options as AnyOptions)
+  const { key, onExhausted, policy, schedule } = options
+  const protectedWork = policy === undefined ? work : protectedBy(work, policy, key)
   return Effect.gen(function* () {
-    const context = yield* Effect.context<R | R2>()
-    const runner = new Runner<A, E, R | R2>(name, settings, work, onExhausted)
+    const context = yield* Effect.context<R | R2 | Self>()
+    const runner = new Runner<A, Policy.ErrorOf<E, P>, R | R2 | Self>(
+      name,
+      settings,
+      // Without a policy its errors are those of the work.
+      protectedWork as (run: Run) => Effect.Effect<A, Policy.ErrorOf<E, P>, R | Self>,
+      onExhausted
+    )
     // Before the fiber of the schedule, which ends first.
     yield* Effect.addFinalizer(() => runner.stop)
     if (schedule !== undefined) yield* follow(runner, schedule)
@@ -503,25 +579,36 @@ const follow = <A, E, R, SE, SR>(
  *
  * ```ts no-run
  * import { Effect, Layer, Schedule } from "effect"
- * import { Policy, Transient, TripPolicy } from "effect-resilience"
+ * import { Policy, Retry, Transient, TripPolicy } from "effect-resilience"
  * import * as Job from "effect-resilience/jobs/Job"
  *
  * class Down extends Transient.TaggedError<Down>()("Down", {}) {}
  * class Feed extends Policy.Service<Feed>()("job/Feed", {
+ *   retry: Retry.backoff({ base: "10 seconds", times: 2 }),
  *   breaker: { trip: TripPolicy.fewCalls(), openFor: "6 hours" },
  *   timeout: "10 minutes"
  * }) {}
  *
  * declare const sync: Effect.Effect<void, Down>
- * const nightly = Job.layer("nightly", () => sync.pipe(Feed.protect), { schedule: Schedule.cron("0 3 * * *") })
+ * const nightly = Job.layer("nightly", () => sync, { schedule: Schedule.cron("0 3 * * *"), policy: Feed })
  * const live = nightly.pipe(Layer.provide(Feed.layer))
  * ```
  *
  * @category layers
  * @since 0.1.0
  */
-export const layer = <A, E, R, SE = never, SR = never, R2 = never>(
+export const layer = <
+  A,
+  E,
+  R,
+  SE = never,
+  SR = never,
+  R2 = never,
+  P extends Policy.Part = never,
+  Rules = {},
+  Self = never
+>(
   name: string,
   work: (run: Run) => Effect.Effect<A, E, R>,
-  options: Options<E, SE, SR, R2> = {}
-): Layer.Layer<never, SE, Exclude<R | R2 | SR, Scope.Scope>> => Layer.effectDiscard(make(name, work, options))
+  options?: Options<Policy.ErrorOf<E, P>, SE, SR, R2, P, Rules, Self> & NoInfer<MakesSense<A, E, R, P, Rules>>
+): Layer.Layer<never, SE, Exclude<R | R2 | SR | Self, Scope.Scope>> => Layer.effectDiscard(make(name, work, options))

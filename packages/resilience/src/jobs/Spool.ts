@@ -363,7 +363,12 @@ class Spool {
         letters,
         id,
         ({ status }) => status !== "replaying",
-        (found) => this.mark(found, { status: "waiting", replays: 0, at: 0, token: "" })
+        (found) =>
+          Effect.flatMap(this.body(found), (body) => {
+            if (body === undefined) return Effect.succeed(false)
+            const at = Result.isSuccess(body) ? body.success.putAt : found.marker.at
+            return this.mark(found, { status: "waiting", replays: 0, at, token: "" })
+          })
       ),
     drop: (letters, id) =>
       this.change(
