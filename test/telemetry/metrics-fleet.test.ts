@@ -42,6 +42,10 @@ describe("Metrics.layer: the fleet", () => {
         bulkhead: { maxConcurrent: 20 },
         shared: { bulkhead: { fleet: 8 } }
       })
+      const rate = yield* Policy.make("rate", {
+        rateLimit: { limit: 5, window: "100 millis" },
+        shared: { rateLimit: { fleet: 8 } }
+      })
       yield* TestClock.adjust("2 seconds")
       assert.deepStrictEqual(yield* fleetSeries, {
         "resilience.fleet.members{policy=floor}": 1,
@@ -52,9 +56,12 @@ describe("Metrics.layer: the fleet", () => {
         "resilience.fleet.circuits{policy=circuits,state=probing}": 0,
         "resilience.fleet.members{policy=permits}": 1,
         "resilience.fleet.in_touch{policy=permits}": 1,
-        "resilience.fleet.permits{policy=permits}": 0
+        "resilience.fleet.permits{policy=permits}": 0,
+        "resilience.fleet.members{policy=rate}": 1,
+        "resilience.fleet.in_touch{policy=rate}": 1,
+        "resilience.fleet.rate{policy=rate}": 0
       })
-      for (const { fleet } of [floor, circuits, permits]) assert.isTrue((yield* fleet)?.inTouch)
+      for (const { fleet } of [floor, circuits, permits, rate]) assert.isTrue((yield* fleet)?.inTouch)
     }).pipe(Effect.provide(measured), Effect.scoped, isolated)
   )
 

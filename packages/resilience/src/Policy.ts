@@ -1015,7 +1015,7 @@ const resolve = (name: string, options: Options): PolicySettings => {
 
 /** What is shared of a policy. */
 const resolveShared = (where: string, options: Options): Shared.Settings | undefined => {
-  const { breaker, budget, bulkhead, deadline, shared, timeout } = options
+  const { breaker, budget, bulkhead, deadline, rateLimit, shared, timeout } = options
   if (shared === undefined) return undefined
   const here = Check.inside(where, "shared")
   const settings = Shared.resolve(here, shared)
@@ -1029,6 +1029,9 @@ const resolveShared = (where: string, options: Options): Shared.Settings | undef
     throw new RangeError(
       `${here}: bulkhead needs a timeout or a deadline, so that a call ends before the lease of its permit`
     )
+  }
+  if (settings.rateLimit !== undefined && rateLimit === undefined) {
+    throw new RangeError(`${here}: rateLimit needs the rateLimit of the policy, got none`)
   }
   if (settings.budget) refuseBudget(here, budget)
   return settings
