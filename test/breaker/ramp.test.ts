@@ -93,6 +93,26 @@ describe("Circuit breaker: recovery ramp", () => {
     })
   )
 
+  it.effect("ends when an operator closes or resets the circuit, which is closed already", () =>
+    Effect.gen(function* () {
+      for (const act of ["close", "reset"] as const) {
+        const breaker = yield* CircuitBreaker.make("b", options)
+        for (let i = 0; i < 3; i++) yield* Effect.exit(down.pipe(breaker.protect))
+        yield* TestClock.adjust("1 second")
+        yield* takes(0).pipe(breaker.protect)
+        for (let i = 0; i < 2; i++) yield* start(hang.pipe(breaker.protect))
+        const waiting = yield* start(breaker.admitted())
+        assert.strictEqual((yield* Effect.flip(takes(0).pipe(breaker.protect)))._tag, "CircuitOpen")
+        yield* breaker.control[act]()
+        yield* TestClock.adjust(0)
+        assert.isDefined(waiting.pollUnsafe())
+        const fibers = yield* Effect.forEach(Array.from({ length: 50 }), () => start(takes(1).pipe(breaker.protect)))
+        yield* TestClock.adjust(1)
+        yield* Effect.forEach(fibers, Fiber.join)
+      }
+    })
+  )
+
   it.effect("begins at half of what was usual also after many failed probes", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("b", options)

@@ -421,7 +421,7 @@ export interface Apply<C, R2> {
 export interface Fn<C, R2> {
   <Args extends ReadonlyArray<unknown>, A, E, R>(
     f: ((...args: Args) => Effect.Effect<A, E, R>) & Outcome.CanTrip<A, E, C, R>,
-    options?: { readonly key?: ((...args: Args) => string) | undefined }
+    options?: { readonly key?: ((...args: Parameters<(...args: Args) => unknown>) => string) | undefined }
   ): (...args: Args) => Effect.Effect<A, E | Rejection.CircuitOpen, R | R2>
 }
 
