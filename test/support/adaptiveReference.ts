@@ -257,7 +257,10 @@ export const ended = (
   if (ok) {
     s.run = 0
     if (!late || s.mode === Paced || Number.isNaN(s.mean))
-      s.mean = Number.isNaN(s.mean) ? latency : s.mean + (latency - s.mean) * (s.mode === Paced && late ? 0.2 : Math.min(0.05, 2000 / Math.max(1e-9, s.recent) / 1000))
+      s.mean = Number.isNaN(s.mean)
+        ? latency
+        : s.mean +
+          (latency - s.mean) * (s.mode === Paced && late ? 0.2 : Math.min(0.05, 2000 / Math.max(1e-9, s.recent) / 1000))
   } else if (how !== "timeout" || whole) {
     if (s.run++ === 0) s.runSince = now
   }
