@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Console from "effect/Console"
-import { CliOutput, type HelpDoc } from "effect/cli"
+import type { CliOutput, HelpDoc } from "effect/cli"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import manifest from "./package.json" with { type: "json" }
@@ -41,9 +41,7 @@ const helpOf = async (path: ReadonlyArray<string>): Promise<HelpDoc.HelpDoc> => 
         if (event._tag === "Help") found = event.helpDoc
       })
   }
-  await Effect.runPromise(
-    program([...path, "--help"]).pipe(Effect.provideService(CliOutput.Presenter, presenter), Effect.ignore)
-  )
+  await Effect.runPromise(Effect.ignore(program([...path, "--help"], presenter)))
   if (found === undefined) throw new Error(`resilience ${path.join(" ")} has no help`)
   return found
 }

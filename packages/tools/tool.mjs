@@ -40,6 +40,7 @@ const commands = {
   hedging: { about: "prints the table of the page on hedges", file: "tools/src/lab/hedging.ts" },
   tune: { about: "looks for the best settings of the libraries of others", file: "tools/src/lab/tune.ts" },
   jobs: { about: "runs a crontab in fast motion and kills wrappers and jobs at random: 50 jobs, 20 minutes of 6 s" },
+  cron: { about: "runs the crontab of the examples under Debian's cron for four minutes" },
   soak: { about: "runs models, laws and chaos with new seeds, for minutes" },
   matrix: { about: "what may happen to a fleet and its board, with real processes; --list, --times, --only" },
   mutate: { about: "mutation testing of the machines" }

@@ -171,3 +171,40 @@ describe("sizes and names", () => {
     assert.strictEqual(Settings.parseUrl("ftp://x"), undefined)
   })
 })
+
+describe("a wrong command line", () => {
+  it("says what is wrong in a few lines on standard error, and nothing on standard output", async () => {
+    for (const [args, sentence] of [
+      [["run", "--", "true"], "resilience: Missing required flag: --name\n"],
+      [["run", "-n", "a"], "resilience: Missing required argument: command\n"],
+      [["run", "-n", "a b", "--", "true"], "1 to 64 letters"],
+      [["run", "-n", "a", "--timeout", "10", "--", "true"], "a duration such as 500ms, 30s, 10m or 1h30m"],
+      [
+        ["run", "-n", "a", "--retries", "3", "--", "true"],
+        "has no option --retries; did you mean --retry or --retry-on?"
+      ],
+      [["runn", "-n", "a"], "resilience: there is no command runn; did you mean run?"],
+      [["control", "undo", "a"], "the number of an isolate or a disable, which resilience status shows"],
+      [["spool", "drop", "first"], "the number of an entry, which resilience spool list shows"],
+      [["history"], "resilience history --help"]
+    ] as const) {
+      const { code, stderr, stdout } = await resilience(...args)
+      assert.deepStrictEqual([code, stdout], [125, ""], args.join(" "))
+      assert.include(stderr, sentence)
+      assert.isAtMost(stderr.split("\n").length, 4, stderr)
+    }
+  })
+
+  it("is told of a shell when the command is a line for one, and of a name that no run has had", async () => {
+    const line = await resilience("run", "-n", "line", "--", "echo a && echo b")
+    assert.deepInclude(line, { code: 127, stdout: "" })
+    assert.include(
+      line.stderr,
+      "echo a && echo b: command not found (a line for the shell is: -- sh -c 'echo a && echo b')"
+    )
+    const { code, stdout } = await resilience("control", "isolate", "lien", "--for", "1m")
+    assert.strictEqual(code, 0)
+    assert.match(stdout, /^lien: isolated .*\nnote: no run of lien is known: there are .*line/)
+    assert.notInclude((await resilience("control", "isolate", "line", "--for", "1m")).stdout, "note")
+  })
+})

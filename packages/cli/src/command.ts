@@ -1,12 +1,13 @@
 /** The command line of `resilience`. */
 import { NodeServices } from "@effect/platform-node"
-import { Command } from "effect/cli"
+import { CliOutput, Command } from "effect/cli"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { Timeout } from "effect-resilience"
 import manifest from "../package.json" with { type: "json" }
 import * as ExitCode from "./exitCode.ts"
 import * as Host from "./host.ts"
+import * as Mistakes from "./mistakes.ts"
 import * as Observe from "./observeCommand.ts"
 import * as Operate from "./operate.ts"
 import * as Settings from "./run/settings.ts"
@@ -48,10 +49,14 @@ const commandOf = (args: ReadonlyArray<string>) => {
   return (Object.hasOwn(Observe.delegated, name) ? Observe.delegated[name]?.(rest) : undefined) ?? runCommand(args)
 }
 
-/** The command with its arguments, which leaves its exit code in the host. */
-export const program = (args: ReadonlyArray<string>): Effect.Effect<void, unknown> =>
+/** The command with its arguments, which leaves its exit code in the host. `presenter` shows the help, and what is wrong with the arguments. */
+export const program = (
+  args: ReadonlyArray<string>,
+  presenter: CliOutput.Presenter = Mistakes.presenter
+): Effect.Effect<void, unknown> =>
   commandOf(args).pipe(
     Effect.provide(NodeServices.layer),
+    Effect.provideService(CliOutput.Presenter, presenter),
     // A job that needs time to end is no mistake of its caller: --kill-after bounds it.
     Effect.provideService(Timeout.WarnOfOverrun, false),
     // What the command line could not read has been shown.

@@ -1,7 +1,7 @@
 /** Options that several commands have. */
 import { homedir } from "node:os"
 import { join } from "node:path"
-import { Flag } from "effect/cli"
+import { Argument, Flag } from "effect/cli"
 import * as Option from "effect/Option"
 import * as Settings from "./run/settings.ts"
 
@@ -53,6 +53,16 @@ export const positive = (name: string, description: string) =>
     parseFinite((millis) => millis > 0),
     `${aDuration}, above zero`
   ).pipe(Flag.optional, Flag.map(Option.getOrUndefined))
+
+/** The number of something that another command lists. */
+export const id = (description: string, allowed: string) =>
+  Argument.String("id").pipe(
+    Argument.withDescription(description),
+    Argument.filterMap(
+      (given) => Option.fromUndefinedOr(/^\d{1,15}$/.test(given) ? Number(given) : undefined),
+      () => allowed
+    )
+  )
 
 /** An integer from `min` to 1000. */
 export const integer = (name: string, metavar: string, description: string, min: 0 | 1) =>

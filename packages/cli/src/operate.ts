@@ -123,7 +123,13 @@ const endingCommand = (command: "enable" | "close" | "reset") =>
 
 const undo = Command.make(
   "undo",
-  { id: Argument.Int("id").pipe(Argument.withDescription("The number that status shows")), ...why },
+  {
+    id: Flags.id(
+      "The number that status shows",
+      "the number of an isolate or a disable, which resilience status shows"
+    ),
+    ...why
+  },
   ({ by, id, reason, stateDir }) =>
     Effect.flatMap(jobs, (jobs) => print((now) => jobs.undo(stateDir, id, { by, reason }, now)))
 ).pipe(Command.withDescription("Ends an isolate or a disable: the job is as it would be without it"))

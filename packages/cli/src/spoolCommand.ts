@@ -22,12 +22,11 @@ const name = Flag.String("name").pipe(
   Flag.map(Option.getOrUndefined)
 )
 
-const id = Argument.Int("id").pipe(Argument.withDescription("The number of the entry, which list shows"))
+const aNumber = "the number of an entry, which resilience spool list shows"
 
-const ids = Argument.Int("id").pipe(
-  Argument.withDescription("The numbers of entries, which list shows"),
-  Argument.variadic({ min: 0 })
-)
+const id = Flags.id("The number of the entry, which list shows", aNumber)
+
+const ids = Flags.id("The numbers of entries, which list shows", aNumber).pipe(Argument.variadic({ min: 0 }))
 
 const all = Flag.Boolean("all").pipe(
   Flag.withDescription("All entries that are not parked, the oldest first"),

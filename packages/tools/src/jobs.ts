@@ -53,7 +53,7 @@ const randomOf = (seed: number) => {
   }
 }
 
-const pause = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis))
+export const pause = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis))
 
 /**
  * The job: a lock of its own, which the kernel frees when its last process ends, says whether two of a name run at once. Then it sleeps in a
@@ -67,8 +67,8 @@ exit "$2"
 
 const seconds = (millis: number): string => (millis / 1000).toFixed(3)
 
-/** The processes of the storm that live, by the mark in their environment. */
-const processesOf = (mark: string): ReadonlyArray<number> =>
+/** The processes that live with a mark in their environment. */
+export const processesOf = (mark: string): ReadonlyArray<number> =>
   readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .map(Number)

@@ -17,11 +17,15 @@ export interface Ended {
 /** The command cannot be started. */
 export class NotStarted extends Data.TaggedError("NotStarted")<{ readonly code: number; readonly message: string }> {}
 
+/** One argument with a space in it is mostly a line for a shell. */
+const hint = (command: string): string =>
+  /\s/.test(command) ? ` (a line for the shell is: -- sh -c '${command}')` : ""
+
 const notStarted = (command: string, error: NodeJS.ErrnoException, cwd: string | undefined): NotStarted =>
   cwd !== undefined && !existsSync(cwd)
     ? new NotStarted({ code: ExitCode.notExecutable, message: `${cwd}: there is no such folder` })
     : error.code === "ENOENT"
-      ? new NotStarted({ code: ExitCode.notFound, message: `${command}: command not found` })
+      ? new NotStarted({ code: ExitCode.notFound, message: `${command}: command not found${hint(command)}` })
       : new NotStarted({ code: ExitCode.notExecutable, message: `${command}: ${error.message}` })
 
 export interface Attempt {

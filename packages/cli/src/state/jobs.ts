@@ -450,8 +450,8 @@ const namesIn = (store: Store): ReadonlyArray<string> =>
     .all("SELECT name FROM jobs UNION SELECT name FROM overrides WHERE ended IS NULL ORDER BY name")
     .map((row) => String(row["name"]))
 
-const unknown = (name: string, known: ReadonlyArray<string>): Error =>
-  new Error(`no run of ${name} is known: ${known.length === 0 ? "no job is" : `there are ${known.join(", ")}`}`)
+const unknown = (name: string, known: ReadonlyArray<string>): string =>
+  `no run of ${name} is known: ${known.length === 0 ? "no job is" : `there are ${known.join(", ")}`}`
 
 /** Of all jobs, or of one. Throws for a name that is not known. */
 export const statuses = (stateDir: string, name: string | undefined, now: number): ReadonlyArray<Status> => {
@@ -462,7 +462,7 @@ export const statuses = (stateDir: string, name: string | undefined, now: number
       rows: names.filter((one) => name === undefined || one === name).map((one) => statusOf(store, one, now))
     }
   })
-  if (name !== undefined && found.rows.length === 0) throw unknown(name, found.names)
+  if (name !== undefined && found.rows.length === 0) throw new Error(unknown(name, found.names))
   return found.rows
 }
 
@@ -472,7 +472,7 @@ export const history = (stateDir: string, name: string, limit: number): Readonly
     names: namesIn(store),
     rows: endedRuns(store, name, limit)
   }))
-  if (!found.names.includes(name)) throw unknown(name, found.names)
+  if (!found.names.includes(name)) throw new Error(unknown(name, found.names))
   return found.rows
 }
 
@@ -559,11 +559,14 @@ export const command = (stateDir: string, { by: author, command, millis, name, r
       if (command === "open" && state._tag === "open") until ??= now + millisUntil(state)
     }
     const data = { command, at: now, ...(until !== undefined && { until }), by: author, reason }
+    const known = namesIn(store)
     const id = insert(store, name, isLasting ? null : now, data)
     const said = `${name}: ${past[command]} ${byText(data)}`
-    if (!isLasting) return `${said}\n`
+    // A name that is spelt wrong is not refused, because a job may be isolated before its first run.
+    const note = known.includes(name) ? "" : `note: ${unknown(name, known)}\n`
+    if (!isLasting) return `${said}\n${note}`
     const end = command === "open" ? `control close ${name}` : `control undo ${id}`
-    return `${said}, ${untilText(until, now)}; to end it: resilience ${end}\n`
+    return `${said}, ${untilText(until, now)}; to end it: resilience ${end}\n${note}`
   })
 
 /** Ends an override: the job is as it is without it. */
