@@ -97,7 +97,12 @@ const reports = (next: () => number) => {
       rev: next() < 0.05 ? 0 : member.rev,
       age: next() < 0.05 ? 20_000 : int(500),
       known: int(7),
-      settings: { ...Board.defaults, forget: 5000, ...(next() < 0.02 ? { quorum: 0.7 } : {}) },
+      settings: {
+        ...Board.defaults,
+        forget: 5000,
+        ...(next() < 0.02 ? { quorum: 0.7 } : {}),
+        ...(next() < 0.02 ? { rate: 123_456_789, burst: 12.5 } : {})
+      },
       circuits,
       words,
       buckets: next() < 0.5 ? [{ name: "floor", rate: 10, burst: 20, want: int(8) }] : [],
@@ -112,6 +117,21 @@ const reports = (next: () => number) => {
             have: next() < 0.9 ? (known?.granted ?? 0) : int(10),
             want: next() < 0.2 ? 0 : int(21),
             safe: next() < 0.9 ? (known?.safe ?? 0) : int(5)
+          }
+        }),
+      rates: keys
+        .filter(() => next() < 0.4)
+        .map((name) => {
+          const known = member.news?.rates.find((rate) => rate.name === name)
+          return {
+            name,
+            cap: 20_000_001,
+            lease: 2000 + next(),
+            have: next() < 0.9 ? (known?.granted ?? 0) : int(10_000_000),
+            want: next() < 0.2 ? 0 : int(20_000_002),
+            safe: next() < 0.9 ? (known?.safe ?? 0) : int(5_000_000),
+            burst: 12.5,
+            tokens: next() * 4
           }
         }),
       leaving: next() < 0.01
@@ -173,6 +193,8 @@ describe.skipIf(!isInstalled)("the board in Lua and the board in TypeScript", ()
       let probes = 0
       let expected = 0
       let granted = 0
+      let rated = 0
+      let given = 0
       for (let i = 0; i < 1800; i++) {
         wall += Math.floor(next() * 200)
         if (next() < 0.01) wall += (next() < 0.5 ? 1 : -1) * 3_600_000
@@ -196,6 +218,8 @@ describe.skipIf(!isInstalled)("the board in Lua and the board in TypeScript", ()
         openings += ours.push.filter((push) => "finding" in push && push.finding.phase === Board.Open).length
         probes += ours.circuits.filter(({ token }) => token > 0).length
         granted += ours.pools.filter((pool) => pool.granted > 0).length
+        rated += ours.rates.filter((rate) => rate.granted > 0).length
+        given += ours.rates.filter((rate) => rate.tokens > 0).length
         // An answer may be lost.
         if (next() < 0.1) continue
         member.news = ours
@@ -214,6 +238,8 @@ describe.skipIf(!isInstalled)("the board in Lua and the board in TypeScript", ()
       assert.isAbove(openings, 50)
       assert.isAbove(probes, 20)
       assert.isAbove(granted, 200)
+      assert.isAbove(rated, 200)
+      assert.isAbove(given, 50)
     }
   )
 })

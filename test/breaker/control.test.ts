@@ -157,3 +157,37 @@ describe("commands of an operator, in every state", () => {
     })
   )
 })
+
+describe("a command from a function of the breaker's own rules", () => {
+  const rules = { ...TripPolicy.consecutive(1), name: "own" }
+
+  for (const member of ["record", "trips", "trippedBy", "figures", "probeFailed"] as const) {
+    it.effect(`${member}: stands, whatever the rule says`, () =>
+      Effect.gen(function* () {
+        let isArmed = false
+        const breaker: AnyBreaker = yield* CircuitBreaker.make("users", {
+          ...strict,
+          probes: oneProbe,
+          trip: TripPolicy.make({
+            ...rules,
+            [member]: (...args: ReadonlyArray<never>) => {
+              if (isArmed) Effect.runSync(breaker.control.isolate({ key: "eu" }))
+              const own = rules[member as "record"] as unknown as
+                | ((...args: ReadonlyArray<never>) => unknown)
+                | undefined
+              return own?.(...args)
+            }
+          })
+        })
+        if (member === "probeFailed") {
+          yield* outcome(down.pipe(breaker.protect({ key: "eu" })))
+          yield* TestClock.adjust("5 seconds")
+        }
+        isArmed = true
+        yield* outcome((member === "probeFailed" ? ok : down).pipe(breaker.protect({ key: "eu" })))
+        isArmed = false
+        assert.strictEqual(yield* tagOf(breaker, "eu"), "isolated")
+      })
+    )
+  }
+})

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { TripPolicy } from "effect-resilience"
 import type * as Circuit from "../../packages/resilience/src/machine/Circuit.ts"
-import { inRest, share } from "../support/share.ts"
+import { inPart, inRest, share } from "../support/share.ts"
 import { type Bounds, type Bug, circuit } from "./circuit.ts"
 import { explore, violation } from "./report.ts"
 
@@ -68,7 +68,7 @@ describe("every interleaving of admissions, results, hung calls, time and comman
   )
 })
 
-describe("a bug in a circuit is found, by a shortest way", () => {
+describe.runIf(inPart)("a bug in a circuit is found, by a shortest way", () => {
   const bugs: ReadonlyArray<readonly [Bug, string, number]> = [
     ["no fencing", "I8: a result from an older generation changes nothing", 9],
     ["probes on trust", "I1: probes that hold a place are never more than n", 8],

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Distribution, Frontier, Lab, References, Scenario, type Sender } from "@effect-resilience/lab"
 import * as Effect from "effect/Effect"
-import { share } from "../support/share.ts"
+import { inPart, share } from "../support/share.ts"
 
 const trigger = (name: string): Frontier.Trigger => Frontier.triggers.find((one) => one.name === name)!
 
@@ -33,7 +33,7 @@ describe("the frontier of the base model", () => {
   )
 })
 
-describe("a cell", () => {
+describe.runIf(inPart)("a cell", () => {
   it("has the times of whole runs, though its own end as soon as they have healed", () => {
     const { service } = Scenario.make(small)
     const scenario = Scenario.make({
@@ -82,7 +82,7 @@ describe("a cell", () => {
   })
 })
 
-describe("a grid", () => {
+describe.runIf(inPart)("a grid", () => {
   it("has every cell, the loads rising, and tells of each", () => {
     const told: Array<string> = []
     const grid = Frontier.of({

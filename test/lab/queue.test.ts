@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Distribution, Lab, References, Scenario } from "@effect-resilience/lab"
-import { inRest } from "../support/share.ts"
+import { inPart, inRest } from "../support/share.ts"
 
 // Without faults and without limits the dependency is a queue of the textbook, and must wait as the textbook says.
 
@@ -43,7 +43,7 @@ const pollaczek = (rate: number, mean: number, square: number): number =>
   ((rate / 1000) * square) / (2 * (1 - (rate / 1000) * mean))
 
 describe("the dependency", () => {
-  it("waits as M/M/4 at 70 %", () => {
+  it.runIf(inPart)("waits as M/M/4 at 70 %", () => {
     agrees({ rate: 280, workers: 4, service: { kind: "exponential", mean: "10 millis" } }, erlang(280, 4, 10))
   })
 
@@ -51,7 +51,7 @@ describe("the dependency", () => {
     agrees({ rate: 680, workers: 8, service: { kind: "exponential", mean: "10 millis" } }, erlang(680, 8, 10))
   })
 
-  it("waits as long newest first, on average", () => {
+  it.runIf(inPart)("waits as long newest first, on average", () => {
     const input = { rate: 280, workers: 4, discipline: "lifo" } as const
     agrees({ ...input, service: { kind: "exponential", mean: "10 millis" } }, erlang(280, 4, 10))
   })
@@ -68,7 +68,7 @@ describe("the dependency", () => {
     )
   })
 
-  it("waits as M/G/1 with a bimodal service", () => {
+  it.runIf(inPart)("waits as M/G/1 with a bimodal service", () => {
     const [mean, square] = [0.9 * 1 + 0.1 * 5, 0.9 * 1 + 0.1 * 25]
     agrees(
       { rate: 400, workers: 1, service: { kind: "bimodal", fast: "1 millis", slow: "5 millis", share: 0.1 } },
@@ -77,7 +77,7 @@ describe("the dependency", () => {
   })
 })
 
-describe("a distribution", () => {
+describe.runIf(inPart)("a distribution", () => {
   it("is cut as by integration", () => {
     const { done, held, mean } = Distribution.cut({ kind: "exponential", mean: 10 }, 20)
     assert.closeTo(done, 1 - Math.exp(-2), 1e-3)

@@ -180,6 +180,19 @@ describe("Adaptive", () => {
     assert.approximately(state.usualInFlight, usual, 0.02)
   })
 
+  it("a queue grows where there are many calls: within a second it does not become usual", () => {
+    const state = healthy()
+    const usual = state.mean
+    // 200 calls a second, each answered two milliseconds later than the one before.
+    for (let i = 0; i < 10; i++) end(state, send(state, 3000 + 5 * i), 3010 + 7 * i, "ok")
+    assert.isAtMost(state.mean, usual * 1.15)
+    // One call a second: about twenty answers make the mean.
+    const few = new Adaptive.State()
+    end(few, send(few, 0), 10, "ok")
+    end(few, send(few, 60_000), 60_030, "ok")
+    assert.approximately(few.mean, 11, 1e-9)
+  })
+
   it("an outage is young: it is probed a share of its age later, and an old one after the gap that callers wait for", () => {
     const state = healthy()
     fail(state, 3000, 9000)

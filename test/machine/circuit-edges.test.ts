@@ -50,6 +50,45 @@ describe("the numbers of a circuit", () => {
   })
 })
 
+describe("a rule that gives its circuit a command", () => {
+  /** Isolates the circuit from one of its functions. */
+  const commanding = (from: "record" | "trips" | "probeFailed", say: boolean) => {
+    const circuit = Circuit.make(trip, 0)
+    const isolating = (name: string): boolean => {
+      if (name === from) Circuit.isolate(circuit, 150)
+      return say
+    }
+    const rule: Circuit.TripRule<{ failed: boolean }> = {
+      initial: trip.initial,
+      record: () => void isolating("record"),
+      trips: () => isolating("trips"),
+      probeFailed: () => isolating("probeFailed")
+    }
+    return { circuit, rule }
+  }
+
+  it.each([
+    ["record", true],
+    ["trips", true]
+  ] as const)("in %s, of a closed circuit: the command stands", (from, say) => {
+    const { circuit, rule } = commanding(from, say)
+    const admission = { generation: circuit.generation, probe: Circuit.Admitted }
+    const sample = { outcome: Circuit.Failure, duration: 1 } as const
+    assert.strictEqual(Circuit.settle(circuit, rule, settings, admission, sample, 200), Circuit.Nothing)
+    assert.strictEqual(circuit.phase, Circuit.Isolated)
+  })
+
+  it.each([true, false])("in probeFailed, which says %s: the command stands", (say) => {
+    const { circuit, rule } = commanding("probeFailed", say)
+    const one = { permitted: 1, successes: 1, lease: 1000 }
+    Circuit.open(circuit, 100, 0)
+    const admission = { probe: Circuit.admit(circuit, one, 100), generation: circuit.generation }
+    const sample = { outcome: Circuit.Success, duration: 1 } as const
+    assert.strictEqual(Circuit.settle(circuit, rule, one, admission, sample, 200), Circuit.Nothing)
+    assert.strictEqual(circuit.phase, Circuit.Isolated)
+  })
+})
+
 describe("a new circuit", () => {
   it("is closed since now, in whole milliseconds, with the hidden class of every other circuit", () => {
     assert.deepStrictEqual(

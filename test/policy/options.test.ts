@@ -26,7 +26,10 @@ const wrong: ReadonlyArray<readonly [options: unknown, text: string]> = [
     `Policy.hedge p: after must be a duration above zero, or a percentage such as "p95", got "p100"`
   ],
   [{ hedge: { after: "p" } }, "Policy.hedge p: after must be a duration above zero, or a percentage"],
-  [{ hedge: { after: 0 } }, `Policy.hedge p: after ${above} 0`],
+  [
+    { hedge: { after: 0 } },
+    `Policy.hedge p: after must be a duration above zero, or a percentage such as "p95", got 0`
+  ],
   [{ hedge: { idempotent: "yes" } }, `Policy.hedge p: idempotent must be true or false, got "yes"`],
   [{ hedge: { afterwards: 1 } }, "Policy.hedge p: there is no option afterwards"],
   [{ hedge: null }, "Policy.hedge p: options must be an object, got null"],

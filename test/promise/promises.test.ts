@@ -71,7 +71,11 @@ describe("Promises", () => {
   })
 
   it("opens the circuit of a key, and rejects with an error that says so", async () => {
-    await using payments = Promises.make("payments", { breaker: { trip: TripPolicy.consecutive(1) } }, busy)
+    await using payments = Promises.make(
+      "payments",
+      { breaker: { trip: TripPolicy.consecutive(1), openFor: "1 minute" } },
+      busy
+    )
     await reasonOf(payments.run(flaky(9, new Busy()).f, { key: "eu" }))
     const rejection = await reasonOf(payments.run(() => "receipt", { key: "eu" }))
     assert.instanceOf(rejection, Error)

@@ -154,6 +154,8 @@ export class Client implements Member.Local<AnyCell> {
 
   freed(): void {}
 
+  rated(): void {}
+
   answered(): void {}
 
   fleetOpened(): void {}

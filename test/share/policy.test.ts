@@ -276,7 +276,7 @@ describe("options", () => {
         { breaker: {}, shared: { breakers: {} } }
       ].map(refused),
       [
-        "Policy.shared p: give at least one of breaker, budget and bulkhead, got none",
+        "Policy.shared p: give at least one of breaker, budget, bulkhead and rateLimit, got none",
         "Policy.shared p: breaker needs the breaker of the policy, got none",
         "Policy.shared.breaker p: quorum must be in (0, 1], got 0",
         'Policy.shared.breaker p: window must be a duration from 100 milliseconds to 1 minute, got "1 hour"',
@@ -284,7 +284,7 @@ describe("options", () => {
         "Policy.shared p: budget needs the budget of the policy, got none",
         "Policy.shared p: budget needs a budget with minPerSecond above 0, got 0",
         "Policy.shared p: budget needs one balance for all keys, got one for each key",
-        "Policy.shared p: there is no option breakers; there are breaker, budget, bulkhead, witness"
+        "Policy.shared p: there is no option breakers; there are breaker, budget, bulkhead, rateLimit, witness"
       ]
     )
   })

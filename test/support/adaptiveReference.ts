@@ -18,7 +18,7 @@ export interface Flight {
 
 export class State {
   // what is usual (learned while Free)
-  mean = NaN // EWMA 1/20 of the latency of good answers in time
+  mean = NaN // EWMA 1/20 of the latency of good answers in time, over a second at least
   usual = 0 // EWMA 1/100 of "late"
   well = 0 // EWMA 1/100 of what was in flight when one was sent
   recent = 0
@@ -257,7 +257,10 @@ export const ended = (
   if (ok) {
     s.run = 0
     if (!late || s.mode === Paced || Number.isNaN(s.mean))
-      s.mean = Number.isNaN(s.mean) ? latency : s.mean + (latency - s.mean) * (s.mode === Paced && late ? 0.2 : 0.05)
+      s.mean = Number.isNaN(s.mean)
+        ? latency
+        : s.mean +
+          (latency - s.mean) * (s.mode === Paced && late ? 0.2 : Math.min(0.05, 2000 / Math.max(1e-9, s.recent) / 1000))
   } else if (how !== "timeout" || whole) {
     if (s.run++ === 0) s.runSince = now
   }

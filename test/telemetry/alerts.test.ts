@@ -95,7 +95,10 @@ describe("Alerts.rules", () => {
       const rule = ruleOf()
       assert.strictEqual(rule?.for, "5m")
       assert.strictEqual(rule?.labels["severity"], "warning")
-      assert.include(rule?.annotations.description, "The fleet shares: openings, probes and commands; 200 permits.")
+      assert.include(
+        rule?.annotations.description,
+        "The fleet shares: openings and probes; 200 permits; 500 calls a second; commands."
+      )
       assert.strictEqual(ruleOf({ outOfTouch: { for: "1 minute", severity: "critical" } })?.for, "1m")
       assert.isUndefined(ruleOf({ outOfTouch: false }))
       assert.throws(

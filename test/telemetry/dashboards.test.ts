@@ -90,10 +90,12 @@ describe("Dashboards.grafana", () => {
           "Calls and rejections",
           "Latency against the timeout",
           "Attempts and timeouts",
+          "Tokens of the rate limit",
           "Concurrency against permits",
           "Fleet",
           "Circuits that the fleet has open",
-          "Permits of the fleet"
+          "Permits of the fleet",
+          "Rate of the fleet"
         ]
       })
       assert.notInclude(JSON.stringify(Dashboards.grafana([payments])), "fleet", "of policies that share nothing")

@@ -77,7 +77,8 @@ const everyKind = Effect.gen(function* () {
       breaker: {},
       bulkhead: { maxConcurrent: 2 },
       timeout: "1 second",
-      shared: { breaker: {}, bulkhead: { fleet: 8 } }
+      rateLimit: { limit: 100, window: "1 second" },
+      shared: { breaker: {}, bulkhead: { fleet: 8 }, rateLimit: { fleet: 500 } }
     })
   )
   yield* keep(CircuitBreaker.make("b", {}))

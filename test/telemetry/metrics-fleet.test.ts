@@ -3,20 +3,13 @@ import { Effect, Fiber, Layer } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { Fuse, Policy, Retry, Shared, TripPolicy } from "effect-resilience"
 import * as Metrics from "effect-resilience/telemetry/Metrics"
+import { cuttable } from "../support/board.ts"
 import { down, isolated, read } from "./support.ts"
 
 const breaker = { trip: TripPolicy.consecutive(1000), openFor: { initial: "1 second", jitter: 0 } } as const
 const fleetSeries = Effect.map(read, (all) =>
   Object.fromEntries(Object.entries(all).filter(([series]) => series.startsWith("resilience.fleet.")))
 )
-
-/** A board that can be cut off. */
-const cuttable = Effect.map(Shared.Board, (memory) => {
-  const state = { isUp: true }
-  const sync: Shared.Board["Service"]["sync"] = (scope, report) =>
-    state.isUp ? memory.sync(scope, report) : Effect.fail(new Shared.BoardError({ cause: new Error("cut off") }))
-  return { board: Shared.Board.of({ ...memory, sync }), state }
-})
 
 const measured = Layer.merge(Metrics.layer(), Shared.layerMemory)
 
@@ -42,6 +35,10 @@ describe("Metrics.layer: the fleet", () => {
         bulkhead: { maxConcurrent: 20 },
         shared: { bulkhead: { fleet: 8 } }
       })
+      const rate = yield* Policy.make("rate", {
+        rateLimit: { limit: 5, window: "100 millis" },
+        shared: { rateLimit: { fleet: 8 } }
+      })
       yield* TestClock.adjust("2 seconds")
       assert.deepStrictEqual(yield* fleetSeries, {
         "resilience.fleet.members{policy=floor}": 1,
@@ -52,9 +49,12 @@ describe("Metrics.layer: the fleet", () => {
         "resilience.fleet.circuits{policy=circuits,state=probing}": 0,
         "resilience.fleet.members{policy=permits}": 1,
         "resilience.fleet.in_touch{policy=permits}": 1,
-        "resilience.fleet.permits{policy=permits}": 0
+        "resilience.fleet.permits{policy=permits}": 0,
+        "resilience.fleet.members{policy=rate}": 1,
+        "resilience.fleet.in_touch{policy=rate}": 1,
+        "resilience.fleet.rate{policy=rate}": 0
       })
-      for (const { fleet } of [floor, circuits, permits]) assert.isTrue((yield* fleet)?.inTouch)
+      for (const { fleet } of [floor, circuits, permits, rate]) assert.isTrue((yield* fleet)?.inTouch)
     }).pipe(Effect.provide(measured), Effect.scoped, isolated)
   )
 

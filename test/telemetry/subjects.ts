@@ -37,7 +37,8 @@ class Orders extends Policy.Service<Orders>()("app/Orders", {
   breaker: {},
   bulkhead: { maxConcurrent: 20 },
   timeout: "1 second",
-  shared: { breaker: {}, bulkhead: { fleet: 200 } }
+  rateLimit: { limit: 50, window: "1 second" },
+  shared: { breaker: {}, bulkhead: { fleet: 200 }, rateLimit: { fleet: 500 } }
 }) {}
 
 export const every = Layer.mergeAll(

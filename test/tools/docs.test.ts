@@ -111,6 +111,16 @@ describe("checkDocs", { timeout: 60_000 }, () => {
     expect(report.expected).toMatchObject([{ line: 9, reason: expect.stringContaining("TS2322") }])
   })
 
+  test("runs blocks in one process, also those that wait for nothing", async () => {
+    const block = (code: string) => ["```ts", code, "```"]
+    const report = await check(
+      ...block('process.env["FIRST"] = String(process.pid)'),
+      ...block("1 + 1 // => 2"),
+      ...block('process.env["FIRST"] // => String(process.pid)')
+    )
+    expect(report).toMatchObject({ failures: [], executed: 3 })
+  })
+
   test("names the line of what does not compile, or compiles and must not", async () => {
     const { failures } = await check(
       "```ts",

@@ -52,6 +52,10 @@ const seatedFirst = fetchUser(1).pipe(Seats.protect({ key: host }))
 exactly<typeof seatedFirst, Seated>(true)
 const seat = Seats.fn(fetchUser, { key: (id) => String(id) })
 exactly<typeof seat, (id: number) => Seated>(true)
+const seatOfMany = Seats.fn((id: number, _host?: string, ..._more: ReadonlyArray<string>) => fetchUser(id), {
+  key: (id) => String(id)
+})
+exactly<typeof seatOfMany, (id: number, _host?: string, ..._more: ReadonlyArray<string>) => Seated>(true)
 const seats = Seats.state()
 exactly<typeof seats, Effect.Effect<Bulkhead.State, never, Seats>>(true)
 const resized = Seats.resize(3)
@@ -63,6 +67,8 @@ exactly<ReturnType<typeof Seats.layerConfig>, Layer.Layer<Seats, Settings>>(true
 class Quota extends RateLimit.Service<Quota>()("app/Quota", { limit: 2, window: "1 second" }) {}
 const inQuota = fetchUser(1).pipe(Quota.protect)
 exactly<typeof inQuota, Effect.Effect<User, Own | Rejection.RateLimited, Quota>>(true)
+const quotaOf = Quota.fn((id: number, _host?: string) => fetchUser(id), { key: (id, host) => host ?? String(id) })
+exactly<typeof quotaOf, (id: number, _host?: string) => Effect.Effect<User, Own | Rejection.RateLimited, Quota>>(true)
 const taken = Quota.take({ key: "eu" })
 exactly<typeof taken, Effect.Effect<void, Rejection.RateLimited, Quota>>(true)
 // @ts-expect-error A rate limit without a window says nothing.
@@ -90,6 +96,8 @@ exactly<typeof Users.snapshot, Effect.Effect<CircuitBreaker.Snapshot, never, Use
 const hydrated = Users.snapshot.pipe(Effect.flatMap(Users.restore))
 exactly<typeof hydrated, Effect.Effect<void, never, Users>>(true)
 exactly<keyof typeof Users.control, "isolate" | "open" | "close" | "reset" | "disable" | "enable" | "set">(true)
+const userOf = Users.fn((id: number, _host?: string) => fetchUser(id), { key: (id) => String(id) })
+exactly<typeof userOf, (id: number, _host?: string) => Effect.Effect<User, Own | Rejection.CircuitOpen, Users>>(true)
 const isolated = Users.control.isolate({ key: host })
 exactly<typeof isolated, Effect.Effect<Change.Change, never, Users>>(true)
 

@@ -86,6 +86,14 @@ const first = fetchUser(1).pipe(some.protect({ key: "eu" }))
 exactly<typeof first, Some>(true)
 const wrapped = some.fn((id: number) => fetchUser(id))
 exactly<typeof wrapped, (id: number) => Some>(true)
+// A `key` that takes fewer arguments than the function takes none away.
+const wrappedByKey = some.fn((id: number, _host?: string) => fetchUser(id), { key: (id) => String(id) })
+exactly<typeof wrappedByKey, (id: number, _host?: string) => Some>(true)
+// A function that is generic is wrapped where it is called.
+declare const echo: <A>(value: A) => Effect.Effect<A, Unavailable>
+const echoed = <A>(value: A) => echo(value).pipe(some.protect)
+const echoedText = echoed("x")
+exactly<Effect.Success<typeof echoedText>, string>(true)
 
 // A judgement of its own, for the breaker or for one call, adds nothing to the types.
 const judging = Policy.make("judging", { breaker: { failures: ["NotFound"], ignore: ["Unavailable"] } })

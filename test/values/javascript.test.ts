@@ -7,6 +7,7 @@ import {
   CircuitBreaker,
   Deadline,
   Fallback,
+  Outcome,
   Policy,
   Retry,
   RetryBudget,
@@ -15,12 +16,15 @@ import {
   Transient,
   TripPolicy
 } from "effect-resilience"
+import * as EffectBreaker from "effect-resilience/persistence/CircuitBreaker"
+import * as State from "effect-resilience/state/State"
 import { refusal } from "../support/refusal.ts"
 
 const not = (value: unknown): any => value
 
 const breaker = Effect.runSync(CircuitBreaker.make("b"))
 const bulkhead = Effect.runSync(Bulkhead.make("b", { maxConcurrent: 1 }))
+const policy = Effect.runSync(Policy.make("live", { timeout: 1 }))
 
 const refused: ReadonlyArray<readonly [() => unknown, string]> = [
   [
@@ -31,7 +35,25 @@ const refused: ReadonlyArray<readonly [() => unknown, string]> = [
     [() => CircuitBreaker.make("b", not(none)), "CircuitBreaker b: options must be an object, got"],
     [() => CircuitBreaker.make("b", not({ keys: none })), "CircuitBreaker.keys b: options must be an object, got"],
     [() => Retry.backoff(not(none)), "Retry.backoff: options must be an object, got"],
-    [() => Policy.make("p", not({ breaker: none })), "Policy.breaker p: options must be an object, got"]
+    [() => Policy.make("p", not({ breaker: none })), "Policy.breaker p: options must be an object, got"],
+    [() => Policy.make("p", not({ adaptive: none, timeout: 1 })), "Policy.adaptive p: options must be an object, got"],
+    [() => Policy.candidate(policy, not(none)), "Policy.candidate: options must be an object, got"]
+  ]),
+  ...[null, Number.NaN, "x"].flatMap((none): typeof refused => [
+    [() => TripPolicy.make(not(none)), "TripPolicy.make: options must be an object, got"],
+    [() => Outcome.classifier(not(none)), "Outcome.classifier: options must be an object, got"],
+    [() => EffectBreaker.make(not(none)), "persistence/CircuitBreaker: options must be an object, got"],
+    [() => State.layerKeyValueStore(not(none)), "State.layerKeyValueStore: options must be an object, got"]
+  ]),
+  [() => Policy.candidate(policy, not(undefined)), "Policy.candidate: options must be an object, got undefined"],
+  [() => Policy.candidate(policy, not({ timout: 1 })), "Policy.candidate: there is no option timout"],
+  ...[null, "soon", "5", 0, -1].map((after): (typeof refused)[number] => [
+    () => Policy.make("p", not({ hedge: { after } })),
+    'Policy.hedge p: after must be a duration above zero, or a percentage such as "p95", got'
+  ]),
+  ...[null, "soon", 0, "11 minutes"].map((window): (typeof refused)[number] => [
+    () => Policy.make("p", not({ timeout: 1, stats: { window } })),
+    "Policy p: stats.window must be a duration from 1 second to 10 minutes, got"
   ]),
   [() => CircuitBreaker.make("b", not({ openFor: null })), "CircuitBreaker b: openFor must be a finite duration"],
   [() => CircuitBreaker.make("b", not({ trip: null })), "CircuitBreaker b: trip must be a TripPolicy"],

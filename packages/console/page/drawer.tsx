@@ -173,6 +173,12 @@ const Fleet = ({ of: { fleet } }: { readonly of: Policy }) => {
             <dd>{Words.fleetCircuit(circuit)}</dd>
           </div>
         ))}
+        {fleet.shares.map((share) => (
+          <div class="setting" key={`${share.part} ${share.key}`}>
+            <dt>{share.key === "" ? '""' : share.key}</dt>
+            <dd>{Words.fleetShare(share)}</dd>
+          </div>
+        ))}
       </dl>
       {more > 0 ? <p class="faint">and {count(more)} more</p> : undefined}
     </section>

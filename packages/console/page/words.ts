@@ -78,7 +78,7 @@ export const reason = (key: Key, override: Change | undefined, now: number): str
   return circuit === undefined ? "healthy" : `closed${near === undefined ? "" : ` · ${near}`}`
 }
 
-/** Why a process is no good member of its fleet; empty if it is one. */
+/** Why a process is out of step with its fleet; empty if it is not. */
 export const fleetTrouble = ({ board, heardMillis, inTouch, settingsDiffer }: Fleet): string => {
   if (!inTouch) {
     const heard = heardMillis === undefined ? "nothing was heard of it yet" : `last heard ${ago(heardMillis)}`
@@ -100,6 +100,12 @@ export const fleetCircuit = (circuit: Fleet["circuits"][number]): string => {
   const { evidence: found, leftMillis, state } = circuit
   const why = found === undefined ? undefined : evidence({ evidence: found })
   return `${state === "open" ? "open" : `${proberOf(circuit)} probes`}, ${duration(leftMillis)} left${why === undefined ? "" : ` · opened by ${why}`}`
+}
+
+/** `3 of 20 permits of the fleet, the members want more`. */
+export const fleetShare = ({ fleet, here, isShort, windowMillis }: Fleet["shares"][number]): string => {
+  const of = windowMillis === undefined ? "permits" : `calls per ${duration(windowMillis)}`
+  return `${count(here)} of ${count(fleet)} ${of} of the fleet${isShort ? ", the members want more" : ""}`
 }
 
 /** What the callers of a policy got in the last minute. */

@@ -196,6 +196,18 @@ export interface Fleet {
     /** Why the fleet opened it, with the number of witnesses; left out if this process was not told. */
     readonly evidence?: Rejection.Evidence
   }>
+  /** What this process may use of the permits and the rates of the fleet, of the first 20 keys that it uses. */
+  readonly shares: ReadonlyArray<{
+    readonly key: string
+    readonly part: "bulkhead" | "rateLimit"
+    /** Calls that may run at once, or that may start in each window, in this process and in the whole fleet. */
+    readonly here: number
+    readonly fleet: number
+    /** The window of a rate; left out for permits. */
+    readonly windowMillis?: number
+    /** Whether the members want more than there is. */
+    readonly isShort: boolean
+  }>
 }
 
 /**

@@ -193,7 +193,7 @@ export interface Apply<R2> {
 export interface Fn<R2> {
   <Args extends ReadonlyArray<unknown>, A, E, R>(
     f: (...args: Args) => Effect.Effect<A, E, R>,
-    options?: { readonly key?: ((...args: Args) => string) | undefined }
+    options?: { readonly key?: ((...args: Parameters<(...args: Args) => unknown>) => string) | undefined }
   ): (...args: Args) => Effect.Effect<A, E | Rejection.BulkheadFull, R | R2>
 }
 

@@ -290,6 +290,19 @@ export interface ShareLowered extends Base<"ShareLowered"> {
 }
 
 /**
+ * Emitted when this process gives a part of the rate of its fleet back because the members want more than there is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RateLowered extends Base<"RateLowered"> {
+  /** Calls of this process that may start in each window now. */
+  readonly limit: number
+  /** Calls that might start in each window before. */
+  readonly before: number
+}
+
+/**
  * Emitted when members of the fleet have other settings of what is shared, as during a deploy.
  *
  * @category models
@@ -306,7 +319,7 @@ export interface SettingsDiffered extends Base<"SettingsDiffered"> {
  * @category models
  * @since 0.1.0
  */
-export type OfFleet = BoardLost | BoardFound | FleetOpened | ProbeLeased | ShareLowered | SettingsDiffered
+export type OfFleet = BoardLost | BoardFound | FleetOpened | ProbeLeased | ShareLowered | RateLowered | SettingsDiffered
 
 /**
  * Emitted by a stream that fell behind, in place of the events that it lost. `policy`, `key` and `at` are those of the

@@ -74,13 +74,11 @@ const percentage = /^p(\d{1,2}(?:\.\d{1,6})?)$/
 
 /** A delay in milliseconds, or a percentage as it was given. */
 const resolveAfter = (where: string, after: After): number | string => {
-  if (typeof after === "string" && after.startsWith("p")) {
-    const found = percentage.exec(after)?.[1]
-    return found !== undefined && Number(found) > 0
-      ? after
-      : Check.invalid(where, "after", `a duration above zero, or a percentage such as "p95"`, after)
-  }
-  return Check.millis(where, "after", after as Duration.Input)
+  const found = typeof after === "string" ? percentage.exec(after)?.[1] : undefined
+  if (found !== undefined && Number(found) > 0) return after as string
+  return Check.millis(where, "after", after as Duration.Input, {
+    allowed: `a duration above zero, or a percentage such as "p95"`
+  })
 }
 
 /**

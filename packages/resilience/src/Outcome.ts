@@ -341,7 +341,7 @@ export type Effective<Policy, Call> = [GivenFields<Call>] extends [never] ? Poli
  * @since 0.1.0
  */
 export const isClassification = (options: object | undefined): options is Classification<unknown, unknown> =>
-  options !== undefined && fields.some((field) => (options as Classification)[field] !== undefined)
+  fields.some((field) => read(options, field) !== undefined)
 
 const fields: ReadonlyArray<keyof Classification> = [
   "failures",

@@ -555,7 +555,7 @@ export interface Apply<P extends Part, Rules, R2> {
 export interface Fn<P extends Part, Rules, R2> {
   <Args extends ReadonlyArray<unknown>, A, E, R>(
     f: ((...args: Args) => Effect.Effect<A, E, R>) & CanProtect<A, E, P, Rules, R>,
-    options?: { readonly key?: ((...args: Args) => string) | undefined }
+    options?: { readonly key?: ((...args: Parameters<(...args: Args) => unknown>) => string) | undefined }
   ): (...args: Args) => Effect.Effect<A, ErrorOf<E, P>, R | R2>
 }
 
@@ -690,8 +690,8 @@ export interface Values {
   readonly adaptive?: { readonly wait?: boolean | undefined } | undefined
 }
 
-/** A number of a snapshot. */
-const Learned = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
+/** What an adaptive policy has learned. */
+const Learned = Snapshots.NonNegative
 
 /**
  * Describes the state of a policy at one moment as JSON-safe data, to restore it after a restart: its circuits with what their trip
@@ -904,10 +904,9 @@ const resolveBudget = (
 const resolveWindow = (where: string, options: StatsOptions = {}): number => {
   Check.noUnknown(Check.inside(where, "stats"), options, ["window"])
   const given = Check.orDefault<Duration.Input>(options.window, "10 seconds")
-  const window = Check.millis(where, "stats.window", given)
-  return window >= 1000 && window <= 600_000
-    ? window
-    : Check.invalid(where, "stats.window", "a duration from 1 second to 10 minutes", given)
+  const allowed = "a duration from 1 second to 10 minutes"
+  const window = Check.millis(where, "stats.window", given, { allowed })
+  return window >= 1000 && window <= 600_000 ? window : Check.invalid(where, "stats.window", allowed, given)
 }
 
 const resolveMode = (where: string, { mode, rollout }: Options): ModeSettings => {
@@ -1016,7 +1015,7 @@ const resolve = (name: string, options: Options): PolicySettings => {
 
 /** What is shared of a policy. */
 const resolveShared = (where: string, options: Options): Shared.Settings | undefined => {
-  const { breaker, budget, bulkhead, deadline, shared, timeout } = options
+  const { breaker, budget, bulkhead, deadline, rateLimit, shared, timeout } = options
   if (shared === undefined) return undefined
   const here = Check.inside(where, "shared")
   const settings = Shared.resolve(here, shared)
@@ -1030,6 +1029,9 @@ const resolveShared = (where: string, options: Options): Shared.Settings | undef
     throw new RangeError(
       `${here}: bulkhead needs a timeout or a deadline, so that a call ends before the lease of its permit`
     )
+  }
+  if (settings.rateLimit !== undefined && rateLimit === undefined) {
+    throw new RangeError(`${here}: rateLimit needs the rateLimit of the policy, got none`)
   }
   if (settings.budget) refuseBudget(here, budget)
   return settings
@@ -1474,10 +1476,11 @@ export const candidate = <P extends Part, Rules, R>(
   options: CandidateOptions
 ): Effect.Effect<Candidate, never, R | Scope.Scope> => {
   const where = Check.inside(module, "candidate")
-  const name = Check.nonEmpty(where, "name", Check.orDefault(options.name, "candidate"))
   for (const option of ["mode", "rollout"]) {
     if (has(options, option)) throw new RangeError(`${where}: a candidate only decides, it has no ${option}`)
   }
+  Check.noUnknown(where, options, ["name", ...optionNames])
+  const name = Check.nonEmpty(where, "name", Check.orDefault(options.name, "candidate"))
   return Effect.withFiber((fiber) => {
     const engine = engineIn(policy, fiber)
     const steer = engine?.beside

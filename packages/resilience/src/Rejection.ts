@@ -110,9 +110,8 @@ export const formatDuration = (duration: Duration.Duration): string =>
  * `evidence` is why the circuit opened, and `lastFailure` the last failure that counted. The message names both in at most 160
  * characters; what would make it longer is left out: the message of the failure, the failure, then the figures.
  *
- * **Gotchas** Sent to a client by its schema, the rejection carries the text of the last failure too.
- *
- * **Gotchas** A rejection captures no stack: `stack` is `undefined`.
+ * **Gotchas** Sent to a client by its schema, the rejection carries the text of the last failure too. A rejection captures no stack:
+ * `stack` is `undefined`.
  *
  * @category errors
  * @since 0.1.0
@@ -261,9 +260,10 @@ export class DeadlineExceeded extends notingDecoded(
  * - `"limit"`: no call waits, because `maxWait` is zero.
  * - `"wait"`: its token would come after `maxWait`.
  * - `"deadline"`: its token would come after the deadline.
+ * - `"fleet"`: this process has a token, and the fleet leaves it none: see `Shared.RateLimitOptions`.
  *
  * `limit` and `window` are those of the rate limit: `limit` calls in each `window`. `retryAfter` is how long another call would have to
- * wait for its token, behind those that wait already.
+ * wait for its token, behind those that wait already; with the reason `"fleet"` at most a second, in which the fleet may leave more.
  *
  * @category errors
  * @since 0.1.0
@@ -271,13 +271,21 @@ export class DeadlineExceeded extends notingDecoded(
 export class RateLimited extends notingDecoded(
   Schema.TaggedError<RateLimited>("effect-resilience/RateLimited")("RateLimited", {
     ...origin,
-    reason: Schema.Literals(["limit", "wait", "deadline"]),
+    reason: Schema.Literals(["limit", "wait", "deadline", "fleet"]),
     limit: Schema.Number,
     window: Schema.Duration,
     retryAfter: Schema.Duration
   })
 ) {
+  /** Whose tokens are used up: those of this process, or those of the fleet that the policy shares its rate limit with. */
+  get by(): "self" | "fleet" {
+    return this.reason === "fleet" ? "fleet" : "self"
+  }
+
   override get message(): string {
+    if (this.reason === "fleet") {
+      return `${label(this)}: the fleet leaves no token of its rate limit; the next call can start in ${formatDuration(this.retryAfter)}`
+    }
     const calls = `${this.limit} ${this.limit === 1 ? "call" : "calls"}`
     const reached = `${label(this)}: the rate limit of ${calls} per ${formatDuration(this.window)} is reached`
     const next = `the next call can start in ${formatDuration(this.retryAfter)}`

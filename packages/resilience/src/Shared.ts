@@ -252,6 +252,7 @@ export const layerMemory: Layer.Layer<Board> = /* @__PURE__ */ Layer.sync(Board,
  * | `breaker` | {@link BreakerOptions} | not shared |
  * | `budget` | `true` | not shared |
  * | `bulkhead` | {@link BulkheadOptions} | not shared |
+ * | `rateLimit` | {@link RateLimitOptions} | not shared |
  * | `witness` | a text | a witness of its own |
  *
  * @category models
@@ -264,6 +265,8 @@ export interface Options {
   readonly budget?: boolean | undefined
   /** Limits how many calls run at once in the whole fleet. Needs `bulkhead`, and `timeout` or `deadline`. */
   readonly bulkhead?: BulkheadOptions | undefined
+  /** Limits how many calls start within a time in the whole fleet. Needs `rateLimit`. */
+  readonly rateLimit?: RateLimitOptions | undefined
   /**
    * Members of one witness count once in a quorum, such as those of a host or a zone: processes behind one bad link are one
    * witness. Default: every member is one of its own.
@@ -337,11 +340,51 @@ export interface BulkheadOptions {
   readonly alone?: number | undefined
 }
 
+/**
+ * How many calls of a key may start within a time in a whole fleet.
+ *
+ * **Details** The board leases parts of the rate to the members, as they use them, so a call is admitted without a round trip. `limit`
+ * and `burst` of the policy still hold in each process. A call for which this process has no token of the fleet waits up to 50
+ * milliseconds, or `maxWait`, for one answer of the board, and is then rejected with `RateLimited`, whose reason is `"fleet"`.
+ *
+ * The fleet saves up as many windows as a process does: `fleet * burst / limit` tokens, and one more for each member and for the board.
+ * In any stretch of time at most that many calls start, and `fleet * stretch / window` more: no crash, pause, partition or late message
+ * adds to it. The part of a member that crashed is free again after 3.6 seconds, but for the share that the board keeps for it, which is
+ * free after 30 seconds. A member out of touch goes on with that share, half of `fleet` shared evenly by those that use it, and at the
+ * rate of `alone` if none is kept.
+ *
+ * A `window` or a `burst` that `control.set` changes is that of the process; the fleet goes by those with which the policy was built.
+ *
+ * | option | range | default |
+ * |---|---|---|
+ * | `fleet` | an integer >= 1 | required |
+ * | `alone` | an integer >= 0 | 1 |
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RateLimitOptions {
+  /** Calls of the whole fleet that may start in each `window` of the policy's rate limit, per key. An integer >= 1. */
+  readonly fleet: number
+  /**
+   * Calls that may start in each `window`, per key, in a member for which the board keeps no share: one that has not reached it yet, or
+   * that it has forgotten, and every member in the first seconds of a board that is new. They come on top of `fleet`, with one call
+   * more for each start of a member. An integer >= 0. Default: 1.
+   */
+  readonly alone?: number | undefined
+}
+
+interface OfFleet {
+  readonly fleet: number
+  readonly alone: number
+}
+
 /** What the fleet of a policy has agreed on. */
 interface SharedSettings {
   readonly witness: string | undefined
   readonly budget: boolean
-  readonly bulkhead: { readonly fleet: number; readonly alone: number } | undefined
+  readonly bulkhead: OfFleet | undefined
+  readonly rateLimit: OfFleet | undefined
   readonly breaker:
     | {
         readonly quorum: number
@@ -365,21 +408,22 @@ export type Settings = SharedSettings
  * @internal
  */
 export const resolve = (where: string, options: Options): SharedSettings => {
-  Check.noUnknown(where, options, ["breaker", "budget", "bulkhead", "witness"])
-  const { breaker, budget, bulkhead, witness } = options
-  if (breaker === undefined && budget !== true && bulkhead === undefined) {
-    throw new RangeError(`${where}: give at least one of breaker, budget and bulkhead, got none`)
+  Check.noUnknown(where, options, ["breaker", "budget", "bulkhead", "rateLimit", "witness"])
+  const { breaker, budget, bulkhead, rateLimit, witness } = options
+  if (breaker === undefined && budget !== true && bulkhead === undefined && rateLimit === undefined) {
+    throw new RangeError(`${where}: give at least one of breaker, budget, bulkhead and rateLimit, got none`)
   }
   if (budget !== undefined && typeof budget !== "boolean") Check.invalid(where, "budget", "true or false", budget)
   return {
     witness: witness === undefined ? undefined : Check.nonEmpty(where, "witness", witness),
     budget: budget === true,
-    bulkhead: bulkhead === undefined ? undefined : resolveBulkhead(Check.inside(where, "bulkhead"), bulkhead),
+    bulkhead: bulkhead === undefined ? undefined : resolveOfFleet(Check.inside(where, "bulkhead"), bulkhead),
+    rateLimit: rateLimit === undefined ? undefined : resolveOfFleet(Check.inside(where, "rateLimit"), rateLimit),
     breaker: breaker === undefined ? undefined : resolveBreaker(Check.inside(where, "breaker"), breaker)
   }
 }
 
-const resolveBulkhead = (where: string, options: BulkheadOptions): NonNullable<SharedSettings["bulkhead"]> => {
+const resolveOfFleet = (where: string, options: BulkheadOptions | RateLimitOptions): OfFleet => {
   Check.noUnknown(where, options, ["fleet", "alone"])
   return {
     fleet: Check.integer(where, "fleet", options.fleet, 1),

@@ -233,6 +233,8 @@ export interface RateLimit {
   readonly tokens: number
   /** Calls that wait for a token. */
   readonly waiting: number
+  /** Calls of this key in each `window` that the fleet leaves to this process now; `undefined` unless `shared.rateLimit` is set. */
+  readonly share: number | undefined
 }
 
 /**
@@ -340,6 +342,19 @@ export interface Fleet {
     /** Calls of this member that may run now, and those that do. */
     readonly here: number
     readonly running: number
+    /** The share that is kept for this member while it is out of touch. */
+    readonly safe: number
+    /** Whether the members want more than there is. */
+    readonly isShort: boolean
+  }>
+  /** The keys of which this member holds a part of the fleet's rate, or wants one; empty unless `shared.rateLimit` is set. */
+  readonly rates: ReadonlyArray<{
+    readonly key: string
+    /** Calls of the whole fleet that may start in each `window`. */
+    readonly fleet: number
+    readonly window: Duration.Duration
+    /** Calls of this member that may start in each `window` now. */
+    readonly here: number
     /** The share that is kept for this member while it is out of touch. */
     readonly safe: number
     /** Whether the members want more than there is. */

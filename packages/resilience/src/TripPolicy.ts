@@ -130,6 +130,7 @@ export const make = <S>(policy: {
   readonly toJson?: ((state: S, now: number) => Schema.Json | undefined) | undefined
   readonly fromJson?: ((json: Schema.Json, taken: number, now: number) => S | undefined) | undefined
 }): TripPolicy<S> => {
+  Options.object("TripPolicy.make", policy)
   Options.nonEmpty("TripPolicy.make", "name", policy.name)
   return Options.tripPolicy("TripPolicy.make", "policy", {
     ...policy,

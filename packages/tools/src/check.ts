@@ -1,14 +1,17 @@
 // All checks at once, each with the time it took; the first that fails ends them all.
+import { globSync, readFileSync } from "node:fs"
 import { run } from "./run.ts"
 
 interface Step {
   readonly name: string
-  readonly command: string
+  readonly command: string | (() => Promise<string>)
   readonly args: ReadonlyArray<string>
   readonly cwd?: string
   readonly env?: Readonly<Record<string, string>>
   /** The step that makes what this one reads. */
   readonly after?: string
+  /** The step that finds all that this one finds. This one runs only when it is named. */
+  readonly within?: string
 }
 
 const tool = (name: string): Pick<Step, "command" | "args"> => ({
@@ -19,18 +22,22 @@ const tool = (name: string): Pick<Step, "command" | "args"> => ({
 // Compilers written in Go spend a quarter of their time on collecting garbage; twice the memory halves that.
 process.env["GOGC"] ??= "200"
 
+/** The compiler with the rules of Effect in it: a warning of a rule fails as an error of types does, a suggestion does not. */
+const effectCompiler = async (): Promise<string> => (await run("effect-tsgo", ["get-exe-path"])).output.trim()
+
+/** The tests that leave a part to the step `rest`. `vitest related` would read all modules of all tests to find them. */
+const sharing = globSync("test/**/*.ts").filter((file) =>
+  /from "[./]+\/support\/share\.ts"/.test(readFileSync(file, "utf8"))
+)
+
 const isTerminal = process.stdout.isTTY === true
 
 const all: ReadonlyArray<Step> = [
-  { name: "types", command: "tsc", args: ["-p", "tsconfig.json", "--pretty", String(isTerminal)] },
+  { name: "types", command: "tsc", args: ["-p", "tsconfig.json", "--pretty", String(isTerminal)], within: "effect" },
   { name: "page", command: "tsc", args: ["-p", "packages/lab/page", "--pretty", String(isTerminal)] },
   { name: "console", command: "tsc", args: ["-p", "packages/console/page", "--pretty", String(isTerminal)] },
   { name: "bundle", command: process.execPath, args: ["packages/console/page/bundle.ts", "--check"] },
-  {
-    name: "effect",
-    command: "effect-tsgo",
-    args: ["diagnostics", "--project", "tsconfig.json", "--strict", "--format", isTerminal ? "pretty" : "text"]
-  },
+  { name: "effect", command: effectCompiler, args: ["-p", "tsconfig.json", "--pretty", String(isTerminal)] },
   {
     name: "lint",
     command: "biome",
@@ -48,7 +55,7 @@ const all: ReadonlyArray<Step> = [
     // that take every core, and are run again.
     name: "rest",
     command: "vitest",
-    args: ["related", "--run", "test/support/share.ts", "--retry=1", "--testTimeout=180000"],
+    args: ["run", ...sharing, "--retry=1", "--testTimeout=180000"],
     env: { TEST_SAMPLE: "rest" },
     after: "pack"
   },
@@ -57,7 +64,9 @@ const all: ReadonlyArray<Step> = [
 
 const wanted = process.argv.slice(2)
 const needed = all.flatMap(({ after, name }) => (wanted.includes(name) && after !== undefined ? [after] : []))
-const steps = all.filter(({ name }) => wanted.length === 0 || wanted.includes(name) || needed.includes(name))
+const steps = all.filter(({ name, within }) =>
+  wanted.length === 0 ? within === undefined : wanted.includes(name) || needed.includes(name)
+)
 const unknown = wanted.filter((name) => !all.some((step) => step.name === name))
 if (unknown.length > 0) {
   console.error(`no such step: ${unknown.join(", ")}; there are ${all.map((step) => step.name).join(", ")}`)
@@ -74,7 +83,8 @@ for (const { after = "", args, command, cwd, env, name } of steps) {
   const end = async (): Promise<void> => {
     await ends.get(after)
     if (abort.signal.aborted) return
-    const { ok, output, seconds } = await run(command, args, { cwd, env, signal: abort.signal })
+    const program = typeof command === "string" ? command : await command()
+    const { ok, output, seconds } = await run(program, args, { cwd, env, signal: abort.signal })
     if (abort.signal.aborted) return
     console.log(`${ok ? "ok    " : "FAILED"}  ${name.padEnd(width)}  ${seconds.toFixed(1)} s`)
     if (ok) return

@@ -4,12 +4,13 @@ import { globSync, readFileSync, rmSync } from "node:fs"
 import { posix, resolve } from "node:path"
 import { type Plugin, rolldown } from "rolldown"
 import { parseSync, Visitor } from "rolldown/utils"
+import { modulesIn } from "./packages.ts"
 
 /** Modules that are imported together, the lowest first: a chunk has what these modules import and no chunk before it has. */
 const chunks: ReadonlyArray<readonly [name: string, modules: RegExp]> = [
-  ["common", /^(?:Timeout|Retry)\.ts$/],
-  ["breaker", /^CircuitBreaker\.ts$/],
-  ["policy", /^Policy\.ts$/]
+  ["common", /^(?:Timeout|Retry)$/],
+  ["breaker", /^CircuitBreaker$/],
+  ["policy", /^Policy$/]
 ]
 
 /** The calls that set a constant or a class when a module is loaded. */
@@ -80,18 +81,16 @@ const addAll = (file: string, to: Set<string>): void => {
  */
 export const writeChunks = async (hidden: ReadonlyArray<string>): Promise<void> => {
   const root = resolve("src").replaceAll("\\", "/")
-  const modules = globSync("**/*.ts", { cwd: "src" })
-    .map((file) => file.replaceAll("\\", "/"))
-    .filter((file) => !hidden.some((pattern) => posix.matchesGlob(file.replace(/\.ts$/, ""), pattern)))
+  const modules = modulesIn("src", hidden)
   const chunkOf = new Map<string, string>()
   for (const [name, first] of chunks) {
     const all = new Set<string>()
-    for (const file of modules) if (first.test(file)) addAll(`${root}/${file}`, all)
+    for (const module of modules) if (first.test(module)) addAll(`${root}/${module}.ts`, all)
     for (const file of all) if (!chunkOf.has(file)) chunkOf.set(file, name)
   }
   for (const file of globSync("dist/**/*.{js,js.map}", { exclude: ["dist/index.*"] })) rmSync(file)
   const build = await rolldown({
-    input: Object.fromEntries(modules.map((file) => [file.replace(/\.ts$/, ""), `${root}/${file}`])),
+    input: Object.fromEntries(modules.map((module) => [module, `${root}/${module}.ts`])),
     external: [/^effect(\/|$)/, /^node:/],
     plugins: [pure]
   })

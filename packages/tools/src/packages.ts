@@ -6,6 +6,7 @@ interface Manifest {
   readonly name: string
   readonly private?: boolean
   readonly exports: Readonly<Record<string, unknown>>
+  readonly peerDependencies?: Readonly<Record<string, string>>
 }
 
 export interface Package {
@@ -16,6 +17,8 @@ export interface Package {
   readonly modules: ReadonlyArray<string>
   /** What cannot: globs, as `index` and `internal/**`. */
   readonly hidden: ReadonlyArray<string>
+  /** The packages that it is compiled against. */
+  readonly peers: ReadonlyArray<string>
 }
 
 /** Of the `exports` of a package.json. */
@@ -24,14 +27,18 @@ export const hiddenBy = (exports: Readonly<Record<string, unknown>>): ReadonlyAr
     .filter((pattern) => exports[pattern] === null)
     .map((pattern) => pattern.replace("./", "").replace(/\*$/, "**"))
 
-const describe = (path: string, { exports, name }: Manifest): Package => {
-  const hidden = hiddenBy(exports)
-  const modules = globSync("**/*.ts", { cwd: `${path}/src` })
+/** The modules of a folder that no pattern hides. */
+export const modulesIn = (folder: string, hidden: ReadonlyArray<string>): ReadonlyArray<string> =>
+  globSync("**/*.ts", { cwd: folder })
     .map((file) => file.replaceAll("\\", "/").replace(/\.ts$/, ""))
-    // A package without a main module is a command: nothing of it can be imported.
-    .filter((module) => "." in exports && !hidden.some((pattern) => posix.matchesGlob(module, pattern)))
+    .filter((module) => !hidden.some((pattern) => posix.matchesGlob(module, pattern)))
     .sort()
-  return { name, path, modules, hidden }
+
+const describe = (path: string, { exports, name, peerDependencies = {} }: Manifest): Package => {
+  const hidden = hiddenBy(exports)
+  // A package without a main module is a command: nothing of it can be imported.
+  const modules = "." in exports ? modulesIn(`${path}/src`, hidden) : []
+  return { name, path, modules, hidden, peers: Object.keys(peerDependencies) }
 }
 
 export const published: ReadonlyArray<Package> = globSync("packages/*/package.json")

@@ -14,7 +14,8 @@ import {
   writeFileSync
 } from "node:fs"
 import { tmpdir } from "node:os"
-import { dirname, join, resolve } from "node:path"
+import { basename, dirname, join, resolve } from "node:path"
+import { type Package, published } from "./packages.ts"
 import { type Result, run } from "./run.ts"
 
 /** Where `npm run check pack` packs, and the digest of what it has packed. */
@@ -31,8 +32,7 @@ const shared = ["package.json", "package-lock.json", "tsconfig.json", "LICENSE",
 export const digestOfSources = (): string => {
   const files = [
     ...shared,
-    ...globSync(`packages/{resilience,testing,lab,console,cli}/${parts}`),
-    ...globSync(`packages/{resilience,testing,lab,console,cli}/{src,page}/**/*.*`),
+    ...published.flatMap(({ path }) => [...globSync(`${path}/${parts}`), ...globSync(`${path}/{src,page}/**/*.*`)]),
     ...globSync("packages/tools/{guard.mjs,src/*.ts}")
   ]
     .map((file) => file.replaceAll("\\", "/"))
@@ -49,17 +49,11 @@ export const remember = (digest: string): void => writeFileSync(mark, digest)
 
 const tarballIn = (folder: string): string | undefined => globSync(join(folder, "*.tgz"))[0]
 
-/** The packages that one is compiled against; the command is a bundle of the sources. */
-const basesOf: Readonly<Record<string, ReadonlyArray<string>>> = {
-  "effect-resilience": [],
-  "@effect-resilience/testing": ["effect-resilience"],
-  "@effect-resilience/lab": ["effect-resilience"],
-  "@effect-resilience/console": ["effect-resilience"],
-  "@effect-resilience/cli": []
+const packageNamed = (name: string): Package => {
+  const one = published.find((one) => one.name === name)
+  if (one === undefined) throw new Error(`no package is named ${name}`)
+  return one
 }
-
-const pathOf = (name: string): string =>
-  name === "effect-resilience" ? "packages/resilience" : name.replace("@effect-resilience", "packages")
 
 const ended = ({ ok, output }: Result): string => {
   if (!ok) throw new Error(output)
@@ -73,23 +67,23 @@ export const unpack = async (tarball: string, folder: string): Promise<void> => 
 }
 
 // Packing builds, and a build empties `dist`: so it is done in a copy, beside whoever builds in the repository.
-const pack = async (name: string, into: string): Promise<void> => {
+const pack = async ({ path, peers }: Package, into: string): Promise<void> => {
   const copy = mkdtempSync(join(tmpdir(), "pack-"))
   try {
     symlinkSync(resolve("node_modules"), join(copy, "node_modules"), "junction")
-    for (const path of [...shared, "packages/tools", ...globSync(`${pathOf(name)}/${parts}`)]) {
-      cpSync(path, join(copy, path), { recursive: true })
+    for (const part of [...shared, "packages/tools", ...globSync(`${path}/${parts}`)]) {
+      cpSync(part, join(copy, part), { recursive: true })
     }
     // It compiles against the bases of the copy, as they are published.
-    for (const base of basesOf[name] ?? []) {
-      await unpack(await packed(base), join(copy, pathOf(base)))
-      const link = join(copy, pathOf(name), "node_modules", base)
+    for (const base of published.filter(({ name }) => peers.includes(name))) {
+      await unpack(await packed(base.name), join(copy, base.path))
+      const link = join(copy, path, "node_modules", base.name)
       mkdirSync(dirname(link), { recursive: true })
-      symlinkSync(join(copy, pathOf(base)), link, "junction")
+      symlinkSync(join(copy, base.path), link, "junction")
     }
     mkdirSync(into, { recursive: true })
     const args = ["pack", "--silent", "--pack-destination", resolve(into)]
-    ended(await run("npm", args, { cwd: join(copy, pathOf(name)) }))
+    ended(await run("npm", args, { cwd: join(copy, path) }))
   } finally {
     rmSync(copy, { force: true, recursive: true })
   }
@@ -106,7 +100,7 @@ const lives = (lock: string): boolean => {
 }
 
 /** Takes a lock that another thread or process may hold, and waits as long as `goesOn`. */
-const lockOf = async (lock: string, goesOn: () => boolean): Promise<boolean> => {
+export const lockOf = async (lock: string, goesOn: () => boolean): Promise<boolean> => {
   for (;;) {
     try {
       writeFileSync(lock, String(process.pid), { flag: "wx" })
@@ -122,13 +116,14 @@ const lockOf = async (lock: string, goesOn: () => boolean): Promise<boolean> => 
 
 /** The tarball of a package, by its name. It is packed now if these sources have not been. */
 export const packed = async (name: string): Promise<string> => {
+  const one = packageNamed(name)
   const digest = digestOfSources()
   if (existsSync(mark) && readFileSync(mark, "utf8") === digest) {
-    const tarball = tarballIn(join(checked, name === "effect-resilience" ? "resilience" : (name.split("/")[1] ?? name)))
+    const tarball = tarballIn(join(checked, basename(one.path)))
     if (tarball !== undefined) return resolve(tarball)
   }
-  const folder = join(root, digest, pathOf(name))
-  const lock = join(root, `${digest}-${pathOf(name).replace("/", "-")}.lock`)
+  const folder = join(root, digest, one.path)
+  const lock = join(root, `${digest}-${basename(one.path)}.lock`)
   mkdirSync(root, { recursive: true })
   // Those of other sources are of no use any more.
   for (const other of globSync("*", { cwd: root })) {
@@ -141,7 +136,7 @@ export const packed = async (name: string): Promise<string> => {
     try {
       if (tarballIn(folder) === undefined) {
         const made = mkdtempSync(join(resolve(root), "new-"))
-        await pack(name, made)
+        await pack(one, made)
         mkdirSync(dirname(folder), { recursive: true })
         renameSync(made, folder)
       }

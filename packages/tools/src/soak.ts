@@ -76,7 +76,7 @@ const help = `Runs models, laws and chaos with new seeds.
   npx tool soak --memory           a day of virtual time through a policy: the heap must stay flat (--hours 24)
   npx tool soak --live             a service over real sockets with all parts on, its upstream failing in turns, for half an hour:
                                    memory and resources must stay flat (--minutes 30)
-  npx tool soak --scale            a million keys, and 100,000 callers of one bulkhead: memory stays flat, snapshots stall nobody for long
+  npx tool soak --scale            a million keys, and 100,000 callers of one bulkhead: memory stays flat, a snapshot holds up other fibers for 40 ms at most
   npx tool soak --whole            the tests of which \`npm test\` checks a part of their samples, with all of them: several minutes
 
 A failure ends it with exit code 1, and prints the command that shows it again.`

@@ -76,9 +76,11 @@ const statusOf = (stats: Stats.Stats): State.Status => {
   ])
 }
 
-const defined = <A extends object>(fields: A): A =>
-  // Only fields that may be left out are undefined.
-  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as A
+type Defined<A> = { readonly [Field in keyof A]?: Exclude<A[Field], undefined> }
+
+const defined = <A extends object>(fields: A): Defined<A> =>
+  // What is left out is undefined.
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Defined<A>
 
 const limitsOf = ({ balance, capacity, maxConcurrent, maxQueued, rateLimit }: Stats.Stats) =>
   defined({ balance, capacity, maxConcurrent, maxQueued, tokens: rateLimit?.tokens, burst: rateLimit?.burst }) as Pick<
@@ -261,18 +263,25 @@ export interface Reading extends Omit<State.Policy, "minute" | "trend"> {
 
 export const idOf = ({ instance, name }: Pick<State.Policy, "instance" | "name">): string => `${instance} ${name}`
 
-/** Circuits of a fleet in the response. */
+const tenth = (value: number): number => Math.round(value * 10) / 10
+
+/** Circuits of a fleet in the response, and shares. */
 const mostOfFleet = 20
 
 const fleetOf = (fleet: Stats.Fleet | undefined): Pick<State.Policy, "fleet"> => {
   if (fleet === undefined) return {}
-  const { away, board, circuits, heard, inTouch, member, members, settingsDiffer } = fleet
+  const { away, board, circuits, heard, inTouch, member, members, permits, rates, settingsDiffer } = fleet
   const open = circuits.flatMap(({ evidence, key, left, probe, prober, state }) => {
     if (state === "closed") return []
-    const known = { ...(prober === undefined ? {} : { prober }), ...(evidence === undefined ? {} : { evidence }) }
-    return [{ key, state, leftMillis: millis(left), probe, ...known }]
+    return [{ key, state, leftMillis: millis(left), probe, ...defined({ prober, evidence }) }]
   })
-  const heardMillis = heard === undefined ? {} : { heardMillis: millis(heard) }
+  const shares = [
+    ...permits.map(({ fleet, here, isShort, key }) => ({ key, part: "bulkhead" as const, here, fleet, isShort })),
+    ...rates.map(({ fleet, here, isShort, key, window }) => {
+      const part = "rateLimit" as const
+      return { key, part, here: tenth(here), fleet: tenth(fleet), windowMillis: millis(window), isShort }
+    })
+  ]
   return {
     fleet: {
       board,
@@ -280,10 +289,11 @@ const fleetOf = (fleet: Stats.Fleet | undefined): Pick<State.Policy, "fleet"> =>
       inTouch,
       members,
       away,
-      ...heardMillis,
+      ...defined({ heardMillis: heard && millis(heard) }),
       settingsDiffer,
       open: open.length,
-      circuits: open.slice(0, mostOfFleet)
+      circuits: open.slice(0, mostOfFleet),
+      shares: shares.slice(0, mostOfFleet)
     }
   }
 }

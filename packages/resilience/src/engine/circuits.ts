@@ -396,6 +396,8 @@ export class Circuits {
       return undefined
     }
     if (from === Circuit.Open && cell.link !== undefined) this.member?.beforeProbe(cell.link, now)
+    const ramp = this.rampIn(cell)
+    if (ramp !== undefined) this.rest(cell, ramp, now, fiber)
     if (this.untilRoom(cell, now) > 0) return this.reject(cell, now, fiber)
     const probe = Circuit.admit(cell, this.settings.probes, now)
     if (cell.phase !== from) this.transition(cell, from, "time", now, fiber)
@@ -460,8 +462,23 @@ export class Circuits {
   ): void {
     const ramp = this.rampOf(cell, ramps)
     const { limit } = ramp
-    if (!Ramp.ended(ramp, outcome === "success", now)) return
+    if (!Ramp.ended(ramp, outcome, now)) return
     this.reporter.limitChanged(cell.key, Infinity, limit, rampEvidence(ramp), fiber)
+  }
+
+  /** A call comes. */
+  private rest(cell: CircuitCell, ramp: Ramp.Ramp, now: number, fiber: AnyFiber): void {
+    const { limit } = ramp
+    if (!Ramp.rested(ramp, now)) return
+    this.reporter.limitChanged(cell.key, Infinity, limit, rampEvidence(ramp), fiber)
+  }
+
+  /** A command ends the ramp of a circuit that is closed, and that it does not change. */
+  private liftRamp(cell: CircuitCell): void {
+    const ramp = this.rampIn(cell)
+    if (ramp === undefined) return
+    Ramp.lift(ramp)
+    this.onChange?.(cell)
   }
 
   /** A circuit has closed by its probes, or in another way, or is not closed. */
@@ -556,12 +573,18 @@ export class Circuits {
 
   private open(cell: CircuitCell, now: number, fiber: AnyFiber, retryAfter: Duration.Duration | undefined): void {
     const { maxRetryAfter, openFor, trip } = this.settings
-    const from = cell.phase
+    const { generation, phase: from } = cell
     const tripped = from === Circuit.Closed
     // Parts, figures and schedules may be the user's and may throw: the circuit opens first.
     const parts = Result.try(() => (tripped ? namesOf(trip.trippedBy?.(cell.tripState, now)) : []))
     const figures = Result.try(() => (tripped ? finite(trip.figures(cell.tripState, now)) : {}))
     const base = Result.try(() => this.openTime(Circuit.nextOpening(cell, now), fiber))
+    const results: ReadonlyArray<Result.Result<unknown, unknown>> = [parts, figures, base]
+    // One of them has given a command, which stands.
+    if (generation !== cell.generation) {
+      throwFirst(results)
+      return
+    }
     let openedBy: ReadonlyArray<string> | undefined
     if (tripped) {
       openedBy = Result.getOrElse(parts, () => [])
@@ -580,9 +603,7 @@ export class Circuits {
     Circuit.open(cell, openMs, now, openedBy)
     if (cell.link !== undefined) this.member?.tripped(cell.link, now)
     this.transition(cell, from, tripped ? "tripped" : "probes", now, fiber)
-    for (const result of [parts, figures, base] as ReadonlyArray<Result.Result<unknown, unknown>>) {
-      if (Result.isFailure(result)) throw result.failure
-    }
+    throwFirst(results)
   }
 
   /** The circuits as data. */
@@ -784,7 +805,10 @@ export class Circuits {
 
   /** Runs a command on a circuit; `openFor` is for how long `open` opens it. */
   command(cell: CircuitCell, command: Command, openFor: number, now: number, fiber: AnyFiber): void {
-    if (command === "close" || command === "reset") this.onRestart?.(cell.key, command === "reset", now, fiber)
+    if (command === "close" || command === "reset") {
+      this.onRestart?.(cell.key, command === "reset", now, fiber)
+      this.liftRamp(cell)
+    }
     if (!this.isChangedBy(cell, command)) return
     const from = cell.phase
     switch (command) {
@@ -985,4 +1009,10 @@ const dueFor = ({ openFor, retryAfter, since }: CircuitSnapshot, ages: Snapshots
   retryAfter > 0 ? ages.away - retryAfter : Snapshots.age(Math.max(0, since - openFor), ages)
 
 /** The time since a moment; a moment in whole milliseconds may be later than `now` within the same millisecond. */
+const throwFirst = (results: ReadonlyArray<Result.Result<unknown, unknown>>): void => {
+  for (const result of results) {
+    if (Result.isFailure(result)) throw result.failure
+  }
+}
+
 const sinceMillis = (moment: number, now: number): Duration.Duration => Duration.millis(Math.max(0, now - moment))

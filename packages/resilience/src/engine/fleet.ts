@@ -18,6 +18,7 @@ import type * as Stats from "../Stats.ts"
 import type { Colleague, Desk } from "./changes.ts"
 import { type CircuitCell, type Circuits, evidenceOf } from "./circuits.ts"
 import type { Lender } from "./permits.ts"
+import type { RateLender, RateSettings } from "./rates.ts"
 import type { Reporter } from "./reporter.ts"
 
 /** Milliseconds after which a report counts as not answered. */
@@ -42,7 +43,26 @@ export interface FleetLocal {
   readonly circuits: Circuits | undefined
   readonly desk: () => Desk | undefined
   readonly freed: (pool: Member.Pool) => void
+  readonly rated: (rate: Member.Rate) => void
   readonly reporter: Reporter
+  /** That of the policy, as it was built. */
+  readonly rateLimit: RateSettings | undefined
+}
+
+/** What the fleet of a policy has of its rate limit. */
+const rateOptions = (
+  shared: Shared.Settings["rateLimit"],
+  rateLimit: RateSettings | undefined
+): Member.RateOptions | undefined => {
+  if (shared === undefined || rateLimit === undefined) return undefined
+  const { burst, limit, window } = rateLimit
+  return {
+    fleet: Member.rateOf(shared.fleet, window),
+    alone: shared.alone === 0 ? 0 : Member.rateOf(shared.alone, window),
+    // In the fleet as in a process.
+    burst: (shared.fleet * burst) / limit,
+    window
+  }
 }
 
 export class Fleet implements Member.Local<CircuitCell>, Colleague {
@@ -52,6 +72,8 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
   private readonly circuits: Circuits | undefined
   private readonly desk: () => Desk | undefined
   readonly freed: (pool: Member.Pool) => void
+  readonly rated: (rate: Member.Rate) => void
+  private readonly rateOptions: Member.RateOptions | undefined
   private readonly reporter: Reporter
   /** Since when nothing was heard of the board; `undefined` while it answers. */
   private lostAt: number | undefined = undefined
@@ -70,9 +92,9 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
 
   constructor(
     id: string,
-    { breaker, bulkhead, witness }: Shared.Settings,
+    { breaker, bulkhead, rateLimit: sharedRate, witness }: Shared.Settings,
     board: Shared.Board["Service"],
-    { circuits, desk, freed, reporter }: FleetLocal,
+    { circuits, desk, freed, rateLimit, rated, reporter }: FleetLocal,
     fiber: AnyFiber
   ) {
     this.scope = `${reporter.policy}/${Board.version}`
@@ -81,9 +103,12 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
     this.circuits = circuits
     this.desk = desk
     this.freed = freed
+    this.rated = rated
+    this.rateOptions = rateOptions(sharedRate, rateLimit)
     this.fiber = fiber
     const { rejoin = "verify", ...rest } = breaker ?? {}
-    const settings = { ...Board.defaults, ...rest, permits: bulkhead?.fleet ?? 0 }
+    const { burst = 0, fleet: rate = 0 } = this.rateOptions ?? {}
+    const settings = { ...Board.defaults, ...rest, permits: bulkhead?.fleet ?? 0, rate, burst }
     this.member = new Member.Member<CircuitCell>({ id, witness: witness ?? id, rejoin, settings }, this)
     if (breaker !== undefined) circuits?.join(this.member)
   }
@@ -98,6 +123,21 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
       refuse: (pool) => member.refuse(pool, now()),
       close: (pool) => member.close(pool)
     }
+  }
+
+  /** The rates of starts of the fleet, per key; nothing if they are not shared. */
+  get rateLender(): RateLender | undefined {
+    const { member, rateOptions } = this
+    return (
+      rateOptions && {
+        rate: (key, gate, now) => member.rate(key, rateOptions, gate, now),
+        settle: (rate, now) => member.settleRate(rate, now),
+        refuse: (rate, now) => member.refuseStart(rate, now),
+        mayGrow: (rate, now) => member.mayGrow(rate, now),
+        close: (rate) => member.closeRate(rate),
+        callsOf: (rate) => Member.callsOf(rate, rateOptions.window)
+      }
+    )
   }
 
   /** Milliseconds for which a call may hold a permit from now on. */
@@ -217,8 +257,19 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
     }))
   }
 
-  lowered({ gate, name }: Member.Pool, before: number): void {
-    this.emit(() => ({ _tag: "ShareLowered", ...this.origin, key: name, permits: gate?.room ?? 0, before }))
+  lowered(holding: Member.Pool | Member.Rate, before: number): void {
+    if (holding instanceof Member.Pool) {
+      const permits = holding.gate?.room ?? 0
+      this.emit(() => ({ _tag: "ShareLowered", ...this.origin, key: holding.name, permits, before }))
+    } else {
+      const [limit, limitBefore] = [this.callsOf(holding.room), this.callsOf(before)]
+      this.emit(() => ({ _tag: "RateLowered", ...this.origin, key: holding.name, limit, before: limitBefore }))
+    }
+  }
+
+  /** A rate as calls per window of the rate limit. */
+  private callsOf(rate: number): number {
+    return Member.callsOf(rate, this.rateOptions?.window ?? 0)
   }
 
   private pushed(text: string): void {
@@ -346,6 +397,14 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
         running: pool.running,
         safe: pool.safe,
         isShort: pool.isShort
+      })),
+      rates: this.member.ratings(now).map((rate) => ({
+        key: rate.name,
+        fleet: this.callsOf(rate.cap),
+        window: Duration.millis(this.rateOptions?.window ?? 0),
+        here: this.callsOf(rate.room),
+        safe: this.callsOf(rate.safe),
+        isShort: rate.isShort
       }))
     }
   }

@@ -104,7 +104,8 @@ export class FuseMember implements Teller {
       settingsDiffer: this.differs,
       // What the fleet decides is the state of the fuse.
       circuits: [],
-      permits: []
+      permits: [],
+      rates: []
     }
   }
 
@@ -179,6 +180,7 @@ export class FuseMember implements Teller {
       words: Array.from(this.words.values()),
       buckets: [],
       pools: [],
+      rates: [],
       leaving
     }
   }

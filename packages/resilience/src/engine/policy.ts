@@ -8,7 +8,7 @@ import type * as Scope from "effect/Scope"
 import { howOf } from "../ConcurrencyLimit.ts"
 import type * as Event from "../Event.ts"
 import * as Circuit from "../machine/Circuit.ts"
-import type { Pool } from "../machine/Member.ts"
+import type { Pool, Rate } from "../machine/Member.ts"
 import * as Decision from "../machine/Retry.ts"
 import type { Outcome } from "../Outcome.ts"
 import * as Rejection from "../Rejection.ts"
@@ -143,6 +143,8 @@ export class Entry
   declare pool: Pool | undefined
   /** Its tokens; set in a policy with a rate limit, and absent otherwise. */
   declare rate: RateCell["rate"]
+  /** What the fleet leaves to it of its tokens; set for a policy that shares its rate limit, and absent otherwise. */
+  declare share: RateCell["share"]
   declare adaptive: Adaptive.AdaptiveState | undefined
 
   constructor(key: string, trip: TripPolicy.TripPolicy, queue: Permits.PermitCell["queue"], now: number) {
@@ -671,6 +673,7 @@ export class PolicyEngine implements Summable {
       (key, now) => {
         const entry = this.make(key, now)
         this.permits?.attach(entry)
+        this.rates?.attach(entry, now)
         return this.circuits?.attach(entry, now) ?? entry
       },
       (entry, now) => this.pinned(entry, now),
@@ -678,6 +681,7 @@ export class PolicyEngine implements Summable {
         this.evicted.add(entry, this.timeIn(entry, now))
         this.circuits?.detach(entry)
         this.permits?.detach(entry)
+        this.rates?.detach(entry)
       }
     )
     this.timedOut = timedOut
@@ -689,11 +693,21 @@ export class PolicyEngine implements Summable {
   /** Joins the fleet of the policy until the scope closes. */
   join(settings: Shared.Settings, board: Shared.Board["Service"], id: string): Effect.Effect<void, never, Scope.Scope> {
     return Effect.withFiber((fiber) => {
-      const { budget, circuits, permits, reporter } = this
-      const local = { circuits, desk: () => this.desk, freed: (pool: Pool) => this.freed(pool), reporter }
+      const { budget, circuits, permits, rates, reporter } = this
+      const { rateLimit } = this.settings
+      const local = {
+        circuits,
+        desk: () => this.desk,
+        freed: (pool: Pool) => this.freed(pool),
+        rated: (rate: Rate) => this.rated(rate),
+        reporter,
+        rateLimit
+      }
       const fleet = new Fleet(id, settings, board, local, fiber)
       this.fleet = fleet
       if (settings.bulkhead !== undefined) permits?.join(fleet.lender(settings.bulkhead))
+      const { rateLender } = fleet
+      if (rateLender !== undefined) rates?.join(rateLender)
       fleet.holdFor(longestHold(this.settings))
       const floor = this.settings.budget
       if (settings.budget && floor !== undefined) budget?.share(fleet.floor(floor.minPerSecond))
@@ -706,6 +720,14 @@ export class PolicyEngine implements Summable {
     const { entries, permits } = this
     for (const entry of [entries.peek(pool.name), entries.shared]) {
       if (entry?.pool === pool) permits?.freed(entry)
+    }
+  }
+
+  /** The fleet may leave other tokens to a key. */
+  private rated(rate: Rate): void {
+    const { entries, rates } = this
+    for (const entry of [entries.peek(rate.name), entries.shared]) {
+      if (entry?.share?.rate === rate) rates?.rated(entry)
     }
   }
 
@@ -877,7 +899,8 @@ export class PolicyEngine implements Summable {
       else sums.addQueue(entry.queue)
       circuits?.sum(entry, sums, now)
       adaptive?.sum(entry, sums, now)
-      if (entry.rate !== undefined) sums.addRate(viewOf(entry.rate, now))
+      const rate = rates?.view(entry, now)
+      if (rate !== undefined) sums.addRate(rate)
       budget?.sumBalance(entry.key, sums, now)
     }
     if (this.entries.isEmpty) {
@@ -913,7 +936,7 @@ export class PolicyEngine implements Summable {
       would: this.beside?.would(key, now, fiber),
       arms: this.modes.hasArms ? Counters.arms(past) : undefined,
       adaptive: view,
-      rateLimit: entry.rate && viewOf(entry.rate, now)
+      rateLimit: this.rates?.view(entry, now)
     }
   }
 }

@@ -1,6 +1,7 @@
 /** The tokens of a rate limit at run time, with the callers that wait for one. For rate limits and policies. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { calm, patience, type Rate, type RateGate, rateOf } from "../machine/Member.ts"
 import * as Machine from "../machine/RateLimit.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
@@ -31,7 +32,7 @@ export interface Turn {
   readonly holder: RateHolder
   readonly fiber: AnyFiber
   /** What limits the wait. */
-  readonly reason: "wait" | "deadline"
+  readonly reason: "limit" | "wait" | "deadline"
   /** Set when the wait has ended with a rejection. */
   refusal: Refusal | undefined
   /** Continues the caller; set while its fiber waits. */
@@ -51,6 +52,29 @@ export interface RateCell {
   readonly history: Counters.Past
   /** Set in a policy with a rate limit, and absent otherwise. */
   readonly rate?: Machine.Bucket<Turn> | undefined
+  /** What the fleet leaves to it; set for a policy that shares its rate limit, and absent otherwise. */
+  share?: Share | undefined
+}
+
+/** What the fleet leaves to one key. */
+export interface Share {
+  readonly rate: Rate
+  /** Until then the calls that wait for an answer of the board wait; `Infinity` if none does. */
+  askedUntil: number
+}
+
+/** The fleet of which the tokens are. */
+export interface RateLender {
+  readonly rate: (key: string, gate: RateGate, now: number) => Rate
+  /** Sets what the lease of the rate allows now. */
+  readonly settle: (rate: Rate, now: number) => void
+  /** No token is left; returns whether the answer of the board may bring one. */
+  readonly refuse: (rate: Rate, now: number) => boolean
+  /** May the answer of the board bring one? */
+  readonly mayGrow: (rate: Rate, now: number) => boolean
+  readonly close: (rate: Rate) => void
+  /** Calls per window. */
+  readonly callsOf: (rate: number) => number
 }
 
 /** The keys that have tokens. */
@@ -66,11 +90,63 @@ export class Rates {
   private readonly timers = new Map<RateCell, () => void>()
   /** Called when a token may be there that no timer waits for; set while calls watch for one. */
   onFree: ((cell: RateCell) => void) | undefined
+  /** Set when the policy shares its rate limit with a fleet. */
+  private lender: RateLender | undefined
 
   constructor(settings: RateSettings, reporter: Reporter) {
     this.settings = settings
     this.reporter = reporter
     this.onFree = undefined
+    this.lender = undefined
+  }
+
+  /** Shares the tokens of the keys to come. */
+  join(lender: RateLender): void {
+    this.lender = lender
+  }
+
+  /** A key was created, and will be called. */
+  attach(cell: RateCell, now: number): void {
+    const { lender } = this
+    const { rate } = cell
+    if (lender === undefined || rate === undefined) return
+    const limit = (): number => rateOf(this.settings.limit, this.settings.window)
+    const gate: RateGate = {
+      get waiting() {
+        return rate.waiting
+      },
+      get limit() {
+        return limit()
+      }
+    }
+    const share = lender.rate(cell.key, gate, now)
+    rate.share = share.bucket
+    cell.share = { rate: share, askedUntil: Infinity }
+  }
+
+  /** A key was dropped. */
+  detach({ share }: RateCell): void {
+    if (share !== undefined) this.lender?.close(share.rate)
+  }
+
+  /** The lease of what the fleet leaves to a key may be over. */
+  private settle({ share }: RateCell, now: number): void {
+    if (share !== undefined && now > share.rate.freshUntil) this.lender?.settle(share.rate, now)
+  }
+
+  /** The board has answered, or not: what the fleet leaves to a key may have changed. */
+  rated(cell: RateCell): void {
+    const { rate, share } = cell
+    if (rate === undefined || share === undefined) return
+    const fiber = rate.first?.value.fiber
+    if (fiber === undefined) {
+      this.onFree?.(cell)
+      return
+    }
+    // A call that has asked since the report waits for the next answer.
+    const now = Time.monotonicMillis(fiber)
+    if (share.rate.refused > 0 && now < share.askedUntil) this.proceed(cell, rate, now)
+    else this.changed(cell, rate, now)
   }
 
   make(now: number): Machine.Bucket<Turn> {
@@ -90,19 +166,47 @@ export class Rates {
   ): Effect.Effect<void, Rejection.CircuitOpen | Rejection.RateLimited> | undefined {
     // Set by what has made the cell.
     const rate = cell.rate!
+    const { share } = cell
+    if (share !== undefined) {
+      share.rate.count(now)
+      if (now > share.rate.freshUntil) this.lender?.settle(share.rate, now)
+    }
     if (Machine.tryTake(rate, now)) {
       holder.token = Machine.hold(rate, now)
       return undefined
     }
     const { maxWait } = this.settings
     const left = Math.min(deadline, Deadline.instant(fiber)) - now
-    const reason = left < maxWait ? "deadline" : "wait"
+    const asks = share !== undefined && left > 0 && this.asks(rate, share, now)
+    const longest = asks ? Math.max(maxWait, patience) : maxWait
+    const inTime = maxWait === 0 ? "limit" : "wait"
+    const reason = longest > 0 && left < longest ? "deadline" : inTime
     const turn: Turn = { holder, fiber, reason, refusal: undefined, proceed: undefined }
-    const waiter = Machine.join(rate, turn, Math.min(maxWait, left), now)
-    if (waiter === undefined) return this.reject(cell, maxWait === 0 ? "limit" : reason, now, fiber)
+    const most = Math.min(longest, left)
+    const isFirst = asks && share.askedUntil === Infinity
+    if (isFirst) share.askedUntil = now + patience
+    const waiter = asks ? Machine.enqueue(rate, turn, most, now) : Machine.join(rate, turn, most, now)
+    if (waiter === undefined) return this.reject(cell, this.reasonOf(cell, reason, most, now), now, fiber)
     holder.turn = waiter
-    if (rate.waiting === 1) this.arm(cell, rate, now)
+    if (rate.waiting === 1 || isFirst) this.arm(cell, rate, now)
     return wait(turn)
+  }
+
+  /** Of a call that its own limit would admit, or let wait: may the answer of the board bring a token for it? */
+  private asks(rate: Machine.Bucket<Turn>, share: Share, now: number): boolean {
+    if (Machine.ownTurnIn(rate, now) > this.settings.maxWait || Machine.turnIn(rate, now) <= 0) return false
+    return this.lender?.refuse(share.rate, now) === true
+  }
+
+  /** Why a call has no token within `most` milliseconds: its own limit would have had one if it is because of the fleet. */
+  private reasonOf(
+    { rate, share }: RateCell,
+    reason: Rejection.RateLimited["reason"],
+    most: number,
+    now: number
+  ): Rejection.RateLimited["reason"] {
+    if (rate === undefined || share === undefined || reason === "deadline") return reason
+    return Machine.ownTurnIn(rate, now) <= most ? "fleet" : reason
   }
 
   /** The work of a call starts: its token is used. */
@@ -121,10 +225,12 @@ export class Rates {
     if (token !== undefined) {
       holder.token = undefined
       const now = Time.monotonicMillis(fiber)
+      this.settle(cell, now)
       Machine.giveBack(rate, token, now)
       this.proceed(cell, rate, now)
     } else if (turn !== undefined && Machine.leave(rate, turn)) {
       if (rate.waiting === 0) this.disarm(cell)
+      if (rate.waiting === 0 && cell.share !== undefined) cell.share.askedUntil = Infinity
       // The turn of the next call has come nearer.
       this.onFree?.(cell)
     }
@@ -133,12 +239,19 @@ export class Rates {
   private arm(cell: RateCell, rate: Machine.Bucket<Turn>, now: number): void {
     this.disarm(cell)
     const { first } = rate
-    if (first === undefined) return
+    if (first === undefined) {
+      if (cell.share !== undefined) cell.share.askedUntil = Infinity
+      return
+    }
     const { fiber } = first.value
-    this.timers.set(
-      cell,
-      Timer.start(fiber, Machine.nextIn(rate, now), () => this.proceed(cell, rate, Time.monotonicMillis(fiber)))
-    )
+    const asked = (cell.share?.askedUntil ?? Infinity) - now
+    const next = () => {
+      const now = Time.monotonicMillis(fiber)
+      // No answer has come in time.
+      if (now >= (cell.share?.askedUntil ?? Infinity)) this.changed(cell, rate, now)
+      else this.proceed(cell, rate, now)
+    }
+    this.timers.set(cell, Timer.start(fiber, Math.min(asked, Machine.nextIn(rate, now)), next))
   }
 
   private disarm(cell: RateCell): void {
@@ -148,6 +261,7 @@ export class Rates {
 
   /** Continues the callers whose tokens are there. */
   private proceed(cell: RateCell, rate: Machine.Bucket<Turn>, now: number): void {
+    this.settle(cell, now)
     for (let next = Machine.grantNext(rate, now); next !== undefined; next = Machine.grantNext(rate, now)) {
       const { holder, proceed } = next.value
       holder.turn = undefined
@@ -190,7 +304,7 @@ export class Rates {
       reason,
       limit,
       window: Duration.millis(window),
-      retryAfter: Duration.millis(Math.max(0, this.admitsIn(cell, now)))
+      retryAfter: Duration.millis(Math.max(0, this.turnIn(cell, now)))
     })
     cell.history.RateLimited += 1
     this.reporter.rejected(cell.key, rejection, fiber)
@@ -198,8 +312,31 @@ export class Rates {
   }
 
   /** Milliseconds until a call would have a token; zero or less if it would have it now. */
-  admitsIn({ rate }: RateCell, now: number): number {
-    return rate === undefined ? 0 : Machine.turnIn(rate, now)
+  admitsIn(cell: RateCell, now: number): number {
+    const { rate, share } = cell
+    if (rate === undefined) return 0
+    const turn = this.turnIn(cell, now)
+    if (turn <= 0 || share === undefined || Machine.ownTurnIn(rate, now) > 0) return turn
+    // A call would ask the fleet for one.
+    return this.lender?.mayGrow(share.rate, now) === true ? 0 : turn
+  }
+
+  /** Milliseconds until a call would have a token, as far as is known: the fleet may leave more by the next report. */
+  private turnIn(cell: RateCell, now: number): number {
+    const { rate, share } = cell
+    if (rate === undefined) return 0
+    if (share === undefined) return Machine.turnIn(rate, now)
+    this.settle(cell, now)
+    return Math.max(Machine.ownTurnIn(rate, now), Math.min(calm, Machine.turnIn(rate, now)))
+  }
+
+  /** The tokens of a key, for stats. */
+  view(cell: RateCell, now: number): Stats.RateLimit | undefined {
+    const { rate, share } = cell
+    if (rate === undefined) return undefined
+    if (share === undefined) return viewOf(rate, now)
+    this.settle(cell, now)
+    return { ...viewOf(rate, now), share: this.lender?.callsOf(share.rate.room) }
   }
 
   /**
@@ -218,9 +355,13 @@ export class Rates {
 
   /** There are other tokens: rejects the callers whose tokens would come too late, and continues those whose tokens are there. */
   private changed(cell: RateCell, rate: Machine.Bucket<Turn>, now: number): void {
-    for (const waiter of Machine.leaveHopeless(rate)) {
+    if (cell.share !== undefined) {
+      cell.share.askedUntil = Infinity
+      this.settle(cell, now)
+    }
+    for (const waiter of Machine.leaveHopeless(rate, now)) {
       const { fiber, reason } = waiter.value
-      this.refuse(waiter, this.reject(cell, reason, now, fiber))
+      this.refuse(waiter, this.reject(cell, this.reasonOf(cell, reason, waiter.until - now, now), now, fiber))
     }
     this.proceed(cell, rate, now)
   }
@@ -261,7 +402,8 @@ export class Rates {
 /** The tokens of a key, for stats. */
 export const viewOf = (rate: Machine.Bucket<unknown>, now: number): Stats.RateLimit => {
   const { burst, limit, window } = rate.limits
-  return { limit, window: Duration.millis(window), burst, tokens: Machine.tokens(rate, now), waiting: rate.waiting }
+  const tokens = Machine.available(rate, now)
+  return { limit, window: Duration.millis(window), burst, tokens, waiting: rate.waiting, share: undefined }
 }
 
 const wait = (turn: Turn): Effect.Effect<void, Rejection.CircuitOpen | Rejection.RateLimited> =>

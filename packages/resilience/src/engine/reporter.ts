@@ -100,6 +100,7 @@ export class ObservingReporter extends Reporter {
       case "FleetOpened":
       case "ProbeLeased":
       case "ShareLowered":
+      case "RateLowered":
       case "SettingsDiffered":
         return
     }

@@ -11,7 +11,7 @@
  * Part of the scope: members of two versions are two fleets while a deploy lasts. It grows with every change of what reports, news or
  * rows hold, so no version reads what another one wrote.
  */
-export const version = 3
+export const version = 4
 
 export const Closed = 0
 export const Open = 1
@@ -82,6 +82,16 @@ export interface PoolReport {
   readonly safe: number
 }
 
+/**
+ * The rate of starts of one key, of which the fleet has `cap` in all: as a pool, in millionths of a token per second, and with tokens, of
+ * which the fleet saves up `burst`.
+ */
+export interface RateReport extends PoolReport {
+  readonly burst: number
+  /** The tokens that it has. */
+  readonly tokens: number
+}
+
 /** Milliseconds, except for the shares and counts. */
 export interface Settings {
   /** How far back evidence reaches. */
@@ -106,6 +116,9 @@ export interface Settings {
   readonly leap: number
   /** The permits of a key in the whole fleet; 0 if they are not shared. */
   readonly permits: number
+  /** The rate of starts of a key in the whole fleet, and the tokens that it saves up; 0 if it is not shared. */
+  readonly rate: number
+  readonly burst: number
 }
 
 export const defaults: Settings = {
@@ -120,7 +133,9 @@ export const defaults: Settings = {
   forget: 30_000,
   adopt: 10_000,
   leap: 1500,
-  permits: 0
+  permits: 0,
+  rate: 0,
+  burst: 0
 }
 
 export interface Report {
@@ -143,6 +158,7 @@ export interface Report {
   readonly words: ReadonlyArray<Word>
   readonly buckets: ReadonlyArray<BucketReport>
   readonly pools: ReadonlyArray<PoolReport>
+  readonly rates: ReadonlyArray<RateReport>
   /** The last report of this member. */
   readonly leaving: boolean
 }
@@ -186,6 +202,12 @@ export interface PoolNews {
   readonly learning: 0 | 1
 }
 
+/** What a member may use of a rate. */
+export interface RateNews extends PoolNews {
+  /** Tokens, for it alone, of those that have come for what no member holds. */
+  readonly tokens: number
+}
+
 /** What the other members are told at once. */
 export type Push = { readonly finding: Finding } | { readonly word: Word }
 
@@ -202,6 +224,7 @@ export interface News {
   readonly buckets: ReadonlyArray<{ readonly name: string; readonly tokens: number; readonly share: number }>
   /** Those of the report; none of a report that was overtaken. */
   readonly pools: ReadonlyArray<PoolNews>
+  readonly rates: ReadonlyArray<RateNews>
   readonly push: ReadonlyArray<Push>
 }
 
@@ -225,10 +248,12 @@ const isWord = (value: unknown): value is Word =>
   commands.includes((value as Word).say) &&
   ((value as Word).left === undefined || isNumber((value as Word).left))
 
+const isPool = (value: unknown): boolean => hasFields(value, ["granted", "safe", "target", "learning"], ["name"])
+
 /** What came over a wire, checked before anything of it is believed. */
 export const isNews = (value: unknown): value is News => {
   if (!hasFields(value, ["rev", "members", "fleet", "differs"], ["inc"])) return false
-  const { buckets, circuits, pools, words } = value as Readonly<Record<keyof News, unknown>>
+  const { buckets, circuits, pools, rates, words } = value as Readonly<Record<keyof News, unknown>>
   return (
     Array.isArray(circuits) &&
     circuits.every((one) => isFinding(one) && hasFields(one, ["token"], [])) &&
@@ -237,7 +262,9 @@ export const isNews = (value: unknown): value is News => {
     Array.isArray(buckets) &&
     buckets.every((one) => hasFields(one, ["tokens", "share"], ["name"])) &&
     Array.isArray(pools) &&
-    pools.every((one) => hasFields(one, ["granted", "safe", "target", "learning"], ["name"]))
+    pools.every(isPool) &&
+    Array.isArray(rates) &&
+    rates.every((one) => isPool(one) && hasFields(one, ["tokens"], []))
   )
 }
 
@@ -352,6 +379,15 @@ interface BucketRow {
   readonly at: number
 }
 
+interface LevelRow {
+  /** Tokens of what no member holds, and that part of the rate. */
+  readonly level: number
+  readonly free: number
+  readonly at: number
+  /** When the board began that counted them. */
+  readonly born: number
+}
+
 interface PoolRow {
   readonly granted: number
   /** When the lease is over. */
@@ -443,11 +479,12 @@ export const sync = (rows: Rows, report: Report, now: number, incarnation: strin
   // A member that is new to this board learns every opening, before it calls.
   if (report.inc !== meta.inc) circuits.push(...openCircuits(visit, circuits))
   const buckets = report.buckets.map((bucket) => takeBucket(visit, bucket, count))
-  const pools = visit.stale ? [] : report.pools.map((pool) => takePool(visit, pool))
+  const pools = visit.stale ? [] : report.pools.map((pool) => takePool(visit, "p", pool).news)
+  const rates = visit.stale ? [] : report.rates.map((rate) => takeRate(visit, rate))
   rows.set("meta", meta)
   const { inc, rev } = meta
   const { alive, fleet } = count
-  return { inc, rev, members: alive, fleet, differs, circuits, words, buckets, pools, push: visit.push }
+  return { inc, rev, members: alive, fleet, differs, circuits, words, buckets, pools, rates, push: visit.push }
 }
 
 const beginAnew = (rows: Rows, meta: MetaRow, now: number, incarnation: string): void => {
@@ -490,8 +527,8 @@ const compareSettings = ({ now, report, rows, stale }: Visit): 0 | 1 => {
   return 0
 }
 
-const describe = ({ minimumCalls, permits, quorum, threshold, window, witnesses }: Settings): string =>
-  [window, threshold, minimumCalls, quorum, witnesses, permits].join(" ")
+const describe = ({ burst, minimumCalls, permits, quorum, rate, threshold, window, witnesses }: Settings): string =>
+  [window, threshold, minimumCalls, quorum, witnesses, permits, rate, burst].join(" ")
 
 const takeWords = ({ meta, now, push, report, rows }: Visit): ReadonlyArray<Word> => {
   for (const word of report.words) {
@@ -768,10 +805,14 @@ const holdingsOfOthers = ({ now, report, rows }: Visit, prefix: string, own: str
 }
 
 /** Permits are leased, never more than there are; what a member holds is its own until it gives it back, or its lease is over. */
-const takePool = (visit: Visit, { cap, have, lease, name, safe, want }: PoolReport): PoolNews => {
+const takePool = (
+  visit: Visit,
+  table: "p" | "r",
+  { cap, have, lease, name, safe, want }: PoolReport
+): { readonly news: PoolNews; readonly free: number } => {
   const { meta, now, report, rows } = visit
   const { leap } = report.settings
-  const prefix = `p/${part(name)}/`
+  const prefix = `${table}/${part(name)}/`
   const own = `${prefix}${part(report.member)}`
   const others = holdingsOfOthers(visit, prefix, own)
   const free = Math.max(0, cap - others.reserved)
@@ -783,10 +824,41 @@ const takePool = (visit: Visit, { cap, have, lease, name, safe, want }: PoolRepo
   const target = others.wanting + want > left ? Math.max(Math.floor(left / active), left - others.wanting) : cap
   // Calls may be running on what it has.
   const granted = Math.max(Math.min(asked, free, target), Math.min(have, want), report.leaving ? have : 0)
-  const kept = want > 0 && !learning ? Math.min(Math.floor((cap * keptForAway) / active), free) : 0
+  const fair = want > 0 && !learning ? Math.min(Math.floor((cap * keptForAway) / active), free) : 0
+  // A call that comes needs a permit, while what is kept of a rate is spent evenly: no more than it uses.
+  const kept = table === "r" ? Math.min(fair, granted) : fair
   // The answer may be lost: then it goes on with the share that it was last told.
   const row = { granted, until: now + lease + leap, safe: report.leaving ? 0 : Math.max(kept, safe), want, at: now }
   if (row.granted === 0 && row.safe === 0 && row.want === 0) rows.delete(own)
   else rows.set(own, row satisfies PoolRow)
-  return { name, granted, safe: kept, target, learning: learning ? 1 : 0 }
+  const news: PoolNews = { name, granted, safe: kept, target, learning: learning ? 1 : 0 }
+  return { news, free: Math.max(0, free - Math.max(granted, row.safe)) }
+}
+
+/** The tokens that can be saved up for a part of a rate: at least one, so that a call can start. */
+export const savedUp = (burst: number, rate: number, cap: number): number => Math.max(1, (burst * rate) / cap)
+
+/**
+ * Rates are leased as permits are. Each member mints the tokens of what it holds; those of what no member holds are minted here, and
+ * given to members that have fewer than they can save up. So what members and board have together is at most `burst`, and one for
+ * each of them.
+ */
+const takeRate = (visit: Visit, rate: RateReport): RateNews => {
+  const { meta, now, report, rows } = visit
+  const { burst, cap, name, want } = rate
+  const id = `b/${part(name)}`
+  const had = read<LevelRow>(rows, id)
+  const { free, news } = takePool(visit, "r", rate)
+  // Of tokens from before this board nothing is known; where there was none before, all are there.
+  let level = meta.born === longAgo ? burst : 0
+  if (had !== undefined && had.born === meta.born) {
+    const minted = (Math.max(0, now - had.at) * had.free) / 1e9
+    level = Math.min(savedUp(burst, had.free, cap), had.level + minted)
+  }
+  const asks = want > 0 && !report.leaving
+  const missing = savedUp(burst, news.granted, cap) - rate.tokens
+  const tokens = asks ? Math.max(0, Math.min(level, missing)) : 0
+  level = Math.min(savedUp(burst, free, cap), level - tokens)
+  rows.set(id, { level, free, at: now, born: meta.born } satisfies LevelRow)
+  return { ...news, tokens }
 }

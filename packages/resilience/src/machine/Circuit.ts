@@ -265,7 +265,10 @@ export const Tripped = 1
 export const Recovered = 2
 export type Verdict = typeof Nothing | typeof Tripped | typeof Recovered
 
-/** Takes the result of a call that a closed circuit admitted in this generation, if the result is not ignored. */
+/**
+ * Takes the result of a call that a closed circuit admitted in this generation, if the result is not ignored. A rule may be the user's
+ * and give the circuit a command, which then stands.
+ */
 export const settleClosed = <S>(
   self: Circuit<S>,
   trip: TripRule<S>,
@@ -273,8 +276,9 @@ export const settleClosed = <S>(
   duration: number,
   now: number
 ): Verdict => {
+  const { generation } = self
   trip.record(self.tripState, failed, duration, now)
-  return trip.trips(self.tripState, now) === true ? Tripped : Nothing
+  return trip.trips(self.tripState, now) === true && generation === self.generation ? Tripped : Nothing
 }
 
 /** Takes the result of an admitted call, at most once. */
@@ -297,7 +301,10 @@ export const settle = <S>(
   const index = openings.probes.findIndex((probe) => probe.id === admission.probe)
   if (index >= 0) openings.probes.splice(index, 1)
   if (outcome === Ignored) return Nothing
-  if (outcome === Success && trip.probeFailed?.({ duration }, openings.openedBy) !== true) {
+  const isGood = outcome === Success && trip.probeFailed?.({ duration }, openings.openedBy) !== true
+  // The rule has given a command.
+  if (admission.generation !== self.generation) return Nothing
+  if (isGood) {
     openings.probeSuccesses += 1
     return openings.probeSuccesses >= rule.successes ? Recovered : Nothing
   }

@@ -8,6 +8,7 @@
  */
 import * as Board from "./Board.ts"
 import * as Circuit from "./Circuit.ts"
+import * as RateLimit from "./RateLimit.ts"
 
 export interface Options {
   readonly id: string
@@ -46,8 +47,24 @@ const mostUnmet = 1000
 /** The most keys in one report: the others wait for the next one. */
 const mostReported = 20
 
-/** The most pools in one report: the others wait for the next one. */
+/** The most pools in one report, and the most rates: the others wait for the next one. */
 const mostPools = 50
+
+/** What a member asks for of a rate beyond its calls: they do not come evenly. */
+const spare = 1.2
+
+/** The weight of the last step in the average of the calls of a rate. */
+const weight = 1 / 4
+
+/** The average of calls in a step below which a rate is not used. */
+const leastCalls = 0.01
+
+/** The least and the most milliseconds of one step in which a member counts the calls of a rate. */
+const leastStep = 1000
+const mostStep = 10_000
+
+/** Millionths of a token per second. */
+const million = 1e6
 
 /** The longest time for which a call may hold a permit, as the board is told, in milliseconds. */
 const longestHold = 86_400_000
@@ -76,12 +93,14 @@ export interface Local<C extends Circuit.Circuit<unknown>> {
   readonly answered: (circuit: C) => void
   /** More permits may be given out. */
   readonly freed: (pool: Pool) => void
+  /** What the fleet leaves of a rate may have changed. */
+  readonly rated: (rate: Rate) => void
   /** The fleet has opened the circuit of a key, which this member may not have called. */
   readonly fleetOpened: (finding: Board.Finding, now: number) => void
   /** This member probes for the fleet, for `lease` milliseconds. */
   readonly leased: (key: string, lease: number) => void
   /** It gives permits back because the members want more than there are. */
-  readonly lowered: (pool: Pool, before: number) => void
+  readonly lowered: (holding: Pool | Rate, before: number) => void
 }
 
 /** What a member knows of one key beside its circuit. */
@@ -187,14 +206,12 @@ export interface Gate {
   room: number
 }
 
-/** The permits of one key of which a fleet has a number in all, and this member leases some. */
-export class Pool {
+/** What this member leases of something of which a fleet has `cap` in all: the permits of one key, or its rate of starts. */
+abstract class Holding {
   readonly name: string
   readonly cap: number
-  /** Permits that are given out while the board has not kept a share for this member. */
+  /** What it may use while the board has not kept a share for this member. */
   readonly alone: number
-  /** Nothing once the key was dropped. */
-  gate: Gate | undefined
   /** What it was granted and has not given back. */
   granted = 0
   safe = 0
@@ -203,18 +220,41 @@ export class Pool {
   /** When the last report was sent that was answered with it, and when its lease is over. */
   heard = -Infinity
   leaseEnds = -Infinity
-  /** Until then permits may be given out without a look at the lease. */
+  /** Until then it may be used without a look at the lease. */
   freshUntil = -Infinity
-  /** The most that ran at once, and the calls that the fleet left no permit for, since the last report. */
-  peak = 0
+  /** The calls that the fleet left nothing for, since the last report. */
   refused = 0
   /** The board had less than was wanted. */
   isShort = false
 
-  constructor(name: string, cap: number, alone: number, gate: Gate) {
+  constructor(name: string, cap: number, alone: number) {
     this.name = name
     this.cap = cap
     this.alone = alone
+  }
+
+  /** Takes over what the board has granted to a report that was sent at `sentAt`, and whose use may last for `longest`. */
+  take(sent: Board.PoolReport, news: Board.PoolNews, sentAt: number, longest: number): void {
+    this.granted = news.granted
+    this.safe = news.safe
+    this.target = news.target
+    this.learning = news.learning === 1
+    this.isShort = news.granted < sent.want
+    this.heard = sentAt
+    this.leaseEnds = sentAt + sent.lease * usable
+    this.freshUntil = this.leaseEnds - longest
+  }
+}
+
+/** The permits of one key of which a fleet has a number in all, and this member leases some. */
+export class Pool extends Holding {
+  /** Nothing once the key was dropped. */
+  gate: Gate | undefined
+  /** The most that ran at once since the last report. */
+  peak = 0
+
+  constructor(name: string, cap: number, alone: number, gate: Gate) {
+    super(name, cap, alone)
     this.gate = gate
   }
 
@@ -230,6 +270,118 @@ export class Pool {
     return Math.min(this.cap, gate.limit, Math.max(running, peak) + Math.max(refused, gate.waiting) + 1)
   }
 }
+
+/** The starts of one key of which a fleet has a rate in all. Rates are in millionths of a token per second. */
+export interface RateOptions {
+  /** What the whole fleet has. */
+  readonly fleet: number
+  readonly alone: number
+  /** Tokens that the whole fleet saves up. */
+  readonly burst: number
+  /** The window of the rate limit, in milliseconds. */
+  readonly window: number
+}
+
+/** The starts of one key in this process. */
+export interface RateGate {
+  readonly waiting: number
+  /** Its own limit, as a rate of a {@link Rate}. */
+  readonly limit: number
+}
+
+/**
+ * A rate of starts of one key of which this member leases a part. Each call takes a token of `bucket`, into which tokens come at the
+ * rate that the member holds.
+ */
+export class Rate extends Holding {
+  /** Nothing once the key was dropped. */
+  gate: RateGate | undefined
+  readonly bucket: RateLimit.Bucket<never>
+  readonly burst: number
+  /** What it may use, and since when at least that is so. */
+  room = 0
+  settledAt: number
+  /** The calls of the present step, of the one before it, and the average of all. */
+  private readonly step: number
+  private stepEnds: number
+  private calls = 0
+  private callsBefore = 0
+  private average = 0
+
+  constructor(name: string, { alone, burst, fleet, window }: RateOptions, gate: RateGate, now: number) {
+    super(name, fleet, alone)
+    this.gate = gate
+    this.burst = burst
+    this.step = Math.min(mostStep, Math.max(leastStep, window / 4))
+    this.stepEnds = now + this.step
+    this.settledAt = now
+    this.bucket = RateLimit.make(this.limits(0), now)
+    // What it may use alone it may use at once.
+    if (alone === 0) this.bucket.taken = 1
+  }
+
+  /** What holds nothing keeps the token that it has: the next call starts at once. */
+  private limits(rate: number): RateLimit.Limits {
+    return {
+      limit: Math.max(leastRate, rate / million),
+      window: 1000,
+      burst: Board.savedUp(this.burst, rate, this.cap)
+    }
+  }
+
+  /** A call has come. It is on the path of every call: a comparison and a sum. */
+  count(now: number): void {
+    if (now >= this.stepEnds) this.advance(now)
+    this.calls += 1
+  }
+
+  private advance(now: number): void {
+    const late = now - this.stepEnds
+    const empty = Math.floor(late / this.step)
+    this.average += (this.calls - this.average) * weight
+    this.average *= (1 - weight) ** empty
+    this.callsBefore = empty === 0 ? this.calls : 0
+    this.calls = 0
+    this.stepEnds = now + this.step - (late % this.step)
+  }
+
+  /** It uses `rate` from `at` on. */
+  follow(rate: number, at: number): void {
+    this.settledAt = at
+    if (rate === this.room) return
+    this.room = rate
+    RateLimit.retune(this.bucket, this.limits(rate), at)
+  }
+
+  /** What it would use. */
+  wantedAt(now: number): number {
+    const { gate } = this
+    if (now >= this.stepEnds) this.advance(now)
+    if (gate === undefined || !this.isUsed) return 0
+    const { average, calls, callsBefore, step } = this
+    const most = Math.max(average, surely(calls), surely(callsBefore))
+    return Math.min(this.cap, gate.limit, Math.ceil((most * spare * 1000 * million) / step) + 1)
+  }
+
+  get isUsed(): boolean {
+    const { average, calls, callsBefore, gate, refused } = this
+    if (gate === undefined) return false
+    return average > leastCalls || calls > 0 || callsBefore > 0 || refused > 0 || gate.waiting > 0
+  }
+}
+
+/** Of a number of calls that came in one step, what will come in the next one: chance brings about its root more or less. */
+const surely = (calls: number): number => calls - Math.sqrt(calls)
+
+/** Tokens per second of a member that holds nothing: as good as none. */
+const leastRate = 1e-9
+
+/** A number of calls per window, in millions of a second. */
+export const rateOf = (calls: number, window: number): number =>
+  Math.max(1, Math.floor((calls * 1000 * million) / window))
+
+/** A rate as a number of calls per window. */
+export const callsOf = (rate: number, window: number): number => (rate * window) / (1000 * million)
 
 /** Who gave a command, why, and for how many milliseconds; without `duration` it has no end. */
 export interface Author {
@@ -275,6 +427,9 @@ export class Member<C extends Circuit.Circuit<unknown>> {
   private readonly pools = new Map<string, Pool>()
   /** Those that hold permits, or want some. */
   private readonly busy = new Set<Pool>()
+  private readonly rates = new Map<string, Rate>()
+  /** Those that hold a part of the rate, or want one. */
+  private readonly used = new Set<Rate>()
   /** Milliseconds for which a call may hold a permit. */
   private longest = Infinity
   private readonly words = new Map<string, Kept>()
@@ -530,20 +685,95 @@ export class Member<C extends Circuit.Circuit<unknown>> {
 
   /** What may run of a pool now. Follow a later `now` than its `freshUntil` with it. */
   settle(pool: Pool, now: number): void {
-    const { forget, leap } = this.options.settings
     const { gate } = pool
-    // By now the fleet has forgotten what it kept for this member.
-    if (now - pool.heard > forget - 3 * leap) pool.safe = 0
+    const room = this.roomOf(pool, now)
     if (gate === undefined) return
-    const isAlone = now - this.heard > hold || pool.learning
-    // While more is wanted than there is, no call begins beyond a fair part.
-    const leased = now <= pool.freshUntil ? Math.min(pool.granted, pool.target) : 0
-    const room = Math.max(leased, pool.safe, isAlone ? pool.alone : 0)
     const before = gate.room
     if (room === before) return
     gate.room = room
     if (room > before) this.local.freed(pool)
-    else if (leased > 0 && pool.target < pool.granted) this.local.lowered(pool, before)
+    else if (isLowered(pool, now)) this.local.lowered(pool, before)
+  }
+
+  /** When the fleet has forgotten what it kept for this member. */
+  private forgottenAt({ heard }: Holding): number {
+    const { forget, leap } = this.options.settings
+    return heard + forget - 3 * leap
+  }
+
+  private roomOf(holding: Holding, now: number): number {
+    if (now > this.forgottenAt(holding)) holding.safe = 0
+    const { alone, freshUntil, granted, learning, safe, target } = holding
+    const isAlone = now - this.heard > hold || learning
+    // While more is wanted than there is, no call begins beyond a fair part.
+    const leased = now <= freshUntil ? Math.min(granted, target) : 0
+    return Math.max(leased, safe, isAlone ? alone : 0)
+  }
+
+  /** The rate of a key, which it limits from now on. */
+  rate(name: string, options: RateOptions, gate: RateGate, now: number): Rate {
+    const rate = this.rates.get(name) ?? new Rate(name, options, gate, now)
+    this.rates.set(name, rate)
+    rate.gate = gate
+    this.settleRate(rate, now)
+    return rate
+  }
+
+  /** What may start of a rate now. Follow a later `now` than its `freshUntil` with it. */
+  settleRate(rate: Rate, now: number): void {
+    // Each change at its own time, which may have passed: no token comes of what the member did not hold.
+    this.followRate(rate, rate.freshUntil, now)
+    this.followRate(rate, this.heard + hold, now)
+    this.followRate(rate, this.forgottenAt(rate), now)
+    rate.follow(this.roomOf(rate, now), now)
+    if (rate.isUsed) this.used.add(rate)
+  }
+
+  private followRate(rate: Rate, end: number, now: number): void {
+    if (end >= rate.settledAt && end < now) rate.follow(this.roomOf(rate, end + instant), end)
+  }
+
+  /** Settles a rate in the background: those that wait hear of it. */
+  private rerate(rate: Rate, now: number): void {
+    const before = rate.room
+    this.settleRate(rate, now)
+    this.noticeLower(rate, before, now)
+    this.local.rated(rate)
+  }
+
+  private noticeLower(rate: Rate, before: number, now: number): void {
+    if (rate.room < before && isLowered(rate, now)) this.local.lowered(rate, before)
+  }
+
+  /** May the answer of the board bring more of it? */
+  mayGrow({ isShort }: Pool | Rate, now: number): boolean {
+    return !isShort && this.misses === 0 && now - this.heard <= hold
+  }
+
+  /** The fleet leaves no token for a call that its own limit would have admitted. Returns what {@link mayGrow} does. */
+  refuseStart(rate: Rate, now: number): boolean {
+    this.used.add(rate)
+    return this.askFor(rate, now)
+  }
+
+  /** The key of a rate was dropped: what it holds is given back. */
+  closeRate(rate: Rate): void {
+    rate.gate = undefined
+    this.leaveUnused(rate)
+  }
+
+  private leaveUnused(rate: Rate): void {
+    if (rate.isUsed || rate.granted > 0 || rate.safe > 0) return
+    this.used.delete(rate)
+    if (rate.gate === undefined) this.rates.delete(rate.name)
+    // What it had too little of may be there by now: the next call asks for it.
+    rate.isShort = false
+  }
+
+  /** The rates with something to tell. */
+  ratings(now: number): ReadonlyArray<Rate> {
+    for (const rate of this.used) this.settleRate(rate, now)
+    return Array.from(this.used)
   }
 
   /**
@@ -551,10 +781,14 @@ export class Member<C extends Circuit.Circuit<unknown>> {
    * bring one.
    */
   refuse(pool: Pool, now: number): boolean {
-    const isFirst = pool.refused === 0
-    pool.refused += 1
     this.busy.add(pool)
-    const mayGrow = !pool.isShort && this.misses === 0 && now - this.heard <= hold
+    return this.askFor(pool, now)
+  }
+
+  private askFor(holding: Pool | Rate, now: number): boolean {
+    const isFirst = holding.refused === 0
+    holding.refused += 1
+    const mayGrow = this.mayGrow(holding, now)
     if (isFirst && mayGrow) this.hurryAll()
     // The next report is due earlier.
     else if (isFirst) this.local.wake()
@@ -616,7 +850,8 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     if (this.isUrgent) return Math.max(now, this.lastReport + urgent)
     // The reports of a fleet together: at most a thousand a second while something is the matter.
     const pause = Math.max(this.isAlert(now) ? alert : calm, this.members)
-    return this.lastReport + (this.busy.size === 0 ? pause : Math.min(pause, (3 * freshFor) / 4))
+    const hasLease = this.busy.size > 0 || this.used.size > 0
+    return this.lastReport + (hasLease ? Math.min(pause, (3 * freshFor) / 4) : pause)
   }
 
   private isAlert(now: number): boolean {
@@ -624,8 +859,9 @@ export class Member<C extends Circuit.Circuit<unknown>> {
       const { dirty, own, phase, results, suspect, token, wants } = link
       if (dirty || suspect || own || token !== 0 || results.length > 0 || (phase !== Board.Closed && wants)) return true
     }
-    if (this.busy.size > mostPools) return true
+    if (this.busy.size > mostPools || this.used.size > mostPools) return true
     for (const { refused } of this.busy) if (refused > 0) return true
+    for (const { refused } of this.used) if (refused > 0) return true
     return this.hasUnsent || this.buckets.some(({ wanted }) => wanted > 0) || now - this.heard > 2 * calm
   }
 
@@ -667,23 +903,10 @@ export class Member<C extends Circuit.Circuit<unknown>> {
       circuits,
       words: this.unsentWords(now),
       buckets: this.buckets.map((bucket) => this.bucketReport(bucket)),
-      pools: this.duePools().map((pool) => this.poolReport(pool, now, leaving)),
+      pools: inTurn(this.busy).map((pool) => this.poolReport(pool, now, leaving)),
+      rates: inTurn(this.used).map((rate) => this.rateReport(rate, now, leaving)),
       leaving
     }
-  }
-
-  /** The pools that the next report tells of, those first that were not in one for the longest time. */
-  private duePools(): ReadonlyArray<Pool> {
-    const due: Array<Pool> = []
-    for (const pool of this.busy) {
-      if (due.length === mostPools) break
-      due.push(pool)
-    }
-    for (const pool of due) {
-      this.busy.delete(pool)
-      this.busy.add(pool)
-    }
-    return due
   }
 
   private poolReport(pool: Pool, now: number, leaving: boolean): Board.PoolReport {
@@ -703,6 +926,25 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     // What is left of it for a call that begins at the end of the time in which permits are given out.
     const lease = (Math.min(this.longest, longestHold) + freshFor) / usable
     return { name, cap, lease, have, want, safe }
+  }
+
+  private rateReport(rate: Rate, now: number, leaving: boolean): Board.RateReport {
+    this.settleRate(rate, now)
+    const { cap, name } = rate
+    const want = leaving ? 0 : rate.wantedAt(now)
+    // As of a pool: it gives back before it says so.
+    const goal = Math.min(want, Math.max(rate.target, rate.safe))
+    if (leaving) rate.safe = 0
+    if (goal < rate.granted) {
+      rate.granted = goal
+      this.rerate(rate, now)
+    }
+    const { safe } = rate
+    const have = now < rate.leaseEnds ? rate.granted : Math.min(rate.granted, safe)
+    rate.refused = 0
+    // A token is used when it is taken.
+    const lease = freshFor / usable
+    return { name, cap, lease, have, want, safe, burst: rate.burst, tokens: RateLimit.tokens(rate.bucket, now) }
   }
 
   /** The links that the next report tells of: those with news of their own first, and the others in turn. */
@@ -780,6 +1022,7 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     this.rev = news.rev
     for (const { name, share, tokens } of news.buckets) this.takeBucket(name, share, tokens, sentAt)
     this.takePools(report, news.pools, sentAt, now)
+    this.takeRates(report, news.rates, sentAt, now)
     // While news is fresh a fleet's opening binds: only the member with the lease lets its own clock run out.
     for (const { circuit, own, phase, token } of this.active) {
       const binds = phase !== Board.Closed && token === 0 && !own
@@ -854,21 +1097,32 @@ export class Member<C extends Circuit.Circuit<unknown>> {
   }
 
   private takePools(report: Board.Report, news: ReadonlyArray<Board.PoolNews>, sentAt: number, now: number): void {
-    for (const { granted, learning, name, safe, target } of news) {
-      const sent = report.pools.find((one) => one.name === name)
-      const pool = this.pools.get(name)
-      if (pool === undefined || sent === undefined) continue
-      pool.granted = granted
-      pool.safe = safe
-      pool.target = target
-      pool.learning = learning === 1
-      pool.isShort = granted < sent.want
-      pool.heard = sentAt
-      pool.leaseEnds = sentAt + sent.lease * usable
-      pool.freshUntil = pool.leaseEnds - this.longest
+    for (const one of news) {
+      const sent = report.pools.find(({ name }) => name === one.name)
+      const pool = this.pools.get(one.name)
+      if (pool !== undefined && sent !== undefined) pool.take(sent, one, sentAt, this.longest)
     }
     for (const pool of this.busy) this.settle(pool, now)
     for (const pool of Array.from(this.busy)) this.leaveIdle(pool)
+  }
+
+  private takeRates(report: Board.Report, news: ReadonlyArray<Board.RateNews>, sentAt: number, now: number): void {
+    for (const one of news) {
+      const sent = report.rates.find(({ name }) => name === one.name)
+      const rate = this.rates.get(one.name)
+      if (rate === undefined || sent === undefined) continue
+      // What has come until now is of what it held before.
+      this.settleRate(rate, now)
+      const before = rate.room
+      rate.take(sent, one, sentAt, 0)
+      this.settleRate(rate, now)
+      this.noticeLower(rate, before, now)
+      if (one.tokens > 0) RateLimit.add(rate.bucket, one.tokens, now)
+    }
+    for (const rate of Array.from(this.used)) {
+      this.rerate(rate, now)
+      this.leaveUnused(rate)
+    }
   }
 
   /** What another member's report has changed. Pushes may be lost: every report is answered in full. */
@@ -888,6 +1142,7 @@ export class Member<C extends Circuit.Circuit<unknown>> {
     this.misses += 1
     this.retryAt = now + Math.min(longestPause, alert * 2 ** Math.min(this.misses, 6)) * (0.5 + 0.5 * random)
     for (const pool of this.busy) this.settle(pool, now)
+    for (const rate of this.used) this.rerate(rate, now)
     for (const link of this.active) this.answer(link)
   }
 
@@ -978,6 +1233,23 @@ export class Member<C extends Circuit.Circuit<unknown>> {
 
 const isPressing = <C extends Circuit.Circuit<unknown>>({ dirty, results, token, wants }: Link<C>): boolean =>
   dirty || wants || token !== 0 || results.length > 0
+
+/** Does it use less than it holds, because the members want more than there is? */
+const isLowered = ({ freshUntil, granted, target }: Holding, now: number): boolean =>
+  now <= freshUntil && target > 0 && target < granted
+
+/** What the next report tells of, first what was not in one for the longest time. */
+const inTurn = <A>(all: Set<A>): ReadonlyArray<A> => {
+  const due = Array.from(all).slice(0, mostPools)
+  for (const one of due) {
+    all.delete(one)
+    all.add(one)
+  }
+  return due
+}
+
+/** After the end of what holds until a time, in milliseconds. */
+const instant = 1e-3
 
 const closes = ({ say }: Pick<Board.Word, "say">): boolean => say === "close" || say === "reset"
 

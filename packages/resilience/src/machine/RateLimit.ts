@@ -11,11 +11,11 @@
 import * as LinkedList from "./LinkedList.ts"
 
 export interface Limits {
-  /** Tokens of one window, an integer >= 1. */
+  /** Tokens of one window, above zero: an integer, except for that of a share. */
   readonly limit: number
   /** Milliseconds. */
   readonly window: number
-  /** Tokens that can be saved up, an integer >= 1. */
+  /** Tokens that can be saved up, at least 1: an integer, except for that of a share. */
   readonly burst: number
 }
 
@@ -30,6 +30,8 @@ export interface Bucket<T> extends LinkedList.LinkedList<Waiter<T>> {
   /** Of the tokens that were taken, those that may be returned. */
   held: number
   waiting: number
+  /** Another bucket, of which each token is taken too: what a fleet leaves to this process. It has no queue. */
+  share: Bucket<never> | undefined
 }
 
 export interface Waiter<T> extends LinkedList.Node<Waiter<T>> {
@@ -46,6 +48,7 @@ export const make = <T>(limits: Limits, now: number): Bucket<T> => ({
   seenAt: now,
   held: 0,
   waiting: 0,
+  share: undefined,
   first: undefined,
   last: undefined
 })
@@ -60,16 +63,38 @@ const see = <T>(self: Bucket<T>, now: number): void => {
   self.taken = 0
 }
 
-/** When the bucket has the token after `ahead` others. */
-const dueAt = <T>({ fullAt, limits, taken }: Bucket<T>, ahead: number): number => {
+/** When the bucket itself has the token after `ahead` others. */
+const ownDueAt = <T>({ fullAt, limits, taken }: Bucket<T>, ahead: number): number => {
   const missing = taken + ahead + 1 - limits.burst
   return missing <= 0 ? fullAt : fullAt + (missing * limits.window) / limits.limit
+}
+
+/** When the bucket and its share have the token after `ahead` others. */
+const dueAt = <T>(self: Bucket<T>, ahead: number, now: number): number => {
+  const due = ownDueAt(self, ahead)
+  const { share } = self
+  if (share === undefined) return due
+  see(share, now)
+  return Math.max(due, ownDueAt(share, ahead))
+}
+
+const take = <T>(self: Bucket<T>): void => {
+  self.taken += 1
+  if (self.share !== undefined) self.share.taken += 1
+}
+
+const tryTakeShare = (share: Bucket<never>, now: number): boolean => {
+  see(share, now)
+  if (ownDueAt(share, 0) > now) return false
+  share.taken += 1
+  return true
 }
 
 /** Takes a token, unless there is none or another caller waits for it. */
 export const tryTake = <T>(self: Bucket<T>, now: number): boolean => {
   see(self, now)
-  if (self.waiting > 0 || dueAt(self, 0) > now) return false
+  const { share } = self
+  if (self.waiting > 0 || ownDueAt(self, 0) > now || (share !== undefined && !tryTakeShare(share, now))) return false
   self.taken += 1
   return true
 }
@@ -77,18 +102,27 @@ export const tryTake = <T>(self: Bucket<T>, now: number): boolean => {
 /** Milliseconds until a caller that comes now has its token; zero or less if it has it now. */
 export const turnIn = <T>(self: Bucket<T>, now: number): number => {
   see(self, now)
-  return dueAt(self, self.waiting) - now
+  return dueAt(self, self.waiting, now) - now
+}
+
+/** As {@link turnIn}, if the bucket had no share. */
+export const ownTurnIn = <T>(self: Bucket<T>, now: number): number => {
+  see(self, now)
+  return ownDueAt(self, self.waiting) - now
 }
 
 /** Milliseconds until {@link grantNext} grants a token; `Infinity` when no caller waits. */
 export const nextIn = <T>(self: Bucket<T>, now: number): number => {
   see(self, now)
-  return self.waiting === 0 ? Infinity : dueAt(self, 0) - now
+  return self.waiting === 0 ? Infinity : dueAt(self, 0, now) - now
 }
 
 /** Adds a caller to the end of the queue; `undefined` when its token would come more than `patience` milliseconds from now. */
-export const join = <T>(self: Bucket<T>, value: T, patience: number, now: number): Waiter<T> | undefined => {
-  if (turnIn(self, now) > patience) return undefined
+export const join = <T>(self: Bucket<T>, value: T, patience: number, now: number): Waiter<T> | undefined =>
+  turnIn(self, now) > patience ? undefined : enqueue(self, value, patience, now)
+
+/** Adds a caller to the end of the queue, whenever its token comes. */
+export const enqueue = <T>(self: Bucket<T>, value: T, patience: number, now: number): Waiter<T> => {
   const waiter: Waiter<T> = { value, until: now + patience, linked: false, previous: undefined, next: undefined }
   LinkedList.append(self, waiter)
   self.waiting += 1
@@ -106,19 +140,19 @@ export const leave = <T>(self: Bucket<T>, waiter: Waiter<T>): boolean => {
 export const grantNext = <T>(self: Bucket<T>, now: number): Waiter<T> | undefined => {
   see(self, now)
   const { first } = self
-  if (first === undefined || dueAt(self, 0) > now) return undefined
+  if (first === undefined || dueAt(self, 0, now) > now) return undefined
   leave(self, first)
-  self.taken += 1
+  take(self)
   return first
 }
 
 /** The callers whose token would come too late: after a change of the limits. They have left the queue. */
-export const leaveHopeless = <T>(self: Bucket<T>): ReadonlyArray<Waiter<T>> => {
+export const leaveHopeless = <T>(self: Bucket<T>, now: number): ReadonlyArray<Waiter<T>> => {
   const left: Array<Waiter<T>> = []
   let ahead = 0
   for (let waiter = self.first; waiter !== undefined; ) {
     const { next } = waiter
-    if (dueAt(self, ahead) <= waiter.until) ahead += 1
+    if (dueAt(self, ahead, now) <= waiter.until) ahead += 1
     else {
       leave(self, waiter)
       left.push(waiter)
@@ -130,18 +164,27 @@ export const leaveHopeless = <T>(self: Bucket<T>): ReadonlyArray<Waiter<T>> => {
 
 /** Holds the token that was taken just now. Returns when the bucket would be full with it, and with all others that are held. */
 export const hold = <T>(self: Bucket<T>, now: number): number => {
-  const { burst, limit, window } = self.limits
+  const { share } = self
+  const fullBy = holdOwn(self, now)
+  // One time for both: of what has come into either one since, the return takes off the more.
+  return share === undefined ? fullBy : Math.min(fullBy, holdOwn(share, now))
+}
+
+const holdOwn = <T>(self: Bucket<T>, now: number): number => {
+  const { fullAt, limits, taken } = self
   self.held += 1
-  return now + (Math.max(0, burst - tokens(self, now) - self.held) * window) / limit
+  return Math.max(now, fullAt + ((taken - self.held) * limits.window) / limits.limit)
 }
 
 /** A token that was held is used. */
 export const use = <T>(self: Bucket<T>): void => {
   self.held -= 1
+  if (self.share !== undefined) self.share.held -= 1
 }
 
 /** Returns a token that was held: without what has come since the bucket would have been full, for which it would have had no room. */
 export const giveBack = <T>(self: Bucket<T>, fullBy: number, now: number): void => {
+  if (self.share !== undefined) giveBack(self.share, fullBy, now)
   self.held -= 1
   const { burst, limit, window } = self.limits
   const rest = 1 - (Math.max(0, now - fullBy) * limit) / window
@@ -150,12 +193,20 @@ export const giveBack = <T>(self: Bucket<T>, fullBy: number, now: number): void 
   else if (rest > 0) setTokens(self, Math.min(burst, there + rest), now)
 }
 
-/** Tokens that can be taken now, with the fraction that has come. */
+/** Tokens of the bucket itself now, with the fraction that has come. */
 export const tokens = <T>(self: Bucket<T>, now: number): number => {
   see(self, now)
   const { burst, limit, window } = self.limits
   return Math.max(0, Math.min(burst, burst - self.taken + ((now - self.fullAt) * limit) / window))
 }
+
+/** Tokens that can be taken now, of the bucket and of its share. */
+export const available = <T>(self: Bucket<T>, now: number): number =>
+  self.share === undefined ? tokens(self, now) : Math.min(tokens(self, now), tokens(self.share, now))
+
+/** Adds tokens, at most what the bucket holds. */
+export const add = <T>(self: Bucket<T>, amount: number, now: number): void =>
+  setTokens(self, tokens(self, now) + amount, now)
 
 /** Sets what can be taken, at most what the bucket holds. */
 const setTokens = <T>(self: Bucket<T>, amount: number, now: number): void => {

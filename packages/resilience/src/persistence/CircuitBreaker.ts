@@ -288,6 +288,7 @@ const adapt = (circuits: Circuits, classify: Classify): Effect.Effect<Persistenc
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<Persistence.CircuitBreaker, never, Scope.Scope> => {
+  Check.object(where, options)
   const { classify, failures, failWhen, ignore, name = "effect/CircuitBreaker", others, throttled, ...rest } = options
   const classifyCall = classifyOf({ classify, failures, failWhen, ignore, others, throttled })
   return Effect.flatMap(CircuitBreaker.make(name, rest), (breaker) => adapt(breaker, classifyCall))

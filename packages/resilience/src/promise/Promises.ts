@@ -103,7 +103,7 @@ export interface Promises {
   /** Wraps a function, so that each call is protected. `key` computes the key from the arguments. */
   readonly wrap: <Args extends ReadonlyArray<unknown>, A>(
     f: (...args: Args) => PromiseLike<A> | A,
-    options?: { readonly key?: ((...args: Args) => string) | undefined }
+    options?: { readonly key?: ((...args: Parameters<(...args: Args) => unknown>) => string) | undefined }
   ) => (...args: Args) => Promise<A>
   /** The stats of one key. */
   readonly stats: (key?: string) => Stats.Stats
@@ -325,7 +325,8 @@ export const make = <const O extends Policy.Options>(
       const inWrap = Check.inside(where, "wrap")
       checkFunction(inWrap, f)
       Check.noUnknown(inWrap, options, ["key"])
-      const { key } = options
+      // It takes the arguments of `f`, which the compiler does not see while `Args` is any tuple.
+      const key = options.key as ((...args: ReadonlyArray<unknown>) => string) | undefined
       return (...args) => {
         const work = (): unknown => f(...args)
         if (key === undefined) return start(work, {}) as Promise<never>

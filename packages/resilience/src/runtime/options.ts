@@ -44,6 +44,11 @@ const optionsGiven = (options: unknown, names: ReadonlyArray<string>): ReadonlyA
   return isPlain || (!(options instanceof Map) && names.some((name) => name in options)) ? given : undefined
 }
 
+/** Refuses what is no object, before its members are read. */
+export const object = (where: string, options: unknown): void => {
+  if (typeof options !== "object" || options === null) invalid(where, "options", "an object", options)
+}
+
 /** As `Schedule.isSchedule`, of a value that may throw when it is read. */
 export const isSchedule = (value: unknown): value is Schedule.Schedule<unknown, never, unknown, unknown> =>
   attempt(() => Schedule.isSchedule(value), false)
@@ -88,6 +93,8 @@ interface DurationRange {
   readonly zero?: boolean
   /** Whether infinity is allowed. Default: `false`. */
   readonly infinite?: boolean
+  /** What is allowed, if it is not a duration only. */
+  readonly allowed?: string
 }
 
 const units = ["weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds", "nanoseconds"]
@@ -115,7 +122,7 @@ export const millis = (where: string, field: string, value: Duration.Input, rang
   const allowed = `${finite} ${range.zero === true ? "of zero or more" : "above zero"}, such as "5 seconds"`
   const result = attempt(() => (isNoDuration(value) ? NaN : decodedMillis(value)), NaN)
   const ok = (result > 0 || (result === 0 && range.zero === true)) && (result < Infinity || range.infinite === true)
-  return ok ? result : invalid(where, field, allowed, value)
+  return ok ? result : invalid(where, field, range.allowed ?? allowed, value)
 }
 
 const hasFunctions = (value: unknown, names: ReadonlyArray<string>): boolean =>
@@ -182,6 +189,7 @@ export const classification = (
     readonly classify?: unknown
   }
 ): void => {
+  object(where, value)
   tagsIfGiven(where, "failures", value.failures)
   tagsIfGiven(where, "ignore", value.ignore)
   oneOfIfGiven(where, "others", value.others, ["success", "ignored"])

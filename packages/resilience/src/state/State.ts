@@ -592,9 +592,11 @@ export const fromKeyValueStore = (
 export const layerKeyValueStore = (
   options: Options & { readonly prefix?: string | undefined } = {}
 ): Layer.Layer<State, never, KeyValueStore.KeyValueStore> => {
+  const where = `${module}.layerKeyValueStore`
+  Check.object(where, options)
   const { prefix } = options
-  if (prefix !== undefined) Check.nonEmpty(`${module}.layerKeyValueStore`, "prefix", prefix)
-  return layerWith(`${module}.layerKeyValueStore`, ["prefix"], options, () =>
+  if (prefix !== undefined) Check.nonEmpty(where, "prefix", prefix)
+  return layerWith(where, ["prefix"], options, () =>
     Effect.map(KeyValueStore.KeyValueStore, (store) => fromKeyValueStore(store, { prefix }))
   )
 }

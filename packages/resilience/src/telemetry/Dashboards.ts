@@ -379,6 +379,20 @@ const fleetPermits: Write = (policy, { shared }) =>
         }
       }
 
+const fleetRate: Write = (policy, { shared }) => {
+  if (shared?.rate === undefined) return undefined
+  const line = `Line: ${shared.rate} calls a second, which are for each key.`
+  return {
+    title: "Rate of the fleet",
+    description: `Calls per second that the processes may start, added up, all keys together. ${line}`,
+    unit: "short",
+    limits: [shared.rate],
+    series: {
+      rate: `sum (${select(policy, "resilience_fleet_rate")})`
+    }
+  }
+}
+
 const fleetCircuits: Write = (policy, { breaker, shared }) =>
   shared?.breaker === true && breaker !== undefined
     ? {
@@ -406,6 +420,7 @@ const panelsOfPolicy: ReadonlyArray<Write> = [
   fleet,
   fleetCircuits,
   fleetPermits,
+  fleetRate,
   fallbacks
 ]
 
@@ -571,7 +586,7 @@ const resolve = (options: Options, policies: number) => {
  * | retries against the budget, balance | capacity | a retry, a budget |
  * | tokens of the rate limit | `burst` | a rate limit |
  * | concurrency against permits | `maxConcurrent` | a bulkhead |
- * | fleet: members, processes out of touch; circuits that it has open; its permits | `shared.bulkhead.fleet` | `shared` |
+ * | fleet: members, processes out of touch; circuits that it has open; its permits; its rate | `shared.bulkhead.fleet`; `shared.rateLimit.fleet` | `shared` |
  *
  * The data source is a variable of the dashboard. Lines are what was set when the dashboard was generated.
  *

@@ -283,6 +283,7 @@ const ofFleet = (event: Event.OfFleet): Line | undefined => {
       }
     case "ProbeLeased":
     case "ShareLowered":
+    case "RateLowered":
       return undefined
   }
 }
@@ -303,6 +304,7 @@ const lineOf = (event: Event.Event): Line | undefined => {
     case "SettingsDiffered":
     case "ProbeLeased":
     case "ShareLowered":
+    case "RateLowered":
       return ofFleet(event)
     case "BudgetExhausted": {
       const { balance, key, policy } = event

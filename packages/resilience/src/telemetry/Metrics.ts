@@ -81,6 +81,7 @@ type Trait =
   | "fleet"
   | "fleetBreaker"
   | "fleetBulkhead"
+  | "fleetRateLimit"
   | "fuse"
 
 interface Series {
@@ -556,6 +557,15 @@ const families: ReadonlyArray<Family> = [
     whole: [{ needs: "fleetBulkhead", value: ({ fleet }) => fleet.permits }]
   },
   {
+    name: "resilience.fleet.rate",
+    prometheus: "resilience_fleet_rate",
+    type: "gauge",
+    unit: "{call}/s",
+    description:
+      "Calls per second of the fleet's rate that this process has leased or may start alone, those of every key added up.",
+    whole: [{ needs: "fleetRateLimit", value: ({ fleet }) => fleet.rate }]
+  },
+  {
     name: "resilience.instances",
     prometheus: "resilience_instances",
     type: "gauge",
@@ -720,7 +730,8 @@ const traitsOfKind = ({ kind, settings }: Instances.Instance): ReadonlyArray<Tra
         ...when(rateLimit !== undefined, "rateLimited", "rateLimit"),
         ...when(isObject(shared), "fleet"),
         ...when(isObject(shared) && "breaker" in shared, "fleetBreaker"),
-        ...when(isObject(shared) && "bulkhead" in shared, "fleetBulkhead")
+        ...when(isObject(shared) && "bulkhead" in shared, "fleetBulkhead"),
+        ...when(isObject(shared) && "rateLimit" in shared, "fleetRateLimit")
       ]
     case "CircuitBreaker":
       return ["calls", "attempts", "circuitOpen", "breaker", "events"]
@@ -782,14 +793,17 @@ interface FleetReading {
   open: number
   probing: number
   permits: number
+  /** Calls per second. */
+  rate: number
 }
 
 const fleetOf = (views: ReadonlyArray<Stats.Fleet>): FleetReading => {
-  const fleet: FleetReading = { members: 0, inTouch: 0, open: 0, probing: 0, permits: 0 }
+  const fleet: FleetReading = { members: 0, inTouch: 0, open: 0, probing: 0, permits: 0, rate: 0 }
   if (views.length > 0 && views.every(({ inTouch }) => inTouch)) fleet.inTouch = 1
-  for (const { circuits, inTouch, members, permits } of views) {
+  for (const { circuits, inTouch, members, permits, rates } of views) {
     fleet.members = Math.max(fleet.members, members)
     for (const { here } of permits) fleet.permits += here
+    for (const { here, window } of rates) fleet.rate += here / Duration.toSeconds(window)
     // An opening that was told binds a member that is in touch only.
     if (!inTouch) continue
     const inState = (state: string): number => circuits.filter((one) => one.state === state).length

@@ -102,6 +102,7 @@ const describe = (event: Event.Event): readonly [name: string, attributes: Attri
     case "FleetOpened":
     case "ProbeLeased":
     case "ShareLowered":
+    case "RateLowered":
     case "SettingsDiffered":
     case "EventsLost":
       return undefined

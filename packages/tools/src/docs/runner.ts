@@ -25,6 +25,8 @@ const next = () => {
   const file = files[++started]
   if (file === undefined) return
   tell({ started })
+  // A module that waits for nothing leaves the event loop empty, and Node would end the process without asking again.
+  setImmediate(() => {})
   settled = false
   import(pathToFileURL(file).href).then(() => {
     settled = true

@@ -17,6 +17,8 @@ export const parameters = {
   latest: 0.7,
   /** Before the first answer the mean is this share of the timeout. */
   firstMean: 0.05,
+  /** The mean is that of as many milliseconds at least. */
+  meanOver: 1000,
   /** Milliseconds over which calls are counted. */
   memory: 2000,
 

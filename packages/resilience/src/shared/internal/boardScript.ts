@@ -59,7 +59,7 @@ local fleet = young and max(remembered, known) or remembered
 
 -- compareSettings
 local differs = 0
-local described = table.concat({ s.window, s.threshold, s.minimumCalls, s.quorum, s.witnesses, s.permits }, " ")
+local described = table.concat({ s.window, s.threshold, s.minimumCalls, s.quorum, s.witnesses, s.permits, s.rate, s.burst }, " ")
 local had = call("HMGET", P .. "settings", "text", "at")
 if had[1] and now - num(had[2]) <= s.forget and had[1] ~= described then differs = 1
 elseif not stale then call("HSET", P .. "settings", "text", described, "at", text(now)) end
@@ -275,8 +275,8 @@ for _, b in ipairs(r.buckets) do
 end
 
 -- holdingsOfOthers, in sums: l holds the leases by their end, d what is kept for members that are away by their last report
-local function takePool(p)
-  local H, L, D, S = P .. "p:" .. p.name, P .. "l:" .. p.name, P .. "d:" .. p.name, P .. "v:" .. p.name
+local function takePool(p, kind)
+  local H, L, D, S = P .. kind .. "p:" .. p.name, P .. kind .. "l:" .. p.name, P .. kind .. "d:" .. p.name, P .. kind .. "v:" .. p.name
   local had = call("HMGET", S, "reserved", "wanting", "active", "away")
   local reserved, wanting, active, away = num(had[1]), num(had[2]), num(had[3]), num(had[4])
   local function count(row, by)
@@ -314,19 +314,40 @@ local function takePool(p)
   local target = wanting + p.want > left and max(floor(left / actives), left - wanting) or p.cap
   local granted = max(min(asked, free, target), min(p.have, p.want), r.leaving and p.have or 0)
   local kept = (p.want > 0 and not learning) and min(floor(p.cap * 0.5 / actives), free) or 0
+  if kind == "r" then kept = min(kept, granted) end
   local row = { granted, r.leaving and 0 or max(kept, p.safe), p.want, text(now) }
   if granted > 0 or row[2] > 0 or p.want > 0 then
     call("HSET", H, member, encode(row))
     call("ZADD", L, text(now + p.lease + s.leap), member)
     count(row, 1)
   end
-  call("HSET", S, "reserved", reserved, "wanting", wanting, "active", active, "away", away)
+  call("HSET", S, "reserved", text(reserved), "wanting", text(wanting), "active", active, "away", text(away))
   for _, key in ipairs({ H, L, D, S }) do call("PEXPIRE", key, TTL) end
-  return { name = p.name, granted = granted, safe = kept, target = target, learning = learning and 1 or 0 }
+  local news = { name = p.name, granted = granted, safe = kept, target = target, learning = learning and 1 or 0 }
+  return news, max(0, free - max(granted, row[2]))
 end
-local pools = {}
+
+-- takeRate
+local function savedUp(burst, rate, cap) return max(1, burst * rate / cap) end
+local function takeRate(p)
+  local key = P .. "b:" .. p.name
+  local f = call("HMGET", key, "level", "free", "at", "born")
+  local news, free = takePool(p, "r")
+  local level = 0
+  if f[1] and num(f[4]) == born then
+    level = min(savedUp(p.burst, num(f[2]), p.cap), num(f[1]) + max(0, now - num(f[3])) * num(f[2]) / 1000000000)
+  end
+  local missing = savedUp(p.burst, news.granted, p.cap) - p.tokens
+  news.tokens = (p.want > 0 and not r.leaving) and max(0, min(level, missing)) or 0
+  level = min(savedUp(p.burst, free, p.cap), level - news.tokens)
+  call("HSET", key, "level", text(level), "free", text(free), "at", text(now), "born", text(born))
+  call("PEXPIRE", key, TTL)
+  return news
+end
+local pools, rates = {}, {}
 if not stale then
-  for _, p in ipairs(r.pools) do pools[#pools + 1] = takePool(p) end
+  for _, p in ipairs(r.pools) do pools[#pools + 1] = takePool(p, "") end
+  for _, p in ipairs(r.rates) do rates[#rates + 1] = takeRate(p) end
 end
 
 local kept = num(meta[7])
@@ -339,5 +360,5 @@ if #push > 0 then call("PUBLISH", P .. "news", encode({ from = member, lines = p
 local function list(x) return #x == 0 and "[]" or encode(x) end
 return '{"inc":' .. encode(inc) .. ',"rev":' .. rev .. ',"members":' .. alive .. ',"fleet":' .. fleet .. ',"differs":' .. differs ..
   ',"circuits":' .. list(circuits) .. ',"words":' .. list(words) .. ',"buckets":' .. list(buckets) ..
-  ',"pools":' .. list(pools) .. '}'
+  ',"pools":' .. list(pools) .. ',"rates":' .. list(rates) .. '}'
 `

@@ -20,9 +20,14 @@ export interface Parts {
   readonly retry: boolean
   /** A budget with its capacity, or the name of the service that several policies share. */
   readonly budget: { readonly capacity: number | undefined; readonly shared: string | undefined } | undefined
-  /** What a fleet shares, in words, with the permits of the fleet. */
+  /** What a fleet shares, in words, with the permits of the fleet and its calls per second. */
   readonly shared:
-    | { readonly what: string; readonly breaker: boolean; readonly permits: number | undefined }
+    | {
+        readonly what: string
+        readonly breaker: boolean
+        readonly permits: number | undefined
+        readonly rate: number | undefined
+      }
     | undefined
   readonly timeout: number | undefined
   readonly deadline: number | undefined
@@ -106,15 +111,18 @@ const budgetOf = (budget: Schema.Json | undefined): Parts["budget"] => {
   return settings && { capacity: numberOf(settings["capacity"]), shared: undefined }
 }
 
-const sharedOf = (shared: Schema.JsonObject | undefined): Parts["shared"] => {
+const sharedOf = (shared: Schema.JsonObject | undefined, rateLimit: Parts["rateLimit"]): Parts["shared"] => {
   if (shared === undefined) return undefined
-  const permits = numberOf(recordOf(shared["bulkhead"])?.["fleet"])
+  const [permits, calls] = ["bulkhead", "rateLimit"].map((part) => numberOf(recordOf(shared[part])?.["fleet"]))
+  const rate = calls === undefined || rateLimit === undefined ? undefined : (calls * 1000) / rateLimit.window
   const what = [
-    ...(shared["breaker"] === undefined ? [] : ["openings, probes and commands"]),
+    ...(shared["breaker"] === undefined ? [] : ["openings and probes"]),
     ...(shared["budget"] === true ? ["the floor of the budget"] : []),
-    ...(permits === undefined ? [] : [`${permits} permits`])
+    ...(permits === undefined ? [] : [`${permits} permits`]),
+    ...(rate === undefined ? [] : [`${rate} calls a second`]),
+    "commands"
   ]
-  return { what: what.join("; "), breaker: shared["breaker"] !== undefined, permits }
+  return { what: what.join("; "), breaker: shared["breaker"] !== undefined, permits, rate }
 }
 
 const none: Parts = {
@@ -137,7 +145,7 @@ export const partsOf = ({ kind, settings }: Described): Parts => {
         rateLimit: rateLimitOf(recordOf(settings["rateLimit"])),
         retry: settings["retry"] !== undefined,
         budget: budgetOf(settings["budget"]),
-        shared: sharedOf(recordOf(settings["shared"])),
+        shared: sharedOf(recordOf(settings["shared"]), rateLimitOf(recordOf(settings["rateLimit"]))),
         timeout: numberOf(settings["timeout"]),
         deadline: numberOf(settings["deadline"])
       }
