@@ -3,17 +3,10 @@ import * as Adaptive from "../../packages/resilience/src/machine/Adaptive.ts"
 import * as RetryCost from "../../packages/resilience/src/machine/adaptive/RetryCost.ts"
 import * as Waiting from "../../packages/resilience/src/machine/adaptive/Waiting.ts"
 import * as Reference from "../support/adaptiveReference.ts"
+import { seeded } from "../support/random.ts"
 
-/** Random numbers from a seed: both sides draw the same ones. */
-const random = (seed: number) => {
-  let state = seed * 2654435761 + 1
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
-}
+/** Both sides draw the same numbers. */
+const random = (seed: number) => seeded(seed * 2654435761 + 1)
 
 interface Sent {
   readonly ours: Adaptive.Flight
