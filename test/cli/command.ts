@@ -24,7 +24,7 @@ let file = ""
 /** Bundles the command once for all files of tests of a thread. */
 const bundleOnce = async (): Promise<void> => {
   if (file !== "") return
-  file = join(await kept(bundle), "main.js")
+  file = join(await kept("packages/cli/bundle.ts", bundle), "main.js")
 }
 
 /** A folder for the state of a file of tests. */

@@ -4,7 +4,7 @@ import { Lab, References, Scenario, type Sender } from "@effect-resilience/lab"
 import { quick } from "../../packages/lab/src/cli/options.ts"
 import { changedIn, goldenOf, read, worseThan } from "../../packages/tools/src/lab/golden.ts"
 
-// `npm run golden` compares it with what the policies do now: a minute and more, so a step of its own in `.ci/run`.
+// `npm run golden`, a step of `.ci/run`, compares it with what the policies do now: the first seed, and all where a figure differs.
 const golden = read(readFileSync(new URL("golden.json", import.meta.url), "utf8"))
 
 describe("what was accepted", () => {

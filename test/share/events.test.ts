@@ -3,6 +3,7 @@ import { Duration, Effect, Logger, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { type Event, Policy, Shared, Transient, TripPolicy } from "effect-resilience"
 import * as Logs from "effect-resilience/telemetry/Logs"
+import { cuttable } from "../support/board.ts"
 
 class Down extends Transient.TaggedError<Down>()("Down", {}) {}
 
@@ -15,14 +16,6 @@ const options = {
 
 const fail = <E, R>(protect: (self: Effect.Effect<void, Down>) => Effect.Effect<void, E, R>) =>
   Effect.repeat(Effect.exit(protect(Effect.fail(new Down()))), { times: 5 })
-
-/** A board that can be cut off. */
-const cuttable = Effect.map(Shared.Board, (memory) => {
-  const state = { isUp: true }
-  const sync: Shared.Board["Service"]["sync"] = (scope, report) =>
-    state.isUp ? memory.sync(scope, report) : Effect.fail(new Shared.BoardError({ cause: new Error("cut off") }))
-  return { board: Shared.Board.of({ ...memory, sync }), state }
-})
 
 const inFleet = <A, E, R>(self: Effect.Effect<A, E, R>) => self.pipe(Effect.scoped, Effect.provide(Shared.layerMemory))
 

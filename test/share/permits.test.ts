@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { Policy, type Rejection, Shared } from "effect-resilience"
+import { cut, cuttable } from "../support/board.ts"
 import { refusal } from "../support/refusal.ts"
 
 const options = {
@@ -27,18 +28,6 @@ const running = (all: ReadonlyArray<Member>) =>
     Effect.forEach(all, (member) => Effect.map(member.stats(), (stats) => stats.running)),
     (counts) => counts.reduce((sum, count) => sum + count, 0)
   )
-
-const cut = Effect.fail(new Shared.BoardError({ cause: new Error("cut off") }))
-
-/** A board that can be cut off. */
-const cuttable = Effect.map(Shared.Board, (memory) => {
-  const state = { isUp: true }
-  const board = Shared.Board.of({
-    ...memory,
-    sync: (scope, report) => (state.isUp ? memory.sync(scope, report) : cut)
-  })
-  return { board, state }
-})
 
 describe("a bulkhead of a fleet", () => {
   it.effect("runs at most `fleet` calls in all processes together, and as many when they are wanted", () =>

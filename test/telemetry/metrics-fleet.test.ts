@@ -3,20 +3,13 @@ import { Effect, Fiber, Layer } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { Fuse, Policy, Retry, Shared, TripPolicy } from "effect-resilience"
 import * as Metrics from "effect-resilience/telemetry/Metrics"
+import { cuttable } from "../support/board.ts"
 import { down, isolated, read } from "./support.ts"
 
 const breaker = { trip: TripPolicy.consecutive(1000), openFor: { initial: "1 second", jitter: 0 } } as const
 const fleetSeries = Effect.map(read, (all) =>
   Object.fromEntries(Object.entries(all).filter(([series]) => series.startsWith("resilience.fleet.")))
 )
-
-/** A board that can be cut off. */
-const cuttable = Effect.map(Shared.Board, (memory) => {
-  const state = { isUp: true }
-  const sync: Shared.Board["Service"]["sync"] = (scope, report) =>
-    state.isUp ? memory.sync(scope, report) : Effect.fail(new Shared.BoardError({ cause: new Error("cut off") }))
-  return { board: Shared.Board.of({ ...memory, sync }), state }
-})
 
 const measured = Layer.merge(Metrics.layer(), Shared.layerMemory)
 

@@ -6,6 +6,7 @@ import { cpus, loadavg, totalmem } from "node:os"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { comparedBy, fresh, isCompared, verdicts } from "./bars.ts"
+import { thorough } from "./harness.ts"
 import type { Result, Table } from "./model.ts"
 import { merged } from "./report/figures.ts"
 import { type Circumstances, page } from "./report/page.ts"
@@ -86,7 +87,7 @@ const worker = fileURLToPath(new URL("worker.ts", import.meta.url))
 const isRepeated = (table: Table): boolean => runs > 1 && isCompared(table.name)
 
 /** All runs together have at least as many rounds as a confidence interval of some percent takes. */
-const roundsOf = (table: Table): number => (isRepeated(table) ? Math.max(6, Math.ceil(33 / runs)) : 11)
+const roundsOf = (table: Table): number => (isRepeated(table) ? Math.max(6, Math.ceil(33 / runs)) : thorough.rounds)
 
 /** Measures a table, or one subject of it. */
 const measure = (table: Table, ...subject: ReadonlyArray<string>): Promise<Result> =>

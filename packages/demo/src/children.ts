@@ -14,7 +14,6 @@ export interface Child<Order> {
   readonly ended: Effect.Effect<never, ChildEnded>
   /** Kills it on purpose. */
   readonly kill: Effect.Effect<void>
-  readonly signal: (signal: "SIGSTOP" | "SIGCONT") => Effect.Effect<void>
 }
 
 const kill = (child: ChildProcess): Effect.Effect<void> =>
@@ -57,7 +56,6 @@ export const spawn = Effect.fnUntraced(function* <Message, Order extends object>
     kill: Effect.suspend(() => {
       isWanted = true
       return kill(child)
-    }),
-    signal: (signal) => Effect.sync(() => void child.kill(signal))
+    })
   } satisfies Child<Order>
 })

@@ -100,7 +100,7 @@ const lives = (lock: string): boolean => {
 }
 
 /** Takes a lock that another thread or process may hold, and waits as long as `goesOn`. */
-const lockOf = async (lock: string, goesOn: () => boolean): Promise<boolean> => {
+export const lockOf = async (lock: string, goesOn: () => boolean): Promise<boolean> => {
   for (;;) {
     try {
       writeFileSync(lock, String(process.pid), { flag: "wx" })

@@ -1,13 +1,12 @@
 // Is a policy that shares its breaker ever worse than one that does not? The senders of a fleet beside `ours`, with boards that are quick, slow,
 // dead, and stopped in the middle: npx tool lab:shared; --clients, --seeds, --only S1, --senders "shared 2 ms,dead", --json.
 import { parseArgs } from "node:util"
-import { type Engine, Lab, Scenario, Scenarios, Sender } from "@effect-resilience/lab"
-import * as Context from "effect/Context"
+import { type Engine, Lab, Scenario, Sender } from "@effect-resilience/lab"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import { type CircuitBreaker, Policies, Policy, Retry, Shared } from "effect-resilience"
+import { scenarioNamed } from "../../../lab/src/cli/catalogue.ts"
 
 interface Way {
   /** Milliseconds from a member to the board and back. */
@@ -20,12 +19,7 @@ const boards = new WeakMap<Engine.Engine, Shared.Board["Service"]>()
 
 /** One board in the memory of each world. */
 const memoryOf = (engine: Engine.Engine): Shared.Board["Service"] => {
-  const had = boards.get(engine)
-  if (had !== undefined) return had
-  const scope = Scope.makeUnsafe()
-  const made = engine.runSync(Layer.buildWithScope(Shared.layerMemory, scope))
-  if (made._tag === "Failure") throw new Error("there is no board")
-  const board = Context.get(made.value, Shared.Board)
+  const board = boards.get(engine) ?? Shared.makeMemory("lab", () => {})
   boards.set(engine, board)
   return board
 }
@@ -125,8 +119,7 @@ const percent = (value: number): string => (Number.isNaN(value) ? "-" : `${(valu
 
 const rows: Array<Readonly<Record<string, string | number>>> = []
 for (const name of values.only.split(",")) {
-  const input = Object.entries(Scenarios.all).find(([key]) => key === name)?.[1]
-  if (input === undefined) throw new RangeError(`no scenario is named ${name}`)
+  const input = scenarioNamed(name)
   for (const clients of name === "S11" ? [1000] : values.clients.split(",").map(Number)) {
     const scenario = Scenario.make({ ...input, clients })
     const { rows: compared } = Lab.compare({ scenario, senders, seeds: Number(values.seeds) })
