@@ -3,10 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, Policy, Rejection, TripPolicy } from "effect-resilience"
-import * as Ramp from "../../packages/resilience/src/machine/adaptive/Ramp.ts"
 import { down, hang, listen, start, takes } from "../policy/support.ts"
 
 const options = {
@@ -158,61 +156,25 @@ describe("Circuit breaker: recovery ramp", () => {
     })
   )
 
+  it.effect("ends when a call comes after an idle hour, with an event", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make("b", options)
+      const events = yield* listen(breaker.events)
+      for (let i = 0; i < 3; i++) yield* Effect.exit(down.pipe(breaker.protect))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* takes(0).pipe(breaker.protect, Effect.orDie), "ok")
+      yield* TestClock.adjust("1 hour")
+      const fibers = yield* Effect.forEach(Array.from({ length: 50 }), () => start(takes(1).pipe(breaker.protect)))
+      yield* TestClock.adjust(1)
+      yield* Effect.forEach(fibers, Fiber.join)
+      const limits = events.flatMap((event) => (event._tag === "LimitChanged" ? [event.limit !== undefined] : []))
+      assert.deepStrictEqual(limits, [true, false])
+    })
+  )
+
   it("refuses another recovery", () => {
     // @ts-expect-error: there is no such recovery
     const slow = () => CircuitBreaker.make("b", { recovery: "slow" })
     assert.throws(slow, 'CircuitBreaker b: recovery must be "immediate" or "ramp", got "slow"')
-  })
-})
-
-describe("Ramp", () => {
-  const Step = Schema.Literals(["come", "good", "bad", "open", "wait"])
-
-  it.prop("counts what is in flight, and has room again within a lease", [Schema.Array(Step)], ([steps]) => {
-    const ramp = Ramp.make()
-    let now = 0
-    let inFlight = 0
-    for (const step of [...steps, ...steps]) {
-      if (step === "open") Ramp.begin(ramp, now)
-      else if (step === "wait") now += 400
-      else if (step === "come") {
-        if (Ramp.untilRoom(ramp, 500, now) === 0) {
-          Ramp.admitted(ramp, false, now)
-          inFlight += 1
-        } else Ramp.rejected(ramp, now)
-      } else if (inFlight > 0) {
-        Ramp.ended(ramp, step === "good", now)
-        inFlight -= 1
-      }
-      assert.strictEqual(ramp.inFlight, inFlight)
-      assert.strictEqual(Ramp.untilRoom(ramp, 500, now + Ramp.untilRoom(ramp, 500, now)), 0)
-      assert.isAtMost(Ramp.untilRoom(ramp, 500, now), 500)
-      assert.isTrue(ramp.limit >= 2)
-    }
-    for (; inFlight > 0; inFlight--) Ramp.ended(ramp, true, now)
-    Ramp.ended({ ...ramp, inFlight: 1 }, true, now + 3000)
-    assert.strictEqual(Ramp.untilRoom(ramp, Infinity, now), 0)
-  })
-
-  it("ends when its limit is outgrown, or was not reached for two seconds", () => {
-    const ramp = { ...Ramp.make(), usual: 1 }
-    Ramp.begin(ramp, 0)
-    assert.strictEqual(ramp.limit, 2)
-    for (let i = 0; i < 18; i++) {
-      Ramp.admitted(ramp, false, 0)
-      assert.isFalse(Ramp.ended(ramp, true, 0))
-    }
-    assert.strictEqual(ramp.limit, 20)
-    Ramp.admitted(ramp, false, 0)
-    assert.isTrue(Ramp.ended(ramp, true, 0))
-    assert.strictEqual(ramp.limit, Infinity)
-    Ramp.begin(ramp, 0)
-    Ramp.admitted(ramp, false, 0)
-    assert.isFalse(Ramp.ended(ramp, false, 2000))
-    Ramp.rejected(ramp, 100)
-    Ramp.admitted(ramp, false, 2100)
-    assert.isFalse(Ramp.ended(ramp, false, 2100))
-    Ramp.admitted(ramp, false, 2101)
-    assert.isTrue(Ramp.ended(ramp, false, 2101))
   })
 })

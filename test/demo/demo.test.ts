@@ -5,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { bundled } from "../support/bundled.ts"
 import { inPart, inRest } from "../support/share.ts"
 
-// A demo is seven processes, which load a bundle in a third of the time. `npm run demo` starts the sources.
+// A demo is nine processes, which load a bundle in a third of the time. `npm run demo` starts the sources.
 const sources = ["--conditions=@effect-resilience/source", resolve("packages/demo/src/main.ts")]
 const programs = await bundled(
   "packages/demo/src/main.ts",
@@ -74,13 +74,17 @@ describe("npm run demo", () => {
       assert.strictEqual(code, 0, output)
       assert.isTrue(groupIsEmpty(demo.pid))
       assert.notInclude(output, "\u001b")
-      const [bare, retry, policy] = ["bare", "retry", "policy"].map((client) => lostInAll(output, client))
-      for (const lost of [bare, retry, policy]) assert.isAtLeast(lost ?? Number.NaN, 0, output)
+      const [bare, retry, policy, adaptive] = ["bare", "retry", "policy", "adaptive"].map((client) =>
+        lostInAll(output, client)
+      )
+      for (const lost of [bare, retry, policy, adaptive]) assert.isAtLeast(lost ?? Number.NaN, 0, output)
       assert.isAtMost(Math.max(...output.split("\n").map((line) => line.length)), 96, output)
       // What the demo itself does not trust proves nothing.
       if (output.includes("THESE FIGURES CANNOT BE TRUSTED")) return
       assert.isBelow(policy ?? Number.NaN, bare ?? Number.NaN, output)
       assert.isBelow(policy ?? Number.NaN, retry ?? Number.NaN, output)
+      assert.isBelow(adaptive ?? Number.NaN, bare ?? Number.NaN, output)
+      assert.isBelow(adaptive ?? Number.NaN, retry ?? Number.NaN, output)
       assert.match(output, /\npolicy lost \d+ % fewer calls than bare and \d+ % fewer than retry/)
     }
   )

@@ -38,9 +38,10 @@ const client = (lost: ReadonlyArray<number>, sent = 1, unwell: ReadonlyArray<str
 const bare = client([0, 600, 0, 200, 0, 1000, 0])
 const retry = client([0, 700, 0, 300, 0, 900, 0], 3.18)
 const policy = client([0, 400, 0, 100, 0, 1000, 50], 0.73)
+const adaptive = client([0, 300, 0, 100, 0, 900, 0], 0.8)
 
 const told = (measured: Partial<Parameters<typeof verdict>[1]>) =>
-  verdict(script, { bare, retry, policy, ...measured }, 1000)
+  verdict(script, { bare, retry, policy, adaptive, ...measured }, 1000)
 
 describe("the verdict", () => {
   it("compares the calls lost and the requests sent", () => {
@@ -59,15 +60,32 @@ describe("the verdict", () => {
     assert.match(told({ bare: client([]) })[0] ?? "", /^policy lost 1550 calls instead of bare's 0 and /)
   })
 
+  it("says whether the client without numbers lost the fewest calls, and where it lost the most", () => {
+    const toldOf = (lost: ReadonlyArray<number>) => told({ adaptive: client(lost, 0.8) })[1]
+    assert.strictEqual(
+      told({})[1],
+      "adaptive lost 1300 calls, the fewest, in no phase the most, with 0.80 requests a call."
+    )
+    assert.strictEqual(
+      toldOf([11, 300, 0, 311, 0, 1000, 50]),
+      "adaptive lost 1672 calls, the most in 'healthy' and 'hanging', with 0.80 requests a call."
+    )
+    // A difference that the next run may turn round.
+    assert.strictEqual(
+      toldOf([10, 300, 0, 310, 0, 930, 0]),
+      "adaptive lost 1550 calls, in no phase the most, with 0.80 requests a call."
+    )
+  })
+
   it("explains the phases in which the policy was not best, and no others", () => {
     const lines = told({})
-    assert.deepStrictEqual(lines.slice(1, 4), [
+    assert.deepStrictEqual(lines.slice(2, 5), [
       "policy was not best in:",
       "- down (lost 1000, retry 900): an open circuit refuses calls that a late retry would have saved",
       "- healthy again (lost 50, bare 0, retry 0): it waits up to 500 ms before it probes; no queue held the others up"
     ])
-    assert.lengthOf(lines, 5)
-    assert.lengthOf(told({ policy: client([0, 400, 0, 100, 0, 900, 0]) }), 2)
+    assert.lengthOf(lines, 6)
+    assert.lengthOf(told({ policy: client([0, 400, 0, 100, 0, 900, 0]) }), 3)
   })
 
   it("does not explain what chance explains", () => {
@@ -102,13 +120,13 @@ describe("the verdict", () => {
   })
 
   it("fits the width", () => {
-    const lines = verdict(script, { bare, retry: client([0, 700], 3, ["after slow"]), policy }, 60)
+    const lines = verdict(script, { bare, retry: client([0, 700], 3, ["after slow"]), policy, adaptive }, 60)
     for (const line of lines.flatMap((text) => text.split("\n"))) assert.isAtMost(line.length, 60)
   })
 })
 
 describe("figures that cannot be trusted", () => {
-  const all = { bare, retry, policy }
+  const all = { bare, retry, policy, adaptive }
 
   it("are those of a client whose calls began late", () => {
     assert.lengthOf(distrust(script, { ...all, retry: { ...retry, late: 0.2 } }), 0)

@@ -18,7 +18,7 @@ export interface Flight {
 
 export class State {
   // what is usual (learned while Free)
-  mean = NaN // EWMA 1/20 of the latency of good answers in time
+  mean = NaN // EWMA 1/20 of the latency of good answers in time, over a second at least
   usual = 0 // EWMA 1/100 of "late"
   well = 0 // EWMA 1/100 of what was in flight when one was sent
   recent = 0
@@ -68,7 +68,7 @@ const P = {
   patience: 1000,
   steep: 0.05,
   faster: 0.25,
-  slower: 1.5,
+  slow: 0.7,
   worse: 2,
   exit: 2,
   slowCost: 20,
@@ -229,7 +229,10 @@ const missed = (s: State, l: Limits, f: Flight, now: number, late: boolean, answ
   if (s.run >= P.failures) {
     s.gap = longest(s, l, now)
     s.steep = true
-  } else s.gap = Math.min(s.gap * (answered ? P.slower : P.worse), longest(s, l, now))
+  } else {
+    const next = answered ? Math.max(s.gap * P.slow, Math.min(s.gap, perCall(s) / P.most)) : s.gap * P.worse
+    s.gap = Math.min(next, longest(s, l, now))
+  }
   s.nextAt = f.at + s.gap * l.jitter()
 }
 /** `whole`: it had half of the timeout at least. */
@@ -257,7 +260,10 @@ export const ended = (
   if (ok) {
     s.run = 0
     if (!late || s.mode === Paced || Number.isNaN(s.mean))
-      s.mean = Number.isNaN(s.mean) ? latency : s.mean + (latency - s.mean) * (s.mode === Paced && late ? 0.2 : 0.05)
+      s.mean = Number.isNaN(s.mean)
+        ? latency
+        : s.mean +
+          (latency - s.mean) * (s.mode === Paced && late ? 0.2 : Math.min(0.05, 2000 / Math.max(1e-9, s.recent) / 1000))
   } else if (how !== "timeout" || whole) {
     if (s.run++ === 0) s.runSince = now
   }

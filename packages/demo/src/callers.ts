@@ -1,9 +1,9 @@
-/** The three clients: the same request, protected in three ways. */
+/** The four clients: the same request, protected in four ways. */
 import * as Effect from "effect/Effect"
 import type { HttpClientError } from "effect/http"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import { Policy, Retry, Transient, TripPolicy } from "effect-resilience"
+import { Policy, Retry, type Stats, Transient, TripPolicy } from "effect-resilience"
 import { type ClientName, deadline, openFor, serviceTime, timeout } from "./settings.ts"
 
 export interface Caller {
@@ -26,6 +26,11 @@ const retry = (request: Request): Effect.Effect<Caller> =>
     circuit: Effect.succeedNone
   })
 
+const callerOf = (call: Caller["call"], stats: Effect.Effect<Stats.Stats>): Caller => ({
+  call,
+  circuit: Effect.map(stats, ({ circuit }) => Option.fromUndefinedOr(circuit?._tag))
+})
+
 const policy = Effect.fnUntraced(function* (request: Request, rate: number) {
   const upstream = yield* Policy.make("upstream", {
     deadline,
@@ -42,11 +47,13 @@ const policy = Effect.fnUntraced(function* (request: Request, rate: number) {
     // Four times the calls that are in flight while all is well (rate times latency).
     bulkhead: { maxConcurrent: inFlight(rate) * 4, maxQueued: inFlight(rate) * 4, maxWait: "250 millis" }
   })
-  const caller: Caller = {
-    call: request.pipe(Transient.known, upstream.protect),
-    circuit: Effect.map(upstream.stats(), (stats) => Option.fromUndefinedOr(stats.circuit?._tag))
-  }
-  return caller
+  return callerOf(request.pipe(Transient.known, upstream.protect), upstream.stats())
+})
+
+/** The same without a number but timeout and deadline. */
+const adaptive = Effect.fnUntraced(function* (request: Request) {
+  const upstream = yield* Policy.make("upstream", { deadline, timeout, retry: Retry.backoff(), adaptive: {} })
+  return callerOf(request.pipe(Transient.known, upstream.protect), upstream.stats())
 })
 
 /** Little's law. */
@@ -55,5 +62,6 @@ const inFlight = (rate: number): number => Math.ceil((rate * serviceTime) / 1000
 export const callers: Record<ClientName, (request: Request, rate: number) => Effect.Effect<Caller>> = {
   bare,
   retry,
-  policy
+  policy,
+  adaptive
 }

@@ -1,4 +1,4 @@
-/** A process: one of the three clients under the open-loop load. */
+/** A process: one of the four clients under the open-loop load. */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"

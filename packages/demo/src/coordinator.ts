@@ -1,4 +1,4 @@
-/** Starts three upstreams and three clients, follows them, and measures. */
+/** Starts four upstreams and four clients, follows them, and measures. */
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"

@@ -1,4 +1,4 @@
-/** `npm run demo`: three clients of an HTTP service that has a bad half minute. */
+/** `npm run demo`: four clients of an HTTP service that has a bad half minute. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
@@ -85,11 +85,12 @@ const pipeClosed: Effect.Effect<never, ClosedPipe> = Effect.callback((resume) =>
 
 const about = (rate: number, seconds: number, width: number): string =>
   [
-    `Three clients make the same ${rate} calls a second to an HTTP service for ${seconds} seconds. It is well, then it is not.`,
+    `Four clients make the same ${rate} calls a second to an HTTP service for ${seconds} seconds. It is well, then it is not.`,
     "",
-    "bare    the call alone",
-    `retry   Effect.retry, exponential from 100 ms, jittered, 3 retries, ${timeout} ms for each attempt`,
-    `policy  an effect-resilience Policy: the same retries and timeout, a deadline of ${deadline} ms, a retry budget, a circuit breaker and a bulkhead`,
+    "bare      the call alone",
+    `retry     Effect.retry, exponential from 100 ms, jittered, 3 retries, ${timeout} ms for each attempt`,
+    `policy    an effect-resilience Policy: the same retries and timeout, a deadline of ${deadline} ms, a retry budget, a circuit breaker and a bulkhead`,
+    "adaptive  a Policy with that timeout and deadline, retries, and no other number: it learns what the others are told",
     "",
     "Each client has an upstream of its own, in a process of its own, so that none suffers from another's retries.",
     ""
@@ -129,7 +130,7 @@ const shareInFleet = Effect.fnUntraced(function* (fleet: Fleet) {
   if (!claims.every(({ holds }) => holds)) return yield* new ClaimFailed()
 })
 
-interface Three {
+interface Clients {
   readonly rate: number
   readonly seed: number
   readonly quick: boolean
@@ -137,7 +138,7 @@ interface Three {
   readonly json: boolean
 }
 
-const threeClients = Effect.fnUntraced(function* ({ json, metrics, quick: short, rate, seed }: Three) {
+const allClients = Effect.fnUntraced(function* ({ json, metrics, quick: short, rate, seed }: Clients) {
   const script = short ? quick : full
   const progress = json ? process.stderr : process.stdout
   const screen = new Screen(progress, process.env, clientsView)
@@ -151,20 +152,20 @@ const threeClients = Effect.fnUntraced(function* ({ json, metrics, quick: short,
   process.stdout.write(`${text}\n`)
 })
 
-const demo = Command.make("demo", flags, ({ fleet, redis, seconds, ...three }) => {
-  const { json, seed } = three
+const demo = Command.make("demo", flags, ({ fleet, redis, seconds, ...ofClients }) => {
+  const { json, seed } = ofClients
   const shown = Option.match(fleet, {
-    onNone: () => threeClients(three),
+    onNone: () => allClients(ofClients),
     onSome: (size) => shareInFleet({ size, redis, seconds, seed, json })
   })
   return Effect.raceFirst(shown, pipeClosed)
 }).pipe(
   Command.withDescription(
     [
-      `Three clients (${clients.join(", ")}) under the same load, while the service they call is healthy, slow, hanging,`,
+      `Four clients (${clients.join(", ")}) under the same load, while the service they call is healthy, slow, hanging,`,
       "failing, down and healthy again. Real HTTP on loopback; all figures are measured. The calls are due at the same",
-      "moments for all three. Each client has an upstream of its own, which behaves like the others: with one for all,",
-      "the retries of one client would be counted against the other two.",
+      "moments for all four. Each client has an upstream of its own, which behaves like the others: with one for all,",
+      "the retries of one client would be counted against the others.",
       "",
       "With --fleet 8 another one: eight processes share a circuit and a retry budget. Exit code 1 when a claim does not hold."
     ].join("\n")

@@ -27,7 +27,7 @@ interface Row {
 
 const columns: ReadonlyArray<Column<Row>> = [
   ["phase", 13, (row) => row.phase],
-  ["client", 6, (row) => row.client],
+  ["client", 8, (row) => row.client],
   ["goodput", 8, (row) => percent(row.figures.goodput)],
   ["lost", 5, (row) => String(row.figures.lost)],
   ["p99", 7, (row) => duration(row.figures.p99)],
@@ -110,7 +110,7 @@ const heading = (moment: Moment): string =>
 export const clamp = (at: number, length: number): number => Math.min(length, Math.max(0, at))
 
 const liveColumns: ReadonlyArray<Column<readonly [ClientName, Now]>> = [
-  ["client", 6, ([client]) => client],
+  ["client", 8, ([client]) => client],
   ["circuit", 9, ([, now]) => now.circuit ?? "-"],
   ["success", 8, ([, now]) => percent(now.success)],
   ["p99", 7, ([, now]) => duration(now.p99)],
@@ -145,23 +145,23 @@ export const bar = ({ at, length }: Pick<Moment, "at" | "length">): string => {
   return `[${"#".repeat(full)}${".".repeat(20 - full)}] `
 }
 
-/** For a pipe: what the columns of {@link log} are. */
+/** For a pipe: what the columns of {@link log} are; the circuit is that of `policy`. */
 const logTitles = (): string =>
   [
-    `${"until".padEnd(5)}  ${"phase".padEnd(13)}`,
-    ...clients.map((client) => `  ${client.padStart(7)}  ${"p99".padStart(7)}`),
-    "  circuit"
+    `time ${"phase".padEnd(13)}`,
+    ...clients.map((client) => ` ${client.padStart(8)} ${"p99".padStart(7)}`),
+    " circuit"
   ].join("")
 
 /** One line, for a pipe: the second before. */
 const log = (moment: Moment): string => {
   const figures = clients.map((client) => {
     const now = moment.clients[client]
-    return `  ${percent(now.success).padStart(7)}  ${duration(now.p99).padStart(7)}`
+    return ` ${percent(now.success).padStart(8)} ${duration(now.p99).padStart(7)}`
   })
   const second = moment.phase < 0 ? "" : `${Math.floor(clamp(moment.at, moment.length) / 1000)} s`
-  return `${second.padStart(5)}  ${phaseName(moment).padEnd(13)}${figures.join("")}  ${moment.clients.policy.circuit ?? ""}`.trimEnd()
+  return `${second.padStart(4)} ${phaseName(moment).padEnd(13)}${figures.join("")} ${moment.clients.policy.circuit ?? ""}`.trimEnd()
 }
 
-/** The three clients, live. */
+/** The four clients, live. */
 export const clientsView: View<Moment> = { width: blockWidth, block, logTitles, log }

@@ -4,7 +4,7 @@ import type { Script } from "./script.ts"
 /** A call is good when its answer is there so long after the call was due. */
 export const deadline = 1000
 
-/** Time for one attempt, of the retrying and of the protected client. */
+/** Time for one attempt, of all clients but the bare one. */
 export const timeout = 500
 
 /** How long the circuit of the protected client stays open before it probes. */
@@ -25,7 +25,7 @@ export const tooLate = 50
 /** How often every process says what it has seen. */
 export const tick = 250
 
-export const clients = ["bare", "retry", "policy"] as const
+export const clients = ["bare", "retry", "policy", "adaptive"] as const
 
 export type ClientName = (typeof clients)[number]
 

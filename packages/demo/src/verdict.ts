@@ -44,6 +44,25 @@ const headline = ({ bare, policy, retry }: All): string => {
   return `policy lost ${lost}, with ${sent} instead of ${times(bare.all.sent)} (bare) and ${times(retry.all.sent)} (retry).`
 }
 
+/** Differences that the next run may turn round. */
+const negligible = 0.01
+
+/** The client without numbers: did it lose the fewest calls, and where did it lose the most? */
+const learned = (script: Script, { adaptive, ...told }: All): string => {
+  const all = Object.values(told)
+  const { lost, sent } = adaptive.all
+  const fewest = all.every((other) => lost < other.all.lost) ? "the fewest, " : ""
+  const worst = script.filter((_, index) => {
+    const own = adaptive.phases[index]
+    return (
+      own !== undefined && all.every(({ phases }) => own.lost - (phases[index]?.lost ?? 0) > negligible * own.calls)
+    )
+  })
+  const where =
+    worst.length === 0 ? "in no phase the most" : `the most in ${list(worst.map(({ name }) => `'${name}'`))}`
+  return `adaptive lost ${lost} calls, ${fewest}${where}, with ${times(sent)} requests a call.`
+}
+
 /** Where it did not lose least: what it does in such a phase that can cost calls. */
 const costs: Record<Mode, string> = {
   healthy: "nothing was wrong with the service; its limits also act on a machine that stalls",
@@ -61,9 +80,6 @@ const costsAfter: Record<Mode, string> = {
   errors: "its retries had used up the budget",
   down: `it waits up to ${duration(openFor)} before it probes; no queue held the others up`
 }
-
-/** Differences that the next run may turn round. */
-const negligible = 0.01
 
 const notBest = (script: Script, measured: All): ReadonlyArray<string> =>
   script.flatMap((phase, index) => {
@@ -136,6 +152,7 @@ export const verdict = (script: Script, measured: All, width: number): ReadonlyA
   const worse = notBest(script, measured)
   return [
     wrap(headline(measured), width),
+    wrap(learned(script, measured), width),
     ...(worse.length === 0 ? [] : ["policy was not best in:"]),
     ...worse.map((text) => wrap(`- ${text}`, width, 2)),
     ...neverRecovered(script, measured).map((text) => wrap(text, width)),

@@ -77,8 +77,8 @@ export interface Options extends Outcome.Classification {
   /**
    * What a circuit admits after its probes have closed it: every call, or with `"ramp"` up to half as many at once as were usual, at least
    * 2, and one more with each success, until all calls have room. Further calls are rejected with `CircuitOpen`, whose evidence is
-   * `recovery.ramp`. One call more is admitted after each `probes.lease` without a success. A command of an operator closes it at once.
-   * It does not change live. Default: `"immediate"`.
+   * `recovery.ramp`. One call more is admitted after each `probes.lease` without a success, and every call after two seconds
+   * without one. A command of an operator closes it at once. It does not change live. Default: `"immediate"`.
    */
   readonly recovery?: "immediate" | "ramp" | undefined
   /** Limits on the state that is kept per key. */
@@ -237,16 +237,16 @@ export const circuitsFields = {
       key: Schema.String,
       state: Schema.Literals(["closed", "open", "isolated", "disabled"]),
       /** Milliseconds in this state. */
-      since: Snapshots.Millis,
+      since: Snapshots.NonNegative,
       /** Milliseconds since its last call ended. Default: 0. */
-      idle: Schema.optionalKey(Snapshots.Millis),
+      idle: Schema.optionalKey(Snapshots.NonNegative),
       /** Milliseconds until the first probe, while open. */
-      retryAfter: Snapshots.Millis,
+      retryAfter: Snapshots.NonNegative,
       /** How long the last opening was meant to last, in milliseconds. */
-      openFor: Snapshots.Millis,
+      openFor: Snapshots.NonNegative,
       openings: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)),
       /** Milliseconds since the circuit left closed, while it is open. */
-      unhealthySince: Schema.optionalKey(Snapshots.Millis),
+      unhealthySince: Schema.optionalKey(Snapshots.NonNegative),
       /** The parts of the trip policy that opened it, which judge its probes. */
       openedBy: Schema.optionalKey(Schema.Array(Schema.String)),
       /** Why it opened. */

@@ -690,8 +690,8 @@ export interface Values {
   readonly adaptive?: { readonly wait?: boolean | undefined } | undefined
 }
 
-/** A number of a snapshot. */
-const Learned = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
+/** What an adaptive policy has learned. */
+const Learned = Snapshots.NonNegative
 
 /**
  * Describes the state of a policy at one moment as JSON-safe data, to restore it after a restart: its circuits with what their trip

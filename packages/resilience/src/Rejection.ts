@@ -110,9 +110,8 @@ export const formatDuration = (duration: Duration.Duration): string =>
  * `evidence` is why the circuit opened, and `lastFailure` the last failure that counted. The message names both in at most 160
  * characters; what would make it longer is left out: the message of the failure, the failure, then the figures.
  *
- * **Gotchas** Sent to a client by its schema, the rejection carries the text of the last failure too.
- *
- * **Gotchas** A rejection captures no stack: `stack` is `undefined`.
+ * **Gotchas** Sent to a client by its schema, the rejection carries the text of the last failure too. A rejection captures no stack:
+ * `stack` is `undefined`.
  *
  * @category errors
  * @since 0.1.0

@@ -197,9 +197,9 @@ export const balancesFields = {
       /** `"default"` for the balance of all keys. */
       key: Schema.String,
       /** Tokens. */
-      balance: Snapshots.Millis,
+      balance: Snapshots.NonNegative,
       /** Milliseconds since it was used, with `per: "key"`. Default: 0. */
-      idle: Schema.optionalKey(Snapshots.Millis)
+      idle: Schema.optionalKey(Snapshots.NonNegative)
     })
   )
 }

@@ -301,7 +301,7 @@ const lift = (error: object, options: LiftOptions<unknown>): void => {
 }
 
 const checkLift = (where: string, predicate: unknown, options: LiftOptions<unknown>): void => {
-  Check.callback(where, "the argument", Check.predicate, predicate)
+  Check.callback(where, "the predicate", Check.predicate, predicate)
   Check.noUnknown(where, options, ["retryAfter", "unprocessed", "throttled"])
   const { retryAfter, throttled, unprocessed } = options
   if (retryAfter !== undefined) Check.callback(where, "retryAfter", "a function that returns a duration", retryAfter)

@@ -396,6 +396,8 @@ export class Circuits {
       return undefined
     }
     if (from === Circuit.Open && cell.link !== undefined) this.member?.beforeProbe(cell.link, now)
+    const ramp = this.rampIn(cell)
+    if (ramp !== undefined) this.rest(cell, ramp, now, fiber)
     if (this.untilRoom(cell, now) > 0) return this.reject(cell, now, fiber)
     const probe = Circuit.admit(cell, this.settings.probes, now)
     if (cell.phase !== from) this.transition(cell, from, "time", now, fiber)
@@ -460,7 +462,14 @@ export class Circuits {
   ): void {
     const ramp = this.rampOf(cell, ramps)
     const { limit } = ramp
-    if (!Ramp.ended(ramp, outcome === "success", now)) return
+    if (!Ramp.ended(ramp, outcome, now)) return
+    this.reporter.limitChanged(cell.key, Infinity, limit, rampEvidence(ramp), fiber)
+  }
+
+  /** A call comes. */
+  private rest(cell: CircuitCell, ramp: Ramp.Ramp, now: number, fiber: AnyFiber): void {
+    const { limit } = ramp
+    if (!Ramp.rested(ramp, now)) return
     this.reporter.limitChanged(cell.key, Infinity, limit, rampEvidence(ramp), fiber)
   }
 

@@ -23,8 +23,8 @@ const most = Number.MAX_SAFE_INTEGER
 /** A number that JSON and the schema of a snapshot can hold: there is neither infinity nor an integer beyond the safe ones. */
 export const bounded = (value: number): number => Math.min(Math.max(0, value), most)
 
-/** Milliseconds of zero or more. */
-export const Millis = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
+/** Milliseconds, or another number, of zero or more. */
+export const NonNegative = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
 
 /** The age of now of what had the given age when the snapshot was taken. */
 export const age = (millis: number, { away }: Ages): number => Math.min(millis + away, most)
@@ -73,7 +73,8 @@ export const members = <S extends Header, Parts>(
   snapshot: (moment: Slices.Moment) => Slices.Sliced<Parts>,
   restore: (snapshot: S, where: string, ages: Ages, now: number, fiber: AnyFiber) => void
 ) => ({
-  // Its moment is that of the end: nothing in it is newer than it says.
+  // Its moment is that of the end: nothing in it is newer than it says. What was read in an earlier slice is restored as younger, by the
+  // milliseconds that the slices after it have taken.
   snapshot: Slices.run(snapshot, (parts, fiber) => ({ version, at: Time.epochMillis(fiber), ...parts })),
   restore: (saved: S, options: RestoreOptions = {}): Effect.Effect<void> => {
     Check.noUnknown(where, options, ["timeToLive"])

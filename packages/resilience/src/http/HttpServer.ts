@@ -264,10 +264,9 @@ const resolve = <R>(options: Options<R>): Settings => {
   const status = Check.orDefault<503 | 429>(options.status, 503)
   if (status !== 503 && status !== 429) Check.invalid(where, "status", "503 or 429", status)
   const retryAfter = Check.millis(where, "retryAfter", Check.orDefault(options.retryAfter, "1 second"), { zero: true })
-  if (tenant !== undefined) Check.callback(where, "tenant", "a function that returns a string or undefined", tenant)
   return {
     bulkhead,
-    tenant,
+    tenant: functionOr("tenant", "a function that returns a string or undefined", tenant, undefined),
     key: functionOr("key", "a function that returns a string", options.key, () => defaultKey),
     deadline: deadline === undefined ? Infinity : Check.millis(where, "deadline", deadline),
     trust:

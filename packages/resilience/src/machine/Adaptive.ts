@@ -20,7 +20,8 @@ import {
   modeOf,
   Paced,
   type State,
-  share
+  share,
+  weightOf
 } from "./adaptive/State.ts"
 import * as LinkedList from "./LinkedList.ts"
 
@@ -167,7 +168,7 @@ const learn = (self: State, at: number, latency: number, isLate: boolean): void 
   const isPaced = modeOf(self) === Paced
   if (isFirst) self.mean = latency
   // Late answers would make themselves usual; those of probes tell of a service that has become slower.
-  else if (!isLate || isPaced) self.mean += (latency - self.mean) * (isPaced && isLate ? 0.2 : 0.05)
+  else if (!isLate || isPaced) self.mean += (latency - self.mean) * (isPaced && isLate ? 0.2 : weightOf(self))
 }
 
 /** Is there room for another attempt? Changes nothing. */

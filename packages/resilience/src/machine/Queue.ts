@@ -1,6 +1,6 @@
 /**
- * The permits of a bulkhead and the queue for them: at most `limit` and `room` permits are held, at most `maxQueued` callers wait,
- * strictly first come, first served within a class. Callers that name a tenant take turns with those of other tenants of their class.
+ * The permits of a bulkhead and the queue for them: at most `limit` and `room` permits are held, and at most `maxQueued` callers wait.
+ * Within a class the first to come is the first to be served, except that tenants take turns: then that holds within a tenant.
  *
  * A class is a rank from 0, the most important. A higher class is served first. The two lowest may use a share of the permits only, so
  * that a higher class finds one free. Of {@link turn} permits in a row that higher classes are given while a lower one waits, the next
@@ -27,7 +27,7 @@ interface Classes<T> {
   readonly counts: Array<number>
   /** Permits in a row that went to a class above one that waits. */
   passed: number
-  /** Callers that have waited so far. */
+  /** Callers that have waited since there were classes or tenants. */
   order: number
   /** The tenants of a class, by rank; nothing until a caller waits that names one. */
   readonly turns: Array<Turns.Turns<Waiter<T>> | undefined>
@@ -36,7 +36,7 @@ interface Classes<T> {
 export interface Waiter<T> extends LinkedList.Node<Waiter<T>> {
   readonly value: T
   readonly rank: number
-  /** Its number among all callers that have waited, as far as there is more than one class. */
+  /** Its number among the callers that have waited; 0 of one that came before there were classes or tenants. */
   readonly order: number
   /** Its tenant, as far as there was one when it came. */
   readonly lane: Turns.Lane<Waiter<T>> | undefined

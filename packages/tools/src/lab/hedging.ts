@@ -1,5 +1,6 @@
-// Prints the table of docs/policies/hedge.md: what a hedge is worth in three worlds.
+// Prints the tables of docs/policies/hedge.md: what a hedge is worth in four worlds, and what is left of the tail at 70 % load.
 import { Lab, Scenario, Scenarios, Sender } from "@effect-resilience/lab"
+import * as Effect from "effect/Effect"
 import { type Hedge, Policy, Retry } from "effect-resilience"
 
 const worlds = [
@@ -9,18 +10,19 @@ const worlds = [
   { ...Scenarios.all.S0b, name: "healthy, at 85 % load of 4 workers" }
 ]
 
+const policy = (name: string, scenario: Scenario.Scenario, after: Hedge.After | undefined) =>
+  Policy.make(name, {
+    deadline: scenario.deadline,
+    retry: Retry.backoff(),
+    budget: {},
+    hedge: after === undefined ? undefined : { after, idempotent: true },
+    breaker: {},
+    bulkhead: { maxConcurrent: Sender.permits(scenario) },
+    timeout: scenario.timeout
+  })
+
 const sender = (name: string, after: Hedge.After | undefined): Sender.Sender =>
-  Sender.policy(name, name, ({ scenario }) =>
-    Policy.make(name, {
-      deadline: scenario.deadline,
-      retry: Retry.backoff(),
-      budget: {},
-      hedge: after === undefined ? undefined : { after, idempotent: true },
-      breaker: {},
-      bulkhead: { maxConcurrent: Sender.permits(scenario) },
-      timeout: scenario.timeout
-    })
-  )
+  Sender.policy(name, name, ({ scenario }) => policy(name, scenario, after))
 
 const senders = [sender("none", undefined), sender("`p95`", "p95"), sender("`p98.5`", "p98.5")]
 
@@ -38,6 +40,58 @@ for (const world of worlds) {
       median(runs.map((metrics) => metrics[figure])).toFixed(digits)
     console.log(
       `| ${world.name} | ${sender.name} | ${of("amplification", 3)} | ${of("p99", 0)} | ${of("p999", 0)} | ${of("goodput", 4)} |`
+    )
+  }
+}
+
+/** Milliseconds, and how many attempts were made. */
+interface Ended {
+  readonly latency: number
+  readonly attempts: number
+}
+
+/** The calls of S8 while it is measured. */
+const endedIn = (seed: number, after: Hedge.After): ReadonlyArray<Ended> => {
+  const scenario = Scenario.make(Scenarios.all.S8)
+  const ended: Array<Ended> = []
+  const watched: Sender.Sender = {
+    name: "watched",
+    title: "a policy with a hedge, whose calls are looked at one by one",
+    make: ({ engine, now }) =>
+      Effect.sync(() => {
+        const made = engine?.runSync(Effect.scoped(policy("watched", scenario, after)))
+        if (made?._tag !== "Success") throw new Error("there is no policy")
+        return (call: Sender.Call) => {
+          const from = now()
+          let attempts = 0
+          const attempt = Effect.suspend(() => {
+            attempts += 1
+            return call.attempt
+          })
+          const isMeasured = from >= scenario.warmUp && from < scenario.warmUp + scenario.window
+          const end = Effect.sync(() => void (isMeasured && ended.push({ latency: now() - from, attempts })))
+          return Effect.onExit(attempt.pipe(made.value.protect), () => end)
+        }
+      })
+  }
+  Lab.run({ scenario, sender: watched, seed })
+  return ended
+}
+
+/** The bar for p99.9 where no work waits. */
+const bar = 34
+
+console.log(`\n| hedge | seed | p99.9 | calls over ${bar} ms | of them in one attempt |\n|---|---|---|---|---|`)
+for (const after of ["p98.5", "20 millis"] as const) {
+  for (const seed of seeds) {
+    const ended = endedIn(seed, after)
+    const latencies = ended.map(({ latency }) => latency).sort((a, b) => a - b)
+    const slow = ended.filter(({ latency }) => latency > bar)
+    const single = slow.filter(({ attempts }) => attempts === 1)
+    const percent = (part: number, whole: number) =>
+      `${((100 * part) / whole).toFixed(whole === ended.length ? 2 : 0)} %`
+    console.log(
+      `| \`${after}\` | ${seed} | ${latencies[Math.floor(0.999 * latencies.length)]?.toFixed(0)} | ${percent(slow.length, ended.length)} | ${percent(single.length, slow.length)} |`
     )
   }
 }

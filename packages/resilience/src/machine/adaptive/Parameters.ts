@@ -17,6 +17,8 @@ export const parameters = {
   latest: 0.7,
   /** Before the first answer the mean is this share of the timeout. */
   firstMean: 0.05,
+  /** The mean is that of as many milliseconds at least. */
+  meanOver: 1000,
   /** Milliseconds over which calls are counted. */
   memory: 2000,
 
@@ -72,7 +74,7 @@ export const parameters = {
   /** … after any other good answer, … */
   faster: 0.25,
   /** … after a late one, … */
-  slower: 1.5,
+  slow: 0.7,
   /** … and after a failure. */
   worse: 2,
   /** Pacing ends when the gap is this many times the usual gap between calls. */

@@ -16,7 +16,7 @@ export const isOutgrown = (limit: number, usualInFlight: number, inFlight: numbe
 export interface Ramp {
   /** Calls that were admitted and have not ended. */
   inFlight: number
-  /** Those in flight when another call was admitted, over about 100, outside of ramps. */
+  /** Those in flight when another call was admitted, over about 100, outside of ramps and while calls do not fail. */
   usual: number
   /** Calls that may be in flight; `Infinity` outside of ramps. */
   limit: number
@@ -24,9 +24,18 @@ export interface Ramp {
   hitAt: number
   /** When the limit grew last. */
   grownAt: number
+  /** The last call that ended well or not failed. */
+  failing: boolean
 }
 
-export const make = (): Ramp => ({ inFlight: 0, usual: 0, limit: Infinity, hitAt: -Infinity, grownAt: -Infinity })
+export const make = (): Ramp => ({
+  inFlight: 0,
+  usual: 0,
+  limit: Infinity,
+  hitAt: -Infinity,
+  grownAt: -Infinity,
+  failing: false
+})
 
 /** The outage is over. */
 export const begin = (self: Ramp, now: number): void => {
@@ -52,9 +61,16 @@ export const rejected = (self: Ramp, now: number): void => {
   self.hitAt = now
 }
 
-/** A call was admitted. Probes are no usual calls. */
+/** A call comes after a time without calls. Returns whether that ended the ramp. */
+export const rested = (self: Ramp, now: number): boolean => {
+  if (self.limit === Infinity || self.inFlight > 0 || now - self.hitAt <= p.release) return false
+  lift(self)
+  return true
+}
+
+/** A call was admitted. Probes are no usual calls, and calls that fail at once would make an empty dependency usual. */
 export const admitted = (self: Ramp, isProbe: boolean, now: number): void => {
-  if (!isProbe && self.limit === Infinity) self.usual += (self.inFlight - self.usual) / 100
+  if (!isProbe && !self.failing && self.limit === Infinity) self.usual += (self.inFlight - self.usual) / 100
   self.inFlight += 1
   if (self.inFlight > self.limit) grow(self, self.inFlight, now)
 }
@@ -64,11 +80,12 @@ const grow = (self: Ramp, limit: number, now: number): void => {
   self.grownAt = now
 }
 
-/** A call has ended: well, or not. Returns whether that ended the ramp. */
-export const ended = (self: Ramp, isGood: boolean, now: number): boolean => {
+/** A call has ended. Returns whether that ended the ramp. */
+export const ended = (self: Ramp, outcome: "success" | "failure" | "ignored", now: number): boolean => {
   self.inFlight -= 1
+  if (outcome !== "ignored") self.failing = outcome === "failure"
   if (self.limit === Infinity) return false
-  if (isGood) grow(self, self.limit + 1, now)
+  if (outcome === "success") grow(self, self.limit + 1, now)
   if (now - self.hitAt <= p.release && !isOutgrown(self.limit, self.usual, self.inFlight)) return false
   lift(self)
   return true

@@ -54,8 +54,7 @@ export const pay = (self: State, limits: Limits, failed: Failed, isUrgent = fals
   const { control } = self
   if (
     !isUrgent &&
-    mode === Limited &&
-    control !== undefined &&
+    control?.mode === Limited &&
     !control.ramping &&
     self.inFlight - self.strays >= p.full * control.limit
   )
