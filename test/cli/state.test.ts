@@ -25,7 +25,12 @@ describe("the circuit over runs", () => {
     resilience("run", "-n", name, "--open-after", "5", "--open-for", openFor, ...sh(script))
 
   it("keeps a job that failed five times in a row from running for its open time, and a success afterwards closes it", async () => {
-    for (let runs = 0; runs < 5; runs++) assert.strictEqual((await run("five", "echo x; exit 7")).stdout, "x\n")
+    for (let runs = 1; runs <= 5; runs++) {
+      const { stderr, stdout } = await run("five", "echo x; exit 7")
+      assert.strictEqual(stdout, "x\n")
+      const opened = /^resilience: five: its circuit is open now, until .* \(in (59m\d+s|1h)\)$/m.test(stderr)
+      assert.strictEqual(opened, runs === 5, stderr)
+    }
     const refused = await run("five", "echo x")
     assert.deepStrictEqual([refused.code, refused.stdout], [69, ""])
     assert.match(

@@ -3,17 +3,10 @@ import * as Adaptive from "../../packages/resilience/src/machine/Adaptive.ts"
 import * as RetryCost from "../../packages/resilience/src/machine/adaptive/RetryCost.ts"
 import * as Waiting from "../../packages/resilience/src/machine/adaptive/Waiting.ts"
 import * as Reference from "../support/adaptiveReference.ts"
+import { seeded } from "../support/random.ts"
 
-/** Random numbers from a seed: both sides draw the same ones. */
-const random = (seed: number) => {
-  let state = seed * 2654435761 + 1
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
-}
+/** Both sides draw the same numbers. */
+const random = (seed: number) => seeded(seed * 2654435761 + 1)
 
 interface Sent {
   readonly ours: Adaptive.Flight
@@ -215,6 +208,27 @@ describe("Adaptive", () => {
       )
     }
     assert.isAbove(state.control?.gap ?? NaN, 900)
+  })
+
+  it("a dependency answers late after an outage: probes come closer, up to two fifths of the calls", () => {
+    const state = healthy()
+    fail(state, 3000, 9000)
+    let at = 0
+    for (let probes = 0; probes < 30; probes++) {
+      at = state.control?.nextAt ?? NaN
+      end(state, send(state, at), at + 1, "failed")
+    }
+    const before = state.control?.gap ?? NaN
+    const gaps = Array.from({ length: 20 }, () => {
+      // A probe before the last one has been answered would have taken its place.
+      at = Math.max(at + 1500, state.control?.nextAt ?? NaN)
+      // Later than 0.7 of the timeout: that is late at any mean.
+      end(state, send(state, at), at + 1500, "ok")
+      return state.control?.gap ?? NaN
+    })
+    assert.strictEqual(Adaptive.modeOf(state), Adaptive.Paced)
+    assert.approximately(gaps[0]!, 0.7 * before, 1)
+    assert.approximately(gaps.at(-1)!, 2000 / state.calls / 0.4, 0.01)
   })
 
   it("a probe hangs: another one is sent when it is late, and only one at a time", () => {

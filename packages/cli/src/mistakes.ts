@@ -3,7 +3,7 @@ import { CliError, CliOutput } from "effect/cli"
 import * as Host from "./host.ts"
 
 /** Characters that two names have in common, so that `--retries` is told of `--retry`. */
-const alike = 4
+const alike = 3
 
 const similar = (given: string, names: ReadonlyArray<string>, otherwise: ReadonlyArray<string>): string => {
   const found = given.length < alike ? [] : names.filter((name) => name.startsWith(given.slice(0, alike)))

@@ -15,6 +15,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { parseArgs } from "node:util"
+import { seeded } from "../../../test/support/random.ts"
 import { bundle } from "../../cli/bundle.ts"
 
 interface Options {
@@ -40,17 +41,6 @@ interface Report {
   readonly unnoted: number
   /** What is wrong; empty when all holds. */
   readonly wrong: ReadonlyArray<string>
-}
-
-/** Mulberry32: the same storm for the same seed, apart from what the machine adds. */
-const randomOf = (seed: number) => {
-  let state = seed >>> 0
-  return (): number => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
 }
 
 export const pause = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis))
@@ -133,7 +123,8 @@ const check = (folder: string): Pick<Report, "outcomes" | "spooled" | "unnoted" 
 /** Runs the crontab, and says what was wrong. */
 export const storm = async (options: Options): Promise<Report> => {
   const { jobs, longest = 8, minute, minutes, progress, seed } = options
-  const random = randomOf(seed)
+  // The same storm for the same seed, apart from what the machine adds.
+  const random = seeded(seed)
   const folder = mkdtempSync(join(tmpdir(), "resilience-storm-"))
   const mark = `STORM=${folder}`
   try {

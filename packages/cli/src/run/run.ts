@@ -415,6 +415,13 @@ const tellSpool = ({ name, replay, stateDir }: Settings, finished: Finished | un
     : Effect.void
 }
 
+/** Says what a run has changed: the circuit that it opened, and what became of it in the spool. */
+const tellChanges = (settings: Settings, finished: Finished | undefined): Effect.Effect<void> => {
+  const opened = finished?.opened
+  const spool = tellSpool(settings, finished)
+  return opened === undefined ? spool : Effect.andThen(complain(settings.name, opened), spool)
+}
+
 /** Tells the monitor of the run, if there is one. */
 const monitorOf = (settings: Settings, run: string) => {
   const { name, ping } = settings
@@ -480,7 +487,7 @@ export const run = (settings: Settings): Effect.Effect<number> =>
         if (message !== undefined) {
           yield* complain(name, `${message}${attempts > 1 ? ` after ${plural(attempts, "attempt")}` : ""}`)
         }
-        yield* tellSpool(settings, result.finished)
+        yield* tellChanges(settings, result.finished)
         yield* keeper.writeMetrics
         yield* monitor.end(record, result)
         yield* runCommands(settings, record, result)

@@ -330,6 +330,8 @@ const kindOf = (outcome: Outcome): "success" | "failure" | "ignored" => {
 export interface Finished {
   readonly before: Job
   readonly job: Job
+  /** That this run has opened the circuit, and until when. */
+  readonly opened: string | undefined
   /** The entry of the spool that it got. */
   readonly entry: number | "full" | undefined
   /** What became of the entry that it replayed. */
@@ -355,10 +357,14 @@ export const finish = (
   warm(circuit)
   const change = (store: Store): Finished => {
     const before = jobIn(store, name)
-    const isOpen = (snapshot: Snapshot | undefined) =>
-      circuit !== undefined && Policies.circuit(circuit, snapshot)._tag === "open"
+    const openIn = (snapshot: Snapshot | undefined): Open | undefined => {
+      const state = circuit && Policies.circuit(circuit, snapshot)
+      return state?._tag === "open" ? state : undefined
+    }
     const snapshot =
       circuit === undefined || !isCounted ? before.circuit : Policies.settled(circuit, before.circuit, kind)
+    const opening = openIn(before.circuit) === undefined ? openIn(snapshot) : undefined
+    const opened = opening && `its circuit is open now, ${untilText(now + millisUntil(opening), now)}`
     const { totals } = before
     const job: Job = {
       ...before,
@@ -372,7 +378,7 @@ export const finish = (
         failedAttempts: totals.failedAttempts + Math.max(0, ended.attempts - (kind === "failure" ? 0 : 1)),
         attempts: totals.attempts + ended.attempts,
         retries: totals.retries + Math.max(0, ended.attempts - 1),
-        openings: totals.openings + (isOpen(snapshot) && !isOpen(before.circuit) ? 1 : 0),
+        openings: totals.openings + (opening === undefined ? 0 : 1),
         millis: totals.millis + ended.millis
       }
     }
@@ -384,12 +390,12 @@ export const finish = (
       name
     )
     if (replay !== undefined) {
-      return { before, job, entry: undefined, settled: Spool.settle(store, replay, run, ended, kind, now) }
+      return { before, job, opened, entry: undefined, settled: Spool.settle(store, replay, run, ended, kind, now) }
     }
-    if (spool === undefined || kind !== "failure") return { before, job, entry: undefined, settled: undefined }
+    if (spool === undefined || kind !== "failure") return { before, job, opened, entry: undefined, settled: undefined }
     const { input, limit, work } = spool
     const item = { work, limit, failed: ended, ...(output !== undefined && { output }) }
-    return { before, job, entry: Spool.put(store, name, run, now, item, input) ?? "full", settled: undefined }
+    return { before, job, opened, entry: Spool.put(store, name, run, now, item, input) ?? "full", settled: undefined }
   }
   return write(start.stateDir, change, isKept || replay !== undefined ? patience.long : patience.usual)
 }
