@@ -64,8 +64,8 @@ export default defineConfig({
     pool: "threads",
     // Loading Effect anew for every file would take most of the time. So files share modules: keep no global state.
     isolate: false,
-    // One more than there are cores, for tests wait for processes that they start.
-    maxWorkers: availableParallelism() + 1,
+    // Two more than there are cores: of three files that start processes, one or two wait at any moment.
+    maxWorkers: availableParallelism() + 2,
     sequence: { sequencer: LongestFirst },
     env: {
       // Programs that tests start load their modules in half of the time.

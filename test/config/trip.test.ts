@@ -77,6 +77,29 @@ describe("a configured trip policy", () => {
   )
 })
 
+describe("a number of a trip policy that cannot be read is told by its own variable and value", () => {
+  const number = "Expected a string representing a finite number"
+  for (const [trip, said, variable] of [
+    [{ failures: "many" }, number, "failures"],
+    [{ failures: "5", minDuration: "soon" }, "Expected a valid Duration string", "minDuration"],
+    [{ type: "consecutive", failures: "many" }, number, "failures"],
+    [{ type: "slowCallRate" }, "Missing key", "slowerThan"],
+    [{ type: "sometimes" }, 'Expected "consecutive"', "type"]
+  ] as const) {
+    it.effect(`${JSON.stringify(trip)}: ${variable}`, () =>
+      Effect.gen(function* () {
+        const message = yield* configError(users({ trip }))
+        const value = (trip as Readonly<Record<string, unknown>>)[variable]
+        const end = `got ${value === undefined ? "undefined" : `"${String(value)}"`}, from users.trip.${variable}`
+        assert.include(message, `test/Users: SchemaError(${said}\n  at ["users"]["trip"]["${variable}"]`)
+        assert.isTrue(message.endsWith(end), message)
+        assert.strictEqual(message.includes('["type"]'), variable === "type")
+        assert.notInclude(message, "never")
+      })
+    )
+  }
+})
+
 describe("the open time", () => {
   const openFor = (config: object) => Effect.map(users(config), (settings) => settings?.["openFor"])
 

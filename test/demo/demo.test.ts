@@ -63,7 +63,7 @@ const lostInAll = (output: string, client: string): number => {
 }
 
 describe("npm run demo", () => {
-  it.runIf(inPart)(
+  it.runIf(inRest)(
     "shows the protected client losing less, in plain text, and leaves no process behind",
     {
       timeout: 120_000

@@ -27,6 +27,7 @@ const exemplary = (): Record => {
     for (const { at, to } of commands) member.transitions.push({ at: at + 5 * index, to, cause: "control" })
     went("down, alone", 2100, "open")
     went("back, alone", 400, "closed")
+    member.held.push({ from: 1000 + 100 * index, to: 1300 + 100 * index })
     for (let probe = 0; probe < 3; probe++) member.sent.push(start("down") + 1000 + 450 * (4 * probe + index))
     for (let at = 0; at < usualSeconds * 1000 && at < member.killedAt; at += 100) {
       const isCut = at > start("board stopped") + 2500 && at < start("board back") + 500
@@ -74,6 +75,14 @@ describe("the claims of the fleet", () => {
     assert.match(broken(move("open", "down", 600))[0] ?? "", /^One opening/)
     assert.match(broken((record) => third(record).sent.push(start("down") + 1010))[0] ?? "", /^One probe at a time/)
     assert.match(broken(move("closed", "back", 2000))[0] ?? "", /^All close together/)
+    const crowded = (record: Record) => {
+      for (let i = 0; i < 17; i++) third(record).held.push({ from: 9000 + 30 * i, to: 9900 })
+    }
+    assert.match(broken(crowded)[0] ?? "", /^Permits of the fleet/)
+    const fast = (record: Record) => {
+      for (let i = 0; i < 11; i++) third(record).held.push({ from: 9000, to: 9001 })
+    }
+    assert.match(broken(fast)[0] ?? "", /^Rate of the fleet/)
     const slow = (record: Record) => {
       const { transitions } = third(record)
       for (const [index, one] of transitions.entries())
@@ -116,7 +125,7 @@ describe("the claims of the fleet", () => {
   it("are a table without escape codes, within its width", () => {
     const text = table(claimsOf(exemplary(), script), plain, 80)
     assert.notInclude(text, "\u001b")
-    assert.strictEqual(text.match(/^✓ /gm)?.length, 9)
+    assert.strictEqual(text.match(/^✓ /gm)?.length, 11)
     for (const line of text.split("\n")) assert.isAtMost(line.length, 80)
   })
 })

@@ -8,7 +8,7 @@ import { agrees, compared, isSlow, verdict } from "../../packages/tools/src/lab/
 import type { Served } from "../../packages/tools/src/lab/real/messages.ts"
 import { run } from "../../packages/tools/src/lab/real/run.ts"
 import { Job, Workers } from "../../packages/tools/src/lab/real/workers.ts"
-import { sample } from "../support/sample.ts"
+import { inPart, inRest } from "../support/share.ts"
 
 // Real sockets and real time, on whatever machine: what happens is tested here, and in which order, never how fast.
 
@@ -41,7 +41,7 @@ const ask = (port: number): Promise<string> =>
 const includesInOrder = (all: ReadonlyArray<string>, wanted: ReadonlyArray<string>): boolean =>
   all.reduce((place, one) => (one === wanted[place] ? place + 1 : place), 0) === wanted.length
 
-describe("a real dependency", () => {
+describe.runIf(inPart)("a real dependency", () => {
   it("serves, goes down, hangs, fails, serves again, and ends", async () => {
     const scenario = Scenario.make({
       ...base,
@@ -115,7 +115,7 @@ describe("a real dependency", () => {
   })
 })
 
-describe("a real run", () => {
+describe.runIf(inPart)("a real run", () => {
   const scenario = Scenario.make({ ...base, faults: [{ kind: "down", lasts: "1 second" }] })
 
   it("has the calls of the lab, and plausible figures", async () => {
@@ -145,7 +145,7 @@ describe("a real run", () => {
   })
 })
 
-describe("a comparison", () => {
+describe.runIf(inPart)("a comparison", () => {
   it("agrees within 0.03 of goodput, and 20 % or a second of recovery", () => {
     assert.deepStrictEqual(agrees({ goodput: 0.029, recovery: -2 }, 10), { goodput: true, recovery: true })
     assert.deepStrictEqual(agrees({ goodput: -0.031, recovery: 2.1 }, 10), { goodput: false, recovery: false })
@@ -190,14 +190,14 @@ describe("a comparison", () => {
   })
 })
 
-describe("npx tool lab:real", () => {
+describe.runIf(inRest)("npx tool lab:real", () => {
   const refused: ReadonlyArray<readonly [ReadonlyArray<string>, string]> = [
     [["--sender", "nobody"], "no such sender: nobody"],
     [["--runs", "0"], "--runs must be an integer from 1 to 1000, got 0"],
     [["--write", "--quick"], "--write needs the full set"]
   ]
   it("refuses what it does not know", () => {
-    for (const [args, reason] of sample(refused.slice(0, 1), refused)) {
+    for (const [args, reason] of refused) {
       const { status, stderr } = spawnSync(process.execPath, [...flags, ...args], { encoding: "utf8" })
       assert.strictEqual(status, 1)
       assert.include(stderr, reason)

@@ -210,6 +210,27 @@ describe("Adaptive", () => {
     assert.isAbove(state.control?.gap ?? NaN, 900)
   })
 
+  it("a dependency answers late after an outage: probes come closer, up to two fifths of the calls", () => {
+    const state = healthy()
+    fail(state, 3000, 9000)
+    let at = 0
+    for (let probes = 0; probes < 30; probes++) {
+      at = state.control?.nextAt ?? NaN
+      end(state, send(state, at), at + 1, "failed")
+    }
+    const before = state.control?.gap ?? NaN
+    const gaps = Array.from({ length: 20 }, () => {
+      // A probe before the last one has been answered would have taken its place.
+      at = Math.max(at + 1500, state.control?.nextAt ?? NaN)
+      // Later than 0.7 of the timeout: that is late at any mean.
+      end(state, send(state, at), at + 1500, "ok")
+      return state.control?.gap ?? NaN
+    })
+    assert.strictEqual(Adaptive.modeOf(state), Adaptive.Paced)
+    assert.approximately(gaps[0]!, 0.7 * before, 1)
+    assert.approximately(gaps.at(-1)!, 2000 / state.calls / 0.4, 0.01)
+  })
+
   it("a probe hangs: another one is sent when it is late, and only one at a time", () => {
     const state = healthy()
     fail(state, 3000, 9000)

@@ -1,7 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { Policy, Rollout } from "effect-resilience"
+import { Policies, Policy, Rollout } from "effect-resilience"
+import { from } from "../config/support.ts"
 import { down, ok, touchy } from "../policy/support.ts"
+
+class Sharing extends Policy.Service<Sharing>()("test/Sharing", {
+  timeout: "1 second",
+  rollout: { percent: 15, by: "key" }
+}) {}
 
 /** Table II of R. G. Newcombe, Statistics in Medicine 17 (1998), method 10: failures of calls twice, and the interval. */
 const table: ReadonlyArray<readonly [number, number, number, number, number, number]> = [
@@ -103,6 +109,21 @@ describe("a rollout", () => {
         assert.deepStrictEqual([yield* at(name), yield* at(name)], [expected, expected])
       }
     })
+  )
+
+  it.effect("another share, configured or set live, is a share of the same units", () =>
+    Effect.gen(function* () {
+      const keys = units.slice(0, 40)
+      const modes = Effect.forEach(keys, (key) => Effect.map(Sharing.stats(key), ({ mode }) => mode))
+      const expected = (percent: number) =>
+        keys.map((key) => (Rollout.position("test/Sharing", key) < percent ? "enforce" : "observe"))
+      const configured = (percent: string) =>
+        modes.pipe(Effect.provide(Sharing.layerConfig("sharing")), from({ sharing: { rollout: { percent } } }))
+      assert.deepStrictEqual(yield* configured("50"), expected(50))
+      assert.deepStrictEqual(yield* configured(""), expected(15))
+      const live = Effect.andThen(Sharing.control.set({ rollout: { percent: 50 } }), modes)
+      assert.deepStrictEqual(yield* live.pipe(Effect.provide(Sharing.layer)), expected(50))
+    }).pipe(Effect.provide(Policies.layer))
   )
 
   it.effect("counts calls and failures by arm, as their callers see them", () =>

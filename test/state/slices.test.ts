@@ -1,5 +1,6 @@
 /** What is kept of many keys is read in slices, so that other fibers have their turns. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -8,6 +9,7 @@ import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { CircuitBreaker, Policies, Policy, TripPolicy } from "effect-resilience"
 import * as State from "effect-resilience/state/State"
+import * as Slices from "../../packages/resilience/src/engine/slices.ts"
 import { down, outcome } from "../support/dependency.ts"
 
 const most = 2048
@@ -50,6 +52,39 @@ const between = <A, E, R>(self: Effect.Effect<A, E, R>, count: () => number) =>
   })
 
 const useAll = (use: (key: string) => Effect.Effect<unknown>) => Effect.forEach(keys, use, { discard: true })
+
+describe("what slices cost", () => {
+  it.effect("is the time that they run, without that of the fibers between them", () =>
+    Effect.gen(function* () {
+      let at = 0
+      const clock = { ...(yield* Clock.Clock), monotonicTimeNanosUnsafe: () => BigInt(at * 1e6) }
+      const cost = { millis: 0 }
+      const work = function* (): Slices.Sliced<string> {
+        for (let slice = 0; slice < 3; slice++) {
+          at += 5
+          yield
+        }
+        return "done"
+      }
+      const other = yield* Effect.forkChild(
+        Effect.forever(
+          Effect.sync(() => {
+            at += 250
+          })
+        ),
+        { startImmediately: true }
+      )
+      const result = yield* Slices.run(work, (done) => done).pipe(
+        Effect.provideService(Slices.Cost, cost),
+        Effect.provideService(Clock.Clock, clock)
+      )
+      yield* Fiber.interrupt(other)
+      assert.strictEqual(result, "done")
+      assert.strictEqual(cost.millis, 15)
+      assert.isAbove(at, 500)
+    })
+  )
+})
 
 describe("a snapshot of many keys", () => {
   it.effect("is taken in slices of 2,048 keys, with a turn for other fibers between them", () =>

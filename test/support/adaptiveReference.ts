@@ -68,7 +68,7 @@ const P = {
   patience: 1000,
   steep: 0.05,
   faster: 0.25,
-  slower: 1.5,
+  slow: 0.7,
   worse: 2,
   exit: 2,
   slowCost: 20,
@@ -229,7 +229,10 @@ const missed = (s: State, l: Limits, f: Flight, now: number, late: boolean, answ
   if (s.run >= P.failures) {
     s.gap = longest(s, l, now)
     s.steep = true
-  } else s.gap = Math.min(s.gap * (answered ? P.slower : P.worse), longest(s, l, now))
+  } else {
+    const next = answered ? Math.max(s.gap * P.slow, Math.min(s.gap, perCall(s) / P.most)) : s.gap * P.worse
+    s.gap = Math.min(next, longest(s, l, now))
+  }
   s.nextAt = f.at + s.gap * l.jitter()
 }
 /** `whole`: it had half of the timeout at least. */

@@ -139,8 +139,9 @@ describe("functions of `Transient.when`", () => {
     })
   )
 
-  it.effect.each(["120", null, "soon", {}, Number.NaN, Symbol("x"), revoked].map((value) => [value] as const))(
-    "a `retryAfter` that returns no duration is no wish",
+  const noDurations = ["120", null, "soon", {}, { millis: 5 }, Number.NaN, -1, new Date(0), Symbol("x"), revoked]
+  it.effect.each(noDurations.map((value) => [value] as const))(
+    "a `retryAfter` that returns no duration is no wish, and that of the error counts",
     ([value]) =>
       Effect.gen(function* () {
         const got = yield* driver.pipe(
@@ -149,8 +150,13 @@ describe("functions of `Transient.when`", () => {
         )
         assert.strictEqual(got, error)
         assert.isTrue(Transient.is(got))
-        const wait = Transient.retryAfter(got)
-        assert.isTrue(wait === undefined || Duration.toMillis(wait) === 0)
+        assert.isUndefined(Transient.retryAfter(got))
+        const wish = Duration.seconds(5)
+        const asking = yield* Effect.fail({ _tag: "Driver", retryAfter: wish }).pipe(
+          Transient.when(() => true, { retryAfter: () => not(value) }),
+          Effect.flip
+        )
+        assert.deepStrictEqual(Transient.retryAfter(asking), wish)
       })
   )
 

@@ -71,6 +71,8 @@ export type FromMember =
       readonly members: number
       /** When requests left. */
       readonly sent: ReadonlyArray<number>
+      /** When work ran that takes a token and holds a permit of the fleet. */
+      readonly held: ReadonlyArray<{ readonly from: number; readonly to: number }>
       readonly transitions: ReadonlyArray<{ readonly at: number; readonly to: string; readonly cause: string }>
       /** How long each call took that was rejected without a request, in milliseconds. */
       readonly rejected: ReadonlyArray<number>

@@ -17,7 +17,6 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as EffectTypes from "effect/Types"
 import { dual } from "./runtime/dual.ts"
@@ -289,11 +288,8 @@ const lift = (error: object, options: LiftOptions<unknown>): void => {
   // Functions of the user's: what they throw must not hide the error.
   const flag = (option: LiftOptions<unknown>["unprocessed"]): boolean =>
     typeof option === "function" ? attempt(() => option(error), false) === true : option === true
-  const wait = Option.flatMap(Option.fromUndefinedOr(attempt(() => options.retryAfter?.(error), undefined)), (wait) =>
-    attempt(() => Duration.fromInput(wait), Option.none())
-  )
   record(error, {
-    retryAfter: Option.getOrUndefined(Option.map(wait, Duration.toMillis)),
+    retryAfter: Check.millisIfAny(attempt(() => options.retryAfter?.(error), undefined)),
     unprocessed: flag(options.unprocessed),
     throttled: flag(options.throttled),
     explicit: true

@@ -78,13 +78,21 @@ const start = performance.now()
 const abort = new AbortController()
 console.log(`running ${steps.map((step) => step.name).join(", ")}`)
 
+// Of all steps at once, those go first that others wait for, and those that have waited: among them are tests with real processes and real
+// time. The others are compilers and such, which take the time that these leave.
+const isUrgent = ({ after, name }: Step): boolean =>
+  wanted.length > 0 || after !== undefined || all.some((step) => step.after === name)
+const patiently = process.platform === "win32" ? [] : ["nice", "-n", "10"]
+
 const ends = new Map<string, Promise<void>>()
-for (const { after = "", args, command, cwd, env, name } of steps) {
+for (const step of steps) {
+  const { after = "", args, command, cwd, env, name } = step
   const end = async (): Promise<void> => {
     await ends.get(after)
     if (abort.signal.aborted) return
-    const program = typeof command === "string" ? command : await command()
-    const { ok, output, seconds } = await run(program, args, { cwd, env, signal: abort.signal })
+    const file = typeof command === "string" ? command : await command()
+    const [program = file, ...words] = [...(isUrgent(step) ? [] : patiently), file, ...args]
+    const { ok, output, seconds } = await run(program, words, { cwd, env, signal: abort.signal })
     if (abort.signal.aborted) return
     console.log(`${ok ? "ok    " : "FAILED"}  ${name.padEnd(width)}  ${seconds.toFixed(1)} s`)
     if (ok) return

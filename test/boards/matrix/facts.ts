@@ -62,17 +62,36 @@ export const peakOf = (requests: ReadonlyArray<Request>): number => {
   return peak
 }
 
-/** Waits until these members together may run as many calls as this; returns how long it took. */
-export const permitsReach = async (kids: ReadonlyArray<Kid>, wanted: number): Promise<number> => {
+/** The most requests that began in any stretch of time above those of a rate per second. */
+export const aboveRate = (requests: ReadonlyArray<Request>, rate: number): number => {
+  // A bucket that leaks at the rate.
+  let level = 0
+  let most = 0
+  let before = -Infinity
+  for (const { from } of requests.toSorted((a, b) => a.from - b.from)) {
+    level = Math.max(0, level - ((from - before) * rate) / 1000) + 1
+    most = Math.max(most, level)
+    before = from
+  }
+  return most
+}
+
+/** Waits until these members together may use as much as this; returns how long it took. */
+const reach = async (kids: ReadonlyArray<Kid>, part: "permits" | "rate", wanted: number): Promise<number> => {
   const start = Date.now()
   let last: ReadonlyArray<number> = []
   while (Date.now() - start < 60_000) {
-    last = (await Promise.all(kids.map((kid) => kid.ask()))).map(({ permits }) => permits)
+    last = (await Promise.all(kids.map((kid) => kid.ask()))).map((report) => report[part])
     if (last.reduce((sum, one) => sum + one, 0) >= wanted) return Date.now() - start
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
-  throw new Error(`members may not run ${wanted} calls together: ${last}`)
+  throw new Error(`members do not reach ${part} ${wanted} together: ${last}`)
 }
+
+export const permitsReach = (kids: ReadonlyArray<Kid>, wanted: number): Promise<number> =>
+  reach(kids, "permits", wanted)
+
+export const rateReaches = (kids: ReadonlyArray<Kid>, wanted: number): Promise<number> => reach(kids, "rate", wanted)
 
 /** The fleet opens, while its dependency is down; returns how long that took. */
 export const outage = async (stage: Stage): Promise<number> => {

@@ -23,6 +23,8 @@ export interface Fleet {
   readonly floor?: number | undefined
   /** Calls that may run at once in the whole fleet. */
   readonly permits?: number | undefined
+  /** Calls that may start in a second in the whole fleet, which saves up a tenth of them. */
+  readonly rate?: number | undefined
   /** Milliseconds by which the wall clock of this process is wrong. */
   readonly skew?: number | undefined
 }
@@ -67,6 +69,8 @@ export interface Report {
   readonly retries: number
   /** What this process may run now of the permits of the fleet. */
   readonly permits: number
+  /** The calls per second that it may start now of the rate of the fleet. */
+  readonly rate: number
   readonly requests: ReadonlyArray<Request>
   /** When a circuit opened, and why. */
   readonly openings: ReadonlyArray<{ readonly at: number; readonly cause: string }>
@@ -108,13 +112,13 @@ const boardOf = ({ backend, where }: Fleet): Layer.Layer<Shared.Board, unknown> 
 }
 
 const live = Effect.fnUntraced(function* (fleet: Fleet, onOrder: (handle: (order: Order) => void) => void) {
-  const { floor, name, permits, quorum = 0.5 } = fleet
+  const { floor, name, permits, quorum = 0.5, rate } = fleet
   const breaker = { quorum, window: "500 millis", rejoin: "close" } as const
   const policy = yield* Policy.make(name, {
     breaker: {
       // More in a row than a dependency fails of which every second request does. Where permits count no circuit opens, although a
       // process that stands still for a second has calls that time out.
-      trip: TripPolicy.consecutive(permits === undefined ? 6 : 1000),
+      trip: TripPolicy.consecutive(permits === undefined && rate === undefined ? 6 : 1000),
       openFor: { initial: "300 millis", jitter: 0 }
     },
     ...(permits !== undefined
@@ -123,13 +127,19 @@ const live = Effect.fnUntraced(function* (fleet: Fleet, onOrder: (handle: (order
           bulkhead: { maxConcurrent: 50 },
           shared: { breaker, bulkhead: { fleet: permits } }
         }
-      : floor !== undefined
+      : rate !== undefined
         ? {
-            retry: Retry.backoff({ base: "10 millis", times: 1 }),
-            budget: { ratio: 0.01, minPerSecond: floor, initial: 0 },
-            shared: { breaker, budget: true }
+            rateLimit: { limit: rate, window: "1 second", burst: rate / 10 },
+            // What it might start before it has reached the board would come on top.
+            shared: { breaker, rateLimit: { fleet: rate, alone: 0 } }
           }
-        : { shared: { breaker } })
+        : floor !== undefined
+          ? {
+              retry: Retry.backoff({ base: "10 millis", times: 1 }),
+              budget: { ratio: 0.01, minPerSecond: floor, initial: 0 },
+              shared: { breaker, budget: true }
+            }
+          : { shared: { breaker } })
   } as const)
   let requests: Array<Request> = []
   let openings: Array<Report["openings"][number]> = []
@@ -182,6 +192,7 @@ const live = Effect.fnUntraced(function* (fleet: Fleet, onOrder: (handle: (order
         calls: totals.calls,
         retries: totals.retries,
         permits: view?.permits.find((one) => one.key === "default")?.here ?? 0,
+        rate: view?.rates.find((one) => one.key === "default")?.here ?? 0,
         requests,
         openings,
         waits

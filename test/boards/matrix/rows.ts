@@ -6,5 +6,6 @@ import { boardRows } from "./boardRows.ts"
 import type { Row } from "./facts.ts"
 import { memberRows } from "./memberRows.ts"
 import { permitRows } from "./permitRows.ts"
+import { rateRows } from "./rateRows.ts"
 
-export const rows: ReadonlyArray<Row> = [...memberRows, ...boardRows, ...permitRows]
+export const rows: ReadonlyArray<Row> = [...memberRows, ...boardRows, ...permitRows, ...rateRows]

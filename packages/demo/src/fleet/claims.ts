@@ -4,7 +4,7 @@ import type { Script } from "../script.ts"
 import { duration } from "../text.ts"
 import type { Given, Member, Record, Sample } from "./record.ts"
 import { span } from "./script.ts"
-import { capacity, floor, openFor, ratio } from "./settings.ts"
+import { capacity, floor, openFor, permits, ratio, starts } from "./settings.ts"
 
 export interface Claim {
   readonly claim: string
@@ -159,6 +159,56 @@ const budget = ({ members }: Record, script: Script): Claim => {
   }
 }
 
+/** The most that ran at once. */
+const peakOf = (held: ReadonlyArray<{ readonly from: number; readonly to: number }>): number => {
+  const steps = held.flatMap(({ from, to }) => [
+    { at: from, by: 1 },
+    { at: to, by: -1 }
+  ])
+  let running = 0
+  // One that ends at a moment has made room for one that begins then.
+  return steps
+    .sort((a, b) => a.at - b.at || a.by - b.by)
+    .reduce((peak, { by }) => {
+      running += by
+      return Math.max(peak, running)
+    }, 0)
+}
+
+const permitted = ({ members }: Record): Claim => {
+  const held = members.flatMap((member) => member.held)
+  const peak = peakOf(held)
+  return {
+    claim: "Permits of the fleet: no more calls run at once, whatever is killed or stopped",
+    measured: `${held.length} calls, at most ${peak} at once`,
+    bound: `${permits} at once`,
+    holds: held.length > 0 && peak <= permits
+  }
+}
+
+/** What a fleet saves up beyond its burst, for each member and for the board; and a token for a clock of milliseconds. */
+const spared = (members: number): number => members + 2
+
+const rated = ({ members }: Record): Claim => {
+  const began = members.flatMap(({ held }) => held.map(({ from }) => from)).sort((a, b) => a - b)
+  const most = starts / 10 + spared(members.length)
+  // A bucket that leaks at the rate.
+  let level = 0
+  let before = 0
+  let above = 0
+  for (const at of began) {
+    level = Math.max(0, level - ((at - before) * starts) / 1000) + 1
+    above = Math.max(above, level)
+    before = at
+  }
+  return {
+    claim: `Rate of the fleet: no more than ${starts} calls start per second, and what it saves up`,
+    measured: `${began.length} calls, at most ${above.toFixed(1)} above the rate`,
+    bound: `${most} above`,
+    holds: began.length > 0 && above <= most
+  }
+}
+
 const counting = ({ members }: Record): Claim => {
   const killed = members.find(({ killedAt }) => killedAt < Infinity)?.killedAt ?? Infinity
   const others = members.filter(({ killedAt }) => killedAt === Infinity)
@@ -239,6 +289,8 @@ export const claimsOf = (record: Record, script: Script): ReadonlyArray<Claim> =
   closing(record, script),
   obeying(record, script),
   budget(record, script),
+  permitted(record),
+  rated(record),
   counting(record),
   alone(record, script),
   waiting(record, script),

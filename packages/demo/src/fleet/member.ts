@@ -16,7 +16,7 @@ import { arrivals, openLoop } from "../load.ts"
 import { type Command, type FromMember, say, told } from "../messages.ts"
 import { lengthOf } from "../script.ts"
 import { deadline, now, timeout } from "../settings.ts"
-import { capacity, evidence, floor, openFor, rate, ratio, tick } from "./settings.ts"
+import { capacity, every, evidence, floor, openFor, permits, rate, ratio, starts, tick, work } from "./settings.ts"
 
 const [backend, where = "", index = "0"] = process.argv.slice(2)
 
@@ -49,6 +49,16 @@ const program = Effect.gen(function* () {
     shared: { breaker: { window: evidence, rejoin: "close" }, budget: true }
   })
 
+  // What comes before the board has kept a share for a process would come on top.
+  const alone = 0
+  const reports = yield* Policy.make("reports", {
+    timeout: "1 second",
+    bulkhead: { maxConcurrent: permits },
+    rateLimit: { limit: starts, window: "1 second", burst: starts / 10 },
+    shared: { bulkhead: { fleet: permits, alone }, rateLimit: { fleet: starts, alone } }
+  })
+
+  let held: Array<Seen["held"][number]> = []
   let sent: Array<number> = []
   let transitions: Array<Seen["transitions"][number]> = []
   let rejected: Array<number> = []
@@ -75,6 +85,7 @@ const program = Effect.gen(function* () {
       hasLease: fleet?.circuits.some(({ probe }) => probe) === true,
       members: fleet?.members ?? 0,
       sent,
+      held,
       transitions,
       rejected,
       calls: totals.calls,
@@ -82,6 +93,7 @@ const program = Effect.gen(function* () {
       late
     })
     sent = []
+    held = []
     transitions = []
     rejected = []
   })
@@ -117,6 +129,13 @@ const program = Effect.gen(function* () {
   // Also while all is well: connections and code are warm when the script begins.
   yield* Effect.forkScoped(Effect.repeat(tell, Schedule.fixed(tick)))
   const startsAt = yield* Effect.promise(() => begin)
+  const report = Effect.flatMap(Clock.currentTimeMillis, (from) =>
+    Effect.andThen(
+      Effect.sleep(work),
+      Effect.map(Clock.currentTimeMillis, (to) => held.push({ from, to }))
+    )
+  ).pipe(reports.protect, Effect.exit)
+  yield* Effect.forkScoped(Effect.repeat(Effect.forkScoped(report), Schedule.fixed(every)))
   const due = arrivals({ rate, seed: seed + Number(index), from: 0, to: lengthOf(script) })
   yield* openLoop(
     due,

@@ -27,18 +27,26 @@ export interface Sample {
 /** One process. */
 export interface Member {
   readonly sent: Array<number>
+  readonly held: Array<{ readonly from: number; readonly to: number }>
   readonly transitions: Array<Transition>
   readonly samples: Array<Sample>
   /** When it was killed. */
   killedAt: number
 }
 
-export const nothingSeen = (): Member => ({ sent: [], transitions: [], samples: [], killedAt: Infinity })
+export const nothingSeen = (): Member => ({
+  sent: [],
+  held: [],
+  transitions: [],
+  samples: [],
+  killedAt: Infinity
+})
 
 /** `startsAt` is in wall time, as the moments of the message are. */
 export const addSeen = (member: Member, seen: Seen, at: number, startsAt: number): void => {
-  const { calls, hasLease, inTouch, late, members, rejected, retries, sent, state, transitions } = seen
+  const { calls, hasLease, held, inTouch, late, members, rejected, retries, sent, state, transitions } = seen
   for (const one of sent) member.sent.push(one - startsAt)
+  for (const { from, to } of held) member.held.push({ from: from - startsAt, to: to - startsAt })
   for (const one of transitions) member.transitions.push({ ...one, at: one.at - startsAt })
   member.samples.push({ at, state, inTouch, hasLease, members, calls, retries, rejected, late })
 }

@@ -156,7 +156,7 @@ export const toCircuitOptions = (
 })
 
 /** The options that are an object of options: no other object is merged, as a trip policy or a duration is one value. */
-const parts = ["budget", "breaker", "bulkhead", "rateLimit", "adaptive", "hedge", "probes"]
+const parts = ["budget", "breaker", "bulkhead", "rateLimit", "adaptive", "hedge", "probes", "rollout"]
 
 /** Options with values over them; an object of options is merged field by field. */
 export const merge = <O extends object>(options: O, values: object): O => {
@@ -195,6 +195,17 @@ const blamed = (
   const exactly = named.filter((option) => option.length === 1 || mentions(text, option.at(-2)))
   if (exactly.length > 0) return exactly
   return named.length > 0 ? named : set
+}
+
+/**
+ * A message of a schema without what does not concern the value. A union tells what each of its members lacks: of a trip policy that is
+ * what every other `type` would need.
+ */
+const concise = (message: string): string => {
+  const issues = message.match(/^SchemaError\((.*)\)$/s)?.[1]?.split(/(?<=\n {2}at .*)\n/) ?? []
+  const others = issues.filter((issue) => !issue.endsWith('["trip"]["type"]'))
+  const kept = others.length > 0 ? others : issues.filter((issue) => !issue.startsWith("Expected never"))
+  return kept.length === 0 ? message : `SchemaError(${Array.from(new Set(kept)).join("\n")})`
 }
 
 /** The path in the message of a value that cannot be read. */
@@ -252,11 +263,12 @@ export const read = <S extends object>(
       : undefined
     const values = yield* load(schema, source).pipe(
       Effect.catch((error) => {
-        const option = pathIn(error.message).slice(from?.path.length ?? 0)
-        if (from === undefined || option.length === 0) return named(id, error.message, error, [], from)
+        const message = concise(error.message)
+        const option = pathIn(message).slice(from?.path.length ?? 0)
+        if (from === undefined || option.length === 0) return named(id, message, error, [], from)
         // A schema does not tell the value that it refuses.
         return Effect.flatMap(Variables.valueOf(from, option), (value) =>
-          named(id, `${error.message}, got ${Formatter.format(value)}`, error, [option], from)
+          named(id, `${message}, got ${Formatter.format(value)}`, error, [option], from)
         )
       })
     )

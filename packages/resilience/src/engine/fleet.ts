@@ -235,14 +235,14 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
   fleetOpened(finding: Board.Finding): void {
     const openFor = Duration.millis(finding.left)
     const evidence = evidenceOf(finding)
-    if (this.evidence.size >= mostEvidence) this.forgetClosed()
+    if (this.evidence.size >= mostEvidence) this.forgetClosed(this.member.findings(0))
     if (this.evidence.size < mostEvidence || this.evidence.has(finding.key)) this.evidence.set(finding.key, evidence)
     this.emit(() => ({ _tag: "FleetOpened", ...this.origin, key: finding.key, openFor, evidence }))
   }
 
   /** Forgets the evidence of circuits that the fleet has closed. */
-  private forgetClosed(): void {
-    const open = new Set(this.member.findings(0).flatMap(({ key, phase }) => (phase === Board.Closed ? [] : [key])))
+  private forgetClosed(findings: ReadonlyArray<Member.Found>): void {
+    const open = new Set(findings.flatMap(({ key, phase }) => (phase === Board.Closed ? [] : [key])))
     for (const key of this.evidence.keys()) if (!open.has(key)) this.evidence.delete(key)
   }
 
@@ -372,7 +372,8 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
 
   /** What a policy tells of its fleet. */
   view(now: number): Stats.Fleet {
-    this.forgetClosed()
+    const findings = this.member.findings(now)
+    this.forgetClosed(findings)
     const { age, fleet, inTouch, members } = this.member.summary(now)
     return {
       board: this.board.name,
@@ -382,7 +383,7 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
       away: Math.max(0, fleet - members),
       ...(age === Infinity ? {} : { heard: Duration.millis(age) }),
       settingsDiffer: this.member.differs,
-      circuits: this.member.findings(now).map(({ hasLease, key, left, phase, prober, proberWitness }) => ({
+      circuits: findings.map(({ hasLease, key, left, phase, prober, proberWitness }) => ({
         key,
         state: phases[phase],
         left: Duration.millis(left),

@@ -2,6 +2,7 @@
  * Work on every key, in slices with a yield between them: what takes a second for a million keys keeps no other fiber waiting for longer
  * than a slice takes.
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Time from "../runtime/clock.ts"
 import type { AnyFiber } from "../runtime/types.ts"
@@ -18,8 +19,9 @@ export interface Moment {
 export type Sliced<A> = Generator<void, A, void>
 
 /**
- * What `of` makes of each entry; `undefined` leaves one out. A key is read in one slice, so it is consistent, and two keys may be read at
- * different times. Entries that are added meanwhile are left out, because more could be added than are read.
+ * What `of` makes of each of the first `size` entries, which is how many there are at the start; `undefined` leaves one out. An entry is
+ * read in one slice, so it is consistent, and two entries may be read at different times. So entries that are added meanwhile are read
+ * only if as many were dropped: otherwise a collection that grows as fast as it is read would have no end.
  */
 export function* collect<T, A>(entries: Iterable<T>, size: number, of: (entry: T) => A | undefined): Sliced<Array<A>> {
   const all: Array<A> = []
@@ -34,6 +36,11 @@ export function* collect<T, A>(entries: Iterable<T>, size: number, of: (entry: T
   return all
 }
 
+/** Adds up the milliseconds that slices have run, without the turns of other fibers between them. */
+export const Cost = Context.Reference<{ millis: number } | undefined>("effect-resilience/engine/slices/Cost", {
+  defaultValue: () => undefined
+})
+
 /** Runs the slices: at once when there is one, also for `Effect.runSync`, and else with a turn for other fibers between two. */
 export const run = <A, B>(
   work: (moment: Moment) => Sliced<A>,
@@ -42,9 +49,11 @@ export const run = <A, B>(
   Effect.withFiber((fiber) => {
     const moment: Moment = { now: Time.monotonicMillis(fiber) }
     const slices = work(moment)
+    const cost = fiber.getRef(Cost)
     const step = (): Effect.Effect<B> => {
       moment.now = Time.monotonicMillis(fiber)
       const { done, value } = slices.next()
+      if (cost !== undefined) cost.millis += Time.monotonicMillis(fiber) - moment.now
       return done === true ? Effect.succeed(end(value, fiber)) : Effect.flatMap(Effect.yieldNow, step)
     }
     return step()

@@ -73,7 +73,8 @@ export const members = <S extends Header, Parts>(
   snapshot: (moment: Slices.Moment) => Slices.Sliced<Parts>,
   restore: (snapshot: S, where: string, ages: Ages, now: number, fiber: AnyFiber) => void
 ) => ({
-  // Its moment is that of the end: nothing in it is newer than it says.
+  // Its moment is that of the end: nothing in it is newer than it says. What was read in an earlier slice is restored as younger, by the
+  // milliseconds that the slices after it have taken.
   snapshot: Slices.run(snapshot, (parts, fiber) => ({ version, at: Time.epochMillis(fiber), ...parts })),
   restore: (saved: S, options: RestoreOptions = {}): Effect.Effect<void> => {
     Check.noUnknown(where, options, ["timeToLive"])

@@ -309,7 +309,7 @@ export class MemoryRows implements Rows {
   }
 }
 
-/** The rows of a board before which there was none: it has nothing to learn from its members, unless one of them knows another board. */
+/** The rows of the first board of a fleet: it has nothing to learn from its members, as long as none of them has heard of another board. */
 export const firstRows = (incarnation: string): MemoryRows => {
   const rows = new MemoryRows()
   rows.set("meta", { inc: incarnation, rev: 0, born: longAgo, known: 0 } satisfies MetaRow)
@@ -427,7 +427,7 @@ export const steady = (rows: Rows, wall: number, leap: number): number => {
 export const stampAfter = (words: Iterable<Word>): number =>
   Array.from(words).reduce((latest, { stamp }) => Math.max(latest, stamp), 0) + 1
 
-/** Does the command win over the other one? */
+/** Does command `a` win over command `b`? It has the later stamp, or an equal stamp and the name that is later in the alphabet. */
 export const isLater = (a: Word, b: Word): boolean => a.stamp > b.stamp || (a.stamp === b.stamp && a.by > b.by)
 
 /**
@@ -458,7 +458,7 @@ interface Visit {
 export const sync = (rows: Rows, report: Report, now: number, incarnation: string): News => {
   const stored = read<MetaRow>(rows, "meta")
   const meta = stored === undefined ? { inc: incarnation, rev: 0, born: now, known: 0 } : { ...stored }
-  // There was another one before, of which this member holds something.
+  // It is not the first: this member may hold what another board has granted.
   if (meta.born === longAgo && report.inc !== "" && report.inc !== meta.inc) meta.born = now
   const memberId = `m/${part(report.member)}`
   const known = read<MemberRow>(rows, memberId)

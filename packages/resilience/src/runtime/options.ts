@@ -116,6 +116,12 @@ const isNoDuration = (value: unknown): boolean => {
 const decodedMillis = (value: Duration.Input): number =>
   Option.match(Duration.fromInput(value), { onNone: () => NaN, onSome: Duration.toMillis })
 
+/** The milliseconds of what a function of the user's returned; `undefined` if it is no duration, or below zero. */
+export const millisIfAny = (value: unknown): number | undefined => {
+  const found = attempt(() => (isNoDuration(value) ? NaN : decodedMillis(value as Duration.Input)), NaN)
+  return found >= 0 ? found : undefined
+}
+
 /** A duration in milliseconds. */
 export const millis = (where: string, field: string, value: Duration.Input, range: DurationRange = {}): number => {
   const finite = range.infinite === true ? "a duration" : "a finite duration"

@@ -405,8 +405,8 @@ const run = (store: Store, settings: Settings) =>
           return limited(fiber, timeout)
         }
       )
-    /** Milliseconds that the last look has taken. */
-    let cost = 0
+    /** What the last look has cost: the turns of other fibers meanwhile are theirs. */
+    const cost = { millis: 0 }
     const write: Effect.Effect<boolean> = Effect.suspend(() => {
       const texts = keeper.changed()
       const warnings = keeper.warnings.splice(0)
@@ -440,10 +440,8 @@ const run = (store: Store, settings: Settings) =>
       )
     })
     const look = Effect.suspend(() => {
-      const before = Time.millisIn(context)
-      return Effect.map(Effect.exit(keeper.look), () => {
-        cost = Time.millisIn(context) - before
-      })
+      cost.millis = 0
+      return Effect.asVoid(Effect.exit(Effect.provideService(keeper.look, Slices.Cost, cost)))
     })
     const save = Effect.andThen(look, write)
     /** What is newest, also while a save runs. */
@@ -463,7 +461,7 @@ const run = (store: Store, settings: Settings) =>
         yield* Effect.timeoutOption(due.await, every - waited)
         due.closeUnsafe()
         yield* save
-        waited = Math.min(Math.max(gap, cost / mostBusy), every)
+        waited = Math.min(Math.max(gap, cost.millis / mostBusy), every)
         yield* Effect.sleep(waited)
       }
     })

@@ -28,19 +28,32 @@ export const resolved = (option: number | undefined, fallback: number): Effect.E
     ? Effect.map(TimeLimit, (limit) => (limit === undefined ? fallback : Duration.toMillis(limit)))
     : Effect.succeed(option)
 
-/** How a fiber ended, or `undefined` if it has not ended after `millis` milliseconds. The fiber is left alone. */
+/** A limit is waited for in as many timers. */
+const slices = 10
+
+/**
+ * How a fiber ended, or `undefined` if it has not ended after `millis` milliseconds. The fiber is left alone. A process that stands still
+ * for longer than that, on a busy machine, gets the other slices of the time when it goes on: what it has to do comes before them.
+ */
 export const ended = <A, E>(fiber: Fiber.Fiber<A, E>, millis: number): Effect.Effect<Exit.Exit<A, E> | undefined> =>
   Effect.suspend(() => {
     const now = fiber.pollUnsafe()
     if (now !== undefined) return Effect.succeed(now)
     return Effect.callback<Exit.Exit<A, E> | undefined>((resume) => {
-      const timer = millis <= longestTimer ? setTimeout(() => end(undefined), millis) : undefined
+      let left = slices
+      const tick = () => {
+        left -= 1
+        if (left < 0) end(undefined)
+        else if (millis <= longestTimer) timer = setTimeout(tick, Math.ceil(millis / slices))
+      }
+      let timer: ReturnType<typeof setTimeout> | undefined
       const end = (exit: Exit.Exit<A, E> | undefined) => {
         clearTimeout(timer)
         forget()
         resume(Effect.succeed(exit))
       }
       const forget = fiber.addObserver(end)
+      tick()
       return Effect.sync(() => {
         clearTimeout(timer)
         forget()

@@ -88,6 +88,13 @@ export const recovers = (
   self.latesInRow = 0
 }
 
+/**
+ * The key answers, late: probes come closer, up to the share of the usual calls that keeps no overload alive. A cache that is cold is
+ * warmed by calls, and its answers are late until it is.
+ */
+const afterLateAnswer = (self: State, gap: number): number =>
+  Math.max(gap * p.slow, Math.min(gap, perCall(self) / p.mostShare))
+
 /** A probe that was late, or failed. */
 export const probeFailed = (
   self: State,
@@ -104,7 +111,8 @@ export const probeFailed = (
     control.gap = longest(self, control, limits, now)
     control.failing = true
   } else {
-    control.gap = Math.min(control.gap * (isAnswered ? p.slower : p.worse), longest(self, control, limits, now))
+    const next = isAnswered ? afterLateAnswer(self, control.gap) : control.gap * p.worse
+    control.gap = Math.min(next, longest(self, control, limits, now))
   }
   control.nextAt = at + control.gap * jitter(chance)
 }

@@ -74,7 +74,7 @@ export const parameters = {
   /** … after any other good answer, … */
   faster: 0.25,
   /** … after a late one, … */
-  slower: 1.5,
+  slow: 0.7,
   /** … and after a failure. */
   worse: 2,
   /** Pacing ends when the gap is this many times the usual gap between calls. */
