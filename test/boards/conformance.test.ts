@@ -101,7 +101,7 @@ describe.concurrent("the board in another thread", () => {
   })
 })
 
-describe.concurrent.skipIf(!isInstalled)("the board in Redis", () => {
+describe.skipIf(!isInstalled)("the board in Redis", { concurrent: true }, () => {
   let server: RedisServer
   beforeAll(async () => {
     server = await RedisServer.start()
