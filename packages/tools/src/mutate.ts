@@ -9,7 +9,10 @@ import { Stryker } from "@stryker-mutator/core"
 const equivalent: Readonly<Record<string, string>> = {
   "Histogram: scaled > steps → scaled >= steps":
     "Sixteen sixteenths are the lowest bucket on either path; the short one is for zero, negative numbers and NaN.",
-  "Queue: linked: false → true": "The list that the waiter joins at once marks it."
+  "Queue: linked: false → true": "The list that the waiter joins at once marks it.",
+  "Waiting: linked: false → true": "As in Queue.",
+  "Waiting: length > 0 → true": "Where nobody waits, nobody waits in any class.",
+  "Waiting: length > 0 → length >= 0": "As above."
 }
 
 type Mutant = Awaited<ReturnType<Stryker["runMutationTest"]>>[number]

@@ -1,12 +1,12 @@
 // The lab beside the same runs over real sockets.
 import { writeFileSync } from "node:fs"
 import { parseArgs } from "node:util"
-import { Lab } from "@effect-resilience/lab"
 import { compare, verdict } from "./real/compare.ts"
 import { facts, page, table } from "./real/page.ts"
 import { scenarios as named } from "./real/scenarios.ts"
+import * as Senders from "./real/senders.ts"
 
-const full = { scenarios: ["S1", "S2b", "S3", "S5", "S6"], senders: ["ours", "aws"], runs: "9" }
+const full = { scenarios: ["S1", "S2b", "S3", "S5", "S6"], senders: ["ours", "adaptive", "aws"], runs: "9" }
 const quick = { scenarios: ["S1", "S2b", "S5"], senders: ["ours", "aws"], runs: "1" }
 const target = "docs/outcomes/real.md"
 
@@ -69,7 +69,7 @@ if (options.help) {
 if (options.list) {
   for (const { name, title } of named.values()) console.log(`${name.padEnd(14)}${title}`)
   console.log()
-  for (const { name, title } of Lab.senders) console.log(`${name.padEnd(14)}${title}`)
+  for (const { name, title } of Senders.all) console.log(`${name.padEnd(14)}${title}`)
   process.exit(0)
 }
 
@@ -86,8 +86,8 @@ const scenarios = (options.scenario ?? set.scenarios).map(
 )
 const senders = (options.sender ?? set.senders).map(
   (name) =>
-    Lab.senders.find((sender) => sender.name === name) ??
-    fail(`no such sender: ${name}; there are ${Lab.senders.map((sender) => sender.name).join(", ")}`)
+    Senders.all.find((sender) => sender.name === name) ??
+    fail(`no such sender: ${name}; there are ${Senders.all.map((sender) => sender.name).join(", ")}`)
 )
 
 const abort = new AbortController()

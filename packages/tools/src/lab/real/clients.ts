@@ -1,6 +1,6 @@
 /** A process: all clients of a scenario, each with a sender and connections of its own, in real time. */
 import { Agent, get } from "node:http"
-import { Lab, Sender } from "@effect-resilience/lab"
+import { Sender } from "@effect-resilience/lab"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { nextCall } from "../../../../lab/src/internal/arrivals.ts"
@@ -10,12 +10,13 @@ import { timelineOf } from "../../../../lab/src/internal/timeline.ts"
 import { now as clock } from "./clock.ts"
 import { Lateness } from "./lateness.ts"
 import { type Called, say, told } from "./messages.ts"
+import * as Senders from "./senders.ts"
 
 const { begin } = told()
 say<Called>({ _tag: "Ready" })
 
 const { port, scenario, seed, sender: name, startsAt } = await begin
-const sender = Lab.senders.find((sender) => sender.name === name)
+const sender = Senders.all.find((sender) => sender.name === name)
 if (sender === undefined) throw new Error(`no such sender: ${name}`)
 const now = () => clock() - startsAt
 const ledger = new Ledger(scenario)

@@ -135,7 +135,7 @@ ${list}
   and never counted.
 
 \`\`\`sh
-npx tool lab:real           # this table: about 12 minutes, on a machine that does nothing else
+npx tool lab:real           # this table: about 18 minutes, on a machine that does nothing else
 npx tool lab:real --quick   # about a minute
 npx tool lab:real --help
 \`\`\`
