@@ -1,4 +1,4 @@
-// Three processes of one service share a circuit, through a file that all of them open: nothing to install.
+// Three processes of one service share a circuit and a quota, through a file that all of them open: nothing to install.
 import assert from "node:assert/strict"
 import { spawn } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
@@ -16,6 +16,23 @@ class Payments extends Policy.Service<Payments>()("shop/Payments", {
   breaker: { openFor: "30 seconds" },
   shared: { breaker: {} } // the layer requires a board from here on
 }) {}
+
+/** The provider of maps allows 100 calls a second to the whole service, whatever the number of its processes is. */
+class Maps extends Policy.Service<Maps>()("shop/Maps", {
+  rateLimit: { limit: 100, window: "1 second", burst: 10 },
+  shared: { rateLimit: { fleet: 100, alone: 20 } } // 20 each, as long as the board does not know yet who uses what
+}) {}
+
+/** As many calls as there are tokens, for a second and a half: all three together start no more than their quota. */
+const hasty = Effect.gen(function* () {
+  let started = 0
+  const call = Effect.sync(() => {
+    started += 1
+  })
+  const calls = Effect.ignore(call.pipe(Maps.protect)).pipe(Effect.andThen(Effect.sleep("2 millis")), Effect.forever)
+  yield* Effect.timeoutOption(calls, "1500 millis")
+  return started
+})
 
 const charge = Effect.fail(new GatewayDown()).pipe(Payments.protect)
 
@@ -39,8 +56,9 @@ const service = (role: string, path: string) =>
     const error = yield* role === "quiet" ? quiet : busy
     const { totals } = yield* Payments.stats()
     const by = error._tag === "CircuitOpen" ? error.by : "nothing"
-    yield* Console.log(`${role}: rejected by ${by} after ${totals.failures} failures`)
-  }).pipe(Effect.provide(Payments.layer.pipe(Layer.provide(Sqlite.layer({ path })))))
+    const started = yield* hasty
+    yield* Console.log(`${role}: rejected by ${by} after ${totals.failures} failures, ${started} calls of the quota`)
+  }).pipe(Effect.provide(Layer.merge(Payments.layer, Maps.layer).pipe(Layer.provide(Sqlite.layer({ path })))))
 
 const startAll = async () => {
   const folder = mkdtempSync(join(tmpdir(), "fleet-"))
@@ -54,7 +72,10 @@ const startAll = async () => {
   assert.match(lines[0], /busy: rejected by (self|fleet)/)
   assert.match(lines[1], /busy: rejected by (self|fleet)/)
   // It knows before its first call what the other two have found out.
-  assert.equal(lines[2], "quiet: rejected by fleet after 0 failures\n")
+  assert.match(lines[2], /quiet: rejected by fleet after 0 failures/)
+  // At most the tokens of four seconds, and those that the fleet saves up: a tenth of a second, one for each process and the board.
+  const started = lines.reduce((sum, line) => sum + Number(/(\d+) calls of the quota/.exec(line)?.[1]), 0)
+  assert.ok(started > 50 && started <= 4 * 100 + 10 + 4, `${started} calls`)
 }
 
 const [role, path] = process.argv.slice(2)

@@ -100,7 +100,7 @@ describe("a process that is killed", () => {
   )
 
   it("at any moment, again and again: all that was put is handled", { timeout: 600_000 }, async () => {
-    for (const kind of ["spool", "sqlite"] as const) {
+    for (const kind of ["spool", "queue", "sqlite"] as const) {
       const directory = temporary()
       await killedAgain(kind, directory, kills)
       rmSync(directory, { recursive: true, force: true })

@@ -5,8 +5,11 @@
 
 import { writeSync } from "node:fs"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { PersistedQueue } from "effect/persistence"
 import * as Schema from "effect/Schema"
 import * as DeadLetter from "effect-resilience/jobs/DeadLetter"
+import * as LetterQueue from "effect-resilience/jobs/PersistedQueue"
 import { type Kind, storeOf } from "./stores.ts"
 
 const [kind = "", place = "", first = "0", lease = "100"] = process.argv.slice(2)
@@ -28,4 +31,24 @@ const program = Effect.gen(function* () {
   yield* Effect.all([put, replay], { concurrency: 2 })
 })
 
-await Effect.runPromise(Effect.provide(program, storeOf(kind as Kind, place)))
+/** The same with a queue of Effect whose elements are letters. */
+const queued = Effect.gen(function* () {
+  const queue = yield* PersistedQueue.make({ name: "crash", schema: Schema.Number, maxAttempts: 1000 })
+  const put = Effect.gen(function* () {
+    for (let n = Number(first); ; n++) {
+      yield* say(`putting ${n}`)
+      yield* queue.offer(n, { id: String(n) })
+      yield* say(`put ${n}`)
+    }
+  })
+  const take = Effect.forever(queue.take((n) => say(`handling ${n}`)))
+  yield* Effect.all([put, take, take], { concurrency: 3 })
+}).pipe(
+  Effect.provide(
+    Layer.provide(PersistedQueue.layer, LetterQueue.layerStore({ pollInterval: 10, lease: Number(lease) }))
+  )
+)
+
+const running: Effect.Effect<unknown, unknown, DeadLetter.Store> = kind === "queue" ? queued : program
+
+await Effect.runPromise(Effect.provide(running, storeOf(kind as Kind, place)))

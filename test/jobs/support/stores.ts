@@ -31,11 +31,11 @@ export const spoolIn = (directory: string): Layer.Layer<DeadLetter.Store> =>
 
 export const spool: Layer.Layer<DeadLetter.Store> = Layer.unwrap(Effect.map(folder, spoolIn))
 
-export type Kind = "spool" | "sqlite" | "postgres"
+export type Kind = "spool" | "queue" | "sqlite" | "postgres"
 
-/** A store of a kind: in a directory, or on the port of a server. */
+/** A store of a kind, of which a queue of Effect in a spool is one: in a directory, or on the port of a server. */
 export const storeOf = (kind: Kind, place: string): Layer.Layer<DeadLetter.Store> => {
-  if (kind === "spool") return spoolIn(place)
+  if (kind === "spool" || kind === "queue") return spoolIn(place)
   return Layer.provide(
     Sql.layer(),
     kind === "sqlite" ? sqliteClient(join(place, "letters.sqlite")) : postgresAt(Number(place))

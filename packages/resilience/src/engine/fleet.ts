@@ -374,15 +374,9 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
   view(now: number): Stats.Fleet {
     const findings = this.member.findings(now)
     this.forgetClosed(findings)
-    const { age, fleet, inTouch, members } = this.member.summary(now)
+    const { differs, options } = this.member
     return {
-      board: this.board.name,
-      member: this.member.options.id,
-      inTouch,
-      members,
-      away: Math.max(0, fleet - members),
-      ...(age === Infinity ? {} : { heard: Duration.millis(age) }),
-      settingsDiffer: this.member.differs,
+      ...touchOf(this.board.name, options.id, this.member.summary(now), differs),
       circuits: findings.map(({ hasLease, key, left, phase, prober, proberWitness }) => ({
         key,
         state: phases[phase],
@@ -410,6 +404,22 @@ export class Fleet implements Member.Local<CircuitCell>, Colleague {
     }
   }
 }
+
+/** What a member tells of itself and its board. */
+export const touchOf = (
+  board: string,
+  member: string,
+  { age, fleet, inTouch, members }: Member.Summary,
+  settingsDiffer: boolean
+): Omit<Stats.Fleet, "circuits" | "permits" | "rates"> => ({
+  board,
+  member,
+  inTouch,
+  members,
+  away: Math.max(0, fleet - members),
+  ...(age === Infinity ? {} : { heard: Duration.millis(age) }),
+  settingsDiffer
+})
 
 /** The most keys whose evidence is kept. */
 const mostEvidence = 1000

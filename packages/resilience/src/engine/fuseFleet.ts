@@ -2,7 +2,6 @@
  * The member of a shared fuse: on the board a fuse is a circuit with one key. Shorts are its calls, all of them failures, and they are
  * summed over the members; a trip is an opening, which a member may vote for alone; a reset is a command.
  */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Board from "../machine/Board.ts"
@@ -13,7 +12,7 @@ import { read } from "../runtime/read.ts"
 import * as Timer from "../runtime/timer.ts"
 import type * as Shared from "../Shared.ts"
 import type * as Stats from "../Stats.ts"
-import { answerOf, parse } from "./fleet.ts"
+import { answerOf, parse, touchOf } from "./fleet.ts"
 import type { FuseEngine, Teller } from "./fuse.ts"
 
 /** Milliseconds between reports without news; after which a report counts as not answered; between two reports at the least. */
@@ -94,14 +93,9 @@ export class FuseMember implements Teller {
 
   view(now: number): Stats.Fleet {
     const age = now - this.heardAt
+    const summary = { members: this.alive, fleet: this.members, age, inTouch: age <= hold }
     return {
-      board: this.board.name,
-      member: this.id,
-      inTouch: age <= hold,
-      members: this.alive,
-      away: Math.max(0, this.members - this.alive),
-      ...(age === Infinity ? {} : { heard: Duration.millis(age) }),
-      settingsDiffer: this.differs,
+      ...touchOf(this.board.name, this.id, summary, this.differs),
       // What the fleet decides is the state of the fuse.
       circuits: [],
       permits: [],

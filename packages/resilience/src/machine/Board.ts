@@ -855,6 +855,8 @@ const takeRate = (visit: Visit, rate: RateReport): RateNews => {
     const minted = (Math.max(0, now - had.at) * had.free) / 1e9
     level = Math.min(savedUp(burst, had.free, cap), had.level + minted)
   }
+  // Members may still use what another board has granted.
+  if (news.learning === 1) level = 0
   const asks = want > 0 && !report.leaving
   const missing = savedUp(burst, news.granted, cap) - rate.tokens
   const tokens = asks ? Math.max(0, Math.min(level, missing)) : 0

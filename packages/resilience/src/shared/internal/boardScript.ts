@@ -337,6 +337,7 @@ local function takeRate(p)
   if f[1] and num(f[4]) == born then
     level = min(savedUp(p.burst, num(f[2]), p.cap), num(f[1]) + max(0, now - num(f[3])) * num(f[2]) / 1000000000)
   end
+  if news.learning == 1 then level = 0 end
   local missing = savedUp(p.burst, news.granted, p.cap) - p.tokens
   news.tokens = (p.want > 0 and not r.leaving) and max(0, min(level, missing)) or 0
   level = min(savedUp(p.burst, free, p.cap), level - news.tokens)
