@@ -86,6 +86,14 @@ describe("restart", () => {
     assert.isAbove(circuit.generation, generation)
     assert.deepStrictEqual(times(circuit, 310), [110, 100, 100, 0, 0])
   })
+
+  it("counts the time of an open circuit by its own end, before that is forgotten", () => {
+    const circuit = Circuit.make(trip, 0)
+    Circuit.open(circuit, 100, 100)
+    Circuit.restart(circuit, { failures: 0 }, 250)
+    assert.isUndefined(circuit.openings)
+    assert.deepStrictEqual(times(circuit, 260), [110, 100, 50, 0, 0])
+  })
 })
 
 describe("retune", () => {
