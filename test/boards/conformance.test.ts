@@ -12,13 +12,14 @@ import * as SharedThreads from "effect-resilience/shared/Threads"
 import { createClient } from "redis"
 import { clientOptions, isInstalled, RedisServer } from "../support/redis.ts"
 
+// The laws wait in real time, so all of them wait at once, each for a board of its own.
 const laws = Boards.laws.map(({ check, name }) => ({ name, check }))
 
-describe("the board in memory", () => {
+describe.concurrent("the board in memory", () => {
   it.live.each(laws)("$name", ({ check }) => Effect.provide(check, Shared.layerMemory))
 })
 
-describe("a board that loses a command", () => {
+describe.concurrent("a board that loses a command", () => {
   it.live("breaks a law", () =>
     Effect.gen(function* () {
       const memory = yield* Shared.Board
@@ -32,34 +33,33 @@ describe("a board that loses a command", () => {
   )
 })
 
-describe("the board in a SQLite file", () => {
+describe.concurrent("the board in a SQLite file", () => {
   let directory: string
   beforeAll(() => {
     directory = mkdtempSync(join(tmpdir(), "board-"))
   })
   afterAll(() => rmSync(directory, { recursive: true, force: true }))
 
-  it.live.each(laws)("$name", ({ check }) =>
+  it.live.each(laws)("$name", ({ check, name }) =>
     Effect.provide(
       check,
-      Layer.suspend(() => SharedSqlite.layer({ path: join(directory, "board.db") }))
+      Layer.suspend(() => SharedSqlite.layer({ path: join(directory, `${name}.db`) }))
     )
   )
 })
 
-describe("the board in a thread", () => {
-  it.live.each(laws)("$name", ({ check }) =>
-    Effect.provide(check, SharedThreads.layer({ name: "kept here", keeps: true }))
+describe.concurrent("the board in a thread", () => {
+  it.live.each(laws)("$name", ({ check, name }) =>
+    Effect.provide(check, SharedThreads.layer({ name: `kept here: ${name}`, keeps: true }))
   )
 })
 
-describe("the board in another thread", () => {
+describe.concurrent("the board in another thread", () => {
   // Two channels of one thread meet as those of two threads do; `npx tool matrix` runs threads.
-  it.live.each(laws)("$name", ({ check }) => {
-    const there = Layer.build(SharedThreads.layer({ name: "kept there", keeps: true }))
-    return Effect.scoped(
-      Effect.andThen(there, Effect.provide(check, SharedThreads.layer({ name: "kept there", keeps: false })))
-    )
+  it.live.each(laws)("$name", ({ check, name: law }) => {
+    const name = `kept there: ${law}`
+    const there = Layer.build(SharedThreads.layer({ name, keeps: true }))
+    return Effect.scoped(Effect.andThen(there, Effect.provide(check, SharedThreads.layer({ name, keeps: false }))))
   })
 
   it.live("ends with the last layer of the thread that keeps it, and is empty when it is back", () =>
@@ -101,7 +101,7 @@ describe("the board in another thread", () => {
   })
 })
 
-describe.skipIf(!isInstalled)("the board in Redis", () => {
+describe.skipIf(!isInstalled)("the board in Redis", { concurrent: true }, () => {
   let server: RedisServer
   beforeAll(async () => {
     server = await RedisServer.start()
@@ -126,11 +126,11 @@ describe.skipIf(!isInstalled)("the board in Redis", () => {
     })
   )
 
-  it.live.each(laws)("$name", ({ check }) =>
+  it.live.each(laws)("$name", ({ check, name }) =>
     Effect.provide(
       check,
       Layer.suspend(() =>
-        SharedRedis.layer({ prefix: "test" }).pipe(Layer.provide(NodeRedis.layer(clientOptions(server.port))))
+        SharedRedis.layer({ prefix: name }).pipe(Layer.provide(NodeRedis.layer(clientOptions(server.port))))
       )
     )
   )

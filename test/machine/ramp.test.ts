@@ -57,13 +57,13 @@ describe("Ramp", () => {
   it("ends when a call comes after two seconds without one", () => {
     const ramp = Ramp.make()
     assert.isFalse(Ramp.rested(ramp, 9000))
-    Ramp.begin(ramp, 0)
-    assert.isFalse(Ramp.rested(ramp, 2000))
-    Ramp.admitted(ramp, false, 0)
+    Ramp.begin(ramp, 500)
+    assert.isFalse(Ramp.rested(ramp, 2500))
+    Ramp.admitted(ramp, false, 500)
     // It hangs.
-    assert.isFalse(Ramp.rested(ramp, 2001))
+    assert.isFalse(Ramp.rested(ramp, 2501))
     ramp.inFlight = 0
-    assert.isTrue(Ramp.rested(ramp, 2001))
+    assert.isTrue(Ramp.rested(ramp, 2501))
     assert.strictEqual(ramp.limit, Infinity)
   })
 
@@ -125,13 +125,15 @@ describe("Ramp", () => {
     assert.strictEqual(ramp.limit, Infinity)
     // 0, 1 and 2 were in flight.
     assert.approximately(ramp.usual, 0.0299, 1e-9)
+    assert.isFalse(Ramp.ended(ramp, "success", 5000))
+    assert.strictEqual(ramp.limit, Infinity)
   })
 
   it("has room for one more a lease after it began or grew last", () => {
     const ramp = Ramp.make()
     Ramp.begin(ramp, 1000)
     assert.strictEqual(Ramp.untilRoom(ramp, 500, 1000), 0)
-    for (let i = 0; i < 2; i++) Ramp.admitted(ramp, false, 1000)
+    for (const now of [1000, 1050]) Ramp.admitted(ramp, false, now)
     assert.strictEqual(Ramp.untilRoom(ramp, 500, 1100), 400)
     assert.strictEqual(Ramp.untilRoom(ramp, 500, 1600), 0)
     Ramp.admitted(ramp, false, 1600)

@@ -131,7 +131,7 @@ const functions: ReadonlyArray<readonly [field: string, make: (f: any) => unknow
   ["when", (f) => Fallback.value(1, { when: f })],
   ["when", (f) => StaleFallback.make("s", { maxAge: "1 minute", when: f })],
   ["the argument", (f) => Fallback.orElse(f)],
-  ["the argument", (f) => Transient.when(f)],
+  ["the predicate", (f) => Transient.when(f)],
   ["retryAfter", (f) => Transient.when(() => true, { retryAfter: f })],
   ["unprocessed", (f) => Transient.when(() => true, { unprocessed: f })],
   ["throttled", (f) => Transient.when(() => true, { throttled: f })],

@@ -94,14 +94,14 @@ export const run = <Task, Result>(options: Options<Task, Result>): Promise<Reado
     }
     const seats: Array<Seat<Task>> = []
     const patience = options.patience ?? minute
-    // A thread in an endless loop answers nothing.
+    // A thread in an endless loop answers nothing. Its first beat says that its modules are loaded, which takes long on a busy machine.
     const watch = setInterval(() => {
       for (const seat of seats) {
         const beat = Atomics.load(seat.beats, 0)
         if (beat !== seat.seen || seat.task === undefined) {
           seat.seen = beat
           seat.movedAt = performance.now()
-        } else if (performance.now() - seat.movedAt > patience) {
+        } else if (performance.now() - seat.movedAt > (beat === 0 ? Math.max(patience, minute) : patience)) {
           const name = options.nameOf?.(seat.task) ?? "a task"
           end(() => reject(new Error(`${name} stands still: for ${patience / 1000} s no virtual second has passed`)))
         }
@@ -130,6 +130,7 @@ export const serve = async <Data, Task, Result>(
   port.on("message", async ({ index, task }: Request<Task>) => {
     try {
       const perform = await made
+      beat()
       port.postMessage({ index, result: await perform(task, beat) } satisfies Reply<Result>)
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error)

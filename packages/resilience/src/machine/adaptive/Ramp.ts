@@ -20,7 +20,7 @@ export interface Ramp {
   usual: number
   /** Calls that may be in flight; `Infinity` outside of ramps. */
   limit: number
-  /** When a call was rejected last, or the ramp began. */
+  /** When a call was rejected last, or the ramp began; without a meaning before. */
   hitAt: number
   /** When the limit grew last. */
   grownAt: number
@@ -32,8 +32,8 @@ export const make = (): Ramp => ({
   inFlight: 0,
   usual: 0,
   limit: Infinity,
-  hitAt: -Infinity,
-  grownAt: -Infinity,
+  hitAt: 0,
+  grownAt: 0,
   failing: false
 })
 
