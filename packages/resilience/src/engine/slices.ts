@@ -2,7 +2,6 @@
  * Work on every key, in slices with a yield between them: what takes a second for a million keys keeps no other fiber waiting for longer
  * than a slice takes.
  */
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Time from "../runtime/clock.ts"
 import type { AnyFiber } from "../runtime/types.ts"
@@ -36,10 +35,8 @@ export function* collect<T, A>(entries: Iterable<T>, size: number, of: (entry: T
   return all
 }
 
-/** Adds up the milliseconds that slices have run, without the turns of other fibers between them. */
-export const Cost = Context.Reference<{ millis: number } | undefined>("effect-resilience/engine/slices/Cost", {
-  defaultValue: () => undefined
-})
+/** The milliseconds that all slices have run in this process, without the turns of other fibers between them. */
+export const spent = { millis: 0 }
 
 /** Runs the slices: at once when there is one, also for `Effect.runSync`, and else with a turn for other fibers between two. */
 export const run = <A, B>(
@@ -49,11 +46,10 @@ export const run = <A, B>(
   Effect.withFiber((fiber) => {
     const moment: Moment = { now: Time.monotonicMillis(fiber) }
     const slices = work(moment)
-    const cost = fiber.getRef(Cost)
     const step = (): Effect.Effect<B> => {
       moment.now = Time.monotonicMillis(fiber)
       const { done, value } = slices.next()
-      if (cost !== undefined) cost.millis += Time.monotonicMillis(fiber) - moment.now
+      spent.millis += Time.monotonicMillis(fiber) - moment.now
       return done === true ? Effect.succeed(end(value, fiber)) : Effect.flatMap(Effect.yieldNow, step)
     }
     return step()

@@ -406,7 +406,7 @@ const run = (store: Store, settings: Settings) =>
         }
       )
     /** What the last look has cost: the turns of other fibers meanwhile are theirs. */
-    const cost = { millis: 0 }
+    let cost = 0
     const write: Effect.Effect<boolean> = Effect.suspend(() => {
       const texts = keeper.changed()
       const warnings = keeper.warnings.splice(0)
@@ -440,8 +440,10 @@ const run = (store: Store, settings: Settings) =>
       )
     })
     const look = Effect.suspend(() => {
-      cost.millis = 0
-      return Effect.asVoid(Effect.exit(Effect.provideService(keeper.look, Slices.Cost, cost)))
+      const before = Slices.spent.millis
+      return Effect.map(Effect.exit(keeper.look), () => {
+        cost = Slices.spent.millis - before
+      })
     })
     const save = Effect.andThen(look, write)
     /** What is newest, also while a save runs. */
@@ -461,7 +463,7 @@ const run = (store: Store, settings: Settings) =>
         yield* Effect.timeoutOption(due.await, every - waited)
         due.closeUnsafe()
         yield* save
-        waited = Math.min(Math.max(gap, cost.millis / mostBusy), every)
+        waited = Math.min(Math.max(gap, cost / mostBusy), every)
         yield* Effect.sleep(waited)
       }
     })
