@@ -16,13 +16,18 @@ export interface Child<Order> {
   readonly kill: Effect.Effect<void>
 }
 
-const kill = (child: ChildProcess): Effect.Effect<void> =>
+const end = (child: ChildProcess, how: () => void): Effect.Effect<void> =>
   Effect.callback((resume) => {
     if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return resume(Effect.void)
     child.once("exit", () => resume(Effect.void))
-    // A child has nothing to clean up.
-    child.kill("SIGKILL")
+    how()
   })
+
+const kill = (child: ChildProcess): Effect.Effect<void> => end(child, () => void child.kill("SIGKILL"))
+
+/** A child exits when it is disconnected, and ends what it has started. One that stands still is killed. */
+const dismiss = (child: ChildProcess): Effect.Effect<void> =>
+  end(child, () => child.disconnect()).pipe(Effect.timeoutOrElse({ duration: "5 seconds", orElse: () => kill(child) }))
 
 /** Beside this module, a source or a bundle as it is. */
 const pathOf = (program: string): string =>
@@ -37,7 +42,7 @@ export const spawn = Effect.fnUntraced(function* <Message, Order extends object>
   const ended = yield* Deferred.make<never, ChildEnded>()
   const child = yield* Effect.acquireRelease(
     Effect.sync(() => fork(pathOf(program), args, { stdio: ["ignore", 2, 2, "ipc"] })),
-    kill
+    dismiss
   )
   const fail = (how: string) => Deferred.doneUnsafe(ended, Effect.fail(new ChildEnded({ message: `${name} ${how}` })))
   child.on("message", (message) => onMessage(message as Message))
