@@ -5,6 +5,7 @@ import { setFlagsFromString } from "node:v8"
 import { defaultServerConditions } from "vite"
 import { defineConfig } from "vitest/config"
 import { BaseSequencer, type TestSpecification } from "vitest/node"
+import { inRest, restOnly } from "./test/support/share.ts"
 
 // `effect-resilience` resolves to its sources, so no build is needed first.
 const conditions = ["@effect-resilience/source", ...defaultServerConditions]
@@ -31,15 +32,13 @@ for (const folder of known) {
 
 // What takes longest, mostly in processes of its own: begun first, so that no core waits for it at the end.
 const long = [
-  "package/package",
   "types/messages",
   "models/models",
   "permits/sweeps",
   "demo/demo",
   "examples/examples",
   "cli/state",
-  "console/page",
-  "lab/cli"
+  "console/page"
 ]
 const rankOf = ({ moduleId }: TestSpecification): number => {
   const rank = long.findIndex((name) => moduleId.endsWith(`test/${name}.test.ts`))
@@ -100,7 +99,10 @@ export default defineConfig({
         }
       },
       { extends: true, test: { name: "kit", include: [filesOf(folders.kit)] } },
-      { extends: true, test: { name: "system", include: [filesOf(folders.system)] } }
+      {
+        extends: true,
+        test: { name: "system", include: [filesOf(folders.system)], exclude: inRest ? [] : [...restOnly] }
+      }
     ]
   }
 })

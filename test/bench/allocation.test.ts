@@ -3,7 +3,6 @@ import { assert, describe, it } from "@effect/vitest"
 import type { Allocations } from "../../packages/bench/src/allocation.ts"
 import { bytesFlags } from "../../packages/bench/src/harness.ts"
 import { bytes } from "../../packages/bench/src/limits.ts"
-import { inPart, inRest } from "../support/share.ts"
 
 /** Measured in a process of its own: forced collections and a young generation that holds a whole sample. */
 const measure = (...args: ReadonlyArray<string>): Promise<Allocations> =>
@@ -36,7 +35,7 @@ const overLimits = async (...args: ReadonlyArray<string>) => {
 }
 
 describe("bytes allocated per call", () => {
-  it.runIf(inPart)("stay within their limits", { timeout: 120_000 }, async () => {
+  it("stay within their limits", { timeout: 120_000 }, async () => {
     const { measured, over } = await overLimits()
     assert.deepStrictEqual(over, [], `measured ${JSON.stringify(measured)}`)
     // A measurement that sees nothing would be within every limit.
@@ -44,22 +43,18 @@ describe("bytes allocated per call", () => {
     for (const name of Object.keys(bytes)) assert.isAbove(measured[name]!, measured["bare"]!, name)
   })
 
-  it.runIf(inRest)(
-    "are not more for a member of a fleet, whose board never answers",
-    { timeout: 240_000 },
-    async () => {
-      const least = { policy: Number.POSITIVE_INFINITY, policyShared: Number.POSITIVE_INFINITY }
-      for (let turn = 0; turn < 6 && !(least.policyShared - least.policy <= 0); turn++) {
-        for (const name of ["policy", "policyShared"] as const) {
-          least[name] = Math.min(least[name], (await measure("--only", name))[name])
-        }
+  it("are not more for a member of a fleet, whose board never answers", { timeout: 240_000 }, async () => {
+    const least = { policy: Number.POSITIVE_INFINITY, policyShared: Number.POSITIVE_INFINITY }
+    for (let turn = 0; turn < 6 && !(least.policyShared - least.policy <= 0); turn++) {
+      for (const name of ["policy", "policyShared"] as const) {
+        least[name] = Math.min(least[name], (await measure("--only", name))[name])
       }
-      // Less than the smallest object.
-      assert.isBelow(least.policyShared - least.policy, 12)
     }
-  )
+    // Less than the smallest object.
+    assert.isBelow(least.policyShared - least.policy, 12)
+  })
 
-  it.runIf(inRest)("stay within the same limits while Logs and Spans listen", { timeout: 120_000 }, async () => {
+  it("stay within the same limits while Logs and Spans listen", { timeout: 120_000 }, async () => {
     const { measured, over } = await overLimits("--telemetry")
     assert.deepStrictEqual(over, [], `measured ${JSON.stringify(measured)}`)
   })

@@ -7,17 +7,25 @@ import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/testing/TestClock"
 import { Bulkhead, CircuitBreaker, Deadline, Fallback, Policy, Retry, RetryBudget, Timeout } from "effect-resilience"
 import { type Down, down, ok, settle, touchy } from "../policy/support.ts"
+import { inPart, share } from "../support/share.ts"
 import { swept as sweptAbove } from "../support/sweep.ts"
 
 const { turns } = Sweep
 
 const swept = <S>(name: string, options: Sweep.Options<S>, least = 20) => sweptAbove(name, options, least)
 
+/** One of its kind: it is in the part. */
+const sweptAlone: typeof swept = (name, options, least) => {
+  if (inPart) swept(name, options, least)
+}
+
 /** Permits are held by work that never ends, of a type that may fail. */
 const holding =
   <R>(protect: (work: Effect.Effect<string, Down>) => Effect.Effect<unknown, unknown, R>) =>
   (hold: Effect.Effect<never>) =>
     protect(hold)
+
+const isFirst = (_: unknown, index: number): boolean => index === 0
 
 const works = { "that succeeds": ok, "that fails": down, "that dies": Effect.die("bug") }
 const busy = (work: Effect.Effect<string, Down>) => Effect.andThen(turns(2), work)
@@ -37,14 +45,14 @@ const closes = (breaker: Breaker) =>
   })
 
 describe("CircuitBreaker, swept:", () => {
-  for (const [how, work] of Object.entries(works)) {
+  for (const [how, work] of share(Object.entries(works), isFirst)) {
     const program = (breaker: Breaker) => breaker.protect(busy(work))
     const contender = (breaker: Breaker) => breaker.protect(Effect.andThen(turns(3), ok))
     swept(`a call ${how}`, { setup: breaker, program, contender, invariant: closes }, 40)
     swept(`a probe ${how}`, { setup: halfOpen, program, contender, invariant: closes }, 40)
   }
 
-  swept(
+  sweptAlone(
     "a call that is rejected",
     {
       setup: opened,
@@ -54,7 +62,7 @@ describe("CircuitBreaker, swept:", () => {
     5
   )
 
-  swept("a probe that takes the only permit, and releases it", {
+  sweptAlone("a probe that takes the only permit, and releases it", {
     setup: halfOpen,
     program: (breaker) => breaker.protect(busy(ok)),
     invariant: (breaker) =>
@@ -65,7 +73,7 @@ describe("CircuitBreaker, swept:", () => {
       })
   })
 
-  swept("a permit, with or without a result", {
+  sweptAlone("a permit, with or without a result", {
     setup: halfOpen,
     program: (breaker) =>
       Effect.scoped(
@@ -77,7 +85,7 @@ describe("CircuitBreaker, swept:", () => {
     invariant: closes
   })
 
-  swept("a call while an operator isolates and closes", {
+  sweptAlone("a call while an operator isolates and closes", {
     setup: halfOpen,
     program: (breaker) => breaker.protect(busy(down)),
     contender: ({ control }) => Effect.andThen(control.isolate(), Effect.andThen(turns(3), control.close())),
@@ -96,13 +104,13 @@ const whole = (bulkhead: Made) =>
   })
 
 describe("Bulkhead, swept:", () => {
-  for (const [how, work] of Object.entries(works)) {
+  for (const [how, work] of share(Object.entries(works), isFirst)) {
     const program = (bulkhead: Made) => bulkhead.protect(busy(work))
     const contender = (bulkhead: Made) => bulkhead.protect(Effect.andThen(turns(4), ok))
     swept(`work ${how}, free and from the queue`, { setup: bulkhead, program, contender, invariant: whole }, 40)
   }
 
-  swept("one in the queue between two others", {
+  sweptAlone("one in the queue between two others", {
     setup: bulkhead,
     program: (bulkhead) => bulkhead.protect(turns(1)),
     contender: (bulkhead) =>
@@ -110,7 +118,7 @@ describe("Bulkhead, swept:", () => {
     invariant: whole
   })
 
-  swept("a wait that is too long", {
+  sweptAlone("a wait that is too long", {
     setup: Bulkhead.make("impatient", { maxConcurrent: 1, maxQueued: 1, maxWait: "1 second" }),
     program: (bulkhead) => bulkhead.protect(busy(ok)),
     contender: (bulkhead) => bulkhead.protect(Effect.sleep("2 seconds")),
@@ -118,7 +126,7 @@ describe("Bulkhead, swept:", () => {
     invariant: whole
   })
 
-  swept("while it shrinks and grows", {
+  sweptAlone("while it shrinks and grows", {
     setup: bulkhead,
     program: (bulkhead) => bulkhead.protect(turns(2)),
     contender: (bulkhead) =>
@@ -156,8 +164,8 @@ describe("Retry, swept:", () => {
         assert.strictEqual(made.attempts, attempts, "an attempt after the end")
       })
   })
-  swept("attempts and their tokens", retries())
-  swept("a pause between two attempts", retries(TestClock.adjust("500 millis")))
+  sweptAlone("attempts and their tokens", retries())
+  sweptAlone("a pause between two attempts", retries(TestClock.adjust("500 millis")))
 })
 
 /** Counts work that is going on, by itself. */
@@ -186,7 +194,7 @@ describe("Timeout, Deadline and Fallback, swept:", () => {
     "a deadline that is kept": Deadline.within("3 seconds"),
     "a deadline that is not": Deadline.within("500 millis")
   }
-  for (const [name, limit] of Object.entries(limits)) {
+  for (const [name, limit] of share(Object.entries(limits), () => true)) {
     swept(name, {
       setup: worker,
       program: ({ work }) => limit(work(slow)),
@@ -195,7 +203,7 @@ describe("Timeout, Deadline and Fallback, swept:", () => {
     })
   }
 
-  swept("a fallback", {
+  sweptAlone("a fallback", {
     setup: Effect.all({ bulkhead, worker }),
     program: ({ bulkhead, worker }) =>
       Bulkhead.make("none", { maxConcurrent: 1 }).pipe(
@@ -229,7 +237,7 @@ describe("Fallbacks over a policy, swept:", () => {
         })
       )
   }
-  for (const [name, then] of Object.entries(next)) {
+  for (const [name, then] of share(Object.entries(next), isFirst)) {
     swept(`continued with ${name}`, {
       setup: made,
       program: (both) =>
@@ -273,7 +281,7 @@ describe("Policies, swept:", () => {
     })
   const tick = TestClock.adjust("500 millis")
   const slowly = (work: Effect.Effect<string, Down>) => Effect.andThen(Effect.sleep("1 second"), work)
-  for (const [how, work] of Object.entries(works)) {
+  for (const [how, work] of share(Object.entries(works), isFirst)) {
     const program = (policy: Whole) => policy.protect(slowly(work))
     swept(`a slow call ${how}, its retries, beside another`, {
       setup: policy,
@@ -284,7 +292,7 @@ describe("Policies, swept:", () => {
     })
   }
 
-  swept("attempts that time out, beside another key", {
+  sweptAlone("attempts that time out, beside another key", {
     setup: policy,
     program: (policy) => policy.protect(Effect.andThen(Effect.sleep("1 hour"), ok)),
     contender: (policy) => busy(down).pipe(policy.protect({ key })),
@@ -292,7 +300,7 @@ describe("Policies, swept:", () => {
     invariant: sound
   })
 
-  swept("the single policies, composed by hand", {
+  sweptAlone("the single policies, composed by hand", {
     setup: Effect.all({ breaker, bulkhead, worker }),
     program: ({ breaker, bulkhead, worker }) =>
       worker

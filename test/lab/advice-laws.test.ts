@@ -7,6 +7,7 @@ import type * as Schema from "effect/Schema"
 import { decode, resolve } from "../../packages/lab/src/internal/settings.ts"
 import { seeded } from "../support/random.ts"
 import { sample } from "../support/sample.ts"
+import { inPart, inRest } from "../support/share.ts"
 import { type Counts, entryOf, recordedOf } from "./support/advice.ts"
 
 /** The same numbers for the same seed. */
@@ -105,7 +106,7 @@ const makes = (settings: Schema.JsonObject): boolean => {
 }
 
 describe("for any settings and any figures", () => {
-  it.effect("every change still makes a policy, and differs from what is set", () =>
+  it.effect.runIf(inPart)("every change still makes a policy, and differs from what is set", () =>
     Effect.gen(function* () {
       const seen = new Set<string>()
       for (let seed = 1; seed <= 400; seed++) {
@@ -142,7 +143,7 @@ describe("for any settings and any figures", () => {
     })
   )
 
-  it.effect("a healthy policy whose numbers fit gets no warning", () =>
+  it.effect.runIf(inPart)("a healthy policy whose numbers fit gets no warning", () =>
     Effect.gen(function* () {
       for (let seed = 1; seed <= 24; seed++) {
         const random = randomOf(seed)
@@ -185,7 +186,7 @@ describe("for any settings and any figures", () => {
     })
   )
 
-  it.effect("the lab shows that no suggestion costs goodput", () =>
+  it.effect.runIf(inRest)("the lab shows that no suggestion costs goodput", () =>
     Effect.gen(function* () {
       const seen = new Set<string>()
       // The first thirteen have a finding for each part.

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Advice, type Trace } from "@effect-resilience/lab"
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
+import { inPart, inRest } from "../support/share.ts"
 import { entryOf, recordedOf } from "./support/advice.ts"
 
 const prove = (part: Advice.Part, source: Parameters<typeof Advice.of>[0]) =>
@@ -15,7 +16,7 @@ const prove = (part: Advice.Part, source: Parameters<typeof Advice.of>[0]) =>
 const recorded = (settings: Schema.Json, trace: Trace.Trace) => ({ name: "payments", trace, settings })
 
 describe("the lab shows", () => {
-  it.effect("that a shorter timeout frees the time that hung calls hold, at no cost in goodput", () =>
+  it.effect.runIf(inPart)("that a shorter timeout frees the time that hung calls hold, at no cost in goodput", () =>
     Effect.gen(function* () {
       const settings = { timeout: 5000, retry: { backoff: {} }, budget: {}, breaker: {} }
       const { present, sentence, suggested, verdict } = yield* prove(
@@ -29,7 +30,7 @@ describe("the lab shows", () => {
     })
   )
 
-  it.effect("that a timeout that is too short costs goodput", () =>
+  it.effect.runIf(inPart)("that a timeout that is too short costs goodput", () =>
     Effect.gen(function* () {
       const { present, suggested } = yield* prove("timeout", recorded({ timeout: 150 }, recordedOf({})))
       assert.isBelow(present.goodput, 0.75)
@@ -37,7 +38,7 @@ describe("the lab shows", () => {
     })
   )
 
-  it.effect("that a breaker that opens too often costs goodput", () =>
+  it.effect.runIf(inRest)("that a breaker that opens too often costs goodput", () =>
     Effect.gen(function* () {
       const breaker = { trip: { name: "consecutive", failures: 2, minDuration: 0 }, openFor: "5 seconds" }
       const shown = yield* prove("breaker", recorded({ timeout: 400, breaker }, recordedOf({ failed: 0.2 })))
@@ -48,7 +49,7 @@ describe("the lab shows", () => {
     })
   )
 
-  it.effect("that a budget stops the retries of an overload", () =>
+  it.effect.runIf(inRest)("that a budget stops the retries of an overload", () =>
     Effect.gen(function* () {
       const settings = { timeout: 400, retry: { backoff: { times: 3 } } }
       const counts = { successes: 1000, failures: 600, retries: 600, calls: 1000, below: 250, seconds: 10 }
@@ -58,7 +59,7 @@ describe("the lab shows", () => {
     })
   )
 
-  it.effect("that a budget that is never enough costs goodput", () =>
+  it.effect.runIf(inRest)("that a budget that is never enough costs goodput", () =>
     Effect.gen(function* () {
       const settings = { timeout: 400, breaker: {}, retry: { backoff: {} }, budget: { ratio: 0.01 } }
       const shown = yield* prove("budget", recorded(settings, recordedOf({ failed: 0.1 })))
@@ -66,7 +67,7 @@ describe("the lab shows", () => {
     })
   )
 
-  it.effect("that a breaker that never opens lets every call through an outage", () =>
+  it.effect.runIf(inRest)("that a breaker that never opens lets every call through an outage", () =>
     Effect.gen(function* () {
       const trip = { name: "failureRate", threshold: 0.5, window: 10_000, minimumCalls: 20 }
       const trace = recordedOf({ calls: 600, every: 5000, outage: [200, 300] })
@@ -81,7 +82,7 @@ describe("the lab shows", () => {
     })
   )
 
-  it.effect("that a bulkhead that is too small costs goodput", () =>
+  it.effect.runIf(inPart)("that a bulkhead that is too small costs goodput", () =>
     Effect.gen(function* () {
       const settings = { timeout: 400, breaker: {}, bulkhead: { maxConcurrent: 5 } }
       const shown = yield* prove("bulkhead", recorded(settings, recordedOf({ every: 10 })))
@@ -89,7 +90,7 @@ describe("the lab shows", () => {
     })
   )
 
-  it.effect("nothing of a finding that suggests no change", () =>
+  it.effect.runIf(inPart)("nothing of a finding that suggests no change", () =>
     Effect.gen(function* () {
       const [finding] = yield* Advice.of(recorded({ timeout: 400 }, recordedOf({ calls: 10 })))
       const error = yield* Effect.flip(Advice.prove(finding!))

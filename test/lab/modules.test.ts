@@ -5,6 +5,7 @@ import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { sample } from "../support/sample.ts"
+import { inPart, inRest } from "../support/share.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "modules-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -44,7 +45,7 @@ export const senders: ReadonlyArray<Sender.Sender> = [
 const title = `export const title: string = "from a module beside it"`
 
 describe("a scenario file", () => {
-  it("imports what the command has, where nothing is installed", () => {
+  it.runIf(inPart)("imports what the command has, where nothing is installed", () => {
     const { status, stderr, stdout } = lab(project("bare", { "my.ts": mine, "title.ts": title }), "--file", "my.ts")
     assert.strictEqual(status, 0, stderr)
     assert.notInclude(stderr, "Warning")
@@ -52,14 +53,14 @@ describe("a scenario file", () => {
     assert.match(stdout, /\nbare [\s\S]*\nmine /)
   })
 
-  it("is a module, also where `npm init` wrote that files are CommonJS", () => {
+  it.runIf(inRest)("is a module, also where `npm init` wrote that files are CommonJS", () => {
     const files = { "my.ts": mine, "title.ts": title, "package.json": `{ "type": "commonjs" }` }
     const { status, stderr } = lab(project("commonjs", files), "--file", "my.ts")
     assert.strictEqual(status, 0, stderr)
     assert.notInclude(stderr, "Warning")
   })
 
-  it("imports what is installed beside it, before what the command has", () => {
+  it.runIf(inPart)("imports what is installed beside it, before what the command has", () => {
     const path = project("installed", { "title.ts": title, "my.ts": mine })
     mkdirSync(join(path, "node_modules/effect"), { recursive: true })
     const manifest = {
@@ -79,9 +80,16 @@ describe("a scenario file", () => {
     ["a package that is nowhere", `import "efect"`, "Cannot find package 'efect'"],
     ["what types alone cannot be removed from", "enum A { B }", "enum is not supported"]
   ]
-  it.each(sample(unreadable.slice(0, 1), unreadable))("says why it cannot be read: %s", (name, code, reason) => {
-    const { status, stderr } = lab(project(name, { "my.ts": `${code}\n${mine}`, "title.ts": title }), "--file", "my.ts")
-    assert.strictEqual(status, 1)
-    assert.match(stderr, new RegExp(`^my\\.ts cannot be read: .*${reason}`))
-  })
+  it.runIf(inPart).each(sample(unreadable.slice(0, 1), unreadable))(
+    "says why it cannot be read: %s",
+    (name, code, reason) => {
+      const { status, stderr } = lab(
+        project(name, { "my.ts": `${code}\n${mine}`, "title.ts": title }),
+        "--file",
+        "my.ts"
+      )
+      assert.strictEqual(status, 1)
+      assert.match(stderr, new RegExp(`^my\\.ts cannot be read: .*${reason}`))
+    }
+  )
 })

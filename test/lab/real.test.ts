@@ -8,7 +8,6 @@ import { agrees, compared, isSlow, verdict } from "../../packages/tools/src/lab/
 import type { Served } from "../../packages/tools/src/lab/real/messages.ts"
 import { run } from "../../packages/tools/src/lab/real/run.ts"
 import { Job, Workers } from "../../packages/tools/src/lab/real/workers.ts"
-import { inPart, inRest } from "../support/share.ts"
 
 // Real sockets and real time, on whatever machine: what happens is tested here, and in which order, never how fast.
 
@@ -41,7 +40,7 @@ const ask = (port: number): Promise<string> =>
 const includesInOrder = (all: ReadonlyArray<string>, wanted: ReadonlyArray<string>): boolean =>
   all.reduce((place, one) => (one === wanted[place] ? place + 1 : place), 0) === wanted.length
 
-describe.runIf(inPart)("a real dependency", () => {
+describe("a real dependency", () => {
   it("serves, goes down, hangs, fails, serves again, and ends", async () => {
     const scenario = Scenario.make({
       ...base,
@@ -115,7 +114,7 @@ describe.runIf(inPart)("a real dependency", () => {
   })
 })
 
-describe.runIf(inPart)("a real run", () => {
+describe("a real run", () => {
   const scenario = Scenario.make({ ...base, faults: [{ kind: "down", lasts: "1 second" }] })
 
   it("has the calls of the lab, and plausible figures", async () => {
@@ -145,7 +144,7 @@ describe.runIf(inPart)("a real run", () => {
   })
 })
 
-describe.runIf(inPart)("a comparison", () => {
+describe("a comparison", () => {
   it("agrees within 0.03 of goodput, and 20 % or a second of recovery", () => {
     assert.deepStrictEqual(agrees({ goodput: 0.029, recovery: -2 }, 10), { goodput: true, recovery: true })
     assert.deepStrictEqual(agrees({ goodput: -0.031, recovery: 2.1 }, 10), { goodput: false, recovery: false })
@@ -190,7 +189,7 @@ describe.runIf(inPart)("a comparison", () => {
   })
 })
 
-describe.runIf(inRest)("npx tool lab:real", () => {
+describe("npx tool lab:real", () => {
   const refused: ReadonlyArray<readonly [ReadonlyArray<string>, string]> = [
     [["--sender", "nobody"], "no such sender: nobody"],
     [["--runs", "0"], "--runs must be an integer from 1 to 1000, got 0"],

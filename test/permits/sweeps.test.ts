@@ -7,6 +7,7 @@ import * as TestClock from "effect/testing/TestClock"
 import { Bulkhead, CircuitBreaker, Policy } from "effect-resilience"
 import { type Down, down, ok, pauses, settle, touchy } from "../policy/support.ts"
 import { sample } from "../support/sample.ts"
+import { inPart, share } from "../support/share.ts"
 import { some, swept as sweptAbove } from "../support/sweep.ts"
 
 const { turns } = Sweep
@@ -15,6 +16,11 @@ const { turns } = Sweep
 const ofStreams = { budgets: [8], prefixes: sample(3, 8), longest: 400 }
 
 const swept = <S>(name: string, options: Sweep.Options<S>, least = 40) => sweptAbove(name, options, least)
+
+/** One of its kind: it is in the part. */
+const sweptAlone: typeof swept = (name, options, least) => {
+  if (inPart) swept(name, options, least)
+}
 
 const bulkhead = Bulkhead.make("seats", { maxConcurrent: 1, maxQueued: 2 })
 const breaker = Effect.tap(CircuitBreaker.make("users", touchy), (breaker) =>
@@ -63,7 +69,7 @@ const sound = (policy: Whole) =>
 const ends = { "that ends": Effect.void, "that fails": down, "that dies": Effect.die("bug") }
 
 describe("a scope, swept:", () => {
-  for (const [how, end] of Object.entries(ends)) {
+  for (const [how, end] of share(Object.entries(ends), (_, index) => index === 0)) {
     swept(`of a bulkhead, ${how}, free and from the queue`, {
       setup: bulkhead,
       program: (bulkhead) => Effect.scoped(Effect.andThen(bulkhead.acquire(), Effect.andThen(turns(2), end))),
@@ -78,7 +84,7 @@ describe("a scope, swept:", () => {
     })
   }
 
-  swept("of a policy, with a report", {
+  sweptAlone("of a policy, with a report", {
     setup: halfOpen,
     program: (policy) =>
       Effect.scoped(
@@ -105,7 +111,7 @@ const streams = {
 }
 
 describe("a stream, swept:", () => {
-  for (const [how, stream] of some(streams, 1)) {
+  for (const [how, stream] of share(some(streams, 1), () => true)) {
     swept(`of a bulkhead, ${how}`, {
       ...ofStreams,
       setup: bulkhead,
@@ -130,7 +136,7 @@ describe("a stream, swept:", () => {
     })
   }
 
-  swept("of a policy, whose opening times out", {
+  sweptAlone("of a policy, whose opening times out", {
     ...ofStreams,
     setup: policy,
     program: (policy) => Stream.runDrain((Stream.never as typeof numbers).pipe(policy.protectStream)),
@@ -139,7 +145,7 @@ describe("a stream, swept:", () => {
     invariant: sound
   })
 
-  swept("of a policy, whose consumer fails", {
+  sweptAlone("of a policy, whose consumer fails", {
     ...ofStreams,
     setup: policy,
     program: (policy) => Stream.runForEach(numbers.pipe(policy.protectStream), () => Effect.andThen(turns(1), down)),
@@ -150,7 +156,7 @@ describe("a stream, swept:", () => {
 const watched = Effect.map(bulkhead, (bulkhead) => ({ bulkhead, woken: { count: 0 } }))
 
 describe("those that watch, swept:", () => {
-  swept("for a permit, one of two", {
+  sweptAlone("for a permit, one of two", {
     setup: watched,
     program: ({ bulkhead }) => Effect.andThen(bulkhead.protect(turns(2)), bulkhead.admitted()),
     contender: ({ bulkhead, woken }) =>
@@ -171,7 +177,7 @@ describe("those that watch, swept:", () => {
       )
   })
 
-  swept("for a circuit, two of them", {
+  sweptAlone("for a circuit, two of them", {
     setup: Effect.tap(CircuitBreaker.make("users", touchy), (breaker) => Effect.exit(breaker.protect(down))),
     program: (breaker) => Effect.andThen(breaker.admitted(), breaker.protect(Effect.andThen(turns(2), ok))),
     contender: (breaker) => Effect.andThen(breaker.admitted(), breaker.admitted()),

@@ -4,6 +4,23 @@
  */
 import { isWhole } from "./sample.ts"
 
+/** Whole files that are in no part: what is packed, what takes long to simulate, what starts many processes. Paths below test/. */
+export const restOnly: ReadonlyArray<string> = [
+  "bench/allocation",
+  "bench/heap",
+  "cli/manual",
+  "cli/storm",
+  "lab/cli",
+  "lab/everything",
+  "lab/real",
+  "lab/report",
+  "lab/threads",
+  "lab/tiers",
+  "lab/what-if",
+  "package/package",
+  "stack/prometheus"
+].map((name) => `test/${name}.test.ts`)
+
 const isRest = process.env["TEST_SAMPLE"] === "rest"
 
 /** Whether a test runs that is in the part. */

@@ -1,5 +1,6 @@
 // All checks at once, each with the time it took; the first that fails ends them all.
 import { globSync, readFileSync } from "node:fs"
+import { restOnly } from "../../../test/support/share.ts"
 import { run } from "./run.ts"
 
 interface Step {
@@ -25,9 +26,9 @@ process.env["GOGC"] ??= "200"
 /** The compiler with the rules of Effect in it: a warning of a rule fails as an error of types does, a suggestion does not. */
 const effectCompiler = async (): Promise<string> => (await run("effect-tsgo", ["get-exe-path"])).output.trim()
 
-/** The tests that leave a part to the step `rest`. `vitest related` would read all modules of all tests to find them. */
-const sharing = globSync("test/**/*.ts").filter((file) =>
-  /from "[./]+\/support\/share\.ts"/.test(readFileSync(file, "utf8"))
+/** The tests that leave all or a part to the step `rest`. `vitest related` would read all modules of all tests to find them. */
+const sharing = globSync("test/**/*.test.ts").filter(
+  (file) => restOnly.includes(file) || /from "[./]+\/support\/share\.ts"/.test(readFileSync(file, "utf8"))
 )
 
 const isTerminal = process.stdout.isTTY === true
