@@ -15,9 +15,7 @@ const { turns } = Sweep
 const swept = <S>(name: string, options: Sweep.Options<S>, least = 20) => sweptAbove(name, options, least)
 
 /** One of its kind: it is in the part. */
-const sweptAlone: typeof swept = (name, options, least) => {
-  if (inPart) swept(name, options, least)
-}
+const sweptAlone = <S>(name: string, options: Sweep.Options<S>, least = 20) => sweptAbove(name, options, least, inPart)
 
 /** Permits are held by work that never ends, of a type that may fail. */
 const holding =

@@ -18,9 +18,7 @@ const ofStreams = { budgets: [8], prefixes: sample(3, 8), longest: 400 }
 const swept = <S>(name: string, options: Sweep.Options<S>, least = 40) => sweptAbove(name, options, least)
 
 /** One of its kind: it is in the part. */
-const sweptAlone: typeof swept = (name, options, least) => {
-  if (inPart) swept(name, options, least)
-}
+const sweptAlone = <S>(name: string, options: Sweep.Options<S>, least = 40) => sweptAbove(name, options, least, inPart)
 
 const bulkhead = Bulkhead.make("seats", { maxConcurrent: 1, maxQueued: 2 })
 const breaker = Effect.tap(CircuitBreaker.make("users", touchy), (breaker) =>

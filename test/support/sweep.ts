@@ -24,9 +24,10 @@ export const some = <A>(programs: Readonly<Record<string, A>>, count: number): R
 export const swept = <S, R extends Scope.Scope = never>(
   name: string,
   options: Sweep.Options<S, never, R>,
-  least: number
+  least: number,
+  runs = true
 ) =>
-  it.effect(name, () =>
+  it.effect.runIf(runs)(name, () =>
     Effect.gen(function* () {
       const isPart = isSecondTime || sample(true, false)
       const isThin = isSecondTime && sample(true, false)
