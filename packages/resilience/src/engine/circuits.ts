@@ -348,7 +348,8 @@ export class Circuits {
   /** The rejection of a call that would not be admitted now. Reserves nothing. */
   check(cell: CircuitCell, now: number, fiber: AnyFiber): Effect.Effect<never, Rejection.CircuitOpen> | undefined {
     if (cell.phase === Circuit.Open && cell.link !== undefined) this.member?.beforeProbe(cell.link, now)
-    if (Circuit.admits(cell, this.settings.probes, now) && this.untilRoom(cell, now) === 0) return undefined
+    if (Circuit.admits(cell, this.settings.probes, now) && this.untilRoom(this.rampIn(cell), now) === 0)
+      return undefined
     return this.reject(cell, now, fiber)
   }
 
@@ -398,7 +399,7 @@ export class Circuits {
     if (from === Circuit.Open && cell.link !== undefined) this.member?.beforeProbe(cell.link, now)
     const ramp = this.rampIn(cell)
     if (ramp !== undefined) this.rest(cell, ramp, now, fiber)
-    if (this.untilRoom(cell, now) > 0) return this.reject(cell, now, fiber)
+    if (this.untilRoom(ramp, now) > 0) return this.reject(cell, now, fiber)
     const probe = Circuit.admit(cell, this.settings.probes, now)
     if (cell.phase !== from) this.transition(cell, from, "time", now, fiber)
     if (probe === Circuit.Rejected) return this.reject(cell, now, fiber)
@@ -446,9 +447,8 @@ export class Circuits {
     return cell.phase === Circuit.Closed ? this.ramps?.get(cell) : undefined
   }
 
-  /** Milliseconds until the ramp of a closed circuit leaves room for another call; 0 when it does. */
-  private untilRoom(cell: CircuitCell, now: number): number {
-    const ramp = this.rampIn(cell)
+  /** Milliseconds until the ramp of a closed circuit, if it has one, leaves room for another call; 0 when it does. */
+  private untilRoom(ramp: Ramp.Ramp | undefined, now: number): number {
     return ramp === undefined ? 0 : Ramp.untilRoom(ramp, this.settings.probes.lease, now)
   }
 
@@ -560,7 +560,7 @@ export class Circuits {
   admitsIn(cell: CircuitCell, now: number): number {
     const { probes } = this.settings
     if (!Circuit.admits(cell, probes, now)) return Circuit.retryAfter(cell, probes, now)
-    return this.untilRoom(cell, now)
+    return this.untilRoom(this.rampIn(cell), now)
   }
 
   private recover(cell: CircuitCell, now: number, fiber: AnyFiber): void {
@@ -839,7 +839,7 @@ export class Circuits {
     if (link !== undefined) this.member?.rejected(link, now)
     const ramp = this.rampIn(cell)
     if (ramp !== undefined) Ramp.rejected(ramp, now)
-    const wait = ramp === undefined ? Circuit.retryAfter(cell, this.settings.probes, now) : this.untilRoom(cell, now)
+    const wait = ramp === undefined ? Circuit.retryAfter(cell, this.settings.probes, now) : this.untilRoom(ramp, now)
     const state = cell.phase === Circuit.Open ? "open" : cell.phase === Circuit.Isolated ? "isolated" : "half-open"
     const rejection = Rejection.circuitOpen({
       policy: this.reporter.policy,
@@ -1008,11 +1008,11 @@ const isOld = (circuit: CircuitSnapshot, ages: Snapshots.Ages): boolean => {
 const dueFor = ({ openFor, retryAfter, since }: CircuitSnapshot, ages: Snapshots.Ages): number =>
   retryAfter > 0 ? ages.away - retryAfter : Snapshots.age(Math.max(0, since - openFor), ages)
 
-/** The time since a moment; a moment in whole milliseconds may be later than `now` within the same millisecond. */
 const throwFirst = (results: ReadonlyArray<Result.Result<unknown, unknown>>): void => {
   for (const result of results) {
     if (Result.isFailure(result)) throw result.failure
   }
 }
 
+/** The time since a moment; a moment in whole milliseconds may be later than `now` within the same millisecond. */
 const sinceMillis = (moment: number, now: number): Duration.Duration => Duration.millis(Math.max(0, now - moment))

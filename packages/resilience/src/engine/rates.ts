@@ -167,10 +167,8 @@ export class Rates {
     // Set by what has made the cell.
     const rate = cell.rate!
     const { share } = cell
-    if (share !== undefined) {
-      share.rate.count(now)
-      if (now > share.rate.freshUntil) this.lender?.settle(share.rate, now)
-    }
+    share?.rate.count(now)
+    this.settle(cell, now)
     if (Machine.tryTake(rate, now)) {
       holder.token = Machine.hold(rate, now)
       return undefined
@@ -229,20 +227,19 @@ export class Rates {
       Machine.giveBack(rate, token, now)
       this.proceed(cell, rate, now)
     } else if (turn !== undefined && Machine.leave(rate, turn)) {
-      if (rate.waiting === 0) this.disarm(cell)
-      if (rate.waiting === 0 && cell.share !== undefined) cell.share.askedUntil = Infinity
+      if (rate.waiting === 0) this.rest(cell)
       // The turn of the next call has come nearer.
       this.onFree?.(cell)
     }
   }
 
   private arm(cell: RateCell, rate: Machine.Bucket<Turn>, now: number): void {
-    this.disarm(cell)
     const { first } = rate
     if (first === undefined) {
-      if (cell.share !== undefined) cell.share.askedUntil = Infinity
+      this.rest(cell)
       return
     }
+    this.disarm(cell)
     const { fiber } = first.value
     const asked = (cell.share?.askedUntil ?? Infinity) - now
     const next = () => {
@@ -252,6 +249,12 @@ export class Rates {
       else this.proceed(cell, rate, now)
     }
     this.timers.set(cell, Timer.start(fiber, Math.min(asked, Machine.nextIn(rate, now)), next))
+  }
+
+  /** No call waits any more. */
+  private rest(cell: RateCell): void {
+    this.disarm(cell)
+    if (cell.share !== undefined) cell.share.askedUntil = Infinity
   }
 
   private disarm(cell: RateCell): void {

@@ -465,8 +465,9 @@ const protectedBy = <P extends Policy.Part, Rules, Self>(
  *
  * With a `policy` each run is one call of it, and the compiler refuses one that makes no sense for the errors of the work; the error
  * type of a run is what the policy leaves of them. A run that is rejected before the start is `Rejected`, and no failure. Without the
- * option protect the work as any other effect: `() => sync.pipe(Users.protect)`. Throws a `RangeError` at once when an option is out of range; fails with the error of the schedule, such as
- * `CronParseError`.
+ * option protect the work as any other effect: `() => sync.pipe(Users.protect)`.
+ *
+ * Throws a `RangeError` at once when an option is out of range; fails with the error of the schedule, such as `CronParseError`.
  *
  * **Example** (A job whose failures are kept)
  *
