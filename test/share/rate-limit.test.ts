@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Option, Result, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { type Event, Policy, type Rejection, Shared } from "effect-resilience"
+import { cut, cuttable } from "../support/board.ts"
 import { refusal } from "../support/refusal.ts"
 
 const options = {
@@ -14,21 +15,6 @@ type Member = Policy.Policy<"rateLimit">
 const members = (n: number) => Effect.all(Array.from({ length: n }, () => Policy.make("payments", options)))
 
 const inFleet = <A, E, R>(self: Effect.Effect<A, E, R>) => self.pipe(Effect.scoped, Effect.provide(Shared.layerMemory))
-
-const cut = Effect.fail(new Shared.BoardError({ cause: new Error("cut off") }))
-
-/** A board that can be cut off, and counts the reports. */
-const cuttable = Effect.map(Shared.Board, (memory) => {
-  const state = { isUp: true, reports: 0 }
-  const board = Shared.Board.of({
-    ...memory,
-    sync: (scope, report) => {
-      state.reports += 1
-      return state.isUp ? memory.sync(scope, report) : cut
-    }
-  })
-  return { board, state }
-})
 
 /** Lets every member try to start a call every 10 milliseconds. Returns how many of each started. */
 const hammer = Effect.fnUntraced(function* (all: ReadonlyArray<Member>, millis: number) {

@@ -23,7 +23,7 @@ const longest = 10_000
 
 const perSecond = 100
 
-/** What the upstream does, {@link phase} milliseconds each. */
+/** What the upstream does, {@link phaseMillis} each. */
 const phases = [
   "healthy",
   "refusing",
@@ -36,10 +36,10 @@ const phases = [
   "resetting"
 ] as const
 
-const phase = 10_000
+const phaseMillis = 10_000
 
 /** Milliseconds between two samples: each is taken at the same phase. */
-export const cycle = phases.length * phase
+export const cycle = phases.length * phaseMillis
 
 const answer = (phase: (typeof phases)[number], response: ServerResponse): unknown => {
   const text = (status: number, headers = {}): unknown => response.writeHead(status, headers).end("an answer")
@@ -64,7 +64,7 @@ const answer = (phase: (typeof phases)[number], response: ServerResponse): unkno
 const listen = async (): Promise<{ readonly url: string; readonly close: () => void }> => {
   const begin = Date.now()
   const server = createServer((_request, response) => {
-    answer(phases[Math.floor((Date.now() - begin) / phase) % phases.length] ?? "healthy", response)
+    answer(phases[Math.floor((Date.now() - begin) / phaseMillis) % phases.length] ?? "healthy", response)
   })
   await once(server.listen(0, "127.0.0.1"), "listening")
   // A server that listens on a port has an address of this kind.

@@ -5,12 +5,15 @@ import { Shared } from "effect-resilience"
 /** What a member hears that is cut off. */
 export const cut = Effect.fail(new Shared.BoardError({ cause: new Error("cut off") }))
 
-/** The board of the fleet, which answers while `state.isUp`. */
+/** The board of the fleet, which answers while `state.isUp`, and counts the reports. */
 export const cuttable = Effect.map(Shared.Board, (memory) => {
-  const state = { isUp: true }
+  const state = { isUp: true, reports: 0 }
   const board = Shared.Board.of({
     ...memory,
-    sync: (scope, report) => (state.isUp ? memory.sync(scope, report) : cut)
+    sync: (scope, report) => {
+      state.reports += 1
+      return state.isUp ? memory.sync(scope, report) : cut
+    }
   })
   return { board, state }
 })

@@ -59,6 +59,12 @@ export interface Command {
   readonly command: "isolate" | "close"
 }
 
+/** When work ran, in milliseconds. */
+export interface Held {
+  readonly from: number
+  readonly to: number
+}
+
 /** What a member of the fleet tells ten times a second: what happened since the last time, and what is. Moments are wall time. */
 export type FromMember =
   | { readonly _tag: "Ready" }
@@ -72,7 +78,7 @@ export type FromMember =
       /** When requests left. */
       readonly sent: ReadonlyArray<number>
       /** When work ran that takes a token and holds a permit of the fleet. */
-      readonly held: ReadonlyArray<{ readonly from: number; readonly to: number }>
+      readonly held: ReadonlyArray<Held>
       readonly transitions: ReadonlyArray<{ readonly at: number; readonly to: string; readonly cause: string }>
       /** How long each call took that was rejected without a request, in milliseconds. */
       readonly rejected: ReadonlyArray<number>

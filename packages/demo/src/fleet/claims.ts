@@ -1,10 +1,11 @@
 /** What the demo promises of a fleet, with the value that was measured. */
 import { percentile } from "../measure.ts"
+import type { Held } from "../messages.ts"
 import type { Script } from "../script.ts"
 import { duration } from "../text.ts"
 import type { Given, Member, Record, Sample } from "./record.ts"
 import { span } from "./script.ts"
-import { capacity, floor, openFor, permits, ratio, starts } from "./settings.ts"
+import { burst, capacity, floor, openFor, permits, ratio, starts } from "./settings.ts"
 
 export interface Claim {
   readonly claim: string
@@ -160,7 +161,7 @@ const budget = ({ members }: Record, script: Script): Claim => {
 }
 
 /** The most that ran at once. */
-const peakOf = (held: ReadonlyArray<{ readonly from: number; readonly to: number }>): number => {
+const peakOf = (held: ReadonlyArray<Held>): number => {
   const steps = held.flatMap(({ from, to }) => [
     { at: from, by: 1 },
     { at: to, by: -1 }
@@ -191,7 +192,7 @@ const spared = (members: number): number => members + 2
 
 const rated = ({ members }: Record): Claim => {
   const began = members.flatMap(({ held }) => held.map(({ from }) => from)).sort((a, b) => a - b)
-  const most = starts / 10 + spared(members.length)
+  const most = burst + spared(members.length)
   // A bucket that leaks at the rate.
   let level = 0
   let before = 0

@@ -16,7 +16,20 @@ import { arrivals, openLoop } from "../load.ts"
 import { type Command, type FromMember, say, told } from "../messages.ts"
 import { lengthOf } from "../script.ts"
 import { deadline, now, timeout } from "../settings.ts"
-import { capacity, every, evidence, floor, openFor, permits, rate, ratio, starts, tick, work } from "./settings.ts"
+import {
+  burst,
+  capacity,
+  every,
+  evidence,
+  floor,
+  openFor,
+  permits,
+  rate,
+  ratio,
+  starts,
+  tick,
+  work
+} from "./settings.ts"
 
 const [backend, where = "", index = "0"] = process.argv.slice(2)
 
@@ -54,7 +67,7 @@ const program = Effect.gen(function* () {
   const reports = yield* Policy.make("reports", {
     timeout: "1 second",
     bulkhead: { maxConcurrent: permits },
-    rateLimit: { limit: starts, window: "1 second", burst: starts / 10 },
+    rateLimit: { limit: starts, window: "1 second", burst },
     shared: { bulkhead: { fleet: permits, alone }, rateLimit: { fleet: starts, alone } }
   })
 

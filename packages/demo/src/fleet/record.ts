@@ -1,5 +1,5 @@
 /** What was seen of a fleet. All moments are milliseconds from the beginning of the script. */
-import type { FromMember } from "../messages.ts"
+import type { FromMember, Held } from "../messages.ts"
 
 type Seen = Extract<FromMember, { readonly _tag: "Seen" }>
 
@@ -27,7 +27,7 @@ export interface Sample {
 /** One process. */
 export interface Member {
   readonly sent: Array<number>
-  readonly held: Array<{ readonly from: number; readonly to: number }>
+  readonly held: Array<Held>
   readonly transitions: Array<Transition>
   readonly samples: Array<Sample>
   /** When it was killed. */

@@ -16,9 +16,10 @@ export const floor = 10
 /** Tokens that each process may save up of the ratio. */
 export const capacity = 2
 
-/** Calls that may run at once in the whole fleet, and calls that may start in a second, of which a tenth is saved up. */
+/** Calls that may run at once in the whole fleet, calls that may start in a second, and those that are saved up. */
 export const permits = 16
 export const starts = 40
+export const burst = starts / 10
 
 /** How long the work with such a permit takes, and how often each process would begin some, in milliseconds. */
 export const work = 300
