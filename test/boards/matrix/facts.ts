@@ -38,42 +38,18 @@ export const requestsSince = async (kids: ReadonlyArray<Kid>, at: number): Promi
   return kids.flatMap(({ requests }) => requests).filter(({ from }) => from > at)
 }
 
+/** What all have sent since this moment, those that were killed too: as far as they have reported it. */
+export const allRequestsSince = async (stage: Stage, at: number): Promise<ReadonlyArray<Request>> => {
+  await requestsSince(stage.living, at)
+  return stage.kids.flatMap(({ requests }) => requests).filter(({ from }) => from > at)
+}
+
 export const noneOpens = async (kids: ReadonlyArray<Kid>, at: number, when: string): Promise<void> => {
   await Promise.all(kids.map((kid) => kid.ask()))
   const since = kids.map(({ openings }) =>
     openings.filter((one) => one.at > at).map((one) => ({ ...one, at: one.at - at }))
   )
   check(since.flat().length === 0, `circuits opened ${when}: ${JSON.stringify(since)}`)
-}
-
-/** The most requests that ran at once. */
-export const peakOf = (requests: ReadonlyArray<Request>): number => {
-  const steps = requests.flatMap(({ from, to }) => [
-    { at: from, by: 1 },
-    { at: to, by: -1 }
-  ])
-  let running = 0
-  let peak = 0
-  // One that ends at a moment has made room for one that begins then.
-  for (const { by } of steps.toSorted((a, b) => a.at - b.at || a.by - b.by)) {
-    running += by
-    peak = Math.max(peak, running)
-  }
-  return peak
-}
-
-/** The most requests that began in any stretch of time above those of a rate per second. */
-export const aboveRate = (requests: ReadonlyArray<Request>, rate: number): number => {
-  // A bucket that leaks at the rate.
-  let level = 0
-  let most = 0
-  let before = -Infinity
-  for (const { from } of requests.toSorted((a, b) => a.from - b.from)) {
-    level = Math.max(0, level - ((from - before) * rate) / 1000) + 1
-    most = Math.max(most, level)
-    before = from
-  }
-  return most
 }
 
 /** Waits until these members together may use as much as this; returns how long it took. */

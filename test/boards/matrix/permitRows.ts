@@ -1,5 +1,6 @@
 /** What may happen while members hold permits of the fleet. */
-import { check, each, peakOf, permitsReach, type Row, requestsSince, seconds } from "./facts.ts"
+import { peakOf } from "../../../packages/demo/src/fleet/held.ts"
+import { allRequestsSince, check, each, permitsReach, type Row, requestsSince, seconds } from "./facts.ts"
 import { sleep, until } from "./kids.ts"
 import type { Stage } from "./stage.ts"
 
@@ -24,11 +25,7 @@ const allOut = async (stage: Stage): Promise<number> => {
   return Date.now()
 }
 
-const peakSince = async (stage: Stage, at: number): Promise<number> => {
-  await Promise.all(stage.living.map((kid) => kid.ask()))
-  // Those of a member that was killed count as far as it has reported them.
-  return peakOf(stage.kids.flatMap(({ requests }) => requests).filter(({ from }) => from > at))
-}
+const peakSince = async (stage: Stage, at: number): Promise<number> => peakOf(await allRequestsSince(stage, at))
 
 export const permitRows: ReadonlyArray<Row> = [
   {

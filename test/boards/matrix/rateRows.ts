@@ -1,5 +1,6 @@
 /** What may happen while members hold parts of the rate of the fleet. */
-import { aboveRate, both, check, each, type Row, rateReaches, requestsSince, seconds } from "./facts.ts"
+import { aboveRate } from "../../../packages/demo/src/fleet/held.ts"
+import { allRequestsSince, both, check, each, type Row, rateReaches, requestsSince, seconds } from "./facts.ts"
 import { sleep, until } from "./kids.ts"
 import type { Stage } from "./stage.ts"
 
@@ -24,11 +25,9 @@ const allOut = async (stage: Stage): Promise<number> => {
   return Date.now()
 }
 
-/** Of a member that was killed what it has reported counts. Returns how many calls were above the rate, at most. */
+/** How many calls were above the rate, at most. */
 const above = async (stage: Stage, at: number): Promise<number> => {
-  await requestsSince(stage.living, at)
-  const requests = stage.kids.flatMap((kid) => kid.requests).filter(({ from }) => from > at)
-  const over = aboveRate(requests, rate)
+  const over = aboveRate(await allRequestsSince(stage, at), rate)
   check(over <= savedUp, `${over.toFixed(1)} calls above ${rate} a second, of at most ${savedUp}`)
   return over
 }

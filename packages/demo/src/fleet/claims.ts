@@ -1,8 +1,8 @@
 /** What the demo promises of a fleet, with the value that was measured. */
 import { percentile } from "../measure.ts"
-import type { Held } from "../messages.ts"
 import type { Script } from "../script.ts"
 import { duration } from "../text.ts"
+import { aboveRate, peakOf } from "./held.ts"
 import type { Given, Member, Record, Sample } from "./record.ts"
 import { span } from "./script.ts"
 import { burst, capacity, floor, openFor, permits, ratio, starts } from "./settings.ts"
@@ -160,22 +160,6 @@ const budget = ({ members }: Record, script: Script): Claim => {
   }
 }
 
-/** The most that ran at once. */
-const peakOf = (held: ReadonlyArray<Held>): number => {
-  const steps = held.flatMap(({ from, to }) => [
-    { at: from, by: 1 },
-    { at: to, by: -1 }
-  ])
-  let running = 0
-  // One that ends at a moment has made room for one that begins then.
-  return steps
-    .sort((a, b) => a.at - b.at || a.by - b.by)
-    .reduce((peak, { by }) => {
-      running += by
-      return Math.max(peak, running)
-    }, 0)
-}
-
 const permitted = ({ members }: Record): Claim => {
   const held = members.flatMap((member) => member.held)
   const peak = peakOf(held)
@@ -191,22 +175,14 @@ const permitted = ({ members }: Record): Claim => {
 const spared = (members: number): number => members + 2
 
 const rated = ({ members }: Record): Claim => {
-  const began = members.flatMap(({ held }) => held.map(({ from }) => from)).sort((a, b) => a - b)
+  const held = members.flatMap((member) => member.held)
   const most = burst + spared(members.length)
-  // A bucket that leaks at the rate.
-  let level = 0
-  let before = 0
-  let above = 0
-  for (const at of began) {
-    level = Math.max(0, level - ((at - before) * starts) / 1000) + 1
-    above = Math.max(above, level)
-    before = at
-  }
+  const above = aboveRate(held, starts)
   return {
     claim: `Rate of the fleet: no more than ${starts} calls start per second, and what it saves up`,
-    measured: `${began.length} calls, at most ${above.toFixed(1)} above the rate`,
+    measured: `${held.length} calls, at most ${above.toFixed(1)} above the rate`,
     bound: `${most} above`,
-    holds: began.length > 0 && above <= most
+    holds: held.length > 0 && above <= most
   }
 }
 
