@@ -5,8 +5,11 @@ import * as Host from "./host.ts"
 /** Characters that two names have in common, so that `--retries` is told of `--retry`. */
 const alike = 3
 
+const bare = (name: string): string => name.replace(/^--/, "")
+
 const similar = (given: string, names: ReadonlyArray<string>, otherwise: ReadonlyArray<string>): string => {
-  const found = given.length < alike ? [] : names.filter((name) => name.startsWith(given.slice(0, alike)))
+  const begin = bare(given).slice(0, alike)
+  const found = begin.length < alike ? [] : names.filter((name) => bare(name).startsWith(begin))
   const suggestions = found.length > 0 ? found : otherwise
   return suggestions.length === 0 ? "" : `; did you mean ${suggestions.join(" or ")}?`
 }
@@ -15,12 +18,10 @@ const sentence = (
   error: CliError.NonShowHelpErrors,
   { commandPath, helpDoc }: CliOutput.Presenter.InvalidInvocation
 ): string => {
-  const flags = helpDoc.flags.map(({ name }) => `--${name}`)
   if (error instanceof CliError.UnrecognizedOption) {
-    const given = error.option.replace(/^--/, "")
-    const names = flags.map((name) => name.slice(2))
-    const suggested = error.suggestions.map((name) => name.replace(/^--/, ""))
-    return `${commandPath.join(" ")} has no option ${error.option}${similar(given, names, suggested).replaceAll(/(?<=mean |or )/g, "--")}`
+    const flags = helpDoc.flags.map(({ name }) => `--${name}`)
+    const suggested = error.suggestions.map((name) => `--${bare(name)}`)
+    return `${commandPath.join(" ")} has no option ${error.option}${similar(error.option, flags, suggested)}`
   }
   if (error instanceof CliError.UnknownSubcommand) {
     const names = (helpDoc.subcommands ?? []).flatMap(({ commands }) => commands.map(({ name }) => name))
