@@ -3,14 +3,10 @@ import * as Board from "../../packages/resilience/src/machine/Board.ts"
 import * as Circuit from "../../packages/resilience/src/machine/Circuit.ts"
 import * as Member from "../../packages/resilience/src/machine/Member.ts"
 import { xorshift } from "../support/random.ts"
-import { type Call, Client, TestBoard } from "./client.ts"
+import { type Call, Client } from "./client.ts"
+import { type BoardFaults, type Peer, World } from "./world.ts"
 
-export interface Faults {
-  readonly wipe: boolean
-  readonly rollback: boolean
-  /** Steps of the board's wall clock, by an hour. */
-  readonly steps: boolean
-}
+export type Faults = BoardFaults
 
 export interface Outcome {
   readonly seed: number
@@ -32,27 +28,19 @@ export interface Outcome {
   stuck: Array<string>
 }
 
-interface Process {
-  client: Client
+interface Process extends Peer {
   readonly bucket: Member.Bucket
   readonly gate: { running: number; waiting: number; limit: number; room: number }
   readonly pool: Member.Pool
   /** When the calls with a permit end: at the dependency, also while this process stands still. */
   held: Array<number>
-  readonly skew: number
-  readonly drift: number
   readonly calls: Array<{
     readonly call: Call
     readonly ends: number
     readonly failed: boolean
     readonly leased: boolean
   }>
-  cut: boolean
-  pausedUntil: number
   isBad: boolean
-  /** The number of the report that is in flight; 0 without one. */
-  flight: number
-  readonly backlog: Array<() => void>
   spent: number
 }
 
@@ -68,7 +56,8 @@ const settings = { minimumCalls: 10, forget: 12_000 }
 
 export const run = (seed: number, faults: Faults): Outcome => {
   const random = xorshift(seed)
-  const int = (n: number) => Math.floor(random() * n)
+  const world = new World(random, faults)
+  const int = (n: number) => world.int(n)
   const outcome: Outcome = {
     seed,
     probesAtOnce: 0,
@@ -82,19 +71,10 @@ export const run = (seed: number, faults: Faults): Outcome => {
     openings: 0,
     stuck: []
   }
-  const board = new TestBoard()
-  let now = 0
-  let wall = 1_700_000_000_000
   let ids = 0
-  let flights = 0
   let spentByDead = 0
-  let boardIsUp = true
-  let boardIsStopped = false
   let isDown = false
   let downUntil = 0
-  const queue: Array<{ readonly at: number; readonly run: () => void }> = []
-  const boardBacklog: Array<() => void> = []
-  const later = (delay: number, run: () => void) => queue.push({ at: now + delay, run })
   const rejoin = int(2) === 0 ? "verify" : "close"
   // Sparse calls, too: a fleet that calls now and then must find its probe.
   const callRate = int(3) === 0 ? 0.008 : 0.1
@@ -127,117 +107,46 @@ export const run = (seed: number, faults: Faults): Outcome => {
   }
   const fleet = Array.from({ length: 3 + int(5) }, make)
   if (isOneBad) fleet[0]!.isBad = true
-  const clock = (one: Process) => one.skew + now * one.drift
-  const faulty = () => now > 2000 && now < quietAfter
-  const deliver = (one: Process, run: () => void) => {
-    if (one.pausedUntil > now) one.backlog.push(run)
-    else run()
-  }
+  const clock = (one: Process) => world.clock(one)
   const any = () => fleet[int(fleet.length)]!
-  const boardSync = (text: string): Board.News => {
-    const report = JSON.parse(text) as Board.Report
-    const time = Board.steady(board.rows, wall + now, report.settings.leap)
-    // Through JSON, as on every wire.
-    return JSON.parse(JSON.stringify(board.sync(report, time))) as Board.News
-  }
-
-  const send = (one: Process) => {
-    const { client } = one
-    const flight = ++flights
-    one.flight = flight
-    const sentAt = clock(one)
-    const report = client.member.makeReport(sentAt)
-    const text = JSON.stringify(report)
-    const ends = () => one.client === client && one.flight === flight
-    const arrive = () => {
-      if (boardIsStopped) return void boardBacklog.push(arrive)
-      if (!boardIsUp) return
-      const news = boardSync(text)
+  const send = (one: Process) =>
+    world.send(one, ({ push }) => {
       for (const other of fleet) {
-        if (other === one || other.cut || (faulty() && random() < 0.1)) continue
+        if (other === one || other.cut || (world.isFaulty && random() < 0.1)) continue
         const to = other.client
-        later(1 + int(10), () =>
-          deliver(other, () => {
-            if (other.client === to) to.member.pushed(news.push, clock(other), random())
+        world.later(1 + int(10), () =>
+          world.deliver(other, () => {
+            if (other.client === to) to.member.pushed(push, clock(other), random())
           })
         )
       }
-      if (one.cut || (faulty() && random() < 0.03)) return
-      later(1 + int(20), () =>
-        deliver(one, () => {
-          if (!ends()) return
-          one.flight = 0
-          client.member.news(report, news, sentAt, clock(one), random())
-        })
-      )
-    }
-    if (!one.cut && !(faulty() && random() < 0.03)) {
-      const up = 1 + int(20)
-      later(up, arrive)
-      // Twice, the second time late.
-      if (faulty() && random() < 0.02) later(up + 50 + int(3000), () => boardIsUp && !boardIsStopped && boardSync(text))
-    }
-    later(250, () =>
-      deliver(one, () => {
-        if (!ends()) return
-        one.flight = 0
-        client.member.missed(clock(one), random())
-      })
-    )
-  }
+    })
 
   const injectFaults = () => {
-    const happens = (chance: number) => random() < chance && ++outcome.faults > 0
-    if (happens(0.0015)) {
-      const one = any()
-      one.cut = true
-      later(500 + int(15_000), () => {
-        one.cut = false
-      })
-    }
-    if (happens(0.0006)) any().pausedUntil = now + 500 + int(8000)
-    if (happens(0.0005)) {
+    world.disturb(any)
+    if (world.happens(0.0005)) {
       const at = int(fleet.length)
       spentByDead += fleet[at]!.spent
       const isBad = fleet[at]!.isBad
       fleet[at] = make()
       fleet[at]!.isBad = isBad
     }
-    if (happens(0.0003)) {
-      boardIsUp = false
-      later(500 + int(6000), () => {
-        boardIsUp = true
-      })
-    }
-    if (happens(0.0003)) {
-      boardIsStopped = true
-      later(500 + int(6000), () => {
-        boardIsStopped = false
-        for (const run of boardBacklog.splice(0)) run()
-      })
-    }
-    if (faults.wipe && happens(0.0003)) board.wipe()
-    if (faults.rollback && happens(0.001)) {
-      const old = board.copy()
-      later(100 + int(400), () => {
-        board.rows = old
-      })
-    }
-    if (faults.steps && happens(0.0005)) wall += (int(2) === 0 ? 1 : -1) * 3_600_000
+    world.disturbBoard()
     if (!isDown && random() < 0.0008) {
       isDown = true
       outcome.openings += 1
-      downUntil = now + 1000 + int(12_000)
+      downUntil = world.now + 1000 + int(12_000)
     }
     if (random() < 0.0006) {
       const one = any()
-      if (one.pausedUntil <= now) one.client.say(int(2) === 0 ? "isolate" : "close", clock(one))
+      if (one.pausedUntil <= world.now) one.client.say(int(2) === 0 ? "isolate" : "close", clock(one))
     }
   }
 
   const isAlone = (one: Process) => one.client.member.summary(clock(one)).age > Member.hold
 
   const live = (one: Process) => {
+    const { now } = world
     for (const run of one.backlog.splice(0)) run()
     const time = clock(one)
     const { client } = one
@@ -281,24 +190,18 @@ export const run = (seed: number, faults: Faults): Outcome => {
     if (one.flight === 0 && client.member.due(time) <= time) send(one)
   }
 
-  for (; now < end; now += step) {
-    if (faulty()) injectFaults()
+  for (; world.now < end; world.now += step) {
+    const { now } = world
+    world.isFaulty = now > 2000 && now < quietAfter
+    if (world.isFaulty) injectFaults()
     if (now === quietAfter) {
-      for (const one of fleet) one.cut = false
-      boardIsUp = true
-      boardIsStopped = false
       isDown = false
-      for (const run of boardBacklog.splice(0)) run()
+      world.heal(fleet)
     }
     if (now === quietAfter + 10_000) fleet[0]!.client.say("clear", clock(fleet[0]!))
     if (now === quietAfter + 10_005) fleet[0]!.client.say("close", clock(fleet[0]!))
     if (isDown && now >= downUntil) isDown = false
-    for (let i = 0; i < queue.length; i++) {
-      if (queue[i]!.at > now) continue
-      const [event] = queue.splice(i, 1)
-      i -= 1
-      event!.run()
-    }
+    world.runDue()
     for (const one of fleet) if (one.pausedUntil <= now) live(one)
     const probing = fleet.filter(({ calls, client }) => {
       const circuit = client.circuits.get("k")
@@ -323,5 +226,6 @@ export const run = (seed: number, faults: Faults): Outcome => {
     if (!isBad && circuit.phase !== Circuit.Closed) outcome.stuck.push(`${client.id} is in phase ${circuit.phase}`)
     if (link.phase !== Board.Closed) outcome.stuck.push(`${client.id}: the fleet is in phase ${link.phase}`)
   }
+  outcome.faults = world.faults
   return outcome
 }
