@@ -42,7 +42,7 @@ describe.runIf(inRest)("the end of a run of tests", () => {
   it("names tests that passed when they were run again, and the first of those that failed, with the first line of the message", () => {
     const lines = namedBy({ "some.test.js": tests })
     assert.strictEqual(lines[0], "passed when run again: some.test.js > group > is flaky: too soon")
-    assert.strictEqual(lines[1], "FAILED some.test.js > group > fails 0: counted: expected 1 to equal 2")
+    assert.strictEqual(lines[1], "FAILED some.test.js > group > fails 0: counted: expected 1 to deeply equal 2")
     assert.strictEqual(lines.length, 7)
     assert.strictEqual(lines[6], "FAILED 2 more")
   })
