@@ -60,7 +60,7 @@ const breaker = (): Defaults => {
   assert.deepStrictEqual([initial, factor, max], [50, 1.1, 1000])
   return {
     trip: nameOf(trip),
-    openFor: "50 milliseconds, times 1.1 for each further opening in a row, at most 1 second",
+    openFor: "50 milliseconds that grow by a factor of 1.1 with each opening in a row to at most 1 second",
     maxRetryAfter: millis(maxRetryAfter),
     "openFor.factor": shown(growth.factor),
     "openFor.jitter": shown(growth.jitter),
