@@ -31,8 +31,9 @@ const shownAll = (values: Readonly<Record<string, string | number>>, prefix = ""
 /** A duration as it is compared: the pages write `1 hour`, the settings hold milliseconds. */
 const millis = (value: number): string => `${value} ms`
 
-/** A value of a page: a duration in milliseconds, everything else as it is. */
-const normalized = (text: string): string => {
+/** A value of a page: a duration in milliseconds, everything else as it is. What another option makes of it stays out. */
+const normalized = (cell: string): string => {
+  const text = cell.replace(/, or `\w+` if (less|longer)$/, "")
   const duration = /^[\d,]+ [a-z]+$/.test(text)
     ? Duration.fromInput(text.replaceAll(",", "") as Duration.Input)
     : undefined
@@ -59,7 +60,7 @@ const breaker = (): Defaults => {
   assert.deepStrictEqual([initial, factor, max], [50, 1.1, 1000])
   return {
     trip: nameOf(trip),
-    openFor: "50 milliseconds growing by 1.1 to 1 second",
+    openFor: "50 milliseconds that grow by a factor of 1.1 with each opening in a row to at most 1 second",
     maxRetryAfter: millis(maxRetryAfter),
     "openFor.factor": shown(growth.factor),
     "openFor.jitter": shown(growth.jitter),
@@ -107,6 +108,15 @@ const hedge = Hedge.resolvePart("test", {})
 
 const maxQueued = shown(Bulkhead.resolve("test", { maxConcurrent: 1 }).maxQueued)
 
+const consecutive = (): Defaults => {
+  const { forgetAfter, minDuration } = TripPolicy.consecutive(1).settings ?? {}
+  return {
+    failures: "required",
+    minDuration: millis(Number(minDuration)),
+    forgetAfter: String(forgetAfter ?? "infinity")
+  }
+}
+
 /** What stands in the code of rates, found by watching them: they have no table of their own to ask. */
 const rates = (): Defaults => {
   const rate = TripPolicy.failureRate()
@@ -135,7 +145,7 @@ const statsWindow = millis(Duration.toMillis(recent.window))
 
 const pages: Readonly<Record<string, () => Defaults>> = {
   "circuit-breaker": () => ({ ...breaker(), trip: `\`${breaker().trip}\``, ...keys, ...classified() }),
-  "trip-policies": () => ({ ...rates(), calls: "none", slowerThan: "required" }),
+  "trip-policies": () => ({ ...rates(), ...consecutive(), calls: "none", slowerThan: "required" }),
   bulkhead: () => ({ maxQueued, maxConcurrent: "required", maxWait: "none", limit: "none", ...keys }),
   "rate-limit": () => ({
     limit: "required",
@@ -185,7 +195,7 @@ const pages: Readonly<Record<string, () => Defaults>> = {
   transient: () => ({ retryAfter: "none", unprocessed: "false", throttled: "false" }),
   "events-and-stats": () => ({
     "Event.CurrentHub": "one for the process",
-    lag: "1,024",
+
     "stats.window": statsWindow
   })
 }

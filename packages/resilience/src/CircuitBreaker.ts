@@ -49,7 +49,7 @@ import { defaultKey } from "./Types.ts"
  * | option | range | default |
  * |---|---|---|
  * | `trip` | a `TripPolicy` | `standard`: 80 % of 20 or more calls in 10 seconds, or 10 in a row over at least 2 seconds |
- * | `openFor` | a duration above zero, {@link OpenFor}, or a `Schedule` | 50 milliseconds growing by 1.1 to 1 second, +-20 % |
+ * | `openFor` | a duration above zero, {@link OpenFor}, or a `Schedule` | 50 milliseconds that grow by a factor of 1.1 with each opening in a row to at most 1 second, +-20 % |
  * | `maxRetryAfter` | a duration above zero | 10 minutes |
  * | `probes` | see {@link Probes} | 1 permitted, 1 success, lease of 500 ms |
  * | `recovery` | `"immediate"` or `"ramp"` | `"immediate"` |
@@ -64,7 +64,7 @@ export interface Options extends Outcome.Classification {
   readonly trip?: TripPolicy.Any | undefined
   /**
    * How long the circuit stays open, with a jitter of 20 %. {@link OpenFor} sets jitter and growth; a `Schedule` gets
-   * the number of the opening in a row as its input. Default: 50 milliseconds growing by 1.1 to 1 second.
+   * the number of the opening in a row as its input. Default: 50 milliseconds that grow by a factor of 1.1 with each opening in a row to at most 1 second.
    */
   readonly openFor?: Duration.Input | OpenFor | OpenSchedule | undefined
   /**

@@ -1,5 +1,6 @@
 // All checks at once, each with the time it took; the first that fails ends them all.
-import { globSync, readFileSync } from "node:fs"
+import { existsSync, globSync, mkdirSync, readFileSync, rmSync } from "node:fs"
+import { dirname } from "node:path"
 import { restOnly } from "../../../test/support/share.ts"
 import { run } from "./run.ts"
 
@@ -31,6 +32,11 @@ const sharing = globSync("test/**/*.test.ts").filter(
   (file) => restOnly.includes(file) || /from "[./]+\/support\/share\.ts"/.test(readFileSync(file, "utf8"))
 )
 
+/** What failed in the step `rest`, and what passed only when it was run again. */
+const failures = ".cache/check/failures.txt"
+mkdirSync(dirname(failures), { recursive: true })
+rmSync(failures, { force: true })
+
 const isTerminal = process.stdout.isTTY === true
 
 const all: ReadonlyArray<Step> = [
@@ -56,8 +62,8 @@ const all: ReadonlyArray<Step> = [
     // that take every core, and are run again.
     name: "rest",
     command: "vitest",
-    args: ["run", ...sharing, "--retry=1", "--testTimeout=180000"],
-    env: { TEST_SAMPLE: "rest" },
+    args: ["run", ...sharing, "--retry=1", "--reporter=minimal", "--reporter=./packages/tools/src/failures.ts"],
+    env: { TEST_SAMPLE: "rest", FAILURES: failures },
     after: "pack"
   },
   { name: "size", command: "size-limit", args: [], cwd: "packages/tools", after: "pack" }
@@ -96,8 +102,10 @@ for (const step of steps) {
     const { ok, output, seconds } = await run(program, words, { cwd, env, signal: abort.signal })
     if (abort.signal.aborted) return
     console.log(`${ok ? "ok    " : "FAILED"}  ${name.padEnd(width)}  ${seconds.toFixed(1)} s`)
+    const named = name === "rest" && existsSync(failures) ? readFileSync(failures, "utf8") : ""
+    if (ok && named !== "") console.log(named.trimEnd())
     if (ok) return
-    console.log(`\n${output.trim()}\n\ncheck failed at step "${name}"; alone: npm run check ${name}`)
+    console.log(`\n${output.trim()}\n\n${named}check failed at step "${name}"; alone: npm run check ${name}`)
     process.exitCode = 1
     abort.abort()
   }

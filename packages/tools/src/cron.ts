@@ -61,102 +61,132 @@ interface Status {
   readonly circuit?: { readonly state: string }
 }
 
-const main = async (): Promise<ReadonlyArray<string>> => {
-  const folder = mkdtempSync(join(tmpdir(), "resilience-cron-"))
+/** The folder of this run, and the command in it. */
+interface Place {
+  readonly folder: string
+  readonly at: (name: string) => string
+  /** A variable of every job, by which its processes are found. */
+  readonly mark: string
+  /** The output of the command. */
+  readonly ask: (...args: ReadonlyArray<string>) => string
+}
+
+const makePlace = async (folder: string): Promise<Place> => {
   const at = (name: string): string => join(folder, name)
-  const mark = `CRON_RUN=${folder}`
+  for (const name of ["bin", "sbin", "spool/crontabs", "empty", "run", "mail", "state", "logs", "srv/offer"]) {
+    mkdirSync(at(name), { recursive: true })
+  }
+  const command = await bundle(at("dist"))
+  const program = (name: string, text: string): void => {
+    writeFileSync(at(name), `#!/bin/sh\n${text}`)
+    chmodSync(at(name), 0o755)
+  }
+  program("bin/resilience", `exec ${process.execPath} ${command} "$@"\n`)
+  program("sbin/sendmail", `cat > ${folder}/mail/$$\n`)
+  program("slow.sh", slow)
+  const env = { ...process.env, RESILIENCE_STATE_DIR: at("state") }
+  const ask = (...args: ReadonlyArray<string>): string =>
+    spawnSync(process.execPath, [command, ...args], { env, encoding: "utf8" }).stdout
+  return { folder, at, mark: `CRON_RUN=${folder}`, ask }
+}
+
+/** Writes the crontab of the examples, with the folders of this run: each line runs each minute, but the report once, at `first`. */
+const writeTable = ({ at, mark }: Place, first: Date): void => {
+  const table = readFileSync(resolve("examples/jobs/crontab"), "utf8")
+    .replace("/usr/local/bin:", `${at("bin")}:`)
+    .replace("/opt/jobs", resolve("examples/jobs"))
+    .replaceAll(/\/srv(?=\/)/g, at("srv"))
+    .replaceAll("/var/log/jobs", at("logs"))
+    .replace(/^\*\/5 \* \* \* \*/m, "* * * * *")
+    .replace(/^\*\/2 \* \* \* \*/m, "* * * * *")
+    .replace(/^7 3 \* \* \*/m, `${first.getMinutes()} ${first.getHours()} * * *`)
+    .replace(/^30 \* \* \* \*/m, "* * * * *")
+  const own = [`MAILTO=ops`, mark, `RESILIENCE_STATE_DIR=${at("state")}`].join("\n")
+  const line = `* * * * * resilience run --name slow --quiet -- ${at("slow.sh")}`
+  writeFileSync(at("spool/crontabs/root"), `${own}\n${table}\n${line}\n`, { mode: 0o600 })
+}
+
+const spooled = ({ ask }: Place): ReadonlyArray<unknown> => JSON.parse(ask("spool", "list", "--json"))
+
+/** What can be seen only while cron runs, or when it has just ended. */
+interface Seen {
+  /** The exit code of cron, if it ended too early. */
+  readonly ended: number | null
+  readonly wasSpooled: boolean
+  readonly orphans: ReadonlyArray<number>
+}
+
+/** Runs cron for its minutes, and ends it and what it has left. */
+const runCron = async (place: Place): Promise<Seen> => {
+  const { at, folder, mark } = place
+  // cron needs a moment before its first minute.
+  const toMinute = 60_000 - (Date.now() % 60_000)
+  if (toMinute < 10_000) await pause(toMinute)
+  const now = Date.now()
+  writeTable(place, new Date(now + 60_000))
+  const daemon = spawn("unshare", ["-m", "--propagation", "private", "sh", "-c", namespace, "sh", folder], {
+    stdio: ["ignore", "inherit", "inherit"]
+  })
+  const exit = new Promise<void>((resolve) => daemon.once("exit", () => resolve()))
+  // The second 0 of the next minute is the first tick.
+  const end = (Math.floor(now / 60_000) + minutes) * 60_000 + 50_000
+  let wasSpooled = false
+  while (Date.now() < end && daemon.exitCode === null) {
+    await pause(2000)
+    if (wasSpooled || spooled(place).length === 0) continue
+    wasSpooled = true
+    // The upstream is back: the replay of the next minute does the work.
+    mkdirSync(at("srv/report"))
+  }
+  const ended = daemon.exitCode
+  daemon.kill("SIGTERM")
+  await exit
+  for (let seconds = 0; seconds < 100 && processesOf(mark).length > 0; seconds++) await pause(1000)
+  const orphans = processesOf(mark)
+  for (const pid of orphans) process.kill(pid, "SIGKILL")
+  return { ended, wasSpooled, orphans }
+}
+
+/** What is wrong. */
+const examine = (place: Place, { ended, orphans, wasSpooled }: Seen): ReadonlyArray<string> => {
+  const { ask, at } = place
   const wrong: Array<string> = []
   const expect = (isSo: boolean, what: string): void => {
     if (!isSo) wrong.push(what)
   }
+  const outcomesOf = (name: string): ReadonlyArray<string> =>
+    (JSON.parse(ask("history", name, "--json")) as ReadonlyArray<{ readonly outcome: string }>).map(
+      ({ outcome }) => outcome
+    )
+  const runs = (name: string, wanted: string): number => outcomesOf(name).filter((outcome) => outcome === wanted).length
+  const statuses: ReadonlyArray<Status> = JSON.parse(ask("status", "--json"))
+  const mails = readdirSync(at("mail")).map((name) => readFileSync(at(`mail/${name}`), "utf8"))
+  const mailsOf = (name: string): number => mails.filter((text) => text.includes(`--name ${name} `)).length
+  for (const name of ["sync", "prices", "report", "slow"])
+    console.log(`${name}: ${outcomesOf(name).join(", ")}; ${mailsOf(name)} mails`)
+
+  expect(ended === null, `cron ended with ${ended}`)
+  expect(orphans.length === 0, `processes that are left: ${orphans.join(", ")}`)
+  const good = runs("sync", "ok")
+  expect(good >= minutes - 1, `sync ran ${good} times in ${minutes} minutes`)
+  expect(mailsOf("sync") === 0, "a good run of sync sent mail")
+  expect(statuses.find(({ name }) => name === "prices")?.circuit?.state === "open", "the circuit of prices is not open")
+  expect(runs("prices", "failed") === 3, "prices failed other than 3 times")
+  expect(mailsOf("prices") >= 3, `prices failed 3 times and sent ${mailsOf("prices")} mails`)
+  expect(wasSpooled, "the report that failed for good is not in the spool")
+  expect(spooled(place).length === 0, `the spool still has ${JSON.stringify(spooled(place))}`)
+  expect(existsSync(at("slow.sh.runs")), "slow never ran")
+  expect(!existsSync(at("slow.sh.violations")), "two of slow at once")
+  expect(mailsOf("slow") >= 1, "a run that was skipped, because the one before was under way, sent no mail")
+  if (wrong.length > 0) for (const mail of mails) console.log(mail)
+  return wrong
+}
+
+const main = async (): Promise<ReadonlyArray<string>> => {
+  const folder = mkdtempSync(join(tmpdir(), "resilience-cron-"))
   try {
-    for (const name of ["bin", "sbin", "spool/crontabs", "empty", "run", "mail", "state", "logs", "srv/offer"]) {
-      mkdirSync(at(name), { recursive: true })
-    }
-    const command = await bundle(at("dist"))
-    const program = (name: string, text: string): void => {
-      writeFileSync(at(name), `#!/bin/sh\n${text}`)
-      chmodSync(at(name), 0o755)
-    }
-    program("bin/resilience", `exec ${process.execPath} ${command} "$@"\n`)
-    program("sbin/sendmail", `cat > ${folder}/mail/$$\n`)
-    program("slow.sh", slow)
-    // cron needs a moment before its first minute.
-    const toMinute = 60_000 - (Date.now() % 60_000)
-    if (toMinute < 10_000) await pause(toMinute)
-    const now = new Date()
-    const first = new Date(now.getTime() + 60_000)
-    const table = readFileSync(resolve("examples/jobs/crontab"), "utf8")
-      .replace("/usr/local/bin:", `${at("bin")}:`)
-      .replace("/opt/jobs", resolve("examples/jobs"))
-      .replaceAll(/\/srv(?=\/)/g, at("srv"))
-      .replaceAll("/var/log/jobs", at("logs"))
-      // Each minute, but for the report: once, at the first.
-      .replace(/^\*\/5 \* \* \* \*/m, "* * * * *")
-      .replace(/^\*\/2 \* \* \* \*/m, "* * * * *")
-      .replace(/^7 3 \* \* \*/m, `${first.getMinutes()} ${first.getHours()} * * *`)
-      .replace(/^30 \* \* \* \*/m, "* * * * *")
-    const own = [`MAILTO=ops`, mark, `RESILIENCE_STATE_DIR=${at("state")}`].join("\n")
-    const line = `* * * * * resilience run --name slow --quiet -- ${at("slow.sh")}`
-    writeFileSync(at("spool/crontabs/root"), `${own}\n${table}\n${line}\n`, { mode: 0o600 })
-
-    const daemon = spawn("unshare", ["-m", "--propagation", "private", "sh", "-c", namespace, "sh", folder], {
-      stdio: ["ignore", "inherit", "inherit"]
-    })
-    const ended = new Promise<void>((resolve) => daemon.once("exit", () => resolve()))
-    const env = { ...process.env, RESILIENCE_STATE_DIR: at("state") }
-    const ask = (...args: ReadonlyArray<string>): string =>
-      spawnSync(process.execPath, [command, ...args], { env, encoding: "utf8" }).stdout
-    const spooled = (): ReadonlyArray<unknown> => JSON.parse(ask("spool", "list", "--json"))
-    // The second 0 of the next minute is the first tick.
-    const end = (Math.floor(now.getTime() / 60_000) + minutes) * 60_000 + 50_000
-    let isKept = false
-    while (Date.now() < end && daemon.exitCode === null) {
-      await pause(2000)
-      if (isKept || spooled().length === 0) continue
-      isKept = true
-      // The upstream is back: the replay of the next minute does the work.
-      mkdirSync(at("srv/report"))
-    }
-    expect(daemon.exitCode === null, `cron ended with ${daemon.exitCode}`)
-    daemon.kill("SIGTERM")
-    await ended
-    for (let seconds = 0; seconds < 100 && processesOf(mark).length > 0; seconds++) await pause(1000)
-    const orphans = processesOf(mark)
-    expect(orphans.length === 0, `processes that are left: ${orphans.join(", ")}`)
-    for (const pid of orphans) process.kill(pid, "SIGKILL")
-
-    const history = (name: string): ReadonlyArray<{ readonly outcome: string }> =>
-      JSON.parse(ask("history", name, "--json"))
-    const outcomes = (name: string): string =>
-      history(name)
-        .map(({ outcome }) => outcome)
-        .join(", ")
-    const statuses: ReadonlyArray<Status> = JSON.parse(ask("status", "--json"))
-    const mails = readdirSync(at("mail")).map((name) => readFileSync(at(`mail/${name}`), "utf8"))
-    const mailsOf = (name: string): number => mails.filter((text) => text.includes(`--name ${name} `)).length
-    for (const name of ["sync", "prices", "report", "slow"])
-      console.log(`${name}: ${outcomes(name)}; ${mailsOf(name)} mails`)
-
-    const good = history("sync").filter(({ outcome }) => outcome === "ok").length
-    expect(good >= minutes - 1, `sync ran ${good} times in ${minutes} minutes`)
-    expect(mailsOf("sync") === 0, "a good run of sync sent mail")
-    expect(
-      statuses.find(({ name }) => name === "prices")?.circuit?.state === "open",
-      "the circuit of prices is not open"
-    )
-    expect(
-      history("prices").filter(({ outcome }) => outcome === "failed").length === 3,
-      "prices failed other than 3 times"
-    )
-    expect(mailsOf("prices") >= 3, `prices failed 3 times and sent ${mailsOf("prices")} mails`)
-    expect(isKept, "the report that failed for good is not in the spool")
-    expect(spooled().length === 0, `the spool still has ${JSON.stringify(spooled())}`)
-    expect(existsSync(at("slow.sh.runs")), "slow never ran")
-    expect(!existsSync(at("slow.sh.violations")), "two of slow at once")
-    expect(mailsOf("slow") >= 1, "a run that was skipped, because the one before was under way, sent no mail")
-    if (wrong.length > 0) for (const mail of mails) console.log(mail)
-    return wrong
+    const place = await makePlace(folder)
+    return examine(place, await runCron(place))
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

@@ -22,8 +22,10 @@ interface Line {
   readonly problems: Array<string>
 }
 
+/** Those that failed come last: of a long log the end is read first. */
 const table = (lines: ReadonlyArray<Line>, times: number): string =>
   lines
+    .toSorted((a, b) => Number(b.passed === times) - Number(a.passed === times))
     .map(({ board, measured, name, passed, problems }) =>
       [
         `${passed === times ? "✓" : "✗"} ${passed}/${times}  ${board.padEnd(7)}  ${name}`,

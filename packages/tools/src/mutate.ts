@@ -7,6 +7,7 @@ import { Stryker } from "@stryker-mutator/core"
 
 /** Mutants that no test can kill, because they do what the original does: each with the reason. */
 const equivalent: Readonly<Record<string, string>> = {
+  "Adaptive: p.strays → true": "The parameter is true, and only `npx tool tune --ablate` sets it to false.",
   "Histogram: scaled > steps → scaled >= steps":
     "Sixteen sixteenths are the lowest bucket on either path; the short one is for zero, negative numbers and NaN.",
   "Queue: linked: false → true": "The list that the waiter joins at once marks it.",

@@ -10,7 +10,7 @@ import { parameters as p } from "./adaptive/Parameters.ts"
 import * as RetryCost from "./adaptive/RetryCost.ts"
 import {
   type Chance,
-  type Control,
+  controlOf,
   count,
   type Flight,
   Free,
@@ -54,28 +54,20 @@ export const look = (self: State, limits: Limits, now: number, chance: Chance): 
     return
   }
   const late = lateAfter(self, limits)
-  if (now - self.first.at <= late) return
   for (let flight = self.first; flight !== undefined && now - flight.at > late; flight = self.first) {
     LinkedList.remove(self, flight)
     flight.counted = true
     flight.round = self.round
     self.overdue += 1
-    if (p.lateProbes && flight.probe && self.control !== undefined)
-      probeIsLate(self, self.control, limits, flight, now, chance)
+    if (p.lateProbes && flight.probe) probeIsLate(self, limits, flight, now, chance)
     if (Limit.speaks(self, flight.at, true)) Limit.weigh(self, limits, now, now - flight.at, true, chance)
   }
   if (p.unstick && self.first === undefined) Limit.unstick(self, limits, now, late, chance)
 }
 
 /** It leaves its place to another one: one that hangs would hold it until its timeout. Its answer counts as that of any attempt. */
-const probeIsLate = (
-  self: State,
-  control: Control,
-  limits: Limits,
-  flight: Flight,
-  now: number,
-  chance: Chance
-): void => {
+const probeIsLate = (self: State, limits: Limits, flight: Flight, now: number, chance: Chance): void => {
+  const control = controlOf(self)
   flight.probe = false
   control.probing -= 1
   if (control.mode === Paced) Pacing.probeFailed(self, control, limits, flight.at, true, false, now, chance)
@@ -84,10 +76,9 @@ const probeIsLate = (
 /** May another attempt be sent? `share` is that of the limit which its class may use: the rest is kept for more important ones. */
 export const admits = (self: State, now: number, share = 1, isUrgent = false): boolean => {
   const { control } = self
-  if (control === undefined || control.mode === Free) return true
-  return control.mode === Paced
-    ? Pacing.admits(self, control, now, isUrgent)
-    : Limit.admits(self, control, now, isUrgent ? 1.25 : share)
+  if (control === undefined) return true
+  if (control.mode === Paced) return Pacing.admits(self, control, now, isUrgent)
+  return Limit.admits(self, control, now, isUrgent ? 1.25 : share)
 }
 
 /** An attempt is sent. `whole`: it has half of the timeout at least. */
@@ -99,13 +90,12 @@ export const sent = (
   whole: boolean,
   chance: Chance
 ): void => {
-  const { control } = self
-  const mode = control === undefined ? Free : control.mode
+  const mode = modeOf(self)
   if (isFirst) RetryCost.earn(self)
   // Calls that fail at once, with their retries, would make an empty dependency usual within a second of an outage.
   if (mode === Free && self.failuresInRow === 0) self.usualInFlight += (self.inFlight - self.usualInFlight) / 100
   flight.probe = mode === Paced
-  if (control !== undefined && mode === Paced) Pacing.sent(control, now, chance)
+  if (mode === Paced) Pacing.sent(controlOf(self), now, chance)
   self.inFlight += 1
   flight.at = now
   flight.counted = false
@@ -122,7 +112,7 @@ export const ended = (self: State, limits: Limits, flight: Flight, now: number, 
     if (flight.round === self.round) self.overdue -= 1
     else self.strays -= 1
   }
-  if (probe && self.control !== undefined) self.control.probing -= 1
+  if (probe) controlOf(self).probing -= 1
   if (how === "unknown") return
   const latency = now - at
   const isLate = how === "overloaded" || latency > lateAfter(self, limits)
@@ -154,7 +144,7 @@ export const ended = (self: State, limits: Limits, flight: Flight, now: number, 
   if (after !== undefined && after.mode === Limited && !isLate && at >= after.changedAt && (isOk || !after.ramping)) {
     Limit.raise(self, after, now)
   }
-  if (!isOk && how !== "overloaded" && modeOf(self) !== Paced) Pacing.afterFailure(self, limits, now, chance)
+  if (how !== "overloaded" && modeOf(self) !== Paced) Pacing.afterFailure(self, limits, now, chance)
 }
 
 /** A good answer: it overtakes all that are late. */
@@ -174,7 +164,7 @@ const learn = (self: State, at: number, latency: number, isLate: boolean): void 
 /** Is there room for another attempt? Changes nothing. */
 export const isFree = (self: State, now: number): boolean => {
   const { control } = self
-  if (control === undefined || control.mode === Free) return true
+  if (control === undefined) return true
   return control.mode === Paced ? Pacing.admits(self, control, now) : Limit.hasRoom(self, control)
 }
 

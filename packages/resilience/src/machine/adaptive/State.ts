@@ -58,7 +58,7 @@ export class Flight implements LinkedList.Node<Flight> {
 /** What is done about a key. Nothing until the first trouble: most keys never have any. */
 export class Control {
   mode: Mode = Free
-  /** Attempts that may be in flight; without a meaning while free. */
+  /** Attempts that may be in flight; `Infinity` while free, and without a meaning while paced. */
   limit = Infinity
   /** The limit grows with each good answer, because an outage is over. */
   ramping = false
