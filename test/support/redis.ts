@@ -43,7 +43,7 @@ export class RedisServer {
     const child = spawn("redis-server", args, { stdio: "ignore" })
     this.child = child
     process.once("exit", this.kill)
-    const deadline = Date.now() + 20_000
+    const deadline = Date.now() + 120_000
     while (Date.now() < deadline) {
       const client = createClient({ socket: { host: "127.0.0.1", port: this.port, reconnectStrategy: false } })
       client.on("error", () => {})
