@@ -8,12 +8,12 @@ class GatewayTimeout extends Transient.TaggedError<GatewayTimeout>()("GatewayTim
 class CardDeclined extends Schema.TaggedError<CardDeclined>()("CardDeclined", {}) {}
 
 class Payments extends Policy.Service<Payments>()("app/Payments", {
-  deadline: "5 seconds", // for the whole: attempts, pauses and waits
+  deadline: "10 seconds", // for the whole: attempts, pauses and waits
   retry: Retry.backoff({ base: "2 millis", times: 2 }),
   budget: { ratio: 0.2 }, // retries: up to 20 % of the calls
   breaker: { trip: TripPolicy.failureRate({ threshold: 0.5, calls: 20 }) },
-  bulkhead: { maxConcurrent: 5, maxQueued: 20, maxWait: "2 seconds" },
-  timeout: "200 millis" // for one attempt
+  bulkhead: { maxConcurrent: 5, maxQueued: 20, maxWait: "5 seconds" },
+  timeout: "1 second" // for one attempt
 }) {}
 
 type Mood = "well" | "flaky" | "hanging"

@@ -35,7 +35,7 @@ const overLimits = async (...args: ReadonlyArray<string>) => {
 }
 
 describe("bytes allocated per call", () => {
-  it("stay within their limits", { timeout: 120_000 }, async () => {
+  it("stay within their limits", async () => {
     const { measured, over } = await overLimits()
     assert.deepStrictEqual(over, [], `measured ${JSON.stringify(measured)}`)
     // A measurement that sees nothing would be within every limit.
@@ -43,7 +43,7 @@ describe("bytes allocated per call", () => {
     for (const name of Object.keys(bytes)) assert.isAbove(measured[name]!, measured["bare"]!, name)
   })
 
-  it("are not more for a member of a fleet, whose board never answers", { timeout: 240_000 }, async () => {
+  it("are not more for a member of a fleet, whose board never answers", async () => {
     const least = { policy: Number.POSITIVE_INFINITY, policyShared: Number.POSITIVE_INFINITY }
     for (let turn = 0; turn < 6 && !(least.policyShared - least.policy <= 0); turn++) {
       for (const name of ["policy", "policyShared"] as const) {
@@ -54,7 +54,7 @@ describe("bytes allocated per call", () => {
     assert.isBelow(least.policyShared - least.policy, 12)
   })
 
-  it("stay within the same limits while Logs and Spans listen", { timeout: 120_000 }, async () => {
+  it("stay within the same limits while Logs and Spans listen", async () => {
     const { measured, over } = await overLimits("--telemetry")
     assert.deepStrictEqual(over, [], `measured ${JSON.stringify(measured)}`)
   })

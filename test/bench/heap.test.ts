@@ -17,7 +17,7 @@ const measure = (): Promise<HeapPerKey> =>
   })
 
 describe("heap per key", () => {
-  it("stays within its limits, idle and with traffic", { timeout: 300_000 }, async () => {
+  it("stays within its limits, idle and with traffic", async () => {
     // A measurement that sees nothing, or to which a late collection adds what was there before, says nothing.
     const isWithin = (measured: HeapPerKey, name: keyof HeapPerKey): boolean =>
       measured[name] > 100 && measured[name] <= heap[name]

@@ -248,6 +248,6 @@ describe("a half-open circuit always closes or opens", () => {
         for (let i = 0; i < permitted; i++) yield* outcome(breaker.protect(ok))
         assert.strictEqual(yield* tagOf(breaker), "closed")
       }),
-    { arbitrary: { runs: 60, size: 60, seed: 1 }, timeout: 30_000 }
+    { arbitrary: { runs: 60, size: 60, seed: 1 } }
   )
 })

@@ -34,7 +34,7 @@ export const useCommand = (): void => {
     folder = mkdtempSync(join(tmpdir(), "resilience-test-"))
     process.env["RESILIENCE_STATE_DIR"] = join(folder, "state")
     process.env["FOLDER"] = folder
-  }, 60_000)
+  })
   afterAll(() => {
     delete process.env["RESILIENCE_STATE_DIR"]
     delete process.env["FOLDER"]

@@ -13,7 +13,7 @@ class Chromium extends Context.Service<Chromium, Browser>()("test/Chromium") {
 }
 
 describe.skipIf(!isInstalled)("the page (skipped where Debian's package chromium is not installed)", () => {
-  layer(Chromium.layer, { excludeTestServices: true, timeout: "60 seconds" })((it) => {
+  layer(Chromium.layer, { excludeTestServices: true })("in Chromium", (it) => {
     it.effect("says what a change would do with the recorded calls, and changes nothing", () =>
       Effect.gen(function* () {
         const { run, serve } = yield* makeWorld()

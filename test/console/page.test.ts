@@ -45,7 +45,7 @@ const outage = calls(Payments.protect({ key: "eu" }), 30, true)
 const settings = Effect.map(Policies.all, (all) => all.find(({ name }) => name === "app/Payments")?.settings)
 
 describe.skipIf(!isInstalled)("the page (skipped where Debian's package chromium is not installed)", () => {
-  layer(Chromium.layer, { excludeTestServices: true, timeout: "60 seconds" })((it) => {
+  layer(Chromium.layer, { excludeTestServices: true })("in Chromium", (it) => {
     it.effect("shows an outage: which dependency, since when, why, until when, and what callers get", () =>
       Effect.gen(function* () {
         const { close, run, url } = yield* world

@@ -149,7 +149,7 @@ describe("the live view", () => {
 const main = fileURLToPath(new URL("../../packages/demo/src/main.ts", import.meta.url))
 
 describe("npm run demo -- --fleet", () => {
-  it("says how to get Redis where there is none", { timeout: 90_000 }, async () => {
+  it("says how to get Redis where there is none", async () => {
     const demo = spawn(process.execPath, ["--conditions=@effect-resilience/source", main, "--fleet", "3", "--redis"], {
       stdio: ["ignore", "ignore", "pipe"],
       env: { PATH: "" }

@@ -21,7 +21,7 @@ const whole = isWhole ? all : inPart ? all.slice(0, 1) : []
 const [first, ...others] = examples.filter((file) => !whole.includes(file))
 const folder = first === undefined ? "" : await bundled(first, ...others)
 
-test.concurrent.each(examples)("%s", { timeout: 40_000 }, async (file) => {
+test.concurrent.each(examples)("%s", async (file) => {
   const { ok, output } = await runExample(whole.includes(file) ? file : join(folder, `${parse(file).name}.js`))
   expect(ok, output).toBe(true)
 })

@@ -107,7 +107,7 @@ describe.skipIf(!isInstalled)(isInstalled ? "letters on a server" : `letters on 
   const scope = Scope.makeUnsafe()
   beforeAll(async () => {
     port = (await Effect.runPromise(Scope.provide(postgres, scope))).port
-  }, 60_000)
+  })
   afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
   conformance("PostgreSQL", storeOn(onPostgres))
   onTables("PostgreSQL", onPostgres, newTable)

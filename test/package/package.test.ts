@@ -164,7 +164,7 @@ beforeAll(async () => {
   mkdirSync(library)
   const manifest = { name: "payments", type: "module", exports: "./library/index.js" }
   writeFileSync(join(library, "package.json"), JSON.stringify(manifest))
-}, 300_000)
+})
 
 const tsc = resolve("node_modules/.bin/tsc")
 const compilers = new Map<string, Promise<Ended>>()
@@ -211,7 +211,7 @@ const importing = Object.entries(names)
   .join("\n")
 let imports: Promise<string> | undefined
 
-describe("the packages, installed", { timeout: 120_000 }, () => {
+describe("the packages, installed", () => {
   for (const name of ["resilience", "testing", "lab", "console"] as const) {
     it(`${names[name]} holds sources, build, licence, readme, changelog, what agents read, and nothing else`, async () => {
       const files = (await mustRun("tar", ["-tzf", tarballs[name]], folder)).trim().split("\n")
@@ -276,9 +276,7 @@ describe("the packages, installed", { timeout: 120_000 }, () => {
     })
   }
 
-  it("a library on top emits declarations that resolve, and its consumer gets exact types", {
-    timeout: 60_000
-  }, async () => {
+  it("a library on top emits declarations that resolve, and its consumer gets exact types", async () => {
     const [first, ...others] = await Promise.all(settings.map(({ file }) => compiled(file)))
     assert.deepStrictEqual(first, [])
     const declarations = readFileSync(join(user, "node_modules/payments/library/index.d.ts"), "utf8")

@@ -81,7 +81,7 @@ beforeAll(async () => {
   })
   const { output } = await build.generate({ format: "esm" })
   writeFileSync(file, output[0].code)
-}, 60_000)
+})
 
 afterAll(() => rmSync(folder, { force: true, recursive: true }))
 

@@ -117,7 +117,7 @@ beforeAll(async () => {
   })
   // The fourth is a pipe, as was asked for.
   address = await listening(runtime.stdio[3] as Readable)
-}, 60_000)
+})
 
 afterAll(() => {
   runtime?.kill()

@@ -16,7 +16,7 @@ export const onPostgres = (title: string, tests: () => void) =>
     const scope = Scope.makeUnsafe()
     beforeAll(async () => {
       port = (await Effect.runPromise(Scope.provide(postgres, scope))).port
-    }, 60_000)
+    })
     afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
     tests()
   })

@@ -4,10 +4,11 @@ import { NodeHttpClient, NodeHttpServer } from "@effect/platform-node"
 import * as Faulty from "@effect-resilience/testing/Faulty"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import { HttpClient, HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
+import { HttpClient, HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import { PrometheusMetrics } from "effect/observability"
+import * as Semaphore from "effect/Semaphore"
 import { Event, Policies, Policy, Retry, TripPolicy } from "effect-resilience"
 import * as Resilient from "effect-resilience/http/HttpClient"
 import * as Metrics from "effect-resilience/telemetry/Metrics"
@@ -21,16 +22,20 @@ export class Upstreams extends Policy.Service<Upstreams>()("app/Upstreams", {
   timeout: "1 second"
 }) {}
 
-/** The two servers that the service calls, and how often it was scraped. */
+/** The two servers that the service calls, and a permit that each scrape takes. */
 export class World extends Context.Service<
   World,
-  { readonly prices: Faulty.Http; readonly stock: Faulty.Http; scrapes: number }
+  { readonly prices: Faulty.Http; readonly stock: Faulty.Http; readonly scrape: Semaphore.Semaphore }
 >()("test/World") {
   static readonly layer = Layer.effect(
     World,
     Effect.gen(function* () {
       const script = [Faulty.json({ ok: true })]
-      return { prices: yield* Faulty.http({ script }), stock: yield* Faulty.http({ script }), scrapes: 0 }
+      return {
+        prices: yield* Faulty.http({ script }),
+        stock: yield* Faulty.http({ script }),
+        scrape: yield* Semaphore.make(1)
+      }
     })
   )
 }
@@ -63,22 +68,20 @@ const routes = HttpRouter.use((router) =>
 
 const metrics = PrometheusMetrics.layerHttp({ path: "/metrics", metricNameMapper: Metrics.prometheusName })
 
-/** Counts the scrapes, so that a test can do something between two of them. */
-const counting = HttpRouter.middleware(
+/** A scrape waits while a test has the permit: what the test does meanwhile is between two scrapes. */
+const paused = HttpRouter.middleware(
   Effect.map(
     World,
-    (world) => (app) =>
-      Effect.tap(app, (response) => {
-        const type = response.headers["content-type"] ?? ""
-        return Effect.sync(() => {
-          if (type.startsWith("text/plain; version=")) world.scrapes += 1
-        })
-      })
+    ({ scrape }) =>
+      (app) =>
+        Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ url }) =>
+          url === "/metrics" ? scrape.withPermit(app) : app
+        )
   ),
   { global: true }
 )
 
-export const live = HttpRouter.serve(Layer.mergeAll(routes, metrics, counting), {
+export const live = HttpRouter.serve(Layer.mergeAll(routes, metrics, paused), {
   disableListenLog: true,
   disableLogger: true
 }).pipe(

@@ -79,9 +79,7 @@ const assertWhole = (kind: Kind, path: string): void => {
 }
 
 describe.each(["file", "sqlite"] as const)("a process that keeps its state in %s", (kind) => {
-  it("and is killed at any moment: the file is whole, and the next one has everything that was saved", {
-    timeout: 60_000
-  }, async () => {
+  it("and is killed at any moment: the file is whole, and the next one has everything that was saved", async () => {
     const path = join(folder, `killed.${kind}`)
     let saved = 0
     let failed = 0
@@ -101,7 +99,7 @@ describe.each(["file", "sqlite"] as const)("a process that keeps its state in %s
     assert.isAbove(saved, 0)
   })
 
-  it("and shares it with others: each finds its own state", { timeout: 60_000 }, async () => {
+  it("and shares it with others: each finds its own state", async () => {
     const path = join(folder, `shared.${kind}`)
     const names = ["one", "two", "three"]
     for (const begins of [0, 20]) {

@@ -34,7 +34,7 @@ beforeAll(() => {
   run("git", ["add", "."])
   run("git", ["-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "--quiet", "--message=dry"])
   run(process.execPath, [resolve("node_modules/@changesets/cli/bin.js"), "version"])
-}, 60_000)
+})
 
 afterAll(() => rmSync(folder, { force: true, recursive: true }))
 

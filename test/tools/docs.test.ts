@@ -74,7 +74,7 @@ describe("withAssertions", () => {
   })
 })
 
-describe("checkDocs", { timeout: 60_000 }, () => {
+describe("checkDocs", () => {
   let folders = 0
   const check = async (...lines: ReadonlyArray<string>) => {
     const report = await checkDocs([page(...lines)], `.cache/test-docs/${folders++}`)

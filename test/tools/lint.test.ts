@@ -50,7 +50,9 @@ const cases: ReadonlyArray<Case> = [
     wrong: "suppressions/parse"
   },
   { file: `${library}/engine/w.ts`, text: "export const f = (x: any) => x" },
-  { file: "test/x.ts", text: "export const f = async () => Date.now() + Math.random()" }
+  { file: "test/x.ts", text: "export const f = async () => Date.now() + Math.random()" },
+  { file: "test/y.ts", text: "layer(a, { timeout: 1 })((it) => {\n  it()\n})", wrong: "No layer without a name" },
+  { file: "test/z.ts", text: 'layer(a, { timeout: 1 })("name", (it) => {\n  it()\n})' }
 ]
 
 const runBiome = () => {

@@ -90,8 +90,9 @@ export type FromMember =
     }
 
 /** For a child: says something to the coordinator. */
-export const say = (message: FromUpstream | FromClient | FromMember): void => {
-  if (process.connected) process.send?.(message)
+export const say = (message: FromUpstream | FromClient | FromMember | FromBoard): void => {
+  // That the coordinator has gone is said by the disconnect that follows.
+  if (process.connected) process.send?.(message, () => {})
 }
 
 /** What a child is told. */

@@ -62,14 +62,7 @@ const all: ReadonlyArray<Step> = [
     // that take every core, and are run again.
     name: "rest",
     command: "vitest",
-    args: [
-      "run",
-      ...sharing,
-      "--retry=1",
-      "--testTimeout=180000",
-      "--reporter=minimal",
-      "--reporter=./packages/tools/src/failures.ts"
-    ],
+    args: ["run", ...sharing, "--retry=1", "--reporter=minimal", "--reporter=./packages/tools/src/failures.ts"],
     env: { TEST_SAMPLE: "rest", FAILURES: failures },
     after: "pack"
   },

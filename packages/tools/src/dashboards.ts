@@ -16,7 +16,7 @@ const folder = "docs/telemetry/generated"
 /** Runs an example for the policies that it creates. What else it does is of no interest here: `npm run examples` checks that. */
 const policiesOf = async (file: string): Promise<ReadonlyArray<Alerts.Described>> => {
   const preload = pathToFileURL("packages/tools/src/dashboards/preload.ts").href
-  const { output } = await run(process.execPath, [sourceCondition, `--import=${preload}`, file], { limit: 60 })
+  const { output } = await run(process.execPath, [sourceCondition, `--import=${preload}`, file], { limit: 150 })
   const line = output.split("\n").find((text) => text.startsWith(mark))
   if (line === undefined) throw new Error(`${file} did not end:\n${output}`)
   return JSON.parse(line.slice(mark.length))

@@ -89,7 +89,8 @@ let skew = 0
 Date.now = () => machineNow() + skew
 
 const post = (message: Message): void => {
-  if (isMainThread) process.send?.(message)
+  // That the coordinator has gone is said by the disconnect that follows.
+  if (isMainThread) process.send?.(message, () => {})
   else parentPort?.postMessage(message)
 }
 

@@ -5,7 +5,7 @@
 import { spawn } from "node:child_process"
 import { connect, createServer } from "node:net"
 import { DatabaseSync } from "node:sqlite"
-import type { FromBoard, ToBoard } from "../messages.ts"
+import { say, type ToBoard } from "../messages.ts"
 
 interface Board {
   readonly where: string
@@ -14,8 +14,6 @@ interface Board {
 }
 
 const [backend, directory = ""] = process.argv.slice(2)
-
-const tell = (message: FromBoard): void => void process.send?.(message)
 
 const file = (): Board => {
   const path = `${directory}/board.db`
@@ -71,7 +69,7 @@ const redis = async (): Promise<Board> => {
       await new Promise((resolve) => setTimeout(resolve, 25))
   }
   await Promise.race([ready(), failed])
-  failed.catch((error: Error) => tell({ _tag: "NoBoard", problem: error.message }))
+  failed.catch((error: Error) => say({ _tag: "NoBoard", problem: error.message }))
   return {
     where: String(port),
     stop: () => void server.kill("SIGSTOP"),
@@ -87,7 +85,7 @@ try {
     if (message._tag === "Stop") board.stop()
     else board.goOn()
   })
-  tell({ _tag: "Where", where: board.where })
+  say({ _tag: "Where", where: board.where })
 } catch (error) {
-  tell({ _tag: "NoBoard", problem: error instanceof Error ? error.message : String(error) })
+  say({ _tag: "NoBoard", problem: error instanceof Error ? error.message : String(error) })
 }

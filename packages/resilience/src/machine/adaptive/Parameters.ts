@@ -13,9 +13,9 @@ export const parameters = {
   lateMeans: 20,
   /** … but at least this many means, … */
   lateAtLeast: 3,
-  /** … if that is within this share of the timeout. */
+  /** … if that is within this share of the timeout, which is late at any mean and before the first answer. */
   latest: 0.7,
-  /** Before the first answer the mean is this share of the timeout. */
+  /** Before the first answer this share of the timeout stands for the mean by which a failure is fast. */
   firstMean: 0.05,
   /** The mean is that of as many milliseconds at least. */
   meanOver: 1000,

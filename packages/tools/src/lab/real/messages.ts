@@ -44,7 +44,8 @@ export type ToChild = { readonly _tag: "Begin"; readonly begin: Begin } | { read
 
 /** For a child: says something to whoever started it. */
 export const say = <Report>(message: FromChild<Report>): void => {
-  if (process.connected) process.send?.(message)
+  // That whoever started it has gone is said by the disconnect that follows.
+  if (process.connected) process.send?.(message, () => {})
 }
 
 /** For a child: waits to be told, and ends when whoever started it has gone. Ctrl-C is the other's business. */
