@@ -89,7 +89,7 @@ export interface Limits {
 const meanOf = (s: State, l: Limits) => (Number.isNaN(s.mean) ? l.timeout / 20 : s.mean)
 const need = (s: State) => (Number.isNaN(s.mean) ? 0 : s.mean)
 const lateAfter = (s: State, l: Limits) => {
-  const m = meanOf(s, l)
+  const m = Number.isNaN(s.mean) ? Infinity : s.mean
   return Math.max(Math.min(P.lateOf * l.timeout, P.lateMeans * m), Math.min(3 * m, P.latest * l.timeout))
 }
 const perCall = (s: State) => 2000 / Math.max(1e-9, s.recent)

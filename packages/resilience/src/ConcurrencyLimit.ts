@@ -48,7 +48,8 @@ export interface ConcurrencyLimit {
 export interface Options {
   /**
    * The longest time for an answer, as in a `Timeout` around the work or inside it. An answer is late after a quarter of it, or after 20 mean
-   * latencies if that is less; where answers usually take longer, after 3 mean latencies, up to 0.7 of it. A duration above zero. Required.
+   * latencies if that is less; where answers usually take longer, after 3 mean latencies, up to 0.7 of it, and
+   * before the first answer of a key after 0.7 of it. A duration above zero. Required.
    */
   readonly timeout: Duration.Input
 }

@@ -13,9 +13,9 @@ export const parameters = {
   lateMeans: 20,
   /** … but at least this many means, … */
   lateAtLeast: 3,
-  /** … if that is within this share of the timeout. */
+  /** … if that is within this share of the timeout, which is late at any mean and before the first answer. */
   latest: 0.7,
-  /** Before the first answer the mean is this share of the timeout. */
+  /** Before the first answer this share of the timeout stands for the mean by which a failure is fast. */
   firstMean: 0.05,
   /** The mean is that of as many milliseconds at least. */
   meanOver: 1000,
@@ -25,8 +25,6 @@ export const parameters = {
   // The limit, see Limit.ts
   /** Natural logarithm of the odds against chance at which a limit begins: one in 60,000 rows of late answers. */
   odds: 11,
-  /** The least late answers in a row at which a limit begins: two may be one slow moment. */
-  leastLates: 3,
   /** The odds at which a limit is lowered once more: while it is certain that something is wrong, less evidence is needed. At 3, two late
    * answers were enough where a tenth is always late. */
   oddsMore: 8,

@@ -64,8 +64,8 @@ export class Control {
   ramping = false
   /** The limit was reached since it was raised or since a call waited, … */
   hit = false
-  /** … and when that was last so. */
-  hitAt = -Infinity
+  /** … and when that was last so, or the limit changed; without a meaning before. */
+  hitAt = 0
   /** What was sent before says nothing of this limit. */
   changedAt = -Infinity
   /** Milliseconds between probes, and when the next one may be sent. */
@@ -158,10 +158,13 @@ export const meanOr = (self: State, { timeout }: Limits): number =>
 
 /**
  * The latency from which on an answer is late. The timeout is the only latency that anyone has told us, so a quarter of it is late; the
- * mean moves that bound where the timeout is far from the usual latency.
+ * mean moves that bound where the timeout is far from the usual latency. Before the first answer no latency is usual, and late is what is
+ * late at any mean: a process that has just started is slow at first. With a quarter of the timeout, 200 calls a second that took 300
+ * milliseconds at first, and 5 two seconds later, began a limit that refused 9 % of them.
  */
 export const lateAfter = (self: State, limits: Limits): number => {
-  const mean = meanOr(self, limits)
+  const { mean } = self
+  if (Number.isNaN(mean)) return p.latest * limits.timeout
   return Math.max(
     Math.min(p.lateOfTimeout * limits.timeout, p.lateMeans * mean),
     Math.min(p.lateAtLeast * mean, p.latest * limits.timeout)
