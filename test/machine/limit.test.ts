@@ -71,6 +71,14 @@ describe("Adaptive: the limit", () => {
     assert.strictEqual(state.latesInRow, 0)
   })
 
+  it("begins at odds of e¹¹: where one answer in sixteen is late, with the fourth in a row", () => {
+    const state = keyWith({ usualLate: Math.exp(-2.75), late: 1 })
+    late(state, 3)
+    assert.strictEqual(modeOf(state), Free)
+    late(state, 1)
+    assert.strictEqual(modeOf(state), Limited)
+  })
+
   it("is lowered at odds of e⁸, and no more while it grows after an outage", () => {
     const state = keyWith({ usualLate: Math.exp(-4), inFlight: 20 }, { mode: Limited, limit: 10, ramping: true })
     late(state, 1)
@@ -170,5 +178,16 @@ describe("Adaptive: the limit", () => {
     assert.deepStrictEqual([lifted({ mean: 500 }, 2500), lifted({ mean: 500 }, 2501)], [false, true])
     assert.deepStrictEqual([lifted({ late: 0.25 }, 2001), lifted({ late: 0.24 }, 2001)], [false, true])
     assert.isTrue(lifted({ late: 0.25, usualLate: 0.1 }, 2001))
+  })
+
+  it("takes over from probes that are no further apart than two calls usually are, or than one answer takes", () => {
+    const modeAfter = (gap: number, latency: number) => {
+      // A call each 20 ms; an answer in time divides the gap by four.
+      const state = keyWith({}, { mode: Paced, gap: 4 * gap })
+      Pacing.recovers(state, state.control!, 100, latency, 100 + latency, chance)
+      return modeOf(state)
+    }
+    assert.deepStrictEqual([modeAfter(40.5, 10), modeAfter(40, 10)], [Paced, Limited])
+    assert.deepStrictEqual([modeAfter(60.5, 60), modeAfter(60, 60)], [Paced, Limited])
   })
 })

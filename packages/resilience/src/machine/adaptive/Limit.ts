@@ -99,9 +99,9 @@ export const weigh = (
     return
   }
   self.latesInRow += 1
+  // No share counts as less than a hundredth, so that two late answers, which may be one slow moment, begin no limit.
   const odds = -Math.log(Math.min(0.6, Math.max(0.01, self.usualLate))) * self.latesInRow
-  const isEnough = mode === Free ? odds >= p.odds && self.latesInRow >= p.leastLates : odds >= p.oddsMore
-  if (isEnough) lower(self, limits, now, latency, chance)
+  if (odds >= (mode === Free ? p.odds : p.oddsMore)) lower(self, limits, now, latency, chance)
 }
 
 /** Begins at what was in flight on a healthy day and two standard deviations, and goes down from there; below one call it paces. */

@@ -33,10 +33,10 @@ const longest = (self: State, control: Control, { deadline }: Limits, now: numbe
   )
 }
 
-/** Begins to pace, with a gap of at most `gap`; infinite after failures. */
+/** Begins to pace a key that is not paced, with a gap of at most `gap`; infinite after failures. */
 export const pace = (self: State, limits: Limits, now: number, gap: number, since: number, chance: Chance): void => {
   const control = controlOf(self)
-  if (control.mode !== Paced) control.since = since
+  control.since = since
   control.mode = Paced
   control.ramping = false
   control.failing = gap === Infinity

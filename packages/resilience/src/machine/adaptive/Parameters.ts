@@ -25,8 +25,6 @@ export const parameters = {
   // The limit, see Limit.ts
   /** Natural logarithm of the odds against chance at which a limit begins: one in 60,000 rows of late answers. */
   odds: 11,
-  /** The least late answers in a row at which a limit begins: two may be one slow moment. */
-  leastLates: 3,
   /** The odds at which a limit is lowered once more: while it is certain that something is wrong, less evidence is needed. At 3, two late
    * answers were enough where a tenth is always late. */
   oddsMore: 8,

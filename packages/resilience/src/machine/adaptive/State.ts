@@ -64,8 +64,8 @@ export class Control {
   ramping = false
   /** The limit was reached since it was raised or since a call waited, … */
   hit = false
-  /** … and when that was last so. */
-  hitAt = -Infinity
+  /** … and when that was last so, or the limit changed; without a meaning before. */
+  hitAt = 0
   /** What was sent before says nothing of this limit. */
   changedAt = -Infinity
   /** When the caller had stood still last, and until when it reads the answers of that time. */
