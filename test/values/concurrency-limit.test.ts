@@ -152,6 +152,23 @@ describe("ConcurrencyLimit: what a limit reports", () => {
     assert.deepStrictEqual(why, limiter.why)
   })
 
+  it("is no higher for calls that time out before an answer would be late: they say nothing", () => {
+    const limiter = limiterWith("1 second")
+    play(limiter, 0, 400, 5, 40)
+    play(limiter, 3000, 400, 5, 600)
+    const { limit } = limiter
+    const { late } = limiter.view()
+    const timesOut = (now: number) => {
+      const calls = Array.from({ length: limit }, () => ({}))
+      limiter.came(now)
+      for (const call of calls) limiter.sent(call)
+      limiter.refused(1)
+      for (const call of calls) limiter.ended(call, Exit.failCause(timedOut), now + 100)
+    }
+    for (let round = 0; round < 10; round++) timesOut(10_000 + 200 * round)
+    assert.deepStrictEqual([limiter.limit, limiter.view().late], [limit, late])
+  })
+
   it("counts a call that goes on after it has responded as in flight, and never as late", () => {
     const limiter = limiterWith("1 second")
     play(limiter, 0, 100, 5, 10)

@@ -65,8 +65,8 @@ export interface Options {
  * and few answers are late.
  *
  * A failure says nothing about a queue. An error that asks for fewer calls (throttled, or unprocessed with `retryAfter`) counts as late; so
- * does a call that was interrupted, or timed out, after an answer would have been late. A late call that a call which began later has
- * overtaken says nothing: it met one slow server.
+ * does a call that was interrupted, or timed out, after an answer would have been late; before that it says nothing. A late call that a call
+ * which began later has overtaken says nothing: it met one slow server.
  *
  * **Gotchas** Latencies are those of the work in the bulkhead: put a retry outside. Only calls of `protect` and `fn` are measured: permits of
  * `acquire`, of streams and of `http/HttpServer` are counted, and never begin a limit.
@@ -156,7 +156,8 @@ export class Limiter {
   sent(call: object): void {
     const flight = new Machine.Flight()
     this.flights.set(call, flight)
-    Machine.sent(this.state, flight, this.now, false, true, noChance)
+    // A timeout inside the work may be shorter than the one of the options: before it is late it says nothing.
+    Machine.sent(this.state, flight, this.now, false, false, noChance)
   }
 
   /** A call has responded, and goes on: it will not be late. */
