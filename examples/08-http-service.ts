@@ -14,7 +14,7 @@ class Upstreams extends Policy.Service<Upstreams>()("app/Upstreams", {
   budget: { ratio: 0.2 },
   breaker: {
     trip: TripPolicy.consecutive(4),
-    openFor: { initial: "1 second", jitter: 0 }
+    openFor: { initial: "3 seconds", jitter: 0 }
   },
   bulkhead: { maxConcurrent: 10, maxQueued: 20, maxWait: "1 second" },
   timeout: "2 seconds"
@@ -128,7 +128,7 @@ const program = Effect.gen(function* () {
   // Four failures open the circuit; the pages after that cost the reviews nothing.
   assert.deepEqual(yield* pages("down     "), { last: poor, requests: 4, circuit: "open" })
   reviewsWork = true
-  yield* Effect.sleep("1 second")
+  yield* Effect.sleep("3 seconds")
   assert.deepEqual(yield* pages("recovered"), { last: full, requests: 10, circuit: "closed" })
   // The catalog never noticed: its circuit is its own.
   assert.equal((yield* Upstreams.stats(catalog.host)).totals.failures, 0)

@@ -7,7 +7,7 @@ class Unavailable extends Transient.TaggedError<Unavailable>()("Unavailable", {}
 
 class Broker extends Policy.Service<Broker>()("app/Broker", {
   retry: Retry.backoff({ base: "2 millis", times: 2 }),
-  breaker: { trip: TripPolicy.consecutive(3), openFor: "500 millis" },
+  breaker: { trip: TripPolicy.consecutive(3), openFor: "2 seconds" },
   bulkhead: { maxConcurrent: 2 },
   timeout: "1 second" // for a stream: until its first element
 }) {}
@@ -60,7 +60,10 @@ const consume = Effect.gen(function* () {
     )
   })
   const consumer = yield* Effect.forkChild(Effect.forever(next))
-  yield* Effect.sleep("100 millis") // the first job failed three times, and its circuit is open
+  // The first job fails three times, and its circuit is open.
+  const isOpen = Effect.map(Broker.stats("jobs"), ({ circuit }) => circuit?._tag === "open")
+  yield* Effect.repeat(Effect.andThen(Effect.sleep("10 millis"), isOpen), { until: (open) => open })
+  yield* Effect.sleep("100 millis")
   const before = { waiting: yield* Queue.size(jobs), calls: (yield* Broker.stats("jobs")).totals.calls }
   broker.up = true
   yield* Effect.repeat(Effect.sleep("10 millis"), { until: () => handled.length === 3 })

@@ -10,8 +10,8 @@ import * as Resilient from "effect-resilience/http/HttpClient"
 
 class Shop extends Policy.Service<Shop>()("app/Shop", {
   retry: Retry.backoff({ base: "5 millis", cap: "20 millis", times: 3 }),
-  breaker: { trip: TripPolicy.consecutive(4) },
-  timeout: "1 second"
+  breaker: { trip: TripPolicy.consecutive(4), openFor: "1 minute" },
+  timeout: "5 seconds"
 }) {}
 
 const program = Effect.gen(function* () {

@@ -8,7 +8,7 @@ import * as Health from "effect-resilience/telemetry/Health"
 
 class Down extends Transient.TaggedError<Down>()("Down", {}) {}
 
-const breaker = { trip: TripPolicy.consecutive(3), openFor: { initial: "300 millis", jitter: 0 } } as const
+const breaker = { trip: TripPolicy.consecutive(3), openFor: { initial: "2 seconds", jitter: 0 } } as const
 class Database extends Policy.Service<Database>()("app/Database", { breaker, bulkhead: { maxConcurrent: 10 } }) {}
 class Mail extends Policy.Service<Mail>()("app/Mail", { breaker }) {}
 
@@ -57,7 +57,7 @@ const program = Effect.gen(function* () {
     /^circuit "default" is open, unhealthy since .*, next probe in .* \(consecutive: failures 3, limit 3\)$/
   )
 
-  yield* Effect.sleep("300 millis")
+  yield* Effect.sleep("2 seconds")
   assert.deepEqual(yield* probe("a probe is due      "), { live: 200, ready: 200 })
   yield* query.pipe(Database.protect)
   assert.deepEqual(yield* probe("the database is back"), { live: 200, ready: 200 })

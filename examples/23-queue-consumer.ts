@@ -48,7 +48,7 @@ const program = Effect.gen(function* () {
       yield* Effect.repeat(Effect.sleep("100 millis"), { until: outageIsOver })
       outage.is = false
       yield* Mail.control.close()
-      yield* Effect.sleep("500 millis")
+      yield* Effect.repeat(Effect.sleep("50 millis"), { until: () => sent.size === letters.length, times: 20 })
       yield* Effect.forEach(fibers, Fiber.interrupt)
       return sent.size
     })

@@ -22,7 +22,7 @@ class Upstreams extends Policy.Service<Upstreams>()("shop/Upstreams", {
   retry,
   budget: { timeoutCost: 5 },
   breaker: {},
-  timeout: "200 millis"
+  timeout: "1 second"
 }) {}
 class Payments extends Policy.Service<Payments>()("shop/Payments", {
   retry,

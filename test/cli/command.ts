@@ -93,7 +93,7 @@ const isLocked = (file: string): boolean => {
 const lockIsFree = async (args: ReadonlyArray<string>): Promise<void> => {
   const name = args[args.findIndex((arg) => arg === "-n" || arg === "--name") + 1]
   if (args[0] !== "run" || name === undefined || args.includes("allow")) return
-  const end = Date.now() + 2000
+  const end = Date.now() + 20_000
   while (isLocked(fileNamed(`state/locks/${name}.lock`)) && Date.now() < end) {
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
@@ -133,7 +133,7 @@ export const resilience = (...args: ReadonlyArray<string>): Promise<Ended> => re
 
 /** Waits until something holds. */
 export const until = async (what: string, holds: () => boolean): Promise<void> => {
-  const end = Date.now() + 20_000
+  const end = Date.now() + 120_000
   while (!holds()) {
     if (Date.now() > end) throw new Error(`waited in vain until ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 10))

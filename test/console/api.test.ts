@@ -194,7 +194,7 @@ describe("the stream", () => {
       })
       const closed = Effect.all([rest, close], { concurrency: "unbounded" })
       yield* Effect.timeoutOrElse(closed, {
-        duration: "10 seconds",
+        duration: "1 minute",
         orElse: () => Effect.die("the stream holds the server")
       })
     }).pipe(Effect.scoped)

@@ -52,7 +52,7 @@ const groupIsEmpty = (leader: number | undefined): boolean => {
 }
 
 const until = async (holds: () => boolean): Promise<boolean> => {
-  for (let tries = 0; tries < 400 && !holds(); tries += 1) await new Promise((resolve) => setTimeout(resolve, 50))
+  for (let tries = 0; tries < 2400 && !holds(); tries += 1) await new Promise((resolve) => setTimeout(resolve, 50))
   return holds()
 }
 

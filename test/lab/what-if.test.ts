@@ -12,7 +12,8 @@ const failing = attempts.map((attempt) => ({
   outcome: attempt.time >= 3000 && attempt.time < 6000 ? ("error" as const) : attempt.outcome
 }))
 
-const options = { policy: "app/Search", present: { timeout: 1000 }, changed: { timeout: 60 }, arrivals, attempts }
+const settings = { present: { timeout: 1000 }, changed: { timeout: 60 } }
+const options = { policy: "app/Search", ...settings, arrivals, attempts, limit: "4 minutes" } as const
 
 describe("what if", () => {
   it.live("a timeout were shorter: it cuts the calls that took longer", () =>

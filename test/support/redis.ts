@@ -43,8 +43,8 @@ export class RedisServer {
     const child = spawn("redis-server", args, { stdio: "ignore" })
     this.child = child
     process.once("exit", this.kill)
-    const deadline = Date.now() + 20_000
-    while (Date.now() < deadline) {
+    const deadline = Date.now() + 120_000
+    while (Date.now() < deadline && child.exitCode === null) {
       const client = createClient({ socket: { host: "127.0.0.1", port: this.port, reconnectStrategy: false } })
       client.on("error", () => {})
       const answer = await client.connect().then(
@@ -55,7 +55,9 @@ export class RedisServer {
       if (answer === "PONG") return
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
-    throw new Error("redis-server did not start")
+    throw new Error(
+      `redis-server did not start: ${child.exitCode === null ? "no answer" : `exit code ${child.exitCode}`}`
+    )
   }
 
   /** Writes what it holds into a file. */
