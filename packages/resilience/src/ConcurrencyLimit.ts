@@ -65,8 +65,8 @@ export interface Options {
  * and few answers are late.
  *
  * A failure says nothing about a queue. An error that asks for fewer calls (throttled, or unprocessed with `retryAfter`) counts as late; so
- * does a call that was interrupted, or timed out, after an answer would have been late. A late call that a call which began later has
- * overtaken says nothing: it met one slow server.
+ * does a call that was interrupted, or timed out, after an answer would have been late; before that it says nothing. A late call that a call
+ * which began later has overtaken says nothing: it met one slow server.
  *
  * **Gotchas** Latencies are those of the work in the bulkhead: put a retry outside. Only calls of `protect` and `fn` are measured: permits of
  * `acquire`, of streams and of `http/HttpServer` are counted, and never begin a limit.
@@ -123,7 +123,7 @@ export class Limiter {
   /** When the step that is under way began. */
   private now = 0
   /** What was reported last. */
-  private reportedAt = Number.NEGATIVE_INFINITY
+  private reportedAt: number | undefined
   private reported = Number.POSITIVE_INFINITY
 
   constructor(timeout: number) {
@@ -133,7 +133,7 @@ export class Limiter {
   /** Calls that may run at once, without those that take no place of it; `Infinity` while there is no limit. */
   get limit(): number {
     const { control } = this.state
-    return control === undefined || control.mode === Machine.Free ? Number.POSITIVE_INFINITY : Limit.most(control)
+    return control === undefined ? Number.POSITIVE_INFINITY : Limit.most(control)
   }
 
   /** Calls that may run at once, with those that are late and were overtaken. */
@@ -156,7 +156,8 @@ export class Limiter {
   sent(call: object): void {
     const flight = new Machine.Flight()
     this.flights.set(call, flight)
-    Machine.sent(this.state, flight, this.now, false, true, noChance)
+    // A timeout inside the work may be shorter than the one of the options: before it is late it says nothing.
+    Machine.sent(this.state, flight, this.now, false, false, noChance)
   }
 
   /** A call has responded, and goes on: it will not be late. */
@@ -187,13 +188,11 @@ export class Limiter {
 
   /** Returns the limit before and after when, since the last read, one has begun, was lowered or was lifted. */
   changes(): { readonly limit: number; readonly before: number } | undefined {
-    const { control } = this.state
     const { limit, reported: before } = this
-    if (control === undefined || (limit === Number.POSITIVE_INFINITY && before === limit)) return undefined
-    const isLimited = before !== Number.POSITIVE_INFINITY && limit !== Number.POSITIVE_INFINITY
+    const changedAt = this.state.control?.changedAt
     // One that grows is not reported.
-    if (isLimited && control.changedAt === this.reportedAt) return undefined
-    this.reportedAt = control.changedAt
+    if (limit === Number.POSITIVE_INFINITY ? before === limit : changedAt === this.reportedAt) return undefined
+    this.reportedAt = changedAt
     this.reported = limit
     return { limit, before }
   }
@@ -271,10 +270,10 @@ export const viewOf = (
 ): Stats.Adaptive => {
   const { control } = state
   const mode = Machine.modeOf(state)
-  const isPaced = mode === Machine.Paced && control !== undefined
+  const isPaced = control?.mode === Machine.Paced
   return {
     state: mode === Machine.Free ? "free" : mode === Machine.Limited ? "limited" : "paced",
-    limit: mode === Machine.Limited && control !== undefined ? Limit.most(control) : undefined,
+    limit: control?.mode === Machine.Limited ? Limit.most(control) : undefined,
     inFlight: state.inFlight,
     gap: isPaced ? Duration.millis(control.gap) : undefined,
     nextProbe: isPaced ? Duration.millis(Math.max(0, control.nextAt - now)) : undefined,
