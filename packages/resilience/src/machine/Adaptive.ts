@@ -33,7 +33,7 @@ export { Control, Flight, Free, Limited, modeOf, Paced, State } from "./adaptive
  *
  * - `ok`: the dependency answered, and nothing is wrong with it.
  * - `failed`: it answered with a failure.
- * - `timeout`: it did not answer, and had its time.
+ * - `timeout`: it did not answer, and had its time. That is a failure, and a late answer if it was late by then.
  * - `cut`: its caller or a deadline ended it before: it says nothing, unless it was late by then.
  * - `overloaded`: it answered that it is asked too much. That counts as a late answer and not as a failure.
  * - `unknown`: it says nothing.
