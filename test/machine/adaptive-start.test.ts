@@ -75,3 +75,69 @@ describe("Adaptive: the first calls of a process", () => {
     }
   })
 })
+
+describe("Adaptive: the caller stands still", () => {
+  const limits = { timeout: 500, deadline: 1000 }
+  const chance: Adaptive.Chance = { nextDoubleUnsafe: () => 0.5 }
+  const send = (state: Adaptive.State, now: number): Adaptive.Flight => {
+    const flight = new Adaptive.Flight()
+    Adaptive.came(state, limits, now, chance)
+    Adaptive.sent(state, flight, now, true, true, chance)
+    return flight
+  }
+  const end = (state: Adaptive.State, flight: Adaptive.Flight, now: number): void =>
+    Adaptive.ended(state, limits, flight, now, "ok", chance)
+  /** Two seconds of calls that take 10 ms, one each `gap`; then ten of them at once, which have no answer yet. */
+  const begun = (gap: number) => {
+    const state = new Adaptive.State()
+    let now = 0
+    for (; now < 2000; now += gap) end(state, send(state, now), now + 10)
+    return { state, now, flights: Array.from({ length: 10 }, () => send(state, now)) }
+  }
+
+  it("answers that were on their way while neither a call nor an answer came are no evidence", () => {
+    const { flights, now, state } = begun(20)
+    for (const flight of flights) end(state, flight, now + 400)
+    assert.strictEqual(state.latesInRow, 0)
+    assert.strictEqual(Adaptive.modeOf(state), Adaptive.Free)
+  })
+
+  it("nor when a call is the first that comes afterwards", () => {
+    const { now, state } = begun(20)
+    send(state, now + 400)
+    assert.strictEqual(state.latesInRow, 0)
+    assert.strictEqual(Adaptive.modeOf(state), Adaptive.Free)
+  })
+
+  it("an answer that came meanwhile shows that it did not: late answers are evidence", () => {
+    const { flights, now, state } = begun(20)
+    for (const [index, flight] of flights.entries()) end(state, flight, now + 150 + 50 * index)
+    assert.strictEqual(Adaptive.modeOf(state), Adaptive.Limited)
+  })
+
+  it("a second time in a row counts: callers that wait for their answers hear nothing either when the dependency hangs", () => {
+    const { flights, now, state } = begun(20)
+    for (const flight of flights) end(state, flight, now + 400)
+    const again = Array.from({ length: 10 }, () => send(state, now + 400))
+    for (const flight of again) end(state, flight, now + 800)
+    assert.strictEqual(Adaptive.modeOf(state), Adaptive.Limited)
+  })
+
+  it("after an answer in time to a call of afterwards, a pause is one again", () => {
+    const { flights, now, state } = begun(20)
+    for (const flight of flights) end(state, flight, now + 400)
+    end(state, send(state, now + 400), now + 410)
+    const again = Array.from({ length: 10 }, () => send(state, now + 410))
+    for (const flight of again) end(state, flight, now + 810)
+    assert.strictEqual(state.latesInRow, 0)
+    assert.strictEqual(Adaptive.modeOf(state), Adaptive.Free)
+  })
+
+  it("where calls are few, silence says nothing: late answers are evidence", () => {
+    const state = new Adaptive.State()
+    for (let now = 0; now < 20_000; now += 1000) end(state, send(state, now), now + 10)
+    const flights = Array.from({ length: 4 }, () => send(state, 20_000))
+    for (const flight of flights) end(state, flight, 20_450)
+    assert.strictEqual(Adaptive.modeOf(state), Adaptive.Limited)
+  })
+})

@@ -192,12 +192,17 @@ describe("Policy: adaptive", () => {
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", { ...options, timeout: "10 seconds", deadline: "30 seconds" })
       yield* healthy(policy.protect)
-      const hanging = yield* Effect.forEach(Array.from({ length: 8 }), () => start(Effect.exit(policy.protect(hang))))
+      const hanging = yield* Effect.forEach(Array.from({ length: 8 }), () =>
+        Effect.tap(start(Effect.exit(policy.protect(hang))), () => TestClock.adjust("45 millis"))
+      )
+      const waits = yield* start(policy.protect(ok))
+      assert.strictEqual((yield* policy.stats()).adaptive?.state, "limited")
       yield* TestClock.adjust("1 second")
       const call = yield* start(policy.protect(takes("10 millis")))
       assert.strictEqual((yield* policy.stats()).adaptive?.state, "paced")
       yield* TestClock.adjust("2 seconds")
       assert.strictEqual(yield* Fiber.join(call), "ok")
+      yield* Fiber.join(waits)
       assert.strictEqual((yield* policy.stats()).adaptive?.inFlight, 8)
       yield* Fiber.interruptAll(hanging)
     }).pipe(still)

@@ -31,6 +31,9 @@ export class State {
   timeouts = 0 // EWMA 1/32 of "no answer"
   lastLate = false
   goodAt = -1 // when the youngest attempt went off that was answered well and in time
+  heardAt = 0 // when one was sent or ended last
+  pausedAt = -1e9
+  readsUntil = -1e9 // when nothing had been heard for a time, and until when that excuses
   decAt = -1 // attempts that went off before say nothing about the limit of now
   // control
   mode = Free
@@ -156,6 +159,13 @@ const unlink = (s: State, f: Flight) => {
   else s.last = f.prev
   f.prev = f.next = undefined
 }
+/** Nothing was heard for a time: what is late says nothing for a tenth of it. */
+const pause = (s: State, now: number) => {
+  const silence = now - s.heardAt
+  if (s.mode !== Free || s.goodAt < s.pausedAt || s.recent < P.odds || (silence / 2000) * s.recent <= P.odds) return
+  s.pausedAt = now
+  s.readsUntil = now + silence / 10
+}
 /** A call came: counts it, and looks at those that are still unanswered and late by now. */
 export const came = (s: State, l: Limits, now: number) => {
   if (s.mode === Free) {
@@ -165,6 +175,8 @@ export const came = (s: State, l: Limits, now: number) => {
   look(s, l, now)
 }
 export const look = (s: State, l: Limits, now: number) => {
+  if (s.first !== undefined) pause(s, now)
+  if (s.first !== undefined && now <= s.readsUntil) return
   const late = lateAfter(s, l)
   if (s.first === undefined || now - s.first.at <= late) return
   for (let f = s.first; f !== undefined && now - f.at > late; f = s.first) {
@@ -217,6 +229,7 @@ export const sent = (s: State, l: Limits, now: number, first: boolean): Flight =
   }
   if (s.mode === Free && s.run === 0) s.well += (s.inflight - s.well) / 100
   s.inflight += 1
+  s.heardAt = now
   const f: Flight = { at: now, counted: false, stray: false, probe, linked: true, prev: s.last, next: undefined }
   if (s.last) s.last.next = f
   else s.first = f
@@ -246,6 +259,8 @@ export const ended = (
 ) => {
   const latency = now - f.at,
     ok = how === "ok"
+  pause(s, now)
+  s.heardAt = now
   s.inflight -= 1
   unlink(s, f)
   s.overdue.delete(f)
@@ -287,10 +302,11 @@ export const ended = (
     } else if (probe) missed(s, l, f, now, late, ok)
     return
   }
-  if (speaks && !f.counted && f.at >= s.decAt && !(late && f.at <= s.goodAt)) evidence(s, l, now, latency, late)
+  if (speaks && !f.counted && f.at >= s.decAt && !(late && (f.at <= s.goodAt || now <= s.readsUntil)))
+    evidence(s, l, now, latency, late)
   if (s.mode === Window && !late && how !== "timeout" && f.at >= s.decAt && (ok || !s.ramping)) {
     if (s.ramping) s.L += 1
-    else if (s.hit) s.L += Math.max(1, Math.sqrt(s.L)) / Math.max(1, s.L)
+    else if (s.hit) s.L += 1 / Math.max(1, s.L)
     if (
       (now - s.hitAt > Math.max(P.release, P.means * need(s)) && s.late < 0.25 * (1 + s.usual)) ||
       (s.ramping && s.L > 4 * s.well + 16 && s.L > 2 * s.inflight)

@@ -53,6 +53,8 @@ export const look = (self: State, limits: Limits, now: number, chance: Chance): 
     if (limits.paces === false) Limit.unstick(self, limits, now, 0, chance)
     return
   }
+  Limit.afterPause(self, now)
+  if (Limit.isReading(self, now)) return
   const late = lateAfter(self, limits)
   for (let flight = self.first; flight !== undefined && now - flight.at > late; flight = self.first) {
     LinkedList.remove(self, flight)
@@ -97,6 +99,7 @@ export const sent = (
   flight.probe = mode === Paced
   if (mode === Paced) Pacing.sent(controlOf(self), now, chance)
   self.inFlight += 1
+  self.heardAt = now
   flight.at = now
   flight.counted = false
   flight.whole = whole
@@ -106,6 +109,8 @@ export const sent = (
 /** An attempt has ended. `now` is when it was answered. */
 export const ended = (self: State, limits: Limits, flight: Flight, now: number, how: How, chance: Chance): void => {
   const { at, probe, whole } = flight
+  Limit.afterPause(self, now)
+  self.heardAt = now
   self.inFlight -= 1
   LinkedList.remove(self, flight)
   if (flight.counted) {
@@ -138,7 +143,10 @@ export const ended = (self: State, limits: Limits, flight: Flight, now: number, 
     return
   }
   // What the dependency says of itself counts, overtaken or not.
-  const isEvidence = how === "overloaded" ? Limit.speaks(self, at, false) : Limit.speaks(self, at, isLate)
+  const isEvidence =
+    how === "overloaded"
+      ? Limit.speaks(self, at, false)
+      : Limit.speaks(self, at, isLate) && !(isLate && Limit.isReading(self, now))
   if (says && !flight.counted && isEvidence) Limit.weigh(self, limits, now, latency, isLate, chance)
   const after = self.control
   if (after !== undefined && after.mode === Limited && isInTime && at >= after.changedAt && (isOk || !after.ramping)) {

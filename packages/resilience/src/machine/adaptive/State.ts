@@ -68,6 +68,9 @@ export class Control {
   hitAt = 0
   /** What was sent before says nothing of this limit. */
   changedAt = -Infinity
+  /** When the caller had stood still last, and until when it reads the answers of that time. */
+  pausedAt = -Infinity
+  readsUntil = -Infinity
   /** Milliseconds between probes, and when the next one may be sent. */
   gap = 0
   nextAt = 0
@@ -103,6 +106,8 @@ export class State implements LinkedList.LinkedList<Flight> {
   declare lastLate: boolean
   /** When the youngest attempt was sent that was answered well and in time: it has overtaken all those before it. */
   declare goodAt: number
+  /** When an attempt was sent or ended last. */
+  declare heardAt: number
 
   /** What retries may cost. */
   declare tokens: number
@@ -131,6 +136,7 @@ export class State implements LinkedList.LinkedList<Flight> {
     this.noAnswer = 0
     this.lastLate = false
     this.goodAt = -Infinity
+    this.heardAt = 0
     this.tokens = p.firstTokens
     this.inFlight = 0
     this.overdue = 0
