@@ -78,7 +78,7 @@ describe("Adaptive: what an attempt says", () => {
     const limitAfter = (changedAt: number): number =>
       attempt(keyWith({}, { mode: Limited, limit: 4, hit: true, hitAt: 1000, changedAt }), 10, "ok").control?.limit ??
       NaN
-    assert.deepStrictEqual([limitAfter(1000), limitAfter(1001)], [4.5, 4])
+    assert.deepStrictEqual([limitAfter(1000), limitAfter(1001)], [4.25, 4])
   })
 
   it("a timeout that lowers the limit below one call paces for what is late, although it is the tenth failure in a row", () => {

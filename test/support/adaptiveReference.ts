@@ -307,7 +307,7 @@ export const ended = (
     evidence(s, l, now, latency, late)
   if (s.mode === Window && !late && f.at >= s.decAt && (ok || !s.ramping)) {
     if (s.ramping) s.L += 1
-    else if (s.hit) s.L += Math.max(1, Math.sqrt(s.L)) / Math.max(1, s.L)
+    else if (s.hit) s.L += 1 / Math.max(1, s.L)
     if (
       (now - s.hitAt > Math.max(P.release, P.means * need(s)) && s.late < 0.25 * (1 + s.usual)) ||
       (s.ramping && s.L > 4 * s.well + 16 && s.L > 2 * s.inflight)
