@@ -3,6 +3,8 @@ import { readdirSync } from "node:fs"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Lock from "../../packages/cli/src/run/lock.ts"
 import { addressOf } from "../../packages/cli/src/run/ping.ts"
 import * as Schedules from "../../packages/cli/src/run/schedule.ts"
 import * as Settings from "../../packages/cli/src/run/settings.ts"
@@ -43,6 +45,15 @@ describe("--start-within", () => {
     assert.strictEqual((await resilience("run", "-n", "slow", ...flags, ...sh("exit 0"))).code, 75)
     await resilience("run", "-n", "other", ...sh("touch $FOLDER/slow"))
     assert.strictEqual((await first.ended).code, 0)
+  })
+
+  it("finds the lock held when its time is over before it begins to wait", async () => {
+    const settings = { name: "held", stateDir: fileNamed("held"), killAfter: 0, timeout: undefined } as const
+    const found = await Effect.gen(function* () {
+      yield* Lock.acquire({ ...settings, overlap: "forbid", lockWait: 0 }, "first")
+      return yield* Effect.flip(Lock.acquire({ ...settings, overlap: "wait", lockWait: -3 }, "second"))
+    }).pipe(Effect.scoped, Effect.runPromise)
+    assert.strictEqual(found._tag, "AlreadyRunning")
   })
 
   it("reads a schedule in the time zone of the machine, the present moment included", () => {

@@ -44,8 +44,8 @@ describe("Lab: criticality", () => {
     const shares = seeds.map((seed) => answered(scenario, seed))
     const means = classes.map((_, index) => shares.reduce((sum, one) => sum + one[index]!, 0) / seeds.length)
     const [highest = 0, middle = 0, lowest = 0] = means
-    // Four workers are busy by chance more often than twenty. Measured for seeds 1000 to 1005: 0.979 and 0.998.
-    assert.isAtLeast(highest, sample(0.97, 0.998))
+    // Four workers are busy by chance more often than twenty. The least that was measured, of seeds 1000 to 1005: 0.990 and 0.9998.
+    assert.isAtLeast(highest, sample(0.985, 0.999))
     assert.isAtLeast(middle, 0.75)
     assert.isBelow(lowest, middle)
     assert.isAtLeast(lowest, 0.6, "none starves")

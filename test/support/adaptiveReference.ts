@@ -283,11 +283,10 @@ export const ended = (
   } else if (how !== "timeout" || whole) {
     if (s.run++ === 0) s.runSince = now
   }
-  const speaks = ok || how === "timeout"
-  if (speaks) {
-    s.lastLate = late
-    s.timeouts += (Number(!ok) - s.timeouts) / 32
-  }
+  if (how !== "failed") s.timeouts += (Number(!ok) - s.timeouts) / 32
+  // A timeout that comes before an answer would be late is a failure only.
+  const speaks = ok || (how === "timeout" && late)
+  if (speaks) s.lastLate = late
   if (s.mode === Paced) {
     if (speaks) s.late += (Number(late) - s.late) / 8
     if (ok && !late) {
@@ -306,9 +305,9 @@ export const ended = (
   }
   if (speaks && !f.counted && f.at >= s.decAt && !(late && (now <= s.busyUntil || excused(s, f))))
     evidence(s, l, now, latency, late)
-  if (s.mode === Window && !late && f.at >= s.decAt && (ok || !s.ramping)) {
+  if (s.mode === Window && !late && how !== "timeout" && f.at >= s.decAt && (ok || !s.ramping)) {
     if (s.ramping) s.L += 1
-    else if (s.hit) s.L += Math.max(1, Math.sqrt(s.L)) / Math.max(1, s.L)
+    else if (s.hit) s.L += 1 / Math.max(1, s.L)
     if (
       (now - s.hitAt > Math.max(P.release, P.means * need(s)) && s.late < 0.25 * (1 + s.usual)) ||
       (s.ramping && s.L > 4 * s.well + 16 && s.L > 2 * s.inflight)

@@ -12,7 +12,9 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Host from "../host.ts"
 import * as Processes from "../processes.ts"
-import type { Settings } from "./settings.ts"
+import type { Settings as RunSettings } from "./settings.ts"
+
+type Settings = Pick<RunSettings, "killAfter" | "lockWait" | "name" | "overlap" | "stateDir" | "timeout">
 
 /** Another run of this name is under way. */
 export class AlreadyRunning extends Data.TaggedError("AlreadyRunning")<{
@@ -136,10 +138,10 @@ const tryLock = (descriptor: number): Effect.Effect<boolean, LockFailed> =>
     return typeof found === "boolean" ? Effect.succeed(found) : Effect.fail(found)
   })
 
-/** Waits for the lock, up to `millis`. */
+/** Waits for the lock, up to `millis`; what is left of a time that is over is below zero. */
 const waitForLock = (descriptor: number, millis: number): Effect.Effect<boolean, LockFailed> =>
   Effect.callback((resume) => {
-    const limit = millis === Infinity ? [] : ["-w", (millis / 1000).toFixed(3)]
+    const limit = millis === Infinity ? [] : ["-w", (Math.max(millis, 0) / 1000).toFixed(3)]
     const child = spawn("flock", [...limit, "-E", String(conflict), "3"], {
       stdio: ["ignore", "ignore", "ignore", descriptor]
     })

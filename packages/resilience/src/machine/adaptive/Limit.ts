@@ -127,12 +127,13 @@ const lower = (self: State, limits: Limits, now: number, latency: number, chance
 }
 
 /**
- * An answer in time of an attempt that was sent under this limit. It raises a limit that was reached: by the root of it per round, so
- * that a large one grows as fast as a small one. A limit that is not reached any more is lifted.
+ * An answer in time of an attempt that was sent under this limit. It raises a limit that was reached, by one for as many answers as it has
+ * places: late answers come too late to stop a faster growth of many clients. With the root of the limit in place of one, an overload of
+ * 50 clients costs 0.3 % of the most important calls in place of 0.01 %. A limit that is not reached any more is lifted.
  */
 export const raise = (self: State, control: Control, now: number): void => {
   if (control.ramping) control.limit += 1
-  else if (control.hit) control.limit += Math.max(1, Math.sqrt(control.limit)) / Math.max(1, control.limit)
+  else if (control.hit) control.limit += 1 / Math.max(1, control.limit)
   const isUnused =
     now - control.hitAt > Math.max(p.release, p.releaseMeans * need(self)) && self.late < 0.25 * (1 + self.usualLate)
   if (isUnused || (control.ramping && isOutgrown(control.limit, self.usualInFlight, self.inFlight))) lift(self, control)
