@@ -54,7 +54,7 @@ export const look = (self: State, limits: Limits, now: number, chance: Chance): 
     return
   }
   Limit.afterPause(self, now)
-  if (Limit.isReading(self, now)) return
+  if (Limit.catchesUp(self, now)) return
   const late = lateAfter(self, limits)
   for (let flight = self.first; flight !== undefined && now - flight.at > late; flight = self.first) {
     LinkedList.remove(self, flight)
@@ -146,7 +146,7 @@ export const ended = (self: State, limits: Limits, flight: Flight, now: number, 
   const isEvidence =
     how === "overloaded"
       ? Limit.speaks(self, at, false)
-      : Limit.speaks(self, at, isLate) && !(isLate && Limit.isReading(self, now))
+      : Limit.speaks(self, at, isLate) && !(isLate && Limit.catchesUp(self, now))
   if (says && !flight.counted && isEvidence) Limit.weigh(self, limits, now, latency, isLate, chance)
   const after = self.control
   if (after !== undefined && after.mode === Limited && isInTime && at >= after.changedAt && (isOk || !after.ramping)) {
