@@ -64,23 +64,27 @@ describe("threads", () => {
 
   it("answer in the order of the tasks, whoever is through first", async () => {
     const script = threadOf(
-      "sleepy",
-      "await serve(async (add) => async (ms) => { await new Promise((resolve) => setTimeout(resolve, ms)); return ms + add })"
+      "patient",
+      `await serve(async (ended) => async (task) => {
+         while (task === 0 && Atomics.load(ended, 0) < 3) await new Promise((resolve) => setTimeout(resolve, 5))
+         return 1000 + task
+       })`
     )
-    const tasks = [300, 1, 2, 3]
+    const ended = new Int32Array(new SharedArrayBuffer(4))
     const order: Array<number> = []
     const results = await run<number, number>({
       script,
-      data: 1000,
+      data: ended,
       workers: 2,
-      tasks,
+      tasks: [0, 1, 2, 3],
       done: (index) => {
         order.push(index)
+        Atomics.add(ended, 0, 1)
       }
     })
-    assert.deepStrictEqual(results, [1300, 1001, 1002, 1003])
+    assert.deepStrictEqual(results, [1000, 1001, 1002, 1003])
     assert.strictEqual(order.at(-1), 0)
-    assert.deepStrictEqual(await run({ script, data: 0, workers: 2, tasks: [] }), [])
+    assert.deepStrictEqual(await run({ script, data: ended, workers: 2, tasks: [] }), [])
   })
 
   it("fail with the message of the task that fails, and whose it is", async () => {

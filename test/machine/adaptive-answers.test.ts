@@ -65,6 +65,17 @@ describe("Adaptive: what an attempt says", () => {
     assert.deepStrictEqual(changedBy(201, "timeout"), { ...late, failuresInRow: 4 })
   })
 
+  it("a timeout that ends it before an answer would be late is a failure without an answer, and no answer in time", () => {
+    assert.deepStrictEqual(changedBy(100, "timeout"), { failuresInRow: 4, noAnswer: 0.515625 })
+    const reached = () => keyWith({ lastLate: true }, { mode: Limited, limit: 4, hit: true, hitAt: 1000 })
+    const after = attempt(reached(), 100, "timeout")
+    assert.deepStrictEqual([after.control?.limit, after.lastLate], [4, true])
+    // A failure is an answer.
+    assert.strictEqual(attempt(reached(), 100, "failed").control?.limit, 4.25)
+    const probed = attempt(keyWith({ late: 0.5 }, { mode: Paced, gap: 100 }), 100, "timeout")
+    assert.deepStrictEqual([probed.late, probed.control?.gap], [0.5, 200])
+  })
+
   it("that the dependency is asked too much counts as late, however quick or overtaken, and as no failure", () => {
     assert.deepStrictEqual(changedBy(1, "overloaded"), { latesInRow: 2, late: 0.5625, noAnswer: 0.484375 })
     assert.strictEqual(attempt(keyWith({ goodAt: 2000 }), 1, "overloaded").late, 0.125)
@@ -120,7 +131,7 @@ describe("Adaptive: what an attempt says", () => {
     Adaptive.answered(state, streams)
     // The first look after so long finds a caller that has stood still.
     Adaptive.look(state, limits, 9000, chance)
-    Adaptive.look(state, limits, 10_000, chance)
+    Adaptive.look(state, limits, 18_000, chance)
     assert.deepStrictEqual([streams.counted, waits.counted, state.overdue], [false, true, 1])
   })
 })

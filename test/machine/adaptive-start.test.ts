@@ -115,11 +115,15 @@ describe("Adaptive: the caller stands still", () => {
     assert.strictEqual(Adaptive.modeOf(state), Adaptive.Limited)
   })
 
-  it("a second time in a row counts: callers that wait for their answers hear nothing either when the dependency hangs", () => {
+  it("callers that wait for their answers hear nothing either when the dependency hangs: a second time in a row counts", () => {
     const { flights, now, state } = begun(20)
     for (const flight of flights) end(state, flight, now + 400)
+    // What is sent while the caller works off what has piled up is no evidence either.
     const again = Array.from({ length: 10 }, () => send(state, now + 400))
-    for (const flight of again) end(state, flight, now + 800)
+    for (const flight of again) end(state, flight, now + 810)
+    assert.strictEqual(Adaptive.modeOf(state), Adaptive.Free)
+    const third = Array.from({ length: 10 }, () => send(state, now + 810))
+    for (const flight of third) end(state, flight, now + 1210)
     assert.strictEqual(Adaptive.modeOf(state), Adaptive.Limited)
   })
 

@@ -33,7 +33,7 @@ export class State {
   goodAt = -1 // when the youngest attempt went off that was answered well and in time
   heardAt = 0 // when one was sent or ended last
   pausedAt = -1e9
-  readsUntil = -1e9 // when nothing had been heard for a time, and until when that excuses
+  busyUntil = -1e9 // when nothing had been heard for a time, and until when that excuses
   decAt = -1 // attempts that went off before say nothing about the limit of now
   // control
   mode = Free
@@ -159,13 +159,14 @@ const unlink = (s: State, f: Flight) => {
   else s.last = f.prev
   f.prev = f.next = undefined
 }
-/** Nothing was heard for a time: what is late says nothing for a tenth of it. */
+/** Nothing was heard for a time: what is late, or sent and late, says nothing for as long again. */
 const pause = (s: State, now: number) => {
   const silence = now - s.heardAt
   if (s.mode !== Free || s.goodAt < s.pausedAt || s.recent < P.odds || (silence / 2000) * s.recent <= P.odds) return
   s.pausedAt = now
-  s.readsUntil = now + silence / 10
+  s.busyUntil = now + silence
 }
+const excused = (s: State, f: Flight) => f.at <= s.goodAt || (f.at >= s.pausedAt && f.at <= s.busyUntil)
 /** A call came: counts it, and looks at those that are still unanswered and late by now. */
 export const came = (s: State, l: Limits, now: number) => {
   if (s.mode === Free) {
@@ -176,7 +177,7 @@ export const came = (s: State, l: Limits, now: number) => {
 }
 export const look = (s: State, l: Limits, now: number) => {
   if (s.first !== undefined) pause(s, now)
-  if (s.first !== undefined && now <= s.readsUntil) return
+  if (s.first !== undefined && now <= s.busyUntil) return
   const late = lateAfter(s, l)
   if (s.first === undefined || now - s.first.at <= late) return
   for (let f = s.first; f !== undefined && now - f.at > late; f = s.first) {
@@ -188,7 +189,7 @@ export const look = (s: State, l: Limits, now: number) => {
       s.probing -= 1
       if (s.mode === Paced) missed(s, l, f, now, true, false)
     }
-    if (f.at >= s.decAt && f.at > s.goodAt) evidence(s, l, now, now - f.at, true)
+    if (f.at >= s.decAt && !excused(s, f)) evidence(s, l, now, now - f.at, true)
   }
   if (s.first === undefined && s.mode === Window && !room(s)) {
     s.lastLate = true
@@ -282,11 +283,10 @@ export const ended = (
   } else if (how !== "timeout" || whole) {
     if (s.run++ === 0) s.runSince = now
   }
-  const speaks = ok || how === "timeout"
-  if (speaks) {
-    s.lastLate = late
-    s.timeouts += (Number(!ok) - s.timeouts) / 32
-  }
+  if (how !== "failed") s.timeouts += (Number(!ok) - s.timeouts) / 32
+  // A timeout that comes before an answer would be late is a failure only.
+  const speaks = ok || (how === "timeout" && late)
+  if (speaks) s.lastLate = late
   if (s.mode === Paced) {
     if (speaks) s.late += (Number(late) - s.late) / 8
     if (ok && !late) {
@@ -303,9 +303,9 @@ export const ended = (
     } else if (probe) missed(s, l, f, now, late, ok)
     return
   }
-  if (speaks && !f.counted && f.at >= s.decAt && !(late && (f.at <= s.goodAt || now <= s.readsUntil)))
+  if (speaks && !f.counted && f.at >= s.decAt && !(late && (now <= s.busyUntil || excused(s, f))))
     evidence(s, l, now, latency, late)
-  if (s.mode === Window && !late && f.at >= s.decAt && (ok || !s.ramping)) {
+  if (s.mode === Window && !late && how !== "timeout" && f.at >= s.decAt && (ok || !s.ramping)) {
     if (s.ramping) s.L += 1
     else if (s.hit) s.L += 1 / Math.max(1, s.L)
     if (

@@ -33,7 +33,7 @@ export { Control, Flight, Free, Limited, modeOf, Paced, State } from "./adaptive
  *
  * - `ok`: the dependency answered, and nothing is wrong with it.
  * - `failed`: it answered with a failure.
- * - `timeout`: it did not answer, and had its time.
+ * - `timeout`: it did not answer, and had its time. That is a failure, and a late answer if it was late by then.
  * - `cut`: its caller or a deadline ended it before: it says nothing, unless it was late by then.
  * - `overloaded`: it answered that it is asked too much. That counts as a late answer and not as a failure.
  * - `unknown`: it says nothing.
@@ -54,7 +54,7 @@ export const look = (self: State, limits: Limits, now: number, chance: Chance): 
     return
   }
   Limit.afterPause(self, now)
-  if (Limit.isReading(self, now)) return
+  if (Limit.catchesUp(self, now)) return
   const late = lateAfter(self, limits)
   for (let flight = self.first; flight !== undefined && now - flight.at > late; flight = self.first) {
     LinkedList.remove(self, flight)
@@ -130,11 +130,11 @@ export const ended = (self: State, limits: Limits, flight: Flight, now: number, 
     if (self.failuresInRow === 0) self.failingSince = now
     self.failuresInRow += 1
   }
-  const says = how !== "failed"
-  if (says) {
-    self.lastLate = isLate
-    self.noAnswer = share(self.noAnswer, hasNoAnswer, 32)
-  }
+  if (how !== "failed") self.noAnswer = share(self.noAnswer, hasNoAnswer, 32)
+  // A timeout inside the work may be shorter than what is late: where it ends an attempt there was no answer, and none in time.
+  const isInTime = !isLate && !hasNoAnswer
+  const says = how !== "failed" && (isLate || isInTime)
+  if (says) self.lastLate = isLate
   const { control } = self
   if (control !== undefined && control.mode === Paced) {
     if (says) self.late = share(self.late, isLate, 8)
@@ -146,10 +146,10 @@ export const ended = (self: State, limits: Limits, flight: Flight, now: number, 
   const isEvidence =
     how === "overloaded"
       ? Limit.speaks(self, at, false)
-      : Limit.speaks(self, at, isLate) && !(isLate && Limit.isReading(self, now))
+      : Limit.speaks(self, at, isLate) && !(isLate && Limit.catchesUp(self, now))
   if (says && !flight.counted && isEvidence) Limit.weigh(self, limits, now, latency, isLate, chance)
   const after = self.control
-  if (after !== undefined && after.mode === Limited && !isLate && at >= after.changedAt && (isOk || !after.ramping)) {
+  if (after !== undefined && after.mode === Limited && isInTime && at >= after.changedAt && (isOk || !after.ramping)) {
     Limit.raise(self, after, now)
   }
   if (how !== "overloaded" && modeOf(self) !== Paced) Pacing.afterFailure(self, limits, now, chance)

@@ -30,7 +30,7 @@ const without: Readonly<Record<string, Numbers>> = {
   "the first gaps as long as later ones": { young: Number.MAX_VALUE },
   "a probe keeps its place while it is late": { lateProbes: false },
   "late attempts that were overtaken take places": { strays: false },
-  "pauses of the caller are evidence": { reading: -1 }
+  "pauses of the caller are evidence": { catchesUp: -1 }
 }
 
 const changed: Readonly<Record<string, Numbers>> = Object.fromEntries(

@@ -53,18 +53,21 @@ export const emptied = (self: State, control: Control): void => {
   if (control.mode === Limited && hasRoom(self, control)) control.hit = false
 }
 
-/** Would an attempt that was sent at `at` and is late be evidence? */
-export const speaks = (self: State, at: number, isLate: boolean): boolean =>
-  (self.control === undefined || at >= self.control.changedAt) && !(isLate && p.overtaken && at <= self.goodAt)
+/** Would an attempt that was sent at `at` be evidence, if it is late or not? */
+export const speaks = ({ control, goodAt }: State, at: number, isLate: boolean): boolean => {
+  if (isLate && p.overtaken && at <= goodAt) return false
+  if (control === undefined) return true
+  return at >= control.changedAt && !(isLate && at >= control.pausedAt && at <= control.busyUntil)
+}
 
 /**
  * Neither a call nor an answer for so long that by chance one key in 60,000 would hear nothing: the caller itself has stood still. A process
- * that loads modules, compiles code or collects garbage reads the answers of that time late, all at once, and makes its calls all at once.
- * For a tenth of that time it reads them, and what is late then is no evidence. Without this rule, three pauses of 0.4 s cost a healthy
- * dependency of 200 calls a second 4 % of the calls of a quarter of a minute.
+ * that loads modules, compiles code or collects garbage reads the answers of that time late, all at once, and makes its calls all at once,
+ * which is a queue for about as long again. What is late then is no evidence, nor what is sent then and is late. Without this rule, three pauses
+ * of 0.4 s cost a healthy dependency of 200 calls a second 4 % of the calls of a quarter of a minute.
  *
  * Callers who wait for their answers before they call again hear nothing either when the dependency hangs. So there must be an answer in time
- * between two pauses: a second one in a row counts.
+ * between two pauses: a second one in a row is none.
  */
 export const afterPause = (self: State, now: number): void => {
   const silence = now - self.heardAt
@@ -73,12 +76,11 @@ export const afterPause = (self: State, now: number): void => {
   const control = controlOf(self)
   if (control.mode !== Free || self.goodAt < control.pausedAt) return
   control.pausedAt = now
-  control.readsUntil = now + p.reading * silence
+  control.busyUntil = now + p.catchesUp * silence
 }
 
-/** Does the caller read the answers of a pause? */
-export const isReading = ({ control }: State, now: number): boolean =>
-  control !== undefined && now <= control.readsUntil
+/** Does the caller work off what a pause has piled up? */
+export const catchesUp = ({ control }: State, now: number): boolean => control !== undefined && now <= control.busyUntil
 
 /** Weighs an answer, or an attempt that should have been answered by now. */
 export const weigh = (

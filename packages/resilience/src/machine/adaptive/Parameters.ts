@@ -39,8 +39,8 @@ export const parameters = {
   /** An attempt that another one overtook is evidence against its server and not against the queue. */
   overtaken: true,
 
-  /** The share of a pause of the caller for which it then reads the answers of that time, and none of them is evidence. */
-  reading: 0.1,
+  /** For as many times a pause of the caller, it then works off what has piled up, and what is late is no evidence. */
+  catchesUp: 1,
   /** Late attempts that were overtaken take no place of a limit. */
   strays: true,
   /** Calls are paced when a limit is full of attempts that are all late. */

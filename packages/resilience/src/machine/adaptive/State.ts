@@ -68,9 +68,9 @@ export class Control {
   hitAt = 0
   /** What was sent before says nothing of this limit. */
   changedAt = -Infinity
-  /** When the caller had stood still last, and until when it reads the answers of that time. */
+  /** When the caller had stood still last, and until when it works off what had piled up. */
   pausedAt = -Infinity
-  readsUntil = -Infinity
+  busyUntil = -Infinity
   /** Milliseconds between probes, and when the next one may be sent. */
   gap = 0
   nextAt = 0
