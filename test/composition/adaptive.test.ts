@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Conservation, Sweep } from "@effect-resilience/testing"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Random from "effect/Random"
 import * as TestClock from "effect/testing/TestClock"
 import { Policy, Rejection, Retry } from "effect-resilience"
 import { type Down, down, hang, ok, settle, start, takes } from "../policy/support.ts"
@@ -78,7 +79,7 @@ describe("An adaptive policy under random programs", () => {
         for (const fiber of fibers) assert.isDefined(fiber.pollUnsafe())
         for (const key of keys) yield* isWhole(policy, key)
         assert.isTrue(seen.has("free") && seen.has("paced"))
-      })
+      }).pipe(Random.withSeed(`adaptive ${seed}`))
     )
   }
 })
