@@ -104,7 +104,7 @@ describe("Bulkhead: limit", () => {
         })
       for (let round = 0; round < 30; round++) yield* together(20, 4)
       for (let hung = 0; hung < 12; hung++) yield* start(Effect.never.pipe(bulkhead.protect))
-      for (let round = 0; round < 5; round++) yield* together(8, 150)
+      for (let round = 0; round < 4; round++) yield* together(8, 150)
       const { adaptive } = yield* bulkhead.stats()
       assert.strictEqual(adaptive?.state, "limited")
       assert.isAtMost(adaptive?.limit ?? 100, 12)
