@@ -53,11 +53,11 @@ describe("Adaptive: criticality, the machine", () => {
     }
   })
 
-  it("lets a more important call wait for the limit as long as it can still make it, and others a quarter of the timeout", () => {
+  it("lets a more important call wait for the limit as long as it can still make it, and others half of the timeout", () => {
     const state = limited(1, 1)
     const limits = { timeout: 1000, deadline: 3000 }
     const until = (rank?: number) => Waiting.until(state, state.control!, limits, 100, 3000, rank)
-    assert.deepStrictEqual([until(0), until(1), until(), until(3)], [2990, 350, 350, 350])
+    assert.deepStrictEqual([until(0), until(1), until(), until(3)], [2990, 600, 600, 600])
   })
 
   it("repeats a timeout of a more important call for twenty tokens, and none of others", () => {

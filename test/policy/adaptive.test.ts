@@ -167,7 +167,7 @@ describe("Policy: adaptive", () => {
       assert.strictEqual(adaptive?.state, "limited")
       assert.strictEqual(adaptive?.why?.trip, "adaptive.late")
       assert.strictEqual((yield* policy.stats()).maxConcurrent, adaptive?.limit)
-      yield* TestClock.adjust("260 millis")
+      yield* TestClock.adjust("510 millis")
       const exit = yield* Fiber.join(one)
       const error = Exit.isFailure(exit) ? exit.cause.reasons[0] : undefined
       const rejection = error?._tag === "Fail" ? error.error : undefined

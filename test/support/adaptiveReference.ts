@@ -78,7 +78,7 @@ const P = {
   cap: 20,
   fastOf: 3,
   guard: 0.75,
-  wait: 0.25,
+  wait: 0.5,
   means: 5,
   rampOf: 0.5,
   probesOf: 0.25

@@ -82,7 +82,7 @@ export const parameters = {
 
   // Waiting, see Waiting.ts
   /** The share of the timeout for which a call waits for the limit. */
-  wait: 0.25,
+  wait: 0.5,
   /** The most calls of a key that wait. */
   mostWaiting: 10_000,
 
