@@ -9,6 +9,7 @@ export const restOnly: ReadonlyArray<string> = [
   "bench/allocation",
   "bench/heap",
   "cli/manual",
+  "cli/operate",
   "cli/storm",
   "lab/cli",
   "lab/everything",
