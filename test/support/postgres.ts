@@ -4,7 +4,7 @@ import { chownSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, type Scope } from "effect"
-import { freePort } from "./port.ts"
+import { freePort } from "../../packages/demo/src/fleet/port.ts"
 
 /** Where the programs of the newest installed version are. */
 const bin = globSync("/usr/lib/postgresql/*/bin/initdb").sort().at(-1)?.replace("/initdb", "")

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createClient } from "redis"
-import { freePort } from "./port.ts"
+import { freePort } from "../../packages/demo/src/fleet/port.ts"
 
 export const isInstalled = spawnSync("redis-server", ["--version"], { stdio: "ignore" }).status === 0
 

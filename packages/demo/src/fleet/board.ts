@@ -3,9 +3,10 @@
  * a process does that was stopped while it wrote, or it stops the Redis server.
  */
 import { spawn } from "node:child_process"
-import { connect, createServer } from "node:net"
+import { connect } from "node:net"
 import { DatabaseSync } from "node:sqlite"
 import { say, type ToBoard } from "../messages.ts"
+import { freePort } from "./port.ts"
 
 interface Board {
   readonly where: string
@@ -29,21 +30,6 @@ const file = (): Board => {
       database?.close()
     }
   }
-}
-
-const isFree = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const server = createServer().once("error", () => resolve(false))
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)))
-  })
-
-/** A port below those that systems give to clients, so that no connection takes it before the server does. */
-const freePort = async (): Promise<number> => {
-  for (let tries = 0; tries < 100; tries++) {
-    const port = 10_000 + Math.floor(Math.random() * 20_000)
-    if (await isFree(port)) return port
-  }
-  throw new Error("no port of 100 is free")
 }
 
 const answers = (port: number): Promise<boolean> =>

@@ -39,7 +39,7 @@ export const parameters = {
   /** An attempt that another one overtook is evidence against its server and not against the queue. */
   overtaken: true,
 
-  /** For as many times a pause of the caller, it then works off what has piled up, and what is late is no evidence. */
+  /** How long a caller works off what a pause has piled up, in lengths of the pause: what is late then is no evidence. */
   catchesUp: 1,
   /** Late attempts that were overtaken take no place of a limit. */
   strays: true,

@@ -86,7 +86,7 @@ export const until = (
 ): number => {
   const latest = due - need(self)
   if (control.mode === Paced) return isHopeless(self, control, now, due) ? now : latest
-  // A limit is reached again and again: what waited for most of the timeout would be late itself. Calls of the highest classes are few.
+  // Calls of the highest classes are few. If others waited for the whole timeout, more of the most important calls would be lost (ADR 0017).
   return control.ramping || rank < usual ? latest : Math.min(latest, now + p.wait * timeout)
 }
 

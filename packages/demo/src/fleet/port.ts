@@ -8,12 +8,12 @@ const isFree = (port: number): Promise<boolean> =>
 
 /**
  * A port of the loopback interface that was free a moment ago. It is below those that systems give to clients and to servers that ask for
- * any: of the thousands of connections of other tests none takes it before the server that it is for.
+ * any, so that no other connection takes it before the server that it is for.
  */
 export const freePort = async (): Promise<number> => {
-  for (let tries = 1; ; tries++) {
+  for (let tries = 0; tries < 100; tries++) {
     const port = 10_000 + Math.floor(Math.random() * 20_000)
     if (await isFree(port)) return port
-    if (tries === 100) throw new Error("no port of 100 is free")
   }
+  throw new Error("no port of 100 is free")
 }
