@@ -154,6 +154,48 @@ describe("Adaptive: the limit", () => {
     )
   })
 
+  it("takes a silence for a pause of the caller when it is longer than the odds allow, of a rate that is known", () => {
+    // At 100 calls within the memory of 2 s, odds of 11 are 220 ms.
+    const pausedAfter = (
+      silence: number,
+      calls: number,
+      control?: Partial<Control>,
+      goodAt = 0
+    ): number | undefined => {
+      const state = keyWith({ calls, goodAt, heardAt: 1000 }, control)
+      Limit.afterPause(state, 1000 + silence)
+      return state.control?.busyUntil
+    }
+    assert.deepStrictEqual(
+      [220, 220.001].map((silence) => pausedAfter(silence, 100)),
+      [undefined, 1440.002]
+    )
+    assert.deepStrictEqual(
+      [10.999, 11].map((calls) => pausedAfter(9000, calls)),
+      [undefined, 19_000]
+    )
+    // There is no pause while something is wrong, and no second one before an answer in time.
+    assert.strictEqual(pausedAfter(400, 100, { mode: Limited }), -Infinity)
+    assert.deepStrictEqual(
+      [499, 500].map((goodAt) => pausedAfter(400, 100, { pausedAt: 500, busyUntil: 900 }, goodAt)),
+      [900, 1800]
+    )
+  })
+
+  it("hears nothing of what is late while the caller works off a pause, its first and last moment included", () => {
+    const state = keyWith({}, { pausedAt: 100, busyUntil: 200 })
+    assert.deepStrictEqual(
+      [99, 100, 200, 201].map((at) => Limit.speaks(state, at, true)),
+      [true, false, false, true]
+    )
+    assert.isTrue(Limit.speaks(state, 150, false))
+    assert.deepStrictEqual(
+      [200, 201].map((now) => Limit.catchesUp(state, now)),
+      [true, false]
+    )
+    assert.isFalse(Limit.catchesUp(keyWith({}), 0))
+  })
+
   it("late is not usual from nine in ten on", () => {
     const at = (share: number): number => {
       const state = keyWith({ late: share })

@@ -16,7 +16,7 @@ import { isEffect } from "./runtime/dual.ts"
 import * as Check from "./runtime/options.ts"
 
 /**
- * When the second attempt starts: a duration above zero, or the time within which that share of the attempts ended, such as `"p95"`.
+ * When the second attempt may start: a duration above zero, or the time within which that share of the attempts ended, such as `"p95"`.
  * A percentage is above 0 and below 100, and may have a fraction: `"p98.5"`.
  *
  * @category models
@@ -39,8 +39,9 @@ export type After = `p${number}` | Duration.Input
  */
 export interface PolicyOptions {
   /**
-   * When the second attempt starts, from the start of the work of the first. A percentage is that of the latencies in `stats`, of the
-   * same key, once it has at least 20 of them and two beyond it can be expected: 40 for `"p95"`. Default: `"p95"`.
+   * When the second attempt starts, from the start of the work of the first. A percentage is that of the latest attempts of the key that
+   * met no queue, once there are at least 20 of them and two beyond it can be expected: 40 for `"p95"`. That time must pass twice, unless
+   * an attempt that started later has succeeded. Default: `"p95"`.
    */
   readonly after?: After | undefined
   /**
@@ -110,7 +111,7 @@ export const resolvePart = (where: string, options: PolicyOptions): HedgeSetting
  * - after the deadline, or when the caller has no retries left (see `Propagation`).
  *
  * The delay doubles, or the share of hedged attempts halves, while more than one hedge in three does not win. A percentage begins
- * with at most 2.5 % of the attempts.
+ * with at most 2.5 % of the attempts, and its time must pass twice, unless an attempt that started later has succeeded.
  *
  * **Gotchas** What it learns belongs to the function that is returned: create it once, and use it for every call of one dependency.
  * Throws a `RangeError` when an option is out of range.

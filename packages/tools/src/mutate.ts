@@ -1,6 +1,6 @@
-// Mutation testing of the machines (floor 0) with StrykerJS. A machine's path in `machine/` as the argument, such as `Circuit` or
-// `adaptive/*`: those machines alone.
-import { readFileSync } from "node:fs"
+// Mutation testing of the machines (floor 0) with StrykerJS. Paths in `machine/` as arguments, such as `Circuit` or `adaptive/*`: those
+// machines alone.
+import { globSync, readFileSync } from "node:fs"
 import { basename } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Stryker } from "@stryker-mutator/core"
@@ -34,8 +34,17 @@ const nameOf = (mutant: Mutant): string => {
   return `${machineOf(mutant)}: ${original} → ${mutant.replacement}`.replace(/\s+/g, " ")
 }
 
+const asked = process.argv.slice(2)
+const patterns = (asked.length === 0 ? ["**/*"] : asked).map((path) => `packages/resilience/src/machine/${path}.ts`)
+for (const [i, pattern] of patterns.entries()) {
+  if (globSync(pattern).length === 0) {
+    console.error(`npx tool mutate takes paths in packages/resilience/src/machine without .ts, got ${asked[i]}`)
+    process.exit(2)
+  }
+}
+
 const mutants = await new Stryker({
-  mutate: [`packages/resilience/src/machine/${process.argv[2] ?? "**/*"}.ts`],
+  mutate: patterns,
   testRunner: "vitest",
   plugins: [fileURLToPath(import.meta.resolve("@stryker-mutator/vitest-runner"))],
   vitest: { configFile: "packages/tools/src/mutate/vitest.config.ts" },

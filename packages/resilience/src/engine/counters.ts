@@ -308,12 +308,6 @@ export class Recent implements Window.TimeWindow, Histogram.Histogram {
     Histogram.record(this, duration)
   }
 
-  /** The attempts whose latencies are known. */
-  samples(now: number): number {
-    if (now >= this.ends) this.advance(now)
-    return this.total + this.previousTotal
-  }
-
   private advance(now: number): void {
     Window.advance(this, now)
     // A generation is as long as the window: it can be over only when a bucket is.

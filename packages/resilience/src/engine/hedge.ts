@@ -4,7 +4,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Machine from "../machine/Hedge.ts"
-import * as Histogram from "../machine/Histogram.ts"
 import * as Decision from "../machine/Retry.ts"
 import * as Tokens from "../machine/Tokens.ts"
 import * as Time from "../runtime/clock.ts"
@@ -41,9 +40,6 @@ export interface HedgeEffectSettings {
   readonly ratio: number
 }
 
-/** Milliseconds of one of the two generations of durations. */
-const window = 10_000
-
 /** Hedges that may be saved up, and that there are in the beginning. */
 const capacity = 10
 const initial = 1
@@ -52,7 +48,6 @@ const initial = 1
 class Alone implements Decision.Answered {
   readonly settings: HedgeEffectSettings
   readonly state: Machine.Hedge
-  readonly durations = Histogram.make(window)
   readonly tokens: Tokens.Tokens
   answeredFrom = Decision.neverAnswered
 
@@ -60,21 +55,6 @@ class Alone implements Decision.Answered {
     this.settings = settings
     this.state = Machine.make(settings.after)
     this.tokens = Tokens.make({ ratio: settings.ratio, capacity, initial, perSecond: 0 })
-  }
-
-  delayAt(now: number): number {
-    const { durations, settings, state } = this
-    if (Machine.isStale(state, settings.after, now)) {
-      Histogram.advance(durations, now)
-      const find = (q: number): number | undefined => Histogram.quantile(durations, q, now)
-      Machine.compute(state, settings.after, durations.total + durations.previousTotal, find, now)
-    }
-    return state.delay
-  }
-
-  record(duration: number, now: number): void {
-    Histogram.advance(this.durations, now)
-    Histogram.record(this.durations, duration)
   }
 }
 
@@ -85,7 +65,7 @@ const raceAlone = (alone: Alone, self: AnyEffect, fiber: AnyFiber): AnyEffect =>
   const { settings, state, tokens } = alone
   const startedAt = Time.monotonicMillis(fiber)
   Tokens.deposit(tokens, startedAt)
-  const delay = alone.delayAt(startedAt)
+  const delay = Machine.delayAt(state, settings.after, startedAt)
   let wasLate = false
   let hedgedAfter = 0
 
@@ -95,8 +75,7 @@ const raceAlone = (alone: Alone, self: AnyEffect, fiber: AnyFiber): AnyEffect =>
       const how = endOf(exit)
       const late = isFirst && wasLate
       const released = how === "answered" && !lane.wins() ? lane.released : undefined
-      if (how !== "cut" || late) alone.record(now - from, now)
-      Machine.ended(state, how, late, Decision.isOvertaken(alone, from), now - from, delay)
+      Machine.ended(state, how, late, Decision.isOvertaken(alone, from), now - from, delay, now)
       if (how === "answered") Decision.answered(alone, from)
       return released ?? Effect.void
     })
@@ -109,10 +88,11 @@ const raceAlone = (alone: Alone, self: AnyEffect, fiber: AnyFiber): AnyEffect =>
     wait: () => {
       const now = Time.monotonicMillis(fiber)
       if (Deadline.remaining(fiber) <= 0) return Infinity
-      if (!wasLate) Machine.becameLate(state)
+      const again = wasLate
+      if (!again) Machine.becameLate(state)
       wasLate = true
       if (
-        !Machine.mayStart(state, Decision.isOvertaken(alone, startedAt)) ||
+        !Machine.mayStart(state, settings.after, Decision.isOvertaken(alone, startedAt), again) ||
         !allows(fiber) ||
         !Tokens.tryWithdraw(tokens, 1, now)
       ) {

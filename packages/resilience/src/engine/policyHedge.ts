@@ -3,7 +3,6 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Machine from "../machine/Hedge.ts"
-import * as Histogram from "../machine/Histogram.ts"
 import * as Decision from "../machine/Retry.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Time from "../runtime/clock.ts"
@@ -85,20 +84,9 @@ class CallRace implements Plan {
 
   /** The work of the first attempt starts now. */
   arm(race: Race, now: number): void {
-    const { entry, state } = this
     const { hedge } = this.engine.settings
     if (hedge === undefined) return
-    const { recent } = entry
-    if (Machine.isStale(state, hedge.after, now)) {
-      Machine.compute(
-        state,
-        hedge.after,
-        recent?.samples(now) ?? 0,
-        (q) => recent && Histogram.quantile(recent, q, now),
-        now
-      )
-    }
-    this.delay = state.delay
+    this.delay = Machine.delayAt(this.state, hedge.after, now)
     if (this.delay < this.limit(now)) race.arm(this.delay)
   }
 
@@ -115,9 +103,11 @@ class CallRace implements Plan {
     const now = Time.monotonicMillis(fiber)
     const left = this.limit(now)
     if (left <= 0) return Infinity
-    attempt.isLate()
+    const again = attempt.isLate()
+    const { hedge } = engine.settings
     const mayStart =
-      Machine.mayStart(state, Decision.isOvertaken(entry, attempt.attemptAt)) &&
+      hedge !== undefined &&
+      Machine.mayStart(state, hedge.after, Decision.isOvertaken(entry, attempt.attemptAt), again) &&
       engine.circuits?.isClosed(entry) !== false &&
       engine.permits?.isFree(entry) !== false &&
       (engine.rates?.admitsIn(entry, now) ?? 0) <= 0 &&
@@ -195,10 +185,12 @@ class SingleAttempt extends PolicyCall {
     return Rejection.deadlineExceeded({ policy: engine.reporter.policy, key: entry.key, deadline, started })
   }
 
-  isLate(): void {
-    if (this.wasLate) return
+  /** It is late; was it so before? */
+  isLate(): boolean {
+    if (this.wasLate) return true
     this.wasLate = true
     Machine.becameLate(this.of.state)
+    return false
   }
 
   override succeeded(value: unknown, fiber: AnyFiber): AnyEffect | undefined {
@@ -228,7 +220,8 @@ class SingleAttempt extends PolicyCall {
     engine.rates?.release(entry, attempt, fiber)
     const isCut = Cause.hasInterruptsOnly(cause)
     const { wasLate } = this
-    this.learn(entry, isCut ? "cut" : "failed", fiber)
+    // What never ran has no duration.
+    this.learn(entry, isCut || !attempt.running ? "cut" : "failed", fiber)
     if (!attempt.running) {
       engine.adaptive?.end(entry, attempt, "unknown", Number.NaN, Time.monotonicMillis(fiber), fiber)
       return undefined
@@ -249,7 +242,7 @@ class SingleAttempt extends PolicyCall {
     const { wasLate } = this
     const { startedAt } = this.attempt
     this.wasLate = false
-    const duration = Time.monotonicMillis(fiber) - startedAt
-    Machine.ended(state, how, wasLate, Decision.isOvertaken(entry, startedAt), duration, delay)
+    const now = Time.monotonicMillis(fiber)
+    Machine.ended(state, how, wasLate, Decision.isOvertaken(entry, startedAt), now - startedAt, delay, now)
   }
 }
