@@ -1,53 +1,84 @@
-/** S5, twice the capacity for ten seconds, with calls of three criticalities through an adaptive policy. */
+/** S5, twice the capacity for ten seconds, with calls of three criticalities. */
 import { assert, describe, it } from "@effect/vitest"
-import { Lab, Scenario, Scenarios, Sender } from "@effect-resilience/lab"
+import { Lab, References, Scenario, Scenarios, Sender } from "@effect-resilience/lab"
 import * as Effect from "effect/Effect"
-import { Policy, Propagation, Retry } from "effect-resilience"
+import { Propagation } from "effect-resilience"
 import { sample } from "../support/sample.ts"
 
-const classes = ["critical-plus", "critical", "sheddable"] as const
-
-/** The share of the calls of each class that was answered in time; the classes take turns. */
-const answered = (scenario: Scenario.Scenario, seed: number): ReadonlyArray<number> => {
-  const calls = classes.map(() => 0)
-  const good = classes.map(() => 0)
-  const policy = Sender.policy("adaptive", "adaptive", ({ scenario: { deadline, timeout } }) =>
-    Policy.make("adaptive", { deadline, timeout, retry: Retry.backoff(), adaptive: {} })
-  )
-  const sender: Sender.Sender = {
-    ...policy,
-    make: (client) =>
-      Effect.map(policy.make(client), (send) => {
-        let sent = client.index
-        return (call) =>
-          Effect.suspend(() => {
-            const index = sent++ % classes.length
-            calls[index]! += 1
-            const count = Effect.sync(() => {
-              if (client.now() <= call.due) good[index]! += 1
-            })
-            return Effect.tap(send(call), () => count).pipe(Propagation.provide({ criticality: classes[index]! }))
-          })
-      })
-  }
-  Lab.run({ scenario, sender, seed })
-  return good.map((count, index) => count / calls[index]!)
-}
+const mean = (values: ReadonlyArray<number>): number => values.reduce((sum, value) => sum + value, 0) / values.length
 
 /** A fifth of the world: as many calls of each client, to a fifth of the workers. */
-const small = Scenario.make({ ...Scenarios.all.S5, clients: 10, rate: 280, workers: 4 })
+const small = Scenario.make({ ...Scenarios.more.X13, clients: 10, rate: 280, workers: 4 })
 
 describe("Lab: criticality", () => {
   it("an overload costs next to none of the calls of the highest class, and most of those of the lowest", () => {
-    const seeds = sample([1000], [1000, 1001, 1002, 1003])
-    const scenario = sample(small, Scenario.make(Scenarios.all.S5))
-    const shares = seeds.map((seed) => answered(scenario, seed))
-    const means = classes.map((_, index) => shares.reduce((sum, one) => sum + one[index]!, 0) / seeds.length)
-    const [highest = 0, middle = 0, lowest = 0] = means
-    // Four workers are busy by chance more often than twenty. The least that was measured, of seeds 1000 to 1005: 0.990 and 0.9998.
-    assert.isAtLeast(highest, sample(0.985, 0.999))
-    assert.isAtLeast(middle, 0.75)
-    assert.isBelow(lowest, middle)
-    assert.isAtLeast(lowest, 0.6, "none starves")
+    const scenario = sample(small, Scenario.make(Scenarios.more.X13))
+    const runs = sample([1000], [1000, 1001, 1002, 1003]).map((seed) =>
+      Lab.run({ scenario, sender: Sender.adaptive, seed })
+    )
+    const shareOf = (name: Propagation.Criticality): number =>
+      mean(runs.map(({ classes }) => classes[name] ?? Number.NaN))
+    // Four workers are busy by chance more often than twenty.
+    assert.isAtLeast(shareOf("critical-plus"), sample(0.985, 0.999))
+    // Half of the calls can be served: all of the first third, and half of the second.
+    assert.isAtLeast(shareOf("critical"), 0.45)
+    assert.isAbove(shareOf("sheddable"), 0.01, "none starves")
+  })
+
+  it("each call has one class, by the proportions of the scenario, and a sender sees it", () => {
+    const scenario = Scenario.make({
+      name: "classes",
+      rate: 200,
+      clients: 3,
+      classes: { "critical-plus": 1, sheddable: 3 },
+      warmUp: "0 seconds",
+      window: "20 seconds",
+      after: "1 second"
+    })
+    const seen = new Map<Propagation.Criticality, number>()
+    const failing: Sender.Sender = {
+      name: "failing",
+      title: "what is sheddable fails",
+      make: () =>
+        Effect.succeed((call) =>
+          Effect.flatMap(Propagation.current, ({ criticality }): Effect.Effect<void, unknown> => {
+            seen.set(criticality, (seen.get(criticality) ?? 0) + 1)
+            return criticality === "sheddable" ? Effect.fail("not sent") : call.limited
+          })
+        )
+    }
+    const { calls, classes } = Lab.run({ scenario, sender: failing, seed: 1 })
+    assert.deepStrictEqual([...seen.keys()].sort(), ["critical-plus", "sheddable"])
+    assert.approximately((seen.get("sheddable") ?? 0) / calls, 0.75, 0.03)
+    assert.deepStrictEqual(Object.keys(classes), ["critical-plus", "sheddable"])
+    assert.strictEqual(classes.sheddable, 0)
+    assert.isAbove(classes["critical-plus"] ?? 0, 0.99)
+  })
+
+  it("without classes there are none, and the calls are the same as with one", () => {
+    const scenario = {
+      name: "plain",
+      rate: 100,
+      clients: 2,
+      warmUp: "1 second",
+      window: "3 seconds",
+      after: "1 second"
+    } as const
+    const run = (classes: Scenario.Input["classes"]) =>
+      Lab.run({
+        scenario: Scenario.make({ ...scenario, ...(classes && { classes }) }),
+        sender: References.none,
+        seed: 1
+      })
+    const [without, with_] = [run(undefined), run({ critical: 1 })]
+    assert.deepStrictEqual(without.classes, {})
+    assert.deepStrictEqual({ ...with_, classes: {} }, without)
+  })
+
+  it("classes without a proportion, or with another name, are refused", () => {
+    const make = (classes: object) => () => Scenario.make({ name: "wrong", classes })
+    assert.throws(make({}), /one class at least, got none\n {2}at \["classes"\]/)
+    assert.throws(make({ critical: 0 }), /between 0\.001 and 1000000, got 0\n {2}at \["classes"\]\["critical"\]/)
+    assert.throws(make({ important: 1 }), /important/)
   })
 })

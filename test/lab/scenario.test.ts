@@ -39,9 +39,9 @@ describe("a scenario", () => {
     [
       "a fault of no kind",
       { faults: [{ kind: "donw", lasts: "1 second" }] },
-      [`one of down, hang, errors, slow, capacity, surge, cold, got "donw" at ["faults"][0]["kind"]`]
+      [`one of down, hang, errors, slow, capacity, surge, cold, stall, got "donw" at ["faults"][0]["kind"]`]
     ],
-    ["a fault without a kind", { faults: [{ lasts: "1 second" }] }, [`cold, got nothing at ["faults"][0]["kind"]`]],
+    ["a fault without a kind", { faults: [{ lasts: "1 second" }] }, [`stall, got nothing at ["faults"][0]["kind"]`]],
     [
       "a fault that is none",
       { faults: ["down"] },

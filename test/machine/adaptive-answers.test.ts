@@ -131,7 +131,7 @@ describe("Adaptive: what an attempt says", () => {
     Adaptive.answered(state, streams)
     // The first look after so long finds a caller that has stood still.
     Adaptive.look(state, limits, 9000, chance)
-    Adaptive.look(state, limits, 18_000, chance)
+    Adaptive.look(state, limits, 26_000, chance)
     assert.deepStrictEqual([streams.counted, waits.counted, state.overdue], [false, true, 1])
   })
 })

@@ -75,29 +75,34 @@ describe("Adaptive: criticality, the machine", () => {
     assert.strictEqual(state.tokens, 4)
   })
 
-  const Step = Schema.Struct({ joins: Schema.Boolean, rank: Schema.Literals([0, 1, 2, 3]) })
+  const Step = Schema.Struct({
+    joins: Schema.Boolean,
+    rank: Schema.Literals([0, 1, 2, 3]),
+    patience: Schema.Literals([0, 49, 50, 99])
+  })
+  const limits = { timeout: 50, deadline: 100 }
 
   it.prop(
-    "the line gives the newest of the highest class, and counts those that wait",
+    "the line gives the oldest of the highest class that can have a whole timeout, else the newest, and counts those that wait",
     [Schema.Array(Step)],
     ([steps]) => {
       const line = Waiting.makeLine<number>()
       const waiting: Array<Waiting.Waiter<number>> = []
-      steps.forEach(({ joins, rank }, i) => {
+      steps.forEach(({ joins, patience, rank }, now) => {
         if (joins) {
-          const waiter = Waiting.join(line, i, 0, rank, () => assert.fail("there is room"))
+          const waiter = Waiting.join(line, now, now + patience, rank, () => assert.fail("there is room"))
           assert.isDefined(waiter)
           waiting.push(waiter)
         } else {
-          const expected = [0, 1, 2, 3].flatMap((one) =>
-            waiting.filter((waiter) => waiter.rank === one).toReversed()
-          )[0]
-          const newest = Waiting.newest(line)
-          assert.strictEqual(newest, expected)
-          if (newest !== undefined) {
-            assert.isTrue(Waiting.leave(line, newest))
-            assert.isFalse(Waiting.leave(line, newest))
-            waiting.splice(waiting.indexOf(newest), 1)
+          const highest = [0, 1, 2, 3].map((one) => waiting.filter((waiter) => waiter.rank === one))
+          const [oldest, ...others] = highest.find((some) => some.length > 0) ?? []
+          const hasTime = oldest !== undefined && oldest.due >= now + limits.timeout
+          const next = Waiting.next(line, limits, now)
+          assert.strictEqual(next, hasTime ? oldest : (others.at(-1) ?? oldest))
+          if (next !== undefined) {
+            assert.isTrue(Waiting.leave(line, next))
+            assert.isFalse(Waiting.leave(line, next))
+            waiting.splice(waiting.indexOf(next), 1)
           }
         }
         assert.strictEqual(line.length, waiting.length)

@@ -120,10 +120,10 @@ describe("Adaptive: the caller stands still", () => {
     for (const flight of flights) end(state, flight, now + 400)
     // What is sent while the caller works off what has piled up is no evidence either.
     const again = Array.from({ length: 10 }, () => send(state, now + 400))
-    for (const flight of again) end(state, flight, now + 810)
+    for (const flight of again) end(state, flight, now + 1210)
     assert.strictEqual(Adaptive.modeOf(state), Adaptive.Free)
-    const third = Array.from({ length: 10 }, () => send(state, now + 810))
-    for (const flight of third) end(state, flight, now + 1210)
+    const third = Array.from({ length: 10 }, () => send(state, now + 1210))
+    for (const flight of third) end(state, flight, now + 1610)
     assert.strictEqual(Adaptive.modeOf(state), Adaptive.Limited)
   })
 
@@ -135,6 +135,29 @@ describe("Adaptive: the caller stands still", () => {
     for (const flight of again) end(state, flight, now + 810)
     assert.strictEqual(state.latesInRow, 0)
     assert.strictEqual(Adaptive.modeOf(state), Adaptive.Free)
+  })
+
+  /** A key under a limit, which is reached when `inFlight` attempts are sent. */
+  const limited = (inFlight: number) => {
+    const { flights, now, state } = begun(20)
+    for (const [index, flight] of flights.entries()) end(state, flight, now + 150 + 50 * index)
+    end(state, send(state, now + 600), now + 610)
+    const control = state.control!
+    control.limit = 12
+    return { control, now: now + 610, flights: Array.from({ length: inFlight }, () => send(state, now + 610)), state }
+  }
+
+  it("under a limit with room for a call, a pause lowers nothing either", () => {
+    const { control, flights, now, state } = limited(11)
+    for (const flight of flights) end(state, flight, now + 400)
+    assert.strictEqual(control.limit, 12)
+    assert.strictEqual(state.latesInRow, 0)
+  })
+
+  it("under a limit that is reached no call is sent, so silence says nothing: late answers are evidence", () => {
+    const { control, flights, now, state } = limited(12)
+    for (const flight of flights) end(state, flight, now + 400)
+    assert.isBelow(control.limit, 12)
   })
 
   it("where calls are few, silence says nothing: late answers are evidence", () => {

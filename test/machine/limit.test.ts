@@ -160,25 +160,28 @@ describe("Adaptive: the limit", () => {
       silence: number,
       calls: number,
       control?: Partial<Control>,
-      goodAt = 0
+      goodAt = 0,
+      inFlight = 0
     ): number | undefined => {
-      const state = keyWith({ calls, goodAt, heardAt: 1000 }, control)
+      const state = keyWith({ calls, goodAt, heardAt: 1000, inFlight }, control)
       Limit.afterPause(state, 1000 + silence)
       return state.control?.busyUntil
     }
     assert.deepStrictEqual(
       [220, 220.001].map((silence) => pausedAfter(silence, 100)),
-      [undefined, 1440.002]
+      [undefined, 1220.001 + 2 * 220.001]
     )
     assert.deepStrictEqual(
       [10.999, 11].map((calls) => pausedAfter(9000, calls)),
-      [undefined, 19_000]
+      [undefined, 28_000]
     )
-    // There is no pause while something is wrong, and no second one before an answer in time.
-    assert.strictEqual(pausedAfter(400, 100, { mode: Limited }), -Infinity)
+    // There is no pause while calls are paced or the limit is reached, and no second one before an answer in time.
+    assert.strictEqual(pausedAfter(400, 100, { mode: Paced }), -Infinity)
+    const under = (limit: number) => pausedAfter(400, 100, { mode: Limited, limit }, 0, 3)
+    assert.deepStrictEqual([under(3), under(4)], [-Infinity, 2200])
     assert.deepStrictEqual(
       [499, 500].map((goodAt) => pausedAfter(400, 100, { pausedAt: 500, busyUntil: 900 }, goodAt)),
-      [900, 1800]
+      [900, 2200]
     )
   })
 

@@ -12,7 +12,7 @@ const as = (criticality: Propagation.Criticality) => Propagation.provide({ criti
 
 describe("Adaptive: criticality", () => {
   it.effect(
-    "serves the most important call first when the dependency responds again, and the newest of its class",
+    "serves the most important call first when the dependency responds again, and the oldest of its class",
     () =>
       Effect.gen(function* () {
         const policy = yield* Policy.make("p", options)
@@ -46,7 +46,7 @@ describe("Adaptive: criticality", () => {
         yield* TestClock.adjust("2500 millis")
         yield* settle
         for (const fiber of fibers) assert.isTrue(Exit.isSuccess(yield* Fiber.join(fiber)))
-        assert.deepStrictEqual(order, ["p2", "p1", "c2", "c1", "s1"])
+        assert.deepStrictEqual(order, ["p1", "p2", "c1", "c2", "s1"])
       })
   )
 })

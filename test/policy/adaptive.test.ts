@@ -123,9 +123,12 @@ describe("Policy: adaptive", () => {
     }).pipe(still)
   )
 
-  it.effect("the newest call waits for the next probe, and gets its answer", () =>
+  it.effect.each([
+    ["oldest", "3 seconds", ["first", "second"]],
+    ["newest, when the oldest could not have a whole timeout,", "1 second", ["second", "first"]]
+  ] as const)("calls wait for the next probe: the %s is sent first", ([, deadline, expected]) =>
     Effect.gen(function* () {
-      const policy = yield* Policy.make("p", options)
+      const policy = yield* Policy.make("p", { ...options, deadline })
       yield* healthy(policy.protect)
       yield* outage(policy.protect)
       const order: Array<string> = []
@@ -137,7 +140,7 @@ describe("Policy: adaptive", () => {
       assert.strictEqual((yield* policy.stats()).waiting, 2)
       yield* TestClock.adjust("1300 millis")
       yield* Fiber.joinAll([first, second])
-      assert.deepStrictEqual(order, ["second", "first"])
+      assert.deepStrictEqual<ReadonlyArray<string>>(order, expected)
       assert.strictEqual((yield* policy.stats()).waiting, 0)
     }).pipe(still)
   )

@@ -159,12 +159,13 @@ const unlink = (s: State, f: Flight) => {
   else s.last = f.prev
   f.prev = f.next = undefined
 }
-/** Nothing was heard for a time: what is late, or sent and late, says nothing for as long again. */
+/** Nothing was heard for a time, although a call could be sent: what is late, or sent and late, says nothing for twice as long. */
 const pause = (s: State, now: number) => {
   const silence = now - s.heardAt
-  if (s.mode !== Free || s.goodAt < s.pausedAt || s.recent < P.odds || (silence / 2000) * s.recent <= P.odds) return
+  if (s.goodAt < s.pausedAt || s.recent < P.odds || (silence / 2000) * s.recent <= P.odds) return
+  if (s.mode === Paced || (s.mode !== Free && !room(s))) return
   s.pausedAt = now
-  s.busyUntil = now + silence
+  s.busyUntil = now + 2 * silence
 }
 const excused = (s: State, f: Flight) => f.at <= s.goodAt || (f.at >= s.pausedAt && f.at <= s.busyUntil)
 /** A call came: counts it, and looks at those that are still unanswered and late by now. */

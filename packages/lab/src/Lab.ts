@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type { Propagation } from "effect-resilience"
 import * as Check from "./internal/check.ts"
 import { figuresOf } from "./internal/figures.ts"
 import { Recorder } from "./internal/recorder.ts"
@@ -62,6 +63,8 @@ export interface Run {
   readonly good: number
   /** Goodput of each shard during the fault: calls answered in time, as a share of those offered to it. */
   readonly shards: ReadonlyArray<number>
+  /** Goodput of each criticality of the scenario during the fault; empty without `classes`. */
+  readonly classes: Readonly<Partial<Record<Propagation.Criticality, number>>>
   readonly attempts: number
   /** Milliseconds that an attempt waited in the dependency's queue, on average. */
   readonly wait: number
@@ -119,6 +122,9 @@ export const run = (options: Options): Run => {
     ended: ledger.ended,
     good: total(ledger.good),
     shards: Array.from(ledger.goodOf, (good, shard) => good / (ledger.offeredTo[shard] ?? 0)),
+    classes: Object.fromEntries(
+      ledger.classes.map((name, index) => [name, (ledger.goodIn[index] ?? 0) / (ledger.offeredIn[index] ?? 0)])
+    ),
     attempts: total(ledger.attempts),
     wait: ledger.waits === 0 ? 0 : ledger.waited / ledger.waits,
     events: world.engine.events,

@@ -8,6 +8,7 @@
 import { ceilingsOf } from "./internal/ceiling.ts"
 import { slotMs } from "./internal/ledger.ts"
 import { once } from "./internal/once.ts"
+import { reachableOf } from "./internal/stall.ts"
 import { segmentAt, timelineOf } from "./internal/timeline.ts"
 import { type Scenario, span } from "./Scenario.ts"
 
@@ -32,7 +33,7 @@ const attempts = 4
  *
  * **Details** For each shard, the calls that its workers can finish within the timeout of an attempt and the deadline,
  * less the failures. A call gets at most four attempts in each tier. A sender that waits longer than the timeout may
- * exceed this bound. A call of several parts is good if all parts are, and parts are independent. A pool limits the
+ * exceed this bound. A call is lost whose client process stands still until after its deadline. A call of several parts is good if all parts are, and parts are independent. A pool limits the
  * calls by its slots, and a quota by what it accepts. A cold cache is as warm as if all workers had only warmed it. For a replay, it is the share of
  * calls that four attempts at that moment would get answered. The oracle has no queue and needs no time to detect a
  * fault, so it is a bound and not a policy. It is a mean over arrivals, which a single run may exceed slightly.
@@ -46,6 +47,7 @@ export const of: (scenario: Scenario) => Oracle = once((scenario) => {
   const ceilings = ceilingsOf(scenario, timeline)
   const weights = scenario.weights ?? Array.from({ length: shards }, () => 1)
   const total = weights.reduce((sum, weight) => sum + weight, 0)
+  const reachable = reachableOf(scenario)
   const at = (moment: number): number => {
     const offered = (segmentAt(timeline, moment).rate * fanOut) / 1000
     let reached = 0
@@ -65,7 +67,7 @@ export const of: (scenario: Scenario) => Oracle = once((scenario) => {
     if (served === 0) return 0
     const slots = pool === undefined ? Infinity : (clients * pool.slots * perSlot) / offered
     const accepted = scenario.quota === undefined ? Infinity : scenario.quota / 1000 / offered
-    return Math.min(fanOut === 1 ? served : whole, reached ** fanOut, slots, accepted)
+    return Math.min(fanOut === 1 ? served : whole, reached ** fanOut, slots, accepted, reachable(moment))
   }
   const { clear, from } = span(scenario)
   let good = 0

@@ -44,7 +44,8 @@ const when = {
  * workers by `factor`. `surge` multiplies the arriving calls by `factor`. `cold` empties a cache of `keys` keys,
  * divided among the shards: each attempt needs a random key, and takes `factor` times as long if the key is missing;
  * then the key is cached. This continues until all keys are cached, also after `lasts`, which only limits how long it
- * counts as a fault.
+ * counts as a fault. `stall` makes a `share` of the client processes stand still, as for a garbage collection: they make
+ * their calls, read their answers and notice their timeouts when it ends.
  *
  * @category schemas
  * @since 0.1.0
@@ -61,7 +62,8 @@ export const Fault = Schema.Union([
     ...when,
     factor: between(1, 10_000),
     keys: integer(1, 1_000_000)
-  })
+  }),
+  Schema.Struct({ kind: Schema.Literal("stall"), ...when, share: by(between(0, 1), 1) })
 ])
 
 /**
@@ -85,6 +87,20 @@ const Arrivals = Schema.Struct({
   /** Multiplies the calls: copies arrive between one call and the next. */
   factor: by(between(0.001, 1000), 1)
 })
+
+const proportion = Schema.optionalKey(between(0.001, 1_000_000))
+
+/** The criticalities of `Propagation`, the most important first. */
+const Classes = Schema.Struct({
+  "critical-plus": proportion,
+  critical: proportion,
+  "sheddable-plus": proportion,
+  sheddable: proportion
+}).check(
+  Schema.makeFilter((classes) =>
+    Object.keys(classes).length > 0 ? undefined : "Expected the proportion of one class at least, got none"
+  )
+)
 
 const Replay = Schema.Struct({
   calls: Schema.Array(Trace.Call).check(
@@ -138,6 +154,8 @@ export const Scenario = Schema.Struct({
   shards: by(integer(1, 1000), 1),
   /** The proportions of the calls to the shards. Default: equal. */
   weights: Schema.optionalKey(Schema.Array(between(0.001, 1_000_000))),
+  /** The proportions of the calls of each criticality. Default: all calls have the default one, `critical`. */
+  classes: Schema.optionalKey(Classes),
   /** The parts of each call, which are sent at once. A call is good if all its parts are. */
   fanOut: by(integer(1, 1000), 1),
   /**

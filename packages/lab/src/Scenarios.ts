@@ -275,5 +275,18 @@ export const more = {
     deadline: "500 millis",
     window: "30 seconds",
     after: "10 seconds"
+  },
+  X13: {
+    name: "X13",
+    title: "S5 with calls of three criticalities",
+    classes: { "critical-plus": 1, critical: 1, sheddable: 1 },
+    faults: [{ kind: "surge", factor: 4000 / 1400, lasts: "10 seconds" }]
+  },
+  X14: {
+    name: "X14",
+    title: "a healthy day, on which all clients stand still for 400 ms, every 5 s, 6 times",
+    rate: 1400,
+    clients: 7,
+    faults: [{ kind: "stall", lasts: "400 millis", every: "5 seconds", times: 6 }]
   }
 } satisfies Readonly<Record<string, Input>>

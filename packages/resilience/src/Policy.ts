@@ -154,10 +154,11 @@ export interface Options {
  */
 export interface AdaptiveOptions extends Outcome.Classification {
   /**
-   * Whether a call for which there is no room waits; the newest call is served first. While calls are paced, and after an outage, it
-   * waits until less time than an answer takes is left before its deadline; under any other limit, for a quarter of the `timeout` at
-   * most. It is rejected at once when the next probe would come too late, or 10,000 calls of its key wait. `false` rejects every such
-   * call at once, for callers that have something better to do, such as a fallback. Default: `true`.
+   * Whether a call for which there is no room waits. The oldest call is served first while a whole `timeout` is left before its
+   * deadline, otherwise the newest. While calls are paced, and after an outage, a call waits until less time than an answer takes is left
+   * before its deadline; under any other limit, for half of the `timeout` at most. It is rejected at once when the next probe would come
+   * too late, or 10,000 calls of its key wait. `false` rejects every such call at once, for callers that have something better to do,
+   * such as a fallback. Default: `true`.
    */
   readonly wait?: boolean | undefined
 }

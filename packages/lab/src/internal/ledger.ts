@@ -1,4 +1,5 @@
 /** The counts of a run, in slots of a tenth of a second. */
+import type { Propagation } from "effect-resilience"
 import type { Scenario } from "../Scenario.ts"
 import { span } from "../Scenario.ts"
 import { Latencies, type LatencyData } from "./latencies.ts"
@@ -26,6 +27,10 @@ export class Ledger {
   /** By shard: parts of calls that arrived during the fault, and those of them that were answered in time. */
   readonly offeredTo: Float64Array
   readonly goodOf: Float64Array
+  /** The criticalities of the scenario, and by them: calls that arrived during the fault, and those of them that were answered in time. */
+  readonly classes: ReadonlyArray<Propagation.Criticality>
+  readonly offeredIn: Float64Array
+  readonly goodIn: Float64Array
   /** Attempts are counted per part of a call. */
   readonly parts: number
   /** Slots in which no shard can be reached. */
@@ -57,6 +62,9 @@ export class Ledger {
     this.degraded = new Float64Array(slots)
     this.offeredTo = new Float64Array(scenario.shards)
     this.goodOf = new Float64Array(scenario.shards)
+    this.classes = Object.keys(scenario.classes ?? {}) as Array<Propagation.Criticality> // the schema has no other keys
+    this.offeredIn = new Float64Array(this.classes.length)
+    this.goodIn = new Float64Array(this.classes.length)
     this.parts = scenario.fanOut
     const timeline = timelineOf(scenario)
     this.unreachable = Uint8Array.from({ length: slots }, (_, index) =>

@@ -20,10 +20,19 @@ export class Process {
   private readonly target: Target
   private readonly pool: Pool | undefined
   private readonly send: (call: Call) => Effect.Effect<unknown, unknown>
+  /** When it does what would happen at a moment; `undefined` if it never stands still. */
+  private readonly awake: ((moment: number) => number) | undefined
 
-  constructor(engine: Engine, sender: Sender, client: Client, target: Target) {
+  constructor(
+    engine: Engine,
+    sender: Sender,
+    client: Client,
+    target: Target,
+    awake: ((moment: number) => number) | undefined
+  ) {
     const { pool } = client.scenario
     this.engine = engine
+    this.awake = awake
     this.client = client
     this.pool = pool && new Pool(engine, pool, target)
     this.target = this.pool ?? target
@@ -36,16 +45,31 @@ export class Process {
   /**
    * Runs a part of a call whose caller waits until `due`. `cause` is the attempt of the previous tier that it serves.
    */
-  call(part: CallPart, errand: Errand, due: number, cause?: Attempt): Fiber.Fiber<unknown, unknown> {
+  call(
+    part: CallPart,
+    errand: Errand,
+    due: number,
+    criticality?: Propagation.Criticality,
+    cause?: Attempt
+  ): Fiber.Fiber<unknown, unknown> {
     const { scenario } = this.client
-    const call = this.send({
-      key: scenario.shards === 1 ? "default" : `shard-${part.shard}`,
-      due,
-      attempt: this.attempt(part, errand, Infinity, cause),
-      limited: this.attempt(part, errand, scenario.timeout, cause),
-      carrying: (headers, answered) => this.attempt(part, errand, Infinity, cause, { headers, answered })
-    })
-    return this.engine.fork(cause?.headers === undefined ? call : inheriting(call, cause, cause.headers))
+    const send = () =>
+      this.send({
+        key: scenario.shards === 1 ? "default" : `shard-${part.shard}`,
+        due,
+        attempt: this.attempt(part, errand, Infinity, cause),
+        limited: this.attempt(part, errand, scenario.timeout, cause),
+        carrying: (headers, answered) => this.attempt(part, errand, Infinity, cause, { headers, answered })
+      })
+    // Its sleep ends with the stall.
+    const call = this.standsStill ? Effect.andThen(Effect.sleep(0), Effect.suspend(send)) : send()
+    const classified = criticality === undefined ? call : Propagation.provide({ criticality })(call)
+    return this.engine.fork(cause?.headers === undefined ? classified : inheriting(classified, cause, cause.headers))
+  }
+
+  private get standsStill(): boolean {
+    const { awake, engine } = this
+    return awake !== undefined && awake(engine.now) > engine.now
   }
 
   private attempt(
@@ -57,7 +81,17 @@ export class Process {
   ): Effect.Effect<void, Failure> {
     const { engine, pool, target } = this
     return Effect.callback((resume) => {
+      let hasArrived = false
       const answer = (failure: Failure | undefined): void => {
+        hasArrived = this.standsStill
+        if (hasArrived) engine.after(0, () => read(failure))
+        else read(failure)
+      }
+      const giveUp = (): void => {
+        // What has arrived while the process stood still is read later, and too late.
+        if (!hasArrived) target.abandon(one)
+      }
+      const read = (failure: Failure | undefined): void => {
         timer?.cancel()
         pool?.leave(one)
         if (failure === undefined && one.isGenuine) errand.isServed = true
@@ -70,13 +104,13 @@ export class Process {
         limit === Infinity
           ? undefined
           : engine.after(limit, () => {
-              target.abandon(one)
+              giveUp()
               resume(Effect.fail(new Failure("timeout")))
             })
       target.send(one)
       return Effect.sync(() => {
         timer?.cancel()
-        target.abandon(one)
+        giveUp()
       })
     })
   }

@@ -5,6 +5,7 @@ import type { Scenario } from "../Scenario.ts"
 import { type Circuits, type Client, Failure, type Sender } from "../Sender.ts"
 import type { Attempt, Target } from "./attempt.ts"
 import { Errand, Process } from "./process.ts"
+import { awakeOf, standing } from "./stall.ts"
 
 /** The client processes of one tier. */
 export class Fleet {
@@ -18,8 +19,10 @@ export class Fleet {
       const circuits: Client["circuits"] = (look) => {
         this.looks.push(look)
       }
-      const client = { index, tier, scenario, engine, now: () => engine.now, random, circuits }
-      return new Process(engine, sender, client, target)
+      const awake = tier === 1 ? awakeOf(scenario, index) : undefined
+      const own = awake === undefined ? engine : standing(engine, awake)
+      const client = { index, tier, scenario, engine: own, now: () => engine.now, random, circuits }
+      return new Process(own, sender, client, target, awake)
     })
   }
 
@@ -46,7 +49,7 @@ export class Tier implements Target {
     const { engine, scenario } = this
     const errand = new Errand()
     const process = this.fleet.at(this.randomProcess())
-    const fiber = process.call(attempt.part, errand, engine.now + scenario.deadline, attempt)
+    const fiber = process.call(attempt.part, errand, engine.now + scenario.deadline, undefined, attempt)
     attempt.done = { cancel: () => fiber.interruptUnsafe() }
     fiber.addObserver((exit) => {
       if (attempt.abandoned < Infinity) return

@@ -29,13 +29,14 @@ export interface Segment {
   readonly shards: ReadonlyArray<Condition>
 }
 
-interface Occurrence {
+export interface Occurrence {
   readonly from: number
   readonly to: number
   readonly fault: Fault
 }
 
-const occurrencesOf = ({ faults, warmUp }: Scenario): ReadonlyArray<Occurrence> =>
+/** When the faults of a scenario begin and end. */
+export const occurrencesOf = ({ faults, warmUp }: Scenario): ReadonlyArray<Occurrence> =>
   faults.flatMap((fault) =>
     Array.from({ length: fault.times }, (_, time) => {
       const from = warmUp + fault.at + time * (fault.every ?? 0)
@@ -72,6 +73,7 @@ const conditionOf = (at: number, shards: number, occurrences: ReadonlyArray<Occu
         }
         break
       case "surge":
+      case "stall":
         break
     }
   }

@@ -15,6 +15,7 @@ import { Ledger } from "./ledger.ts"
 import { Errand } from "./process.ts"
 import { Moments } from "./recording.ts"
 import { Replay } from "./replay.ts"
+import { indexBy } from "./shares.ts"
 import { Fleet, Tier } from "./tier.ts"
 import { type Segment, segmentAt, timelineOf } from "./timeline.ts"
 
@@ -45,6 +46,8 @@ export class World {
   private readonly randomArrival: () => number
   private readonly randomRoute: () => number
   private readonly shardAt: (share: number) => number
+  private readonly randomClass: () => number
+  private readonly classAt: ((share: number) => number) | undefined
   private readonly fleets: Array<Fleet> = []
   /** The first defect of the sender. */
   private defect: Cause.Cause<unknown> | undefined = undefined
@@ -92,6 +95,8 @@ export class World {
     this.callers = this.within(() => new Fleet(engine, scenario, sender, 1, last))
     this.fleets.push(this.callers)
     this.shardAt = shardsOf(scenario)
+    this.randomClass = this.engine.random("classes")
+    this.classAt = scenario.classes && indexBy(Object.values(scenario.classes))
   }
 
   /**
@@ -175,13 +180,15 @@ export class World {
   private call(at: number): void {
     const { ledger, scenario } = this
     const process = this.callers.at(this.randomRoute())
+    const classIndex = this.classAt?.(this.randomClass())
+    const criticality = classIndex === undefined ? undefined : ledger.classes[classIndex]
     ledger.calls += 1
     ledger.add(ledger.offered, at)
-    const call = new PendingCall(scenario.fanOut)
+    const call = new PendingCall(scenario.fanOut, classIndex)
     for (let index = 0; index < scenario.fanOut; index++) {
       const part = new CallPart(scenario.shards === 1 ? 0 : this.shardAt(this.randomRoute()), at + scenario.deadline)
       const errand = new Errand()
-      const fiber = process.call(part, errand, part.over)
+      const fiber = process.call(part, errand, part.over, criticality)
       fiber.addObserver((exit) => {
         if (this.defect === undefined && Exit.isFailure(exit) && Exit.hasDies(exit)) this.defect = exit.cause
         this.ended(at, call, part, Exit.isSuccess(exit), errand.isServed)
@@ -206,6 +213,10 @@ export class World {
     if (call.left > 0) return
     ledger.ended += 1
     const isInFault = at >= ledger.from && at < ledger.clear
+    if (call.classIndex !== undefined && isInFault) {
+      ledger.offeredIn[call.classIndex]! += 1
+      if (call.areInTime && call.areServed) ledger.goodIn[call.classIndex]! += 1
+    }
     if (call.areInTime) {
       ledger.add(call.areServed ? ledger.good : ledger.degraded, at)
       if (call.areServed && isInFault) ledger.latencies.push(latency)
@@ -229,23 +240,14 @@ class PendingCall {
   areServed = true
   isRejected = false
   isFalselyRejected = false
+  readonly classIndex: number | undefined
 
-  constructor(left: number) {
+  constructor(left: number, classIndex: number | undefined) {
     this.left = left
+    this.classIndex = classIndex
   }
 }
 
-/** The shard of a number in [0, 1), by the weights. */
-const shardsOf = ({ shards, weights }: Scenario): ((share: number) => number) => {
-  if (weights === undefined) return (share) => Math.floor(share * shards)
-  const total = weights.reduce((sum, weight) => sum + weight, 0)
-  let sum = 0
-  const ends = weights.slice(0, -1).map((weight) => {
-    sum += weight
-    return sum / total
-  })
-  return (share) => {
-    const shard = ends.findIndex((end) => share < end)
-    return shard === -1 ? shards - 1 : shard
-  }
-}
+/** The shard of a number in [0, 1). */
+const shardsOf = ({ shards, weights }: Scenario): ((share: number) => number) =>
+  weights === undefined ? (share) => Math.floor(share * shards) : indexBy(weights)

@@ -22,6 +22,8 @@ const labelOf = (fault: Scenario.Fault): string => {
       return `${tenth(fault.factor)}× the calls`
     case "capacity":
       return `${percent(fault.factor)} of the workers`
+    case "stall":
+      return fault.share === 1 ? "clients stand still" : `${percent(fault.share)} of the clients stand still`
     case "down":
     case "hang":
       return fault.kind

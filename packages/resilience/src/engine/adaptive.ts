@@ -323,7 +323,7 @@ export class Adaptive {
     return adaptive === undefined ? 0 : need(adaptive)
   }
 
-  /** Gives places to calls that wait, the newest first; the hopeless leave at the old end. */
+  /** Gives places to calls that wait; the hopeless leave at the old end. */
   private admitWaiting(cell: AdaptiveCell, state: AdaptiveState, now: number, fiber: AnyFiber): void {
     const { control, line } = state
     if (control === undefined) return
@@ -336,15 +336,16 @@ export class Adaptive {
           this.refuse(old.value, this.reject(cell, state, "deadline", now, fiber))
         }
       }
-      for (let newest = Waiting.newest(line); newest !== undefined; newest = Waiting.newest(line)) {
-        Machine.look(state, this.limits, now, chance)
-        if (!Machine.admits(state, now, Queue.shares[newest.rank], newest.rank < Queue.usual)) {
+      const { limits } = this
+      for (let next = Waiting.next(line, limits, now); next !== undefined; next = Waiting.next(line, limits, now)) {
+        Machine.look(state, limits, now, chance)
+        if (!Machine.admits(state, now, Queue.shares[next.rank], next.rank < Queue.usual)) {
           if (control.mode === Machine.Paced && control.probing < mostProbes(state)) this.arm(cell, state, now, fiber)
           break
         }
-        Waiting.leave(line, newest)
-        this.send(state, newest.value, now, newest.due, chance)
-        newest.value.wake?.()
+        Waiting.leave(line, next)
+        this.send(state, next.value, now, next.due, chance)
+        next.value.wake?.()
       }
       this.follow(cell, state, now, fiber)
       if (line.length === 0) Machine.emptied(state)

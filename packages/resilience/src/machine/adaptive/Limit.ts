@@ -63,18 +63,19 @@ export const speaks = ({ control, goodAt }: State, at: number, isLate: boolean):
 /**
  * Neither a call nor an answer for so long that by chance one key in 60,000 would hear nothing: the caller itself has stood still. A process
  * that loads modules, compiles code or collects garbage reads the answers of that time late, all at once, and makes its calls all at once,
- * which is a queue for about as long again. What is late then is no evidence, nor what is sent then and is late. Without this rule, three pauses
- * of 0.4 s cost a healthy dependency of 200 calls a second 4 % of the calls of a quarter of a minute.
+ * which is a queue for about twice as long again where two thirds of the capacity are used. What is late then is no evidence, nor what is
+ * sent then and is late. Without this rule, three pauses of 0.4 s cost a healthy dependency of 200 calls a second 4 % of the calls of a
+ * quarter of a minute.
  *
- * Callers who wait for their answers before they call again hear nothing either when the dependency hangs. So there must be an answer in time
- * between two pauses: a second one in a row is none.
+ * Under a limit that is reached nothing is heard either when the dependency hangs: no call is sent. Callers who wait for their answers before
+ * they call again hear nothing then too, so there must be an answer in time between two pauses: a second one in a row is none.
  */
 export const afterPause = (self: State, now: number): void => {
   const silence = now - self.heardAt
   // A rate that a few calls tell is none.
   if (silence * self.calls <= p.odds * p.memory || self.calls < p.odds) return
   const control = controlOf(self)
-  if (control.mode !== Free || self.goodAt < control.pausedAt) return
+  if (control.mode === Paced || !hasRoom(self, control) || self.goodAt < control.pausedAt) return
   control.pausedAt = now
   control.busyUntil = now + p.catchesUp * silence
 }

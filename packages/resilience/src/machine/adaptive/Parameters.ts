@@ -40,7 +40,7 @@ export const parameters = {
   overtaken: true,
 
   /** How long a caller works off what a pause has piled up, in lengths of the pause: what is late then is no evidence. */
-  catchesUp: 1,
+  catchesUp: 2,
   /** Late attempts that were overtaken take no place of a limit. */
   strays: true,
   /** Calls are paced when a limit is full of attempts that are all late. */
@@ -83,6 +83,8 @@ export const parameters = {
   // Waiting, see Waiting.ts
   /** The share of the timeout for which a call waits for the limit. */
   wait: 0.5,
+  /** The oldest call is served before the newest while so many timeouts are left before its deadline. */
+  oldestFirst: 1,
   /** The most calls of a key that wait. */
   mostWaiting: 10_000,
 

@@ -1,11 +1,13 @@
 /**
- * Waiting: a call for which there is no room waits if it can still make it, the newest first.
+ * Waiting: a call for which there is no room waits if it can still make it. The oldest is served first, as long as it could have a whole
+ * timeout before its deadline; otherwise the newest.
  *
  * In a queue longer than its callers' patience the first in line are those that time out next: served first, they take the place of one
- * that could be served in time. So the newest is served, and those without hope leave at the old end. Without waiting the mean regret of
- * the drawn worlds is 4.8 instead of 3.0.
+ * that could be served in time. So then the newest is served, and those without hope leave at the old end. Without waiting the mean regret
+ * of the drawn worlds is 4.8 instead of 3.0. In a short queue the newest first would let the oldest wait for ever: 0.2 % of the most
+ * important calls of an overload (X13) in place of 0.05.
  *
- * A more important call is served first, whenever it came; the newest of its class.
+ * A more important call is served first, whenever it came.
  */
 import * as LinkedList from "../LinkedList.ts"
 import { shares, usual } from "../Queue.ts"
@@ -57,9 +59,12 @@ export const join = <T>(
 const oldestOf = <T>({ ranks }: Line<T>, least: number): Waiter<T> | undefined =>
   ranks.findLast(({ first }, rank) => rank >= least && first !== undefined)?.first
 
-/** The newest call of the highest class that waits. */
-export const newest = <T>({ ranks }: Line<T>): Waiter<T> | undefined =>
-  ranks.find(({ last }) => last !== undefined)?.last
+/** The call of the highest class that is to be served next. */
+export const next = <T>({ ranks }: Line<T>, { timeout }: Limits, now: number): Waiter<T> | undefined => {
+  const highest = ranks.find(({ first }) => first !== undefined)
+  const oldest = highest?.first
+  return oldest !== undefined && oldest.due - now >= p.oldestFirst * timeout ? oldest : highest?.last
+}
 
 /** Any call that waits. */
 export const any = <T>(line: Line<T>): Waiter<T> | undefined => oldestOf(line, 0)
