@@ -391,12 +391,14 @@ describe("Policy: adaptive", () => {
     }).pipe(still)
   )
 
-  it.effect("a permit of acquire() is in flight until its scope closes", () =>
+  it.effect("a permit of acquire() is in flight until its outcome is reported, or its scope closes", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", options)
       yield* Effect.scoped(
         Effect.gen(function* () {
+          yield* policy.acquire()
           const permit = yield* policy.acquire()
+          assert.strictEqual((yield* policy.stats()).adaptive?.inFlight, 2)
           yield* permit.succeed
           assert.strictEqual((yield* policy.stats()).adaptive?.inFlight, 1)
         })

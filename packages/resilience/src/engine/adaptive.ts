@@ -284,7 +284,10 @@ export class Adaptive {
     })
   }
 
-  /** The work has ended: leaves what the attempt held, and takes what its end says. `endedAt` is when it was answered. */
+  /**
+   * The attempt was answered, or its work has ended: leaves what it held, and takes what its end says. `endedAt` is when it was answered.
+   * Only the first end counts.
+   */
   end(
     cell: AdaptiveCell,
     { ticket }: AdaptiveHolder,
@@ -307,11 +310,6 @@ export class Adaptive {
     } else if (ticket.waiter !== undefined && state.line !== undefined && Waiting.leave(state.line, ticket.waiter)) {
       if (state.line.length === 0) Machine.emptied(state)
     }
-  }
-
-  /** The dependency has responded to a call that is held on: it will not be late. */
-  responded({ adaptive }: AdaptiveCell, { ticket }: AdaptiveHolder): void {
-    if (adaptive !== undefined && ticket?.held === true) Machine.answered(adaptive, ticket)
   }
 
   /** Takes what a retry of the attempt costs; `false` if it is not to be made. */

@@ -470,7 +470,10 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
       if (attempt.deadlineHit) entry.history.DeadlineExceeded += 1
       this.settle(entry, engine, this.classify(engine, cause, fiber), cause, fiber)
     } else {
-      engine.adaptive?.end(entry, attempt, "unknown", NaN, Time.monotonicMillis(fiber), fiber)
+      if (engine.adaptive !== undefined) {
+        const now = Time.monotonicMillis(fiber)
+        engine.adaptive.end(entry, attempt, "unknown", now, now, fiber)
+      }
       // The attempts of a race have counted theirs.
       const rejection = attempt.started ? undefined : rejectionIn(cause)
       // The permits and the rate limit have counted theirs.

@@ -1,0 +1,52 @@
+/** Adaptive policies under the commands of operators, over restarts, and under interruptions. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import * as TestClock from "effect/testing/TestClock"
+import { Policy } from "effect-resilience"
+import type { PolicyEngine } from "../../packages/resilience/src/engine/policy.ts"
+import { EngineKey } from "../../packages/resilience/src/runtime/frame.ts"
+import { down, ok, settle, start, takes } from "./support.ts"
+
+const still = Effect.provideService(Random.Random, { nextDoubleUnsafe: () => 0.5, nextIntUnsafe: () => 0 })
+
+const make = Policy.make("p", { timeout: "1 second", deadline: "1 minute", adaptive: {} })
+type Made = Effect.Success<typeof make>
+
+/** A key that calls were paced for, whose next probe is due. */
+const paced = Effect.tap(make, (policy) =>
+  Effect.gen(function* () {
+    for (let i = 0; i < 100; i++) {
+      yield* start(policy.protect(takes("10 millis")))
+      yield* TestClock.adjust("20 millis")
+    }
+    for (let i = 0; i < 10; i++) {
+      yield* Effect.exit(policy.protect(down))
+      yield* TestClock.adjust("60 millis")
+    }
+    yield* TestClock.adjust("5 seconds")
+  })
+)
+
+/** What the machine knows of the only key. */
+const stateOf = (policy: Made) => {
+  // Only this library puts something under this name.
+  const { entries } = (policy as unknown as { readonly [EngineKey]: PolicyEngine })[EngineKey]
+  const [entry] = entries.all()
+  return entry?.adaptive ?? assert.fail()
+}
+
+describe("Policy: adaptive, in operation", () => {
+  it.effect("an attempt that is interrupted before its work begins ends at that moment", () =>
+    Effect.gen(function* () {
+      const policy = yield* paced
+      yield* start(Effect.exit(policy.protect(Effect.never)))
+      const waits = yield* start(policy.protect(ok))
+      // Gives it a place; its fiber goes on in a later task.
+      yield* policy.control.close()
+      waits.interruptUnsafe()
+      yield* settle
+      assert.strictEqual(stateOf(policy).lastEventAt, 2000 + 600 + 5000)
+    }).pipe(still)
+  )
+})
