@@ -44,11 +44,8 @@ export const make = (after: number | string): Hedge => ({
   late: 0,
   endedLate: false,
   queuedSince: Number.NaN,
-  durations: durationsFor(after)
+  durations: quantileOf(after) === undefined ? undefined : Histogram.make(window)
 })
-
-const durationsFor = (after: number | string): Histogram.Histogram | undefined =>
-  quantileOf(after) === undefined ? undefined : Histogram.make(window)
 
 /** Milliseconds of one of the two generations of durations, and after which a queue has become usual. */
 const window = 10_000
@@ -96,15 +93,16 @@ const compute = (self: Hedge, after: number | string, now: number): void => {
   // A level of the other kind means something else.
   if (typeof after !== typeof self.after) {
     setLevel(self, firstLevel(after), now)
-    self.durations = durationsFor(after)
+    self.durations = undefined
   } else if (Number.isNaN(self.leveledAt)) self.leveledAt = now
   else if (self.level > 0 && now - self.leveledAt >= forgiveAfter) setLevel(self, self.level - 1, now)
   self.after = after
   self.computedAt = now
-  const { durations } = self
   const quantile = quantileOf(after)
-  if (quantile === undefined || durations === undefined) self.delay = (after as number) * 2 ** self.level
+  if (quantile === undefined) self.delay = (after as number) * 2 ** self.level
   else {
+    self.durations ??= Histogram.make(window)
+    const { durations } = self
     const longer = (1 - quantile) / 2 ** self.level
     const found = Histogram.quantile(durations, 1 - longer, now)
     const isKnown = durations.total + durations.previousTotal >= leastSamples(quantile)
