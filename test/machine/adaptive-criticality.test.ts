@@ -115,6 +115,54 @@ describe("Adaptive: criticality, the machine", () => {
     }
   )
 
+  /** The names of the calls in the order in which they are served, and the share of the limit that each may use. */
+  const served = (line: Waiting.Line<string>, count: number): ReadonlyArray<readonly [string, number]> =>
+    Array.from({ length: count }, () => {
+      const next = Waiting.next(line, limits, 0)
+      assert.isDefined(next)
+      const share = Waiting.shareOf(line, next)
+      Waiting.serve(line, next)
+      return [next.value, share] as const
+    })
+  const lineOf = (...ranks: ReadonlyArray<number>): Waiting.Line<string> => {
+    const line = Waiting.makeLine<string>()
+    for (const [i, rank] of ranks.entries()) {
+      Waiting.join(line, `${rank} ${i}`, 100, rank, () => assert.fail("there is room"))
+    }
+    return line
+  }
+
+  it("after fifteen more important calls the less important one that has waited longest has its turn, with the whole limit", () => {
+    const line = lineOf(...new Array<number>(40).fill(1), 3, 2)
+    const order = served(line, 33)
+    assert.deepStrictEqual(
+      order.flatMap(([name, share], i) => (name.startsWith("1") ? [] : [[i, name, share]])),
+      [
+        [15, "3 40", 1],
+        [31, "2 41", 1]
+      ]
+    )
+    // Without a turn it may use its share.
+    assert.deepStrictEqual(served(lineOf(3), 1), [["3 0", 0.5]])
+  })
+
+  it("turns are counted over calls that come and go", () => {
+    const line = lineOf(...new Array<number>(30).fill(1), 3)
+    served(line, 10)
+    Waiting.leave(line, line.ranks[3]!.first!)
+    served(line, 7)
+    assert.strictEqual(line.passed, 10, "what nobody waits behind passes nobody")
+    Waiting.join(line, "later", 100, 3, () => assert.fail("there is room"))
+    assert.strictEqual(served(line, 6).at(-1)?.[0], "later")
+    assert.strictEqual(line.passed, 0)
+  })
+
+  it("the highest class gives no turns", () => {
+    const line = lineOf(...new Array<number>(40).fill(0), 1)
+    assert.isTrue(served(line, 40).every(([name]) => name.startsWith("0")))
+    assert.strictEqual(line.passed, 0)
+  })
+
   it("in a full line the oldest call of the lowest class leaves for a more important one, and for no other", () => {
     const line = Waiting.makeLine<string>()
     const left: Array<string> = []

@@ -155,34 +155,37 @@ describe("Adaptive: the limit", () => {
   })
 
   it("takes a silence for a pause of the caller when it is longer than the odds allow, of a rate that is known", () => {
-    // At 100 calls within the memory of 2 s, odds of 11 are 220 ms.
-    const pausedAfter = (
-      silence: number,
-      calls: number,
-      control?: Partial<Control>,
-      goodAt = 0,
-      inFlight = 0
-    ): number | undefined => {
-      const state = keyWith({ calls, goodAt, heardAt: 1000, inFlight }, control)
-      Limit.afterPause(state, 1000 + silence)
-      return state.control?.busyUntil
+    const pausedAfter = (silence: number, state: Partial<State>, control?: Partial<Control>): number | undefined => {
+      const key = keyWith({ calls: 100, goodAt: 0, lastEventAt: 1000, callsAt: 1000, ...state }, control)
+      Limit.afterPause(key, limits, 1000 + silence)
+      return key.control?.busyUntil
     }
+    // At 100 calls within the memory of 2 s, odds of 11 are 220 ms; the rate fades meanwhile, so that it is 249.2.
     assert.deepStrictEqual(
-      [220, 220.001].map((silence) => pausedAfter(silence, 100)),
-      [undefined, 1220.001 + 2 * 220.001]
+      [249, 250].map((silence) => pausedAfter(silence, {})),
+      [undefined, 1250 + 2 * 250]
     )
+    // A rate that has not been counted for a while is less.
+    assert.isUndefined(pausedAfter(400, { callsAt: -1000 }))
+    // It ends what comes after it for two timeouts at most, …
+    assert.strictEqual(pausedAfter(2500, { calls: 1000 }), 3500 + 2 * 2000)
+    // … and a rate of fewer than eleven calls is none.
+    const limited = { mode: Limited, limit: 4 } as const
     assert.deepStrictEqual(
-      [10.999, 11].map((calls) => pausedAfter(9000, calls)),
-      [undefined, 28_000]
+      [10.999, 11].map((calls) => pausedAfter(9000, { calls, inFlight: 3 }, limited)),
+      [-Infinity, 14_000]
     )
     // There is no pause while calls are paced or the limit is reached, and no second one before an answer in time.
-    assert.strictEqual(pausedAfter(400, 100, { mode: Paced }), -Infinity)
-    const under = (limit: number) => pausedAfter(400, 100, { mode: Limited, limit }, 0, 3)
-    assert.deepStrictEqual([under(3), under(4)], [-Infinity, 2200])
+    assert.strictEqual(pausedAfter(400, {}, { mode: Paced }), -Infinity)
     assert.deepStrictEqual(
-      [499, 500].map((goodAt) => pausedAfter(400, 100, { pausedAt: 500, busyUntil: 900 }, goodAt)),
+      [4, 3].map((inFlight) => pausedAfter(400, { inFlight }, limited)),
+      [-Infinity, 2200]
+    )
+    assert.deepStrictEqual(
+      [499, 500].map((goodAt) => pausedAfter(400, { goodAt }, { pausedAt: 500, busyUntil: 900 })),
       [900, 2200]
     )
+    assert.isUndefined(pausedAfter(Number.NaN, {}))
   })
 
   it("hears nothing of what is late while the caller works off a pause, its first and last moment included", () => {

@@ -145,6 +145,62 @@ describe("Policy: adaptive", () => {
     }).pipe(still)
   )
 
+  it.effect("a call that waits for the next probe is woken, also when those that came before have ended", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { timeout: "1 second", deadline: "1 minute", adaptive: {} })
+      yield* healthy(policy.protect)
+      yield* outage(policy.protect)
+      yield* TestClock.adjust("10 seconds")
+      const failing = yield* start(Effect.exit(policy.protect(Effect.delay(down, "50 millis"))))
+      const waiting = yield* start(policy.protect(ok))
+      yield* TestClock.adjust("50 millis")
+      yield* Fiber.join(failing)
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual((yield* policy.stats()).waiting, 0)
+      yield* Fiber.join(waiting)
+    }).pipe(still)
+  )
+
+  it.effect("a good answer that shortens the gap sends the next call then, and not when the last gap ends", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { timeout: "10 seconds", deadline: "30 seconds", adaptive: {} })
+      for (let i = 0; i < 200; i++) {
+        yield* start(Effect.exit(policy.protect(takes("300 millis"))))
+        yield* TestClock.adjust("25 millis")
+      }
+      yield* TestClock.adjust("1 second")
+      yield* outage(policy.protect)
+      for (let i = 0; i < 100; i++) {
+        yield* start(Effect.exit(policy.protect(down)))
+        yield* TestClock.adjust("300 millis")
+      }
+      yield* TestClock.adjust("30 seconds")
+      // One call is the probe, the second waits for its answer or the end of the gap.
+      const calls = yield* Effect.forEach([1, 2], () => start(policy.protect(takes("300 millis"))))
+      const { adaptive } = yield* policy.stats()
+      assert.isAbove(Duration.toMillis(adaptive?.gap ?? Duration.zero), 700)
+      yield* TestClock.adjust("600 millis")
+      assert.strictEqual((yield* policy.stats()).waiting, 0)
+      yield* TestClock.adjust("300 millis")
+      yield* Fiber.joinAll(calls)
+    }).pipe(still)
+  )
+
+  it.effect("a probe that is late leaves its place to a call that waits, and not only to one that comes", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy.make("p", { timeout: "1 minute", deadline: "2 minutes", adaptive: {} })
+      yield* healthy(policy.protect)
+      yield* outage(policy.protect)
+      yield* TestClock.adjust("5 seconds")
+      const hangs = yield* start(policy.protect(hang))
+      const waits = yield* start(policy.protect(ok))
+      const { adaptive } = yield* policy.stats()
+      yield* TestClock.adjust(Duration.toMillis(adaptive?.lateAfter ?? Duration.zero) + 10)
+      assert.strictEqual(yield* Fiber.join(waits), "ok")
+      yield* Fiber.interrupt(hangs)
+    }).pipe(still)
+  )
+
   it.effect("a call that cannot make the next probe fails at once, within its deadline", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", options)
@@ -193,7 +249,7 @@ describe("Policy: adaptive", () => {
 
   it.effect("a limit that is full of calls that hang sends probes beside them: the dependency may be well again", () =>
     Effect.gen(function* () {
-      const policy = yield* Policy.make("p", { ...options, timeout: "10 seconds", deadline: "30 seconds" })
+      const policy = yield* Policy.make("p", { ...options, timeout: "4 seconds", deadline: "30 seconds" })
       yield* healthy(policy.protect)
       const hanging = yield* Effect.forEach(Array.from({ length: 8 }), () =>
         Effect.tap(start(Effect.exit(policy.protect(hang))), () => TestClock.adjust("45 millis"))

@@ -31,7 +31,7 @@ export class State {
   timeouts = 0 // EWMA 1/32 of "no answer"
   lastLate = false
   goodAt = -1 // when the youngest attempt went off that was answered well and in time
-  heardAt = 0 // when one was sent or ended last
+  lastEventAt = 0 // when one was sent or ended last
   pausedAt = -1e9
   busyUntil = -1e9 // when nothing had been heard for a time, and until when that excuses
   decAt = -1 // attempts that went off before say nothing about the limit of now
@@ -93,7 +93,8 @@ const meanOf = (s: State, l: Limits) => (Number.isNaN(s.mean) ? l.timeout / 20 :
 const need = (s: State) => (Number.isNaN(s.mean) ? 0 : s.mean)
 const lateAfter = (s: State, l: Limits) => {
   const m = Number.isNaN(s.mean) ? Infinity : s.mean
-  return Math.max(Math.min(P.lateOf * l.timeout, P.lateMeans * m), Math.min(3 * m, P.latest * l.timeout))
+  const some = Math.max(Math.min(P.lateOf * l.timeout, P.lateMeans * m), Math.min(3 * m, P.latest * l.timeout))
+  return Math.max(some, 0.05 * l.timeout)
 }
 const perCall = (s: State) => 2000 / Math.max(1e-9, s.recent)
 const longest = (s: State, l: Limits, now: number) =>
@@ -160,12 +161,14 @@ const unlink = (s: State, f: Flight) => {
   f.prev = f.next = undefined
 }
 /** Nothing was heard for a time, although a call could be sent: what is late, or sent and late, says nothing for twice as long. */
-const pause = (s: State, now: number) => {
-  const silence = now - s.heardAt
-  if (s.goodAt < s.pausedAt || s.recent < P.odds || (silence / 2000) * s.recent <= P.odds) return
+const pause = (s: State, l: Limits, now: number) => {
+  const silence = now - s.lastEventAt
+  const chance = (calls: number) => (silence / 2000) * calls
+  if (s.goodAt < s.pausedAt || s.recent < P.odds || chance(s.recent) <= P.odds) return
+  if (s.mode === Free && chance(s.recent * Math.exp((s.recentAt - now) / 2000)) <= P.odds) return
   if (s.mode === Paced || (s.mode !== Free && !room(s))) return
   s.pausedAt = now
-  s.busyUntil = now + 2 * silence
+  s.busyUntil = now + 2 * Math.min(silence, l.timeout)
 }
 const excused = (s: State, f: Flight) => f.at <= s.goodAt || (f.at >= s.pausedAt && f.at <= s.busyUntil)
 /** A call came: counts it, and looks at those that are still unanswered and late by now. */
@@ -177,7 +180,7 @@ export const came = (s: State, l: Limits, now: number) => {
   look(s, l, now)
 }
 export const look = (s: State, l: Limits, now: number) => {
-  if (s.first !== undefined) pause(s, now)
+  if (s.first !== undefined) pause(s, l, now)
   if (s.first !== undefined && now <= s.busyUntil) return
   const late = lateAfter(s, l)
   if (s.first === undefined || now - s.first.at <= late) return
@@ -231,7 +234,7 @@ export const sent = (s: State, l: Limits, now: number, first: boolean): Flight =
   }
   if (s.mode === Free && s.run === 0) s.well += (s.inflight - s.well) / 100
   s.inflight += 1
-  s.heardAt = now
+  s.lastEventAt = now
   const f: Flight = { at: now, counted: false, stray: false, probe, linked: true, prev: s.last, next: undefined }
   if (s.last) s.last.next = f
   else s.first = f
@@ -261,8 +264,8 @@ export const ended = (
 ) => {
   const latency = now - f.at,
     ok = how === "ok"
-  pause(s, now)
-  s.heardAt = now
+  pause(s, l, now)
+  s.lastEventAt = now
   s.inflight -= 1
   unlink(s, f)
   s.overdue.delete(f)

@@ -61,7 +61,7 @@ export interface Options {
  *
  * **Details** While nothing is wrong, up to `maxConcurrent` calls of the bulkhead run. A limit begins at what was usually in flight, and two
  * standard deviations more. Each further row of late answers multiplies it by 0.8, down to one call. Answers in time raise it while it is
- * reached, by about its square root per round of calls. It is lifted when it was not reached for 2 seconds or 5 mean latencies, whichever is longer,
+ * reached, by one per round of calls. It is lifted when it was not reached for 2 seconds or 5 mean latencies, whichever is longer,
  * and few answers are late.
  *
  * A failure says nothing about a queue. An error that asks for fewer calls (throttled, or unprocessed with `retryAfter`) counts as late; so

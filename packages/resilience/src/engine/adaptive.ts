@@ -11,7 +11,7 @@ import * as Machine from "../machine/Adaptive.ts"
 import * as Limit from "../machine/adaptive/Limit.ts"
 import { mostProbes } from "../machine/adaptive/Pacing.ts"
 import * as RetryCost from "../machine/adaptive/RetryCost.ts"
-import { need } from "../machine/adaptive/State.ts"
+import { lateAfter, need } from "../machine/adaptive/State.ts"
 import * as Waiting from "../machine/adaptive/Waiting.ts"
 import * as Circuit from "../machine/Circuit.ts"
 import * as Queue from "../machine/Queue.ts"
@@ -47,6 +47,8 @@ export class Ticket extends Machine.Flight {
   wake: ((rejection?: Refusal) => void) | undefined = undefined
   /** The rejection of a call that left the line before its fiber was there to be woken. */
   refusal: Refusal | undefined = undefined
+  /** The fiber that waits. */
+  fiber: AnyFiber | undefined = undefined
   /** How it ended, for its retry. */
   how: RetryCost.Failed["how"] = "failed"
   latency = 0
@@ -67,6 +69,8 @@ class Reported {
 export class AdaptiveState extends Machine.State {
   declare line: Waiting.Line<Ticket> | undefined
   declare cancelTimer: (() => void) | undefined
+  /** When the timer fires. */
+  declare firesAt: number
   /** Nothing until the first trouble. */
   declare reported: Reported | undefined
 
@@ -74,6 +78,7 @@ export class AdaptiveState extends Machine.State {
     super()
     this.line = undefined
     this.cancelTimer = undefined
+    this.firesAt = Infinity
     this.reported = undefined
   }
 }
@@ -217,7 +222,8 @@ export class Adaptive {
     )
     if (ticket.waiter === undefined) return this.reject(cell, state, "full", now, fiber)
     ticket.refusal = undefined
-    if (control.mode === Machine.Paced && control.probing === 0) this.arm(cell, state, now, fiber)
+    ticket.fiber = fiber
+    if (control.mode === Machine.Paced) this.arm(cell, state, now)
     return this.queued(cell, state, ticket, until - now, fiber)
   }
 
@@ -252,14 +258,29 @@ export class Adaptive {
     })
   }
 
-  /** Wakes when the next probe is due. */
-  private arm(cell: AdaptiveCell, state: AdaptiveState, now: number, fiber: AnyFiber): void {
-    const { control } = state
-    if (state.cancelTimer !== undefined || control === undefined) return
-    // A hundredth of a millisecond, so that no clock is before that time when the timer fires.
-    state.cancelTimer = Timer.start(fiber, Math.max(0, control.nextAt - now) + 0.01, () => {
+  /**
+   * Wakes when the next probe is due, or when one is late that holds the place of another. The timer runs on a fiber that waits, because one
+   * that has ended has the platform's clock and no services.
+   */
+  private arm(cell: AdaptiveCell, state: AdaptiveState, now: number): void {
+    const { control, first, line } = state
+    const fiber = line && Waiting.next(line, this.limits, now)?.value.fiber
+    if (control === undefined || fiber === undefined) return
+    const isFull = control.probing >= mostProbes(state)
+    const late = first?.probe === true ? first.at + lateAfter(state, this.limits) : Infinity
+    const at = isFull ? late : control.nextAt
+    if (state.cancelTimer !== undefined) {
+      if (at >= state.firesAt) return
+      state.cancelTimer()
       state.cancelTimer = undefined
-      this.admitWaiting(cell, state, Time.monotonicMillis(fiber), fiber)
+    }
+    if (at === Infinity) return
+    state.firesAt = at
+    // A hundredth of a millisecond, so that no clock is before that time when the timer fires.
+    state.cancelTimer = Timer.start(fiber, Math.max(0, at - now) + 0.01, () => {
+      state.cancelTimer = undefined
+      const waiting = state.line && Waiting.any(state.line)?.value.fiber
+      if (waiting !== undefined) this.admitWaiting(cell, state, Time.monotonicMillis(waiting), waiting)
     })
   }
 
@@ -339,11 +360,11 @@ export class Adaptive {
       const { limits } = this
       for (let next = Waiting.next(line, limits, now); next !== undefined; next = Waiting.next(line, limits, now)) {
         Machine.look(state, limits, now, chance)
-        if (!Machine.admits(state, now, Queue.shares[next.rank], next.rank < Queue.usual)) {
-          if (control.mode === Machine.Paced && control.probing < mostProbes(state)) this.arm(cell, state, now, fiber)
+        if (!Machine.admits(state, now, Waiting.shareOf(line, next), next.rank < Queue.usual)) {
+          if (control.mode === Machine.Paced) this.arm(cell, state, now)
           break
         }
-        Waiting.leave(line, next)
+        Waiting.serve(line, next)
         this.send(state, next.value, now, next.due, chance)
         next.value.wake?.()
       }

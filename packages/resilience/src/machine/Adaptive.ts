@@ -53,7 +53,7 @@ export const look = (self: State, limits: Limits, now: number, chance: Chance): 
     if (limits.paces === false) Limit.unstick(self, limits, now, 0, chance)
     return
   }
-  Limit.afterPause(self, now)
+  Limit.afterPause(self, limits, now)
   if (Limit.catchesUp(self, now)) return
   const late = lateAfter(self, limits)
   for (let flight = self.first; flight !== undefined && now - flight.at > late; flight = self.first) {
@@ -99,7 +99,7 @@ export const sent = (
   flight.probe = mode === Paced
   if (mode === Paced) Pacing.sent(controlOf(self), now, chance)
   self.inFlight += 1
-  self.heardAt = now
+  self.lastEventAt = now
   flight.at = now
   flight.counted = false
   flight.whole = whole
@@ -109,8 +109,8 @@ export const sent = (
 /** An attempt has ended. `now` is when it was answered. */
 export const ended = (self: State, limits: Limits, flight: Flight, now: number, how: How, chance: Chance): void => {
   const { at, probe, whole } = flight
-  Limit.afterPause(self, now)
-  self.heardAt = now
+  Limit.afterPause(self, limits, now)
+  self.lastEventAt = now
   self.inFlight -= 1
   LinkedList.remove(self, flight)
   if (flight.counted) {
@@ -165,7 +165,7 @@ const learn = (self: State, at: number, latency: number, isLate: boolean): void 
   const isFirst = Number.isNaN(self.mean)
   const isPaced = modeOf(self) === Paced
   if (isFirst) self.mean = latency
-  // Late answers would make themselves usual; those of probes tell of a service that has become slower.
+  // Late answers would make themselves usual; those of probes show that a service has become slower.
   else if (!isLate || isPaced) self.mean += (latency - self.mean) * (isPaced && isLate ? 0.2 : weightOf(self))
 }
 

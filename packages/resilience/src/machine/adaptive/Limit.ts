@@ -61,23 +61,27 @@ export const speaks = ({ control, goodAt }: State, at: number, isLate: boolean):
 }
 
 /**
- * Neither a call nor an answer for so long that by chance one key in 60,000 would hear nothing: the caller itself has stood still. A process
- * that loads modules, compiles code or collects garbage reads the answers of that time late, all at once, and makes its calls all at once,
- * which is a queue for about twice as long again where two thirds of the capacity are used. What is late then is no evidence, nor what is
- * sent then and is late. Without this rule, three pauses of 0.4 s cost a healthy dependency of 200 calls a second 4 % of the calls of a
- * quarter of a minute.
+ * The caller itself has stood still when neither a call nor an answer came for so long that chance would explain it for one key in 60,000. A
+ * process that loads modules, compiles code or collects garbage reads the answers of that time late, all at once, and makes its calls all
+ * at once, which is a queue for about twice as long again where two thirds of the capacity are used. What is late then is no evidence, nor
+ * what is sent then and is late; calls that had to wait for longer than a timeout have timed out. Without this rule, three pauses of 0.4 s
+ * cost a healthy dependency of 200 calls a second 4 % of the calls of a quarter of a minute.
  *
- * Under a limit that is reached nothing is heard either when the dependency hangs: no call is sent. Callers who wait for their answers before
- * they call again hear nothing then too, so there must be an answer in time between two pauses: a second one in a row is none.
+ * Nothing comes either while a limit is reached and the dependency hangs, because no call is sent; or while callers wait for their answers
+ * before they call again. So there is no pause while a limit is reached, and there must be an answer in time between two pauses.
  */
-export const afterPause = (self: State, now: number): void => {
-  const silence = now - self.heardAt
-  // A rate that a few calls tell is none.
-  if (silence * self.calls <= p.odds * p.memory || self.calls < p.odds) return
+export const afterPause = (self: State, { timeout }: Limits, now: number): void => {
+  const silence = now - self.lastEventAt
+  const isLong = (calls: number): boolean => silence * calls > p.odds * p.memory
+  // A rate of fewer calls is not known.
+  if (!isLong(self.calls) || self.calls < p.odds) return
+  const mode = modeOf(self)
+  // Calls are counted while there is no limit.
+  if (mode === Paced || (mode === Free && !isLong(self.calls * Math.exp((self.callsAt - now) / p.memory)))) return
   const control = controlOf(self)
-  if (control.mode === Paced || !hasRoom(self, control) || self.goodAt < control.pausedAt) return
+  if (!hasRoom(self, control) || self.goodAt < control.pausedAt) return
   control.pausedAt = now
-  control.busyUntil = now + p.catchesUp * silence
+  control.busyUntil = now + p.catchesUp * Math.min(silence, timeout)
 }
 
 /** Does the caller work off what a pause has piled up? */

@@ -13,7 +13,7 @@ export const Limited = 1
 export const Paced = 2
 export type Mode = typeof Free | typeof Limited | typeof Paced
 
-/** What the rules are told, all of it in milliseconds. */
+/** The limits that the rules use, in milliseconds. */
 export interface Limits {
   /** The limit of one attempt. */
   readonly timeout: number
@@ -107,7 +107,7 @@ export class State implements LinkedList.LinkedList<Flight> {
   /** When the youngest attempt was sent that was answered well and in time: it has overtaken all those before it. */
   declare goodAt: number
   /** When an attempt was sent or ended last. */
-  declare heardAt: number
+  declare lastEventAt: number
 
   /** What retries may cost. */
   declare tokens: number
@@ -136,7 +136,7 @@ export class State implements LinkedList.LinkedList<Flight> {
     this.noAnswer = 0
     this.lastLate = false
     this.goodAt = -Infinity
-    this.heardAt = 0
+    this.lastEventAt = 0
     this.tokens = p.firstTokens
     this.inFlight = 0
     this.overdue = 0
@@ -163,17 +163,19 @@ export const meanOr = (self: State, { timeout }: Limits): number =>
   Number.isNaN(self.mean) ? timeout * p.firstMean : self.mean
 
 /**
- * The latency from which on an answer is late. The timeout is the only latency that anyone has told us, so a quarter of it is late; the
+ * The latency from which on an answer is late. The timeout is the only latency that is configured, so a quarter of it is late; the
  * mean moves that bound where the timeout is far from the usual latency. Before the first answer no latency is usual, and late is what is
  * late at any mean: a process that has just started is slow at first. With a quarter of the timeout, 200 calls a second that took 300
  * milliseconds at first, and 5 two seconds later, began a limit that refused 9 % of them.
  */
 export const lateAfter = (self: State, limits: Limits): number => {
   const { mean } = self
-  if (Number.isNaN(mean)) return p.latest * limits.timeout
+  const { timeout } = limits
+  if (Number.isNaN(mean)) return p.latest * timeout
   return Math.max(
-    Math.min(p.lateOfTimeout * limits.timeout, p.lateMeans * mean),
-    Math.min(p.lateAtLeast * mean, p.latest * limits.timeout)
+    Math.min(p.lateOfTimeout * timeout, p.lateMeans * mean),
+    Math.min(p.lateAtLeast * mean, p.latest * timeout),
+    p.leastLate * timeout
   )
 }
 
