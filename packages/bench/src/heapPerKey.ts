@@ -14,12 +14,12 @@ const measure = async (): Promise<HeapPerKey> => {
   const keys = Array.from({ length: keyCount }, (_, i) => `tenant-${i}`)
   // The first run of everything keeps what is kept once: code, shapes, tables.
   await measureHeap(ourHolders(keys.slice(0, 100)))
-  const holders = [...ourHolders(keys).slice(0, 2), ...ourHolders(keys.slice(0, withTraffic)).slice(2)]
+  const holders = [...ourHolders(keys).slice(0, 3), ...ourHolders(keys.slice(0, withTraffic)).slice(3)]
   const rows = await measureHeap(holders)
-  const [breaker = Number.NaN, policy = Number.NaN, policyWithTraffic = Number.NaN] = rows.map(
+  const [breaker = Number.NaN, policy = Number.NaN, adaptive = Number.NaN, policyWithTraffic = Number.NaN] = rows.map(
     ({ value }) => value.median
   )
-  return { breaker, policy, policyWithTraffic }
+  return { breaker, policy, policyWithTraffic, adaptive }
 }
 
 if (import.meta.main) {

@@ -28,6 +28,8 @@ export const bytes = {
   bulkhead: 286,
   fallback: 205,
   policy: 535,
+  /** Adaptive, with a timeout, which is two thirds of it. */
+  adaptive: 3500,
   /** The same as a member of a fleet: sharing allocates nothing. */
   policyShared: 535
 } as const
@@ -39,5 +41,7 @@ export const heap = {
   /** Of a breaker and a bulkhead, after one call. */
   policy: 575,
   /** The same, after 50 calls of log-normal latency over two and a half windows. */
-  policyWithTraffic: 980
+  policyWithTraffic: 980,
+  /** Of an adaptive policy, after one call. */
+  adaptive: 775
 } as const

@@ -21,6 +21,7 @@ const second = 1000
 export const names = {
   ours: "effect-resilience Policy",
   everything: "effect-resilience Policy, with budget and deadline",
+  adaptive: "effect-resilience Policy, adaptive",
   shared: "effect-resilience Policy, shared, no board",
   inTouch: "effect-resilience Policy, shared, in touch",
   piped: "effect-resilience, single policies piped",
@@ -70,6 +71,13 @@ const memberOf = async (board: Shared.Board["Service"], named: { readonly name: 
       Effect.provideService(Scope.Scope, Scope.makeUnsafe())
     )
   )
+  return inFiber({ ...named, family: "ours" }, (work) => policy.protect(work))
+}
+
+/** An adaptive policy, while nothing is wrong. */
+export const adaptive = async (): Promise<Candidate> => {
+  const policy = await made(Policy.make("bench adaptive", { timeout: "1 second", adaptive: {} }))
+  const named = { name: names.adaptive, what: "`adaptive` in place of breaker and bulkhead, with a timeout" }
   return inFiber({ ...named, family: "ours" }, (work) => policy.protect(work))
 }
 

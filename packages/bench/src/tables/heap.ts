@@ -15,6 +15,7 @@ export const keyCounts = [100_000, 1_000_000] as const
 export const groupName = (count: number): string => `${count.toLocaleString("en-US")} keys`
 export const oursName = "effect-resilience"
 export const policyName = "effect-resilience, Policy of a breaker and a bulkhead"
+export const adaptiveName = "effect-resilience, adaptive Policy"
 export const trafficName = "effect-resilience, the same Policy with traffic"
 
 type Protect = (work: Work.Work, key: string) => Effect.Effect<unknown, unknown>
@@ -103,7 +104,7 @@ const mostWithTraffic = 10_000
 const mostCockatiels = 100_000
 const mostOpossums = 5000
 
-/** Those of this library: the first three of the table, and what CI holds to its limits. */
+/** Those of this library: the first of the table, and what CI holds to its limits. */
 export const ourHolders = (keys: ReadonlyArray<string>): ReadonlyArray<Holder> => {
   const count = keys.length
   const group = groupName(count)
@@ -132,6 +133,20 @@ export const ourHolders = (keys: ReadonlyArray<string>): ReadonlyArray<Holder> =
             bulkhead: { maxConcurrent: 20 },
             keys: { maxKeys: count + 1 }
           })
+        )
+        const visited = await visit(keys.slice(0, 100_000), (work, key) => work.pipe(policy.protect({ key })))
+        return { held: policy, keys: visited }
+      }
+    },
+    {
+      name: adaptiveName,
+      family: "ours",
+      what: "`Policy.make` with `adaptive`: what is usual for a key, in place of a breaker and a bulkhead",
+      group,
+      keys: Math.min(count, 100_000),
+      hold: async () => {
+        const policy = await Work.made(
+          Policy.make("bench", { timeout: "1 second", adaptive: {}, keys: { maxKeys: count + 1 } })
         )
         const visited = await visit(keys.slice(0, 100_000), (work, key) => work.pipe(policy.protect({ key })))
         return { held: policy, keys: visited }
