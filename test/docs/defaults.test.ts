@@ -104,7 +104,7 @@ const retry = (): Defaults => {
   }
 }
 
-const hedge = Hedge.resolvePart("test", {})
+const hedge = Hedge.resolvePart("test", {}, Infinity)
 
 const maxQueued = shown(Bulkhead.resolve("test", { maxConcurrent: 1 }).maxQueued)
 

@@ -214,16 +214,29 @@ describe("Policy: a hedge", () => {
     })
   )
 
-  it.effect("starts none after the timeout or the deadline, and none that would start with them", () =>
-    Effect.gen(function* () {
-      for (const limit of [{ timeout: "50 millis" }, { deadline: "50 millis" }] as const) {
-        const policy = yield* Policy.make("p", { hedge, budget: options.budget, ...limit })
-        const fiber = yield* start(Effect.exit(hang.pipe(policy.protect)))
-        yield* TestClock.adjust("1 minute")
-        assert.strictEqual((yield* Fiber.join(fiber))._tag, "Failure")
-        assert.strictEqual((yield* policy.stats()).totals.hedges, 0)
-      }
-    })
+  it.effect(
+    "starts none in the second half of the timeout or after the deadline, and none that would start with them",
+    () =>
+      Effect.gen(function* () {
+        for (const [limit, hedges] of [
+          [{ timeout: "101 millis" }, 1],
+          [{ timeout: "100 millis", hedge: { after: "p95", idempotent: true } }, 0],
+          [{ deadline: "50 millis" }, 0]
+        ] as const) {
+          const policy = yield* Policy.make("p", { hedge, budget: options.budget, ...limit })
+          for (let i = 0; i < 40; i++) {
+            // What `"p95"` learns is a millisecond more.
+            const fiber = yield* start(takes("49 millis").pipe(policy.protect))
+            yield* TestClock.adjust("49 millis")
+            yield* Fiber.join(fiber)
+          }
+          yield* TestClock.adjust("1 minute")
+          const fiber = yield* start(Effect.exit(hang.pipe(policy.protect)))
+          yield* TestClock.adjust("1 minute")
+          assert.strictEqual((yield* Fiber.join(fiber))._tag, "Failure")
+          assert.strictEqual((yield* policy.stats()).totals.hedges, hedges, JSON.stringify(limit))
+        }
+      })
   )
 
   it.effect("ends both attempts at the deadline, which is one rejection", () =>

@@ -92,6 +92,35 @@ describe("Hedge: the machine", () => {
     assert.strictEqual(Machine.delayAt(state, 50, 1250), 100)
   })
 
+  it("begins anew when a percentage takes the place of a duration, and the other way", () => {
+    const state = having("p95", upTo(1000))
+    for (let i = 0; i < 4; i++) Machine.decided(state, false, 0)
+    assert.strictEqual(state.level, 3)
+    assert.strictEqual(Machine.delayAt(state, 50, 0), 50)
+    for (let i = 0; i < 2; i++) Machine.decided(state, false, 0)
+    assert.strictEqual(Machine.delayAt(state, 60, 0), 120, "of the same kind the level stays")
+    assert.strictEqual(Machine.delayAt(state, "p90", 1), Infinity)
+    assert.strictEqual(state.level, 2)
+    Machine.decided(state, false, 1)
+    assert.strictEqual(state.level, 2, "the score is a new one too")
+    for (let i = 0; i < 2; i++) Machine.decided(state, false, 1)
+    assert.strictEqual(Machine.delayAt(state, "p95", 1), Infinity)
+    assert.strictEqual(state.level, 3)
+    // Five minutes after the change.
+    Machine.delayAt(state, "p95", 300_001)
+    assert.strictEqual(state.level, 2)
+  })
+
+  it("keeps durations for a percentage only", () => {
+    const state = having(50, upTo(100))
+    assert.isUndefined(state.durations)
+    Machine.delayAt(state, "p95", 0)
+    for (const duration of upTo(100)) Machine.ended(state, "answered", false, false, duration, Infinity, 0)
+    assertNear(Machine.delayAt(state, "p90", 250), 95)
+    Machine.delayAt(state, 60, 250)
+    assert.isUndefined(state.durations)
+  })
+
   it("begins with the same share of the attempts, however long the process has run", () => {
     for (const now of [0, 1e9]) {
       const state = Machine.make("p95")
@@ -147,7 +176,7 @@ describe("Hedge: the machine", () => {
     assert.isFalse(Machine.mayStart(state, "p95", false, true))
   })
 
-  const learned = (state: Machine.Hedge): number => state.durations.total
+  const learned = (state: Machine.Hedge): number => state.durations?.total ?? 0
 
   it("learns how long attempts take, also of those that failed or were cut when they were late", () => {
     for (const how of ["answered", "failed", "cut"] as const) {
@@ -170,7 +199,7 @@ describe("Hedge: the machine", () => {
     assert.strictEqual(learned(state), 1, "a queue is known after the first of them")
     late(state, 2000)
     late(state, 11_999)
-    assert.strictEqual(learned(state) + state.durations.previousTotal, 1)
+    assert.strictEqual(learned(state) + (state.durations?.previousTotal ?? 0), 1)
     late(state, 12_000)
     assert.strictEqual(learned(state), 1, "what it takes now is usual")
     Machine.ended(state, "answered", false, false, 50, 50, 12_001)

@@ -266,7 +266,7 @@ describe("what cannot change live is refused with a sentence", () => {
         trips: () => false
       })
       assert.strictEqual(
-        yield* refusal(() => policy.control.set({ timeout: 7, breaker: { trip: broken } })),
+        yield* refusal(() => policy.control.set({ timeout: 700, breaker: { trip: broken } })),
         "app/P: broken"
       )
       assert.strictEqual(yield* seen, before)

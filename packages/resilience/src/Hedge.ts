@@ -31,7 +31,7 @@ export type After = `p${number}` | Duration.Input
  *
  * | option | range | default |
  * |---|---|---|
- * | `after` | a duration above zero, or `"p95"` and the like | `"p95"` |
+ * | `after` | a duration above zero and below half of the policy's `timeout`, or `"p95"` and the like | `"p95"` |
  * | `idempotent` | boolean | `false` |
  *
  * @category models
@@ -83,15 +83,21 @@ const resolveAfter = (where: string, after: After): number | string => {
 }
 
 /**
- * The settings of the hedge of a policy; the defaults stand here.
+ * The settings of the hedge of a policy; the defaults stand here. `timeout` in milliseconds is that of the policy.
  *
  * @internal
  */
-export const resolvePart = (where: string, options: PolicyOptions): HedgeSettings => {
+export const resolvePart = (where: string, options: PolicyOptions, timeout: number): HedgeSettings => {
   Check.noUnknown(where, options, ["after", "idempotent"])
   const idempotent = Check.orDefault(options.idempotent, false)
   if (typeof idempotent !== "boolean") Check.invalid(where, "idempotent", "true or false", idempotent)
-  return { after: resolveAfter(where, Check.orDefault<After>(options.after, "p95")), idempotent }
+  const after = resolveAfter(where, Check.orDefault<After>(options.after, "p95"))
+  if (typeof after === "number" && after >= timeout / 2) {
+    throw new RangeError(
+      `${where}: after must be less than half of the timeout (${timeout} ms), got ${after} ms: no hedge starts in its second half`
+    )
+  }
+  return { after, idempotent }
 }
 
 /**
@@ -101,8 +107,9 @@ export const resolvePart = (where: string, options: PolicyOptions): HedgeSetting
  * part `hedge` of a `Policy`: there each attempt has its own permit and its own outcome for the circuit.
  *
  * **Details** A failure is not the result while the other attempt runs; when both fail, the error is that of the last one, unless that
- * says that nothing was done. The attempt that loses is interrupted, and the result is returned when it has ended, finalizers
- * included. What the winner acquired in the scope around the call stays open; what the other one acquired is closed at its end.
+ * says that nothing was done. A defect of one attempt is the result at once, because no retry repeats a defect. The attempt that loses is
+ * interrupted, and the result is returned when it has ended, finalizers included. What the attempt of the result acquired in the scope
+ * around the call stays open; what the other one acquired is closed before the result is returned.
  *
  * No second attempt starts
  *

@@ -996,7 +996,7 @@ const resolve = (name: string, options: Options): PolicySettings => {
         ? undefined
         : resolveRetry(where, retry, adaptive === undefined ? undefined : adaptiveBackoff(limits.deadline)),
     retryWhen: retry !== undefined && "retryWhen" in retry ? retry.retryWhen : undefined,
-    ...(hedge === undefined ? {} : { hedge: Hedge.resolvePart(Check.inside(where, "hedge"), hedge) }),
+    ...(hedge === undefined ? {} : { hedge: Hedge.resolvePart(Check.inside(where, "hedge"), hedge, limits.timeout) }),
     budget:
       isService(budget) || (budget === undefined && (hedge === undefined || adaptive !== undefined))
         ? undefined

@@ -15,7 +15,7 @@ export const keyCounts = [100_000, 1_000_000] as const
 export const groupName = (count: number): string => `${count.toLocaleString("en-US")} keys`
 export const oursName = "effect-resilience"
 export const policyName = "effect-resilience, Policy of a breaker and a bulkhead"
-export const adaptiveName = "effect-resilience, adaptive Policy"
+const adaptiveName = "effect-resilience, adaptive Policy"
 export const trafficName = "effect-resilience, the same Policy with traffic"
 
 type Protect = (work: Work.Work, key: string) => Effect.Effect<unknown, unknown>

@@ -74,10 +74,10 @@ const raceAlone = (alone: Alone, self: AnyEffect, fiber: AnyFiber): AnyEffect =>
       const now = Time.monotonicMillis(fiber)
       const how = endOf(exit)
       const late = isFirst && wasLate
-      const released = how === "answered" && !lane.wins() ? lane.released : undefined
+      if (how === "answered") lane.wins()
       Machine.ended(state, how, late, Decision.isOvertaken(alone, from), now - from, delay, now)
       if (how === "answered") Decision.answered(alone, from)
-      return released ?? Effect.void
+      return Effect.void
     })
 
   const plan: Plan = {

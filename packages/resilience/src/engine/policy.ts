@@ -261,11 +261,11 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
     return true
   }
 
-  /** An attempt of a race has started: as the first one, or beside it. */
-  raced({ startedAt, ticket }: Pick<Attempt, "startedAt" | "ticket">, isFirst: boolean): void {
+  /** The first attempt of a race has started, or the exit of another one that has is the result: a retry pays by that one. */
+  raced({ attempt: { started, startedAt, ticket } }: PolicyCall): void {
+    if (!started) return
     const { attempt } = this
     attempt.started = true
-    if (!isFirst) return
     attempt.startedAt = startedAt
     attempt.ticket = ticket
   }

@@ -45,6 +45,9 @@ export class Hedger implements Hedging {
   }
 }
 
+/** The share of the rest of the time in which a hedge may start, after which an attempt is looked at for the last time. */
+const lastLook = 0.9
+
 /** The attempts of one call. */
 class CallRace implements Plan {
   readonly engine: PolicyEngine
@@ -54,9 +57,12 @@ class CallRace implements Plan {
   private readonly isObserving: boolean
   private readonly fiber: AnyFiber
   private attempt: SingleAttempt | undefined = undefined
+  private hedged: SingleAttempt | undefined = undefined
   /** The delay of this call. */
   delay = Infinity
   private hedgedAfter = 0
+  /** No other look comes before the limit. */
+  private isLastLook = false
 
   constructor(
     engine: PolicyEngine,
@@ -79,8 +85,10 @@ class CallRace implements Plan {
     return this.attempt
   }
 
-  readonly hedge = (lane: Lane): AnyEffect =>
-    new SingleAttempt(this, lane, undefined, this.isObserving ? Effect.never : this.call.work)
+  readonly hedge = (lane: Lane): AnyEffect => {
+    this.hedged = new SingleAttempt(this, lane, undefined, this.isObserving ? Effect.never : this.call.work)
+    return this.hedged
+  }
 
   /** The work of the first attempt starts now. */
   arm(race: Race, now: number): void {
@@ -103,7 +111,7 @@ class CallRace implements Plan {
     const now = Time.monotonicMillis(fiber)
     const left = this.limit(now)
     if (left <= 0) return Infinity
-    const again = attempt.isLate()
+    const again = attempt.isLate() && !this.isLastLook
     const { hedge } = engine.settings
     const mayStart =
       hedge !== undefined &&
@@ -114,15 +122,22 @@ class CallRace implements Plan {
       allows(fiber) &&
       engine.budget?.tryHedge(entry.key, fiber) !== false &&
       engine.adaptive?.tryHedge(entry) !== false
-    if (!mayStart) return delay < left ? delay : Infinity
+    if (!mayStart) {
+      if (delay < left) return delay
+      if (this.isLastLook) return Infinity
+      // Until then it may be overtaken.
+      this.isLastLook = true
+      return lastLook * left
+    }
     spend(fiber)
     this.hedgedAfter = now - attempt.attemptAt
     entry.history.hedges += 1
     return undefined
   }
 
-  readonly onResult = (result: Result): void => {
-    const { engine, entry, fiber, isObserving, state } = this
+  readonly onResult = (result: Result, isOfHedge: boolean): void => {
+    const { call, engine, entry, fiber, hedged, isObserving, state } = this
+    if (isOfHedge && hedged !== undefined) call.raced(hedged)
     const known = isObserving ? "undecided" : result
     if (known === "won") entry.history.hedgeWins += 1
     if (known !== "undecided") Machine.decided(state, known === "won", Time.monotonicMillis(fiber))
@@ -166,9 +181,9 @@ class SingleAttempt extends PolicyCall {
   protected override start(entry: Entry, engine: PolicyEngine, fiber: AnyFiber): AnyEffect {
     const work = super.start(entry, engine, fiber)
     const { attempt, of, race } = this
-    if (attempt.running) {
-      of.call.raced(attempt, race !== undefined)
-      if (race !== undefined) of.arm(race, attempt.startedAt)
+    if (attempt.running && race !== undefined) {
+      of.call.raced(this)
+      of.arm(race, attempt.startedAt)
     }
     return work
   }
@@ -193,7 +208,7 @@ class SingleAttempt extends PolicyCall {
     return false
   }
 
-  override succeeded(value: unknown, fiber: AnyFiber): AnyEffect | undefined {
+  override succeeded(value: unknown, fiber: AnyFiber): undefined {
     const { engine, entry, lane } = this
     if (entry === undefined || engine === undefined) return undefined
     this.entry = undefined
@@ -204,11 +219,10 @@ class SingleAttempt extends PolicyCall {
       !classified.threw &&
       classified.outcome !== "failure" &&
       !(settings.retryWhen !== undefined && this.isUnwanted(settings, value))
-    const won = isAnswer && lane.wins()
+    if (isAnswer) lane.wins()
     this.learn(entry, isAnswer ? "answered" : "failed", fiber)
     this.settle(entry, engine, classified, undefined, fiber)
-    const released = won || !isAnswer ? undefined : lane.released
-    return released && Effect.as(released, value)
+    return undefined
   }
 
   override failed(cause: Cause.Cause<unknown>, fiber: AnyFiber): undefined {

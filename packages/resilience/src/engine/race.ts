@@ -1,8 +1,9 @@
 /**
  * Two attempts of one call in flight: the first, and a hedge that starts later if it is asked for. The first success is the result,
- * and a failure is none while the other attempt runs. The attempt that loses is interrupted, and the result is there when it has
- * ended.
+ * and a failure is none while the other attempt runs, unless it is a defect, which no retry repeats either. The attempt that loses is
+ * interrupted, and the result is there when it has ended, and what it acquired is closed.
  */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -22,47 +23,56 @@ export interface Plan {
   /** Called when the delay is over: milliseconds until it is called again, or `undefined` when the hedge is to start now. */
   readonly wait: () => number | undefined
   readonly hedge: (lane: Lane) => AnyEffect
-  /** Called once if there was a hedge, before the call goes on. */
-  readonly onResult: (result: Result) => void
+  /** Called once if there was a hedge, before the call goes on. `isOfHedge`: the exit of the call is that of the hedge. */
+  readonly onResult: (result: Result, isOfHedge: boolean) => void
 }
 
 /** One attempt of a race. */
 export class Lane {
   private readonly race: Race
-  /** What the attempt acquires lives as long as the scope of the call if it wins, and as long as the attempt if it does not. */
-  private readonly scope: Scope.Closeable | undefined
+  private readonly outer: Scope.Scope | undefined
+  /** What the attempt acquires lives as long as the scope of the call if its exit is the result, and else until it is known to be none. */
+  private scope: Scope.Closeable | undefined = undefined
   fiber: AnyFiber | undefined = undefined
   exit: AnyExit | undefined = undefined
 
   constructor(race: Race, outer: Scope.Scope | undefined) {
     this.race = race
-    this.scope = outer && Scope.forkUnsafe(outer)
+    this.outer = outer
   }
 
-  /** The work with the scope of this attempt. */
+  /** The work with the scope of this attempt, which there is from its start on: an attempt may be rejected before. */
   scoped(work: AnyEffect): AnyEffect {
-    const { scope } = this
-    if (scope === undefined) return work
-    return Effect.onExit(Effect.provideService(work, Scope.Scope, scope), (exit) =>
-      exit._tag === "Failure" ? Scope.close(scope, exit) : Effect.void
-    )
+    const { outer } = this
+    if (outer === undefined) return work
+    return Effect.suspend(() => {
+      const scope = Scope.forkUnsafe(outer)
+      this.scope = scope
+      return Effect.onExit(Effect.provideService(work, Scope.Scope, scope), (exit) =>
+        exit._tag === "Failure" ? Scope.close(scope, exit) : Effect.void
+      )
+    })
   }
 
   /** The attempt has succeeded: is it the result of the call? */
   wins(): boolean {
-    const { race, scope } = this
+    const { race } = this
     if (race.winner !== undefined || race.isOver) return false
     race.winner = this
-    // A scope without finalizers would stay on the list of the one around it.
-    if (scope?.state._tag === "Empty") Scope.closeUnsafe(scope, Exit.void)
     return true
   }
 
-  /** What releases an attempt that has succeeded, and is not the result. */
-  get released(): Effect.Effect<void> | undefined {
-    return this.scope && Scope.close(this.scope, Exit.void)
+  /** What closes the scope of an attempt that has ended; `undefined` when there is nothing left to close. */
+  close(isResult: boolean): Effect.Effect<void> | undefined {
+    const { exit = Exit.void, scope } = this
+    if (scope === undefined || scope.state._tag === "Closed") return undefined
+    // A scope without finalizers would stay on the list of the one around it.
+    if (scope.state._tag === "Empty") return Scope.closeUnsafe(scope, exit)
+    return isResult && exit._tag === "Success" ? undefined : Scope.close(scope, exit)
   }
 }
+
+const isDefect = (exit: AnyExit): boolean => exit._tag === "Failure" && Cause.hasDies(exit.cause)
 
 /** An exit that may be worse than another: it says that nothing was done. */
 const claimsNoWork = (exit: AnyExit): boolean => exit._tag === "Failure" && Left.didNoWork(exit.cause)
@@ -77,9 +87,9 @@ export class Race {
   private readonly first: Lane
   private hedge: Lane | undefined = undefined
   private readonly lanes: Array<Lane>
-  /** The last of those that failed. */
-  private last: AnyExit | undefined = undefined
-  private resume: ((exit: AnyExit) => void) | undefined = undefined
+  /** The last of those that did not win. */
+  private last: Lane | undefined = undefined
+  private resume: ((result: Effect.Effect<unknown, unknown>) => void) | undefined = undefined
   private cancel: (() => void) | undefined = undefined
   private delay = Infinity
   private isForking = false
@@ -141,35 +151,50 @@ export class Race {
 
   private ended(lane: Lane, exit: AnyExit): void {
     lane.exit = exit
+    if (isDefect(exit)) this.winner ??= lane
     const { hedge, winner } = this
     if (winner !== undefined) {
       const loser = winner === this.first ? hedge : this.first
       if (winner.exit === undefined) return
-      if (loser === undefined || loser.exit !== undefined) this.finish(winner.exit)
+      if (loser === undefined || loser.exit !== undefined) this.finish(winner, winner.exit)
       else loser.fiber?.interruptUnsafe(this.parent.id)
       return
     }
-    if (this.last === undefined || !claimsNoWork(exit)) this.last = exit
-    if (this.lanes.every(({ exit }) => exit !== undefined)) this.finish(this.last)
+    if (this.last === undefined || !claimsNoWork(exit)) this.last = lane
+    const { last } = this
+    if (this.lanes.every(({ exit }) => exit !== undefined)) this.finish(last, last.exit ?? exit)
   }
 
-  private finish(exit: AnyExit): void {
+  private finish(result: Lane, exit: AnyExit): void {
     this.cancel?.()
     Left.inherit(exit, this.parent)
     if (this.isOver) return
     if (this.hedge !== undefined) {
-      this.plan.onResult(this.winner === undefined ? "lost" : this.winner === this.hedge ? "won" : "lost")
+      const isOfHedge = result === this.hedge
+      const won = isOfHedge && result === this.winner && exit._tag === "Success"
+      this.plan.onResult(won ? "won" : "lost", isOfHedge)
     }
-    this.resume?.(exit)
+    const closing = this.close(result)
+    this.resume?.(closing === undefined ? exit : Effect.andThen(closing, exit))
+  }
+
+  /** Closes the scopes of the attempts that are not the result; `undefined` when there is nothing to close. */
+  private close(result: Lane | undefined): Effect.Effect<void> | undefined {
+    if (this.outer === undefined) return undefined
+    const closing = this.lanes.flatMap((lane) => lane.close(lane === result) ?? [])
+    // A defect of a finalizer is one of an attempt that lost.
+    return closing.length === 0
+      ? undefined
+      : Effect.uninterruptible(Effect.forEach(closing, Effect.exit, { discard: true }))
   }
 
   /** The call is interrupted: so are both attempts, and it ends when they have ended. */
   private stop(): Effect.Effect<void> {
     this.isOver = true
     this.cancel?.()
-    if (this.hedge !== undefined) this.plan.onResult("undecided")
+    if (this.hedge !== undefined) this.plan.onResult("undecided", false)
     const running = this.lanes.flatMap(({ exit, fiber }) => (exit === undefined && fiber !== undefined ? [fiber] : []))
-    return Effect.callback((resume) => {
+    const ended = Effect.callback<void>((resume) => {
       let left = running.length
       if (left === 0) return resume(Effect.void)
       for (const fiber of running) {
@@ -180,5 +205,6 @@ export class Race {
       }
       for (const fiber of running) fiber.interruptUnsafe(this.parent.id)
     })
+    return Effect.flatMap(ended, () => this.close(undefined) ?? Effect.void)
   }
 }

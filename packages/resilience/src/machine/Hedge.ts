@@ -3,18 +3,18 @@
  * the hedges that it has made.
  *
  * An attempt is late when it runs longer than the delay. It is a straggler, and not one of many in a queue, when an attempt that
- * started later has succeeded already, or when no other attempt is late. A hedge that does not win was in vain: the delay grows
- * while more than one in three is, so that those that are left are worth their price. Where service times are exponential, half of the
- * hedges win and all together gain nothing: at 90 % load they only lengthen the queue.
+ * started later has succeeded already, or when no other attempt is late; then a delay that was learned must pass twice. A hedge that does
+ * not win was in vain: the delay grows while more than one in three is, so that those that are left are worth their price. Where service
+ * times are exponential, half of the hedges win and all together gain nothing: at 90 % load they only lengthen the queue.
  */
 import * as Histogram from "./Histogram.ts"
 
 export interface Hedge {
   /** Milliseconds before a running attempt is late; `Infinity` while too little is known. */
   delay: number
-  /** When `delay` was computed, and from what option. */
+  /** When `delay` was computed, `-Infinity` if it is to be computed anew, and from what option. */
   computedAt: number
-  after: number | string | undefined
+  after: number | string
   /** How often the delay was raised. */
   level: number
   /** When `level` was set last; `NaN` before the first delay. */
@@ -29,14 +29,14 @@ export interface Hedge {
   endedLate: boolean
   /** Since when attempts have been late together; `NaN` while they are not. */
   queuedSince: number
-  /** How long attempts took that met no queue. */
-  readonly durations: Histogram.Histogram
+  /** How long attempts took that met no queue; only what a percentage needs is kept. */
+  durations: Histogram.Histogram | undefined
 }
 
 export const make = (after: number | string): Hedge => ({
   delay: Infinity,
-  computedAt: 0,
-  after: undefined,
+  computedAt: Number.NEGATIVE_INFINITY,
+  after,
   level: firstLevel(after),
   leveledAt: Number.NaN,
   score: beginning,
@@ -44,7 +44,7 @@ export const make = (after: number | string): Hedge => ({
   late: 0,
   endedLate: false,
   queuedSince: Number.NaN,
-  durations: Histogram.make(window)
+  durations: quantileOf(after) === undefined ? undefined : Histogram.make(window)
 })
 
 /** Milliseconds of one of the two generations of durations, and after which a queue has become usual. */
@@ -90,14 +90,19 @@ export const delayAt = (self: Hedge, after: number | string, now: number): numbe
 }
 
 const compute = (self: Hedge, after: number | string, now: number): void => {
-  const { durations } = self
-  if (Number.isNaN(self.leveledAt)) self.leveledAt = now
+  // A level of the other kind means something else.
+  if (typeof after !== typeof self.after) {
+    setLevel(self, firstLevel(after), now)
+    self.durations = undefined
+  } else if (Number.isNaN(self.leveledAt)) self.leveledAt = now
   else if (self.level > 0 && now - self.leveledAt >= forgiveAfter) setLevel(self, self.level - 1, now)
   self.after = after
   self.computedAt = now
   const quantile = quantileOf(after)
   if (quantile === undefined) self.delay = (after as number) * 2 ** self.level
   else {
+    self.durations ??= Histogram.make(window)
+    const { durations } = self
     const longer = (1 - quantile) / 2 ** self.level
     const found = Histogram.quantile(durations, 1 - longer, now)
     const isKnown = durations.total + durations.previousTotal >= leastSamples(quantile)
@@ -138,10 +143,11 @@ export const ended = (
   const isQueued = self.endedLate || self.late > Number(wasLate)
   if (!isQueued) self.queuedSince = Number.NaN
   else if (Number.isNaN(self.queuedSince)) self.queuedSince = now
+  const { durations } = self
   // How long a late attempt that was cut would have taken is not known, but that it is longer than this.
-  if ((how !== "cut" || wasLate) && (!isQueued || now - self.queuedSince >= window)) {
-    Histogram.advance(self.durations, now)
-    Histogram.record(self.durations, duration)
+  if (durations !== undefined && (how !== "cut" || wasLate) && (!isQueued || now - self.queuedSince >= window)) {
+    Histogram.advance(durations, now)
+    Histogram.record(durations, duration)
   }
   if (wasLate) {
     self.late -= 1
@@ -167,5 +173,5 @@ const setLevel = (self: Hedge, level: number, now: number): void => {
   self.leveledAt = now
   self.score = beginning
   self.streak = 0
-  self.after = undefined
+  self.computedAt = Number.NEGATIVE_INFINITY
 }

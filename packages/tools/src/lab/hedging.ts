@@ -51,9 +51,10 @@ interface Ended {
 }
 
 /** The calls of S8 while it is measured. */
-const endedIn = (seed: number, after: Hedge.After | undefined): ReadonlyArray<Ended> => {
+const endedIn = (seed: number, after: Hedge.After | undefined, cancels: boolean): ReadonlyArray<Ended> => {
   const scenario = Scenario.make({
     ...Scenarios.all.S8,
+    cancels,
     ...(after === undefined ? { timeout: "1 minute", deadline: "1 minute" } : {})
   })
   const ended: Array<Ended> = []
@@ -92,9 +93,15 @@ const many = Array.from({ length: 20 }, (_, i) => i + 1)
 console.log(
   `\n| hedge | attempts per call | median p99.9 | seeds with p99.9 of at most ${bar} | calls over ${bar} ms | of these, not hedged |\n|---|---|---|---|---|---|`
 )
-for (const after of ["p95", "p98.5", "20 millis", undefined] as const) {
+for (const [after, cancels] of [
+  ["p95", false],
+  ["p98.5", false],
+  ["20 millis", false],
+  [undefined, false],
+  ["p95", true]
+] as const) {
   const runs = many.map((seed) => {
-    const ended = endedIn(seed, after)
+    const ended = endedIn(seed, after, cancels)
     const timely = after === undefined ? ended.filter(({ latency }) => latency < straggles) : ended
     const latencies = timely.map(({ latency }) => latency).sort((a, b) => a - b)
     const slow = timely.filter(({ latency }) => latency > bar)
@@ -107,9 +114,12 @@ for (const after of ["p95", "p98.5", "20 millis", undefined] as const) {
   })
   const mean = (figure: "attempts" | "slow" | "single"): number =>
     runs.reduce((sum, run) => sum + run[figure], 0) / runs.length
-  const name = after === undefined ? "none, stragglers left out" : `\`${after}\``
+  const hedge = after === undefined ? "none, stragglers left out" : `\`${after}\``
+  const name = cancels ? `${hedge}, \`cancels: true\`` : hedge
+  const slow = mean("slow")
+  const single = slow === 0 ? "none is slow" : `${((100 * mean("single")) / slow).toFixed(0)} %`
   const p999 = runs.map((run) => run.p999)
   console.log(
-    `| ${name} | ${mean("attempts").toFixed(3)} | ${median(p999).toFixed(0)} | ${p999.filter((value) => value <= bar).length} of ${many.length} | ${(100 * mean("slow")).toFixed(2)} % | ${((100 * mean("single")) / mean("slow")).toFixed(0)} % |`
+    `| ${name} | ${mean("attempts").toFixed(3)} | ${median(p999).toFixed(0)} | ${p999.filter((value) => value <= bar).length} of ${many.length} | ${(100 * slow).toFixed(2)} % | ${single} |`
   )
 }
