@@ -161,8 +161,8 @@ export interface TimedOut extends Base<"TimedOut"> {
  */
 export interface Hedged extends Base<"Hedged"> {
   /**
-   * `"won"`: its result is that of the call. `"lost"`: the first attempt was faster, or both failed. `"undecided"`: the call was
-   * interrupted, or the policy only observes.
+   * `"won"`: its success is the result of the call. `"lost"`: the first attempt was faster, both failed, or one ended with a defect.
+   * `"undecided"`: the call was interrupted, or the policy only observes.
    */
   readonly result: "won" | "lost" | "undecided"
   /** How long the first attempt had run when the hedge started. */
