@@ -1,6 +1,7 @@
 /** Adaptive policies under the commands of operators, over restarts, and under interruptions. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import * as TestClock from "effect/testing/TestClock"
 import { Policy } from "effect-resilience"
@@ -47,6 +48,31 @@ describe("Policy: adaptive, in operation", () => {
       waits.interruptUnsafe()
       yield* settle
       assert.strictEqual(stateOf(policy).lastEventAt, 2000 + 600 + 5000)
+    }).pipe(still)
+  )
+
+  it.effect("disable lets calls that wait go on, and counts none of them", () =>
+    Effect.gen(function* () {
+      const policy = yield* paced
+      const probe = yield* start(Effect.exit(policy.protect(Effect.never)))
+      const waits = yield* Effect.forEach(Array.from({ length: 5 }), () => start(policy.protect(takes("10 millis"))))
+      const before = yield* policy.stats()
+      assert.deepStrictEqual([before.waiting, before.adaptive?.inFlight], [5, 1])
+      const { lastEventAt } = stateOf(policy)
+      yield* policy.control.disable()
+      yield* settle
+      assert.strictEqual((yield* policy.stats()).waiting, 0)
+      yield* TestClock.adjust("10 millis")
+      for (const call of waits) assert.strictEqual(yield* Fiber.join(call), "ok")
+      assert.deepInclude((yield* policy.stats()).adaptive, { state: "paced", inFlight: 1 })
+      assert.strictEqual(stateOf(policy).lastEventAt, lastEventAt)
+      // What was sent before is counted as ever, and so is what comes after.
+      yield* policy.control.enable()
+      yield* Fiber.interrupt(probe)
+      const next = yield* start(policy.protect(takes("10 millis")))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* Fiber.join(next), "ok")
+      assert.strictEqual((yield* policy.stats()).adaptive?.inFlight, 0)
     }).pipe(still)
   )
 })

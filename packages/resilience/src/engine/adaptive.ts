@@ -33,6 +33,8 @@ export interface AdaptiveSettings {
 }
 
 type Refusal = Effect.Effect<never, Rejection.CircuitOpen | Rejection.BulkheadFull>
+/** How a wait ends: with a rejection, or the call goes on. */
+type WaitEnd = Refusal | Effect.Effect<void>
 
 /** An attempt as the machine sees it, and its place in the line. */
 export class Ticket extends Machine.Flight {
@@ -44,9 +46,9 @@ export class Ticket extends Machine.Flight {
   /** Its entry in the line, also after it has left the line. */
   waiter: Waiting.Waiter<Ticket> | undefined = undefined
   /** Ends the wait: with a place, or with a rejection. */
-  wake: ((rejection?: Refusal) => void) | undefined = undefined
-  /** The rejection of a call that left the line before its fiber was there to be woken. */
-  refusal: Refusal | undefined = undefined
+  wake: ((end?: WaitEnd) => void) | undefined = undefined
+  /** Of a call that left the line without a place before its fiber was there to be woken. */
+  waitEnd: WaitEnd | undefined = undefined
   /** The fiber that waits. */
   fiber: AnyFiber | undefined = undefined
   /** How it ended, for its retry. */
@@ -218,10 +220,10 @@ export class Adaptive {
     if (until <= now) return this.reject(cell, state, "deadline", now, fiber)
     state.line ??= Waiting.makeLine()
     ticket.waiter = Waiting.join(state.line, ticket, due, ticket.rank, (lower) =>
-      this.refuse(lower.value, this.reject(cell, state, "full", now, fiber))
+      this.endWait(lower.value, this.reject(cell, state, "full", now, fiber))
     )
     if (ticket.waiter === undefined) return this.reject(cell, state, "full", now, fiber)
-    ticket.refusal = undefined
+    ticket.waitEnd = undefined
     ticket.fiber = fiber
     if (control.mode === Machine.Paced) this.arm(cell, state, now)
     return this.queued(cell, state, ticket, until - now, fiber)
@@ -236,7 +238,7 @@ export class Adaptive {
   ): Effect.Effect<void, Rejection.BulkheadFull | Rejection.CircuitOpen> {
     return Effect.callback((resume) => {
       if (ticket.held) return resume(Effect.void)
-      if (ticket.refusal !== undefined) return resume(ticket.refusal)
+      if (ticket.waitEnd !== undefined) return resume(ticket.waitEnd)
       const { waiter } = ticket
       const cancel = Timer.start(fiber, limit, () => {
         ticket.wake = undefined
@@ -246,10 +248,10 @@ export class Adaptive {
         const isLast = now + need(state) >= waiter.due - 1e-3
         resume(this.reject(cell, state, isLast ? "deadline" : "wait", now, fiber))
       })
-      ticket.wake = (rejection) => {
+      ticket.wake = (end = Effect.void) => {
         ticket.wake = undefined
         cancel()
-        fiber.currentDispatcher.scheduleTask(() => resume(rejection ?? Effect.void), 0)
+        fiber.currentDispatcher.scheduleTask(() => resume(end), 0)
       }
       return Effect.sync(() => {
         ticket.wake = undefined
@@ -352,7 +354,7 @@ export class Adaptive {
         for (let old = rank.first; old !== undefined; old = rank.first) {
           if (!Waiting.isHopeless(state, control, now, old.due)) break
           Waiting.leave(line, old)
-          this.refuse(old.value, this.reject(cell, state, "deadline", now, fiber))
+          this.endWait(old.value, this.reject(cell, state, "deadline", now, fiber))
         }
       }
       const { limits } = this
@@ -372,9 +374,9 @@ export class Adaptive {
     this.onFree?.(cell)
   }
 
-  private refuse(ticket: Ticket, refusal: Refusal): void {
-    if (ticket.wake === undefined) ticket.refusal = refusal
-    else ticket.wake(refusal)
+  private endWait(ticket: Ticket, end: WaitEnd): void {
+    if (ticket.wake === undefined) ticket.waitEnd = end
+    else ticket.wake(end)
   }
 
   /** Rejects all waiting calls: an operator has isolated the key, or opened its circuit. */
@@ -385,8 +387,19 @@ export class Adaptive {
       const refusal = rejection()
       if (refusal === undefined) return
       Waiting.leave(line, waiter)
-      this.refuse(waiter.value, refusal)
+      this.endWait(waiter.value, refusal)
     }
+  }
+
+  /** All waiting calls go on, uncounted as those to come: an operator has disabled the key. */
+  passWaiting({ adaptive }: AdaptiveCell): void {
+    const line = adaptive?.line
+    if (adaptive === undefined || line === undefined) return
+    for (let waiter = Waiting.any(line); waiter !== undefined; waiter = Waiting.any(line)) {
+      Waiting.leave(line, waiter)
+      this.endWait(waiter.value, Effect.void)
+    }
+    Machine.emptied(adaptive)
   }
 
   private reject(

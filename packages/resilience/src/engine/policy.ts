@@ -669,6 +669,11 @@ export class PolicyEngine implements Summable {
           if (entry?.key === key) adaptive.reset(entry, forgets, now, fiber)
         }
       }
+      circuits.onDisabled = (circuit) => {
+        for (const entry of [this.entries.peek(circuit.key), this.entries.shared]) {
+          if (entry === circuit) adaptive.passWaiting(entry)
+        }
+      }
     }
     this.budget = sharedBudget ?? (budget && new Budget(budget, reporter))
     this.entries = new Keyed<Entry>(
