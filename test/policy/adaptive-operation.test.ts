@@ -4,10 +4,10 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import * as TestClock from "effect/testing/TestClock"
-import { Policy } from "effect-resilience"
+import { Policy, Rejection } from "effect-resilience"
 import type { PolicyEngine } from "../../packages/resilience/src/engine/policy.ts"
 import { EngineKey } from "../../packages/resilience/src/runtime/frame.ts"
-import { down, ok, settle, start, takes } from "./support.ts"
+import { down, hang, ok, settle, start, takes } from "./support.ts"
 
 const still = Effect.provideService(Random.Random, { nextDoubleUnsafe: () => 0.5, nextIntUnsafe: () => 0 })
 
@@ -73,6 +73,44 @@ describe("Policy: adaptive, in operation", () => {
       yield* TestClock.adjust("1 second")
       assert.strictEqual(yield* Fiber.join(next), "ok")
       assert.strictEqual((yield* policy.stats()).adaptive?.inFlight, 0)
+    }).pipe(still)
+  )
+
+  it.effect("a restored key rejects with the evidence that it had before, and its stats have it", () =>
+    Effect.gen(function* () {
+      const failing = yield* paced
+      const hanging = yield* make
+      for (let i = 0; i < 100; i++) {
+        yield* start(hanging.protect(takes("10 millis")))
+        yield* TestClock.adjust("20 millis")
+      }
+      while ((yield* hanging.stats()).adaptive?.state !== "paced") {
+        yield* start(Effect.exit(hanging.protect(hang)))
+        yield* TestClock.adjust("100 millis")
+      }
+      for (const [policy, trip] of [
+        [failing, "adaptive.failures"],
+        [hanging, "adaptive.late"]
+      ] as const) {
+        const why = (yield* policy.stats()).adaptive?.why
+        assert.strictEqual(why?.trip, trip)
+        const next = yield* Policy.make("p", { timeout: "1 second", deadline: "3 seconds", adaptive: { wait: false } })
+        yield* next.restore(JSON.parse(JSON.stringify(yield* policy.snapshot)))
+        const { adaptive, circuit } = yield* next.stats()
+        assert.strictEqual(adaptive?.why?.trip, trip)
+        assert.deepStrictEqual(circuit?._tag === "half-open" ? circuit.evidence : undefined, adaptive?.why)
+        const probe = yield* start(Effect.exit(next.protect(hang)))
+        const error = yield* Effect.flip(next.protect(ok))
+        assert.instanceOf(error, Rejection.CircuitOpen)
+        assert.deepStrictEqual(error.evidence, adaptive?.why)
+        yield* Fiber.interrupt(probe)
+        const { failuresInRow, late, noAnswer } = stateOf(policy)
+        assert.deepInclude(adaptive?.why?.figures, {
+          ...(trip === "adaptive.failures" ? { failures: failuresInRow } : {}),
+          late: Math.round(late * 100) / 100,
+          noAnswer: Math.round(noAnswer * 100) / 100
+        })
+      }
     }).pipe(still)
   )
 })

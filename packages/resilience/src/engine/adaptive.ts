@@ -125,6 +125,10 @@ interface AdaptiveKeySnapshot {
   readonly gap?: number
   readonly down?: number
   readonly failing?: boolean
+  /** The evidence: failures in a row, and the shares of late answers and of attempts without an answer. */
+  readonly failures?: number
+  readonly lateNow?: number
+  readonly noAnswer?: number
 }
 
 export interface AdaptiveSnapshot {
@@ -629,7 +633,7 @@ export class Adaptive {
       // What is in flight has its place in the state that there is.
       if (cell.adaptive !== undefined && this.pinned(cell)) continue
       cell.adaptive = new AdaptiveState()
-      restoreState(cell, cell.adaptive, saved, ages, now)
+      restoreState(cell, cell.adaptive, saved, this.limits, ages, now)
     }
   }
 }
@@ -648,7 +652,10 @@ const snapshotOf = (key: string, state: AdaptiveState | undefined, now: number):
       ? {
           gap: Snapshots.bounded(control.gap),
           down: Snapshots.bounded(now - control.since),
-          failing: control.failing
+          failing: control.failing,
+          failures: Snapshots.bounded(state.failuresInRow),
+          lateNow: Snapshots.bounded(state.late),
+          noAnswer: Snapshots.bounded(state.noAnswer)
         }
       : {})
   }
@@ -658,6 +665,7 @@ const restoreState = (
   cell: AdaptiveCell,
   state: AdaptiveState,
   saved: AdaptiveKeySnapshot,
+  limits: Machine.Limits,
   ages: Snapshots.Ages,
   now: number
 ): void => {
@@ -677,7 +685,12 @@ const restoreState = (
   control.nextAt = now
   control.changedAt = now
   state.control = control
+  state.failuresInRow = saved.failures ?? 0
+  state.failingSince = control.since
+  state.late = Math.min(1, saved.lateNow ?? 0)
+  state.noAnswer = Math.min(1, saved.noAnswer ?? 0)
   state.reported = new Reported()
   state.reported.mode = Machine.Paced
+  state.reported.why = whyOf(state, limits)
   begin(state.reported, cell, now)
 }
