@@ -67,8 +67,6 @@ describe("Bulkhead: limit", () => {
     Effect.gen(function* () {
       const bulkhead = yield* Bulkhead.make("b", { maxConcurrent: 50, maxQueued: 100, limit })
       yield* calls(bulkhead, 100, 5, "10 millis")
-      // Nothing comes for half a second: the first time, that may be the caller.
-      yield* calls(bulkhead, 20, 5, "600 millis")
       yield* calls(bulkhead, 20, 5, "600 millis")
       const most = (yield* bulkhead.stats()).adaptive?.limit ?? 50
       assert.isBelow(most, 20)
@@ -104,7 +102,8 @@ describe("Bulkhead: limit", () => {
         })
       for (let round = 0; round < 30; round++) yield* together(20, 4)
       for (let hung = 0; hung < 12; hung++) yield* start(Effect.never.pipe(bulkhead.protect))
-      for (let round = 0; round < 4; round++) yield* together(8, 150)
+      // The first of these rounds follow a silence, so they may be late because the caller stood still.
+      for (let round = 0; round < 5; round++) yield* together(8, 150)
       const { adaptive } = yield* bulkhead.stats()
       assert.strictEqual(adaptive?.state, "limited")
       assert.isAtMost(adaptive?.limit ?? 100, 12)
