@@ -124,16 +124,6 @@ describe("Adaptive: what an attempt says", () => {
     end(flights[2])
     assert.deepStrictEqual([state.strays, state.overdue, state.goodAt], [3, 0, 1001])
   })
-
-  it("nothing more, once the dependency has responded to it and it goes on", () => {
-    const state = keyWith({})
-    const [streams, waits] = [send(state, 1000), send(state, 1000)]
-    Adaptive.answered(state, streams)
-    // The first look after so long finds a caller that has stood still.
-    Adaptive.look(state, limits, 9000, chance)
-    Adaptive.look(state, limits, 26_000, chance)
-    assert.deepStrictEqual([streams.counted, waits.counted, state.overdue], [false, true, 1])
-  })
 })
 
 describe("Adaptive: a key", () => {

@@ -354,9 +354,13 @@ describe("Policy: adaptive", () => {
       yield* healthy(policy.protect)
       yield* outage(policy.protect)
       assert.strictEqual(yield* policy.protect(ok), "ok")
-      const { would } = yield* policy.stats()
+      const { adaptive, would } = yield* policy.stats()
       assert.strictEqual(would?.rejections.CircuitOpen, 1)
       assert.strictEqual(would?.circuit?._tag, "open")
+      assert.deepInclude(would?.adaptive, { state: "paced", limit: undefined })
+      assert.strictEqual(would?.adaptive?.why?.trip, "adaptive.failures")
+      assert.isAbove(Duration.toMillis(would?.adaptive?.gap ?? 0), 0)
+      assert.strictEqual(adaptive?.state, "free")
     }).pipe(still)
   )
 
@@ -391,12 +395,14 @@ describe("Policy: adaptive", () => {
     }).pipe(still)
   )
 
-  it.effect("a permit of acquire() is in flight until its scope closes", () =>
+  it.effect("a permit of acquire() is in flight until its outcome is reported, or its scope closes", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", options)
       yield* Effect.scoped(
         Effect.gen(function* () {
+          yield* policy.acquire()
           const permit = yield* policy.acquire()
+          assert.strictEqual((yield* policy.stats()).adaptive?.inFlight, 2)
           yield* permit.succeed
           assert.strictEqual((yield* policy.stats()).adaptive?.inFlight, 1)
         })

@@ -97,7 +97,7 @@ const play = (limiter: Limiter, from: number, count: number, each: number, takes
     endUntil(now)
     limiter.came(now)
     follow()
-    if (running.length >= limiter.room) {
+    if (running.length - limiter.beside >= limiter.limit) {
       limiter.refused(1)
       continue
     }
@@ -115,7 +115,7 @@ describe("ConcurrencyLimit: what a limit reports", () => {
   it("is that it begins, is lowered and is lifted, each time from what was reported before", () => {
     const limiter = limiterWith("1 second")
     assert.deepStrictEqual(play(limiter, 0, 400, 5, 40), [])
-    assert.deepStrictEqual([limiter.limit, limiter.room], [Infinity, Infinity])
+    assert.deepStrictEqual([limiter.limit, limiter.beside], [Infinity, 0])
     const lowered = play(limiter, 3000, 400, 5, 600)
     assert.isAbove(lowered.length, 2)
     let before = Infinity
@@ -169,25 +169,29 @@ describe("ConcurrencyLimit: what a limit reports", () => {
     assert.deepStrictEqual([limiter.limit, limiter.view().late], [limit, late])
   })
 
-  it("counts a call that goes on after it has responded as in flight, and never as late", () => {
-    const limiter = limiterWith("1 second")
-    play(limiter, 0, 100, 5, 10)
-    const call = {}
-    limiter.came(1000)
-    limiter.sent(call)
-    limiter.responded(call)
-    limiter.came(9000)
-    assert.deepInclude(limiter.view(), { inFlight: 1, late: 0 })
-    limiter.ended(call, undefined, 9000)
-    assert.deepInclude(limiter.view(), { inFlight: 0, late: 0 })
+  it("leaves out a call that goes on after an answer, or without one: it is beside the limit until it ends, and never late", () => {
+    for (const isAnswered of [true, false]) {
+      const limiter = limiterWith("1 second")
+      const call = {}
+      limiter.came(1000)
+      limiter.sent(call)
+      limiter.goesOn(call, isAnswered, 1050)
+      limiter.came(9000)
+      assert.deepInclude(limiter.view(), { inFlight: 0, late: 0, mean: isAnswered ? Duration.millis(50) : undefined })
+      assert.strictEqual(limiter.beside, 1)
+      limiter.ended(call, undefined, 9000)
+      assert.deepInclude(limiter.view(), { inFlight: 0, late: 0 })
+      assert.strictEqual(limiter.beside, 0)
+    }
   })
 
-  it("is of the calls that it has measured: others end and respond without a trace, and each ends once", () => {
+  it("is of the calls that it has measured: others end and go on without a trace, and each ends once", () => {
     const limiter = limiterWith("1 second")
     const call = {}
-    limiter.responded(call)
+    limiter.goesOn(call, true, 5)
     limiter.ended(call, Exit.void, 5)
     assert.deepInclude(limiter.view(), { inFlight: 0, mean: undefined })
+    assert.strictEqual(limiter.beside, 0)
     // A call that waited is sent in the step that admits it.
     limiter.came(5)
     limiter.stepped(500)

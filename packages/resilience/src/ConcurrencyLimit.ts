@@ -68,8 +68,9 @@ export interface Options {
  * does a call that was interrupted, or timed out, after an answer would have been late; before that it says nothing. A late call that a call
  * which began later has overtaken says nothing: it met one slow server.
  *
- * **Gotchas** Latencies are those of the work in the bulkhead: put a retry outside. Only calls of `protect` and `fn` are measured: permits of
- * `acquire`, of streams and of `http/HttpServer` are counted, and never begin a limit.
+ * **Gotchas** Latencies are those of the work in the bulkhead: put a retry outside. That of a stream is the time to its first element. A
+ * permit of `acquire` or of `http/HttpServer` has none. Streams after their first element and such permits take places of `maxConcurrent`,
+ * and none of the limit.
  *
  * **Example** (At most 100 calls, and fewer while answers are late)
  *
@@ -119,6 +120,8 @@ const noChance: Machine.Chance = { nextDoubleUnsafe: () => 0.5 }
 export class Limiter {
   private readonly state = new Machine.State()
   private readonly flights = new Map<object, Machine.Flight>()
+  /** Calls that go on after an answer. */
+  private readonly held = new Set<object>()
   private readonly limits: Machine.Limits
   /** When the step that is under way began. */
   private now = 0
@@ -136,9 +139,9 @@ export class Limiter {
     return control === undefined ? Number.POSITIVE_INFINITY : Limit.most(control)
   }
 
-  /** Calls that may run at once, with those that are late and were overtaken. */
-  get room(): number {
-    return this.limit + this.state.strays
+  /** Calls that run and take no place of the limit: those that go on after an answer, and those that are late and were overtaken. */
+  get beside(): number {
+    return this.state.strays + this.held.size
   }
 
   /** A call came. */
@@ -160,20 +163,25 @@ export class Limiter {
     Machine.sent(this.state, flight, this.now, false, false, noChance)
   }
 
-  /** A call has responded, and goes on: it will not be late. */
-  responded(call: object): void {
-    const flight = this.flights.get(call)
-    if (flight !== undefined) Machine.answered(this.state, flight)
+  /** A call goes on after an answer, or without having asked for one: in a limit it would keep a place for hours. */
+  goesOn(call: object, isAnswered: boolean, now: number): void {
+    if (this.answered(call, isAnswered ? "ok" : "unknown", now)) this.held.add(call)
   }
 
   /** A call has ended. Without an exit its end says nothing. */
   ended(call: object, exit: Exit.Exit<unknown, unknown> | undefined, now: number): void {
+    const how = exit === undefined ? "unknown" : howOf(Outcome.classify(exit), causeOf(exit), false)
+    if (!this.answered(call, how, now)) this.held.delete(call)
+  }
+
+  /** `false` of a call that is not in flight. */
+  private answered(call: object, how: Machine.How, now: number): boolean {
     this.now = now
     const flight = this.flights.get(call)
-    if (flight === undefined) return
+    if (flight === undefined) return false
     this.flights.delete(call)
-    const how = exit === undefined ? "unknown" : howOf(Outcome.classify(exit), causeOf(exit), false)
     Machine.ended(this.state, this.limits, flight, now, how, noChance)
+    return true
   }
 
   /** A step begins in which no call ends. */

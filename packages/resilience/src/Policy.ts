@@ -730,7 +730,11 @@ export const Snapshot = Schema.Struct({
           /** The gap between probes, the age of the outage, and whether it began with failures; of a key that was paced. */
           gap: Schema.optionalKey(Learned),
           down: Schema.optionalKey(Learned),
-          failing: Schema.optionalKey(Schema.Boolean)
+          failing: Schema.optionalKey(Schema.Boolean),
+          /** Its evidence: failures in a row, and the shares of late answers and of attempts without an answer. */
+          failures: Schema.optionalKey(Learned),
+          lateNow: Schema.optionalKey(Learned),
+          noAnswer: Schema.optionalKey(Learned)
         })
       )
     })

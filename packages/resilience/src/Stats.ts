@@ -177,6 +177,8 @@ export interface Would {
   readonly waiting: number
   /** The balance that the budget would have; `undefined` without a budget. */
   readonly balance: number | undefined
+  /** What the adaptive part would know and do; `undefined` without it. */
+  readonly adaptive: Adaptive | undefined
 }
 
 /**

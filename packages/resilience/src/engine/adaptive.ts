@@ -33,6 +33,8 @@ export interface AdaptiveSettings {
 }
 
 type Refusal = Effect.Effect<never, Rejection.CircuitOpen | Rejection.BulkheadFull>
+/** How a wait ends: with a rejection, or the call goes on. */
+type WaitEnd = Refusal | Effect.Effect<void>
 
 /** An attempt as the machine sees it, and its place in the line. */
 export class Ticket extends Machine.Flight {
@@ -44,9 +46,9 @@ export class Ticket extends Machine.Flight {
   /** Its entry in the line, also after it has left the line. */
   waiter: Waiting.Waiter<Ticket> | undefined = undefined
   /** Ends the wait: with a place, or with a rejection. */
-  wake: ((rejection?: Refusal) => void) | undefined = undefined
-  /** The rejection of a call that left the line before its fiber was there to be woken. */
-  refusal: Refusal | undefined = undefined
+  wake: ((end?: WaitEnd) => void) | undefined = undefined
+  /** Of a call that left the line without a place before its fiber was there to be woken. */
+  waitEnd: WaitEnd | undefined = undefined
   /** The fiber that waits. */
   fiber: AnyFiber | undefined = undefined
   /** How it ended, for its retry. */
@@ -123,6 +125,10 @@ interface AdaptiveKeySnapshot {
   readonly gap?: number
   readonly down?: number
   readonly failing?: boolean
+  /** The evidence: failures in a row, and the shares of late answers and of attempts without an answer. */
+  readonly failures?: number
+  readonly lateNow?: number
+  readonly noAnswer?: number
 }
 
 export interface AdaptiveSnapshot {
@@ -218,10 +224,10 @@ export class Adaptive {
     if (until <= now) return this.reject(cell, state, "deadline", now, fiber)
     state.line ??= Waiting.makeLine()
     ticket.waiter = Waiting.join(state.line, ticket, due, ticket.rank, (lower) =>
-      this.refuse(lower.value, this.reject(cell, state, "full", now, fiber))
+      this.endWait(lower.value, this.reject(cell, state, "full", now, fiber))
     )
     if (ticket.waiter === undefined) return this.reject(cell, state, "full", now, fiber)
-    ticket.refusal = undefined
+    ticket.waitEnd = undefined
     ticket.fiber = fiber
     if (control.mode === Machine.Paced) this.arm(cell, state, now)
     return this.queued(cell, state, ticket, until - now, fiber)
@@ -236,7 +242,7 @@ export class Adaptive {
   ): Effect.Effect<void, Rejection.BulkheadFull | Rejection.CircuitOpen> {
     return Effect.callback((resume) => {
       if (ticket.held) return resume(Effect.void)
-      if (ticket.refusal !== undefined) return resume(ticket.refusal)
+      if (ticket.waitEnd !== undefined) return resume(ticket.waitEnd)
       const { waiter } = ticket
       const cancel = Timer.start(fiber, limit, () => {
         ticket.wake = undefined
@@ -246,10 +252,10 @@ export class Adaptive {
         const isLast = now + need(state) >= waiter.due - 1e-3
         resume(this.reject(cell, state, isLast ? "deadline" : "wait", now, fiber))
       })
-      ticket.wake = (rejection) => {
+      ticket.wake = (end = Effect.void) => {
         ticket.wake = undefined
         cancel()
-        fiber.currentDispatcher.scheduleTask(() => resume(rejection ?? Effect.void), 0)
+        fiber.currentDispatcher.scheduleTask(() => resume(end), 0)
       }
       return Effect.sync(() => {
         ticket.wake = undefined
@@ -284,7 +290,10 @@ export class Adaptive {
     })
   }
 
-  /** The work has ended: leaves what the attempt held, and takes what its end says. `endedAt` is when it was answered. */
+  /**
+   * The attempt was answered, or its work has ended: leaves what it held, and takes what its end says. `endedAt` is when it was answered.
+   * Only the first end counts.
+   */
   end(
     cell: AdaptiveCell,
     { ticket }: AdaptiveHolder,
@@ -307,11 +316,6 @@ export class Adaptive {
     } else if (ticket.waiter !== undefined && state.line !== undefined && Waiting.leave(state.line, ticket.waiter)) {
       if (state.line.length === 0) Machine.emptied(state)
     }
-  }
-
-  /** The dependency has responded to a call that is held on: it will not be late. */
-  responded({ adaptive }: AdaptiveCell, { ticket }: AdaptiveHolder): void {
-    if (adaptive !== undefined && ticket?.held === true) Machine.answered(adaptive, ticket)
   }
 
   /** Takes what a retry of the attempt costs; `false` if it is not to be made. */
@@ -354,7 +358,7 @@ export class Adaptive {
         for (let old = rank.first; old !== undefined; old = rank.first) {
           if (!Waiting.isHopeless(state, control, now, old.due)) break
           Waiting.leave(line, old)
-          this.refuse(old.value, this.reject(cell, state, "deadline", now, fiber))
+          this.endWait(old.value, this.reject(cell, state, "deadline", now, fiber))
         }
       }
       const { limits } = this
@@ -374,9 +378,9 @@ export class Adaptive {
     this.onFree?.(cell)
   }
 
-  private refuse(ticket: Ticket, refusal: Refusal): void {
-    if (ticket.wake === undefined) ticket.refusal = refusal
-    else ticket.wake(refusal)
+  private endWait(ticket: Ticket, end: WaitEnd): void {
+    if (ticket.wake === undefined) ticket.waitEnd = end
+    else ticket.wake(end)
   }
 
   /** Rejects all waiting calls: an operator has isolated the key, or opened its circuit. */
@@ -387,8 +391,19 @@ export class Adaptive {
       const refusal = rejection()
       if (refusal === undefined) return
       Waiting.leave(line, waiter)
-      this.refuse(waiter.value, refusal)
+      this.endWait(waiter.value, refusal)
     }
+  }
+
+  /** All waiting calls go on, uncounted as those to come: an operator has disabled the key. */
+  passWaiting({ adaptive }: AdaptiveCell): void {
+    const line = adaptive?.line
+    if (adaptive === undefined || line === undefined) return
+    for (let waiter = Waiting.any(line); waiter !== undefined; waiter = Waiting.any(line)) {
+      Waiting.leave(line, waiter)
+      this.endWait(waiter.value, Effect.void)
+    }
+    Machine.emptied(adaptive)
   }
 
   private reject(
@@ -618,7 +633,7 @@ export class Adaptive {
       // What is in flight has its place in the state that there is.
       if (cell.adaptive !== undefined && this.pinned(cell)) continue
       cell.adaptive = new AdaptiveState()
-      restoreState(cell, cell.adaptive, saved, ages, now)
+      restoreState(cell, cell.adaptive, saved, this.limits, ages, now)
     }
   }
 }
@@ -637,7 +652,10 @@ const snapshotOf = (key: string, state: AdaptiveState | undefined, now: number):
       ? {
           gap: Snapshots.bounded(control.gap),
           down: Snapshots.bounded(now - control.since),
-          failing: control.failing
+          failing: control.failing,
+          failures: Snapshots.bounded(state.failuresInRow),
+          lateNow: Snapshots.bounded(state.late),
+          noAnswer: Snapshots.bounded(state.noAnswer)
         }
       : {})
   }
@@ -647,6 +665,7 @@ const restoreState = (
   cell: AdaptiveCell,
   state: AdaptiveState,
   saved: AdaptiveKeySnapshot,
+  limits: Machine.Limits,
   ages: Snapshots.Ages,
   now: number
 ): void => {
@@ -666,7 +685,12 @@ const restoreState = (
   control.nextAt = now
   control.changedAt = now
   state.control = control
+  state.failuresInRow = saved.failures ?? 0
+  state.failingSince = control.since
+  state.late = Math.min(1, saved.lateNow ?? 0)
+  state.noAnswer = Math.min(1, saved.noAnswer ?? 0)
   state.reported = new Reported()
   state.reported.mode = Machine.Paced
+  state.reported.why = whyOf(state, limits)
   begin(state.reported, cell, now)
 }

@@ -1,5 +1,6 @@
 /** A permit of a bulkhead for a scope or a stream. */
 import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
 import type { AnyFiber } from "../runtime/types.ts"
 import type { Hold } from "./acquire.ts"
 import { BulkheadCall } from "./bulkhead.ts"
@@ -9,9 +10,9 @@ export class BulkheadHold extends BulkheadCall implements Hold {
     return new BulkheadHold(this.engine, this.service, this.self, this.options)
   }
 
-  override succeeded(): undefined {
-    // How long it is held says nothing of the dependency.
-    this.cell?.limiter?.responded(this)
+  override succeeded(_: unknown, fiber: AnyFiber): undefined {
+    // How long it is held says nothing of the dependency; the first elements of a stream are an answer.
+    if (this.cell !== undefined) this.engine?.permits.goesOn(this.cell, this, this.self !== Effect.void, fiber)
   }
 
   responded(): void {}

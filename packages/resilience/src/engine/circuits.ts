@@ -202,6 +202,8 @@ export class Circuits {
   onChange: ((cell: CircuitCell) => void) | undefined
   /** Called when a command closes a circuit, or resets it: what counts beside it begins anew. */
   onRestart: ((key: string, forgets: boolean, now: number, fiber: AnyFiber) => void) | undefined
+  /** Called when a circuit is disabled: what its calls wait for does not count any more. */
+  onDisabled: ((cell: CircuitCell) => void) | undefined
   /** What a circuit begins as. A command for every key sets it. */
   base: Base = closedBase
   /** The member of a fleet, if these circuits are shared. */
@@ -227,6 +229,7 @@ export class Circuits {
     this.onShut = onShut
     this.onChange = undefined
     this.onRestart = undefined
+    this.onDisabled = undefined
     this.member = undefined
     this.ramps = settings.recovery === undefined ? undefined : new WeakMap()
   }
@@ -945,6 +948,7 @@ export class Circuits {
     this.reporter.changed()
     if (this.ramps !== undefined) this.ramp(cell, cause, now, fiber)
     if (cell.phase === Circuit.Open || cell.phase === Circuit.Isolated) this.onShut?.(cell, now, fiber)
+    if (cell.phase === Circuit.Disabled) this.onDisabled?.(cell)
     this.onChange?.(cell)
   }
 

@@ -270,9 +270,19 @@ export class Permits {
     this.follow(cell, limiter, fiber)
   }
 
+  /** The work that holds a permit goes on after an answer, or has asked nothing of the dependency yet: it is beside the limit. */
+  goesOn(cell: PermitCell, holder: PermitHolder, isAnswered: boolean, fiber: AnyFiber): void {
+    const { limiter } = cell
+    if (limiter === undefined || !holder.held) return
+    limiter.goesOn(holder, isAnswered, Time.monotonicMillis(fiber))
+    this.follow(cell, limiter, fiber)
+    this.grantWaiting(cell)
+  }
+
   /** Takes over the limit that was found out. */
   private follow({ key, queue }: PermitCell, limiter: Limiter, fiber: AnyFiber): void {
-    queue.room = Math.min(Queue.unbounded, limiter.room)
+    queue.room = Math.min(Queue.unbounded, limiter.limit)
+    queue.beside = limiter.beside
     const changes = limiter.changes()
     if (changes !== undefined) this.reporter.limitChanged(key, changes.limit, changes.before, limiter.why, fiber)
   }
@@ -384,7 +394,7 @@ export class Permits {
   isFree({ pool, queue }: PermitCell): boolean {
     if (queue.running >= queue.limit || queue.waiting > 0) return false
     // A call would ask the fleet for one.
-    return queue.running < queue.room || (pool !== undefined && !pool.isShort)
+    return queue.running - queue.beside < queue.room || (pool !== undefined && !pool.isShort)
   }
 }
 
@@ -394,7 +404,7 @@ const isOfFleet = ({ limiter, queue }: PermitCell): boolean =>
 
 /** Why there is no permit, if the limit was found out. */
 const evidenceOf = ({ limiter, queue }: PermitCell): { readonly evidence?: Rejection.Evidence } => {
-  if (limiter === undefined || queue.room >= queue.limit) return {}
+  if (limiter === undefined || queue.room + queue.beside >= queue.limit) return {}
   const { figures, trip } = limiter.why
   return { evidence: { trip, figures: { ...figures, limit: limiter.limit } } }
 }

@@ -470,7 +470,10 @@ export class PolicyCall extends Frame<PolicyEngine, Protect.CallOptions> impleme
       if (attempt.deadlineHit) entry.history.DeadlineExceeded += 1
       this.settle(entry, engine, this.classify(engine, cause, fiber), cause, fiber)
     } else {
-      engine.adaptive?.end(entry, attempt, "unknown", NaN, Time.monotonicMillis(fiber), fiber)
+      if (engine.adaptive !== undefined) {
+        const now = Time.monotonicMillis(fiber)
+        engine.adaptive.end(entry, attempt, "unknown", now, now, fiber)
+      }
       // The attempts of a race have counted theirs.
       const rejection = attempt.started ? undefined : rejectionIn(cause)
       // The permits and the rate limit have counted theirs.
@@ -664,6 +667,11 @@ export class PolicyEngine implements Summable {
       circuits.onRestart = (key, forgets, now, fiber) => {
         for (const entry of [this.entries.peek(key), this.entries.shared]) {
           if (entry?.key === key) adaptive.reset(entry, forgets, now, fiber)
+        }
+      }
+      circuits.onDisabled = (circuit) => {
+        for (const entry of [this.entries.peek(circuit.key), this.entries.shared]) {
+          if (entry === circuit) adaptive.passWaiting(entry)
         }
       }
     }

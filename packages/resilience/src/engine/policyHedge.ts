@@ -237,7 +237,10 @@ class SingleAttempt extends PolicyCall {
     // What never ran has no duration.
     this.learn(entry, isCut || !attempt.running ? "cut" : "failed", fiber)
     if (!attempt.running) {
-      engine.adaptive?.end(entry, attempt, "unknown", Number.NaN, Time.monotonicMillis(fiber), fiber)
+      if (engine.adaptive !== undefined) {
+        const now = Time.monotonicMillis(fiber)
+        engine.adaptive.end(entry, attempt, "unknown", now, now, fiber)
+      }
       return undefined
     }
     if (attempt.deadlineHit && this.race !== undefined) entry.history.DeadlineExceeded += 1

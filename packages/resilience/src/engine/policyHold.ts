@@ -15,6 +15,9 @@ import * as Left from "./left.ts"
 import { type Entry, PolicyCall, type PolicyEngine } from "./policy.ts"
 import * as Protect from "./protect.ts"
 
+/** An outcome as the adaptive part takes it. */
+const hows = { success: "ok", failure: "failed", ignored: "unknown" } as const
+
 /** What follows a call that is held, to decide beside it or in its place. */
 export interface HoldFollower {
   responded(fiber: AnyFiber): void
@@ -57,7 +60,7 @@ export class PolicyHold extends PolicyCall implements Hold {
     if (entry === undefined || !attempt.running) return
     this.respondedAt = Time.monotonicMillis(fiber)
     Decision.answered(entry, attempt.startedAt)
-    this.engine?.adaptive?.responded(entry, attempt)
+    this.answered(entry, "success", fiber)
     if (attempt.probe !== 0) this.settleCircuit(entry, "success", undefined, fiber)
   }
 
@@ -68,7 +71,14 @@ export class PolicyHold extends PolicyCall implements Hold {
     if (entry === undefined || !attempt.running || this.reported !== undefined) return
     this.reported = outcome
     this.respondedAt = Time.monotonicMillis(fiber)
+    this.answered(entry, outcome, fiber)
     this.settleCircuit(entry, outcome, retryAfter, fiber)
+  }
+
+  /** To the adaptive part this is the end: a call that goes on would take a place of its limit, or that of a probe, for hours. */
+  private answered(entry: Entry, outcome: Outcome, fiber: AnyFiber): void {
+    const { attempt, engine, respondedAt } = this
+    engine?.adaptive?.end(entry, attempt, hows[outcome], respondedAt, respondedAt, fiber)
   }
 
   /** Settles the circuit, at most once, with the time until the dependency responded or until now. */

@@ -613,9 +613,11 @@ export class Steer implements Steering, Beside {
 
   would(key: string, now: number, fiber: AnyFiber): Stats.Would | undefined {
     if (this.observer === undefined && this.live.modes.of(key) !== "observe") return undefined
-    const { balance, circuit, running, totals, waiting } = this.observing(now, fiber).engine.stats(key, now, fiber)
+    const stats = this.observing(now, fiber).engine.stats(key, now, fiber)
+    const { adaptive, balance, circuit, running, totals, waiting } = stats
     const { calls, giveUps, hedges, openings, rejections, retries, timeouts } = totals
-    return { calls, rejections, retries, giveUps, timeouts, hedges, openings, circuit, running, waiting, balance }
+    const counts = { calls, rejections, retries, giveUps, timeouts, hedges, openings }
+    return { ...counts, circuit, running, waiting, balance, adaptive }
   }
 
   sum(select: Select, now: number): void {

@@ -106,7 +106,7 @@ export const sent = (
   LinkedList.append(self, flight)
 }
 
-/** An attempt has ended. `now` is when it was answered. */
+/** An attempt has ended, or was answered and goes on, such as a stream. `now` is when it was answered. */
 export const ended = (self: State, limits: Limits, flight: Flight, now: number, how: How, chance: Chance): void => {
   const { at, probe, whole } = flight
   Limit.afterPause(self, limits, now)
@@ -179,11 +179,6 @@ export const isFree = (self: State, now: number): boolean => {
 /** No call waits any more. */
 export const emptied = (self: State): void => {
   if (self.control !== undefined) Limit.emptied(self, self.control)
-}
-
-/** The dependency has responded to an attempt that goes on, such as a stream: it will not be late. */
-export const answered = (self: State, flight: Flight): void => {
-  LinkedList.remove(self, flight)
 }
 
 /** Lifts what is in force, and forgets the evidence; with `forgets` also what is usual. What is in flight stays so. */

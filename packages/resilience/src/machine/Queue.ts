@@ -1,5 +1,6 @@
 /**
- * The permits of a bulkhead and the queue for them: at most `limit` and `room` permits are held, and at most `maxQueued` callers wait.
+ * The permits of a bulkhead and the queue for them: at most `limit` permits are held, at most `room` without those `beside` it, and at most
+ * `maxQueued` callers wait.
  * Within a class the first to come is the first to be served, except that tenants take turns: then that holds within a tenant.
  *
  * A class is a rank from 0, the most important. A higher class is served first. The two lowest may use a share of the permits only, so
@@ -13,6 +14,8 @@ export interface Queue<T> extends LinkedList.LinkedList<Waiter<T>> {
   limit: number
   /** The permits that a fleet leaves to this process, or a limit that was found out; {@link unbounded} without one. */
   room: number
+  /** Of those that run, the ones that take no place of `room`. */
+  beside: number
   maxQueued: number
   running: number
   waiting: number
@@ -57,6 +60,7 @@ export const unbounded = 0x3fff_ffff
 export const make = <T>(limit: number, maxQueued: number): Queue<T> => ({
   limit,
   room: unbounded,
+  beside: 0,
   maxQueued,
   running: 0,
   waiting: 0,
@@ -74,8 +78,8 @@ const firstOf = <T>(self: Queue<T>, rank: number): Waiter<T> | undefined => {
 }
 
 /** Is a permit free for a class? */
-const isFreeFor = <T>({ limit, room, running }: Queue<T>, rank: number): boolean =>
-  running < Math.ceil(Math.min(limit, room) * shares[rank]!)
+const isFreeFor = <T>({ beside, limit, room, running }: Queue<T>, rank: number): boolean =>
+  running < Math.ceil(limit * shares[rank]!) && running - beside < Math.ceil(room * shares[rank]!)
 
 /** Does a caller of this class, or of a higher one, wait? */
 const isBehind = <T>(self: Queue<T>, rank: number): boolean => {
@@ -229,7 +233,7 @@ const nextOf = <T>(self: Queue<T>, classes: Classes<T>): Waiter<T> | undefined =
 
 /** Gives a free permit to the next waiter, which the caller wakes. Call until it returns `undefined`. */
 export const grantNext = <T>(self: Queue<T>): Waiter<T> | undefined => {
-  if (self.waiting === 0 || self.running >= self.limit || self.running >= self.room) return undefined
+  if (self.waiting === 0 || self.running >= self.limit || self.running - self.beside >= self.room) return undefined
   const waiter = self.classes === undefined ? firstOf(self, usual) : nextOf(self, self.classes)
   if (waiter === undefined) return undefined
   leave(self, waiter)
