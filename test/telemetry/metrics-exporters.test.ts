@@ -49,7 +49,7 @@ const everyKind = Effect.gen(function* () {
       deadline: "3 seconds",
       retry: Retry.backoff({ base: "1 millis", cap: "2 millis", times: 1 }),
       budget: { ratio: 0.1 },
-      hedge: { after: "1 second" },
+      hedge: { after: "400 millis" },
       breaker: { trip: TripPolicy.consecutive(3) },
       rateLimit: { limit: 1000, window: "1 second" },
       bulkhead: { maxConcurrent: 2, maxQueued: 3 },

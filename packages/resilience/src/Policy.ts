@@ -113,7 +113,7 @@ export interface Options {
    * flight, when to send probes only, and what a retry costs. It needs `timeout`, and uses `deadline`.
    */
   readonly adaptive?: AdaptiveOptions | undefined
-  /** Time for one attempt. A duration above zero, at most the deadline. */
+  /** Time for one attempt. A duration above zero, at most the deadline, and above twice a `hedge.after` that is a duration. */
   readonly timeout?: Duration.Input | undefined
   /**
    * Whether calls are protected. Default: `"enforce"`.
