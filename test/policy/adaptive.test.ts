@@ -186,21 +186,6 @@ describe("Policy: adaptive", () => {
     }).pipe(still)
   )
 
-  it.effect("a probe that is late leaves its place to a call that waits, and not only to one that comes", () =>
-    Effect.gen(function* () {
-      const policy = yield* Policy.make("p", { timeout: "1 minute", deadline: "2 minutes", adaptive: {} })
-      yield* healthy(policy.protect)
-      yield* outage(policy.protect)
-      yield* TestClock.adjust("5 seconds")
-      const hangs = yield* start(policy.protect(hang))
-      const waits = yield* start(policy.protect(ok))
-      const { adaptive } = yield* policy.stats()
-      yield* TestClock.adjust(Duration.toMillis(adaptive?.lateAfter ?? Duration.zero) + 10)
-      assert.strictEqual(yield* Fiber.join(waits), "ok")
-      yield* Fiber.interrupt(hangs)
-    }).pipe(still)
-  )
-
   it.effect("a call that cannot make the next probe fails at once, within its deadline", () =>
     Effect.gen(function* () {
       const policy = yield* Policy.make("p", options)

@@ -44,7 +44,7 @@ const when = {
  * workers by `factor`. `surge` multiplies the arriving calls by `factor`. `cold` empties a cache of `keys` keys,
  * divided among the shards: each attempt needs a random key, and takes `factor` times as long if the key is missing;
  * then the key is cached. This continues until all keys are cached, also after `lasts`, which only limits how long it
- * counts as a fault. `stall` makes a `share` of the client processes stand still, as for a garbage collection: they make
+ * counts as a fault. `stall` makes a `share` of the callers' processes stand still, as for a garbage collection: they make
  * their calls, read their answers and notice their timeouts when it ends.
  *
  * @category schemas
