@@ -123,7 +123,7 @@ onPostgres("what is repeated", () => {
       assert.deepStrictEqual(yield* rows, [1, 2])
     }))
 
-  test("of two transactions that lock each other out one is repeated, and both end", ({ plain, sql: direct, rows }) =>
+  test("two transactions that lock each other out are repeated until both end", ({ plain, sql: direct, rows }) =>
     Effect.gen(function* () {
       yield* direct`INSERT INTO entries VALUES (1), (2)`
       const db = yield* makeDb
@@ -139,7 +139,8 @@ onPostgres("what is repeated", () => {
           })
         )
       yield* Effect.all([move(1, 2, ...both), move(2, 1, both[1], both[0])], { concurrency: 2 })
-      assert.strictEqual((yield* db.allStats)[0]?.totals.retries, 1)
+      // One, unless the other one is its victim meanwhile.
+      assert.isAtLeast((yield* db.allStats)[0]?.totals.retries ?? 0, 1)
       assert.deepStrictEqual(yield* direct`SELECT note FROM entries`, [{ note: "xx" }, { note: "xx" }])
       assert.deepStrictEqual(yield* rows, [1, 2])
     }))
