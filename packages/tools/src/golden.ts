@@ -2,12 +2,12 @@
 import { readFileSync, writeFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { parseArgs } from "node:util"
-import { Lab } from "@effect-resilience/lab"
+import type { Lab } from "@effect-resilience/lab"
 import { scenariosNamed } from "../../lab/src/cli/catalogue.ts"
 import { quick } from "../../lab/src/cli/options.ts"
 import { progressOf } from "../../lab/src/cli/progress.ts"
 import { compareAll } from "../../lab/src/cli/tasks.ts"
-import { changedIn, goldenOf, read, worseThan, write } from "./lab/golden.ts"
+import { changedIn, goldenOf, read, senders, worseThan, write } from "./lab/golden.ts"
 import { printed } from "./lab/outcomes.ts"
 
 const file = new URL("../../../test/lab/golden.json", import.meta.url)
@@ -19,12 +19,12 @@ const compare = (
 ): Promise<ReadonlyArray<Lab.Comparison>> => {
   const progress = progressOf(
     scenarios.map(({ scenario }) => scenario),
-    Lab.senders.length * seeds,
+    senders.length * seeds,
     () => performance.now() / 1000
   )
   return compareAll({
     scenarios,
-    senders: Lab.senders.map(({ name }) => name),
+    senders,
     seeds,
     first: 1,
     workers: availableParallelism(),

@@ -1,6 +1,9 @@
 /** What the quick set said when it was last accepted, and whether it says anything worse now. */
-import { type Lab, Metrics } from "@effect-resilience/lab"
+import { Lab, Metrics, Sender } from "@effect-resilience/lab"
 import { plain, revive } from "../../../lab/src/cli/json.ts"
+
+/** The senders whose figures are accepted, by name. */
+export const senders: ReadonlyArray<string> = [...Lab.senders, Sender.adaptive].map(({ name }) => name)
 
 /** The median, and where it lies. */
 type Kept = readonly [median: number, low: number, high: number]
