@@ -4,8 +4,8 @@
  * A limit begins when late answers in a row are no chance any more: the row is weighed with the share of late answers that is usual for
  * this key, so a service with a long tail is not limited for it. An attempt that was overtaken, by one that was sent later and answered
  * in time, is no evidence: it met a slow server, and no queue. Nor does it take a place of the limit once it is late: calls that hang would
- * fill it until their timeout, although the dependency is well again. Without the limit the mean regret of the drawn worlds is 5.4 instead of
- * 3.0, without overtaking that of a service with a slow replica is 30 instead of 0.
+ * fill it until their timeout, although the dependency is well again. Without the limit the mean regret of 24 drawn worlds is 3.9 % in place
+ * of 1.6.
  */
 import { pace } from "./Pacing.ts"
 import { parameters as p } from "./Parameters.ts"

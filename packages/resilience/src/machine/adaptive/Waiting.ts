@@ -4,7 +4,7 @@
  *
  * In a queue longer than its callers' patience the first in line are those that time out next: served first, they take the place of one
  * that could be served in time. So then the newest is served, and those without hope leave at the old end. Without waiting the mean regret
- * of the drawn worlds is 4.8 instead of 3.0. In a short queue the newest first would let the oldest wait for ever: 0.2 % of the most
+ * of 24 drawn worlds is 3.4 % in place of 1.6. In a short queue the newest first would let the oldest wait for ever: 0.2 % of the most
  * important calls of an overload (X13) in place of 0.05.
  *
  * A more important call is served first, whenever it came. After {@link turn} of them that were served while a less important one waited,
