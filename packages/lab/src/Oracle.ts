@@ -33,9 +33,10 @@ const attempts = 4
  *
  * **Details** For each shard, the calls that its workers can finish within the timeout of an attempt and the deadline,
  * less the failures. A call gets at most four attempts in each tier. A sender that waits longer than the timeout may
- * exceed this bound. A call is lost whose client process stands still until after its deadline. A call of several parts is good if all parts are, and parts are independent. A pool limits the
- * calls by its slots, and a quota by what it accepts. A cold cache is as warm as if all workers had only warmed it. For a replay, it is the share of
- * calls that four attempts at that moment would get answered. The oracle has no queue and needs no time to detect a
+ * exceed this bound. A call is lost whose client process stands still until after its deadline. A call of several parts
+ * is good if all parts are, and parts are independent. A pool limits the calls by its slots, and a quota by what it
+ * accepts. A cold cache is as warm as if all workers had only warmed it. For a replay, it is the share of calls that
+ * four attempts at that moment would get answered. The oracle has no queue and needs no time to detect a
  * fault, so it is a bound and not a policy. It is a mean over arrivals, which a single run may exceed slightly.
  *
  * @category constructors

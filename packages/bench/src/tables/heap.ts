@@ -39,6 +39,12 @@ const visit = async (keys: ReadonlyArray<string>, protect: Protect): Promise<num
   return at
 }
 
+/** What is held after one call of each key. */
+const visited = async (held: object, keys: ReadonlyArray<string>, protect: Protect): Promise<Held> => ({
+  held,
+  keys: await visit(keys, protect)
+})
+
 const callsPerKey = 50
 /** Milliseconds between two calls of a key: two and a half windows in all. */
 const gap = 500
@@ -117,7 +123,7 @@ export const ourHolders = (keys: ReadonlyArray<string>): ReadonlyArray<Holder> =
       keys: count,
       hold: async () => {
         const breaker = await Work.made(CircuitBreaker.make("bench", { trip: half, keys: { maxKeys: count + 1 } }))
-        return { held: breaker, keys: await visit(keys, (work, key) => work.pipe(breaker.protect({ key }))) }
+        return visited(breaker, keys, (work, key) => work.pipe(breaker.protect({ key })))
       }
     },
     {
@@ -134,8 +140,7 @@ export const ourHolders = (keys: ReadonlyArray<string>): ReadonlyArray<Holder> =
             keys: { maxKeys: count + 1 }
           })
         )
-        const visited = await visit(keys.slice(0, 100_000), (work, key) => work.pipe(policy.protect({ key })))
-        return { held: policy, keys: visited }
+        return visited(policy, keys.slice(0, 100_000), (work, key) => work.pipe(policy.protect({ key })))
       }
     },
     {
@@ -148,8 +153,7 @@ export const ourHolders = (keys: ReadonlyArray<string>): ReadonlyArray<Holder> =
         const policy = await Work.made(
           Policy.make("bench", { timeout: "1 second", adaptive: {}, keys: { maxKeys: count + 1 } })
         )
-        const visited = await visit(keys.slice(0, 100_000), (work, key) => work.pipe(policy.protect({ key })))
-        return { held: policy, keys: visited }
+        return visited(policy, keys.slice(0, 100_000), (work, key) => work.pipe(policy.protect({ key })))
       }
     },
     {
@@ -162,9 +166,9 @@ export const ourHolders = (keys: ReadonlyArray<string>): ReadonlyArray<Holder> =
         const policy = await Effect.runPromise(
           Policy.make("bench", { breaker: { trip: half }, bulkhead: { maxConcurrent: 20 } })
         )
-        const visited = keys.slice(0, mostWithTraffic)
-        await traffic(visited, (work, key) => work.pipe(policy.protect({ key })))
-        return { held: policy, keys: visited.length }
+        const used = keys.slice(0, mostWithTraffic)
+        await traffic(used, (work, key) => work.pipe(policy.protect({ key })))
+        return { held: policy, keys: used.length }
       }
     }
   ]

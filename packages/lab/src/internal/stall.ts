@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Scheduler from "effect/Scheduler"
 import type { Engine } from "../Engine.ts"
 import type { Scenario } from "../Scenario.ts"
+import { once } from "./once.ts"
 import { occurrencesOf } from "./timeline.ts"
 
 interface Stall {
@@ -15,12 +16,14 @@ interface Stall {
   readonly processes: number
 }
 
-const stallsOf = (scenario: Scenario): ReadonlyArray<Stall> =>
-  occurrencesOf(scenario)
-    .flatMap(({ fault, from, to }) =>
-      fault.kind === "stall" ? { from, to, processes: Math.ceil(fault.share * scenario.clients) } : []
-    )
-    .sort((one, other) => one.from - other.from)
+const stallsOf = once(
+  (scenario): ReadonlyArray<Stall> =>
+    occurrencesOf(scenario)
+      .flatMap(({ fault, from, to }) =>
+        fault.kind === "stall" ? { from, to, processes: Math.ceil(fault.share * scenario.clients) } : []
+      )
+      .sort((one, other) => one.from - other.from)
+)
 
 /**
  * When a process does what would happen at a moment: then, or at the end of the stall that the moment is in. `undefined` for a process that

@@ -42,7 +42,7 @@ export class FuseMember implements Teller {
   private acked = 0
   private inc = ""
   private rev = 0
-  private lastEventAt = -Infinity
+  private heardAt = -Infinity
   private sentAt = -Infinity
   /** The members of the fleet, and those of them that are alive. */
   private members = 0
@@ -92,7 +92,7 @@ export class FuseMember implements Teller {
   }
 
   view(now: number): Stats.Fleet {
-    const age = now - this.lastEventAt
+    const age = now - this.heardAt
     const summary = { members: this.alive, fleet: this.members, age, inTouch: age <= hold }
     return {
       ...touchOf(this.board.name, this.id, summary, this.differs),
@@ -167,7 +167,7 @@ export class FuseMember implements Teller {
       acked: this.acked,
       inc: this.inc,
       rev: this.rev,
-      age: Math.min(Number.MAX_SAFE_INTEGER, now - this.lastEventAt),
+      age: Math.min(Number.MAX_SAFE_INTEGER, now - this.heardAt),
       known: this.members,
       settings: this.settings,
       circuits: [circuit],
@@ -202,7 +202,7 @@ export class FuseMember implements Teller {
     this.members = news.fleet
     this.alive = news.members
     this.differs = news.differs === 1
-    this.lastEventAt = now
+    this.heardAt = now
     for (const word of news.words) this.obey(word, isFirst, now)
     for (const finding of news.circuits) if (finding.key === keys.fuse) this.follow(finding, now)
   }

@@ -1,7 +1,7 @@
 /**
  * The permits of a bulkhead and the queue for them: at most `limit` permits are held, at most `room` without those `beside` it, and at most
- * `maxQueued` callers wait.
- * Within a class the first to come is the first to be served, except that tenants take turns: then that holds within a tenant.
+ * `maxQueued` callers wait. Within a class the first to come is the first to be served, except that tenants take turns: then that holds
+ * within a tenant.
  *
  * A class is a rank from 0, the most important. A higher class is served first. The two lowest may use a share of the permits only, so
  * that a higher class finds one free. Of {@link turn} permits in a row that higher classes are given while a lower one waits, the next

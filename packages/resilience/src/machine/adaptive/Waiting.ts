@@ -5,7 +5,7 @@
  * In a queue longer than its callers' patience the first in line are those that time out next: served first, they take the place of one
  * that could be served in time. So then the newest is served, and those without hope leave at the old end. Without waiting the mean regret
  * of 24 drawn worlds is 3.4 % in place of 1.6. In a short queue the newest first would let the oldest wait for ever: 0.2 % of the most
- * important calls of an overload (X13) in place of 0.05.
+ * important calls of an overload (X13) in place of 0.01.
  *
  * A more important call is served first, whenever it came. After {@link turn} of them that were served while a less important one waited,
  * the next is the less important one that has waited longest, so that no class starves. Only those of the highest class, which are few,
@@ -33,7 +33,7 @@ export interface Line<T> {
   length: number
   /** Calls that have waited. */
   order: number
-  /** Calls in a row that were served before one of a lower class. */
+  /** Calls that were served before one of a lower class since that had its last turn. */
   passed: number
 }
 
